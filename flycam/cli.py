@@ -20,6 +20,7 @@ from flycam.commands import (
     marks,
     products,
     rehearsing,
+    retaining,
     settlements,
     sharing,
     showing,
@@ -84,6 +85,7 @@ for _command in (
     keeping.audit,
     upkeep.user,
     sharing.restricted,
+    retaining.retention,
     sharing.flights,
     sharing.guests,
 ):

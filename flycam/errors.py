@@ -69,6 +69,14 @@ class NotFound(InputUnusable):
     """A flight, frame, commune, revision or tile that was asked for does not exist."""
 
 
+class LetGo(InputUnusable):
+    """An original that is needed was let go under a retention term; its record stays."""
+
+
+class ListChanged(InputUnusable):
+    """What was confirmed is not the list that stands now."""
+
+
 class NameTaken(InputUnusable):
     """A label is already carried by another flight; the id must be used or another name chosen."""
 

@@ -40,6 +40,8 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.BoundaryInvalid: Outcome(EXIT_INPUT, 422, "No usable boundary", "Không có ranh giới dùng được"),
     e.LayerInvalid: Outcome(EXIT_INPUT, 422, "No usable layer", "Không có lớp dữ liệu dùng được"),
     e.NotFound: Outcome(EXIT_INPUT, 404, "Not found", "Không tìm thấy"),
+    e.LetGo: Outcome(EXIT_INPUT, 410, "Let go under the retention term", "Đã xoá theo thời hạn lưu giữ"),
+    e.ListChanged: Outcome(EXIT_INPUT, 409, "The list has changed", "Danh sách đã thay đổi"),
     e.NameTaken: Outcome(EXIT_INPUT, 409, "The name is taken", "Tên đã được dùng"),
     e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),
     e.StorageTrouble: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),

@@ -34,7 +34,8 @@ _MOST_LINES = 50
 
 
 def of_verify(report: VerifyReport, language: str = "en") -> Answered:
-    """whole, objects, bytes, parts, left, mended, standing, damaged[], catalogue[], audit, seconds."""
+    """whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
+    seconds."""
     mended, standing = len(report.damages) - len(report.standing), len(report.standing)
     answer = {
         "whole": report.trouble is None,
@@ -42,6 +43,7 @@ def of_verify(report: VerifyReport, language: str = "en") -> Answered:
         "bytes": report.size,
         "parts": report.parts,
         "left": report.left,
+        "let_go": report.let_go,
         "mended": mended,
         "standing": standing,
         "damaged": [_damage(one) for one in report.damages],
@@ -54,12 +56,15 @@ def of_verify(report: VerifyReport, language: str = "en") -> Answered:
     if vi:
         first = f"đã đọc lại {report.objects} mục, {size}; {mended} mục đã dựng hoặc lấy lại, {standing} chưa"
         left = f"còn {report.left} phần chưa đọc lần này"
+        let_go = f"{report.let_go} bản gốc đã xoá theo thời hạn lưu giữ (không phải bị mất)"
     else:
         first = f"{report.objects} objects, {size} read back; {mended} were mended, {standing} were not"
         left = f"{report.left} parts were not read this time"
+        let_go = f"{report.let_go} originals were let go under the retention term, and are not lost"
     # what still stands comes first: a long list of mended tiles must not hide it
     ordered = [*report.standing, *(one for one in report.damages if one.cure is None)]
-    lines = [first, *([left] if report.left else []), *(_line(one, vi=vi) for one in ordered[:_MOST_LINES])]
+    told = [*([left] if report.left else []), *([let_go] if report.let_go else [])]
+    lines = [first, *told, *(_line(one, vi=vi) for one in ordered[:_MOST_LINES])]
     if len(ordered) > _MOST_LINES:
         more = len(ordered) - _MOST_LINES
         lines.append(f"  … và {more} mục nữa (--json)" if vi else f"  … and {more} more (--json lists them)")

@@ -25,6 +25,7 @@ from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.redactions import Redactions
 from flycam.catalog.restrictions import Restrictions
+from flycam.catalog.retention import Retention
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.settlements import Settlements
 from flycam.catalog.terrain import Terrain
@@ -53,6 +54,7 @@ class Catalog:
         self.accounts = Accounts(database)
         self.restrictions = Restrictions(database)
         self.redactions = Redactions(database)
+        self.retention = Retention(database)
         self.guests = Guests(database)
         self.identities = Identities(database)
         self.audit = Audit(database)

@@ -5,6 +5,7 @@ A piece that was let go because room was needed keeps its line: what it was, and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -34,19 +35,27 @@ class Recordings:
         with self._database.read() as connection:
             return [_piece(row) for row in connection.execute(query)]
 
+    def kept(self) -> list[RecordedPiece]:
+        """The pieces of all flights whose bytes are kept, oldest first."""
+        query = select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.began_ns, _mine.c.sha256)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
     def seconds_kept(self, flight_id: str) -> float:
         """How much video of a flight is kept; 0 where none is."""
         kept = _mine.c.flight_id == flight_id, _mine.c.let_go_ns.is_(None)
         with self._database.read() as connection:
             return float(connection.execute(select(func.sum(_mine.c.seconds)).where(*kept)).scalar() or 0.0)
 
-    def beyond(self, most_bytes: int) -> list[RecordedPiece]:
-        """The oldest pieces of all flights, so many that without them no more than this is kept."""
+    def beyond(self, most_bytes: int, but: Collection[str] = ()) -> list[RecordedPiece]:
+        """The oldest pieces of all flights, so many that without them no more than this is kept; but none of
+        these flights."""
         kept = _mine.c.let_go_ns.is_(None)
         newest_first = (_mine.c.began_ns.desc(), _mine.c.sha256.desc())
         total = func.sum(_mine.c.size_bytes).over(order_by=newest_first)
         counted = select(_mine, total.label("total")).where(kept).subquery()
-        query = select(counted).where(counted.c.total > most_bytes).order_by(counted.c.began_ns)
+        beyond = counted.c.total > most_bytes, counted.c.flight_id.not_in(list(but))
+        query = select(counted).where(*beyond).order_by(counted.c.began_ns)
         with self._database.read() as connection:
             return [_piece(row) for row in connection.execute(query)]
 

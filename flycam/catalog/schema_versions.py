@@ -6,6 +6,7 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
+from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
 from flycam.catalog.sharing_tables import (
     classifications,
     guests,
@@ -24,7 +25,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -40,6 +41,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     12: (audit_signatures,),
     13: (identities,),
     14: (redactions, redaction_grounds),
+    15: (retention_terms, retention_holds, let_go, upload_files),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

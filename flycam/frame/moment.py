@@ -35,6 +35,17 @@ def iso(ns: int, timespec: str = "milliseconds") -> str:
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def day_of(ns: int, language: str = "en") -> str:
+    """The day in Vietnam (UTC+7) of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
+    moment = datetime.fromtimestamp(ns // _NS, VIETNAM)
+    return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
+
+
+def midnight_ns(ns: int) -> int:
+    """When the day in Vietnam began to which UTC nanoseconds belong."""
+    return ns_of(datetime.fromtimestamp(ns // _NS, VIETNAM).replace(hour=0, minute=0, second=0))
+
+
 def parse_moment(text: str) -> int | None:
     """UTC nanoseconds of "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or
     "10:15 10/09/2024"; without a zone it is Vietnam's (UTC+7). None if it is none of them."""

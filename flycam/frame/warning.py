@@ -23,6 +23,7 @@ EVENT_KEPT = "event_kept"
 RENAMED = "renamed"
 LAID_AS_BEFORE = "laid_as_before"
 WITHDRAWN = "withdrawn"
+LET_GO = "let_go"
 MENDED = "mended"
 COMPLETED = "completed"
 CLOCK_UNKNOWN = "clock_unknown"
@@ -284,6 +285,20 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); a"
             " withdrawal is never undone."
+        ),
+    ),
+    LET_GO: _Words(
+        brief_vi="{frames} bản gốc đã xoá theo thời hạn lưu giữ",
+        brief_en="{frames} originals were let go under the retention term",
+        sentence_vi=(
+            "{frames} ảnh gốc đã được xoá theo thời hạn lưu giữ ngày {day_vi}, người xác nhận: {authority}"
+            " ({box}): bản đồ giữ nguyên, ảnh không được lưu lại; muốn lưu lại, hãy hỏi quản trị viên:"
+            " 'flycam retention lift', rồi 'flycam verify --from THẺ_NHỚ'."
+        ),
+        sentence_en=(
+            "{frames} photos were let go under the retention term on {day} by {authority} ({box}): the map"
+            " stays, and they are not kept anew; to keep them, ask an administrator: 'flycam retention lift',"
+            " then 'flycam verify --from CARD'."
         ),
     ),
     FINISHED_OLDER: _Words(

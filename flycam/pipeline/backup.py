@@ -52,8 +52,8 @@ _SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackupReport:
-    """new, new_bytes: objects copied by this run; removed: tiles, products and recordings that the house
-    has let go."""
+    """new, new_bytes: objects copied by this run; removed: tiles, products, recordings and originals that the
+    house has let go."""
 
     folder: Path
     manifest: Manifest
@@ -98,7 +98,7 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
                 scratch = Path(name)
                 copying = Copying(workspace, folder / OBJECTS, objects, index, scratch)
                 frozen = _frozen(workspace, scratch, copying, progress)
-                old = copying.carry_over()
+                old = copying.carry_over(frozen.let_go)
                 manifest = _written(workspace, folder, frozen, index, copying)
             _let_go(folder, objects, index, old, manifest)
     _record(workspace, folder, manifest)
@@ -114,12 +114,13 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Frozen:
-    """The catalogue at one moment, and what of it the manifest says."""
+    """The catalogue at one moment, and what of it the manifest says; let_go: keys of originals that were."""
 
     path: Path
     flights: int
     audit_head: tuple[int, str] | None
     outside: tuple[str, ...]
+    let_go: frozenset[str]
 
 
 def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
@@ -133,13 +134,15 @@ def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Pro
     cursors = frozenset(key for prefix in keys.cursor_prefixes() for key in workspace.store.list(prefix))
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
-        copying.all_of(Holdings(catalog, workspace.store), cursors, progress)
+        holdings = Holdings(catalog, workspace.store, workspace.box)
+        copying.all_of(holdings, cursors, progress)
         head = catalog.audit.last()
         frozen = _Frozen(
             path=path,
             flights=len(catalog.flights.flights()),
             audit_head=None if head is None else (head.seq, head.digest),
             outside=tuple(dem.path for dem in catalog.terrain.dems() if dem.key is None),
+            let_go=holdings.let_go,
         )
     settle(path)
     return frozen

@@ -66,19 +66,25 @@ class Copying:
         tally.end()
         self._commit()
 
-    def carry_over(self) -> list[str]:
+    def carry_over(self, let_go: Collection[str]) -> list[str]:
         """Originals and terrain that the house neither names nor lists any more stay in the backup: it may
-        have lost them. What it can make again, or let go for room, is old: those keys."""
-        old: list[str] = []
+        have lost them. What it can make again, or let go, is old: those keys.
+
+        let_go  keys of originals that the house let go under a retention term
+        """
+        old: set[str] = set()
         kept: set[str] = set()
         for key in self._index.unseen():
-            if keys.is_kept_for_ever(key):
+            if keys.is_kept_for_ever(key) and key not in let_go:
                 kept.add(key)
             else:
-                old.append(key)
+                old.add(key)
         # an index that was lost does not know of them
-        lying = chain.from_iterable(map(self._objects.list, keys.kept_for_ever_prefixes()))
-        kept.update(key for key in lying if not self._index.has_seen(key))
+        for key in chain.from_iterable(map(self._objects.list, keys.kept_for_ever_prefixes())):
+            if key in let_go:
+                old.add(key)
+            elif not self._index.has_seen(key):
+                kept.add(key)
         told = set(self.missing)
         for held, known, one, is_new in self._found(map(_kept, sorted(kept))):
             if one is not None:
@@ -87,7 +93,7 @@ class Copying:
                 self._index.forget(held.key)
                 self.missing += [] if held.key in told else [held.key]
         self._commit()
-        return old
+        return sorted(old)
 
     def _found(self, wanted: Iterable[Held]) -> Iterator[tuple[Held, Copied | None, Copied | None, bool]]:
         """Each object, what was known of it, how it lies whole in the backup by now (None: nowhere is it

@@ -31,7 +31,13 @@ from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.ingest_spread import spread_frames
 from flycam.pipeline.joining import finer_said, joined
-from flycam.pipeline.known import in_their_layers, options_unused_said, withdrawals_said
+from flycam.pipeline.known import (
+    in_their_layers,
+    let_go_warnings,
+    options_unused_said,
+    withdrawals_said,
+    without_let_go,
+)
 from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.moving import (
     carry_out_moves,
@@ -196,6 +202,7 @@ def _plan(
     names = names_here(dems, terrain.bounds_m, terrain.work_crs)
     if not frames:
         raise nothing_seen(seen, refused, names)
+    frames = without_let_go(workspace, frames)
     frames = in_their_layers(workspace, flight_id, frames, request.layer)
     again = plan_relay(
         workspace, flight_id, seen.diagnosis.rejected, frames, refused, terrain, names, asked=asked
@@ -249,7 +256,8 @@ def _notes(workspace: Workspace, seen: Survey, opened: Opened, refolded: Refolde
     mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
     shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
     older = outdated_said(workspace.catalog, shown)
-    return tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older)))
+    let_go = let_go_warnings(workspace, given)
+    return tuple(dict.fromkeys((*withdrawn, *let_go, *opened.notes, *mended, *older)))
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:

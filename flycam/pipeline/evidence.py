@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
 from flycam.errors import DiskFull, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.workspace import Workspace
@@ -30,7 +31,8 @@ def keep(
     key_of: Callable[[str], str] = keys.evidence,
     before_put: Callable[[], None] = lambda: None,
 ) -> str:
-    """Store the file's bytes and return their SHA-256. Nothing is written twice.
+    """Store the file's bytes and return their SHA-256. Nothing is written twice. Raises LetGo for what was
+    let go under a retention term.
 
     before_put  called where bytes are about to be written; what it raises keeps them out
 
@@ -41,6 +43,7 @@ def keep(
         digest = sha256 or sha256_of(path)
         key = key_of(digest)
         if not _is_kept(workspace.store, key):
+            require_not_let_go(workspace, digest)
             before_put()
             workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:
@@ -54,10 +57,36 @@ def keep(
 
 
 def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
-    """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`."""
+    """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`. Raises
+    LetGo as `keep` does."""
     key = keys.evidence(sha256)
     if not _is_kept(workspace.store, key):
+        require_not_let_go(workspace, sha256)
         workspace.store.put(key, data, durable=False)
+
+
+def require_not_let_go(workspace: Workspace, sha256: str) -> None:
+    """Raise LetGo for an original that does not come back by itself, as `let_go_among` finds it."""
+    for line in let_go_among(workspace, [sha256]).values():
+        raise let_go_said(line)
+
+
+def let_go_among(workspace: Workspace, hashes: Iterable[str]) -> dict[str, LetGoLine]:
+    """Of these originals (SHA-256) those that cannot be had here any more, and by which line: that was let go
+    was confirmed here, or on another box and the bytes are not here."""
+    standing = standing_let_go(workspace.catalog.retention.of_originals(hashes))
+    found: dict[str, LetGoLine] = {}
+    for sha256, lines in standing.items():
+        own = [one for one in lines if one.box == workspace.box]
+        if own or not any(workspace.store.exists(key_of(one.kind, sha256)) for one in lines):
+            found[sha256] = (own or lines)[0]
+    return found
+
+
+def let_go_of(workspace: Workspace, flight_id: str) -> dict[str, LetGoLine]:
+    """As `let_go_among`, of all originals of a flight."""
+    lines = workspace.catalog.retention.of_flight(flight_id)
+    return let_go_among(workspace, {one.sha256 for one in lines}) if lines else {}
 
 
 def _is_kept(store: ObjectStore, key: str) -> bool:

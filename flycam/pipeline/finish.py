@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from flycam.adjust.ties import as_read
-from flycam.catalog.records import Coverage, RevisionRecord
+from flycam.catalog.records import Coverage, FrameStatus, RevisionRecord
+from flycam.catalog.retention_records import let_go_said
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import with_content_id
@@ -24,7 +25,7 @@ from flycam.geometry.grid import TileId
 from flycam.mosaic.mending import damaged_tiles
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline.coverage import cover_communes, main_mosaic
-from flycam.pipeline.evidence import keep
+from flycam.pipeline.evidence import keep, let_go_of
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.finish_block import block_frames
 from flycam.pipeline.finish_control import adjust_with_control, check_control
@@ -70,7 +71,7 @@ def finish(
     progress   told the stage and the percent of the whole
     cancelled  asked often; when it says so the run stops cleanly and can be continued
 
-    Raises NotFound, InputUnusable (nothing to finish, or options that make no sense), FlightBusy,
+    Raises NotFound, LetGo, InputUnusable (nothing to finish, or options that make no sense), FlightBusy,
     StorageTrouble (run again: it goes on), Cancelled.
     """
     began_ns = workspace.clock_ns()
@@ -102,7 +103,13 @@ def finish(
 
 
 def _require_photos(workspace: Workspace, flight: Flight) -> None:
-    """Raise InputUnusable where photos of the flight are on the box that flew it and not here."""
+    """Raise LetGo where photos of the flight were let go under a retention term, InputUnusable where they are
+    on the box that flew it and not here."""
+    gone = let_go_of(workspace, flight.flight_id)
+    used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED) if gone else []
+    lines = [gone[one] for record in used if (one := record.header.provenance.source_sha256) in gone]
+    if lines:
+        raise let_go_said(lines[0], f"{flight.name}, {len(lines)} photos")
     elsewhere = photos_elsewhere(workspace, flight.flight_id)
     if elsewhere:
         raise InputUnusable(

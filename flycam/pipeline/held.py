@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
+from flycam.catalog.retention_records import key_of, standing_let_go
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.tile import TileRecord
 from flycam.mosaic.given import has_given
@@ -68,11 +69,19 @@ _TERRAIN, _GIVEN = Part("terrain"), Part("given")
 
 
 class Holdings:
-    """All that a catalogue and a store hold, part by part. Keeps about 500 bytes a photo in memory."""
+    """All that a catalogue and a store hold, part by part. Keeps about 500 bytes a photo in memory.
 
-    def __init__(self, catalog: Catalog, store: ObjectStore) -> None:
+    let_go  keys of originals that the box of this name let go under a retention term: they are not held, also
+            where their bytes are still to be deleted
+    """
+
+    def __init__(self, catalog: Catalog, store: ObjectStore, box: str) -> None:
         self._catalog = catalog
         self._store = store
+        standing = standing_let_go(catalog.retention.lines())
+        gone = [one for lines in standing.values() for one in lines]
+        self.let_go = frozenset(key_of(one.kind, one.sha256) for one in gone if one.box == box)
+        may_miss = {key_of(one.kind, one.sha256) for one in gone}
         self._flights = catalog.flights.flights()
         self._finished = {
             (one.mosaic_id, one.revision): one
@@ -94,6 +103,8 @@ class Holdings:
         for key, held in self._originals.items():
             if held.kind is Kind.PHOTO and held.flight_id in self._given:
                 continue  # where another box gave tiles, the photo may be there alone
+            if key in may_miss:
+                continue
             self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
 
     def parts(self) -> list[Part]:
@@ -108,7 +119,10 @@ class Holdings:
             return self._of_flight(part.flight)
         if part.digits:
             listed = (
-                key for prefix in keys.originals_prefixes(part.digits) for key in self._store.list(prefix)
+                key
+                for prefix in keys.originals_prefixes(part.digits)
+                for key in self._store.list(prefix)
+                if key not in self.let_go
             )
             return _joined(self._originals, self._by_digits.get(part.digits, ()), listed, Kind.FILE)
         if part == _GIVEN:
@@ -187,9 +201,13 @@ class Holdings:
 
 def was_let_go(catalog: Catalog, store: ObjectStore, held: Held) -> bool:
     """Whether an object that is not there was let go while the house was being read: a recording for room,
-    what another box gave for what it gave later."""
+    what another box gave for what it gave later, an original under a retention term."""
     if held.kind is Kind.GIVEN:
         return not store.exists(held.key)
+    if held.key.startswith(keys.all_originals_prefixes()):
+        sha256 = keys.hash_in(held.key)
+        if standing_let_go(catalog.retention.of_originals([sha256])):
+            return not store.exists(held.key)
     if held.kind is not Kind.RECORDING:
         return False
     kept = [one for one in catalog.recordings.of_flight(held.flight_id) if one.let_go_ns is None]

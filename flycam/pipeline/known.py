@@ -9,7 +9,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.frame.warning import LAID_AS_BEFORE, WITHDRAWN, warning
+from flycam.catalog.retention_records import let_go_said
+from flycam.frame.frame import FrameHeader
+from flycam.frame.moment import day_of
+from flycam.frame.warning import LAID_AS_BEFORE, LET_GO, WITHDRAWN, warning
+from flycam.pipeline.evidence import let_go_among
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.workspace import Workspace
@@ -87,6 +91,29 @@ def withdrawals_said(workspace: Workspace, flight_id: str, frame_ids: Iterable[s
     return [
         warning(WITHDRAWN, frames=count, reason=reason, authority=authority, at=at)
         for (reason, authority, at), count in found.items()
+    ]
+
+
+def without_let_go(workspace: Workspace, planned: Sequence[Planned]) -> list[Planned]:
+    """The frames whose originals were not let go under a retention term: such a photo stays on the map as it
+    lies, and its bytes do not come back by a card. Raises LetGo where no frame is left."""
+    gone = let_go_among(workspace, [one.header.provenance.source_sha256 for one in planned])
+    left = [one for one in planned if one.header.provenance.source_sha256 not in gone]
+    if not left and planned:
+        first = planned[0].header.provenance
+        raise let_go_said(gone[first.source_sha256], first.source_name)
+    return left
+
+
+def let_go_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) -> list[str]:
+    """One warning for each confirmation (by whom, on which day) that let go of some of these photos."""
+    gone = let_go_among(workspace, [one.provenance.source_sha256 for one in headers])
+    found = Counter(
+        (one.author, one.box, day_of(one.at_ns), day_of(one.at_ns, "vi")) for one in gone.values()
+    )
+    return [
+        warning(LET_GO, frames=count, authority=author, box=box, day=day, day_vi=day_vi)
+        for (author, box, day, day_vi), count in found.items()
     ]
 
 

@@ -156,7 +156,8 @@ class StreamRecording:
 
     def _let_go(self) -> int:
         """Give the room of the oldest pieces back; how many there were."""
-        too_much = self._workspace.catalog.recordings.beyond(self._most_bytes)
+        held = self._workspace.catalog.retention.held_flights()
+        too_much = self._workspace.catalog.recordings.beyond(self._most_bytes, but=held)
         for piece in too_much:
             # the line first: a reader is told, and finds no object missing
             self._workspace.catalog.recordings.let_go(piece.sha256, self._workspace.clock_ns())

@@ -4,8 +4,9 @@ After a withdrawal, after frames were laid again, and where objects are lost or 
 find the tiles that are not what the recorded frames make them, and fold those anew. Killed half-way, the same
 command completes it, for what is left to do is read off the tiles themselves.
 
-Of another box's frames there may be tiles here and no photos. Where such frames lie, what must go is emptied
-and what can be had is joined: the photos here, and what the boxes gave (docs/decisions/0021-sync.md).
+Of another box's frames there may be tiles here and no photos, and originals may have been let go. Where such
+frames lie, what must go is emptied and what can be had is joined: the photos here, and what the boxes gave
+(docs/decisions/0021-sync.md, 0029-retention.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, InputUnusable
+from flycam.catalog.retention_records import LetGoLine
+from flycam.errors import FrameRejected, InputUnusable, LetGo
 from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
@@ -36,7 +38,7 @@ from flycam.mosaic.mending import damaged_tiles, mend_parents
 from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.evidence import keep, local_copy
+from flycam.pipeline.evidence import keep, let_go_of, local_copy
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.rectification import patch_of, recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
@@ -85,7 +87,8 @@ def refold_mosaic(
     check  also read every tile's object, and make those again that are lost or damaged
     known  tiles that somebody has found lost or damaged: made again without reading the others
 
-    Raises InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
+    Raises LetGo where a tile is lost that cannot be made again, for its photos were let go; InputUnusable if
+    a stored original does not read, StorageTrouble (run again: it completes).
     """
     catalog = workspace.catalog
     amendments = amendments_of(workspace, mosaic)
@@ -94,6 +97,7 @@ def refold_mosaic(
     stale = stale_tiles(catalog.tiles, mosaic, amendments)
     todo = {*stale, *broken, *(t for tiles in also for t in tiles)}
     frames = _used(workspace, mosaic)
+    _require_originals(workspace, mosaic, frames, broken)
     far = _without_photos(workspace, mosaic, frames, paths, todo)
     todo -= far
     with MosaicWriter(
@@ -205,18 +209,46 @@ def _without_photos(
     paths: Mapping[str, Path],
     tile_ids: Collection[TileId],
 ) -> set[TileId]:
-    """Those of these tiles that a frame touches whose photo is on another box.
+    """Those of these tiles that a frame touches whose photo is on another box, or was let go.
 
-    A mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
+    Else a mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
     """
     found: set[TileId] = set()
-    if not has_given(workspace.store, mosaic.mosaic_id):
+    gone = let_go_of(workspace, mosaic.flight_id)
+    is_given = has_given(workspace.store, mosaic.mosaic_id)
+    if not (is_given or gone):
         return found
     for record in frames:
         touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
-        if touched and not is_photo_here(workspace, record, paths):
+        may_miss = is_given or record.header.provenance.source_sha256 in gone
+        if touched and may_miss and not is_photo_here(workspace, record, paths):
             found |= touched
     return found
+
+
+def let_go_by_this_box(workspace: Workspace, flight_id: str) -> dict[str, LetGoLine]:
+    """Originals of a flight that were let go here: no other box need have them. By SHA-256."""
+    gone = let_go_of(workspace, flight_id)
+    return {sha256: line for sha256, line in gone.items() if line.box == workspace.box}
+
+
+def _require_originals(
+    workspace: Workspace, mosaic: MosaicInfo, frames: Iterable[FrameRecord], broken: Collection[TileId]
+) -> None:
+    """Raise LetGo where a photo was let go that a lost tile showed: without it the tile would be made of
+    less, and whoever has it whole in a backup could not put it back."""
+    gone = let_go_by_this_box(workspace, mosaic.flight_id) if broken else {}
+    for record in frames if gone else ():
+        line = gone.get(record.header.provenance.source_sha256)
+        lost = [tile for tile in record.tiles or () if tile in broken]
+        if line is not None and lost:
+            name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
+            raise LetGo(
+                f"{name}: this tile is lost, and {line.name}, which it showed, was let go under the "
+                "retention term; put the tile back from a backup: flycam verify --from BACKUP",
+                vi=f"{name}: mảnh bản đồ này bị mất, mà {line.name} trong đó đã được xoá theo thời hạn lưu "
+                "giữ; hãy lấy lại mảnh từ bản sao lưu: flycam verify --from BẢN_SAO_LƯU",
+            )
 
 
 def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:

@@ -63,6 +63,7 @@ class VerifyReport:
     """What was read, and how it was found.
 
     left       parts that were not read, because less was asked for
+    let_go     originals that were let go here under a retention term: they are not lost
     catalogue  what the database found wrong with its own file
     """
 
@@ -70,6 +71,7 @@ class VerifyReport:
     size: int
     parts: int
     left: int
+    let_go: int
     damages: tuple[Damage, ...]
     catalogue: tuple[str, ...]
     audit: AuditProof
@@ -111,7 +113,8 @@ def verify(
     began_ns = workspace.clock_ns()
     _check(request)
     catalogue, audit = tuple(workspace.catalog.check()), prove_audit(workspace)
-    holdings, ledger = Holdings(workspace.catalog, workspace.store), Ledger(workspace.cache_dir, began_ns)
+    holdings = Holdings(workspace.catalog, workspace.store, workspace.box)
+    ledger = Ledger(workspace.cache_dir, began_ns)
     every = holdings.parts()
     parts = _due(every, ledger, request, began_ns)
     originals = Originals(workspace, request.source)
@@ -129,6 +132,7 @@ def verify(
         size=tally.size,
         parts=len(parts),
         left=len(every) - len(parts),
+        let_go=len(holdings.let_go),
         damages=tuple(damages),
         catalogue=catalogue,
         audit=audit,

@@ -25,7 +25,7 @@ from flycam.pipeline.finish_jobs import jobs_of
 from flycam.pipeline.finish_request import asked_again
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import Read, State, read_back
-from flycam.pipeline.refolding import is_photo_here, refold_mosaic
+from flycam.pipeline.refolding import is_photo_here, let_go_by_this_box, refold_mosaic
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.verify_originals import Originals
 from flycam.pipeline.workspace import Progress, Workspace
@@ -100,6 +100,9 @@ class FlightMender:
     def _can_fold(self, mosaic: MosaicInfo, tile: TileId) -> bool:
         frames = self._workspace.catalog.frames.touching(self._flight.flight_id, tile, FrameStatus.USED)
         is_given = has_given(self._workspace.store, mosaic.mosaic_id)
+        gone = let_go_by_this_box(self._workspace, self._flight.flight_id)
+        if any(one.header.provenance.source_sha256 in gone for one in frames):
+            return False  # it would be made of less than it showed
         return all(
             self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
             for one in frames

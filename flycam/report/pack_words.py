@@ -131,10 +131,12 @@ PACK_WORDS: Mapping[str, Said] = {
     "no_marks": Said("Chưa có điểm đánh dấu nào ở đây.", "Nothing is marked here."),
     "sources": Said("Nguồn và mã băm", "Sources and hashes"),
     "sources_said": Said(
-        "Mỗi ảnh gốc được giữ nguyên theo mã SHA-256. Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp"
-        " trong gói: manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
-        "Every original photo is kept under its SHA-256. The whole list: nguon-anh.csv; hashes of every file"
-        " of the pack: manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
+        "Mỗi ảnh được ghi theo mã SHA-256 của bản gốc, bản gốc được giữ nguyên tới hết thời hạn lưu giữ."
+        " Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp trong gói:"
+        " manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
+        "Each photo is named by the SHA-256 of its original, kept as it is while its term lasts."
+        " The whole list: nguon-anh.csv; hashes of every file of the pack:"
+        " manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
     ),
     "sources_many": Said(
         "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."

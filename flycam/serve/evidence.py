@@ -31,20 +31,20 @@ from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.given import has_given
 from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
+from flycam.pipeline.evidence import let_go_among, require_not_let_go
 from flycam.pipeline.rectification import ground_view
+from flycam.pipeline.workspace import Workspace
 from flycam.serve.covered import COVERED_HEADERS, PREVIEW_SIDE_PX, covered_jpeg, covering_of, preview_jpeg
 from flycam.serve.door import Visitor
-from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import guest, operator, viewer
 from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.ranges import SHA256, beyond_the_end, bytes_answer, wanted
 from flycam.serve.veils import Veils
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
-from flycam.store.base import ObjectStore
 
 router = APIRouter()
 
@@ -74,10 +74,8 @@ ForOriginals = Annotated[Visitor, Depends(operator)]
 
 @router.get("/api/pixel")
 def pixel(
-    catalog: CatalogHere,
-    store: StoreHere,
-    grounds: GroundsHere,
     services: ServicesHere,
+    grounds: GroundsHere,
     visitor: Annotated[Visitor, Depends(guest)],
     *,
     flight: Annotated[str, Query(max_length=200)],
@@ -89,8 +87,10 @@ def pixel(
     """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
 
     Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
-    how sharp and how far off: no photo, nobody's name.
+    how sharp and how far off: no photo, nobody's name. `let_go` says when and by whom the photo's original
+    was let go under a retention term, null while it is kept.
     """
+    catalog, store = services.workspace.catalog, services.workspace.store
     sees = visitor.withholding
     found = flight_here(catalog, flight, sees)
     if sees.holds_point(lon, lat):
@@ -117,6 +117,7 @@ def pixel(
         "pixel_m": ground_pixel_m(mosaic.base_zoom, lat),
         "ground": "plane" if is_plane(found.vertical_datum) else "dem",
         **_frame(frame),
+        "let_go": _let_go(services.workspace, frame),
     }
     if mosaic.revision == LIVE_REVISION:
         error = live_error_m(frame, tile_id)
@@ -131,8 +132,7 @@ def pixel(
 def photo(
     sha256: Annotated[str, _SHA256],
     request: Request,
-    catalog: CatalogHere,
-    store: StoreHere,
+    services: ServicesHere,
     grounds: GroundsHere,
     visitor: ForOriginals,
     range_header: Annotated[str | None, Header(alias="range")] = None,
@@ -140,10 +140,12 @@ def photo(
     """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
     written to the audit log, whatever the range.
 
-    Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in."""
+    Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in. Gone (410)
+    where it was let go under a retention term."""
+    catalog, store = services.workspace.catalog, services.workspace.store
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
-    size = _size_of(store, frame)
+    size = _size_of(services.workspace, frame)
     start, stop = wanted(range_header, size)
     if start >= stop:
         return beyond_the_end(size)
@@ -168,17 +170,16 @@ def photo(
 @router.get("/api/evidence/{sha256}/preview")
 def preview(
     sha256: Annotated[str, _SHA256],
-    catalog: CatalogHere,
-    store: StoreHere,
+    services: ServicesHere,
     grounds: GroundsHere,
     visitor: Here,
     known: Annotated[str, Header(alias="if-none-match")] = "",
 ) -> Response:
     """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
     visitor. A browser asks each time, for that may be more by then."""
-    frame = _frame_behind(catalog, sha256, visitor)
+    frame = _frame_behind(services.workspace.catalog, sha256, visitor)
     name = frame.header.provenance.source_name
-    if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:
+    if _size_of(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
         raise FrameUnreadable(
             f"{name}: too large for a preview; open the original",
             vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
@@ -187,7 +188,7 @@ def preview(
     headers = COVERED_HEADERS if covering else {**COVERED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
     if headers.get("ETag", "none of it") in known:
         return Response(status_code=304, headers=headers)
-    jpeg = preview_jpeg(store.get(keys.evidence(sha256)), frame, covering)
+    jpeg = preview_jpeg(services.workspace.store.get(keys.evidence(sha256)), frame, covering)
     return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
@@ -198,9 +199,11 @@ def _told_to(visitor: Visitor, said: Json) -> Json:
     return {name: value if name in _TOLD_TO_GUESTS else None for name, value in said.items()}
 
 
-def _size_of(store: ObjectStore, frame: FrameRecord) -> int:
-    """Bytes of a photo. NotFound for one of another box, of which only the map came here; ObjectMissing."""
-    provenance = frame.header.provenance
+def _size_of(workspace: Workspace, frame: FrameRecord) -> int:
+    """Bytes of a photo. LetGo; NotFound for one of another box, of which only the map came here;
+    ObjectMissing."""
+    provenance, store = frame.header.provenance, workspace.store
+    require_not_let_go(workspace, provenance.source_sha256)
     try:
         return store.size(keys.evidence(provenance.source_sha256))
     except ObjectMissing as error:
@@ -212,6 +215,13 @@ def _size_of(store: ObjectStore, frame: FrameRecord) -> int:
             vi=f"{provenance.source_name}: ảnh gốc nằm ở máy đã bay, ở đây chỉ có bản đồ; hãy mang tới bằng "
             "'flycam bundle write --originals'",
         ) from error
+
+
+def _let_go(workspace: Workspace, frame: FrameRecord) -> Json | None:
+    line = let_go_among(workspace, [frame.header.provenance.source_sha256]).get(
+        frame.header.provenance.source_sha256
+    )
+    return None if line is None else {"at": iso(line.at_ns), "by": line.author, "box": line.box}
 
 
 def _finished(

@@ -18,6 +18,7 @@ from flycam.catalog.records import MarkLine
 from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.evidence import require_not_let_go
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
 from flycam.serve.door import Visitor
@@ -138,6 +139,7 @@ def photo(
             f"{mark_id}: has no photo there; see its history",
             vi=f"{mark_id}: không có ảnh; xem các lần sửa của dấu này",
         )
+    require_not_let_go(services.workspace, line.photo_sha256)
     jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
     return Response(jpeg, media_type="image/jpeg", headers=FOR_A_WHILE)
 

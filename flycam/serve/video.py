@@ -18,12 +18,14 @@ from flycam.catalog.withheld import withheld
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.moment import iso
+from flycam.pipeline.evidence import require_not_let_go
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import is_hidden, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.ranges import SHA256, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json
 from flycam.store import keys
 
@@ -76,18 +78,16 @@ def piece(
     flight_id: Annotated[str, _FLIGHT_ID],
     sha256: Annotated[str, SHA256],
     request: Request,
-    catalog: CatalogHere,
-    store: StoreHere,
+    services: ServicesHere,
     visitor: Here,
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
-    """One piece, byte for byte as it was recorded; ranges are honoured, and who opened it is audited."""
+    """One piece, byte for byte as it was recorded; ranges are honoured, and who opened it is audited. Gone
+    (410) where it was let go under a retention term."""
+    catalog, store = services.workspace.catalog, services.workspace.store
     found = next((one for one in catalog.recordings.of_flight(flight_id) if one.sha256 == sha256), None)
-    if found is None or found.let_go_ns is not None:
-        raise NotFound(
-            f"{sha256}: this video is not kept (any more); take one from the flight's list",
-            vi=f"{sha256}: không còn giữ đoạn video này; hãy chọn đoạn khác của chuyến bay",
-        )
+    if found is None:
+        raise _not_kept(sha256)
     if not visitor.may(Role.ADMIN) and sha256 in _hidden(catalog, flight_id, [found]):
         raise AccessDenied(
             f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
@@ -95,6 +95,9 @@ def piece(
         )
     if _is_barred(catalog, flight_id, visitor.withholding):
         raise withheld_from(f"video {flight_id}", visitor.name)
+    require_not_let_go(services.workspace, sha256)
+    if found.let_go_ns is not None:
+        raise _not_kept(sha256)
     key = keys.recording(sha256)
     start, stop = wanted(range_header, found.size_bytes)
     if start >= stop:
@@ -109,6 +112,13 @@ def piece(
         name=f"{iso(found.began_ns)}.mp4",
         etag=sha256,
         media_type="video/mp4",
+    )
+
+
+def _not_kept(sha256: str) -> NotFound:
+    return NotFound(
+        f"{sha256}: this video is not kept (any more); take one from the flight's list",
+        vi=f"{sha256}: không còn giữ đoạn video này; hãy chọn đoạn khác của chuyến bay",
     )
 
 

@@ -20,7 +20,8 @@ def evidence(sha256: str) -> str:
 def recording(sha256: str) -> str:
     """A piece of a live flight's video under its hex SHA-256.
 
-    Evidence is never deleted, pieces are let go for room; the same bytes given as a file are evidence too.
+    Evidence is let go under a retention term alone, pieces for room too; the same bytes given as a file are
+    evidence.
     """
     return f"recordings/{sha256[:2]}/{sha256}"
 
@@ -28,6 +29,11 @@ def recording(sha256: str) -> str:
 def originals_prefixes(two_digits: str) -> tuple[str, str]:
     """Evidence and recordings whose SHA-256 begins with these two hex digits."""
     return f"evidence/{two_digits}/", f"recordings/{two_digits}/"
+
+
+def all_originals_prefixes() -> tuple[str, str]:
+    """All evidence and recordings."""
+    return "evidence/", "recordings/"
 
 
 def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> str:

@@ -7,12 +7,13 @@ the photos already. Where that cannot be, the flight stays apart: only its withd
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.placement_rows import was_on_the_map
 from flycam.catalog.records import MosaicInfo
+from flycam.catalog.retention_records import HoldLine
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight, live_mosaic_id
 from flycam.sync.records import FlightRecords
@@ -63,7 +64,7 @@ def home_of(catalog: Catalog, given: FlightRecords) -> Home | Apart:
         if known is not None and known.base_zoom != mosaic.base_zoom:
             return _apart(given, target, *_at_another_zoom(given.flight, mosaic, known))
     mosaics = {one.mosaic_id: live_mosaic_id(target.flight_id, one.layer) for one in given.mosaics}
-    return Home(records=_as_flight(given, target.flight_id, mosaics), mosaics=mosaics)
+    return Home(records=_as_flight(given, target, mosaics), mosaics=mosaics)
 
 
 def known_flight(catalog: Catalog, flight_id: str) -> Flight | None:
@@ -75,8 +76,9 @@ def known_flight(catalog: Catalog, flight_id: str) -> Flight | None:
     return found if found.flight_id == flight_id else None
 
 
-def _as_flight(given: FlightRecords, flight_id: str, mosaics: Mapping[str, str]) -> FlightRecords:
+def _as_flight(given: FlightRecords, target: Flight, mosaics: Mapping[str, str]) -> FlightRecords:
     """The records under another flight's id; its own withdrawals too, so that they travel on with it."""
+    flight_id = target.flight_id
     return replace(
         given,
         flight=replace(given.flight, flight_id=flight_id),
@@ -86,7 +88,21 @@ def _as_flight(given: FlightRecords, flight_id: str, mosaics: Mapping[str, str])
         frames=tuple(replace(one, flight_id=flight_id) for one in given.frames),
         placements=tuple(replace(one, flight_id=flight_id) for one in given.placements),
         withdrawals=tuple(replace(one, flight_id=flight_id) for one in given.withdrawals),
+        holds=tuple(_held(given, target)),
+        let_go=tuple(replace(one, flight_id=flight_id) for one in given.let_go),
     )
+
+
+def _held(given: FlightRecords, target: Flight) -> Iterator[HoldLine]:
+    """Holds as they are to be here: where the flight belongs to another event, one on its event there holds
+    the flight as well."""
+    for line in given.holds:
+        if line.subject == given.flight.flight_id:
+            yield replace(line, subject=target.flight_id)
+        else:
+            yield line
+            if target.event_id != given.flight.event_id:
+                yield replace(line, subject=target.flight_id)
 
 
 def _apart(given: FlightRecords, here: Flight, sentence: str, vi: str) -> Apart:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.mosaic.early import early_of
 from flycam.mosaic.given import Taken, taken_of
@@ -71,7 +72,7 @@ def answer(
         "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
         "records": _records_lacking(house, box, asked["records"]),
         "terrain": [one for one in asked["terrain"] if not house.store.exists(keys.terrain(one))],
-        "originals": [one for one in asked["originals"] if not house.store.exists(keys.evidence(one))],
+        "originals": _originals_lacking(house, asked["originals"]),
         "views": [digest[:MARK_DIGITS] for digest in early_of(house.store, logs)],
         "knows": list(KNOWS),
     }
@@ -134,6 +135,12 @@ def _records_lacking(house: House, box: str, asked: list[str]) -> list[str]:
     for sha256 in here.keys() - set(asked):
         house.store.delete(here[sha256])
     return [one for one in asked if one not in here and len(one) == _SHA256_DIGITS]
+
+
+def _originals_lacking(house: House, asked: list[str]) -> list[str]:
+    """Which originals are not here; what was let go is not asked for."""
+    gone = standing_let_go(house.catalog.retention.of_originals(asked))
+    return [one for one in asked if one not in gone and not house.store.exists(keys.evidence(one))]
 
 
 class _File:

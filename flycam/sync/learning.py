@@ -12,6 +12,7 @@ from flycam.errors import NameTaken
 from flycam.frame.classification import strictest
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.frame.redaction import RedactionStep
+from flycam.frame.retention import HoldStep, LetGoStep
 from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
 from flycam.sync.records import FlightRecords
@@ -32,6 +33,7 @@ def learn(house: House, records: FlightRecords, giver: str, account: str = "") -
     catalog = house.catalog
     _learn_classification(house, records, giver, account)
     learn_redactions(house, records, giver, account)
+    _learn_retention(house, records, giver, account)
     learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
@@ -123,6 +125,24 @@ def learn_redactions(house: House, records: FlightRecords, giver: str, account: 
         who = account or line.author
         house.catalog.audit.append(who, what, line.mask_id, said, at_ns=house.clock_ns())
     redactions.learn_grounds(records.redaction_grounds)
+
+
+def _learn_retention(house: House, records: FlightRecords, giver: str, account: str) -> None:
+    """Holds hold here too. What was let go elsewhere is not let go here by that: it is due, and waits to be
+    confirmed; and its bytes do not come here any more."""
+    retention, now_ns = house.catalog.retention, house.clock_ns()
+    flight_id = records.flight.flight_id
+    new = retention.add_holds(records.holds)
+    for line in new:
+        what = "retention hold" if line.step is HoldStep.HELD else "retention release"
+        said = f"told by {giver}: {line.hold_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        house.catalog.audit.append(account or line.author, what, line.subject, said, at_ns=now_ns)
+    let_go = retention.learn(records.let_go)
+    for step, what in ((LetGoStep.LET_GO, "let go elsewhere"), (LetGoStep.LIFTED, "retention lift")):
+        told = [one for one in let_go if one.step is step]
+        if told:
+            said = f"told by {giver}: {len(told)} originals ({told[0].author}, {told[0].box})"
+            house.catalog.audit.append(account or giver, what, flight_id, said, at_ns=now_ns)
 
 
 def learn_event(house: House, event: Event, giver: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
@@ -165,9 +166,11 @@ def terrain_item(store: ObjectStore, dem_id: str) -> Item:
 
 
 def original_items(house: House, flight: Flight) -> Iterator[Item]:
-    """Photos of a flight that are in the store; a withdrawn one is not handed on."""
+    """Photos of a flight that are in the store; one that was withdrawn, or let go on any box, is not handed
+    on."""
     used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    for sha256 in sorted({record.header.provenance.source_sha256 for record in used}):
+    gone = standing_let_go(house.catalog.retention.of_flight(flight.flight_id))
+    for sha256 in sorted({record.header.provenance.source_sha256 for record in used} - gone.keys()):
         if sha256 and house.store.exists(keys.evidence(sha256)):
             size = house.store.size(keys.evidence(sha256))
             yield Item(kind=Kind.ORIGINAL, sha256=sha256, size_bytes=size, name=sha256)

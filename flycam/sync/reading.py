@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import ObjectMissing, SourceUnreadable, StorageTrouble, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
@@ -69,7 +70,7 @@ def read_exchange(
     require_takeable(house, manifest, verified.records, str(source.path))
     homes = [home_of(house.catalog, one) for one in verified.records]
     here = _wanted(house, manifest, homes)
-    _keep(house, source, manifest, start, here, progress)
+    _keep(house, source, manifest, start, here, _let_go(house, manifest, verified), progress)
     _keep_laid(house, manifest, here, verified)
     house.store.flush()
     return take_in(house, manifest, homes, hands, verified.views, account)
@@ -145,12 +146,20 @@ def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> 
     return {there: at for there, at in belonging.items() if there not in older}
 
 
+def _let_go(house: House, manifest: Manifest, verified: _Verified) -> Collection[str]:
+    """Originals (SHA-256) that are not taken in: that they were let go is known here, or comes with them."""
+    come = [item.name for item in manifest.items if item.kind is Kind.ORIGINAL]
+    told = [line for one in verified.records for line in one.let_go]
+    return standing_let_go([*house.catalog.retention.of_originals(come), *told]).keys()
+
+
 def _keep(
     house: House,
     source: Source,
     manifest: Manifest,
     start: int,
     here: Mapping[str, str],
+    gone: Collection[str],
     progress: Progress,
 ) -> None:
     """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
@@ -163,7 +172,11 @@ def _keep(
             give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
         elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
             house.store.put(keys.terrain(item.name), _whole(source, item, at), durable=True)
-        elif item.kind is Kind.ORIGINAL and not house.store.exists(keys.evidence(item.name)):
+        elif (
+            item.kind is Kind.ORIGINAL
+            and item.name not in gone
+            and not house.store.exists(keys.evidence(item.name))
+        ):
             _keep_original(house, source, item, at)
         progress("keep", done, len(manifest.items))
 

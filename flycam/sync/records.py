@@ -17,7 +17,7 @@ import shapely
 import zstandard
 from sqlalchemy import Row, Table
 
-from flycam.catalog import sharing_tables, tables
+from flycam.catalog import retention_tables, sharing_tables, tables
 from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row
 from flycam.catalog.frame_rows import record_of, row_of, withdrawal_of
 from flycam.catalog.placement_rows import placement_from, placement_row
@@ -28,6 +28,8 @@ from flycam.catalog.redactions import (
     redaction_of,
     redaction_row,
 )
+from flycam.catalog.retention import hold_of, hold_row, let_go_of, let_go_row
+from flycam.catalog.retention_records import HoldLine, LetGoLine
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
 _LEVEL = 9  # records go over thin lines
+_MOST_LETTERS = 500  # of a name or a reason
 _MAX_INT = 1 << 63  # of either database
 _MAX_BYTES = 1 << 28  # of one flight's records, inflated
 
@@ -48,7 +51,8 @@ _MAX_BYTES = 1 << 28  # of one flight's records, inflated
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightRecords:
     """All of one flight but its tiles; mosaics: the live ones, one for each layer; classification: how widely
-    its giver lets it be shown; redactions: every line of masks on its photos, and the ground they show."""
+    its giver lets it be shown; redactions: every line of masks on its photos, and the ground they show;
+    holds: every line of those on it or its event; let_go: every line of its originals that were."""
 
     event: Event
     flight: Flight
@@ -59,6 +63,8 @@ class FlightRecords:
     classification: Classification = Classification.OPEN
     redactions: tuple[RedactionLine, ...] = ()
     redaction_grounds: tuple[RedactionGround, ...] = ()
+    holds: tuple[HoldLine, ...] = ()
+    let_go: tuple[LetGoLine, ...] = ()
 
 
 def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
@@ -75,6 +81,8 @@ def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
         classification=catalog.restrictions.level(flight_id),
         redactions=tuple(redactions),
         redaction_grounds=tuple(catalog.redactions.grounds(one.line_id for one in redactions)),
+        holds=tuple(catalog.retention.holds([flight_id, flight.event_id])),
+        let_go=tuple(catalog.retention.of_flight(flight_id)),
     )
 
 
@@ -92,6 +100,9 @@ def records_to_bytes(records: FlightRecords) -> bytes:
     if records.redactions:  # a flight without masks has the bytes that it had before there were any
         values["redactions"] = [redaction_row(one) for one in records.redactions]
         values["redaction_grounds"] = [redaction_ground_row(one) for one in records.redaction_grounds]
+    if records.holds or records.let_go:  # likewise
+        values["holds"] = [hold_row(one) for one in records.holds]
+        values["let_go"] = [let_go_row(one) for one in records.let_go]
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
     return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
 
@@ -111,6 +122,8 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             classification=Classification(values.get("classification", Classification.OPEN)),
             redactions=_redactions(values.get("redactions", ())),
             redaction_grounds=_redaction_grounds(values.get("redaction_grounds", ())),
+            holds=_holds(values.get("holds", ())),
+            let_go=_let_go(values.get("let_go", ())),
         )
         _require_one_flight(records)
         _require_harmless_ids(records)
@@ -146,6 +159,10 @@ def _require_one_flight(records: FlightRecords) -> None:
         raise ValueError(f"records of {flight_id} name a finished revision")
     if records.event.event_id != records.flight.event_id:
         raise ValueError(f"records of {flight_id} bring another event")
+    if {one.flight_id for one in records.let_go} - {flight_id}:
+        raise ValueError(f"records of {flight_id} let go of another flight")
+    if {one.subject for one in records.holds} - {flight_id, records.event.event_id}:
+        raise ValueError(f"records of {flight_id} hold another flight")
     photos = {one.frame_id for one in records.frames}
     if not photos.issuperset(one.frame_id for one in records.redactions):
         raise ValueError(f"records of {flight_id} mask a photo of another flight")
@@ -181,6 +198,31 @@ def _redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionLine, ...]:
         lines.append(line)
     require_masks(lines)
     return tuple(lines)
+
+
+def _holds(rows: Iterable[Mapping[str, Any]]) -> tuple[HoldLine, ...]:
+    """Lines of holds, each under the id that its content gives it."""
+    found = [(row, hold_of(row)) for row in _rows(retention_tables.retention_holds, rows)]
+    for row, line in found:
+        if line.line_id != row.line_id or not all(map(_is_said, (line.hold_id, line.reason, line.author))):
+            raise ValueError(f"{line.hold_id} is no hold")
+    return tuple(line for _, line in found)
+
+
+def _let_go(rows: Iterable[Mapping[str, Any]]) -> tuple[LetGoLine, ...]:
+    """Lines of originals let go, likewise."""
+    found = [(row, let_go_of(row)) for row in _rows(retention_tables.let_go, rows)]
+    for row, line in found:
+        hex_digits(line.sha256, 64)
+        if max(len(line.name), len(line.reason)) > _MOST_LETTERS:
+            raise ValueError(f"{line.sha256} has a name or a reason without an end")
+        if line.line_id != row.line_id or not all(map(_is_said, (line.act_id, line.author, line.box))):
+            raise ValueError(f"{line.sha256} was not let go so")
+    return tuple(line for _, line in found)
+
+
+def _is_said(words: str) -> bool:
+    return 0 < len(words) <= _MOST_LETTERS and words.isprintable()
 
 
 def _redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionGround, ...]:

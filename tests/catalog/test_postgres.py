@@ -14,6 +14,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
+from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
 
 pytestmark = pytest.mark.postgres
@@ -45,6 +46,10 @@ class TestPostgresBriefings(BriefingSuite):
 
 
 class TestPostgresSettlements(SettlementSuite):
+    pass
+
+
+class TestPostgresRetention(RetentionSuite):
     pass
 
 

@@ -17,6 +17,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
+from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
 
 
@@ -42,6 +43,10 @@ class TestSqliteBriefings(BriefingSuite):
 
 
 class TestSqliteSettlements(SettlementSuite):
+    pass
+
+
+class TestSqliteRetention(RetentionSuite):
     pass
 
 

@@ -35,7 +35,7 @@ def spoil(workspace: Workspace, key: str, way: str) -> None:
 
 def held(workspace: Workspace, *kinds: Kind) -> list[Held]:
     """What a house holds, of these kinds."""
-    holdings = Holdings(workspace.catalog, workspace.store)
+    holdings = Holdings(workspace.catalog, workspace.store, workspace.box)
     return [one for part in holdings.parts() for one in holdings.of(part) if one.kind in kinds or not kinds]
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.records import FrameStatus
+from flycam.catalog.retention_records import LetGoLine
 from flycam.drill.drill import DrillReport
-from flycam.errors import InputUnusable, StorageTrouble
+from flycam.errors import InputUnusable, LetGo, StorageTrouble
 from flycam.frame.flight import FlightState
+from flycam.frame.retention import LetGoStep, RetainedKind
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish import FinishRequest, finish
@@ -40,9 +42,9 @@ def told(giver: House, taker: House, **options: bool) -> BundleRead:
     return read_bundle(taker.workspace, path, Receiving(taker.workspace))
 
 
-def over_a_line(giver: House, taker: House, *, has_tiles: bool = True) -> None:
+def over_a_line(giver: House, taker: House, *, has_tiles: bool = True, originals: bool = False) -> None:
     """What one box knows, in steps."""
-    one = Giver(giver.workspace)
+    one = Giver(giver.workspace, originals=originals)
     lacking = lacking_of(answer(taker.workspace, one.question(), "test"), "line")
     one.learn(lacking)
     path = taker.root / "step"
@@ -154,6 +156,44 @@ def test_originals_come_when_asked_for_and_are_evidence(drill: DrillReport, make
     for record in province.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED):
         key = keys.evidence(record.header.provenance.source_sha256)
         assert province.workspace.store.get(key) == field.workspace.store.get(key)
+
+
+@pytest.mark.parametrize("by_line", [False, True])
+def test_an_original_that_was_let_go_does_not_come_by_another_box(
+    drill: DrillReport, make_house: MakeHouse, by_line: bool
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    first, *others = field.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    told(field, province)
+    line = LetGoLine(
+        act_id="act",
+        step=LetGoStep.LET_GO,
+        kind=RetainedKind.PHOTO,
+        sha256=first.header.provenance.source_sha256,
+        flight_id=flight_id,
+        name=first.header.provenance.source_name,
+        list_digest="d",
+        author="Hùng",
+        box="a third",
+        at_ns=1,
+    )
+    province.workspace.catalog.retention.learn([line])
+    if by_line:
+        over_a_line(field, province, originals=True)
+    else:
+        told(field, province, originals=True)
+    key = keys.evidence(first.header.provenance.source_sha256)
+    assert field.workspace.store.exists(key) and not province.workspace.store.exists(key)
+    assert all(
+        province.workspace.store.exists(keys.evidence(one.header.provenance.source_sha256)) for one in others
+    )
+    assert verify(province.workspace).trouble is None
+    with pytest.raises(LetGo):
+        finish(province.workspace, flight_id, FinishRequest())
+    withdraw(province.workspace, others[0].frame_id, "nhà dân", "UBND")
+    shown_now = frames_shown(province, f"{flight_id}-colour")
+    assert others[0].frame_id not in shown_now and first.frame_id in shown_now
 
 
 def test_a_photo_lost_from_the_box_that_flew_it_is_still_an_error(

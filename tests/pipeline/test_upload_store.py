@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -21,6 +24,9 @@ from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_names import checked_card_path, checked_path, label_of
 from flycam.pipeline.uploads import Uploads
 from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+from tests.pipeline.test_retention import Clock, make
+from tests.suites.retention_suite import GONE
 
 
 def file(path: str, size: int) -> UploadFile:
@@ -337,11 +343,36 @@ def test_what_is_read_into_the_evidence_store_is_not_given_up_under_it(
         return "0" * 64
 
     monkeypatch.setattr(upload_keeping, "keep", slow_keep)
-    upload_keeping.keep_file(cast("Workspace", None), upload, 0)
-    assert upload.stored
-    store.remove(upload)
-    with pytest.raises(NotFound):
-        upload_keeping.keep_file(cast("Workspace", None), upload, 1)
+    with closing(make(tmp_path / "house", Clock()).catalog) as catalog:
+        house = cast("Workspace", SimpleNamespace(catalog=catalog, clock_ns=Clock()))
+        upload_keeping.keep_file(house, upload, 0)
+        assert upload.stored
+        store.remove(upload)
+        with pytest.raises(NotFound):
+            upload_keeping.keep_file(house, upload, 1)
+
+
+def test_what_an_upload_brings_is_noted_and_what_was_let_go_is_not_kept_anew(tmp_path: Path) -> None:
+    house = make(tmp_path / "house", Clock())
+    upload = Uploads(tmp_path / "uploads").open("Lan", [*FILES, file("DJI_0001.SRT", 5)])
+    hashes = []
+    for number, one in enumerate(upload.manifest.files):
+        upload.path(number).write_bytes(bytes([number + 1]) * one.size)
+        hashes.append(hashlib.sha256(bytes([number + 1]) * one.size).hexdigest())
+    by_name = dict(zip((one.path for one in upload.manifest.files), hashes, strict=True))
+    house.catalog.retention.learn([replace(GONE, sha256=by_name["b.jpg"])])
+    for number in range(3):
+        upload_keeping.keep_file(house, upload, number)
+    assert upload.stored == dict(enumerate(hashes)), "all is here as far as the sender need know"
+    kept = {name for name, sha256 in by_name.items() if house.store.exists(keys.evidence(sha256))}
+    assert kept == {"DCIM/100MEDIA/DJI_0001.JPG", "DJI_0001.SRT"}
+    (noted,) = house.catalog.retention.uploaded()
+    assert (noted.name, noted.sha256, noted.event_id) == (
+        "DJI_0001.JPG",
+        by_name["DCIM/100MEDIA/DJI_0001.JPG"],
+        "",
+    )
+    house.catalog.close()
 
 
 def test_an_upload_that_nobody_could_note_did_not_begin(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/health
 ANYBODY_MAY |= {("get", "/api/sign-in")}
 _ENDLESS = {"/events"}
 _VIEWERS_MAY_NOT = re.compile(
-    r"/files|/api/(uploads|packs|guests|restricted|redactions|login-links|changes/\{|sync|evidence/\{sha256\}$)"
+    r"/files|/api/(uploads|packs|guests|restricted|redactions|retention|login-links|changes/\{|sync|evidence/\{sha256\}$)"
 )
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 

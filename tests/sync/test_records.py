@@ -21,6 +21,7 @@ from flycam.sync import records
 from flycam.sync.learning import joined_flight
 from flycam.sync.records import FlightRecords, records_from_bytes, records_to_bytes
 from tests.suites.catalog_suite import flight, frame, rejected
+from tests.suites.retention_suite import GONE, HELD, LIFTED
 from tests.sync.boxes import EVENT, MOSAIC, new_box, record
 
 RECORDS = FlightRecords(
@@ -73,6 +74,38 @@ def test_masks_travel_and_a_flight_without_any_has_the_bytes_that_it_had_before(
     assert records_from_bytes(records_to_bytes(MASKED), "x.fcb") == MASKED
     values = json.loads(zstandard.ZstdDecompressor().decompress(records_to_bytes(RECORDS)))
     assert not [name for name in values if name.startswith("redaction")]
+
+
+KEPT = replace(RECORDS, holds=(HELD, replace(HELD, subject=EVENT.event_id)), let_go=(GONE, LIFTED))
+
+
+def test_holds_and_what_was_let_go_travel_and_a_flight_without_any_has_the_bytes_of_before() -> None:
+    assert records_from_bytes(records_to_bytes(KEPT), "x.fcb") == KEPT
+    values = json.loads(zstandard.ZstdDecompressor().decompress(records_to_bytes(RECORDS)))
+    assert not {"holds", "let_go"} & values.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["holds"][0].update(subject="another flight"),
+        lambda values: values["holds"][0].update(step="boredom"),
+        lambda values: values["holds"][0].update(author="another"),
+        lambda values: values["holds"][0].update(reason=""),
+        lambda values: values["holds"][0].update(reason="a\x00b"),
+        lambda values: values["let_go"][0].update(sha256="../../etc"),
+        lambda values: values["let_go"][0].update(flight_id="another"),
+        lambda values: values["let_go"][0].update(kind="boredom"),
+        lambda values: values["let_go"][0].update(box="another"),
+        lambda values: values["let_go"][0].update(name="x" * 501),
+        lambda values: values["let_go"][0].pop("at_ns"),
+    ],
+)
+def test_a_hold_or_a_letting_go_that_is_none_is_refused(change: Any) -> None:
+    values = json.loads(zstandard.ZstdDecompressor().decompress(records_to_bytes(KEPT)))
+    change(values)
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        records_from_bytes(zstandard.ZstdCompressor().compress(json.dumps(values).encode()), "x.fcb")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,231 @@
+"""Retention: terms, holds, and originals let go. Lines are kept, none is overwritten.
+
+A hold is in force until a line releases it, an original is let go until a line lifts that, in whatever order
+the lines come and from whichever box.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, Table, delete, select
+
+from flycam.catalog import retention_tables as mine
+from flycam.catalog import tables
+from flycam.catalog.audit import write_entries
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry
+from flycam.catalog.retention_records import (
+    HoldLine,
+    LetGoLine,
+    Term,
+    UploadedFile,
+    list_changed,
+    standing_holds,
+)
+from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+
+_ROWS_AT_ONCE = 2000
+
+
+class Retention:
+    """Terms by subject and kind, holds by subject, letting go by the original's SHA-256. What is written is
+    on disk when the call returns, together with the lines of the audit log that tell of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- terms ----------------------------------------------------------------------------------
+
+    def put_term(self, term: Term, entry: AuditEntry) -> None:
+        """Set a term in place of the one of that subject and kind."""
+        row = {**_values(mine.retention_terms, term), "kind": term.kind.value}
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            connection.execute(self._database.upsert(mine.retention_terms), row)
+            write_entries(connection, [entry], self._database.audit_key)
+
+    def remove_term(self, subject: str, kind: RetainedKind, entry: AuditEntry) -> None:
+        """Forget a term: what the house says holds again, or nothing."""
+        c = mine.retention_terms.c
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            gone = delete(mine.retention_terms).where(c.subject == subject, c.kind == kind.value)
+            connection.execute(gone)
+            write_entries(connection, [entry], self._database.audit_key)
+
+    def terms(self) -> list[Term]:
+        """Every term, the house's first."""
+        c = mine.retention_terms.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(mine.retention_terms).order_by(c.subject, c.kind))
+            return [Term(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
+
+    # -- holds ----------------------------------------------------------------------------------
+
+    def add_holds(self, lines: Sequence[HoldLine], entries: Sequence[AuditEntry] = ()) -> list[HoldLine]:
+        """Add lines; those of them that were not here. `entries` are written only if one is new."""
+        rows = {(one.line_id, one.subject): hold_row(one) for one in lines}
+        if not rows:
+            return []
+        c = mine.retention_holds.c
+        insert = self._database.insert(mine.retention_holds)
+        insert = insert.on_conflict_do_nothing(index_elements=["line_id", "subject"])
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            query = select(c.line_id, c.subject).where(c.line_id.in_([name for name, _ in rows]))
+            here = {tuple(row) for row in connection.execute(query)}
+            connection.execute(insert, list(rows.values()))
+            new = [one for one in lines if (one.line_id, one.subject) not in here]
+            if new:
+                write_entries(connection, list(entries), self._database.audit_key)
+        return new
+
+    def holds(self, subjects: Iterable[str] | None = None) -> list[HoldLine]:
+        """Every line, or those of these flights and events, the first first."""
+        c = mine.retention_holds.c
+        query = select(mine.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
+        if subjects is not None:
+            query = query.where(c.subject.in_(list(subjects)))
+        with self._database.read() as connection:
+            return [hold_of(row) for row in connection.execute(query)]
+
+    def held_flights(self) -> frozenset[str]:
+        """Flights of which nothing is to be let go, for they or their events are held."""
+        subjects = [one.subject for one in standing_holds(self.holds())]
+        of_events = select(tables.flights.c.flight_id).where(tables.flights.c.event_id.in_(subjects))
+        with self._database.read() as connection:
+            return frozenset((*subjects, *connection.execute(of_events).scalars()))
+
+    # -- letting go -----------------------------------------------------------------------------
+
+    def let_go(
+        self, lines: Sequence[LetGoLine], subjects: Iterable[str], entries: Sequence[AuditEntry]
+    ) -> None:
+        """Record that originals are to be let go, all or none, with the audit log's lines.
+
+        subjects  flights and events that they belong to. Raises ListChanged where one of them is held by now
+        """
+        c = mine.retention_holds.c
+        of_them = select(mine.retention_holds).where(c.subject.in_(list(subjects)))
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            if standing_holds(hold_of(row) for row in connection.execute(of_them)):
+                raise list_changed()
+            self._insert(connection, lines)
+            write_entries(connection, entries, self._database.audit_key)
+
+    def learn(self, lines: Sequence[LetGoLine], entries: Sequence[AuditEntry] = ()) -> list[LetGoLine]:
+        """Add lines of letting go or lifting; those that were not here. `entries` are written only if one is
+        new."""
+        if not lines:
+            return []
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            new = self._insert(connection, lines)
+            if new:
+                write_entries(connection, entries, self._database.audit_key)
+        return new
+
+    def lines(self) -> list[LetGoLine]:
+        """Every line of letting go, the first first."""
+        return self._fetch(select(mine.let_go))
+
+    def of_originals(self, hashes: Iterable[str]) -> list[LetGoLine]:
+        """Lines of the originals of these SHA-256, the first first of every thousand or so."""
+        asked = sorted(set(hashes))
+        chunks = (asked[start : start + _ROWS_AT_ONCE] for start in range(0, len(asked), _ROWS_AT_ONCE))
+        every = select(mine.let_go)
+        return [one for some in chunks for one in self._fetch(every.where(mine.let_go.c.sha256.in_(some)))]
+
+    def of_flight(self, flight_id: str) -> list[LetGoLine]:
+        """Lines of a flight's originals, the first first."""
+        return self._fetch(select(mine.let_go).where(mine.let_go.c.flight_id == flight_id))
+
+    # -- what there is to be kept ---------------------------------------------------------------
+
+    def photos(self) -> Iterator[tuple[str, str, str]]:
+        """(flight_id, SHA-256, name) of the original of every frame on record, whatever became of it."""
+        query = select(tables.frames.c.flight_id, tables.frames.c.provenance)
+        with self._database.read() as connection:
+            for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query):
+                said = json.loads(row.provenance)
+                if said["source_sha256"]:
+                    yield row.flight_id, said["source_sha256"], said["source_name"]
+
+    def note_uploaded(self, file: UploadedFile) -> None:
+        """Note what an upload brought; the first time counts."""
+        insert = self._database.insert(mine.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
+        with self._database.write() as connection:
+            connection.execute(insert, _values(mine.upload_files, file))
+
+    def uploaded(self) -> list[UploadedFile]:
+        """All that uploads brought, the first first."""
+        c = mine.upload_files.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(mine.upload_files).order_by(c.came_ns, c.sha256))
+            return [UploadedFile(**_named(row)) for row in rows]
+
+    def _insert(self, connection: Any, lines: Sequence[LetGoLine]) -> list[LetGoLine]:
+        named = {(one.line_id, one.flight_id): one for one in lines}
+        insert = self._database.insert(mine.let_go)
+        insert = insert.on_conflict_do_nothing(index_elements=["line_id", "flight_id"])
+        new: list[LetGoLine] = []
+        ids = list(named)
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            chunk = ids[start : start + _ROWS_AT_ONCE]
+            query = select(mine.let_go.c.line_id, mine.let_go.c.flight_id)
+            query = query.where(mine.let_go.c.line_id.in_([name for name, _ in chunk]))
+            here = {tuple(row) for row in connection.execute(query)}
+            connection.execute(insert, [let_go_row(named[one]) for one in chunk])
+            new += [named[one] for one in chunk if one not in here]
+        return new
+
+    def _fetch(self, query: Select[Any]) -> list[LetGoLine]:
+        ordered = query.order_by(mine.let_go.c.at_ns, mine.let_go.c.line_id, mine.let_go.c.flight_id)
+        with self._database.read() as connection:
+            return [let_go_of(row) for row in connection.execute(ordered)]
+
+
+def hold_row(line: HoldLine) -> dict[str, Any]:
+    """A row of the holds."""
+    return {**_values(mine.retention_holds, line), "step": line.step.value}
+
+
+def hold_of(row: Row[Any]) -> HoldLine:
+    """Inverse of `hold_row`. Raises ValueError for a step that there is not."""
+    return HoldLine(
+        hold_id=row.hold_id,
+        step=HoldStep(row.step),
+        subject=row.subject,
+        reason=row.reason,
+        author=row.author,
+        at_ns=row.at_ns,
+    )
+
+
+def let_go_row(line: LetGoLine) -> dict[str, Any]:
+    """A row of what was let go."""
+    return {**_values(mine.let_go, line), "step": line.step.value, "kind": line.kind.value}
+
+
+def let_go_of(row: Row[Any]) -> LetGoLine:
+    """Inverse of `let_go_row`. Raises ValueError for a step or a kind that there is not."""
+    return LetGoLine(
+        act_id=row.act_id,
+        step=LetGoStep(row.step),
+        kind=RetainedKind(row.kind),
+        sha256=row.sha256,
+        flight_id=row.flight_id,
+        name=row.name,
+        list_digest=row.list_digest,
+        reason=row.reason,
+        author=row.author,
+        box=row.box,
+        at_ns=row.at_ns,
+    )
+
+
+def _values(table: Table, record: object) -> dict[str, Any]:
+    return {column.name: getattr(record, column.name) for column in table.columns}
+
+
+def _named(row: Row[Any]) -> Mapping[str, Any]:
+    return dict(row._mapping)

@@ -1,0 +1,59 @@
+"""Tables of retention: terms, holds, originals let go, what uploads brought. The rules of `tables` hold here
+too."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+
+from flycam.catalog.columns import key, metadata
+
+# -- since schema 15 --------------------------------------------------------------------------------
+
+retention_terms = Table(
+    "retention_terms",
+    metadata,
+    key("subject"),
+    key("kind"),
+    Column("days", Integer),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+retention_holds = Table(
+    "retention_holds",
+    metadata,
+    key("line_id"),
+    key("subject"),
+    Column("hold_id", Text, nullable=False, index=True),
+    Column("step", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+let_go = Table(
+    "let_go",
+    metadata,
+    key("line_id"),
+    key("flight_id"),
+    Column("act_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("list_digest", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("box", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Index("let_go_of_flight", "flight_id"),
+)
+
+upload_files = Table(
+    "upload_files",
+    metadata,
+    key("sha256"),
+    Column("name", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("came_ns", BigInteger, nullable=False),
+)

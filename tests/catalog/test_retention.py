@@ -1,0 +1,72 @@
+"""Lines of holds and of letting go: the same whichever comes first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.retention_records import (
+    HoldLine,
+    LetGoLine,
+    key_of,
+    let_go_said,
+    standing_holds,
+    standing_let_go,
+)
+from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.outcomes import http_status, sentence
+from flycam.store import keys
+from tests.suites.retention_suite import GONE, HELD
+
+holds = st.builds(
+    lambda number, step, subject: replace(HELD, hold_id=f"hold-{number}", step=step, subject=subject),
+    st.integers(0, 3),
+    st.sampled_from(HoldStep),
+    st.sampled_from(["f1", "f2"]),
+)
+let_go = st.builds(
+    lambda act, step, sha256, box: replace(GONE, act_id=f"act-{act}", step=step, sha256=sha256 * 64, box=box),
+    st.integers(0, 3),
+    st.sampled_from(LetGoStep),
+    st.sampled_from("ab"),
+    st.sampled_from(["box-1", "box-2"]),
+)
+
+
+@given(st.lists(holds, unique=True), st.randoms(use_true_random=False))
+def test_a_release_ends_its_hold_in_whatever_order_they_come(lines: list[HoldLine], random: Random) -> None:
+    shuffled = lines[:]
+    random.shuffle(shuffled)
+    standing = standing_holds(lines)
+    assert set(standing_holds(shuffled + lines)) == set(standing)
+    released = {(one.hold_id, one.subject) for one in lines if one.step is HoldStep.RELEASED}
+    assert {(one.hold_id, one.subject) for one in standing}.isdisjoint(released)
+    assert {(one.hold_id, one.subject) for one in lines} == released | {
+        (one.hold_id, one.subject) for one in standing
+    }
+
+
+@given(st.lists(let_go, unique=True), st.randoms(use_true_random=False))
+def test_a_lifting_takes_back_its_own_letting_go_alone(lines: list[LetGoLine], random: Random) -> None:
+    shuffled = lines[:]
+    random.shuffle(shuffled)
+    standing = {one for some in standing_let_go(lines).values() for one in some}
+    assert {one for some in standing_let_go(shuffled).values() for one in some} == standing
+    lifted = {(one.act_id, one.sha256) for one in lines if one.step is LetGoStep.LIFTED}
+    gone = {one for one in lines if one.step is LetGoStep.LET_GO}
+    assert standing == {one for one in gone if (one.act_id, one.sha256) not in lifted}
+
+
+def test_who_asks_for_it_is_told_when_and_by_whom_in_both_languages() -> None:
+    error = let_go_said(replace(GONE, at_ns=1_725_903_600 * 10**9))
+    assert http_status(error) == 410
+    assert "DJI_0001.JPG" in sentence(error) and "2024-09-10 by Lan (box-1)" in sentence(error)
+    assert "10/09/2024, người xác nhận: Lan (box-1)" in sentence(error, "vi")
+
+
+def test_a_piece_of_video_lies_beside_the_evidence() -> None:
+    assert key_of(RetainedKind.VIDEO, "a" * 64) == keys.recording("a" * 64)
+    assert key_of(RetainedKind.UPLOAD, "a" * 64) == keys.evidence("a" * 64)

@@ -1,0 +1,138 @@
+"""Holds and letting go between boxes: in any order nothing comes back, nothing vanishes unconfirmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from flycam.catalog.retention_records import LetGoLine, standing_holds, standing_let_go
+from flycam.frame.flight import FlightState
+from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.pipeline.retention import confirm, due_list
+from flycam.store import keys
+from flycam.sync.desk import answer
+from flycam.sync.offering import original_items
+from flycam.sync.steps import STEP_FORMAT
+from tests.suites.catalog_suite import flight
+from tests.suites.retention_suite import HELD
+from tests.sync.boxes import EVENT, Box, new_box, record
+
+
+def sha_of(number: int) -> str:
+    return record(number).header.provenance.source_sha256
+
+
+def line(number: int, box: str, step: LetGoStep = LetGoStep.LET_GO, act: str = "act") -> LetGoLine:
+    return LetGoLine(
+        act_id=f"{act}-{box}",
+        step=step,
+        kind=RetainedKind.PHOTO,
+        sha256=sha_of(number),
+        flight_id="f1",
+        name=f"{number}.jpg",
+        list_digest="d",
+        reason="" if step is LetGoStep.LET_GO else "toà án hỏi",
+        author="Hùng",
+        box=box,
+        at_ns=3,
+    )
+
+
+def has(box: Box, number: int) -> bool:
+    return box.workspace.store.exists(keys.evidence(sha_of(number)))
+
+
+def keeping(folder: Path, name: str, numbers: set[int], flight_id: str = "f1") -> Box:
+    """A box that laid photos and has something under the names of their originals."""
+    box = new_box(folder, name)
+    box.lay(numbers, flight_id)
+    for number in numbers:
+        box.workspace.store.put(keys.evidence(sha_of(number)), f"photo {number}".encode())
+    return box
+
+
+def test_what_a_box_let_go_is_due_at_another_and_goes_when_it_is_confirmed_there(tmp_path: Path) -> None:
+    field, province = keeping(tmp_path, "field", {1, 2}), keeping(tmp_path, "province", {1, 2})
+    field.catalog.retention.let_go([line(1, "field")], ["f1"], [])
+    field.workspace.store.delete(keys.evidence(sha_of(1)))
+    province.read(field.write(tmp_path))
+    assert has(province, 1) and has(province, 2), "nothing vanishes by another box's word"
+    seen = due_list(province.workspace)
+    assert [(one.claim.sha256, one.told_by) for one in seen.originals] == [(sha_of(1), "field")]
+    assert [one.what for one in province.catalog.audit.lines()] == ["let go elsewhere"]
+    assert confirm(province.workspace, seen.digest, "Lan").done.originals == 1
+    assert not has(province, 1) and has(province, 2)
+    before = field.tiles()
+    field.read(province.write(tmp_path))
+    assert field.tiles() == before and due_list(field.workspace).originals == ()
+    assert {one.box for one in field.catalog.retention.lines()} == {"field", "province"}
+
+
+def test_lines_of_three_boxes_make_the_same_in_whatever_order(tmp_path: Path) -> None:
+    told = []
+    for name in ("a", "b", "c"):
+        box = new_box(tmp_path, name)
+        box.lay({1, 2})
+        box.catalog.retention.learn([line(1, name)])
+        box.catalog.retention.add_holds([replace(HELD, hold_id=f"hold-{name}")])
+        told.append(box)
+    told[2].catalog.retention.learn([line(1, "a", LetGoStep.LIFTED), line(2, "c")])
+    told[1].catalog.retention.add_holds([replace(HELD, hold_id="hold-a", step=HoldStep.RELEASED)])
+    bundles = [one.write(tmp_path) for one in told]
+    for order in permutations(bundles):
+        house = new_box(tmp_path, "house")
+        for path in (*order, order[0]):
+            house.read(path)
+        retention = house.catalog.retention
+        gone = standing_let_go(retention.lines())
+        assert {sha: sorted(one.box for one in some) for sha, some in gone.items()} == {
+            sha_of(1): ["b", "c"],
+            sha_of(2): ["c"],
+        }
+        assert sorted(one.hold_id for one in standing_holds(retention.holds())) == ["hold-b", "hold-c"]
+        assert house.catalog.audit.verify() is None
+
+
+def test_a_hold_follows_a_flight_into_another_event_and_under_another_id(tmp_path: Path) -> None:
+    field, house = new_box(tmp_path, "field"), new_box(tmp_path, "house")
+    field.lay({1, 2})
+    house.lay({1}, "f9")
+    house.catalog.flights.put_event(replace(EVENT, event_id="other", name="Khác"))
+    house.catalog.flights.put_flight(flight("f9", "bay f9", state=FlightState.READY, event_id="other"))
+    field.catalog.retention.add_holds([HELD, replace(HELD, hold_id="hold-event", subject=EVENT.event_id)])
+    field.catalog.retention.learn([line(1, "field")])
+    house.read(field.write(tmp_path))
+    held = {(one.hold_id, one.subject) for one in standing_holds(house.catalog.retention.holds())}
+    assert held == {(HELD.hold_id, "f9"), ("hold-event", EVENT.event_id), ("hold-event", "f9")}
+    assert [one.flight_id for one in house.catalog.retention.lines()] == ["f9"]
+    field.read(house.write(tmp_path))
+    known = {(one.hold_id, one.subject) for one in field.catalog.retention.holds()}
+    assert {(HELD.hold_id, "f1"), ("hold-event", EVENT.event_id)} <= known
+
+
+@pytest.mark.parametrize("let_go_at", ["a", "elsewhere"])
+def test_an_original_that_was_let_go_anywhere_is_handed_on_by_nobody(tmp_path: Path, let_go_at: str) -> None:
+    box = keeping(tmp_path, "a", {1, 2})
+    box.catalog.retention.learn([line(1, let_go_at)])
+    (f1,) = box.catalog.flights.flights()
+    assert [one.name for one in original_items(box.workspace, f1)] == [sha_of(2)]
+    box.catalog.retention.learn([line(1, let_go_at, LetGoStep.LIFTED)])
+    assert {one.name for one in original_items(box.workspace, f1)} == {sha_of(1), sha_of(2)}
+
+
+def test_an_original_that_was_let_go_is_not_asked_for_over_a_line(tmp_path: Path) -> None:
+    house = new_box(tmp_path, "house")
+    house.lay({1, 2})
+    house.catalog.retention.learn([line(1, "elsewhere")])
+    question = {
+        "format": STEP_FORMAT,
+        "box": "field",
+        "records": [],
+        "terrain": [],
+        "originals": [sha_of(1), sha_of(2)],
+        "mosaics": [],
+    }
+    assert answer(house.workspace, question, "1")["originals"] == [sha_of(2)]
