@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 import time
 import zipfile
@@ -237,3 +238,13 @@ def test_what_was_withdrawn_since_is_handed_out_no_more(house: tuple[World, Path
     for _ in range(2):
         answer = client.get(f"/api/packs/{pack_id}/file", headers=by("Lan"))
         assert answer.status_code == 404
+
+
+def test_a_pack_made_under_a_clock_at_1970_is_one_file_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    os.utime(folder / "a.txt", (0, 0))
+    packing._zip(folder, tmp_path / "pack.zip")
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        assert archive.read("pack/a.txt") == b"a"
