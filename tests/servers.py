@@ -99,9 +99,37 @@ def public_folder() -> Iterator[Path]:
         yield folder
 
 
+class PostgresServer:
+    """A cluster that runs; address: without a database. Stopped and started by the main thread alone: it dies
+    with the thread that started it."""
+
+    def __init__(self, command: list[str], folder: Path, user: str, address: str) -> None:
+        self._command, self._folder, self._user, self.address = command, folder, user, address
+        self._process = _start(command, folder, {}, user=user)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        _wait(self._process, self._folder, lambda: _postgres_answers(self.address))
+
+    def crash(self) -> None:
+        """At once, without a checkpoint."""
+        _end(self._process, signal.SIGQUIT)
+
+    def start(self) -> None:
+        """Again, after `crash`; it recovers."""
+        self._process = _start(self._command, self._folder, {}, user=self._user)
+        self.wait()
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def postgres_server(postgres_cluster: PostgresServer) -> str:
     """Address (without a database) of a PostgreSQL cluster whose database `flycam` has PostGIS."""
+    return postgres_cluster.address
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresServer]:
+    """The cluster itself. Who ends it starts it again."""
     initdb = _program("initdb", *_postgres_folders())
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     with tempfile.TemporaryDirectory(prefix="flycam-tests-") as name:
@@ -110,7 +138,7 @@ def postgres_server() -> Iterator[str]:
         yield from _run_postgres(initdb, folder, user)
 
 
-def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[str]:
+def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[PostgresServer]:
     data = folder / "data"
     made = subprocess.run(
         [initdb, "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
@@ -125,20 +153,18 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[str]:
     command = [str(initdb.with_name("postgres")), "-D", str(data), "-p", str(port), "-k", str(folder)]
     # what is tested is what PostgreSQL promises, not whether this cluster survives a power cut
     settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200"}
-    process = _start(
-        [*command, *(f"--{name}={value}" for name, value in settings.items())], folder, {}, user=user
-    )
+    command += [f"--{name}={value}" for name, value in settings.items()]
     address = f"postgresql://postgres@127.0.0.1:{port}"
+    server = PostgresServer(command, folder, user, address)
     try:
-        _wait(process, folder, lambda: _postgres_answers(address))
+        server.wait()
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE flycam")
         with psycopg.connect(f"{address}/flycam", autocommit=True) as connection:
             connection.execute("CREATE EXTENSION postgis")
-        yield address
+        yield server
     finally:
-        # at once, without a checkpoint: the data go with the folder
-        _end(process, signal.SIGQUIT)
+        server.crash()  # the data go with the folder
 
 
 @pytest.fixture

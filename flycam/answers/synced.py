@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ _CAME = {
 
 
 def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
-    """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts."""
+    """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts,
+    passed[] (keys of what is lost or damaged here and not on the stick)."""
     vi = language == "vi"
     answer = {
         "sent": written.size_bytes,
@@ -35,6 +37,7 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
         "originals": written.originals,
         "parts": written.parts,
         "written": written.written,
+        "passed": list(written.passed),
     }
     megabytes = f"{written.size_bytes / 1e6:.1f}"
     if vi:
@@ -47,7 +50,23 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
             f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
             f" {megabytes} MB in {written.parts} files"
         )
-    return answer, [line]
+    return answer, [line, *of_passed(written.passed, language)]
+
+
+def of_passed(passed: Collection[str], language: str = "en") -> list[str]:
+    """What is lost or damaged here and was not handed on, with the cure; nothing where all was whole."""
+    if not passed:
+        return []
+    count, first = len(passed), next(iter(passed))
+    if language == "vi":
+        return [
+            f"{first}: mất hoặc hỏng ở máy này nên đã bỏ qua ({count} mục); hãy chạy flycam verify, phần sửa "
+            "được sẽ đi cùng lần gửi sau"
+        ]
+    return [
+        f"{first}: lost or damaged on this box and passed over ({count} in all); run flycam verify: what it "
+        "mends goes with the next sync or bundle"
+    ]
 
 
 def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
@@ -98,7 +117,8 @@ def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
 
 def of_sync(sent: Sent, got: Got, url: str, language: str = "en") -> Answered:
     """sent, left (bytes of tiles and photos that are not there), box (who took it in), steps, tiles, views,
-    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it.
+    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it, passed[] as
+    `bundle write` has it.
 
     What came back: got (how many things, by kind), got_bytes, left_there (bytes), kept[] (name, sentence,
     sentence_vi of what this box did not take in)."""
@@ -114,6 +134,7 @@ def of_sync(sent: Sent, got: Got, url: str, language: str = "en") -> Answered:
         "tile_bytes": sent.tile_bytes,
         "ended_by": sent.ended_by,
         "apart": list(sent.apart.values()),
+        "passed": list(sent.passed),
         "got": dict(sorted(got.things.items())),
         "got_bytes": sent.got_bytes,
         "left_there": got.left_bytes,
@@ -146,7 +167,7 @@ def of_sync(sent: Sent, got: Got, url: str, language: str = "en") -> Answered:
             else f"metered line: {left} MB of tiles wait for another line, or a stick"
         )
     lines += [one["sentence_vi" if vi else "sentence"] for one in sent.apart.values()]
-    return answer, lines
+    return answer, lines + of_passed(sent.passed, language)
 
 
 def _came(got: Got, *, vi: bool) -> list[str]:

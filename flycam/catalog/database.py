@@ -24,11 +24,13 @@ from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
 from flycam.catalog.schema_versions import ADDED_IN, SCHEMA_VERSION, WIDENED_IN
 from flycam.catalog.tables import schema_info
-from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
+from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageTrouble
+from flycam.store.room import free_bytes
 from flycam.store.syncing import make_folder
 
 _BUSY_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10
+_ROOM_BYTES = 16 << 20  # with less, a disk counts as full
 _SCHEMA_LOCK = 0x666C7963616D  # "flycam": held while the schema is made, so that only one process makes it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -178,6 +180,13 @@ class Database:
 
     def _trouble(self, error: DBAPIError) -> Exception:
         said = " ".join(str(error.orig).split())
+        if "disk I/O error" in said and has_room(Path(self.place)):
+            return StorageTrouble(
+                f"{self.place}: the disk does not read or write ({said}), though it has room: it may be "
+                "dying; make a backup on another disk at once (flycam backup), then have it checked",
+                vi=f"{self.place}: ổ đĩa không đọc hoặc ghi được dù còn chỗ, có thể sắp hỏng; hãy sao lưu "
+                "ngay sang ổ khác (flycam backup) rồi kiểm tra ổ đĩa",
+            )
         if "disk is full" in said or "No space left" in said or "disk I/O error" in said:
             return DiskFull(
                 f"{self.place}: no space left for the catalogue ({said}); free some and run again",
@@ -234,7 +243,18 @@ class Database:
             try:
                 yield
             finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                try:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                except DBAPIError:  # the server was restarted: the lock went with its session
+                    connection.invalidate()
+
+
+def has_room(path: Path) -> bool:
+    """Whether the disk of a catalogue's file has room left: then a write that failed has another reason."""
+    try:
+        return free_bytes(path.parent) > _ROOM_BYTES
+    except OSError:
+        return False
 
 
 def _migrated(connection: Connection) -> int | None:

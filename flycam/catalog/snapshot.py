@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from flycam.catalog.columns import metadata
-from flycam.catalog.database import Database
+from flycam.catalog.database import Database, has_room
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 
@@ -117,7 +117,7 @@ def _file(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _trouble(path: Path, error: sqlite3.Error) -> FlycamError:
-    if "full" in str(error) or "disk I/O" in str(error):
+    if "full" in str(error) or ("disk I/O" in str(error) and not has_room(path)):
         return DiskFull(
             f"{path}: no space left for a copy of the catalogue ({error}); free some and run again",
             vi=f"{path}: ổ đĩa không còn chỗ cho bản sao cơ sở dữ liệu; hãy giải phóng bớt rồi chạy lại",

@@ -120,6 +120,16 @@ class Tiles:
             self._write(connection, mosaic_id, last, fresh)
         return answer
 
+    def say_again(self, mosaic_id: str, revision: int, tile_ids: Sequence[TileId]) -> list[TileRecord]:
+        """The heads of these tiles once more at the end of the log, the objects they were: for readers whose
+        cursor went past them without the object. Tiles without a head are left out."""
+        with self._database.write() as connection:
+            last = self._lock_log(connection, mosaic_id)
+            heads = heads_of_tiles(connection, mosaic_id, revision, tile_ids)
+            again = [replace(one, seq=last + number) for number, one in enumerate(heads.values(), 1)]
+            self._write(connection, mosaic_id, last, again)
+        return again
+
     def head(self, mosaic_id: str, revision: int, tile: TileId) -> TileRecord | None:
         """The object that stands for a tile now; None if the tile is empty."""
         with self._database.read() as connection:

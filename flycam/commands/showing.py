@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +12,11 @@ import click
 from flycam.commands.house import Result, opened
 from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language
+from flycam.errors import StorageTrouble
 from flycam.settings import Settings
 
 if TYPE_CHECKING:
+    from flycam.frame.flight import Flight
     from flycam.pipeline.workspace import Workspace
     from flycam.serve.services import SignInService
 
@@ -79,8 +82,30 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         packs_dir=settings.data_dir / _PACKS,
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )
-    with ending_abandoned(workspace):
+    _say_unfinished(workspace)
+    with ending_abandoned(workspace, _say_completed):
         serve_map(services, listener)
+
+
+def _say_unfinished(workspace: Workspace) -> None:
+    """What a kill or a power cut left, with the commands that complete it. A store that is away keeps no map
+    from being served: then nothing is said."""
+    from flycam.pipeline.unfinished import unfinished
+
+    vi = language() == "vi"
+    with suppress(StorageTrouble):
+        for one in unfinished(workspace):
+            click.echo(one.sentence_vi if vi else one.sentence_en, err=True)
+
+
+def _say_completed(flight: Flight) -> None:
+    """That the flight of a stream whose program died is whole now."""
+    said = (
+        f"{flight.name}: chương trình nhận luồng video đã bị ngắt; nay đã hoàn tất tới chỗ ghi được"
+        if language() == "vi"
+        else f"{flight.name}: the program that received its stream had died; completed as far as it was seen"
+    )
+    click.echo(said, err=True)
 
 
 def sign_in_service(settings: Settings) -> SignInService | None:

@@ -120,7 +120,7 @@ def sync(
 ) -> Result:
     """Hand on what this box knows to a server, over any line, and get communes, terrain, layers, restricted
     areas and confirmed changes from there. Cut off or stopped, it goes on."""
-    from flycam.answers.synced import of_sync
+    from flycam.answers.synced import of_passed, of_sync
     from flycam.pipeline.receiving import Receiving
     from flycam.pipeline.upload_line import Line
     from flycam.pipeline.upload_sending import read_token
@@ -132,6 +132,9 @@ def sync(
     def note(why: str) -> None:
         click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
 
+    def passed_over(key: str) -> None:
+        click.echo(of_passed([key], language())[0], err=True)
+
     line = Line(url, token, patience_s if once else float("inf"), language(), note, is_thin=True)
     limits = Limits(
         rate_bytes_s=None if rate is None else rate / 8,
@@ -141,7 +144,7 @@ def sync(
     )
     with opened(data_dir) as (workspace, _):
         back = Fetcher(workspace, line, Receiving(workspace), workspace.cache_dir / _ON_ITS_WAY, limits)
-        sender = Sender(workspace, line, limits, ProgressBar(), back=back)
+        sender = Sender(workspace, line, limits, ProgressBar(), back=back, passed_over=passed_over)
         sender.round()
         asked_s = time.monotonic()
         while not once and sender.sent.ended_by != "budget":

@@ -11,6 +11,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "unrecorded": ("are not in the recording of the video", "không có trong bản ghi video"),
     "thinned": ("left out when late, their neighbours show it", "bỏ bớt khi xử lý chậm, ảnh kề bên đã có"),
     "no_time": ("show new ground there was no time to lay", "chụp chỗ mới nhưng không kịp trải"),
+    "store_away": ("show new ground while the store was away", "chụp chỗ mới khi kho lưu trữ mất liên lạc"),
     "pts_backwards": ("bear a time that goes backwards", "có mốc thời gian lùi lại"),
     "torn": ("torn", "bị vỡ hình"),
     "clock_unknown": ("waited in vain for the clock", "chờ mãi chưa biết độ lệch đồng hồ"),

@@ -24,9 +24,13 @@ _LATTICE_BYTES_AHEAD = 64 << 20
 
 
 class Claiming:
-    """Says what frames claim. laid: what was laid of each already, by frame id; whoever lays it says so."""
+    """Says what frames claim. laid: what was laid of each already, by frame id; whoever lays it says so.
 
-    def __init__(self, maker: Maker, amendments: Amendments) -> None:
+    before  ids of frames of which a run before laid all that they claim
+    """
+
+    def __init__(self, maker: Maker, amendments: Amendments, before: frozenset[str] = frozenset()) -> None:
+        self._before = set(before)
         self._maker = maker
         self._amendments = amendments
         self.laid: dict[str, Claim] = {}
@@ -46,7 +50,11 @@ class Claiming:
                 turns.settled(one.tiles, first)
                 open_tiles[one.frame_id] = first.blocks.keys()
                 prepared.add(one.frame_id, lattices and _only(lattices, one.tiles, first))
-            claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
+            claim = claims.of(frame.frame_id)
+            if frame.frame_id in self._before:  # once: where others break their promises it claims more
+                self._before.discard(frame.frame_id)
+                self.laid[frame.frame_id] = claim
+            before = self.laid.get(frame.frame_id)
             claims.forget(frame.frame_id)
             lattices = prepared.pop(frame.frame_id)
             rest = claim if before is None else claim.without(before)

@@ -14,6 +14,7 @@ from flycam.pipeline.coverage import VIETNAM
 from flycam.pipeline.encryption import is_encrypted
 from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
+from flycam.pipeline.unfinished import unfinished
 from flycam.pipeline.workspace import Workspace
 
 _BYTES_A_FLIGHT = 20 << 30
@@ -37,6 +38,7 @@ def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
     checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
+    checks.append(_guarded("unfinished", "việc dở dang", lambda: _unfinished(workspace)))
     checks.append(_film())
     return checks
 
@@ -132,6 +134,17 @@ def _catalogue(workspace: Workspace) -> Check:
         ok=True,
         sentence_en=f"the catalogue opens and holds {count} flights",
         sentence_vi=f"cơ sở dữ liệu mở được, có {count} chuyến bay",
+    )
+
+
+def _unfinished(workspace: Workspace) -> Check:
+    """What a kill or a power cut left, each with the command that completes it."""
+    left = unfinished(workspace)
+    return Check(
+        name="unfinished",
+        ok=not left,
+        sentence_en="; ".join(one.sentence_en for one in left) or "nothing was left half-done",
+        sentence_vi="; ".join(one.sentence_vi for one in left) or "không có việc nào dở dang",
     )
 
 

@@ -45,6 +45,7 @@ from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film, Ground, LiveLaying
 from flycam.pipeline.live_lens import lens_of
 from flycam.pipeline.live_news import LiveNews
+from flycam.pipeline.live_patience import Patience
 from flycam.pipeline.live_recording import Recorded, StreamRecording
 from flycam.pipeline.live_scratch import scratch_of
 from flycam.pipeline.live_standing import PoseAt, Standing, settle_standing
@@ -117,9 +118,12 @@ def live(
         stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
         opened.recording.of_flight(opened.flight_id)
         ground = _ground(workspace, request, opened)
+        patience = Patience(workspace.clock_ns, stopped)
         news = _news(workspace, opened, ground, labels, stack)
         standing = _settled(workspace, opened, ground, progress)
-        laying = stack.enter_context(LiveLaying(workspace, opened.flight_id, opened.film, ground, labels))
+        laying = stack.enter_context(
+            LiveLaying(workspace, opened.flight_id, opened.film, ground, labels, patience)
+        )
         keep_given(workspace, request)
         flow = opened.flow_to(laying, lambda: workspace.power.is_low)
         if news is not None:
@@ -132,7 +136,7 @@ def live(
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
-        _audit(workspace, opened.flight_id, laying.new, started_ns)
+        patience(lambda: _audit(workspace, opened.flight_id, laying.new, started_ns))
         if flow.broken_by is not None:
             raise flow.broken_by  # the flight is complete as far as it was seen
         return _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
@@ -289,6 +293,7 @@ def _remarks(
         *opened.lens_said,
         *source.health.remarks,
         *opened.recording.remarks,
+        *laying.patience.said,
         *telemetry.remarks(),
         *([telemetry.dated(opened.film.name)] if source.is_undated else []),
         *_said([*standing.notes, *laying.notes, *withdrawn]),

@@ -48,11 +48,15 @@ def end_abandoned(workspace: Workspace, progress: Progress = silent) -> list[Fli
 
 
 @contextmanager
-def ending_abandoned(workspace: Workspace) -> Iterator[None]:
+def ending_abandoned(
+    workspace: Workspace, ended: Callable[[Flight], None] = lambda _flight: None
+) -> Iterator[None]:
     """`end_abandoned` in a thread of its own beside the block, behind all else that runs; given up when the
-    block is left."""
+    block is left. ended: told of each flight that was completed, in that thread."""
     over = threading.Event()
-    thread = threading.Thread(target=_beside, args=(workspace, over.is_set), name="abandoned", daemon=True)
+    thread = threading.Thread(
+        target=_beside, args=(workspace, over.is_set, ended), name="abandoned", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -61,7 +65,7 @@ def ending_abandoned(workspace: Workspace) -> Iterator[None]:
         thread.join()
 
 
-def _beside(workspace: Workspace, is_over: Callable[[], bool]) -> None:
+def _beside(workspace: Workspace, is_over: Callable[[], bool], ended: Callable[[Flight], None]) -> None:
     def heed(_stage: str, _done: int, _of: int) -> None:
         if is_over():
             raise Cancelled("given up: the next one goes on", vi="đã dừng; lần sau làm tiếp")
@@ -69,7 +73,8 @@ def _beside(workspace: Workspace, is_over: Callable[[], bool]) -> None:
     with suppress(OSError, AttributeError):  # of this thread alone, on Linux
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
     with suppress(FlycamError):
-        end_abandoned(workspace, heed)
+        for flight in end_abandoned(workspace, heed):
+            ended(flight)
 
 
 def _ended(workspace: Workspace, flight_id: str, progress: Progress) -> list[Flight]:

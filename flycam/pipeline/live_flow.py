@@ -65,7 +65,7 @@ class LiveFlow:
         self._uncovered: deque[VideoPicture] = deque()
         self._last_pts_ns: int | None = None
         self._selector = KeyframeSelector(interior)
-        self._to_lay = LayingQueue(drops=drops)
+        self._to_lay = LayingQueue(drops=drops, is_away=lambda: laying.patience.is_away)
         self._drops, self._is_sparing = drops, is_sparing
         self._error: BaseException | None = None
         self._dropped: Counter[str] = Counter()
@@ -121,9 +121,12 @@ class LiveFlow:
                 self._take_all(progress, stopped)
             self._end()
         except BaseException:
+            self._laying.patience.give_up()
             self._to_lay.abandon()  # the clock may not be known
             self._close(thread)
             raise
+        if self._failed is not None:
+            self._laying.patience.give_up()  # what waits for the store would keep the end waiting
         self._close(thread)
         if (error := self._failed) is not None:
             raise error

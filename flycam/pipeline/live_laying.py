@@ -38,6 +38,7 @@ from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_map import Laid, OpenMap
 from flycam.pipeline.live_merging import Merger
+from flycam.pipeline.live_patience import Patience
 from flycam.pipeline.live_registration import LiveRegistration
 from flycam.pipeline.merging import Rejections
 from flycam.pipeline.opening import (
@@ -111,6 +112,7 @@ class LiveLaying:
     notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
     rejections  frames that could not be laid
     registration  what fits frames to each other, and counts
+    patience    with store and database, while they are away
     withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
                 frames on record show
     """
@@ -122,7 +124,9 @@ class LiveLaying:
         film: Film,
         ground: Ground,
         labels: Labels,
+        patience: Patience | None = None,
     ) -> None:
+        self.patience = patience or Patience(workspace.clock_ns)
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
         self._open: OpenMap | None = None
@@ -187,13 +191,14 @@ class LiveLaying:
         )
         coded: Future[Coded] | None = None
         try:
-            terrain = self._ground.under(told.projection_centre_m)
+            terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
             if looks_up(self._film.interior, told):
                 ground_view(header, terrain)  # who sees no ground need not be fitted to it
             coded = self._coding.submit(coded_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
-                laid = self._laid_by(pose, header, coded, terrain, picture.arrived_ns)
+                lay = partial(self._laid_by, pose, header, coded, terrain, picture.arrived_ns)
+                laid = self.patience(lay)
             except FrameRejected:
                 self.registration.left_out()
                 raise
@@ -286,9 +291,10 @@ class LiveLaying:
             return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
         catalog = self._workspace.catalog
-        on_map = {record.frame_id for record in catalog.frames.of_flight(self._flight_id, FrameStatus.USED)}
+        used = self.patience(partial(catalog.frames.of_flight, self._flight_id, FrameStatus.USED))
+        on_map = {record.frame_id for record in used}
         refused = self.rejections.records(self._flight_id)
-        catalog.frames.put([record for record in refused if record.frame_id not in on_map])
+        self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
         flight = opened.flight.flight
         said = [
             one
@@ -296,8 +302,11 @@ class LiveLaying:
             if not (warnings and self._film.is_doubted_by(self._flight_id, one))
         ]
         flight = replace(flight, warnings=tuple(dict.fromkeys((*said, *warnings))))
-        cover_communes(self._workspace, flight, progress, changed=self.new > 0)
-        return close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
+        cover = partial(cover_communes, self._workspace, flight, progress, changed=self.new > 0)
+        self.patience(cover)
+        return self.patience(
+            lambda: close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
+        )
 
     def _abandon(self) -> None:
         """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
@@ -310,6 +319,7 @@ class LiveLaying:
             if opened is not None:
                 steps.callback(opened.publisher.abandon)  # who merges may wait for it
             steps.callback(self._coding.shutdown, cancel_futures=True)
+            steps.callback(self.patience.give_up)  # who waits for the store would keep this waiting
 
     def _opened(self, planned: Planned, terrain: TerrainGrid) -> OpenMap:
         if self._open is None:
@@ -324,7 +334,7 @@ class LiveLaying:
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )
-            self._open = OpenMap.of(self._workspace, flight, planned, self._shown)
+            self._open = OpenMap.of(self._workspace, flight, planned, self._shown, self.patience)
             self.notes = flight.notes
         return self._open
 
@@ -336,13 +346,13 @@ class LiveLaying:
         """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
         opened.records.add(laid.record)
         for patch in opened.claims.patches(laid.record, pixels, terrain):
-            opened.writer.add(patch)
+            self.patience(partial(opened.writer.add, patch))
         opened.publisher.add(laid)
 
     def _shown(self, laid: Sequence[Laid]) -> None:
         """In the publisher's thread: readers see these now."""
         assert self._open is not None  # noqa: S101  its publisher calls
-        self._open.grow(self._workspace, [one.record for one in laid])
+        self.patience(partial(self._open.grow, self._workspace, [one.record for one in laid]))
         now_ns = time.monotonic_ns()
         self.first_shown_ns = self.first_shown_ns or now_ns
         self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in laid)

@@ -13,6 +13,7 @@ from flycam.frame.frame import Layer
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.live_claims import LiveClaims
+from flycam.pipeline.live_patience import Patience
 from flycam.pipeline.live_publishing import MOST_WAITING, Publisher
 from flycam.pipeline.merging import Records
 from flycam.pipeline.opening import Opened, open_mosaic
@@ -54,7 +55,11 @@ class OpenMap:
 
     @staticmethod
     def of(
-        workspace: Workspace, flight: Opened, first: Planned, shown: Callable[[Sequence[Laid]], None]
+        workspace: Workspace,
+        flight: Opened,
+        first: Planned,
+        shown: Callable[[Sequence[Laid]], None],
+        patience: Patience,
     ) -> OpenMap:
         mosaic = open_mosaic(workspace, flight.flight, Layer.COLOUR, [first])
         records = Records(workspace)
@@ -77,7 +82,7 @@ class OpenMap:
             writer.publish()
             records.write()  # where no tile changed, nothing was appended and nothing written before it
 
-        publisher = Publisher(publish, shown)
+        publisher = Publisher(publish, shown, patience=patience)
         return OpenMap(flight, mosaic.base_zoom, writer, records, LiveClaims(), publisher, stack)
 
     def grow(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:

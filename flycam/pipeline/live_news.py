@@ -247,6 +247,7 @@ class LiveNews:
         said = (
             *self._remarks,
             *opened,
+            *(self._laying.patience.said if self._laying else ()),
             *self._telemetry.remarks(),
             *self._source.health.remarks,
             *self._recording.remarks,

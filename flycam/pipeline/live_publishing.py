@@ -3,7 +3,8 @@
 One group is written at a time and takes all that was merged by its beginning: where pictures come faster than
 groups are written, groups grow, and share their tiles and the catalogue's commits. A group's parents reach to
 the coarsest zoom, and cost as much as its pictures do; so after each group the writing rests half as long as
-that took. Whoever merges waits once too many pictures are merged and not yet shown.
+that took. Whoever merges waits once too many pictures are merged and not yet shown, as while the store is
+away.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _REST_SHARE, _LONGEST_REST_S = 0.5, 0.5
 
 
 class Publisher(Generic[Merged]):
-    """publish  writes what is merged; shown: told of the pictures that readers see from now on, oldest first
+    """publish   writes what is merged; shown: told of the pictures that readers see from now on, oldest first
+    patience  asks `publish` again while store or database are away
 
     Both are called in this one's thread; what they raise is raised by the next `add`, or `close`, and is
     `error` until then.
@@ -31,7 +33,9 @@ class Publisher(Generic[Merged]):
         shown: Callable[[Sequence[Merged]], None],
         most: int = MOST_WAITING,
         clock_s: Callable[[], float] = time.monotonic,
+        patience: Callable[[Callable[[], object]], object] = lambda ask: ask(),
     ) -> None:
+        self._patience = patience
         self._publish, self._shown, self._most, self._clock_s = publish, shown, most, clock_s
         self._rest_until_s = clock_s()
         self._waiting: list[Merged] = []
@@ -75,7 +79,7 @@ class Publisher(Generic[Merged]):
         while group := self._next():
             began_s = self._clock_s()
             try:
-                self._publish()
+                self._patience(self._publish)
                 now_s = self._clock_s()
                 self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _LONGEST_REST_S)
                 self._shown(group)

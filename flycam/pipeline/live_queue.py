@@ -2,7 +2,7 @@
 
 Who is late chooses more seldom first (`spacing`): pictures farther apart show the same ground in fewer
 views. Where the queue is full all the same, that picture goes whose neighbours show most of what it shows:
-"thinned". Only where no neighbours do is new ground lost: "no_time".
+"thinned". Only where no neighbours do is new ground lost: "no_time", or "store_away" while that is why.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,11 +52,15 @@ class LayingQueue:
     """Between the thread that chooses and the one that lays.
 
     drops    a full queue drops; else `put` waits for room
-    dropped  by reason: "thinned", "no_time"; until `release` "clock_unknown" in place of the latter
+    is_away  whether store or database are away, so that nothing can be laid
+    dropped  by reason: "thinned", "no_time"; in place of the latter "clock_unknown" until `release`, and
+             "store_away" while they are
     """
 
-    def __init__(self, most: int = MOST_WAITING, *, drops: bool) -> None:
-        self._most, self._drops = most, drops
+    def __init__(
+        self, most: int = MOST_WAITING, *, drops: bool, is_away: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._most, self._drops, self._is_away = most, drops, is_away
         self._items: list[_Chosen] = []
         self._is_released = self._is_closed = False
         self._changed = threading.Condition()
@@ -128,5 +133,6 @@ class LayingQueue:
         if least < len(self._items):
             self._items[least] = replace(self._items[least], share=joined[least])
         is_shown = joined[least] <= _SHOWN_BY_NEIGHBOURS
-        lost = "no_time" if self._is_released else "clock_unknown"
+        waits_for = "store_away" if self._is_away() else "no_time"
+        lost = waits_for if self._is_released else "clock_unknown"
         self.dropped["thinned" if is_shown else lost] += 1

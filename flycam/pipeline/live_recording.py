@@ -26,6 +26,7 @@ from flycam.pipeline.evidence import keep
 from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+from flycam.store.syncing import move_into_place
 
 FOLDER = "recording"
 """Of the cache folder: what lies there is not yet kept, and so is not thrown away."""
@@ -112,7 +113,10 @@ class StreamRecording:
             return
         self._flight_id = flight_id
         with suppress(OSError):  # then nobody could tell whose it is after a kill
-            (self._folder / _FLIGHT).write_text(flight_id, encoding="utf-8")
+            flight = self._folder / _FLIGHT
+            part = flight.with_name(f".{_FLIGHT}.part")
+            part.write_text(flight_id, encoding="utf-8")
+            move_into_place(part, flight)  # whose it is must survive a power cut, as the pieces do
         self._thread.start()
 
     def close(self) -> Recorded:
@@ -179,7 +183,10 @@ def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = No
             flight = folder / _FLIGHT
             if flight.is_file():
                 end_unfinished(folder)
-                flight_id = flight.read_text(encoding="utf-8").strip()
+                flight_id = flight.read_text(encoding="utf-8").strip("\x00 \n")
+                if not flight_id:
+                    _set_aside(workspace, folder, said)
+                    continue
                 count += sum(1 for _ in _kept(workspace, folder, flight_id, said))
             _cleared(folder)
     return count
@@ -211,6 +218,22 @@ def _kept(
             workspace.catalog.recordings.put(recorded)
             yield recorded
         path.unlink()
+
+
+def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]]) -> None:
+    """Pieces of which a power cut took whose they are: beside those that are damaged, and said."""
+    for path in finished_pieces(folder):
+        aside = workspace.cache_dir / DAMAGED / f"{folder.name}-{path.name}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+        damaged.append(
+            (
+                f"{aside}: nobody knows any more of which flight this video is; play it, and keep it if it "
+                "is of use",
+                f"{aside}: không còn biết video này thuộc chuyến bay nào; hãy mở xem và giữ lại nếu cần",
+            )
+        )
+    _cleared(folder)
 
 
 def _cleared(folder: Path) -> None:

@@ -15,6 +15,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.checkpoint import Checkpoint
 from flycam.pipeline.claiming import Claiming
 from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
 from flycam.pipeline.executor import workers_here
@@ -87,21 +88,39 @@ def merge_frames(
         before_append=records.write,
         workers=workers_here(),
     ) as writer:
-        merging = _Merging(Maker(workspace, terrains, workers_here()), writer, amendments, records)
         frames = [Frame(record, path, record.header.interior.image_size_px) for record, path in todo]
+
+        def write() -> None:
+            writer.flush()
+            records.write()  # where no tile changed, nothing was appended and nothing written before it
+
+        checkpoint = Checkpoint(workspace, mosaic, frames, write)
+        merging = _Merging(
+            Maker(workspace, terrains, workers_here()), writer, amendments, records, checkpoint
+        )
         while frames:
             frames = merging.round(frames, rejections, progress)
     records.write()
+    checkpoint.over()
     return len(merging.laid)
 
 
 class _Merging:
     """Frames on their way into a mosaic. laid: what was merged, by frame id."""
 
-    def __init__(self, maker: Maker, writer: MosaicWriter, amendments: Amendments, records: Records) -> None:
+    def __init__(
+        self,
+        maker: Maker,
+        writer: MosaicWriter,
+        amendments: Amendments,
+        records: Records,
+        checkpoint: Checkpoint,
+    ) -> None:
         self._maker = maker
         self._writer = writer
-        self._claiming = Claiming(maker, amendments)
+        self._checkpoint = checkpoint
+        self._whole = set(checkpoint.before())  # frames of which all that they claim is merged
+        self._claiming = Claiming(maker, amendments, frozenset(self._whole))
         self._records = records
 
     @property
@@ -130,6 +149,7 @@ class _Merging:
                 self._writer.write(turns.finished)
                 turns.finished.clear()
             if part.is_last:
+                self._checkpoint.reached(self._whole)
                 progress("rectify", len(self.laid) + len(frames) - len(good), len(frames))
         return [] if kept else list(good.values())
 
@@ -141,6 +161,8 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
+            if part.frame.size_px == part.frame.record.header.interior.image_size_px:
+                self._whole.add(frame_id)  # of another size than its head says, it has to be read to know it
 
 
 class Records:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -88,6 +88,14 @@ class Power:
         else:
             work_on(self._cores)
         self.is_low = low
+
+    def let_go(self, pid: int) -> None:
+        """A process that was started just now may use all cores: it sees to its own power, and would never
+        get back what it was born without."""
+        if not self.is_low or not self._cores:
+            return
+        with suppress(psutil.Error, OSError, AttributeError):  # it ended, or the system has no such thing
+            psutil.Process(pid).cpu_affinity(self._cores)
 
     @contextmanager
     def obeyed(self, every_s: float = LOOK_EVERY_S) -> Iterator[Power]:

@@ -74,7 +74,8 @@ class Uploads:
         self.folder = folder
         self._clock_s = clock_s
         self._uptime_s = uptime_s
-        self._booted_s = clock_s() - uptime_s()
+        self._seen_s = clock_s()  # first sight of what lies here, by a clock that has not jumped since
+        self._booted_s = self._seen_s - uptime_s()
         self._lock = threading.Lock()
         try:
             make_folder(folder)
@@ -196,10 +197,13 @@ class Uploads:
 
     def expires_s(self, upload: Upload) -> float | None:
         """When an upload is forgotten if nothing more happens, seconds since 1970. None: never, while it is
-        saved and not on the map: the card may have been wiped since."""
+        saved and not on the map: the card may have been wiped since.
+
+        Counted from when this process saw it first, if that is later: what came before may have come under a
+        clock at 1970, and nobody could have gone on with it while the box was off."""
         if upload.is_saved and not upload.is_laid:
             return None
-        return upload.touched_s + (FINISHED_S if upload.is_laid else UNFINISHED_S)
+        return max(upload.touched_s, self._seen_s) + (FINISHED_S if upload.is_laid else UNFINISHED_S)
 
     def expire(self, note: Callable[[Upload], None] = lambda _upload: None) -> list[str]:
         """Forget what nobody went on with; the ids. `note` hears of each before it goes.
@@ -211,7 +215,7 @@ class Uploads:
         booted_s = now_s - self._uptime_s()
         if abs(booted_s - self._booted_s) > _JUMP_S:
             _LOG.warning("the clock jumped by %.0f s: no upload expires by it", booted_s - self._booted_s)
-            self._booted_s = booted_s
+            self._booted_s, self._seen_s = booted_s, now_s
             for one in self.all():
                 one.touch(now_s)
         late = [one for one in self.all() if not one.has_writers and (self.expires_s(one) or now_s) < now_s]

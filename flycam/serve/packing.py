@@ -78,6 +78,7 @@ class Packing:
     def __init__(self, services: Services) -> None:
         self._folder = services.packs_dir
         self._clock_ns = services.workspace.clock_ns
+        self._power = services.workspace.power
         self._frames = services.workspace.catalog.frames
         self._command = services.pack_command
         self._packs: dict[str, Pack] = {}
@@ -216,6 +217,7 @@ class Packing:
             encoding="utf-8",
             errors="replace",
         )
+        self._power.let_go(process.pid)
         ends_s, is_asked_to_end = time.monotonic() + _MOST_S, False
         try:
             while True:
@@ -258,8 +260,8 @@ def no_such_pack() -> NotFound:
 
 
 def _zip(folder: Path, path: Path) -> None:
-    """The folder as one file; its pictures are packed already."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    """The folder as one file; its pictures are packed already. Files of a clock at 1970 are of 1980 in it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for one in sorted(folder.rglob("*")):
             archive.write(one, one.relative_to(folder.parent))
 

@@ -299,6 +299,7 @@ class Reception:
         command = [*self._services.upload_work, upload.upload_id, what]
         with (upload.folder / "work.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
+        self._services.workspace.power.let_go(process.pid)
         try:
             while process.poll() is None and not (upload.is_gone or self._stop.wait(0.1)):
                 pass

@@ -184,6 +184,22 @@ def of_early_mark(key: str) -> tuple[str, TileId, str]:
     return log, TileId(z=int(z), x=int(x), y=int(y)), digest
 
 
+def owed(mosaic_id: str, tile_id: TileId) -> str:
+    """That a base tile of a mosaic here was not whole when it was to be handed on."""
+    return f"{owed_prefix()}{mosaic_id}/{tile_id.z}/{tile_id.x}/{tile_id.y}"
+
+
+def owed_prefix() -> str:
+    """All that is owed to other boxes."""
+    return f"{given_prefix()}owed/"
+
+
+def of_owed(key: str) -> tuple[str, TileId]:
+    """(mosaic, tile) from a key of `owed`."""
+    *_, mosaic_id, z, x, y = key.split("/")
+    return mosaic_id, TileId(z=int(z), x=int(x), y=int(y))
+
+
 def given_records(origin: str, sha256: str) -> str:
     """What a box said of one of its flights, by the SHA-256 of it: it is not sent again while it holds."""
     return f"{given_records_prefix(origin)}{sha256}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flycam.errors import DiskFull
 from flycam.store.base import ObjectStore
 
 Trouble = Callable[[str, str], Exception | None]
@@ -154,3 +156,75 @@ class CountingStore(_Wrapper):
             self.calls[operation] += 1
             self.bytes_sent += sent
             self.bytes_received += received
+
+
+class CorruptingStore(_Wrapper):
+    """Gives back objects that `is_rotten(key)` names with one bit changed, always the same one."""
+
+    def __init__(self, inner: ObjectStore, is_rotten: Callable[[str], bool]) -> None:
+        super().__init__(inner)
+        self._is_rotten = is_rotten
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore.get."""
+        return self._rotten(key, super().get(key), 0)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """See ObjectStore.get_range."""
+        return self._rotten(key, super().get_range(key, start, length), start)
+
+    def _rotten(self, key: str, data: bytes, start: int) -> bytes:
+        if not data or not self._is_rotten(key):
+            return data
+        at = zlib.crc32(key.encode()) % self.inner.size(key) - start
+        if not 0 <= at < len(data):
+            return data
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+class FullStore(_Wrapper):
+    """Has room for so many bytes of what is written through it, of the keys that `counts(key)` names, and
+    says DiskFull beyond; what is deleted, or replaced, gives its room back."""
+
+    def __init__(
+        self, inner: ObjectStore, room_bytes: int, counts: Callable[[str], bool] = lambda _key: True
+    ) -> None:
+        super().__init__(inner)
+        self._room_bytes, self._counts = room_bytes, counts
+        self._sizes: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """See ObjectStore.put."""
+        self._take(key, len(data))
+        super().put(key, data, durable=durable)
+
+    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+        """See ObjectStore.put_file."""
+        if path.is_file():
+            self._take(key, path.stat().st_size)
+        super().put_file(key, path, durable=durable)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See ObjectStore.put_if_absent."""
+        if not self.inner.exists(key):
+            self._take(key, len(data))
+        return super().put_if_absent(key, data)
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore.delete."""
+        super().delete(key)
+        with self._lock:
+            self._sizes.pop(key, None)
+
+    def _take(self, key: str, size: int) -> None:
+        if not self._counts(key):
+            return
+        with self._lock:
+            others = sum(self._sizes.values()) - self._sizes.get(key, 0)
+            if others + size > self._room_bytes:
+                raise DiskFull(
+                    f"{key}: no space left on the store; free some and run again",
+                    vi=f"{key}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+                )
+            self._sizes[key] = size

@@ -35,7 +35,8 @@ _MAX_MANIFEST_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleWritten:
-    """What lies on the stick. written: parts that were not there already."""
+    """What lies on the stick. written: parts that were not there already; passed: keys of what is lost or
+    damaged here and therefore not on it."""
 
     bundle_id: str
     flights: int
@@ -44,6 +45,7 @@ class BundleWritten:
     size_bytes: int
     parts: int
     written: int
+    passed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,7 @@ def write_bundle(
         size_bytes=sum(sizes) + len(sizes) * HEAD_BYTES,
         parts=len(sizes),
         written=written,
+        passed=offered.passed,
     )
 
 

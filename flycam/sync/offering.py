@@ -23,6 +23,7 @@ from flycam.sync.house import House
 from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
 from flycam.sync.order import in_order, last_lines
 from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.whole import Readable, say_what_was_owed
 
 _LINES_AT_ONCE = 5000
 _BLOCK_BYTES = 4 << 20
@@ -30,11 +31,13 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A manifest, and where its bytes are: those held by SHA-256, everything else in the store by item."""
+    """A manifest, and where its bytes are: those held by SHA-256, everything else in the store by item.
+    passed: keys of what is lost or damaged and therefore not in it."""
 
     manifest: Manifest
     held: dict[str, bytes]
     store: ObjectStore
+    passed: tuple[str, ...] = ()
 
     def blocks(self, item: Item) -> Iterator[bytes]:
         """The bytes of an item, some at a time. ObjectMissing if the store lost it."""
@@ -52,6 +55,8 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
     Raises InputUnusable if `since` is beyond the end of a log here (another box's cursor, or this box went
     back to an older backup), ObjectMissing if the store lost a tile.
     """
+    say_what_was_owed(house)
+    readable = Readable(house)
     stretches: dict[str, Stretch] = {}
     lines: list[TileRecord] = []
     fresh: set[str] = set()
@@ -68,20 +73,23 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
     records = {hashlib.sha256(data).hexdigest(): data for data in _packed(house, flights)}
     items = [
         *(Item(kind=Kind.RECORDS, sha256=name, size_bytes=len(data)) for name, data in records.items()),
-        *(tile_item(line, house.store.get(line.key)) for line in lines),
+        *(tile_item(line, data) for line in lines if (data := readable.tile(line)) is not None),
     ]
     for flight in flights:
         if flight.flight_id in fresh:
-            items.extend(_terrain_items(house, flight))
+            for dem_id in terrain_ids(house, flight):
+                if (data := readable.terrain(dem_id)) is not None:
+                    items.append(terrain_item(dem_id, data))
         if originals:
-            items.extend(original_items(house, flight))
+            photos = original_items(house, flight)
+            items.extend(one for one in photos if readable.has_original(one.sha256))
     manifest = Manifest(
         box=house.box,
         stretches=stretches,
         items=in_order(items, _newest(house, flights)),
         masks=bool(house.catalog.redactions.lines()),
     )
-    return Offer(manifest=manifest, held=records, store=house.store)
+    return Offer(manifest=manifest, held=records, store=house.store, passed=readable.passed)
 
 
 def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, list[TileRecord]]:
@@ -147,11 +155,6 @@ def tile_item(line: TileRecord, data: bytes, kind: Kind = Kind.TILE) -> Item:
     )
 
 
-def _terrain_items(house: House, flight: Flight) -> Iterator[Item]:
-    for dem_id in terrain_ids(house, flight):
-        yield terrain_item(house.store, dem_id)
-
-
 def terrain_ids(house: House, flight: Flight) -> list[str]:
     """The recorded terrains that a flight lies on and that are in the store."""
     used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
@@ -159,9 +162,8 @@ def terrain_ids(house: House, flight: Flight) -> list[str]:
     return [dem_id for dem_id in named if house.store.exists(keys.terrain(dem_id))]
 
 
-def terrain_item(store: ObjectStore, dem_id: str) -> Item:
+def terrain_item(dem_id: str, data: bytes) -> Item:
     """A recorded terrain as it travels."""
-    data = store.get(keys.terrain(dem_id))
     return Item(kind=Kind.TERRAIN, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), name=dem_id)
 
 

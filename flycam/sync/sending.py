@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict, StoreUnavailable
 from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind
@@ -25,7 +25,8 @@ _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is
 _HEADERS_BYTES = 1000  # of a request and its answer
 _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
-_BUSY_S = 2.0
+_BUSY_S, _LONGEST_BUSY_S = 2.0, 60.0
+_MOST_TURNED_AWAY = 12  # at one and the same byte: some eight minutes
 _CONFLICT = 409
 
 
@@ -86,6 +87,7 @@ class Sent:
     sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
     left_bytes  of tiles, terrain and photos that the peer still lacks
     apart       flights that the peer could not join: as it says them
+    passed      keys of what is lost or damaged here and was therefore not sent
     ended_by    why it ended before all was there: "budget", "metered" or ""
     """
 
@@ -99,6 +101,7 @@ class Sent:
     tile_bytes: int = 0
     left_bytes: int = 0
     apart: dict[str, dict[str, str]] = field(default_factory=dict)
+    passed: dict[str, None] = field(default_factory=dict)
     ended_by: str = ""
 
 
@@ -114,7 +117,8 @@ class WayBack(Protocol):
 
 class Sender:
     """Sends what a house knows to one peer, within limits; back: what comes from it meanwhile. The peer's
-    first look is not held up by it: it takes turns with tiles."""
+    first look is not held up by it: it takes turns with tiles. passed_over: told each key that is lost or
+    damaged here, once."""
 
     def __init__(
         self,
@@ -124,11 +128,13 @@ class Sender:
         progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
         *,
         back: WayBack | None = None,
+        passed_over: Callable[[str], None] = lambda _key: None,
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._house = house
         self._back = back
+        self._passed_over = passed_over
         self._line = line
         self._limits = limits
         self._progress = progress
@@ -184,6 +190,8 @@ class Sender:
                 if giver.is_current():
                     raise
                 return False
+            finally:
+                self._name_passed(giver)
             if step is None:
                 break
             if self._is_spent(step.size_bytes):
@@ -191,7 +199,7 @@ class Sender:
                 return True
             taken = self._send(step)
             if taken is None:
-                return False
+                return self.sent.ended_by == "budget"
             self._count(step, taken, giver)
             if self._back is not None and any(one.kind is Kind.TILE for one in step.manifest.items):
                 self._back.some(self._target(), self.sent)
@@ -204,6 +212,12 @@ class Sender:
         elif not self.sent.apart:
             self.sent.left_bytes = 0
         return True
+
+    def _name_passed(self, giver: Giver) -> None:
+        for key in giver.readable.passed:
+            if key not in self.sent.passed:
+                self.sent.passed[key] = None
+                self._passed_over(key)
 
     def _ask(self, question: Mapping[str, object]) -> Any:
         body = json.dumps(question, separators=(",", ":")).encode()
@@ -222,10 +236,12 @@ class Sender:
         return said
 
     def _send(self, step: Step) -> dict[str, Any] | None:
-        """A step until it is taken in; the peer's answer, None where it has to be asked anew."""
+        """A step until it is taken in; the peer's answer. None where it has to be asked anew, or the budget
+        is used up."""
         where = f"/api/sync/steps/{step.sha256}"
         began, bytes_before = self._clock_s(), self.sent.sent_bytes
         tries = 0
+        turned_away = _TurnedAway()
 
         def attempt() -> Answered:
             nonlocal tries
@@ -255,6 +271,13 @@ class Sender:
             if reply.status == _CONFLICT and said.get("error") != "FlightBusy":
                 if "Upload-Offset" not in reply.headers:
                     return None
+                at = int(reply.headers["Upload-Offset"])
+                if turned_away.at(at) > _MOST_TURNED_AWAY:
+                    raise self._no_progress(at)
+                if self._is_spent(max(step.size_bytes - at, 0)):
+                    self.sent.ended_by = "budget"
+                    return None
+                self._sleep(turned_away.pause_s)
                 continue
             self._line.say(self._line.said(reply))
             self._sleep(_BUSY_S)
@@ -264,6 +287,14 @@ class Sender:
         else:
             self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
         return dict(reply.json)
+
+    def _no_progress(self, at: int) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._line.url}: asks for byte {at} of one step over and over and takes it not; restart flycam"
+            " there, then run the same command again: it goes on",
+            vi=f"{self._line.url}: máy chủ cứ đòi lại byte {at} mà không nhận; hãy khởi động lại flycam ở đó "
+            "rồi chạy lại lệnh này để gửi tiếp",
+        )
 
     def _count(self, step: Step, said: Mapping[str, Any], giver: Giver) -> None:
         kinds = [item.kind for item in step.manifest.items]
@@ -309,6 +340,25 @@ class Sender:
                     self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
                 self.sent.sent_bytes += len(some)
                 yield some
+
+
+class _TurnedAway:
+    """How often a peer asked for a step from one byte without getting on; pause_s: before the next try."""
+
+    def __init__(self) -> None:
+        self._at: int | None = None
+        self._times = 0
+
+    def at(self, at: int) -> int:
+        """Turned away, to go on at a byte; how often at that one by now."""
+        self._times = self._times + 1 if at == self._at else 1
+        self._at = at
+        return self._times
+
+    @property
+    def pause_s(self) -> float:
+        """None where the step got on."""
+        return 0.0 if self._times == 1 else min(_BUSY_S * 2 ** (self._times - 2), _LONGEST_BUSY_S)
 
 
 def _next_bytes(bytes_s: float) -> int:

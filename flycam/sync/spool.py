@@ -4,7 +4,9 @@
     SHA256.done   the answer, once the step was taken in: the sender may not have heard it
 
 Nothing here is evidence: a step is acknowledged when it was taken in, and until then its sender has it. So
-nothing is synced; what a power cut leaves is held against the SHA-256 and sent again if it is not that.
+what came is not synced; what a power cut leaves is held against the SHA-256 and sent again if it is not that.
+An answer is synced before the bytes go, and one that does not read is none: the step is sent again, and
+taking it in again changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import StorageTrouble
+from flycam.store.syncing import move_into_place
 
 _BLOCK = 1 << 20
 
@@ -33,7 +36,7 @@ class Spool:
 
     def offset(self, sha256: str, size: int) -> int:
         """Where the step goes on; `size` if all came."""
-        if self._done(sha256).exists():
+        if self.answer(sha256) is not None:
             return size
         try:
             at = self._part(sha256).stat().st_size
@@ -90,7 +93,10 @@ class Spool:
     def finish(self, sha256: str, said: dict[str, Any]) -> None:
         """Remember the answer, and let the bytes go."""
         with self._lock, _told(self._folder):
-            self._done(sha256).write_text(json.dumps(said), encoding="utf-8")
+            done = self._done(sha256)
+            fresh = done.with_name(f"{done.name}.new")
+            fresh.write_text(json.dumps(said), encoding="utf-8")
+            move_into_place(fresh, done)
             self._part(sha256).unlink(missing_ok=True)
 
     def forget(self, sha256: str) -> None:

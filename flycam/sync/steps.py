@@ -24,7 +24,6 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import ground_pixel_m
 from flycam.mosaic.early import early_view
 from flycam.mosaic.given import Taken
-from flycam.mosaic.tilelog import read_tile
 from flycam.sync.history import MARK_DIGITS, NOTHING, digests, require_same
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
@@ -42,6 +41,7 @@ from flycam.sync.offering import (
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.thinning import thinned
+from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
 STEP_FORMAT = 1
@@ -120,6 +120,8 @@ class Giver:
 
     def __init__(self, house: House, *, originals: bool = False) -> None:
         self._house = house
+        self.readable = Readable(house)
+        say_what_was_owed(house)
         self._ends = {
             one.mosaic_id: (one, house.catalog.tiles.last_seq(one.mosaic_id))
             for one in house.catalog.tiles.mosaics()
@@ -187,9 +189,8 @@ class Giver:
 
     def left_bytes(self, lacking: Lacking) -> int:
         """Bytes of tiles, terrain and photos that the peer lacks by now; records and views not counted."""
-        store = self._house.store
         tiles = sum(
-            store.size(line.key)
+            self.readable.size(line)
             for logs in self._logs.values()
             for log in logs
             for line in log.tiles
@@ -216,15 +217,20 @@ class Giver:
             for log in self._logs[flight.flight_id]
         )
         for dem_id in lacking.terrain:
-            yield self._step([terrain_item(self._house.store, dem_id)], {})
+            if (data := self.readable.terrain(dem_id)) is not None:
+                yield self._step([terrain_item(dem_id, data)], {})
         for item in self._photos(lacking):
             yield self._step([item], {})
 
     def _photos(self, lacking: Lacking) -> list[Item]:
-        """Photos that the peer lacks and may have."""
+        """Photos that the peer lacks and may have, and that can be read."""
         held = {one.flight_id for one in self.held_back}
         found = (self._originals[one] for one in lacking.originals if one in self._originals)
-        return [item for item, flight_id in found if flight_id not in held]
+        return [
+            item
+            for item, flight_id in found
+            if flight_id not in held and self.readable.has_original(item.sha256)
+        ]
 
     def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
         """The steps of several flights in their order; before each step it is looked whether one is looked at
@@ -259,12 +265,8 @@ class Giver:
             seq = some[-1].seq
         last = last_lines(line for line in lines if line.revision == 0).values()
         found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=_by_seq)
-        early = (
-            one
-            for one in last
-            if one.tile_id.z < mosaic.base_zoom and one.content_hash[:MARK_DIGITS] not in seen
-        )
-        found.views = list(early)
+        parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]
+        found.views = [one for one in parents if one.content_hash[:MARK_DIGITS] not in seen]
         return found
 
     def _known_flights(self, target: Callable[[], int]) -> Iterator[Step]:
@@ -296,6 +298,7 @@ class Giver:
             for line in log.views
             if _is_coarse(line.tile_id.z, flight) == coarse
         ]
+        mosaics = {log.mosaic.mosaic_id: log.mosaic for log in self._logs[flight.flight_id]}
         has_records = self._records[flight.flight_id][0] in self._there
         while (waiting or not has_records) and flight.flight_id not in self.apart:
             items: list[Item] = []
@@ -307,13 +310,17 @@ class Giver:
             waiting = views_in_order(waiting, self.wishes)
             while waiting and (not items or size < room):
                 line = waiting.pop(0)
-                view = early_view(read_tile(self._house.store, line))
+                parent = self.readable.parent(mosaics[line.mosaic_id], line)
+                if parent is None:
+                    continue
+                view = early_view(parent)
                 item = tile_item(line, view, Kind.VIEW)
                 items.append(item)
                 held[item.sha256] = view
                 size += len(view)
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
-            yield self._of_flight(flight, items, held, here)
+            if items or not has_records:
+                yield self._of_flight(flight, items, held, here)
             has_records = True
 
     def _tiles(self, flight: Flight, log: LogBeyond, target: Callable[[], int]) -> Iterator[Step]:
@@ -326,15 +333,17 @@ class Giver:
             size, reached = 0, log.since
             while waiting and (not items or size < target()):
                 line = waiting[0]
-                data = self._house.store.get(line.key)
-                if items and size + len(data) > 2 * target():
+                data = self.readable.tile(line)
+                if data is not None and items and size + len(data) > 2 * target():
                     break
                 waiting.pop(0)
+                reached = line.seq
+                if data is None:
+                    continue
                 item = tile_item(line, data)
                 items.append(item)
                 held[item.sha256] = data
                 size += len(data)
-                reached = line.seq
             until = reached if waiting else end
             yield self._of_flight(flight, items, held, {log.mosaic.mosaic_id: log.stretch(until)})
             log.move_to(until)

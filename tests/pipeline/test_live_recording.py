@@ -23,7 +23,7 @@ import pytest
 
 from flycam.catalog.records import RecordedPiece
 from flycam.drill.video import VideoDrillReport
-from flycam.errors import DiskFull, OptionUnusable
+from flycam.errors import OptionUnusable
 from flycam.frame.airborne import Phase
 from flycam.frame.flight import FlightState
 from flycam.ingest.video import VideoPicture
@@ -38,7 +38,7 @@ from flycam.pipeline.live_scratch import left_heard
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
-from flycam.store.wrappers import CountingStore
+from flycam.store.wrappers import FullStore
 from tests.houses import House
 from tests.ingest.streaming import BEGUN_S, SIZE_PX, free_port, rtsp_server, write_film
 from tests.ingest.test_video_recording import packets_of
@@ -114,16 +114,8 @@ def test_a_store_that_takes_no_video_does_not_stop_the_map_and_the_next_flight_k
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
     house = make_house(film)
-
-    class Full(CountingStore):
-        """Takes everything but large evidence."""
-
-        def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
-            if path.suffix == ".mp4":
-                raise DiskFull("no space left: free some", vi="hết chỗ; hãy giải phóng bớt")
-            super().put_file(key, path, durable=durable)
-
-    full = House(house.root, replace(house.workspace, store=Full(house.workspace.store)))
+    no_room = FullStore(house.workspace.store, 0, lambda key: key.startswith("recordings/"))
+    full = House(house.root, replace(house.workspace, store=no_room))
     report = flown(full, film)
     assert report.flight.state is FlightState.READY and report.used >= 3
     assert report.recorded is not None and report.recorded.pieces == 0

@@ -15,19 +15,12 @@ from flycam.pipeline.collect import collect
 from flycam.pipeline.held_folder import hold
 from flycam.pipeline.live_scratch import HEARD, left_heard, scratch_of
 from flycam.store import keys
-from flycam.store.wrappers import CountingStore
+from flycam.store.wrappers import FullStore
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
 SAID = b"what the aircraft said"
 KEY = keys.evidence(sha256(SAID).hexdigest())
-
-
-class Full(CountingStore):
-    """Takes nothing."""
-
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
-        raise DiskFull("no space left: free some", vi="hết chỗ; hãy giải phóng bớt")
 
 
 def left(house: House, name: str, said: bytes | None = SAID) -> Path:
@@ -88,7 +81,7 @@ def test_a_flight_in_the_air_is_left_alone_and_nothing_of_it_is_collected(make_h
 
 def test_what_a_store_does_not_take_waits_and_the_flights_own_error_is_told(make_house: MakeHouse) -> None:
     house = make_house()
-    full = replace(house.workspace, store=Full(house.workspace.store))
+    full = replace(house.workspace, store=FullStore(house.workspace.store, 0))
     for raised, error in ((OutsideTerrain, OutsideTerrain("nothing laid", vi="không")), (DiskFull, None)):
         with pytest.raises(raised), scratch_of(full) as scratch:
             (scratch / HEARD).write_bytes(SAID)

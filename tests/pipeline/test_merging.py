@@ -16,9 +16,11 @@ import pytest
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
+from flycam.frame.frame import FrameHeader
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
-from flycam.pipeline import claiming, making
+from flycam.pipeline import checkpoint, claiming, making
+from flycam.pipeline.checkpoint import Checkpoint
 from flycam.pipeline.claims import Claims
 from flycam.pipeline.merging import Records, Rejections
 from flycam.store import keys
@@ -51,6 +53,66 @@ def test_mosaic_is_the_same_as_from_whole_patches(
     assert whole.ingest(drill.photos).flight.flight_id == flight_id
     assert of_claims < 0.7 * (sum(made) - of_claims)
     assert quick.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+class Killed(Exception):
+    """The machine is gone."""
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0.0)
+    made: list[str] = []
+    patch_of, reached = making.patch_of, Checkpoint.reached
+
+    def counted(header: FrameHeader, *arguments: object) -> object:
+        made.append(header.frame_id)
+        return patch_of(header, *arguments)
+
+    noted: list[set[str]] = [set()]
+
+    def killed(one: Checkpoint, frame_ids: set[str]) -> None:
+        if len(frame_ids) >= at:
+            raise Killed
+        reached(one, frame_ids)
+        noted.append(set(frame_ids))
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    calm, house = make_house(drill, "calm"), make_house(drill, "killed")
+    flight_id = calm.ingest(drill.photos).flight.flight_id
+    whole = set(made)
+    made.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "reached", killed)
+        with pytest.raises(Killed):
+            house.ingest(drill.photos)
+    assert len(noted[-1]) == at - 1
+    made.clear()
+    report = house.ingest(drill.photos)
+    assert set(made) == whole - noted[-1]
+    assert report.new == drill.frames
+    assert house.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
+    made.clear()
+    house.ingest(drill.photos)
+    assert made == []
+
+
+def test_a_note_of_another_log_is_not_believed(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(Checkpoint, "over", lambda _one: None)
+    first, second = make_house(drill, "first"), make_house(drill, "second")
+    flight_id = first.ingest(drill.photos).flight.flight_id
+    (note,) = (first.workspace.cache_dir / "merging").iterdir()
+    target = second.workspace.cache_dir / "merging" / note.name
+    target.parent.mkdir(parents=True)
+    target.write_bytes(note.read_bytes())  # an empty log: no line of that number
+    second.ingest(drill.photos)
+    assert second.tiles(f"{flight_id}-colour") == first.tiles(f"{flight_id}-colour")
 
 
 def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(

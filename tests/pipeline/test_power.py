@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from flycam.pipeline.executor import workers_here
@@ -75,6 +76,21 @@ def test_every_thread_goes_over_and_what_is_started_then() -> None:
     )
     assert seen == [before[:1]]
     assert started.stdout.strip() == str(before[:1])
+
+
+def test_what_is_started_in_low_power_may_have_all_cores_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = cores()
+    if len(here) < 2:
+        pytest.skip("one core alone")
+    power = Power(PowerMode.LOW, lambda: None)
+    with power.obeyed(), subprocess.Popen(["sleep", "30"]) as child:
+        assert psutil.Process(child.pid).cpu_affinity() == here[:1]
+        power.let_go(child.pid)
+        assert psutil.Process(child.pid).cpu_affinity() == here
+        child.kill()
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+        power.let_go(child.pid)  # not low any more: nobody is touched
 
 
 def test_it_looks_again_while_it_goes_on() -> None:

@@ -312,6 +312,20 @@ def test_what_somebody_adds_to_does_not_expire(tmp_path: Path) -> None:
     assert store.expire() == [upload.upload_id]
 
 
+def test_what_came_under_a_clock_at_1970_is_not_forgotten_by_the_next_process(tmp_path: Path) -> None:
+    store = Uploads(tmp_path, clock_s=lambda: 100.0, uptime_s=lambda: 100.0)
+    upload = store.open("Lan", FILES)
+    upload.touch(100.0)
+    store.close()
+    now = [1.8e9]
+    again = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
+    now[0] += 3600.0
+    assert not again.expire()
+    assert again.expires_s(again.get(upload.upload_id)) == 1.8e9 + uploads_module.UNFINISHED_S
+    now[0] += uploads_module.UNFINISHED_S
+    assert again.expire() == [upload.upload_id]
+
+
 @pytest.mark.parametrize("jump_s", [40 * 365 * 86_400.0, -40 * 365 * 86_400.0])
 def test_a_clock_that_is_set_forgets_nothing(tmp_path: Path, jump_s: float) -> None:
     now, uptime = [1.8e9], [100.0]

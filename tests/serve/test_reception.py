@@ -17,6 +17,7 @@ from flycam.catalog.audit import Audit
 from flycam.errors import StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile
 from flycam.pipeline.upload_files import FILMED, LAID, write_json
+from flycam.pipeline.uploads import UNFINISHED_S
 from flycam.pipeline.workspace import Workspace
 from flycam.serve import reception as reception_module
 from flycam.serve.reception import Reception, is_worked_on, result_of, so_far
@@ -229,10 +230,17 @@ def test_photos_are_on_the_map_although_the_program_that_laid_films_died(recepti
     assert said["films"][0]["sentence_vi"] == "đã dừng"
 
 
+def _pass_s(reception: Reception, seconds: float) -> None:
+    """So much time goes by for the uploads, by either clock."""
+    uploads = reception.uploads
+    clock_s, uptime_s = uploads._clock_s, uploads._uptime_s
+    uploads._clock_s, uploads._uptime_s = lambda: clock_s() + seconds, lambda: uptime_s() + seconds
+
+
 def test_what_expires_is_in_the_audit_log(reception: Reception, services: Services) -> None:
     reception.start()
     upload = reception.uploads.open("Lan", FILES, folder="Bản Lầu")
-    upload.touch(1.0)
+    _pass_s(reception, UNFINISHED_S + 60.0)
     reception._expire()
     assert not reception.uploads.all()
     lines = services.workspace.catalog.audit.lines()
@@ -245,7 +253,7 @@ def test_a_database_that_is_away_stops_no_work(reception: Reception, monkeypatch
     """Nothing expires without a line in the audit log."""
     reception.start()
     upload = reception.uploads.open("Lan", FILES)
-    upload.touch(1.0)
+    _pass_s(reception, UNFINISHED_S + 60.0)
 
     def away(*_: object) -> None:
         raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")

@@ -753,6 +753,15 @@ class CatalogSuite(ABC):
         assert [r.seq for r in mixed] == [1, 2, 3, 4]
         assert catalog.tiles.last_seq("m1") == 4
 
+    def test_a_head_said_again_is_the_same_object_at_the_end_of_the_log(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        first, second = catalog.tiles.append([tile(1, "a"), tile(2, "b")], {})
+        absent = tile(3, "c").tile_id
+        again = catalog.tiles.say_again(MOSAIC.mosaic_id, 0, [first.tile_id, absent])
+        assert again == [replace(first, seq=second.seq + 1)]
+        assert catalog.tiles.head(MOSAIC.mosaic_id, 0, first.tile_id) == again[0]
+        assert catalog.tiles.log_since(MOSAIC.mosaic_id, second.seq) == again
+
     def test_the_log_has_one_numbering_for_all_revisions(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
         catalog.tiles.put_mosaic(replace(MOSAIC, revision=1))

@@ -20,7 +20,7 @@ from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
 from flycam.sync.taking import require_takeable
-from tests.sync.boxes import alone, new_box, record
+from tests.sync.boxes import MOSAIC, alone, new_box, record
 
 frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
 
@@ -275,6 +275,24 @@ def test_what_is_damaged_of_what_was_given_is_made_whole_by_a_bundle_of_all(
     write_bundle(box.workspace, path, whole=True)
     province.read(path)
     assert {key: store.get(key) for key in given} == whole
+
+
+def test_a_tile_that_is_not_whole_does_not_spoil_the_stick(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    store = box.workspace.store
+    heads = box.catalog.tiles.heads(MOSAIC.mosaic_id, 0)
+    spoiled = next(head for head in heads if head.tile_id.z == MOSAIC.base_zoom)
+    whole = store.get(spoiled.key)
+    store.put(spoiled.key, whole[:-40] + bytes(40))
+    path = tmp_path / "stick.fcb"
+    assert write_bundle(box.workspace, path).passed == (spoiled.key,)
+    province.read(path)
+    assert set(box.tiles()) - set(province.tiles()) >= {str(spoiled.tile_id)}
+    store.put(spoiled.key, whole)
+    assert write_bundle(box.workspace, path).passed == ()
+    province.read(path)
+    assert province.tiles() == box.tiles()
 
 
 def test_a_list_of_how_frames_lay_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable, StoreConflict
+from flycam.errors import SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
 from flycam.sync import sending
 from tests.laws.recorded import ZOOM
-from tests.sync.boxes import Box, alone, mosaic_of, new_box
-from tests.sync.lines import Wire, sync
+from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record
+from tests.sync.lines import Said, Wire, sync
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +193,73 @@ def test_a_withdrawal_takes_early_views_away(tmp_path: Path) -> None:
     sync(box, Wire(province, tmp_path), metered=True)
     for head in province.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0):
         assert not province.tile(head).quality.any()
+
+
+def test_a_tile_that_is_not_whole_is_passed_over_and_sent_once_it_is_mended(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2})
+    box.withdraw(2)
+    store = box.workspace.store
+    base = [head for head in box.catalog.tiles.heads(MOSAIC.mosaic_id, 0) if head.tile_id.z == ZOOM]
+    lost, rotten = base[0], base[-1]
+    whole = {head.key: store.get(head.key) for head in (lost, rotten)}
+    store.delete(lost.key)
+    store.put(rotten.key, whole[rotten.key][:-40] + bytes(40))
+    sent = sync(box, Wire(province, tmp_path))
+    assert set(whole) <= set(sent.passed)
+    gone = {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
+    assert gone == {record(2).frame_id}
+    there = {head.tile_id for head in province.catalog.tiles.heads(MOSAIC.mosaic_id, 0, z=ZOOM)}
+    assert there == {head.tile_id for head in base} - {lost.tile_id, rotten.tile_id}
+    for key, data in whole.items():
+        store.put(key, data)
+    again = sync(box, Wire(province, tmp_path))
+    assert (again.tiles, again.passed) == (2, {})
+    assert province.tiles() == box.tiles()
+    assert sync(box, Wire(province, tmp_path)).steps == 0
+
+
+def test_a_view_of_a_parent_that_is_not_whole_is_made_of_its_children(tmp_path: Path) -> None:
+    box, province, other = (new_box(tmp_path, name) for name in ("field", "province", "other"))
+    box.lay({0, 1})
+    sync(box, Wire(other, tmp_path / "other"), metered=True)
+    for head in box.catalog.tiles.heads(MOSAIC.mosaic_id, 0):
+        if head.tile_id.z < ZOOM:
+            box.workspace.store.put(head.key, b"rotten")
+    sync(box, Wire(province, tmp_path / "province"), metered=True)
+    assert province.tiles() == other.tiles()
+
+
+class Stubborn(Wire):
+    """A peer that says all came and takes nothing: so one did whose answer a power cut had emptied."""
+
+    def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        if not path.startswith("/api/sync/steps/"):
+            return super().once(method, path, body, **headers)
+        size = headers["Upload_Length"]
+        return Said(409 if method == "PUT" else 200, {"error": "Refused"}, {"Upload-Offset": size})
+
+
+def test_a_peer_that_never_gets_on_is_given_up_after_pauses_that_grow(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    pauses: list[float] = []
+    wire = Stubborn(province, tmp_path)
+    sender = sending.Sender(box.workspace, wire, sending.Limits(), sleep=pauses.append)
+    with pytest.raises(StoreUnavailable, match="restart flycam there"):
+        sender.round()
+    waited = [one for one in pauses if one]
+    assert waited == sorted(waited)
+    assert sum(waited) > 300
+    assert len(pauses) <= sending._MOST_TURNED_AWAY
+
+
+def test_a_peer_that_never_gets_on_costs_no_more_than_the_budget(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    sent = sync(box, Stubborn(province, tmp_path), budget_bytes=12_000)
+    assert sent.ended_by == "budget"
+    assert sent.sent_bytes <= 12_000
 
 
 def test_two_boxes_of_one_name_are_found(tmp_path: Path) -> None:

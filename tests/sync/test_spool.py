@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import StorageTrouble
+from flycam.store.syncing import move_into_place
+from flycam.sync import spool as spools
 from flycam.sync.spool import Spool
 
 DATA = b"a step of some bytes"
@@ -39,6 +41,38 @@ def test_an_answer_that_was_lost_is_given_again(tmp_path: Path) -> None:
     other = hashlib.sha256(b"next").hexdigest()
     spool.begin(other, 0)
     assert [one.name for one in tmp_path.iterdir()] == [f"{other}.part"]
+
+
+def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.begin(NAME, 0)
+    spool.finish(NAME, {"lines": 3})
+    (tmp_path / f"{NAME}.done").write_bytes(b"")
+    again = Spool(tmp_path)
+    assert again.answer(NAME) is None
+    assert again.offset(NAME, len(DATA)) == 0
+    turn = again.begin(NAME, 0)
+    assert turn is not None
+    assert again.add(turn, NAME, DATA)
+    again.finish(NAME, {"lines": 3})
+    assert again.answer(NAME) == {"lines": 3}
+    assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
+
+
+def test_an_answer_is_synced_before_the_bytes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    turn = spool.begin(NAME, 0)
+    assert turn is not None
+    assert spool.add(turn, NAME, DATA)
+    moved: list[bool] = []
+
+    def move(part: Path, target: Path) -> None:
+        moved.append((tmp_path / f"{NAME}.part").exists())
+        move_into_place(part, target)
+
+    monkeypatch.setattr(spools, "move_into_place", move)
+    spool.finish(NAME, {"lines": 3})
+    assert moved == [True]
 
 
 def test_the_last_attempt_has_the_turn(tmp_path: Path) -> None:
