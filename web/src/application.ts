@@ -19,6 +19,7 @@ import { Overlays, SMALL_PX } from "./map/overlays";
 import { FirstPlace } from "./map/firstPlace";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
 import { SpecialistLayers } from "./map/specialist";
+import { Aside } from "./panel/aside";
 import { AirborneCards, flyingHere } from "./panel/airborne";
 import { CommuneBoard } from "./panel/communeBoard";
 import { EvidenceCard } from "./panel/evidence";
@@ -78,6 +79,7 @@ export class Application {
   readonly communes;
   readonly overlays;
   private readonly aircraft;
+  private readonly aside;
   readonly specialist;
   private readonly special;
   private readonly settlements;
@@ -145,6 +147,7 @@ export class Application {
     });
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
+    this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
     this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
@@ -347,7 +350,8 @@ export class Application {
   private drawAirborne(state: State): void {
     const nowMs = performance.now();
     this.airborne.update(state, nowMs);
-    this.aircraft.update(state.asOf === null ? flyingHere(state) : [], nowMs);
+    const aloft = state.asOf === null ? flyingHere(state) : [];
+    this.aircraft.update(aloft, nowMs, this.aside.settle(this.aircraft.boxes(aloft)));
     this.timeline.tick(state, nowMs);
     this.communeBoard.tick(state, nowMs);
   }

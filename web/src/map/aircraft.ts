@@ -17,37 +17,87 @@ import { countedS, isUp, troubleOf, type Aloft } from "../airborne";
 import type { LonLat } from "../api";
 import { t } from "../i18n";
 import { formatAgo } from "../time";
+import { holds, touches, type Box } from "./boxes";
 import { COLOURS } from "./colours";
 import { FONT } from "./overlays";
 import { Z } from "./view";
 
 const SIZE_PX = 44;
 const LABEL_PX = 30;
+const [PAD_PX, LINE_PX] = [8, 21];
+
+type Side = "below" | "right" | "left" | "above";
+const SIDES: readonly Side[] = ["below", "right", "left", "above"];
+const WRITTEN: Record<Side, { offsetX?: number; offsetY?: number; textBaseline: CanvasTextBaseline; textAlign: CanvasTextAlign }> = {
+  below: { offsetY: LABEL_PX, textBaseline: "top", textAlign: "center" },
+  above: { offsetY: -LABEL_PX, textBaseline: "bottom", textAlign: "center" },
+  right: { offsetX: LABEL_PX, textBaseline: "middle", textAlign: "left" },
+  left: { offsetX: -LABEL_PX, textBaseline: "middle", textAlign: "right" },
+};
 
 export class AircraftLayer {
   private readonly source = new VectorSource();
   private readonly signs: Record<string, HTMLCanvasElement> = {};
+  private readonly pen = document.createElement("canvas").getContext("2d");
   private drawn = "";
 
-  constructor(map: Map) {
+  constructor(private readonly map: Map) {
     map.addLayer(new VectorLayer({ source: this.source, zIndex: Z.aircraft, updateWhileInteracting: true }));
   }
 
-  /** Draws these; a page on which nothing moved and no age changed is not painted again. */
-  update(aloft: readonly Aloft[], nowMs: number): void {
+  /** Where on the map the signs are: nothing should lie over them. */
+  boxes(aloft: readonly Aloft[]): Box[] {
+    return aloft.filter(isUp).flatMap((one) => {
+      const at = this.pixelOf(one);
+      return at ? [around(at)] : [];
+    });
+  }
+
+  /**
+   * Draws these, each with its label where nothing of `over` lies on it; a page on which nothing moved and no age changed is
+   * not painted again.
+   */
+  update(aloft: readonly Aloft[], nowMs: number, over: readonly Box[]): void {
     const up = aloft.filter(isUp);
     const labels = up.map((one) => labelOf(one, nowMs, up.length > 1));
+    const sides = up.map((one, n) => this.sideOf(one, labels[n] ?? "", over));
     const drawn = JSON.stringify(
-      up.map((one, n) => [one.said.aircraft, one.said.footprint, one.track.length, troubleOf(one, nowMs), labels[n]]),
+      up.map((one, n) => [one.said.aircraft, one.said.footprint, one.track.length, troubleOf(one, nowMs), labels[n], sides[n]]),
       (key, value: unknown) => (key === "age_s" ? undefined : value),
     );
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     this.source.clear(true);
-    this.source.addFeatures(up.flatMap((one, n) => this.features(one, labels[n] ?? "", nowMs)));
+    this.source.addFeatures(up.flatMap((one, n) => this.features(one, labels[n] ?? "", sides[n] ?? "below", nowMs)));
   }
 
-  private features(one: Aloft, label: string, nowMs: number): Feature[] {
+  /** The first side on which the label is seen whole; below, where none is. */
+  private sideOf(one: Aloft, label: string, over: readonly Box[]): Side {
+    const at = this.pixelOf(one);
+    const [width = 0, height = 0] = this.map.getSize() ?? [];
+    const view = { left: 0, top: 0, right: width, bottom: height };
+    const isSeen = (side: Side): boolean => {
+      const box = at && this.labelBox(at, label, side);
+      return box !== null && holds(view, box) && !over.some((one) => touches(one, box));
+    };
+    return SIDES.find(isSeen) ?? "below";
+  }
+
+  private pixelOf({ said }: Aloft): number[] | null {
+    return said.aircraft ? (this.map.getPixelFromCoordinate(fromLonLat(said.aircraft.lonlat)) ?? null) : null;
+  }
+
+  private labelBox([x = 0, y = 0]: number[], label: string, side: Side): Box {
+    const lines = label.split("\n");
+    if (this.pen) this.pen.font = FONT;
+    const width = Math.max(...lines.map((line) => this.pen?.measureText(line).width ?? 9 * line.length)) + 2 * PAD_PX;
+    const height = LINE_PX * lines.length + PAD_PX;
+    const left = side === "right" ? x + LABEL_PX - PAD_PX : side === "left" ? x - LABEL_PX + PAD_PX - width : x - width / 2;
+    const top = side === "below" ? y + LABEL_PX - PAD_PX / 2 : side === "above" ? y - LABEL_PX + PAD_PX / 2 - height : y - height / 2;
+    return { left, top, right: left + width, bottom: top + height };
+  }
+
+  private features(one: Aloft, label: string, side: Side, nowMs: number): Feature[] {
     const lost = troubleOf(one, nowMs) !== null;
     const colour = lost ? COLOURS.aircraftLost : COLOURS.aircraft;
     const { footprint, aircraft } = one.said;
@@ -59,11 +109,11 @@ export class AircraftLayer {
     };
     if (one.track.length > 1) add(new LineString(projected(one.track)), cased(colour, 2));
     if (footprint) add(new Polygon([projected(footprint)]), cased(colour, 2.5, lost ? [8, 6] : undefined));
-    if (aircraft) add(new Point(fromLonLat(aircraft.lonlat)), [this.symbol(aircraft.heading_deg, colour, label)]);
+    if (aircraft) add(new Point(fromLonLat(aircraft.lonlat)), [this.symbol(aircraft.heading_deg, colour, label, side)]);
     return features;
   }
 
-  private symbol(headingDeg: number | null, colour: string, label: string): Style {
+  private symbol(headingDeg: number | null, colour: string, label: string, side: Side): Style {
     const key = `${headingDeg === null}${colour}`;
     return new Style({
       image: new Icon({
@@ -73,8 +123,7 @@ export class AircraftLayer {
       text: new Text({
         text: label,
         font: FONT,
-        textBaseline: "top",
-        offsetY: LABEL_PX,
+        ...WRITTEN[side],
         fill: new Fill({ color: "#14202b" }),
         backgroundFill: new Fill({ color: "rgba(255,255,255,0.94)" }),
         backgroundStroke: new Stroke({ color: colour, width: 2 }),
@@ -89,6 +138,10 @@ function labelOf(one: Aloft, nowMs: number, named: boolean): string {
   const ageS = countedS(one.said.picture_s, one, nowMs);
   const age = ageS === null ? t("aloftNoPicture") : t("aloftPicture", formatAgo(ageS));
   return named ? `${one.said.name}\n${age}` : age;
+}
+
+function around([x = 0, y = 0]: number[]): Box {
+  return { left: x - SIZE_PX / 2, top: y - SIZE_PX / 2, right: x + SIZE_PX / 2, bottom: y + SIZE_PX / 2 };
 }
 
 function projected(places: LonLat[]): number[][] {
