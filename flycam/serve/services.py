@@ -51,6 +51,7 @@ class Services:
     sync_dir          where steps of boxes lie while they arrive; None: this server takes none
     openid            the province's own sign-in service; None: tokens and links alone let people in
     origins           sites whose pages may read from here with a token of their own
+    authority         certificate (PEM) of this box's own authority, by which it is served; None: it has none
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -67,4 +68,5 @@ class Services:
     sync_dir: Path | None = None
     openid: SignInService | None = None
     origins: frozenset[str] = frozenset()
+    authority: bytes | None = None
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)
