@@ -1,4 +1,4 @@
-"""One box to another: by stick (`bundle`), over a line (`sync`)."""
+"""One box to another: by stick (`bundle`, which also carries flycam itself), over a line (`sync`)."""
 
 from __future__ import annotations
 
@@ -91,6 +91,21 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
     with opened(data_dir) as (workspace, _):
         read = read_bundle(workspace, path, Receiving(workspace, progress), progress)
         return of_bundle_read(read, language())
+
+
+@bundle.command("wheels")
+@click.argument("path", metavar="DIR", type=FILE)
+@click.option(
+    "--from", "found_in", type=FILE, help="Folder of wheels, or another stick: no network is asked."
+)
+@command
+def bundle_wheels(*, data_dir: str | None, path: Path, found_in: Path | None) -> Result:
+    """Write flycam itself on a stick: a machine of this kind installs it there without a network."""
+    from flycam.answers.synced import of_installer
+    from flycam.pipeline.installer import write_installer
+
+    del data_dir  # nothing of the house goes along
+    return of_installer(write_installer(path, found_in, ProgressBar()), language())
 
 
 @click.command()
