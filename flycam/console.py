@@ -58,6 +58,7 @@ _STAGES_VI = {
     "maps": "vẽ bản đồ",
     "tiles": "chép mảnh bản đồ",
     "documents": "soạn văn bản",
+    "wheels": "gói cài đặt",
 }
 """The stages that recipes report, as a Vietnamese terminal shows them."""
 

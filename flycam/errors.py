@@ -235,6 +235,10 @@ class AccessDenied(FlycamError):
     """The account is missing, or its role does not allow this."""
 
 
+class ServerUntrusted(InputUnusable):
+    """A server is not surely the one that is meant: its certificate is not believed. Nothing was sent."""
+
+
 class SignInUnavailable(FlycamError):
     """The province's own sign-in service does not answer, or says what cannot be used."""
 

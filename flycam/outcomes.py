@@ -66,6 +66,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
         EXIT_STORAGE, 503, "A worker does not belong to this house", "Máy phụ không cùng hệ thống"
     ),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
+    e.ServerUntrusted: Outcome(EXIT_INPUT, 422, "The server is not believed", "Chưa tin được máy chủ"),
     e.SignInUnavailable: Outcome(
         EXIT_STORAGE, 503, "The sign-in service cannot be used", "Không dùng được dịch vụ đăng nhập"
     ),

@@ -18,6 +18,11 @@ FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); 
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tcp://10.0.0.5:8786" (default: only
                  this machine)
+FLYCAM_TLS       on: the map is served over HTTPS, by an authority of this box's own (default: off)
+FLYCAM_TLS_NAMES more names and addresses under which others reach this box, "map.laocai.gov.vn,10.0.0.5"
+FLYCAM_TLS_CERTIFICATE, FLYCAM_TLS_KEY  files of a certificate from elsewhere, and of its key (PEM)
+FLYCAM_CA        file of the authorities (PEM) that other boxes are believed by (default: the system's)
+FLYCAM_FINGERPRINT  of the one server that this box speaks to: SHA-256 of its certificate, or its authority's
 """
 
 from __future__ import annotations
@@ -33,12 +38,27 @@ from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
 from flycam.pipeline.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
+from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of
 
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 _SCHEDULER = re.compile(r"tcp://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsSettings:
+    """How the map is served over HTTPS.
+
+    names             under which others reach it, beside what the machine knows of itself
+    certificate, key  files from elsewhere; None: an authority of the box's own
+    """
+
+    is_on: bool = False
+    names: frozenset[str] = frozenset()
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,25 +78,28 @@ class Settings:
     openid: OpenIdClient | None = None
     power: PowerMode = PowerMode.AUTO
     cluster: str | None = None
+    tls: TlsSettings = TlsSettings()  # frozen
+    trust: Trust = SYSTEM
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
     """Settings from the environment; `data_dir` (the --data option) goes before FLYCAM_DATA."""
     folder = Path(data_dir or environment.get("FLYCAM_DATA") or DEFAULT_DATA).expanduser().resolve()
-    letterhead = environment.get("FLYCAM_LETTERHEAD")
     return Settings(
         data_dir=folder,
         store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
         database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
         box=environment.get("FLYCAM_BOX") or socket.gethostname(),
         operator=environment.get("FLYCAM_OPERATOR") or None,
-        letterhead=Path(letterhead).expanduser() if letterhead else None,
+        letterhead=_file(environment, "FLYCAM_LETTERHEAD"),
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
         openid=_openid(environment),
         power=_power(environment.get("FLYCAM_POWER") or PowerMode.AUTO),
         cluster=_cluster(environment),
         trusted_proxies=tuple(sorted(map(_proxy, _listed(environment, "FLYCAM_TRUSTED_PROXIES")))) or None,
+        tls=_tls(environment),
+        trust=_trust(environment),
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
@@ -103,6 +126,32 @@ def _cluster(environment: Mapping[str, str]) -> str | None:
             vi=f"FLYCAM_CLUSTER: {text[:80]}: hãy ghi địa chỉ máy điều phối như tcp://10.0.0.5:8786",
         )
     return text or None
+
+
+def _tls(environment: Mapping[str, str]) -> TlsSettings:
+    word = environment.get("FLYCAM_TLS", "").strip().lower() or "off"
+    certificate, key = _file(environment, "FLYCAM_TLS_CERTIFICATE"), _file(environment, "FLYCAM_TLS_KEY")
+    if word not in ("on", "off"):
+        raise OptionUnusable(
+            f"FLYCAM_TLS: {word[:80]}: give on or off", vi=f"FLYCAM_TLS: {word[:80]}: hãy ghi on hoặc off"
+        )
+    return TlsSettings(
+        is_on=word == "on",
+        names=_listed(environment, "FLYCAM_TLS_NAMES"),
+        certificate=certificate,
+        key=key,
+    )
+
+
+def _trust(environment: Mapping[str, str]) -> Trust:
+    said = environment.get("FLYCAM_FINGERPRINT", "").strip()
+    fingerprint = fingerprint_of(said, "FLYCAM_FINGERPRINT") if said else None
+    return Trust(ca=_file(environment, "FLYCAM_CA"), fingerprint=fingerprint)
+
+
+def _file(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name)
+    return Path(text).expanduser() if text else None
 
 
 def _audit_key(text: str) -> str:

@@ -10,6 +10,7 @@ from flycam.answers.answered import Answered
 from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.installer import Installer
     from flycam.sync.bundle import BundleRead, BundleWritten
     from flycam.sync.fetching import Got
     from flycam.sync.sending import Sent
@@ -67,6 +68,27 @@ def of_passed(passed: Collection[str], language: str = "en") -> list[str]:
         f"{first}: lost or damaged on this box and passed over ({count} in all); run flycam verify: what it "
         "mends goes with the next sync or bundle"
     ]
+
+
+def of_installer(written: Installer, language: str = "en") -> Answered:
+    """path, wheels, bytes, manifest_sha256 (which the installer prints too, before it installs)."""
+    answer = {
+        "path": str(written.path),
+        "wheels": written.wheels,
+        "bytes": written.size_bytes,
+        "manifest_sha256": written.manifest_sha256,
+    }
+    megabytes = f"{written.size_bytes / 1e6:.0f}"
+    if language == "vi":
+        first = (
+            f"{written.path}: {written.wheels} gói, {megabytes} MB; cài: sh {written.path}/install.sh THƯ_MỤC"
+        )
+        return answer, [first, f"SHA-256 của manifest: {written.manifest_sha256}"]
+    first = (
+        f"{written.path}: {written.wheels} wheels, {megabytes} MB;"
+        f" install: sh {written.path}/install.sh FOLDER"
+    )
+    return answer, [first, f"manifest SHA-256 {written.manifest_sha256}"]
 
 
 def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:

@@ -5,25 +5,30 @@ from __future__ import annotations
 import sys
 import webbrowser
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from flycam.commands.house import Result, opened
+from flycam.commands.house import FILE, Result, opened
 from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language
-from flycam.errors import StorageTrouble
-from flycam.settings import Settings
+from flycam.errors import OptionUnusable, StorageTrouble
+from flycam.pipeline.trust import AUTHORITY_PATH
+from flycam.settings import Settings, TlsSettings
 
 if TYPE_CHECKING:
     from flycam.frame.flight import Flight
     from flycam.pipeline.workspace import Workspace
+    from flycam.serve.encrypting import Encryption
     from flycam.serve.services import SignInService
 
 
 PORT = click.IntRange(1, 65_535)
 _PACKS = "packs"
 _ARRIVING = "arriving"
+_TLS = "tls"
 
 
 @click.command()
@@ -49,15 +54,60 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=PORT, default=8000, show_default=True)
+@click.option("--tls", is_flag=True, help="Over HTTPS, by an authority of this box's own (FLYCAM_TLS=on).")
+@click.option("--certificate", type=FILE, help="Over HTTPS by this certificate instead (PEM).")
+@click.option("--key", type=FILE, help="Its key, if not in the same file (PEM).")
 @command
-def serve(*, data_dir: str | None, host: str, port: int) -> Result:
+def serve(
+    *, data_dir: str | None, host: str, port: int, tls: bool, certificate: Path | None, key: Path | None
+) -> Result:
     """The map and the API."""
     with opened(data_dir) as (workspace, settings):
-        _serve(workspace, settings, host, port)
+        asked = settings.tls
+        if certificate is not None or key is not None:
+            asked = replace(asked, certificate=certificate, key=key)
+        elif tls:
+            asked = replace(asked, is_on=True, certificate=None, key=None)
+        _serve(workspace, settings, host, port, _encryption(asked, settings.data_dir, host))
         return {}, []
 
 
-def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> None:
+def _encryption(tls: TlsSettings, data_dir: Path, host: str) -> Encryption | None:
+    """What is loaded for it is loaded where it is asked for. Raises OptionUnusable, StorageTrouble."""
+    if tls.certificate is not None:
+        from flycam.serve.encrypting import Given
+
+        return Given(tls.certificate, tls.key)
+    if tls.key is not None:
+        raise OptionUnusable(
+            f"{tls.key}: is a key without a certificate; give --certificate too",
+            vi=f"{tls.key}: có khoá mà thiếu chứng chỉ; hãy thêm --certificate",
+        )
+    if not tls.is_on:
+        return None
+    from flycam.serve.encrypting import Own
+
+    return Own(data_dir / _TLS, host, tls.names)
+
+
+def _addresses(host: str, port: int, encryption: Encryption | None) -> list[str]:
+    """Where the map is, and by what others believe that it is this one."""
+    vi = language() == "vi"
+    url = f"{'https' if encryption else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    said = [f"{'bản đồ' if vi else 'map'}: {url}/   ({'bấm Ctrl-C để dừng' if vi else 'Ctrl-C stops'})"]
+    if encryption is None:
+        return said
+    said.append(f"{'dấu vân tay' if vi else 'fingerprint'} SHA-256: {encryption.fingerprint}")
+    if encryption.authority is not None:
+        word = "chứng chỉ để máy khác tin máy này" if vi else "certificate by which others believe this box"
+        said.append(f"{word}: {url}{AUTHORITY_PATH}")
+        said.append(f"{'dùng được dưới tên' if vi else 'good for'}: {', '.join(sorted(encryption.names))}")
+    return said
+
+
+def _serve(
+    workspace: Workspace, settings: Settings, host: str, port: int, encryption: Encryption | None = None
+) -> None:
     from flycam.pipeline.live_abandoned import ending_abandoned
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
@@ -65,9 +115,8 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
     from flycam.serve.sessions import read_key
 
     listener = listen(host, port)
-    vi = language() == "vi"
-    stops = "bấm Ctrl-C để dừng" if vi else "Ctrl-C stops"
-    click.echo(f"{'bản đồ' if vi else 'map'}: http://{host}:{port}/   ({stops})", err=True)
+    for said in _addresses(host, port, encryption):
+        click.echo(said, err=True)
     key = read_key(settings.data_dir / "session.key")
     services = Services(
         workspace=workspace,
@@ -80,11 +129,12 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
         sync_dir=settings.data_dir / _ARRIVING,
         packs_dir=settings.data_dir / _PACKS,
+        authority=None if encryption is None else encryption.authority,
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )
     _say_unfinished(workspace)
     with ending_abandoned(workspace, _say_completed):
-        serve_map(services, listener)
+        serve_map(services, listener, encryption)
 
 
 def _say_unfinished(workspace: Workspace) -> None:

@@ -1,8 +1,7 @@
-"""One box to another: by stick (`bundle`), over a line (`sync`)."""
+"""One box to another: by stick (`bundle`, which also carries flycam itself), over a line (`sync`)."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.house import FILE, Result, opened
-from flycam.commands.uploading import TOKEN
+from flycam.commands.trusting import token_for, trust_of, trusting
 from flycam.console import ProgressBar, command, language
 
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
@@ -94,9 +93,24 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
         return of_bundle_read(read, language())
 
 
+@bundle.command("wheels")
+@click.argument("path", metavar="DIR", type=FILE)
+@click.option(
+    "--from", "found_in", type=FILE, help="Folder of wheels, or another stick: no network is asked."
+)
+@command
+def bundle_wheels(*, data_dir: str | None, path: Path, found_in: Path | None) -> Result:
+    """Write flycam itself on a stick: a machine of this kind installs it there without a network."""
+    from flycam.answers.synced import of_installer
+    from flycam.pipeline.installer import write_installer
+
+    del data_dir  # nothing of the house goes along
+    return of_installer(write_installer(path, found_in, ProgressBar()), language())
+
+
 @click.command()
 @click.argument("url")
-@click.option("--token-file", type=FILE, help=f"File that holds the box's token (default: {TOKEN}).")
+@trusting
 @click.option("--rate", type=_Rate(), help="At most so many bits a second, as 64k.")
 @click.option("--budget", type=_Size(), help="Stop after so many bytes, as 20m; the next run goes on.")
 @click.option("--metered", is_flag=True, help="A line that costs: overview and records, no full tiles.")
@@ -111,6 +125,8 @@ def sync(
     data_dir: str | None,
     url: str,
     token_file: Path | None,
+    ca: Path | None,
+    fingerprint: str | None,
     rate: int | None,
     budget: int | None,
     metered: bool,
@@ -123,11 +139,11 @@ def sync(
     from flycam.answers.synced import of_passed, of_sync
     from flycam.pipeline.receiving import Receiving
     from flycam.pipeline.upload_line import Line
-    from flycam.pipeline.upload_sending import read_token
     from flycam.sync.fetching import Fetcher
     from flycam.sync.sending import Limits, Sender
 
-    token = read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None
+    token, trust = token_for(url, token_file), trust_of(ca, fingerprint)
+    patient_s = patience_s if once else float("inf")
 
     def note(why: str) -> None:
         click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
@@ -135,7 +151,7 @@ def sync(
     def passed_over(key: str) -> None:
         click.echo(of_passed([key], language())[0], err=True)
 
-    line = Line(url, token, patience_s if once else float("inf"), language(), note, is_thin=True)
+    line = Line(url, token, patient_s, language(), note, is_thin=True, trust=trust)
     limits = Limits(
         rate_bytes_s=None if rate is None else rate / 8,
         budget_bytes=budget,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from flycam.commands.house import FILE, Result, opened
+from flycam.commands.trusting import token_for, trust_of, trusting
 from flycam.console import Answer, ProgressBar, command, language
 from flycam.errors import FlycamError, StorageTrouble
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
 
 UPLOADS = "uploads"
-TOKEN = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
 
 
 @click.command()
@@ -25,7 +24,7 @@ TOKEN = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
 @click.option("--name", help="Label of the flight (default: the folder's name).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--telemetry", type=FILE, help="Flight log, or poses, of these photos.")
-@click.option("--token-file", type=FILE, help=f"File that holds the access token (default: {TOKEN}).")
+@trusting
 @click.option(
     "--patience", "patience_s", type=float, default=3600.0, help="Give up after so long without a line, s."
 )
@@ -39,23 +38,26 @@ def upload(
     event: str | None,
     telemetry: Path | None,
     token_file: Path | None,
+    ca: Path | None,
+    fingerprint: str | None,
     patience_s: float,
 ) -> Result:
     """Photos, films and flight logs to a server over any line. Cut off, the same command goes on."""
     from flycam.answers.uploaded import look_lines, of_upload
     from flycam.pipeline.upload_card import Sending
-    from flycam.pipeline.upload_sending import read_token, send
+    from flycam.pipeline.upload_sending import send
 
     del data_dir  # nothing is kept on this side
     sending = Sending(
         url=url,
         paths=paths,
-        token=read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None,
+        token=token_for(url, token_file),
         name=name,
         event=event,
         telemetry=telemetry,
         patience_s=patience_s,
         language=language(),
+        trust=trust_of(ca, fingerprint),
     )
 
     def tell(look: Answer) -> None:

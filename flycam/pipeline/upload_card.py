@@ -15,6 +15,7 @@ from flycam.errors import InputUnusable, SourceUnreadable
 from flycam.ingest.card_files import FileKind, kind_of
 from flycam.ingest.container import head_of, opened
 from flycam.ingest.photo_search import NOT_A_PHOTO, search
+from flycam.pipeline.trust import SYSTEM, Trust
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10
@@ -31,6 +32,7 @@ class Sending:
     telemetry   a flight log to send along
     patience_s  how long a line may be dead
     language    in which the server says what is wrong
+    trust       whom to believe that he is the server
     """
 
     url: str
@@ -41,6 +43,7 @@ class Sending:
     telemetry: Path | None = None
     patience_s: float = 3600.0
     language: str = "en"
+    trust: Trust = SYSTEM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

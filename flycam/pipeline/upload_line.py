@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,8 @@ import urllib3
 from urllib3.connection import HTTPConnection
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
+from flycam.pipeline.believing import believing, require_trusted
+from flycam.pipeline.trust import SYSTEM, Trust
 
 TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
@@ -26,8 +27,6 @@ _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
-_CLOCK = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
-
 
 Note = Callable[[str], None]
 
@@ -65,10 +64,11 @@ class Line:
         note: Note,
         *,
         is_thin: bool = False,
+        trust: Trust = SYSTEM,
     ) -> None:
         """language: in which the server is to say what is wrong; note: hears why it waits, each reason
-        once; is_thin: little is handed to the system at once, so that what it was handed has soon left.
-        Raises OptionUnusable for no address."""
+        once; is_thin: little is handed to the system at once, so that what it was handed has soon left;
+        trust: whom to believe that he is the server. Raises OptionUnusable for no address."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise OptionUnusable(
@@ -82,14 +82,11 @@ class Line:
         self._noted = ""
         self._stopped = threading.Event()
         self._heard_s = time.monotonic()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._pool = urllib3.PoolManager(
-            maxsize=_CONNECTIONS,
-            retries=False,
-            timeout=_TIMEOUT,
-            headers={**headers, **TUS},
-            socket_options=[*HTTPConnection.default_socket_options, *(_THIN_BUFFER if is_thin else ())],
-        )
+        self._headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **TUS}
+        self._trust = trust
+        self._thin = _THIN_BUFFER if is_thin else []
+        self._opening = threading.Lock()
+        self._opened: urllib3.PoolManager | None = None
 
     def once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
@@ -127,24 +124,38 @@ class Line:
         *,
         whole: bool,
     ) -> urllib3.BaseHTTPResponse:
-        """The server's answer; whole: with its body read. Raises Cancelled, LineDown."""
+        """The server's answer; whole: with its body read. Raises Cancelled, LineDown, ServerUntrusted."""
         if self._stopped.is_set():
             raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
         try:
-            answer = self._pool.request(
+            answer = self._pool().request(
                 method,
                 f"{self.url}{path}{'&' if '?' in path else '?'}lang={self._language}",
                 body=body,
-                headers={**self._pool.headers, **headers},
+                headers={**self._headers, **headers},
                 redirect=False,
                 preload_content=whole,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._require_clock(error)
+            require_trusted(self.url, error, self._trust)
             raise LineDown(str(error)) from error
         if answer.status not in _AWAY:
             self._heard_s = time.monotonic()
         return answer
+
+    def _pool(self) -> urllib3.PoolManager:
+        """Connections to a server that is believed; whom it shows itself to be is asked when first it is
+        there."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = urllib3.PoolManager(
+                    maxsize=_CONNECTIONS,
+                    retries=False,
+                    timeout=_TIMEOUT,
+                    socket_options=[*HTTPConnection.default_socket_options, *self._thin],
+                    **believing(self.url, self._trust),
+                )
+            return self._opened
 
     def _good(self, reply: Reply) -> Reply:
         """The answer, unless it says what asking again does not mend."""
@@ -186,20 +197,6 @@ class Line:
                 )
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
-
-    def _require_clock(self, error: BaseException) -> None:
-        """Raise InputUnusable where the server's certificate is refused for the time that it is here."""
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None and cause.verify_code in _CLOCK:
-            now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-            raise InputUnusable(
-                f"{self.url}: by this machine's clock ({now}) the server's certificate does not hold:"
-                f" {cause.verify_message}; set the clock, or renew the certificate if the clock is right",
-                vi=f"{self.url}: theo đồng hồ máy này ({now}), chứng chỉ của máy chủ chưa có hiệu lực hoặc"
-                " đã hết hạn; hãy chỉnh đồng hồ, nếu đồng hồ đúng thì gia hạn chứng chỉ",
-            ) from error
 
     def stop(self) -> None:
         """No more requests: those that wait for another try give up."""

@@ -52,12 +52,12 @@ def send(
     """Send a card and wait until it is on the map there. `told` gets what the heads say, once,
     early; `note` why it is waited.
 
-    Raises SourceUnreadable where no photo is found, AccessDenied, InputUnusable (also where the flight cannot
-    be laid: then the files are safe there), StoreUnavailable when the line stays dead.
+    Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
+    the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.
     """
     began = time.monotonic()
     card = Card(sending)
-    line = Line(sending.url, sending.token, sending.patience_s, sending.language, note)
+    line = Line(sending.url, sending.token, sending.patience_s, sending.language, note, trust=sending.trust)
     said = line.ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").json
     upload_id = str(said["upload_id"])
     parts = card.parts(said)

@@ -12,6 +12,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     airborne,
+    authority,
     briefings,
     changes,
     commons,
@@ -68,6 +69,7 @@ from flycam.serve.views import ViewCache
 _ROUTERS = (
     accounts,
     airborne,
+    authority,
     briefings,
     changes,
     commons,

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from flycam.errors import OptionUnusable
+from flycam.errors import FlycamError, OptionUnusable
 from flycam.serve.app import create_app
 from flycam.serve.services import Services
 
+if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
+    from flycam.serve.encrypting import Encryption
 
-class _Server(uvicorn.Server):
-    """Ends open event streams before it waits for its connections to close."""
+_TICKS = 600
+"""Ticks of uvicorn, a tenth of a second each, between looks at whether the certificate is still right."""
+_log = logging.getLogger(__name__)
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+
+class MapServer(uvicorn.Server):
+    """Ends open event streams before it waits for its connections to close, and shows a new certificate where
+    the machine has another address, or the old one's end comes near, without a restart."""
+
+    def __init__(self, config: uvicorn.Config, services: Services, encryption: Encryption | None) -> None:
         super().__init__(config)
         self._services = services
+        self._encryption = encryption
+
+    def renew(self) -> None:
+        """Show whoever connects from now on the certificate as it is now."""
+        encryption, context = self._encryption, self.config.ssl
+        if encryption is None or context is None:
+            return
+        try:
+            if encryption.is_renewed():
+                context.load_cert_chain(encryption.certificate, encryption.key)
+        except (FlycamError, OSError) as error:
+            _log.warning("the certificate stays as it is: %s", error)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == _TICKS - 1:
+            await asyncio.to_thread(self.renew)
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.stopping.clear()  # the same house may be served again
@@ -27,8 +55,9 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
-    """A uvicorn server of one process. Tiles are too many for an access log: `/metrics` counts them."""
+def server_for(services: Services, host: str, port: int, encryption: Encryption | None = None) -> MapServer:
+    """A uvicorn server of one process; encryption: over HTTPS. Tiles are too many for an access log:
+    `/metrics` counts them."""
     config = uvicorn.Config(
         create_app(services),
         host=host,
@@ -39,8 +68,10 @@ def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
         proxy_headers=True,
         forwarded_allow_ips=list(services.trusted_proxies),
         timeout_graceful_shutdown=3,
+        ssl_certfile=None if encryption is None else encryption.certificate,
+        ssl_keyfile=None if encryption is None else encryption.key,
     )
-    return _Server(config, services)
+    return MapServer(config, services, encryption)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -58,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(services: Services, listener: socket.socket) -> None:
+def serve(services: Services, listener: socket.socket, encryption: Encryption | None = None) -> None:
     """Serve on a socket that listens until SIGINT or SIGTERM."""
     host, port = listener.getsockname()[:2]
-    server_for(services, host, port).run(sockets=[listener])
+    server_for(services, host, port, encryption).run(sockets=[listener])

@@ -53,6 +53,7 @@ class Services:
     openid            the province's own sign-in service; None: tokens and links alone let people in
     trusted_proxies   addresses and networks whose word is taken for who asks, and whether over https
     origins           sites whose pages may read from here with a token of their own
+    authority         certificate (PEM) of this box's own authority, by which it is served; None: it has none
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -70,4 +71,5 @@ class Services:
     openid: SignInService | None = None
     trusted_proxies: tuple[str, ...] = THIS_MACHINE
     origins: frozenset[str] = frozenset()
+    authority: bytes | None = None
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -1,6 +1,6 @@
 """Two places with a network each, and one link between them: namespaces of the kernel, a veth pair shaped by
 `tbf` at both ends. Delay and loss, for which this kernel has no queue, are a relay's in the field
-(`python -m tests.lines`)."""
+(`python -m tests.lines`). And a place that is alone: no link, no route, its own loopback only."""
 
 from __future__ import annotations
 
@@ -42,21 +42,38 @@ class Link:
 
     def start(self, place: str, operator: Operator, *arguments: object) -> subprocess.Popen[str]:
         """A command of flycam in one of the places."""
-        return self._run(place, operator, "flycam", *arguments, "--json")
+        return start_in(place, operator, "flycam", *arguments, "--json")
 
     def relay(self, operator: Operator, port: int, round_trip_s: float, loss: float) -> subprocess.Popen[str]:
         """A relay in the field on this port of its loopback, to the same port at the province."""
-        return self._run(self.field, operator, "tests.lines", port, f"{_PROVINCE}:{port}", round_trip_s, loss)
+        return start_in(self.field, operator, "tests.lines", port, f"{_PROVINCE}:{port}", round_trip_s, loss)
 
-    def _run(self, place: str, operator: Operator, module: str, *words: object) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
-        return subprocess.Popen(
-            ["ip", "netns", "exec", place, sys.executable, "-m", module, *map(str, words)],
-            env={**clean, "FLYCAM_DATA": str(operator.data), **operator.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+
+def start_in(place: str, operator: Operator, module: str, *words: object) -> subprocess.Popen[str]:
+    """A module of Python as a program in a place, with an operator's settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+    return subprocess.Popen(
+        ["ip", "netns", "exec", place, sys.executable, "-m", module, *map(str, words)],
+        env={**clean, "FLYCAM_DATA": str(operator.data), **operator.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def alone() -> Iterator[str]:
+    """The name of a place with its own loopback and nothing else. Skipped where none can be made."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces are made by root, with ip")
+    name = f"alone-{uuid.uuid4().hex[:6]}"
+    if subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode:
+        pytest.skip("this kernel makes no network namespaces here")
+    try:
+        _ip("-n", name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        _ip("netns", "del", name)
 
 
 @contextmanager

@@ -8,19 +8,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flycam.serve.running import server_for
+from flycam.serve.encrypting import Encryption
+from flycam.serve.running import MapServer, server_for
 from flycam.serve.services import Services
 
 
 @contextmanager
-def running(services: Services, port: int = 0) -> Iterator[str]:
+def running(services: Services, port: int = 0, encryption: Encryption | None = None) -> Iterator[str]:
     """The server's address, "http://127.0.0.1:PORT"; a port given is that of a server started again."""
+    with running_server(services, port, encryption) as (url, _):
+        yield url
+
+
+@contextmanager
+def running_server(
+    services: Services, port: int = 0, encryption: Encryption | None = None
+) -> Iterator[tuple[str, MapServer]]:
+    """The same, and the server itself."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(64)
     port = listener.getsockname()[1]
-    server = server_for(services, "127.0.0.1", port)
+    server = server_for(services, "127.0.0.1", port, encryption)
     server.config.timeout_graceful_shutdown = 1  # a page that still listens to /events is not waited for
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -29,7 +39,7 @@ def running(services: Services, port: int = 0) -> Iterator[str]:
         time.sleep(0.01)
     assert server.started
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if encryption else 'http'}://127.0.0.1:{port}", server
     finally:
         server.should_exit = True
         thread.join(20)

@@ -1,0 +1,151 @@
+"""Whom a line believes to be the server that it means: the system's authorities, a file's, or one
+fingerprint.
+
+A refusal is one sentence with its cure, and nothing is sent before: no token goes to a server that is not
+believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import time
+from http.client import HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from flycam.errors import OptionUnusable, ServerUntrusted
+from flycam.pipeline.trust import AUTHORITY_PATH, Trust
+
+_TIMEOUT_S = 60.0
+_MOST_BYTES = 64 << 10
+_CLOCK = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
+_OTHER_NAME = frozenset({62, 64})  # OpenSSL: for other names, for other addresses
+
+
+def believing(url: str, trust: Trust) -> dict[str, Any]:
+    """Arguments of urllib3's pool for connections to `url`. For a fingerprint the server is asked what it
+    shows.
+
+    Raises ServerUntrusted, OptionUnusable (the file of authorities), OSError (no answer).
+    """
+    if urlsplit(url).scheme != "https":
+        return {}
+    if trust.fingerprint is not None:
+        return _pinned(url, trust.fingerprint)
+    try:
+        context = ssl.create_default_context(cafile=None if trust.ca is None else str(trust.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise OptionUnusable(
+            f"{trust.ca}: is no file of certificates that can be read; fetch the authority's from "
+            f"{url}{AUTHORITY_PATH}, as PEM",
+            vi=f"{trust.ca}: không phải tệp chứng chỉ đọc được; hãy tải chứng chỉ từ {url}{AUTHORITY_PATH} "
+            "(PEM)",
+        ) from error
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a file may hold the server's certificate itself
+    return {"ssl_context": context}
+
+
+def require_trusted(url: str, error: BaseException, trust: Trust) -> None:
+    """Raise ServerUntrusted where a connection failed because the server is not believed, or speaks no
+    TLS."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise _refused(url, cause, trust) from error
+        if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+            plain = url.replace("https://", "http://", 1)
+            raise ServerUntrusted(
+                f"{url}: speaks no TLS; write {plain}, or start that server with 'flycam serve --tls'",
+                vi=f"{url}: máy chủ không dùng TLS; hãy ghi {plain}, hoặc chạy máy chủ bằng 'flycam serve "
+                "--tls'",
+            ) from error
+        if trust.fingerprint and "Fingerprints did not match" in str(cause):
+            raise _mismatch(url, trust.fingerprint, ()) from error
+
+
+def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
+    """What is fetched here is not believed: it is held against the fingerprint, and nothing of ours is
+    told."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    parts = urlsplit(url)
+    asked = HTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S, context=anybody)
+    try:
+        asked.connect()
+        leaf = asked.sock.getpeercert(binary_form=True)
+        if leaf and hashlib.sha256(leaf).hexdigest() == fingerprint:
+            return {"ssl_context": anybody, "assert_fingerprint": fingerprint}
+        asked.request("GET", f"{parts.path}{AUTHORITY_PATH}")
+        answer = asked.getresponse()
+        told = answer.read(_MOST_BYTES) if answer.status == 200 else b""
+        shown = [hashlib.sha256(leaf).hexdigest()] if leaf else []
+    except HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        asked.close()
+    try:
+        der = ssl.PEM_cert_to_DER_cert(told.decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        der = b""
+    if der:
+        shown.append(hashlib.sha256(der).hexdigest())
+    if not der or shown[-1] != fingerprint:
+        raise _mismatch(url, fingerprint, shown)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # this authority, and no other
+    context.load_verify_locations(cadata=der)
+    return {"ssl_context": context}
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        inner = next((one for one in cause.args if isinstance(one, BaseException)), None)
+        cause = cause.__cause__ or cause.__context__ or inner
+    return found
+
+
+def _refused(url: str, cause: ssl.SSLCertVerificationError, trust: Trust) -> ServerUntrusted:
+    if cause.verify_code in _CLOCK:
+        now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        return ServerUntrusted(
+            f"{url}: by this machine's clock ({now}) the server's certificate does not hold:"
+            f" {cause.verify_message}; set the clock, or renew the certificate if the clock is right",
+            vi=f"{url}: theo đồng hồ máy này ({now}), chứng chỉ của máy chủ chưa có hiệu lực hoặc"
+            " đã hết hạn; hãy chỉnh đồng hồ, nếu đồng hồ đúng thì gia hạn chứng chỉ",
+        )
+    if cause.verify_code in _OTHER_NAME:
+        return ServerUntrusted(
+            f"{url}: the server's certificate is for other names or addresses ({cause.verify_message}); "
+            "use one "
+            "of those that it prints at its start, or add this one there with FLYCAM_TLS_NAMES",
+            vi=f"{url}: chứng chỉ của máy chủ dành cho tên hoặc địa chỉ khác; hãy dùng tên máy chủ in ra "
+            "khi chạy,"
+            " hoặc thêm tên này ở máy chủ bằng FLYCAM_TLS_NAMES",
+        )
+    if trust.fingerprint is not None:
+        return _mismatch(url, trust.fingerprint, ())
+    believed = "this machine" if trust.ca is None else str(trust.ca)
+    return ServerUntrusted(
+        f"{url}: {believed} does not know the authority of the server's certificate "
+        f"({cause.verify_message}); "
+        "give the fingerprint that the server prints at its start (--fingerprint), or its authority's file "
+        "(--ca)",
+        vi=f"{url}: {'máy này' if trust.ca is None else trust.ca} không biết cơ quan cấp chứng chỉ của máy "
+        "chủ; "
+        "hãy ghi dấu vân tay mà máy chủ in ra khi chạy (--fingerprint), hoặc tệp chứng chỉ của cơ quan đó "
+        "(--ca)",
+    )
+
+
+def _mismatch(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntrusted:
+    told = ", ".join(shown)
+    return ServerUntrusted(
+        f"{url}: does not show the fingerprint {wanted}{f' but {told}' if told else ''}: it is another "
+        "machine, or"
+        " that one has a new certificate; nothing was sent: read the fingerprint at the server itself",
+        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told}' if told else ''}: đây là máy "
+        "khác, hoặc"
+        " máy đó đã đổi chứng chỉ; chưa gửi gì: hãy đọc lại dấu vân tay ngay trên máy chủ",
+    )

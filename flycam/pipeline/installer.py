@@ -1,0 +1,209 @@
+"""The installer on a stick: hash-locked wheels for this platform, flycam's own, a lock, a script, a
+manifest."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from flycam.errors import InputUnusable, StorageTrouble
+from flycam.pipeline import stick_check
+from flycam.pipeline.stick_check import MANIFEST, sha256_of, wrong_in
+from flycam.pipeline.whole_folder import whole_folder
+from flycam.pipeline.workspace import Progress, silent
+
+WHEELS, LOCK, OWN_LOCK, SCRIPT, CHECK = "wheels", "run.lock", "flycam.lock", "install.sh", "check.py"
+_PACKAGE = Path(__file__).resolve().parent.parent
+_LEFT_OUT = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
+"""What pip itself adds beside what a wheel brought."""
+
+Gather = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installer:
+    """What lies on the stick. manifest_sha256: of the manifest, which vouches for all else."""
+
+    path: Path
+    wheels: int
+    size_bytes: int
+    manifest_sha256: str
+
+
+def write_installer(
+    out: Path,
+    found_in: Path | None = None,
+    progress: Progress = silent,
+    *,
+    lock: Path | None = None,
+    gather: Gather | None = None,
+    own: Callable[[Path], Path] | None = None,
+) -> Installer:
+    """A folder that installs flycam on a machine of this kind without a network; there whole or not at all.
+
+    found_in     folder of wheels (another stick's); None: pip fetches them
+    lock         the hash-locked requirements
+    gather, own  put the wheels of a lock, and flycam's own wheel, into a folder
+
+    Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageTrouble.
+    """
+    lock = lock or lock_file()
+    gather = gather or (lambda of, into: download(of, into, found_in))
+    with whole_folder(out, _stranger_in) as part:
+        wheels = part / WHEELS
+        wheels.mkdir()
+        progress("wheels", 0, 2)
+        gather(lock, wheels)
+        progress("wheels", 1, 2)
+        ours = (own or own_wheel)(wheels)
+        (part / LOCK).write_bytes(lock.read_bytes())
+        version = ours.name.split("-")[1]
+        (part / OWN_LOCK).write_text(f"flycam=={version} --hash=sha256:{sha256_of(ours)}\n")
+        (part / SCRIPT).write_text(_script(version), encoding="utf-8")
+        (part / CHECK).write_bytes(Path(stick_check.__file__).read_bytes())
+        listed = sorted(one for one in part.rglob("*") if one.is_file())
+        lines = [f"{sha256_of(one)}  {one.relative_to(part).as_posix()}\n" for one in listed]
+        (part / MANIFEST).write_text("".join(lines), encoding="ascii")
+        size = sum(one.stat().st_size for one in listed)
+        progress("wheels", 2, 2)
+    wrong = wrong_in(out)
+    if wrong:
+        raise StorageTrouble(
+            f"{out / wrong[0]}: is not what was written; try another stick",
+            vi=f"{out / wrong[0]}: đọc lại khác với lúc ghi; hãy dùng USB khác",
+        )
+    count = sum(one.suffix == ".whl" for one in listed)
+    return Installer(path=out, wheels=count, size_bytes=size, manifest_sha256=sha256_of(out / MANIFEST))
+
+
+def lock_file() -> Path:
+    """The hash-locked requirements: inside the package in a wheel, beside it in a source tree."""
+    for path in (_PACKAGE / LOCK, _PACKAGE.parent / "requirements" / LOCK):
+        if path.is_file():
+            return path
+    raise InputUnusable(
+        f"{_PACKAGE / LOCK}: the lock of requirements is missing from this installation; install flycam "
+        "again",
+        vi=f"{_PACKAGE / LOCK}: bản cài này thiếu tệp khoá thư viện; hãy cài lại flycam",
+    )
+
+
+def download(lock: Path, wheels: Path, found_in: Path | None) -> None:
+    """All wheels of a lock for this platform, each against its hash. Raises InputUnusable."""
+    source = [] if found_in is None else ["--no-index", "--find-links", str(_wheels_in(found_in))]
+    words = ["download", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
+    _pip([*words, *source, "--require-hashes", "-r", str(lock), "-d", str(wheels)])
+
+
+def own_wheel(wheels: Path) -> Path:
+    """flycam's own wheel, with the built page: built in a source tree, packed again from what is installed.
+    Raises InputUnusable."""
+    if not (_PACKAGE / "serve" / "static" / "index.html").is_file():
+        raise InputUnusable(
+            f"{_PACKAGE}: the map's page is not built; run 'make map'",
+            vi=f"{_PACKAGE}: chưa dựng trang bản đồ; hãy chạy 'make map'",
+        )
+    root = _PACKAGE.parent
+    if not (root / "pyproject.toml").is_file():
+        return packed_again(distribution("flycam"), wheels)
+    with tempfile.TemporaryDirectory(dir=wheels.parent) as name:
+        _run(["-m", "hatchling", "build", "-t", "wheel", "-d", name], root)
+        (built,) = Path(name).glob("*.whl")
+        return built.replace(wheels / built.name)
+
+
+def packed_again(installed: Distribution, wheels: Path) -> Path:
+    """The wheel that an installed package came from, but for its order and times.
+
+    Raises StorageTrouble where a file is not as it was installed.
+    """
+    name, version = installed.metadata["Name"].replace("-", "_"), installed.version
+    home = f"{name}-{version}.dist-info"
+    tag = next(
+        line.partition(":")[2].strip()
+        for line in (installed.read_text("WHEEL") or "").splitlines()
+        if line.startswith("Tag:")
+    )
+    out = wheels / f"{name}-{version}-{tag}.whl"
+    record = io.StringIO()
+    rows = csv.writer(record, lineterminator="\n")
+    with zipfile.ZipFile(out, "w") as packed:
+        for file in sorted(installed.files or [], key=str):
+            is_ours = file.parts[0] != ".." and "__pycache__" not in file.parts and file.hash is not None
+            if not is_ours or (file.parts[0] == home and file.name in _LEFT_OUT):
+                continue
+            data = Path(str(file.locate())).read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+            if file.hash and digest != file.hash.value:
+                raise StorageTrouble(
+                    f"{file.locate()}: is not as it was installed; install flycam again",
+                    vi=f"{file.locate()}: khác với lúc cài; hãy cài lại flycam",
+                )
+            packed.writestr(
+                zipfile.ZipInfo(file.as_posix(), (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED
+            )
+            rows.writerow((file.as_posix(), f"sha256={digest}", len(data)))
+        rows.writerow((f"{home}/RECORD", "", ""))
+        packed.writestr(f"{home}/RECORD", record.getvalue())
+    return out
+
+
+def _wheels_in(folder: Path) -> Path:
+    """The wheels of a stick, or a folder of wheels."""
+    inside = folder / WHEELS
+    return inside if inside.is_dir() else folder
+
+
+def _script(version: str) -> str:
+    text = Path(__file__).with_name("stick_install.sh").read_text(encoding="utf-8")
+    said = {
+        "@PYTHON@": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        "@PLATFORM@": sysconfig.get_platform(),
+        "@VERSION@": version,
+    }
+    for mark, word in said.items():
+        text = text.replace(mark, word)
+    return text
+
+
+def _pip(words: list[str]) -> None:
+    _run(["-m", "pip", *words], None)
+
+
+def _run(words: list[str], folder: Path | None) -> None:
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        why = next(
+            (line for line in said if line.startswith("ERROR")), said[-1] if said else "no reason given"
+        )
+        raise InputUnusable(
+            f"{words[1]}: {why[:300]}; connect this machine to a network once, or give a folder that holds "
+            "the "
+            "wheels (--from)",
+            vi=f"{words[1]}: {why[:300]}; hãy nối mạng cho máy này một lần, hoặc chỉ thư mục có sẵn các gói "
+            "(--from)",
+        )
+
+
+def _stranger_in(folder: Path) -> str | None:
+    """A file that no installer writes."""
+    ours = {LOCK, OWN_LOCK, SCRIPT, CHECK, MANIFEST}
+    for one in folder.rglob("*"):
+        inside = one.relative_to(folder)
+        is_wheel = inside.parts[0] == WHEELS and inside.suffix == ".whl"
+        if one.is_file() and inside.as_posix() not in ours and not is_wheel:
+            return inside.as_posix()
+    return None

@@ -1,0 +1,27 @@
+"""`/authority.crt`: the certificate of this box's own authority, for whoever is to believe it. No secret."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from flycam.errors import NotFound
+from flycam.pipeline.trust import AUTHORITY_PATH
+from flycam.serve.services import Services
+
+router = APIRouter()
+
+
+@router.get(AUTHORITY_PATH, response_class=Response)
+def authority(request: Request) -> Response:
+    """PEM. Needs no account: what it says is shown in every handshake, and its fingerprint proves it."""
+    services: Services = request.app.state.services
+    if services.authority is None:
+        raise NotFound(
+            "this server has no authority of its own; its certificate is from elsewhere, or it has none",
+            vi="máy chủ này không tự làm cơ quan chứng thực; chứng chỉ do nơi khác cấp, hoặc không dùng",
+        )
+    return Response(
+        services.authority,
+        media_type="application/x-x509-ca-cert",
+        headers={"Content-Disposition": 'attachment; filename="flycam-authority.crt"'},
+    )

@@ -1,0 +1,124 @@
+"""Whom a line believes, over real TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import OptionUnusable, ServerUntrusted
+from flycam.pipeline.authority import certified
+from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of, goes_unprotected
+from flycam.pipeline.upload_line import Line
+from tests.certificates import DAY, NOW, self_signed, showing
+
+_HERE = ("127.0.0.1", "localhost")
+
+
+def ask(url: str, trust: Trust = SYSTEM, patience_s: float = 20.0) -> int:
+    """The status that a request with a token is answered with."""
+    line = Line(url, "secret", patience_s, "en", lambda _why: None, trust=trust)
+    return line.ask("GET", "/api/sync").status
+
+
+def test_a_box_is_believed_by_its_authoritys_fingerprint_or_file(tmp_path: Path) -> None:
+    ours = certified(tmp_path / "tls", _HERE)
+    file = tmp_path / "tls" / "authority.crt"
+    with showing(ours.path, authority=ours.authority) as (url, asked):
+        assert ask(url, Trust(fingerprint=ours.fingerprint)) == 200
+        assert ask(url, Trust(ca=file)) == 200
+        assert ask(url.replace("127.0.0.1", "localhost"), Trust(ca=file)) == 200
+        assert asked == [("/authority.crt", None), *[("/api/sync", "Bearer secret")] * 3]
+
+
+def test_nobody_unknown_gets_the_token(tmp_path: Path) -> None:
+    ours, others = certified(tmp_path / "one", _HERE), certified(tmp_path / "two", _HERE)
+    with showing(ours.path, authority=ours.authority) as (url, asked):
+        with pytest.raises(
+            ServerUntrusted, match=r"this machine does not know the authority .*--fingerprint"
+        ):
+            ask(url)
+        with pytest.raises(ServerUntrusted, match=rf"{others.fingerprint} but .*{ours.fingerprint}"):
+            ask(url, Trust(fingerprint=others.fingerprint))
+        with pytest.raises(ServerUntrusted, match=r"two/authority\.crt does not know the authority"):
+            ask(url, Trust(ca=tmp_path / "two" / "authority.crt"))
+        assert [token for _, token in asked] == [None]
+
+
+def test_an_authority_that_is_only_shown_proves_nothing(tmp_path: Path) -> None:
+    """The certificate is public: whoever hands it out must also hold what it signed."""
+    ours, others = certified(tmp_path / "one", _HERE), certified(tmp_path / "two", _HERE)
+    with showing(others.path, authority=ours.authority) as (url, asked):
+        with pytest.raises(ServerUntrusted, match="does not show the fingerprint"):
+            ask(url, Trust(fingerprint=ours.fingerprint))
+        assert [token for _, token in asked] == [None]
+
+
+def test_a_certificate_from_elsewhere_is_believed_by_its_own_fingerprint(tmp_path: Path) -> None:
+    certificate, key, fingerprint = self_signed(tmp_path)
+    with showing(certificate, key) as (url, _):
+        assert ask(url, Trust(fingerprint=fingerprint)) == 200
+        assert ask(url, Trust(ca=certificate)) == 200
+
+
+def test_one_that_is_exchanged_meanwhile_is_refused(tmp_path: Path) -> None:
+    """The fingerprint is held against every connection, not against the first alone."""
+    certificate, key, fingerprint = self_signed(tmp_path / "before")
+    with showing(certificate, key) as (url, _):
+        line = Line(url, "secret", 20.0, "en", lambda _why: None, trust=Trust(fingerprint=fingerprint))
+        assert line.ask("GET", "/api/sync").status == 200
+    other, other_key, _ = self_signed(tmp_path / "after")
+    with showing(other, other_key) as (moved, asked):
+        line.url = moved
+        with pytest.raises(ServerUntrusted, match="does not show the fingerprint"):
+            line.ask("GET", "/api/sync")
+        assert not asked
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "why"),
+    [(NOW - 3 * DAY, NOW - DAY, "expired"), (NOW + DAY, NOW + 3 * DAY, "not yet valid")],
+)
+def test_what_does_not_hold_by_this_clock_is_said_to_be_that(
+    tmp_path: Path, begins: object, ends: object, why: str
+) -> None:
+    certificate, key, _ = self_signed(tmp_path, begins, ends)
+    with (
+        showing(certificate, key) as (url, _),
+        pytest.raises(ServerUntrusted, match=f"by this machine's clock .*{why}; set the clock") as said,
+    ):
+        ask(url, Trust(ca=certificate))
+    assert "hãy chỉnh đồng hồ" in str(said.value.vi)
+
+
+def test_another_address_is_said_to_be_that(tmp_path: Path) -> None:
+    certificate, key, _ = self_signed(tmp_path, address="10.0.0.5")
+    with (
+        showing(certificate, key) as (url, _),
+        pytest.raises(ServerUntrusted, match=r"is for other names or addresses .*FLYCAM_TLS_NAMES"),
+    ):
+        ask(url, Trust(ca=certificate))
+
+
+def test_a_file_of_authorities_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.crt").write_text("nothing\n")
+    for name in ("empty.crt", "away.crt"):
+        with pytest.raises(OptionUnusable, match=f"{name}: is no file of certificates"):
+            ask("https://127.0.0.1:9", Trust(ca=tmp_path / name))
+
+
+def test_fingerprints_are_taken_as_people_copy_them() -> None:
+    plain = "0a" * 32
+    for copied in (plain, plain.upper(), ":".join(["0A"] * 32), f"SHA-256: {plain}", f" sha256={plain}\n"):
+        assert fingerprint_of(copied, "--fingerprint") == plain
+    for wrong in ("", "0a" * 31, "zz" * 32):
+        with pytest.raises(OptionUnusable, match=r"--fingerprint: .*64 digits"):
+            fingerprint_of(wrong, "--fingerprint")
+
+
+def test_a_token_in_the_open_is_one_over_a_network_without_tls() -> None:
+    assert goes_unprotected("http://192.168.1.20:8000", "t")
+    assert goes_unprotected("http://map.example.vn", "t")
+    for url in ("http://127.0.0.1:8000", "http://localhost", "http://[::1]:8000", "https://map.example.vn"):
+        assert not goes_unprotected(url, "t")
+    assert not goes_unprotected("http://192.168.1.20:8000", None)
