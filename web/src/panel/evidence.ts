@@ -4,7 +4,7 @@ import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../a
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
-import { formatAge, formatTime } from "../time";
+import { formatAge, formatDate, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
   gnss: "poseGnss",
@@ -163,7 +163,7 @@ export class EvidenceCard {
 
   private photo(pixel: PixelSource, flight: FlightInfo, nowMs: number): HTMLElement {
     const image = el("img", {
-      src: previewUrl(pixel.source_sha256),
+      src: pixel.let_go ? undefined : previewUrl(pixel.source_sha256),
       alt: t("previewAlt"),
       width: 320,
       height: 200,
@@ -189,7 +189,9 @@ export class EvidenceCard {
     return el(
       "div",
       {},
-      el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
+      pixel.let_go
+        ? el("p", { class: "warning" }, t("letGo", formatDate(pixel.let_go.at), pixel.let_go.by, pixel.let_go.box))
+        : el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
       ...flight.warnings.map((one) => el("p", { class: "warning" }, warned(one, pixel.revision > 0))),
       el("dl", {}, ...terms(facts)),
       pixel.settled.length > 0 &&
@@ -199,12 +201,12 @@ export class EvidenceCard {
           el("summary", {}, t("settled")),
           el("ul", {}, ...pixel.settled.map((line) => el("li", {}, line))),
         ),
-      el(
+      !pixel.let_go && el(
         "a",
         { class: "button", href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" },
         t("openOriginal"),
       ),
-      this.covering.may() &&
+      !pixel.let_go && this.covering.may() &&
         el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(pixel, () => (image.src = `${previewUrl(pixel.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
     );
   }
