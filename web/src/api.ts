@@ -5,7 +5,7 @@ import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
 import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
-import type { GuestLink, NewGuestLink, RestrictedArea } from "./sharing/answers";
+import type { GuestLink, NewGuestLink, RestrictedArea, RetentionConfirmed, RetentionSaid } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
 import { rulesNow } from "./versions";
 
@@ -174,6 +174,8 @@ export interface PixelSource {
   /** What the pixel lies on: measured by the flight, carried on or corrected from that, the terrain model, or a plane where none is known. */
   ground: "own" | "corrected" | "dem" | "plane";
   footprint: object | null;
+  /** When and by whom the original was let go under its retention term; null while it is kept. */
+  let_go: { at: string; by: string; box: string } | null;
 }
 
 /** What whoever may look at the photo is told. */
@@ -305,6 +307,8 @@ export function whenNotAnswered(listener: () => void): void {
 const ANSWER_MS = 30_000;
 /** Of what is said of a meeting: it is small, and who speaks must soon know that nobody hears. */
 const MEETING_MS = 10_000;
+/** A flight's originals may be thousands of objects of a store. */
+const DELETING_MS = 600_000;
 
 async function get<T>(path: string, params: Record<string, string | number> = {}, withinMs = ANSWER_MS): Promise<T> {
   const query = new URLSearchParams();
@@ -405,6 +409,8 @@ export const api = {
   masks: (photo: string) => get<PhotoMasks>("/api/redactions", { photo }),
   putMask: (id: string, mask: MaskAsked) => put<Mask>(`/api/redactions/${id}`, mask),
   takeBackMask: (id: string) => remove<Mask>(`/api/redactions/${id}`, {}),
+  retention: () => get<RetentionSaid>("/api/retention"),
+  confirmRetention: (digest: string) => put<RetentionConfirmed>("/api/retention/confirmed", { digest }, {}, DELETING_MS),
   restricted: () => get<RestrictedArea[]>("/api/restricted"),
   meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),

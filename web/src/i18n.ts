@@ -145,6 +145,10 @@ const words = {
   location: ["Toạ độ WGS 84", "WGS 84"],
   commune: ["Xã, phường", "Commune"],
   settled: ["Đã hiệu chỉnh khi nạp", "Settled when ingested"],
+  letGo: [
+    "Ảnh gốc đã được xoá theo thời hạn lưu giữ ngày {0}, người xác nhận: {1} ({2}). Bản đồ và bản ghi của ảnh vẫn còn.",
+    "The original photo was let go under the retention term on {0} by {1} ({2}). The map and the photo's record stay.",
+  ],
   openOriginal: ["Mở ảnh gốc", "Open the original photo"],
   coverPart: ["Che một phần ảnh…", "Cover a part…"],
   previewAlt: ["Ảnh gốc thu nhỏ", "The photo, reduced"],

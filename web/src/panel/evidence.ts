@@ -4,7 +4,7 @@ import { evidenceUrl, hasPhoto, previewUrl, type FlightInfo, type PhotoSource, t
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
-import { formatAge, formatTime } from "../time";
+import { formatAge, formatDate, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
   gnss: "poseGnss",
@@ -162,7 +162,7 @@ export class EvidenceCard {
   }
 
   private photo(pixel: PixelSource, flight: FlightInfo, nowMs: number): HTMLElement {
-    const source = hasPhoto(pixel) ? pixel : null;
+    const source = hasPhoto(pixel) && !pixel.let_go ? pixel : null;
     const opened = this.covering.may() ? source : null;
     const image = source && el("img", {
       src: previewUrl(source.source_sha256),
@@ -191,7 +191,9 @@ export class EvidenceCard {
     return el(
       "div",
       {},
-      opened && image ? el("a", { href: evidenceUrl(opened.source_sha256), target: "_blank", rel: "noopener" }, image) : image,
+      pixel.let_go
+        ? el("p", { class: "warning" }, t("letGo", formatDate(pixel.let_go.at), pixel.let_go.by, pixel.let_go.box))
+        : opened && image ? el("a", { href: evidenceUrl(opened.source_sha256), target: "_blank", rel: "noopener" }, image) : image,
       ...flight.warnings.map((one) => el("p", { class: "warning" }, warned(one, pixel.revision > 0))),
       el("dl", {}, ...terms(facts)),
       pixel.settled && pixel.settled.length > 0 &&

@@ -1,4 +1,4 @@
-/** What the server says of guest links and of restricted areas. */
+/** What the server says of guest links, of restricted areas, and of what is kept how long. */
 
 /** A link for whoever has it, as it is listed: what opens it is not told again. */
 export interface GuestLink {
@@ -21,4 +21,47 @@ export interface RestrictedArea {
   /** Who still sees it. */
   roles: string[];
   added: string;
+}
+
+export type RetainedKind = "photo" | "video" | "mark_photo" | "upload";
+
+/** days null: for ever; event null: of the house. */
+export interface Term {
+  kind: RetainedKind;
+  days: number | null;
+  event: string | null;
+  by: string;
+  at: string;
+}
+
+export interface Hold {
+  hold_id: string;
+  name: string;
+  reason: string;
+  by: string;
+  at: string;
+}
+
+/** Originals that are due together. told_by: the box that let them go; days: the term here that they are past. */
+export interface DueGroup {
+  kind: RetainedKind;
+  flight: string | null;
+  event: string | null;
+  originals: number;
+  days: number | null;
+  told_by: string | null;
+  since: string;
+  names: string[];
+}
+
+/** due.digest confirms that very list; begun: confirmed before, and not let go yet. */
+export interface RetentionSaid {
+  terms: Term[];
+  holds: Hold[];
+  due: { digest: string; originals: number; begun: number; groups: DueGroup[] };
+}
+
+export interface RetentionConfirmed {
+  let_go: number;
+  waiting: string[];
 }

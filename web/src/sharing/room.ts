@@ -1,10 +1,11 @@
-/** The room of who may see what: guests are invited, and what is restricted is listed. */
+/** The room of who may see what: guests are invited, what is restricted is listed, and for administrators what is due to go. */
 
 import "./sharing.css";
 import { el } from "../dom";
 import type { House } from "../rooms";
 import { Invitations } from "./invitations";
 import { Restrictions } from "./restrictions";
+import { Retention } from "./retention";
 import { t } from "./words";
 
 const HELD = "button:not(:disabled), select, input, [tabindex='0']";
@@ -12,6 +13,7 @@ const HELD = "button:not(:disabled), select, input, [tabindex='0']";
 export class SharingRoom {
   private readonly invitations: Invitations;
   private readonly restrictions: Restrictions;
+  private readonly retention: Retention | null;
   private readonly element: HTMLElement;
   private readonly before = document.activeElement;
   private readonly onKey = (event: KeyboardEvent): void => this.heard(event);
@@ -23,9 +25,11 @@ export class SharingRoom {
     const state = (): House["store"]["state"] => house.store.state;
     this.invitations = new Invitations(state);
     this.restrictions = new Restrictions(state);
+    const { session } = state();
+    this.retention = session?.open || session?.account?.role === "admin" ? new Retention() : null;
     const close = el("button", { type: "button", class: "sharing-close", click: () => this.close() }, t("close"));
     const bar = el("div", { class: "sharing-bar" }, el("h1", { id: "sharing-title" }, t("room")), close);
-    const desk = el("div", { class: "sharing-desk", role: "group", "aria-labelledby": "sharing-title", tabindex: 0 }, this.invitations.element, this.restrictions.element);
+    const desk = el("div", { class: "sharing-desk", role: "group", "aria-labelledby": "sharing-title", tabindex: 0 }, this.invitations.element, this.restrictions.element, ...(this.retention ? [this.retention.element] : []));
     const sheet = el("div", { class: "sharing-sheet", role: "dialog", "aria-modal": "true", "aria-labelledby": "sharing-title", tabindex: -1 }, bar, desk);
     this.element = el("div", { class: "sharing-room" }, sheet);
   }
@@ -36,6 +40,7 @@ export class SharingRoom {
     this.element.querySelector<HTMLElement>("[role=dialog]")?.focus({ preventScroll: true });
     void this.invitations.read();
     void this.restrictions.read();
+    void this.retention?.read();
   }
 
   private close(): void {

@@ -1,4 +1,4 @@
-/** Every sentence of the room where guests are invited, Vietnamese first. */
+/** Every sentence of the room where guests are invited and what is kept is seen, Vietnamese first. */
 
 import { spoken } from "../i18n";
 
@@ -59,6 +59,46 @@ const words = {
   role_analyst: ["người phân tích", "analysts"],
   role_admin: ["quản trị", "administrators"],
   role_box: ["trạm dã chiến", "boxes"],
+  retention: ["Lưu giữ bản gốc", "How long originals are kept"],
+  retentionNote: [
+    "Ảnh, video gốc có nhà dân, nạn nhân không giữ mãi. Không có gì tự xoá: mục đến hạn nằm trong danh sách này cho tới khi một quản trị viên xác nhận. Bản đồ và bản ghi của từng ảnh luôn được giữ.",
+    "Photos and films of homes and victims are not kept for ever. Nothing is deleted by itself: what is due stands on this list until an administrator confirms it. The map and each photo's record stay.",
+  ],
+  retentionHow: [
+    "Đặt thời hạn: “flycam retention set”. Giữ lại theo yêu cầu: “flycam retention hold”, “release”.",
+    "Terms are set by “flycam retention set”, holds by “flycam retention hold” and “release”.",
+  ],
+  due: ["Đến hạn hôm nay ({0} bản gốc)", "Due today ({0} originals)"],
+  dueNone: ["Không có gì đến hạn.", "Nothing is due."],
+  dueMore: ["… và {0} dòng nữa", "… and {0} more rows"],
+  dueBegun: ["{0} bản gốc đã xác nhận mà chưa xoá xong.", "{0} originals were confirmed and are not let go yet."],
+  dueCount: ["{0} {1}", "{0} {1}"],
+  duePast: ["quá {0} ngày", "past {0} days"],
+  dueElsewhere: ["máy {0} đã xoá", "let go on {0}"],
+  dueSince: ["đến hạn {0}", "due since {0}"],
+  confirm: ["Xác nhận xoá danh sách này…", "Let go of this list…"],
+  complete: ["Xoá nốt phần đã xác nhận…", "Complete what was confirmed…"],
+  sure: ["Xoá vĩnh viễn {0} bản gốc", "Delete {0} originals for good"],
+  sureNote: [
+    "Bản gốc đã xoá không lấy lại được. Tên của bạn và mã danh sách này ({0}) được ghi vào nhật ký.",
+    "Originals that are deleted do not come back. Your name and this list's code ({0}) go into the audit log.",
+  ],
+  notNow: ["Thôi", "Not now"],
+  working: ["Đang xoá…", "Being deleted…"],
+  letGoDone: ["Đã xoá {0} bản gốc.", "{0} originals were let go."],
+  waiting: ["Còn chờ, hãy làm lại sau: {0}.", "Still waiting, do it again later: {0}."],
+  terms: ["Thời hạn", "Terms"],
+  termsNone: ["Chưa đặt thời hạn: mọi bản gốc được giữ mãi.", "No terms: all originals are kept for ever."],
+  termDays: ["{0} ngày", "{0} days"],
+  forEver: ["giữ mãi", "for ever"],
+  everyEvent: ["mọi sự kiện", "all events"],
+  setBy: ["{0}, {1}", "{0}, {1}"],
+  holds: ["Đang giữ lại ({0})", "Held ({0})"],
+  holdsNone: ["Không có chuyến bay hay sự kiện nào bị giữ lại.", "No flight or event is held."],
+  kind_photo: ["ảnh gốc", "photos"],
+  kind_video: ["đoạn video đã ghi", "pieces of recorded video"],
+  kind_mark_photo: ["ảnh của dấu hiện trường", "photos of field marks"],
+  kind_upload: ["tệp tải lên ngoài bản đồ", "uploaded files off the map"],
 } satisfies Record<string, [string, string]>;
 
 export type Word = keyof typeof words;
@@ -69,4 +109,10 @@ export const t = spoken(words);
 export function roleName(role: string): string {
   const key = `role_${role}`;
   return key in words ? t(key as Word) : role;
+}
+
+/** What originals of a kind are called. */
+export function kindName(kind: string): string {
+  const key = `kind_${kind}`;
+  return key in words ? t(key as Word) : kind;
 }

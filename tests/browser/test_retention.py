@@ -1,0 +1,129 @@
+"""What is due on the page: administrators see the list and confirm it in two presses; cards say what went."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import Role
+from flycam.frame.retention import RetainedKind
+from flycam.pipeline.retention import hold, set_term
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import on_screen, settled
+from tests.serve.running import running
+from tests.serve.test_evidence import some_pixels
+from tests.serve.test_retention import copied
+from tests.serve.world import REAL, World, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class House:
+    world: World
+    url: str
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    """A world to be copied, and its folder."""
+    root = tmp_path_factory.mktemp("retention") / "world"
+    return make_world(root), root
+
+
+@pytest.fixture
+def house(made: tuple[World, Path], tmp_path: Path) -> Iterator[House]:
+    """A house three months after the storm: its photos are due, those of one flight are held."""
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = copied(made, tmp_path / "house")
+    for role in (Role.OPERATOR, Role.ADMIN):
+        add_account(world.workspace, role.value, role, f"{role.value}-token")
+    set_term(world.workspace, RetainedKind.PHOTO, 60, "Trần Thị Bưởi")
+    set_term(world.workspace, RetainedKind.VIDEO, 30, "Trần Thị Bưởi", REAL)
+    hold(world.workspace, "hold-0000000a", world.before, "cơ quan điều tra yêu cầu", "Minh")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield House(world, url)
+
+
+def entered(open_page: OpenPage, house: House, role: Role, language: str, link: str = "") -> Page:
+    page = open_page("office", f"lang={language}&event={REAL}{link}", url=house.url, wait=False)
+    page.locator("#token").fill(f"{role.value}-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    return page
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_what_is_due_is_listed_and_confirmed_in_two_presses(
+    open_page: OpenPage, house: House, language: str, screenshots: Path
+) -> None:
+    vi = language == "vi"
+    page = entered(open_page, house, Role.ADMIN, language)
+    page.get_by_role("button", name="Mời xem" if vi else "Invite").click()
+    section = page.locator(".sharing-desk section").nth(2)
+    row = section.locator(".due-list li")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Thung lũng Nậm Lúc – sau bão")
+    expect(row).to_contain_text("6 ảnh gốc" if vi else "6 photos")
+    expect(row).to_contain_text(
+        "quá 60 ngày · đến hạn 09/11/2024" if vi else "past 60 days · due since 09/11/2024"
+    )
+    expect(section).to_contain_text("cơ quan điều tra yêu cầu · Minh")
+    section.scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / f"retention-{language}.png")
+    section.get_by_role("button", name="Xác nhận xoá" if vi else "Let go of this list").click()
+    sure = section.get_by_role(
+        "button", name="Xoá vĩnh viễn 6 bản gốc" if vi else "Delete 6 originals for good"
+    )
+    expect(section.get_by_role("button", name="Thôi" if vi else "Not now")).to_be_focused()
+    section.scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / f"retention-{language}-asked.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
+    sure.click()
+    expect(section.get_by_role("status")).to_have_text(
+        "Đã xoá 6 bản gốc." if vi else "6 originals were let go."
+    )
+    expect(section.locator(".due-list li")).to_have_count(0)
+    lines = house.world.workspace.catalog.retention.lines()
+    assert len(lines) == 6 and {one.author for one in lines} == {"admin"}
+    page.keyboard.press("Escape")
+    lon, lat, _ = next(one for one in some_pixels(house.world, house.world.after) if one[2])
+    settled(page)
+    page.mouse.click(*on_screen(page, lon, lat))
+    card = page.locator(".card")
+    said = (
+        "Ảnh gốc đã được xoá theo thời hạn lưu giữ ngày 01/12/2024"
+        if vi
+        else "was let go under the retention term on 01/12/2024 by admin"
+    )
+    expect(card).to_contain_text(said)
+    expect(card.locator("img")).to_have_count(0)
+    expect(card.get_by_role("link")).to_have_count(0)
+    page.screenshot(path=screenshots / f"retention-{language}-card.png")
+
+
+def test_a_list_that_changed_is_refused_and_shown_anew(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.ADMIN, "vi")
+    page.get_by_role("button", name="Mời xem").click()
+    section = page.locator(".sharing-desk section").nth(2)
+    section.get_by_role("button", name="Xác nhận xoá").click()
+    hold(house.world.workspace, "hold-0000000b", house.world.after, "toà án", "Minh")
+    section.get_by_role("button", name="Xoá vĩnh viễn").click()
+    expect(section.get_by_role("alert")).to_contain_text("chưa xoá gì")
+    expect(section.locator(".due-list li")).to_have_count(0)
+    expect(section).to_contain_text("toà án · Minh")
+    assert house.world.workspace.catalog.retention.lines() == []
+
+
+def test_nobody_but_administrators_has_the_section(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.OPERATOR, "vi")
+    page.get_by_role("button", name="Mời xem").click()
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile("Không có liên kết nào"))
+    expect(page.locator(".sharing-desk section")).to_have_count(2)
