@@ -99,7 +99,7 @@ export interface Legend {
   classes: { colour: string; up_to: number | null; label: string; label_vi: string }[];
 }
 
-export type DataLayer = "error" | "age" | "surface";
+export type DataLayer = "error" | "age" | "gsd" | "surface";
 
 export interface CommuneCoverage {
   code: string;
@@ -150,6 +150,22 @@ export interface FlightDetail extends FlightInfo {
   frames: { used: number; withdrawn: number; rejected: Record<string, number> };
 }
 
+/** Where a place lies in a photo: its pixels, corners at integers. */
+export interface Spot {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** A photo that shows a place from the side. */
+export interface ObliquePhoto {
+  source_name: string;
+  source_sha256: string;
+  captured: string;
+  spot: Spot | null;
+}
+
 export interface PixelSource {
   flight_id: string;
   frame_id: string;
@@ -170,6 +186,8 @@ export interface PixelSource {
   /** What the pixel lies on: measured by the flight, carried on or corrected from that, the terrain model, or a plane where none is known. */
   ground: "own" | "corrected" | "dem" | "plane";
   footprint: object | null;
+  /** null: not known. */
+  spot: Spot | null;
 }
 
 export interface FeatureCollection {
@@ -399,6 +417,9 @@ export const api = {
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
+  oblique: (eventId: string, lon: number, lat: number, until: string | null) =>
+    get<ObliquePhoto | null>("/api/oblique", { event: eventId, lon, lat, ...(until && { until }) }),
+  things: (text: string) => get<FeatureCollection>("/api/things", { q: text }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),
   layers: () => get<SpecialistLayer[]>("/api/layers"),
   layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>
