@@ -72,6 +72,13 @@ class SpecialistLayers:
             rows = connection.execute(query.limit(limit).offset(offset))
             return [_feature(row) for row in rows], int(matched.scalar_one())
 
+    def names(self) -> list[tuple[str, int, str]]:
+        """(layer, number, name) of every thing that has a name."""
+        c = tables.layer_features.c
+        query = select(c.layer_id, c.number, c.name).where(c.name != "")
+        with self._database.read() as connection:
+            return [(row.layer_id, row.number, row.name) for row in connection.execute(query)]
+
     def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
         """One thing of a layer. Raises NotFound."""
         c = tables.layer_features.c

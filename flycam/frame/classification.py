@@ -17,7 +17,7 @@ class Classification(StrEnum):
 
 
 _NAMES_VI = {
-    Classification.OPEN: "phổ biến",
+    Classification.OPEN: "công khai",
     Classification.INTERNAL: "nội bộ",
     Classification.RESTRICTED: "hạn chế",
 }

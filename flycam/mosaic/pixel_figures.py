@@ -1,4 +1,4 @@
-"""What is known of each pixel of a tile in numbers: how far off it may be, and when it was taken.
+"""What is known of each pixel of a tile in numbers: how far off it may be, when it was taken, how sharply.
 
 The map shows them as classes (`serve.layers`), an export as numbers.
 """
@@ -42,6 +42,17 @@ def age_h(tile: MosaicTile, frames: Mapping[str, FrameRecord], now_ns: int) -> S
     """Hours since the pixels were taken, 256×256 float32; NaN where there is no data."""
     hours = [(now_ns - frames[name].header.captured_ns) / _HOUR_NS for name in tile.frames]
     known: Singles = np.array([np.nan, *hours], dtype=np.float32)[tile.source]
+    known[tile.source == NO_SOURCE] = np.nan
+    return known
+
+
+def gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Singles:
+    """Ground sample distance of the photo that gave each pixel, 256×256 float32 metres, as recorded for the
+    middle of that photo (the evidence of a pixel says the same); NaN where there is no data or none is
+    recorded."""
+    recorded = [frames[name].gsd_m for name in tile.frames]
+    of_frame = [np.nan if one is None else one for one in recorded]
+    known: Singles = np.array([np.nan, *of_frame], dtype=np.float32)[tile.source]
     known[tile.source == NO_SOURCE] = np.nan
     return known
 

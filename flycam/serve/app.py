@@ -63,6 +63,7 @@ from flycam.serve.openings import Openings
 from flycam.serve.packing import Packing
 from flycam.serve.reception import Reception
 from flycam.serve.services import Services
+from flycam.serve.thing_names import ThingNames
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
 
@@ -148,6 +149,7 @@ def create_app(services: Services) -> App:
     api.state.openings = Openings()
     api.state.follower = follower
     api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    api.state.thing_names = ThingNames(services.workspace.catalog)
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds

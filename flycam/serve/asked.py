@@ -1,4 +1,5 @@
-"""Tiles of a named revision, and views of what is known about pixels: `?revision=N&layer=error|age|surface`.
+"""Tiles of a named revision, and views of what is known about pixels: `?revision=N`,
+`?layer=error|age|gsd|surface`.
 
 Each answer looks the tile's head up in the catalogue, so it is never older than the log. A retired revision,
 or one that is still being written, is not there.
@@ -19,7 +20,7 @@ from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.pixel_figures import age_h, error_m
+from flycam.mosaic.pixel_figures import age_h, error_m, gsd_m
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
@@ -133,6 +134,8 @@ class AskedViews:
         frames = {name: self._catalog.frames.get(name) for name in tile.frames}
         if layer is DataLayer.AGE:
             return classes_of(age_h(tile, frames, self._workspace.clock_ns()), layer)
+        if layer is DataLayer.GSD:
+            return classes_of(gsd_m(tile, frames), layer)
         return classes_of(error_m(tile, frames), layer)
 
     def _support_of(self, info: MosaicInfo) -> TerrainGrid | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 
 import numpy as np
@@ -11,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import (
+    BoundsLonLat,
     FrameRecord,
     FrameStatus,
     MosaicInfo,
@@ -42,6 +45,8 @@ from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, beyond_the_end, bytes_answer, wanted
+from flycam.serve.spots import newest_oblique, spot_of
+from flycam.serve.until import parse_until
 from flycam.serve.veils import Veils
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
@@ -115,6 +120,7 @@ def pixel(
     answer = {
         "layer": mosaic.layer.value,
         "pixel_m": ground_pixel_m(mosaic.base_zoom, lat),
+        "spot": spot_of(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
         "ground": "plane" if is_plane(found.vertical_datum) else "dem",
         **_frame(frame),
         "let_go": _let_go(services.workspace, frame),
@@ -126,6 +132,42 @@ def pixel(
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
     finished = _finished(catalog, grounds, mosaic, frame, (lon, lat))
     return _told_to(visitor, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
+
+
+@router.get("/api/oblique")
+def oblique(
+    services: ServicesHere,
+    grounds: GroundsHere,
+    visitor: Here,
+    *,
+    event: Annotated[str, Query(max_length=200)],
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-85, le=85)],
+    until: datetime | None = None,
+) -> Json | None:
+    """The newest photo of an event that shows a place from the side (its axis less than 60 degrees below the
+    horizon), with the place's spot in it; null where there is none, or none that this visitor may see."""
+    catalog = services.workspace.catalog
+    sees, until_ns = visitor.withholding, parse_until(until)
+    if sees.holds_point(lon, lat):
+        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
+    flights = [
+        one
+        for one in catalog.flights.flights(event)
+        if not is_hidden(one, sees) and one.bounds_lonlat_deg and _holds(one.bounds_lonlat_deg, lon, lat)
+    ]
+    frames = (
+        frame
+        for one in flights
+        for frame in _laid_over(catalog, one.flight_id, (lon, lat))
+        if (until_ns is None or frame.header.captured_ns <= until_ns)
+        and not sees.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
+    )
+    found = newest_oblique(frames, (lon, lat))
+    if found is None:
+        return None
+    spot = spot_of(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
+    return {**_frame(found), "spot": spot}
 
 
 @router.get("/api/evidence/{sha256}")
@@ -248,8 +290,18 @@ def _finished(
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
         **lies,
+        **_spot(grounds, record, used, lonlat),
         **_footprint(grounds, record, used, frame),
     }
+
+
+def _spot(
+    grounds: Grounds, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
+) -> Json:
+    """Where the place lies in the photo as the revision laid it; nothing where that is not known."""
+    if used is None or record.dem_id is None:
+        return {}
+    return {"spot": spot_of(grounds, used.interior, used.exterior, record.dem_id, lonlat)}
 
 
 def _footprint(
@@ -265,6 +317,19 @@ def _footprint(
     except FrameRejected:
         return {}
     return {"footprint": geometry(shapely.to_wkb(view.outline_lonlat))[0]}
+
+
+def _laid_over(catalog: Catalog, flight_id: str, lonlat: tuple[float, float]) -> Iterator[FrameRecord]:
+    """Used frames of a flight whose tiles hold a place: few of a thousand."""
+    ((x, y),) = lonlat_to_mercator(np.array([lonlat])).tolist()
+    for mosaic in catalog.tiles.mosaics(flight_id):
+        tile_id, _, _ = tile_at(mosaic.base_zoom, (x, y))
+        yield from catalog.frames.touching(flight_id, tile_id, FrameStatus.USED)
+
+
+def _holds(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
+    west, south, east, north = bounds
+    return west <= lon <= east and south <= lat <= north
 
 
 def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:

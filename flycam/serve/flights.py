@@ -117,7 +117,7 @@ def gaps(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
 
 @router.get("/api/legends")
 def legends() -> Json:
-    """Titles, colours and classes of the tile views `?layer=error|age|surface`."""
+    """Titles, colours and classes of the tile views `?layer=error|age|gsd|surface`."""
     return {layer.value: legend_json(legend) for layer, legend in LEGENDS.items()}
 
 

@@ -13,6 +13,15 @@ from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import sign_in_required
 
+_NAMES_VI = {
+    Role.BOX: "trạm dã chiến",
+    Role.GUEST: "khách",
+    Role.VIEWER: "người xem",
+    Role.OPERATOR: "người vận hành",
+    Role.ANALYST: "người phân tích",
+    Role.ADMIN: "quản trị",
+}
+
 
 def visitor_with(role: Role) -> Callable[[Request], Visitor]:
     """A dependency that gives the visitor, or raises SignInRequired or AccessDenied."""
@@ -25,7 +34,7 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
         if not visitor.may(role):
             raise AccessDenied(
                 f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",
-                vi=f"{visitor.name}: việc này cần quyền {role.value}; hãy hỏi quản trị viên",
+                vi=f"{visitor.name}: việc này cần quyền {_NAMES_VI[role]}; hãy hỏi quản trị viên",
             )
         return visitor
 

@@ -1,4 +1,4 @@
-"""Views of a tile that show what is known about its pixels: expected error, age, whose ground they lie on.
+"""Views of a tile that show what is known about its pixels: expected error, age, GSD, whose ground it is.
 
 Made from the lossless state on request, nothing of it is stored. Classes, not a ramp: a class can be read off
 the legend on a bad projector, and each has one colour that holds for every flight.
@@ -29,6 +29,7 @@ class DataLayer(StrEnum):
 
     ERROR = "error"
     AGE = "age"
+    GSD = "gsd"
     SURFACE = "surface"
 
 
@@ -97,6 +98,22 @@ LEGENDS: Mapping[DataLayer, Legend] = {
         ),
         "Age of the picture",
         "Tuổi của ảnh",
+    ),
+    DataLayer.GSD: _titled(
+        _up_to(
+            _SEVEN,
+            [
+                (0.03, "3 cm", "3 cm"),
+                (0.05, "5 cm", "5 cm"),
+                (0.1, "10 cm", "10 cm"),
+                (0.2, "20 cm", "20 cm"),
+                (0.5, "50 cm", "50 cm"),
+                (1.0, "1 m", "1 m"),
+            ],
+            ("over 1 m, or not known", "trên 1 m, hoặc không rõ"),
+        ),
+        "GSD of the photo",
+        "Độ phân giải mặt đất của ảnh",
     ),
     DataLayer.SURFACE: Legend(
         title_en="Ground the pixels lie on",

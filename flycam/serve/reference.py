@@ -26,7 +26,7 @@ degrees.</p>
 <p>One tile: JPEG where every pixel has data, else WebP with alpha; transparent where nothing was flown. The
 ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 <code>?revision=N</code> asks for another revision than the one on show (0 is the live one),
-<code>?layer=error|age|surface</code> for what is known about its pixels, as PNG in the colours of
+<code>?layer=error|age|gsd|surface</code> for what is known about its pixels, as PNG in the colours of
 <code>/api/legends</code>.</p>"""
 
 

@@ -19,11 +19,13 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
+from flycam.serve.thing_names import ThingNames
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
 MOST_FEATURES = 5000
+_NAMED_TOLERANCE_M = 50.0
 MOST_OUTLINE_BYTES = 32 << 20
 """Of one answer: two million corners."""
 
@@ -45,6 +47,24 @@ def layers(catalog: CatalogHere, now_ns: Now, sees: Sees) -> list[Json]:
         for layer in catalog.layers.all()
         if not sees.hides_layer(layer.layer_id)
     ]
+
+
+@router.get("/api/things")
+def things(
+    request: Request,
+    now_ns: Now,
+    sees: Sees,
+    q: Annotated[str, Query(min_length=1, max_length=100)],
+    limit: Annotated[int, Query(ge=1, le=50)] = 8,
+) -> Json:
+    """Things of all layers by name (accents and case aside), villages first, as GeoJSON; what is withheld of
+    the layers is withheld here."""
+    names: ThingNames = request.app.state.thing_names
+    found = names.search(q, sees, limit)
+    return collection(
+        feature(one.wkb, {**thing_properties(layer, one, now_ns), "layer": layer.name}, _NAMED_TOLERANCE_M)
+        for layer, one in found
+    )
 
 
 @router.get("/api/layers/{layer_id}/features")

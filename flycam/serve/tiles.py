@@ -1,6 +1,6 @@
 """`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route in front of the framework's router.
 
-`?revision=N` and `?layer=error|age|surface` ask for another revision, or for what is known about the pixels.
+`?revision=N` and `?layer=error|age|gsd|surface` ask for another revision, or what is known of the pixels.
 
 `?v=SEQ&r=N` says which revision the reader takes to be on show: where the server knows less, it looks first,
 so that an answer that is kept for ever is never of another revision than its address says.

@@ -22,7 +22,7 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, on_screen, settled
+from tests.browser.pages import click_map, on_screen, settled, wait_for_place
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 from tests.suites.board_suite import mark_told
@@ -184,6 +184,50 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
     assert board.workspace.catalog.marks.current(REAL) == []
     assert len(board.workspace.catalog.marks.history(line.mark_id)) == 4
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+def test_on_the_wall_a_mark_is_drawn_once_somebody_has_taken_it_up(board: Board, open_page: OpenPage) -> None:
+    write_mark(board.workspace, MARK, "Lan")
+    (place,) = MARK.places
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    expect(page.locator(".mark-row")).to_have_count(1)
+    at_the_desk = around(page, place)
+    page.locator("button.meet").click()
+    expect(page.locator(".meeting-bar")).to_contain_text("1 dấu mới báo không hiện")
+    only_reported = around(page, place)
+    write_mark(board.workspace, replace(MARK, based_on=1, status=MarkStatus.DOING), "Minh")
+    expect(page.locator(".meeting-bar")).not_to_contain_text("mới báo")
+    taken_up = around(page, place)
+    drawn = np.abs(taken_up - only_reported).max(-1) > 30
+    assert drawn.mean() > 0.1, "a sign where there was none"
+    assert (np.abs(at_the_desk - only_reported).max(-1) > 30).mean() > 0.1
+    page.keyboard.press("Escape")
+    write_mark(board.workspace, replace(MARK, based_on=2, status=MarkStatus.OPEN), "Minh")
+    expect(page.locator(".mark-row")).to_contain_text("mới báo")
+    assert (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1
+
+
+def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, open_page: OpenPage) -> None:
+    feature = {
+        "type": "Feature",
+        "properties": {"ten": "Nậm Đét Thượng"},
+        "geometry": {"type": "Point", "coordinates": list(MAST)},
+    }
+    path = board.folder / "thon.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    add_layer(board.workspace, LayerAsked(source=str(path), kind=LayerKind.SETTLEMENT, name="Thôn"), "Lan")
+    page = open_page(link=f"lang=vi&event={REAL}&map=12/{LAT + 0.1}/{LON}", url=board.url)
+    field = page.locator(".search input")
+    field.fill("nam")
+    hits = page.locator(".search-hits button")
+    expect(hits.last).to_have_text(re.compile("Nậm Đét Thượng.*Thôn, bản · Thôn"))
+    expect(hits.first).to_contain_text("Nậm Lúc")  # a commune comes first
+    field.fill("nam det")
+    page.keyboard.press("Enter")
+    card = page.locator(".card")
+    expect(card).to_contain_text("Nậm Đét Thượng")
+    wait_for_place(page, MAST[0], 0.001)
+    assert "special=" in page.url, "its layer is switched on"
 
 
 @pytest.mark.parametrize("size", ["office", "phone"])

@@ -18,7 +18,7 @@ from flycam.frame.change import STANDING, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold
+from tests.browser.pages import hold, settled
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 from tests.suites.change_suite import FOUND
@@ -348,6 +348,27 @@ def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, revie
     page.locator('[data-layer="changes"]').check()
     page.wait_for_timeout(500)
     assert page.screenshot(clip=clip) == drawn
+
+
+def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> None:
+    """The review is left when the meeting is entered, and cannot be entered in it."""
+    page = enter(open_page, review)
+    page.keyboard.press("a")
+    expect_count(page, 2, 1, 0)
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    west, south, _, north = review.line(NAMES[1]).bounds_lonlat_deg
+    amber = {}
+    for place in ("desk", "wall"):
+        if place == "wall":
+            page.locator("button.meet").click()
+            expect(page.locator(".meeting-caption")).to_be_visible()
+            expect(page.locator(".review-row")).to_have_count(0)
+        picture = settled(page).astype(int)
+        x, y = (round(v) for v in compared_at(page, west, (south + north) / 2))
+        rim = picture[y - 30 : y + 31, x - 6 : x + 7]
+        amber[place] = int((np.abs(rim - (255, 176, 0)).max(-1) < 30).sum())
+    assert amber["desk"] > 40, "what waits is amber"
+    assert amber["wall"] == 0
 
 
 def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:

@@ -125,6 +125,7 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
         click_map(page)
         expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
         expect(page.locator(".card")).to_contain_text("Ảnh trực tiếp")
+        expect(page.locator(".card dl")).to_contain_text("KTT")
         shown = page.locator(".card dl").inner_text()
         link = page.url.partition("#")[2]
 
@@ -134,6 +135,7 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
         expect(other.locator(".data-layer select")).to_have_value("error")
         expect(other.locator('[data-layer="hillshade"]')).not_to_be_checked()
         expect(other.locator(".card dl")).to_have_text(re.compile(r"DJI_000\d\.JPG"))
+        expect(other.locator(".card dl")).to_contain_text("KTT")
         assert _without_spaces(other.locator(".card dl").inner_text()) == _without_spaces(shown)
         other.locator(".card .close").click()
         assert "at=" not in other.url

@@ -304,7 +304,62 @@ def test_the_door_asks_for_a_token_and_opens(open_page: OpenPage, tmp_path: Path
         page.locator("#token").fill("the-token")
         page.locator(".login button").click()
         expect(page.locator(".empty").first).to_contain_text("Chưa có chuyến bay")
-        expect(page.locator("button.account")).to_have_attribute("title", "Lan (viewer)")
+        expect(page.locator("button.account")).to_have_attribute("title", "Lan (người xem)")
+        expect(page.locator(".checklist")).to_have_count(0)
+
+
+def test_an_empty_house_says_what_is_missing_and_opens_the_drill_once_there_is_one(
+    open_page: OpenPage, tmp_path: Path, screenshots: Path
+) -> None:
+    workspace = make_workspace(tmp_path)
+    add_communes(workspace)
+    with running(Services(workspace=workspace, follow_s=0.1)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        rows = page.locator(".checklist li")
+        expect(rows.nth(0)).to_have_attribute("data-there", "true")
+        expect(rows.nth(1)).to_have_attribute("data-there", "false")
+        expect(rows.nth(1)).to_contain_text("flycam dem add")
+        expect(rows.nth(2)).to_contain_text("Chuyến bay")
+        page.locator(".drill-open").click()
+        expect(page.locator(".drill-how")).to_contain_text("flycam demo")
+        cv2.imwrite(str(screenshots / "empty.png"), settled(page)[..., ::-1])
+        storm = Event(event_id="storm", name="Bão số 9", kind=EventKind.STORM, is_drill=False)
+        drill = Event(event_id="drill", name="Diễn tập 2026", kind=EventKind.DRILL, is_drill=True)
+        for event in (storm, drill):
+            workspace.catalog.flights.put_event(event)
+        add_flight(workspace, "drill", "Bay tập", "2024-10-11 01:00", shift=(0, 0))
+        page = open_page(link="lang=vi&event=storm", url=url, wait=False)
+        page.locator(".drill-open").click()
+        expect(page.locator(".flight-name strong")).to_have_text("Bay tập")
+        expect(page.locator(".top .drill-badge")).to_have_text("DIỄN TẬP")
+
+
+def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    whole = painted_in_the_middle(page)
+    slider = page.locator("#opacity")
+    expect(page.locator("label[for=opacity]")).to_have_text("Độ đậm của ảnh: 100 %")
+    slider.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("label[for=opacity]")).to_have_text("Độ đậm của ảnh: 50 %")
+    assert "op=50" in page.url
+    half = painted_in_the_middle(page)
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&op=0")
+    none = painted_in_the_middle(page)
+    assert np.abs(whole - none).max() > 30
+    assert np.abs(half - (whole + none) / 2).max() < 8
+
+
+def test_the_gsd_is_a_layer_with_a_legend(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&data=gsd")
+    legend = page.locator(".data-legend")
+    expect(legend).to_contain_text("Độ phân giải mặt đất của ảnh")
+    expect(legend.locator("li")).to_have_count(7)
+    expect(legend).to_contain_text("đến 3 cm")
+    picture = painted_in_the_middle(page)
+    plain = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    assert np.abs(painted_in_the_middle(plain) - picture).max() > 30
 
 
 def test_a_flight_in_the_air_appears_and_grows_without_reloading(open_page: OpenPage, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
+from flycam.frame.classification import Classification
+from flycam.pipeline.restricting import classify_flight
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled
@@ -361,6 +363,43 @@ def test_a_drill_is_marked_on_every_picture_of_it(open_page: OpenPage, world: Wo
     page = open_page(link=f"lang=vi&event={DRILL}&meet=on&cmp=side~{world.drill}~{world.drill}~50")
     expect(page.locator(".meeting-caption .drill-badge")).to_have_text("DIỄN TẬP")
     expect(page.locator(".compared-caption .drill-badge")).to_have_count(2)
+
+
+def test_before_and_after_are_read_from_as_far_as_one_picture(
+    open_page: OpenPage, world: World, screenshots: Path
+) -> None:
+    for mode in ("swipe", "side", "flicker"):
+        compared = f"cmp={mode}~{world.before}~{world.after}~50"
+        page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on&{compared}")
+        after = page.locator(".after .compared-caption")
+        expect(after).to_contain_text("10/09/2024 10:15")
+        cv2.imwrite(str(screenshots / f"meeting-{mode}.png"), settled(page)[..., ::-1])
+        assert after.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 56
+        assert after.evaluate("e => e.scrollWidth <= e.clientWidth")
+        box, whole = after.bounding_box(), page.locator(".compare").bounding_box()
+        assert box is not None and whole is not None and box["height"] < 0.4 * whole["height"]
+
+
+def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    classify_flight(world.workspace, world.before, Classification.RESTRICTED, "Quản trị")
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=url)
+        expect(page.locator(".meeting-caption .level-badge")).to_have_text("HẠN CHẾ")  # of all in sight
+        page.goto("about:blank")
+        page.goto(f"{url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&hidden={world.before}")
+        expect(page.locator(".meeting-caption")).to_contain_text("10/09/2024")
+        expect(page.locator(".meeting-caption .level-badge")).to_have_count(0)
+        page.keyboard.press("Escape")
+        page.locator(".print-open").click()
+        expect(page.locator(".print-pictures")).to_contain_text("sau bão")
+        expect(page.locator(".print-level .level-badge")).to_have_count(0)
+        page.goto("about:blank")
+        page.goto(f"{url}/#lang=vi&event={REAL}&{FLOWN}")
+        page.locator(".print-open").click()
+        expect(page.locator(".print-level .level-badge")).to_have_text("HẠN CHẾ")
 
 
 @pytest.mark.parametrize("size", list(SIZES))

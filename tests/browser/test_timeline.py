@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Route, expect
@@ -13,7 +14,7 @@ from playwright.sync_api import Route, expect
 from flycam.frame.airborne import Airborne, LinkState
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import painted_in_the_middle
+from tests.browser.pages import click_map, painted_in_the_middle, settled
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world, mean_colour_around
 
@@ -115,8 +116,39 @@ def test_it_is_a_strip_of_forty_pixels_under_the_map(open_page: OpenPage, size: 
         assert panel is not None and panel["width"] == 300
         page.locator(".list-fold").click()
         expect(page.locator(".panel")).to_be_hidden()
+        expect(page.locator(".link-state")).to_have_attribute("title", "Đang nối")
     if size == "wall":
         assert panel is not None and panel["width"] == 360
+        expect(page.locator(".link-state")).to_have_text("Đang nối")
+
+
+def test_on_a_wide_screen_the_evidence_stands_beside_the_map_on_others_over_it(
+    open_page: OpenPage, screenshots: Path
+) -> None:
+    for size, is_docked in (("wall", True), ("office", False)):
+        page = open_page(size, f"lang=vi&event={REAL}&map=17/{LAT}/{LON + 0.004}")
+        settled(page)
+        click_map(page)
+        expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+        cv2.imwrite(str(screenshots / f"card-{size}.png"), settled(page)[..., ::-1])
+        card, shown = page.locator(".card").bounding_box(), page.locator(".map").bounding_box()
+        assert card is not None and shown is not None
+        assert (shown["x"] + shown["width"] <= card["x"]) is is_docked
+        if is_docked:
+            assert card["x"] + card["width"] == SIZES[size][0]
+            assert (card["y"], card["height"]) == (shown["y"], shown["height"])
+        page.locator(".card .close").click()
+        after = page.locator(".map").bounding_box()
+        assert after is not None and after["x"] + after["width"] == SIZES[size][0]
+
+
+def test_the_bar_says_that_the_server_is_lost(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        expect(page.locator(".link-state")).not_to_have_class(re.compile("lost"))
+    expect(page.locator(".link-state")).to_have_class(re.compile("lost"))
+    expect(page.locator(".link-state")).to_have_attribute("title", "Mất kết nối")
 
 
 def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ EVERYWHERE = (
     f"/api/evidence/{'0' * 64}/preview",
     "/api/layers",
     "/api/layers/x/features",
+    "/api/things?q=x",
+    "/api/oblique?event=x&lon=1&lat=1",
     "/api/changes",
     "/api/changes/export?event=x",
     "/api/changes/change-00000000",

@@ -107,6 +107,41 @@ def test_what_cannot_be_asked_is_said(client: httpx.Client, params: dict[str, ob
     assert client.get("/api/layers/none/features").status_code == 404
 
 
+def test_things_are_found_by_name_without_accents_villages_first(
+    client: httpx.Client, workspace: Workspace, tmp_path: Path
+) -> None:
+    def add(name: str, kind: LayerKind, called: list[str]) -> None:
+        features = [
+            {
+                "type": "Feature",
+                "properties": {"ten": one},
+                "geometry": {"type": "Point", "coordinates": [LON + k / 100, LAT]},
+            }
+            for k, one in enumerate(called)
+        ]
+        path = tmp_path / f"{name}.geojson"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+        add_layer(workspace, LayerAsked(source=str(path), kind=kind, name=name), "Lan")
+
+    def found(text: str, **more: int) -> list[tuple[str, str]]:
+        answer = client.get("/api/things", params={"q": text, **more}).json()["features"]
+        return [(one["properties"]["name"], one["properties"]["layer"]) for one in answer]
+
+    add("Trường", LayerKind.SCHOOL, ["Nậm Đét", "Tiểu học Nậm Lúc"])
+    assert found("nam det") == [("Nậm Đét", "Trường")]
+    add("Thôn", LayerKind.SETTLEMENT, ["Bản Nậm Đét", "Nậm Đét Thượng", "Cốc Ly"])  # read anew by itself
+    village = [("Nậm Đét Thượng", "Thôn"), ("Bản Nậm Đét", "Thôn")]
+    assert found("NAM  DET") == found("nậm đét") == [*village, ("Nậm Đét", "Trường")]
+    assert found("nam det", limit=1) == village[:1]
+    one = client.get("/api/things", params={"q": "thuong"}).json()["features"][0]
+    assert one["bbox"] == pytest.approx([LON + 0.01, LAT, LON + 0.01, LAT])
+    assert one["properties"]["kind"] == "settlement"
+    assert found("%") == found("´") == []
+    remove_layer(workspace, "Thôn", "Lan")
+    assert found("nam det") == [("Nậm Đét", "Trường")]
+    assert client.get("/api/things", params={"q": ""}).status_code == 422
+
+
 def test_news_of_a_layer_reaches_open_screens(client: httpx.Client, workspace: Workspace) -> None:
     with client.stream("GET", "/events", timeout=60) as stream:
         lines = stream.iter_lines()

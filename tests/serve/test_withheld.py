@@ -102,7 +102,8 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "mark_id": [MARK],
         "commune": ["99000", "99001"],
         "revision": [None, 0, 1, 2],
-        "layer": [None, "colour", "error", "age", "surface"],
+        "layer": [None, "colour", "error", "age", "gsd", "surface"],
+        "q": ["cot"],
         "layer_id": [secret.offering.layer],
         "event_id": [REAL, DRILL],
         "event": [REAL],
@@ -228,7 +229,9 @@ def within(tile: TileId) -> np.ndarray:
     return shapely.contains_xy(ground, centres[..., 0], centres[..., 1])
 
 
-@pytest.mark.parametrize("query", ["", "?revision=0", "?layer=error", "?layer=age", "?layer=surface"])
+@pytest.mark.parametrize(
+    "query", ["", "?revision=0", "?layer=error", "?layer=age", "?layer=gsd", "?layer=surface"]
+)
 def test_withheld_pixels_are_transparent_and_their_neighbours_are_not(
     viewer: httpx.Client, secret: Secret, query: str
 ) -> None:
@@ -244,6 +247,12 @@ def test_withheld_pixels_are_transparent_and_their_neighbours_are_not(
     flown = theirs[..., 3] > 0 if theirs.shape[2] == 4 else np.ones((256, 256), bool)
     beside = ~cv2.dilate(inside.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & flown
     assert beside.sum() > 1000 and (mine[..., 3][beside] > 0).all()
+
+
+def test_of_a_withheld_place_no_photo_from_the_side_is_told(viewer: httpx.Client) -> None:
+    asked = {"event": REAL, "lon": BARRACKS.centroid.x, "lat": BARRACKS.centroid.y}
+    assert viewer.get("/api/oblique", params=asked).status_code == 403
+    assert viewer.get("/api/oblique", params=asked, headers=by(Role.ADMIN)).status_code == 200
 
 
 def test_a_tile_without_restricted_ground_is_the_same_for_all(viewer: httpx.Client, secret: Secret) -> None:
@@ -333,6 +342,8 @@ def test_levels_and_areas_hold_at_once_and_are_lifted_at_once(tmp_path: Path) ->
             }
             assert (flight in listed) == (flight in outlines) == (flight in named)
             layers = {it["layer_id"] for it in one.get("/api/layers").json()}
+            things = one.get("/api/things", params={"q": "cột"}).json()["features"]
+            assert {it["properties"]["layer_id"] for it in things} == layers
             return (
                 one.get(tile).status_code,
                 one.get(f"/api/flights/{flight}").status_code,
@@ -408,7 +419,8 @@ def test_an_account_of_a_commune_is_told_of_nothing_beyond_it(
         write_mark(house.workspace, asked, "Lan")
     layer = house.offering.layer
     with httpx.Client(base_url=url, headers=SCOPED) as client:
-        for path in ("/api/marks", "/ogc/collections/marks/items", f"/api/layers/{layer}/features"):
+        by_name = "/api/things?q=cot&limit=50"
+        for path in ("/api/marks", "/ogc/collections/marks/items", f"/api/layers/{layer}/features", by_name):
             found = client.get(path).json()["features"]
             assert all(shapely.from_geojson(json.dumps(one["geometry"])).intersects(ground) for one in found)
             every = client.get(path, headers=by(Role.ADMIN)).json()["features"]

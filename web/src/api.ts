@@ -102,7 +102,7 @@ export interface Legend {
   classes: { colour: string; up_to: number | null; label: string; label_vi: string }[];
 }
 
-export type DataLayer = "error" | "age" | "surface";
+export type DataLayer = "error" | "age" | "gsd" | "surface";
 
 export interface CommuneCoverage {
   code: string;
@@ -153,6 +153,22 @@ export interface FlightDetail extends FlightInfo {
   frames: { used: number; withdrawn: number; rejected: Record<string, number> };
 }
 
+/** Where a place lies in a photo: its pixels, corners at integers. */
+export interface Spot {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** A photo that shows a place from the side. */
+export interface ObliquePhoto {
+  source_name: string;
+  source_sha256: string;
+  captured: string;
+  spot: Spot | null;
+}
+
 export interface PixelSource {
   flight_id: string;
   /** Null to guests, as all that names the photo, or somebody. */
@@ -176,6 +192,8 @@ export interface PixelSource {
   footprint: object | null;
   /** When and by whom the original was let go under its retention term; null while it is kept. */
   let_go: { at: string; by: string; box: string } | null;
+  /** null: not known. */
+  spot: Spot | null;
 }
 
 /** What whoever may look at the photo is told. */
@@ -416,6 +434,9 @@ export const api = {
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
+  oblique: (eventId: string, lon: number, lat: number, until: string | null) =>
+    get<ObliquePhoto | null>("/api/oblique", { event: eventId, lon, lat, ...(until && { until }) }),
+  things: (text: string) => get<FeatureCollection>("/api/things", { q: text }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),
   layers: () => get<SpecialistLayer[]>("/api/layers"),
   layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>

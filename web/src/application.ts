@@ -4,7 +4,7 @@ import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
-import { api, ApiError, type AirborneFlight, type CommuneRow, type FlightInfo } from "./api";
+import { api, ApiError, type AirborneFlight, type CommuneRow, type FeatureCollection, type FlightInfo } from "./api";
 import { firstComparison } from "./compare/sides";
 import { el, replace } from "./dom";
 import { setLanguage, t } from "./i18n";
@@ -33,8 +33,9 @@ import { CommuneSearch } from "./panel/search";
 import { Tabs } from "./panel/tabs";
 import { Timeline } from "./panel/timeline";
 import { SettlementPanel } from "./panel/settlements";
-import { SpecialistPanel } from "./panel/specialist";
+import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
 import { Picking } from "./picking";
+import type { SpecialistThing } from "./specialist";
 import { outlinesWanted, readOutlined } from "./outlined";
 import { Rooms } from "./rooms";
 import { Sight } from "./sight";
@@ -58,7 +59,8 @@ const AIRCRAFT_ZOOM = 16;
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
   private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
-  private readonly position = new Readout();
+  private readonly position = new Readout(() => this.middle());
+  private readonly measure = el("button", { type: "button", class: "measure-open", click: () => void this.rooms.measure() });
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
   private readonly stage = el("main", { class: "stage" });
@@ -102,7 +104,7 @@ export class Application {
     private readonly store: Store,
   ) {
     const day = (): string | null => newestDay(store.state);
-    this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox));
+    this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
       review: () => void this.rooms.review(),
@@ -114,6 +116,7 @@ export class Application {
       store,
       (flight) => this.goTo(flight),
       (flight) => this.playFilm(flight),
+      (id) => this.chooseEvent(id),
     );
     this.layers = new LayerPanel(store);
     this.special = new SpecialistPanel(store);
@@ -128,6 +131,9 @@ export class Application {
     }, {
       may: () => !["guest", "viewer"].includes(store.state.session?.account?.role ?? ""),
       cover: (photo, after) => void this.rooms.cover(photo, after),
+    }, {
+      oblique: async (lon, lat) => (store.state.eventId && store.state.session?.account?.role !== "guest" ? api.oblique(store.state.eventId, lon, lat, store.state.asOf) : null),
+      open: (photo) => void this.rooms.showSpot(photo),
     });
     const markLayer = new MarkLayer();
     this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());
@@ -149,7 +155,7 @@ export class Application {
     this.aircraft = new AircraftLayer(this.map);
     this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
@@ -191,7 +197,7 @@ export class Application {
     const panel = el("nav", { class: "panel", id: "panel" }, this.tabs.element, ...this.tabs.lists);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     const { moves, warnings } = this.sight;
-    this.stage.append(this.mapElement, this.drillFrame, this.notice, warnings, moves.element, this.airborne.element, this.film.element, this.marks.tool, this.position.element, this.card.element);
+    this.stage.append(this.mapElement, this.drillFrame, this.notice, warnings, moves.element, this.airborne.element, this.film.element, this.marks.tool, this.measure, this.position.element, this.card.element);
     const column = el("div", { class: "column" }, this.stage, this.timeline.element);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, column), this.panelSwitch);
   }
@@ -207,6 +213,13 @@ export class Application {
       return;
     }
     if (sameBesides(state, before, "airborne")) return;
+    if (sameBesides(state, before, "opacity")) {
+      writeLink(linkOf(state));
+      this.mosaics.update(state);
+      this.layers.renderOpacity(state);
+      this.rooms.render(state, before);
+      return;
+    }
     if (sameBesides(state, before, "board", "presented", "compare", "changed")) {
       writeLink(linkOf(state));
       for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
@@ -279,6 +292,8 @@ export class Application {
     writeLink({ lang: state.language === "en" ? "en" : "" });
     labelControls(this.map);
     this.search.relabel();
+    this.measure.title = t("measure");
+    this.measure.setAttribute("aria-label", t("measure"));
     this.film.relabel();
     this.openPanel(this.root.classList.contains("panel-open"));
     this.showPosition(this.map.getView().getCenter());
@@ -309,6 +324,23 @@ export class Application {
     this.card.close();
     this.sayCommune(code, name, bbox);
     if (bbox) fitLonLat(this.map, bbox, 17);
+  }
+
+  /** A thing of a layer that was searched: its layer is switched on, and the card says what is known of it. */
+  private showThing({ properties, bbox }: FeatureCollection["features"][number]): void {
+    const thing = properties as unknown as SpecialistThing;
+    this.openPanel(false);
+    this.card.close();
+    const { shownLayers } = this.store.state;
+    if (!shownLayers.has(thing.layer_id)) this.store.set({ shownLayers: new Set([...shownLayers, thing.layer_id]) });
+    if (bbox) fitLonLat(this.map, bbox, 17);
+    this.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
+    if (bbox) this.overlays.setPicked(((bbox[0] ?? 0) + (bbox[2] ?? 0)) / 2, ((bbox[1] ?? 0) + (bbox[3] ?? 0)) / 2, null);
+  }
+
+  private middle(): [number, number] | null {
+    const centre = this.map.getView().getCenter();
+    return centre ? (toLonLat(centre) as [number, number]) : null;
   }
 
   private chooseEvent(eventId: string): void {

@@ -1,6 +1,6 @@
 /** What stands under a picture: where it is, when it was taken, how old that is, how far off it may be. */
 
-import type { PixelSource } from "./api";
+import type { Classification, PixelSource } from "./api";
 import { t } from "./i18n";
 import type { Imaged } from "./imaged";
 import { formatNumber } from "./numbers";
@@ -10,22 +10,28 @@ export interface Caption {
   name: string;
   /** In the order in which they are said: time, age, revision, expected error. */
   facts: string[];
+  /** Of the facts the one that a wall has no room for; null: none. */
+  lesser: string | null;
+  /** How widely the picture may be shown. */
+  level: Classification;
   isDrill: boolean;
 }
 
 /** Of the picture at a place; null: that is being asked. `name` is said first: the place, or the flight. */
 export function captionOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean): Caption {
-  if (!imaged) return { name, facts: [t("looking")], isDrill: false };
+  const nothing = { lesser: null, level: "open", isDrill: false } as const;
+  if (!imaged) return { ...nothing, name, facts: [t("looking")] };
   const { flight, pixel, unknown } = imaged;
-  if (unknown) return { name, facts: [unknown.message ?? t("noAnswerTitle")], isDrill: false };
-  if (!pixel || !flight) return { name, facts: [t("evidenceNone")], isDrill: false };
+  if (unknown) return { name, facts: [unknown.message ?? t("noAnswerTitle")], ...nothing };
+  if (!pixel || !flight) return { name, facts: [t("evidenceNone")], ...nothing };
+  const revision = withRevision ? (pixel.revision > 0 ? t("revisionNumber", pixel.revision) : t("revisionLive")) : null;
   const facts = [
     formatTime(pixel.captured),
     formatAge(pixel.captured, nowMs),
-    ...(withRevision ? [pixel.revision > 0 ? t("revisionNumber", pixel.revision) : t("revisionLive")] : []),
+    ...(revision ? [revision] : []),
     errorSaid(pixel),
   ];
-  return { name, facts, isDrill: flight.is_drill };
+  return { name, facts, lesser: revision, level: flight.classification, isDrill: flight.is_drill };
 }
 
 /** The expected error of a pixel, with what the whole revision may be shifted by; nobody may read an unknown one as none. */

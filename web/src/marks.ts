@@ -66,6 +66,11 @@ export function middleOf(line: MarkLine): LonLat {
   return [mean(0), mean(1)];
 }
 
+/** What was only reported is not confirmed; whoever deals with it, or is done with it, has confirmed that it is there. */
+export function isConfirmed(status: MarkStatus): boolean {
+  return status === "doing" || status === "done";
+}
+
 export function kindSaid(kind: MarkKind): string {
   return t(`mark_${kind}`);
 }

@@ -92,6 +92,8 @@ export class Picking {
 
   /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */
   keepInSight(coordinate: number[]): void {
+    this.map.updateSize(); // on a wide screen the card stands beside the map, and takes its room
+    this.map.renderSync();
     const size = this.map.getSize();
     const at = this.map.getPixelFromCoordinate(coordinate);
     if (!size || !at) return;

@@ -8,7 +8,9 @@ import { el, write } from "./dom";
 import { t } from "./i18n";
 import type { Communes } from "./map/communes";
 import type { Confirmed } from "./map/confirmed";
+import type { MeasureRoom } from "./measure/room";
 import type { MeetingRoom } from "./meeting/room";
+import type { Spotted } from "./spot/room";
 import type { State, Store } from "./state";
 
 export interface House {
@@ -19,17 +21,24 @@ export interface House {
   map: Map;
   communes: Communes;
   confirmed: Confirmed;
+  marks: { inMeeting: (isOn: boolean) => void };
   terrain: () => number[][];
 }
+
+/** As long as the map waits whether a tap becomes a double one. */
+const TAP_MS = 300;
 
 export class Rooms {
   private compare: CompareStage | null = null;
   private meeting: MeetingRoom | null = null;
   private reviewed: ReviewRoom | null = null;
+  private measuring: MeasureRoom | null = null;
+  private quietUntilMs = 0;
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
   private isSharing = false;
   private isCovering = false;
+  private isSpotting = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
 
   constructor(private readonly house: House) {}
@@ -44,9 +53,9 @@ export class Rooms {
     return this.compare?.maps ?? [this.house.map];
   }
 
-  /** Whether taps on the map are corners of an outline, no questions about a place. */
+  /** Whether taps on the map are corners of an outline, or of what is measured: no questions about a place. */
   get takesTaps(): boolean {
-    return this.reviewed?.takesTaps ?? false;
+    return (this.reviewed?.takesTaps ?? false) || this.measuring !== null || performance.now() < this.quietUntilMs;
   }
 
   render(state: State, before: State): void {
@@ -59,6 +68,7 @@ export class Rooms {
     else if (this.compare) this.compare.render(state);
     else if (state.flights.length && (state.compare !== before.compare || state.flights !== before.flights)) void this.openComparison();
     this.reviewed?.render(state, before);
+    this.measuring?.render(state, before);
   }
 
   /** What moves with the clock, and tiles that moved. */
@@ -79,6 +89,8 @@ export class Rooms {
       if (!loaded) return;
       this.meeting ??= new loaded.MeetingRoom(this.house, this);
     }
+    this.reviewed?.close(); // candidates are not for the wall
+    this.measuring?.close();
     this.meeting.enter();
     if (waits) this.meeting.wait();
   }
@@ -114,11 +126,33 @@ export class Rooms {
     else this.isCovering = false;
   }
 
+  /** A photo is seen with the place that was asked for. */
+  async showSpot(photo: Spotted): Promise<void> {
+    if (this.isSpotting) return;
+    this.isSpotting = true;
+    const loaded = await import("./spot/room").catch(() => this.failed());
+    if (loaded) new loaded.SpotRoom(photo, () => (this.isSpotting = false));
+    else this.isSpotting = false;
+  }
+
   /** Enters the review of changes, or leaves it. */
   async review(): Promise<void> {
     if (this.reviewed) return this.reviewed.close();
     const loaded = await import("./changes/room").catch(() => this.failed());
-    if (loaded) this.reviewed ??= new loaded.ReviewRoom(this.house, this, () => (this.reviewed = null));
+    if (loaded && !this.meeting?.isOn) this.reviewed ??= new loaded.ReviewRoom(this.house, this, () => (this.reviewed = null));
+  }
+
+  /** Lengths and areas are measured by taps, or no longer. */
+  async measure(): Promise<void> {
+    if (this.measuring) return this.measuring.close();
+    const loaded = await import("./measure/room").catch(() => this.failed());
+    if (loaded && !this.meeting?.isOn && !this.compare) this.measuring ??= new loaded.MeasureRoom(this.house, () => this.measured());
+  }
+
+  /** The last tap of what was measured is no question about a place. */
+  private measured(): void {
+    this.measuring = null;
+    this.quietUntilMs = performance.now() + TAP_MS;
   }
 
   private async openComparison(): Promise<void> {
@@ -130,6 +164,7 @@ export class Rooms {
     const { store, root, stage, map, communes, confirmed, terrain } = this.house;
     const loaded = await import("./compare/stage").catch(() => this.failed());
     if (!loaded || !store.state.compare || this.compare) return;
+    this.measuring?.close();
     const view = map.getView();
     map.setTarget(undefined); // one view is drawn once
     this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes, confirmed }, () => this.meeting?.moved());

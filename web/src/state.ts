@@ -25,6 +25,8 @@ export interface State {
   revisions: Readonly<Record<string, number>>;
   /** What is painted over the imagery about its pixels. */
   dataLayer: DataLayer | null;
+  /** Of the flights' pictures, 0 to 1. */
+  opacity: number;
   /** Flight whose footprints and gaps are drawn. */
   selectedFlight: string | null;
   layers: Readonly<Record<LayerName, boolean>>;
@@ -94,13 +96,14 @@ const SWITCHED_ON: State["layers"] = {
 };
 
 /** What a link says of the state, whatever page it was made on. */
-export function linkedState(link: Link): Pick<State, "eventId" | "hidden" | "spectral" | "revisions" | "dataLayer" | "layers" | "shownLayers" | "asOf" | "compare"> {
+export function linkedState(link: Link): Pick<State, "eventId" | "hidden" | "spectral" | "revisions" | "dataLayer" | "opacity" | "layers" | "shownLayers" | "asOf" | "compare"> {
   return {
     eventId: link.event ?? null,
     hidden: new Set(link.hidden?.split(",").filter(Boolean) ?? []),
     spectral: pairs(link.band),
     revisions: numbers(pairs(link.rev)),
     dataLayer: DATA_LAYERS.find((layer) => layer === link.data) ?? null,
+    opacity: shareOf(link.op),
     layers: switched(link.turned),
     shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
     asOf: momentOf(link.asof),
@@ -189,7 +192,7 @@ export function newestDay(state: State): string | null {
   return newest ? dayOf(newest.last) : null;
 }
 
-/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
+/** op: opacity in percent where it is not whole; turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
  * other services; at: lat/lon; asof: a moment, UTC; cmp: see compare/sides.ts; meet: the
  * meeting is on, or followed. */
 export interface Link {
@@ -200,6 +203,7 @@ export interface Link {
   data?: string;
   rev?: string;
   band?: string;
+  op?: string;
   turned?: string;
   special?: string;
   at?: string;
@@ -209,7 +213,7 @@ export interface Link {
   meet?: string;
 }
 
-const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "surface"];
+const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "gsd", "surface"];
 
 /** What a link must keep of the state, so that whoever opens it sees the same. */
 export function linkOf(state: State): Link {
@@ -218,6 +222,7 @@ export function linkOf(state: State): Link {
   const names = Object.keys(SWITCHED_ON) as LayerName[];
   return {
     data: state.dataLayer ?? "",
+    op: state.opacity < 1 ? String(Math.round(100 * state.opacity)) : "",
     rev: joined(state.revisions),
     band: joined(state.spectral),
     turned: names.filter((name) => state.layers[name] !== SWITCHED_ON[name]).join(","),
@@ -244,6 +249,10 @@ function switched(text: string | undefined): State["layers"] {
   const turned = (text ?? "").split(",");
   const layers = Object.entries(SWITCHED_ON).map(([name, on]) => [name, turned.includes(name) ? !on : on]);
   return Object.fromEntries(layers) as State["layers"];
+}
+
+function shareOf(text: string | undefined): number {
+  return text && /^\d{1,3}$/.test(text) ? Math.min(Number(text) / 100, 1) : 1;
 }
 
 function momentOf(text: string | undefined): string | null {

@@ -37,8 +37,8 @@ export function formatSeconds(iso: string | number): string {
 /** A duration in whole seconds, rounded up so that nothing looks newer than it is; in minutes, in hours. */
 export function formatAgo(seconds: number): string {
   if (seconds < 120) return t("seconds", Math.max(1, Math.ceil(seconds)));
-  if (seconds < 7200) return t("minutes", Math.floor(seconds / 60));
-  return t("hours", Math.floor(seconds / 3600));
+  if (seconds < 7200) return t("minutes", Math.ceil(seconds / 60));
+  return t("hours", Math.ceil(seconds / 3600));
 }
 
 /** "10/09/2024 10:15–10:32", or both dates where a flight crosses midnight. */
@@ -48,12 +48,14 @@ export function formatPeriod(first: string, last: string): string {
   return `${formatTime(first)} – ${formatTime(last)}`;
 }
 
+/** In whole minutes, hours, days, rounded up: nothing looks newer than it is. Years are those that are complete; the date stands beside them. */
 export function formatAge(iso: string, nowMs: number): string {
-  const minutes = Math.floor((nowMs - new Date(iso).getTime()) / 60000);
+  const ageMs = nowMs - new Date(iso).getTime();
+  const minutes = Math.floor(ageMs / 60000);
   if (minutes < -1) return t("ageFuture"); // a picture of now is newer than the page's last look at the clock
   if (minutes < 1) return t("ageNow");
-  if (minutes < 120) return t("ageMinutes", minutes);
-  if (minutes < 48 * 60) return t("ageHours", Math.round(minutes / 60));
-  const days = Math.round(minutes / 1440);
+  if (minutes < 120) return t("ageMinutes", Math.ceil(ageMs / 60000));
+  if (minutes < 48 * 60) return t("ageHours", Math.ceil(minutes / 60));
+  const days = Math.ceil(minutes / 1440);
   return days < 2 * 365 ? t("ageDays", days) : t("ageYears", Math.floor(days / 365.25));
 }

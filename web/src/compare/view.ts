@@ -15,6 +15,7 @@ import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
 import { visibleFlights, type State } from "../state";
+import { levelBadge } from "../levels";
 import { formatTime } from "../time";
 import { stateOf, writeSide, type Side } from "./sides";
 
@@ -158,11 +159,11 @@ function nameOf(state: State, side: Side, imaged: Imaged | null): string {
   return imaged?.flight ? `${until}: ${imaged.flight.name}` : until;
 }
 
-function lines({ name, facts, isDrill }: Caption, which: string, warnings: string[], isGone: boolean): HTMLElement[] {
+function lines({ name, facts, lesser, level, isDrill }: Caption, which: string, warnings: string[], isGone: boolean): HTMLElement[] {
   const said = isGone ? [t("compareGone")] : facts;
   return [
-    el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), `${which}: ${name}`),
-    el("span", {}, said.join(" · ")),
+    el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), levelBadge(level), `${which}: ${name}`),
+    el("span", {}, ...said.map((one, n) => el("span", { class: one === lesser ? "lesser" : "" }, `${n ? " · " : ""}${one}`))),
     ...warnings.map((one) => el("span", { class: "warning" }, one)),
   ];
 }

@@ -51,6 +51,7 @@ export class MosaicLayers {
       versions.open(one.mosaic);
       const shown = (this.shown[one.key] ??= this.add(one));
       shown.layer.setZIndex(one.zIndex);
+      if (one.data === null) shown.layer.setOpacity(state.opacity);
       const seq = versions.latest(one.mosaic.mosaic_id);
       if (shown.seq !== seq) {
         shown.seq = seq;

@@ -9,8 +9,9 @@ import { captionOf } from "../caption";
 import { debounced, el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { imagedAt, sightOf, type Imaged } from "../imaged";
+import { levelBadge, levelWithin } from "../levels";
 import { isAt, look, show, viewOf } from "../linked";
-import { mayWrite } from "../marks";
+import { isConfirmed, mayWrite } from "../marks";
 import type { House, Rooms } from "../rooms";
 import { currentEvent, readLink, writeLink, type State } from "../state";
 import { formatTime } from "../time";
@@ -70,6 +71,10 @@ export class MeetingRoom {
     }, STILL_HERE_MS);
   }
 
+  get isOn(): boolean {
+    return this.role !== "off";
+  }
+
   enter(): void {
     if (this.role !== "off") return;
     const { store, stage } = this.house;
@@ -122,6 +127,7 @@ export class MeetingRoom {
     document.documentElement.classList.toggle("in-meeting", isOn);
     document.documentElement.classList.remove("meeting-idle");
     document.documentElement.classList.toggle("following", isOn && this.role === "follow");
+    this.house.marks.inMeeting(isOn);
     writeLink({ meet: !isOn ? "" : this.role === "alone" ? "on" : this.role });
     this.rooms.map.updateSize();
   }
@@ -284,7 +290,7 @@ export class MeetingRoom {
   /** The place, and when its picture was taken, how old that is, how far off it may be. */
   private say(state: State): void {
     this.forget(state);
-    const here = this.place && viewOf(state, this.rooms.map);
+    const here = viewOf(state, this.rooms.map);
     if (this.place && here && !isAt(this.place.bounds, here.bounds)) this.place = null;
     const waits = this.role === "follow" && !state.presented;
     const event = currentEvent(state);
@@ -292,13 +298,15 @@ export class MeetingRoom {
     const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
     const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
     const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
-    const said = JSON.stringify([lost, waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
+    const level = here ? levelWithin(state, here.bounds) : "open";
+    const said = JSON.stringify([lost, waits, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;
     this.element.classList.toggle("comparing", Boolean(state.compare));
     replace(
       this.caption,
       event?.is_drill && el("span", { class: "drill-badge" }, t("drillMark")),
+      levelBadge(level),
       lost && el("strong", {}, lost),
       el("b", {}, waits ? t("meetingWaits") : name),
       !state.compare && el("span", {}, [asOf, ...facts].filter(Boolean).join(" · ")),
@@ -310,6 +318,7 @@ export class MeetingRoom {
     const may = mayWrite(state.session);
     const presenter = presented?.presenter ?? "";
     const button = (word: string, click: () => void, name = ""): HTMLElement => el("button", { type: "button", class: name, click }, word);
+    const unconfirmed = state.layers.marks ? state.marks.filter(({ properties }) => !isConfirmed(properties.status)).length : 0;
     const isOther = presented !== null && presented.screen !== this.screen;
     const nodes: (HTMLElement | false)[] = [
       this.role === "present" && el("strong", { class: "on-air" }, t("meetingPresents")),
@@ -319,6 +328,7 @@ export class MeetingRoom {
       this.role === "alone" && isOther && button(t("meetingFollow", presenter), () => this.turn("follow"), "follow"),
       this.role !== "present" && may && button(t(isOther ? "meetingTake" : "meetingPresent"), () => void this.present(isOther), "present"),
       this.role !== "follow" && button(t("places", readPlaces(state.eventId ?? "").length), () => this.list.toggle(state.eventId), "places-open"),
+      unconfirmed > 0 && el("span", {}, t("meetingUnconfirmed", unconfirmed)),
       button(t("meetingLeave"), () => this.leave(), "leave"),
     ];
     const words = nodes.map((node) => (node ? node.textContent : "")).join("|");

@@ -1,9 +1,10 @@
 /** From any pixel back to its photo: the card that opens on a click. */
 
-import { evidenceUrl, hasPhoto, previewUrl, type FlightInfo, type PhotoSource, type PixelSource } from "../api";
+import { api, evidenceUrl, hasPhoto, previewUrl, type FlightInfo, type ObliquePhoto, type PhotoSource, type PixelSource, type Vn2000 } from "../api";
+import { copyButton, plainLonLat, plainVn2000 } from "../copying";
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
-import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
+import { formatGsd, formatLonLat, formatNumber, formatPercent, formatVn2000 } from "../numbers";
 import { formatAge, formatDate, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
@@ -37,6 +38,12 @@ export interface Unknown {
   message: string | null;
 }
 
+/** What is seen from the side at a place, and photos with a spot on them. */
+export interface Looking {
+  oblique: (lon: number, lat: number) => Promise<ObliquePhoto | null>;
+  open: (photo: ObliquePhoto) => void;
+}
+
 /** Whether the reader may open originals and cover parts of them, and how that begins. */
 export interface Covering {
   may: () => boolean;
@@ -51,10 +58,16 @@ export class EvidenceCard {
   private aged: () => string = () => "";
   private agedSaid = "";
   private readonly age = el("span", {});
+  private readonly national = el("span", {});
+  private readonly oblique = el("div", {});
+  /** null: there is none, or no answer; undefined: that is being asked. */
+  private nationalPlace: Vn2000 | null | undefined = undefined;
+  private obliquePhoto: ObliquePhoto | null = null;
 
   constructor(
     private readonly onClose: () => void,
     private readonly covering: Covering,
+    private readonly looking: Looking,
   ) {}
 
   show(picked: Picked, nowMs: number): void {
@@ -62,7 +75,30 @@ export class EvidenceCard {
     this.says = null;
     this.element.hidden = false;
     this.element.scrollTop = 0;
+    [this.nationalPlace, this.obliquePhoto] = [undefined, null];
     this.render(nowMs);
+    void this.askMore(picked);
+  }
+
+  /** What stands on the card once it is known. */
+  private async askMore(picked: Picked): Promise<void> {
+    const { lon, lat } = picked;
+    const isOpen = (): boolean => this.picked?.lon === lon && this.picked.lat === lat;
+    void api.vn2000(lon, lat).catch(() => null).then((found) => {
+      if (!isOpen()) return;
+      this.nationalPlace = found;
+      this.writeMore();
+    });
+    const oblique = await this.looking.oblique(lon, lat).catch(() => null);
+    if (!isOpen()) return;
+    this.obliquePhoto = oblique;
+    this.writeMore();
+  }
+
+  private writeMore(): void {
+    const [national, oblique] = [this.nationalPlace, this.obliquePhoto];
+    replace(this.national, national ? formatVn2000(national).replace(/ {2}/g, "\n") : national === null ? "–" : "…", national && copyButton(t("copyOf", t("national")), () => plainVn2000(national)));
+    replace(this.oblique, oblique && el("button", { type: "button", class: "oblique-open", click: () => this.looking.open(oblique) }, t("obliqueOpen", formatTime(oblique.captured))));
   }
 
   /** Whether the card stands for a question that was not answered. */
@@ -138,6 +174,7 @@ export class EvidenceCard {
     this.retell();
     if (!this.picked) return;
     const { pixel, flight, unknown } = this.picked;
+    this.writeMore();
     replace(
       this.element,
       this.head(pixel ? t("evidenceTitle") : unknown ? unansweredTitle(unknown) : t("evidenceNone")),
@@ -148,6 +185,7 @@ export class EvidenceCard {
       unknown && el("p", { class: "warning" }, t("evidenceUnknown")),
       !pixel && !unknown && el("p", {}, t("evidenceNoneText")),
       !pixel && el("dl", {}, ...terms(this.place())),
+      this.oblique,
     );
   }
 
@@ -208,6 +246,7 @@ export class EvidenceCard {
         { class: "button", href: evidenceUrl(opened.source_sha256), target: "_blank", rel: "noopener" },
         t("openOriginal"),
       ),
+      source?.spot && el("button", { type: "button", class: "spot-open", click: () => this.looking.open(source) }, t("spotOpen")),
       opened && image &&
         el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(opened, () => (image.src = `${previewUrl(opened.source_sha256)}&at=${Date.now()}`)) }, t("coverPart")),
     );
@@ -217,7 +256,8 @@ export class EvidenceCard {
     if (!this.picked) return [];
     const { lon, lat, commune } = this.picked;
     const place: Fact[] = commune ? [[t("commune"), commune]] : [];
-    return [...place, [t("location"), formatLonLat(lon, lat, "\n")]];
+    const here = el("span", {}, formatLonLat(lon, lat, "\n"), copyButton(t("copyOf", t("location")), () => plainLonLat(lon, lat)));
+    return [...place, [t("location"), here], [t("national"), this.national]];
   }
 }
 

@@ -4,6 +4,7 @@ import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
 import { choiceHeld, el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
+import type { Checklist } from "../empty/checklist";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { isGuest, mayWrite } from "../marks";
 import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
@@ -12,6 +13,9 @@ import { Packs } from "./pack";
 
 export class FlightList {
   readonly element = el("section", { class: "flights" });
+  /** For whoever may bring a first flight: what else there has to be. */
+  private readonly empty = el("div", {});
+  private checklist: Checklist | null = null;
   private waits = false;
   private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
@@ -21,6 +25,7 @@ export class FlightList {
     private readonly store: Store,
     private readonly goTo: (flight: FlightInfo) => void,
     private readonly play: (flight: FlightInfo) => void,
+    private readonly openEvent: (id: string) => void,
   ) {}
 
   /** A choice that is open under the reader's hand stays: what is only newer is written when it is left. */
@@ -42,7 +47,17 @@ export class FlightList {
       flights.length
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
         : el("p", { class: "empty" }, t("noFlights")),
+      flights.length === 0 && mayWrite(state.session) && this.empty,
     );
+    if (flights.length === 0 && mayWrite(state.session)) void this.explain();
+  }
+
+  private async explain(): Promise<void> {
+    if (this.checklist) return this.checklist.render();
+    const loaded = await import("../empty/checklist").catch(() => null);
+    if (!loaded || this.checklist) return;
+    this.checklist = new loaded.Checklist(() => this.store.state, this.openEvent);
+    replace(this.empty, this.checklist.element);
   }
 
   private renderLate(): void {

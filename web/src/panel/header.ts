@@ -3,7 +3,7 @@
 import { api } from "../api";
 import { mayDecide } from "../changes/changes";
 import { el, replace, write } from "../dom";
-import { t } from "../i18n";
+import { t, tOr } from "../i18n";
 import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
@@ -13,6 +13,7 @@ export class Header {
   readonly element = el("header", { class: "top" });
   private said = "";
   private readonly battery;
+  private readonly link = el("span", { class: "link-state", role: "status" });
   private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
 
   constructor(
@@ -32,6 +33,9 @@ export class Header {
   render(state: State): void {
     const event = currentEvent(state);
     this.tick(state);
+    this.link.classList.toggle("lost", !state.online);
+    this.link.title = t(state.online ? "linkGood" : "linkLost");
+    write(this.link, this.link.title);
     const said = JSON.stringify([state.language, state.eventId, state.events, state.session, state.presented?.presenter]);
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
@@ -44,6 +48,7 @@ export class Header {
       event?.is_drill && el("strong", { class: "drill-badge", title: t("drillNote") }, t("drill")),
       event?.risk_level != null && riskBadge(event.risk_level),
       this.search,
+      this.link,
       this.clock,
       this.battery.element,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
@@ -114,7 +119,7 @@ export class Header {
     const leave = (): void => void api.logout().then(() => window.location.reload());
     return el(
       "button",
-      { type: "button", class: "account", title: `${account.name} (${account.role})`, click: leave },
+      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: leave },
       t("logout"),
     );
   }

@@ -1,7 +1,7 @@
 /** Layer switches that carry the legend: each switch shows the sign it draws. */
 
 import { api, type DataLayer, type Legend } from "../api";
-import { el, replace } from "../dom";
+import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
 import { CHANGE_COLOURS, COLOURS } from "../map/colours";
 import { OUTLINED, showsFinished } from "../outlined";
@@ -21,6 +21,7 @@ const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: bool
 const DATA: [DataLayer, Word][] = [
   ["error", "dataError"],
   ["age", "dataAge"],
+  ["gsd", "dataGsd"],
   ["surface", "dataSurface"],
 ];
 
@@ -37,15 +38,33 @@ export class LayerPanel {
   /** Colours of what is painted over the imagery; stands at the foot of the panel however long the lists are. */
   readonly legend = el("section", { class: "layers data-legend", hidden: true });
 
+  /** The switches; the slider stays where it is while they are written anew under the hand that holds it. */
+  private readonly switches = el("div", {});
+  private readonly slider = el("input", { type: "range", min: 0, max: 100, step: 5, id: "opacity", input: () => this.store.set({ opacity: Number(this.slider.value) / 100 }) });
+  private readonly sliderSaid = el("label", { for: "opacity" });
+  private readonly below = el("div", {});
   private legends: Record<DataLayer, Legend> | null = null;
 
-  constructor(private readonly store: Store) {}
+  constructor(private readonly store: Store) {
+    this.element.append(this.switches, el("div", { class: "opacity" }, this.sliderSaid, this.slider), this.below);
+  }
+
+  /** The one thing that a hand moves many times a second. */
+  renderOpacity({ opacity }: State): void {
+    const percent = Math.round(100 * opacity);
+    if (Number(this.slider.value) !== percent) this.slider.value = String(percent);
+    write(this.sliderSaid, `${t("opacity")}: ${percent} %`);
+  }
 
   render(state: State): void {
+    this.renderOpacity(state);
     replace(
-      this.element,
+      this.switches,
       el("h2", {}, t("layers")),
       el("ul", {}, ...SWITCHES.map((item) => this.row(state, item.layer, item.word, item.sign))),
+    );
+    replace(
+      this.below,
       this.dataChoice(state),
       el("h2", {}, t("legend")),
       el("ul", {}, ...EXPLAINED.map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
@@ -54,7 +73,7 @@ export class LayerPanel {
     replace(this.legend, ...(state.dataLayer ? this.explained(state.dataLayer) : []));
   }
 
-  /** What is painted over the imagery about its pixels: nothing, or one of three. */
+  /** What is painted over the imagery about its pixels: nothing, or one of four. */
   private dataChoice(state: State): HTMLElement {
     const choose = (e: Event): void =>
       this.store.set({ dataLayer: ((e.target as HTMLSelectElement).value || null) as DataLayer | null });
@@ -86,6 +105,7 @@ export class LayerPanel {
       el("h3", {}, inLanguage(title_vi, title)),
       el("ul", {}, ...rows),
       layer === "error" && el("small", {}, t("errorNote")),
+      layer === "gsd" && el("small", {}, t("gsdNote")),
     ];
   }
 

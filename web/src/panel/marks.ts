@@ -61,6 +61,12 @@ export class Marks {
     this.place(null);
   }
 
+  /** On a wall screen nothing is begun, and only what is confirmed is drawn. */
+  inMeeting(isOn: boolean): void {
+    if (isOn) this.place(null);
+    this.layer.showConfirmedOnly(isOn);
+  }
+
   /** Ages move with the clock. */
   tick(state: State): void {
     for (const mark of state.marks) {

@@ -1,8 +1,12 @@
-/** Find a commune by typing; accents are not needed. The server knows the spelling rules. */
+/** Find a commune, a village or another thing of a layer by typing; accents are not needed. The server knows the spelling rules. */
 
-import { api, type FeatureCollection } from "../api";
+import { api, ApiError, type FeatureCollection } from "../api";
 import { debounced, el, replace } from "../dom";
-import { t } from "../i18n";
+import { t, tOr } from "../i18n";
+
+/** Communes, and things of layers, in one answer. */
+const MOST = 6;
+const MOST_THINGS = 6;
 
 type Hit = FeatureCollection["features"][number];
 
@@ -17,6 +21,7 @@ export class CommuneSearch {
   constructor(
     private readonly day: () => string | null,
     private readonly choose: (hit: Hit) => void,
+    private readonly chooseThing: (hit: Hit) => void,
   ) {
     const find = debounced(() => void this.find(), 180);
     this.input.addEventListener("input", () => {
@@ -56,14 +61,18 @@ export class CommuneSearch {
       this.hits = [];
       return;
     }
-    const found = await api.searchCommunes(text, this.day()).catch(() => null);
+    // guests are shown no layers, and a name that is in none is none
+    const things = api.things(text).catch((error: unknown) => (error instanceof ApiError ? { features: [] } : null));
+    const communes = await api.searchCommunes(text, this.day()).catch(() => null);
+    const named = await things;
+    const found = communes && named && [...communes.features.slice(0, MOST), ...named.features].slice(0, MOST + MOST_THINGS);
     if (this.asked !== text) return;
     this.unanswered = !found;
     if (!found) {
       this.say(t("searchUnknown"));
       return;
     }
-    this.hits = found.features.slice(0, 8);
+    this.hits = found;
     const items = this.hits.map((hit) =>
       el(
         "li",
@@ -72,7 +81,7 @@ export class CommuneSearch {
           "button",
           { type: "button", mousedown: (e) => e.preventDefault(), click: () => this.take(hit) },
           String(hit.properties["name"]),
-          el("small", {}, String(hit.properties["code"])),
+          el("small", {}, beside(hit)),
         ),
       ),
     );
@@ -95,6 +104,17 @@ export class CommuneSearch {
     this.input.value = String(hit.properties["name"]);
     this.list.hidden = true;
     this.input.blur();
-    this.choose(hit);
+    if (isThing(hit)) this.chooseThing(hit);
+    else this.choose(hit);
   }
+}
+
+function isThing(hit: Hit): boolean {
+  return "layer_id" in hit.properties;
+}
+
+/** What tells places of one name apart: a commune's code, the layer a thing is of. */
+function beside({ properties }: Hit): string {
+  if (!("layer_id" in properties)) return String(properties["code"]);
+  return [tOr(`kind_${String(properties["kind"])}`, ""), properties["layer"]].filter(Boolean).join(" · ");
 }

@@ -17,6 +17,7 @@ import { signSvg } from "../map/signs";
 import { SpecialistLayers, type Shares } from "../map/specialist";
 import { kindSaid as changeSaid, type ChangeKind } from "../changes/changes";
 import { CHANGE_COLOURS } from "../map/colours";
+import { levelBadge, levelWithin } from "../levels";
 import { kindSaid, middleOf } from "../marks";
 import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers";
 import type { House } from "../rooms";
@@ -43,6 +44,7 @@ export class Sheet {
   private readonly target = el("div", { class: "print-map", tabindex: "0" });
   private readonly labels = el("div", { class: "print-labels", "aria-hidden": "true" });
   private readonly foot = el("footer", { class: "print-foot" });
+  private readonly level = el("span", { class: "print-level" });
   private readonly title = el("input", { class: "print-title", type: "text", maxlength: 90, "aria-label": t("title") });
   private readonly map: Map;
   private readonly ground: Ground;
@@ -96,7 +98,7 @@ export class Sheet {
     this.scale = this.scaleFor(house.map);
     const frame = el("div", { class: "print-frame" }, this.target, this.labels, el("span", { class: "print-north" }, el("b", {}, "▲"), t("north")));
     const isDrill = event?.is_drill ?? false;
-    const head = el("header", { class: "print-head" }, this.title, el("span", {}, event?.name ?? ""), isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
+    const head = el("header", { class: "print-head" }, this.title, el("span", {}, event?.name ?? ""), this.level, isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
     this.element = el("article", { class: "print-sheet" }, head, frame, this.foot);
     this.map.on(["movestart", "loadstart"], () => this.draws(true));
     this.map.on("rendercomplete", () => this.draws(false));
@@ -203,6 +205,7 @@ export class Sheet {
     const { state } = this;
     const bounds = this.bounds();
     const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
+    replace(this.level, levelBadge(levelWithin(state, bounds)));
     replace(
       this.foot,
       el("section", {}, this.bar(), el("p", {}, t("scaleOf", formatNumber(this.scale), this.paper)), el("p", {}, this.gridSaid()), el("p", {}, t("middle", formatLonLat(lon, lat)))),

@@ -47,7 +47,7 @@ const words = {
   seenBy: ["chỉ {0} xem được", "seen by {0} only"],
   since: ["từ {0}", "since {0}"],
   levels: ["Chuyến bay và lớp dữ liệu có mức hạn chế ({0})", "Flights and layers with a level ({0})"],
-  levelsNone: ["Mọi chuyến bay và lớp dữ liệu đều phổ biến.", "Every flight and layer is open."],
+  levelsNone: ["Mọi chuyến bay và lớp dữ liệu đều công khai.", "Every flight and layer is open."],
   levelsNote: [
     "NỘI BỘ: khách không xem được. HẠN CHẾ: chỉ người phân tích và quản trị xem được. Đặt bằng “flycam flights classify”, “flycam layers classify”.",
     "INTERNAL: not for guests. RESTRICTED: for analysts and administrators. Set by “flycam flights classify”, “flycam layers classify”.",

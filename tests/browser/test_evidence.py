@@ -1,0 +1,88 @@
+"""From the card of a pixel to the spot in its photo, and to a photo from the side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+from playwright.sync_api import expect
+
+from flycam.catalog.frame_rows import row_of
+from flycam.catalog.tables import frames as frame_table
+from flycam.frame.terraincodec import encode_terrain
+from flycam.serve.services import STATIC_DIR, Services
+from flycam.store import keys
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import click_map, settled
+from tests.serve.running import running
+from tests.serve.test_spots import PLANE, tilted
+from tests.serve.world import LAT, LON, REAL, World, make_world
+
+pytestmark = pytest.mark.browser
+
+FLOWN = f"map=17/{LAT}/{LON + 0.004}"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[tuple[World, str]]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = make_world(tmp_path)
+    world.workspace.store.put(keys.terrain(PLANE.dem_id), encode_terrain(PLANE))
+    with world.workspace.catalog.frames._database.write() as connection:
+        laid = frame_table.c.exterior.is_not(None)
+        connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
+    with running(Services(workspace=world.workspace)) as url:
+        yield world, url
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_the_spot_is_crossed_in_the_photo(
+    open_page: OpenPage, house: tuple[World, str], screenshots: Path, size: str
+) -> None:
+    _, url = house
+    page = open_page(size, f"lang=vi&event={REAL}&{FLOWN}", url=url)
+    settled(page)
+    with page.expect_response("**/api/pixel**") as answered:
+        click_map(page)
+    spot = answered.value.json()["spot"]
+    page.locator(".spot-open").click()
+    image, cross = page.locator(".spot-frame img"), page.locator(".spot-cross")
+    expect(image).to_be_visible()
+    assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
+    drawn, at = image.bounding_box(), cross.bounding_box()
+    assert drawn is not None and at is not None
+    middle = (at["x"] + at["width"] / 2 - drawn["x"], at["y"] + at["height"] / 2 - drawn["y"])
+    expected = (spot["x"] / spot["width"] * drawn["width"], spot["y"] / spot["height"] * drawn["height"])
+    assert middle == pytest.approx(expected, abs=1.5)
+    assert drawn["x"] >= 0 and drawn["x"] + drawn["width"] <= SIZES[size][0]
+    cv2.imwrite(str(screenshots / f"spot-{size}.png"), settled(page)[..., ::-1])
+    page.keyboard.press("Escape")
+    expect(page.locator(".spot-room")).to_have_count(0)
+    expect(page.locator(".card")).to_be_visible()
+
+
+def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
+    open_page: OpenPage, house: tuple[World, str]
+) -> None:
+    world, url = house
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
+    settled(page)
+    click_map(page)
+    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(page.locator(".oblique-open")).to_have_count(0)
+    frames = world.workspace.catalog.frames
+    with frames._database.write() as connection:
+        for frame in frames.of_flight(world.after):
+            if frame.exterior is None:
+                continue
+            row = row_of(replace(frame, exterior=tilted(frame.exterior, -40.0)))
+            mine = frame_table.c.frame_id == frame.frame_id
+            connection.execute(frame_table.update().where(mine).values(exterior=row["exterior"]))
+    click_map(page, 0.5, 0.49)
+    page.locator(".oblique-open").click()
+    expect(page.locator(".spot-room h1")).to_contain_text("10/09/2024 10:15")
+    expect(page.locator(".spot-frame img")).to_be_visible()

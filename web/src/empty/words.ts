@@ -1,0 +1,18 @@
+/** What is said of a house without flights, Vietnamese first. */
+
+import { spoken } from "../i18n";
+
+const words = {
+  title: ["Cần có để bắt đầu", "To begin"],
+  boundaries: ["Ranh giới xã, phường", "Commune boundaries"],
+  heights: ["Mô hình độ cao", "Terrain heights"],
+  flight: ["Chuyến bay", "A flight"],
+  done: ["đã có", "there"],
+  missing: ["chưa có: “{0}”", "missing: “{0}”"],
+  unknown: ["chưa rõ: máy chủ không trả lời", "not known: the server does not answer"],
+  flightHow: ["chưa có: bấm “Tải ảnh lên”, hoặc “flycam ingest”", "missing: press “Upload”, or “flycam ingest”"],
+  drill: ["Mở bản diễn tập", "Open the drill"],
+  drillHow: ["Chưa có bản diễn tập. Trên máy chủ hãy chạy:", "There is no drill yet. On the server run:"],
+} satisfies Record<string, [string, string]>;
+
+export const t = spoken(words);
