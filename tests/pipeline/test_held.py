@@ -12,7 +12,7 @@ from tests.sync.boxes import Box, new_box, record
 
 
 def named(box: Box) -> set[tuple[Kind, str]]:
-    holdings = Holdings(box.catalog, box.workspace.store)
+    holdings = Holdings(box.catalog, box.workspace.store, box.workspace.box)
     held = [one for part in holdings.parts() for one in holdings.of(part)]
     return {(one.kind, one.key) for one in held if one.kind in (Kind.PHOTO, Kind.TERRAIN)}
 

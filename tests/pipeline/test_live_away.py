@@ -90,10 +90,10 @@ def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothi
     outage, write = Outage(begins=6), house.catalog.tiles._database.write
 
     @contextmanager
-    def away() -> Iterator[object]:
+    def away(**asked: object) -> Iterator[object]:
         if outage.is_now(writes=True):
             raise CatalogUnavailable("postgres: no answer; run again", vi="postgres: không trả lời")
-        with write() as connection:
+        with write(**asked) as connection:
             yield connection
 
     monkeypatch.setattr(house.catalog.tiles._database, "write", away)

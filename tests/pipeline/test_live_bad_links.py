@@ -103,7 +103,7 @@ def test_what_is_unsigned_or_repeated_is_counted_and_moves_no_frame(
     assert 0.5 * false <= report.dropped["bad_signature"] <= false
     assert "jump" not in report.dropped
     (told,) = house.workspace.catalog.airborne.since(0)
-    assert told.left_out["bad_signature"] == report.dropped["bad_signature"]
+    assert 0.5 * false <= told.left_out["bad_signature"] <= false  # the link is counted until it is closed
     assert "packets without a valid signature" in left_out_said(told.left_out)
     frames = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
     north = np.array([one.exterior.projection_centre_m[1] for one in frames if one.exterior is not None])

@@ -17,6 +17,7 @@ from flycam.errors import StorageTrouble
 from flycam.ingest.select import CLOSES_AT, OPENS_AT
 from flycam.ingest.video import VideoHealth, VideoPicture
 from flycam.pipeline.live_flow import LiveFlow
+from flycam.pipeline.live_patience import Patience
 from flycam.pipeline.live_queue import LayingQueue, spacing
 from flycam.pipeline.workspace import silent
 from tests.ingest.test_select import CAMERA, north, texture
@@ -116,6 +117,7 @@ class _Laying:
         self.late_ms: list[float] = []
         self.left_out: Counter[str] = Counter()
         self.error: BaseException | None = None
+        self.patience = Patience()
 
     def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
         time.sleep(self.seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.withholding import withholding_of
+from flycam.catalog.withholdings import withholding_of
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification

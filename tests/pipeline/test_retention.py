@@ -37,7 +37,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
-from tests.suites.board_suite import LINE
+from tests.suites.board_suite import LINE, mark_told
 from tests.suites.catalog_suite import flight, frame, withdrawal
 
 DAY_NS = 86_400 * 10**9
@@ -484,8 +484,8 @@ def test_a_marks_photo_counts_from_its_last_line(house: Workspace, clock: Clock)
     sha256 = "e" * 64
     house.store.put(keys.evidence(sha256), b"mark", durable=True)
     first: MarkLine = replace(LINE, event_id="yagi", photo_sha256=sha256, at_ns=ENDED_NS, version=1)
-    house.catalog.marks.append(first)
-    house.catalog.marks.append(replace(first, version=2, at_ns=ENDED_NS + 5 * DAY_NS))
+    for line in (first, replace(first, version=2, at_ns=ENDED_NS + 5 * DAY_NS)):
+        house.catalog.marks.append(line, mark_told(line))
     set_term(house, RetainedKind.MARK_PHOTO, 10, "Lan", "yagi")
     clock.after(14)
     assert named(house) == []

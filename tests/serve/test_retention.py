@@ -93,7 +93,7 @@ def test_what_is_due_is_seen_confirmed_and_gone(house: House) -> None:
     for sha256 in house.photos(world.after):
         assert not world.workspace.store.exists(keys.evidence(sha256))
         for door in (f"/api/evidence/{sha256}", f"/api/evidence/{sha256}/preview"):
-            gone = ask(Role.VIEWER, "GET", door, params={"lang": "vi"})
+            gone = ask(Role.OPERATOR, "GET", door, params={"lang": "vi"})
             assert gone.status_code == 410
             assert "đã được xoá theo thời hạn lưu giữ ngày 01/12/2024" in gone.json()["message"]
             assert "admin (test-box)" in gone.json()["message"]

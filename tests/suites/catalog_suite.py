@@ -5,6 +5,7 @@ A subclass gives the fixture `url`: the address of an empty catalogue of the tes
 
 from __future__ import annotations
 
+import hashlib
 import math
 import multiprocessing
 import random
@@ -88,6 +89,11 @@ EXTERIOR = ExteriorOrientation(
 )
 
 
+def photo_of(number: int) -> bytes:
+    """What stands for the bytes of the photo of `frame(number)`."""
+    return f"photo {number}".encode()
+
+
 def frame(number: int, flight_id: str = "f1", **changes: object) -> FrameRecord:
     header = FrameHeader(
         frame_id=frame_id_of(f"{flight_id}-{number}"),
@@ -97,7 +103,7 @@ def frame(number: int, flight_id: str = "f1", **changes: object) -> FrameRecord:
         exterior_prior=EXTERIOR,
         provenance=Provenance(
             source_name=f"DJI_{number:04d}.JPG",
-            source_sha256=frame_id_of(str(number)) * 2,
+            source_sha256=hashlib.sha256(photo_of(number)).hexdigest(),
             camera="DJI FC6310",
             operator="Trần Thị Bưởi",
             settled=("góc lăn 180° là bay thẳng đứng",),

@@ -26,7 +26,7 @@ from flycam.sync.masks import held_back, keeps_to_masks
 from flycam.sync.offering import offer
 from flycam.sync.sending import Limits, Sender
 from flycam.sync.steps import Giver
-from tests.suites.catalog_suite import flight
+from tests.suites.catalog_suite import flight, photo_of
 from tests.sync.boxes import Box, ground_of, masked, mosaic_of, new_box, record
 from tests.sync.common_world import exchange
 from tests.sync.lines import Wire
@@ -86,7 +86,7 @@ def test_no_photo_of_it_goes_there_either(tmp_path: Path) -> None:
     put_mask(box, 0)
     for number in (0, 1, 4, 5):
         sha256 = record(number).header.provenance.source_sha256
-        box.workspace.store.put(keys.evidence(sha256), b"photo")
+        box.workspace.store.put(keys.evidence(sha256), photo_of(number))
     for knows, count in ((False, 2), (True, 4)):
         giver = Giver(box.workspace, originals=True)
         said = answer(province.workspace, giver.question(), "test")
