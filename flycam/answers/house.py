@@ -83,6 +83,7 @@ _NAMES_VI = {
     "terrain": "mô hình độ cao",
     "communes": "ranh giới xã",
     "film": "bộ nén video",
+    "unfinished": "việc dở dang",
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy
 import zstandard
 
 import flycam
@@ -32,7 +32,7 @@ def software_here() -> str:
     libraries = {
         "numpy": np.__version__,
         "OpenCV": cv2.__version__,
-        "scipy": scipy.__version__,
+        "scipy": version("scipy"),  # of its files: an ingest loads none of it
         "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
         **geodata_libraries(),
     }

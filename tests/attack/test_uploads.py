@@ -22,6 +22,7 @@ from flycam.pipeline import upload_sending
 from flycam.pipeline.upload_card import Card, Sending
 from flycam.pipeline.upload_journal import Journal
 from flycam.store import keys
+from flycam.store.room import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
 
@@ -164,10 +165,7 @@ def test_the_disk_fills_up_and_has_room_again(
         kind = {"Content-Type": "application/json"}
         body = Card(sending).announcement()
         assert client.post("/api/uploads", content=body, headers=kind).status_code == 200
-        remounted(disk, "size=4m")
-        more = json.dumps({"files": [{"path": "other.jpg", "size": 1_000_000, "modified_ms": 1}]})
-        refused = client.post("/api/uploads", content=more, headers=kind)
-        assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
+        remounted(disk, f"size={SPARE_BYTES + 3_000_000}")
         sender = operator.start("upload", server.url, card)
         received = [0]
         while len(received) < 5 or len(set(received[-5:])) > 1:
@@ -176,7 +174,10 @@ def test_the_disk_fills_up_and_has_room_again(
             received.append(one["bytes_received"])
         assert 0 < received[-1] < total and sender.poll() is None
         assert received == sorted(received)
-        remounted(disk, "size=60m")
+        more = json.dumps({"files": [{"path": "other.jpg", "size": 1_000_000, "modified_ms": 1}]})
+        refused = client.post("/api/uploads", content=more, headers=kind)
+        assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
+        remounted(disk, "size=1200m")
         stdout, stderr = sender.communicate(timeout=120)
         assert sender.returncode == 0, stderr
         assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6

@@ -28,6 +28,18 @@ def settled(page: Page) -> np.ndarray:
     return decoded[..., ::-1]
 
 
+def settled_compare(page: Page) -> np.ndarray:
+    """As `settled`, of the two maps of a comparison, under which the map itself does not draw."""
+    before = b""
+    for _ in range(40):
+        page.wait_for_timeout(150)
+        now = page.screenshot()
+        if now == before:
+            break
+        before = now
+    return cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
 def painted_in_the_middle(page: Page) -> np.ndarray:
     """Mean colour of 60 pixels around the middle of the map, once that has come to rest."""
     box = page.locator(".map").bounding_box()

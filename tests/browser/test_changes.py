@@ -18,7 +18,7 @@ from flycam.frame.change import STANDING, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold, settled
+from tests.browser.pages import hold, settled_compare
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 from tests.suites.change_suite import FOUND
@@ -363,7 +363,7 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
             page.locator("button.meet").click()
             expect(page.locator(".meeting-caption")).to_be_visible()
             expect(page.locator(".review-row")).to_have_count(0)
-        picture = settled(page).astype(int)
+        picture = settled_compare(page).astype(int)
         x, y = (round(v) for v in compared_at(page, west, (south + north) / 2))
         rim = picture[y - 30 : y + 31, x - 6 : x + 7]
         amber[place] = int((np.abs(rim - (255, 176, 0)).max(-1) < 30).sum())

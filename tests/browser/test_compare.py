@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, settled
+from tests.browser.pages import hold, settled, settled_compare
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_flight, colour_at, make_world
 
@@ -28,18 +28,6 @@ FLOWN = f"map=18/{MIDDLE[1]}/{MIDDLE[0]}"
 def _rest(page: Page) -> np.ndarray:
     expect(page.locator('.compared-map[aria-busy="false"]')).to_have_count(2)
     return settled_compare(page)
-
-
-def settled_compare(page: Page) -> np.ndarray:
-    """As `settled`, of the two maps of a comparison."""
-    before = b""
-    for _ in range(40):
-        page.wait_for_timeout(150)
-        now = page.screenshot()
-        if now == before:
-            break
-        before = now
-    return cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
 def _painted(page: Page, picture: np.ndarray, dx: int, dy: int, of: str = ".compared.before") -> np.ndarray:

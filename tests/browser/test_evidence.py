@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import shapely
 from playwright.sync_api import expect
 
 from flycam.catalog.frame_rows import row_of
@@ -79,9 +80,11 @@ def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
         for frame in frames.of_flight(world.after):
             if frame.exterior is None:
                 continue
-            row = row_of(replace(frame, exterior=tilted(frame.exterior, -40.0)))
+            around = shapely.box(LON, LAT - 0.004, LON + 0.008, LAT + 0.004).wkb  # it sees far to the north
+            row = row_of(replace(frame, exterior=tilted(frame.exterior, -40.0), footprint_wkb=around))
             mine = frame_table.c.frame_id == frame.frame_id
-            connection.execute(frame_table.update().where(mine).values(exterior=row["exterior"]))
+            seen = {name: row[name] for name in ("exterior", "footprint_wkb")}
+            connection.execute(frame_table.update().where(mine).values(**seen))
     click_map(page, 0.5, 0.49)
     page.locator(".oblique-open").click()
     expect(page.locator(".spot-room h1")).to_contain_text("10/09/2024 10:15")

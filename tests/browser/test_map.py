@@ -334,8 +334,9 @@ def test_an_empty_house_says_what_is_missing_and_opens_the_drill_once_there_is_o
         expect(page.locator(".top .drill-badge")).to_have_text("DIỄN TẬP")
 
 
-def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPage, world: World) -> None:
+    one = f"lang=vi&event={REAL}&{FLOWN}&hidden={world.before}"  # under it nothing shows through but terrain
+    page = open_page(link=one)
     whole = painted_in_the_middle(page)
     slider = page.locator("#opacity")
     expect(page.locator("label[for=opacity]")).to_have_text("Độ đậm của ảnh: 100 %")
@@ -345,7 +346,7 @@ def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPag
     expect(page.locator("label[for=opacity]")).to_have_text("Độ đậm của ảnh: 50 %")
     assert "op=50" in page.url
     half = painted_in_the_middle(page)
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&op=0")
+    page = open_page(link=f"{one}&op=0")
     none = painted_in_the_middle(page)
     assert np.abs(whole - none).max() > 30
     assert np.abs(half - (whole + none) / 2).max() < 8

@@ -31,6 +31,12 @@ CORNERS = (
 AGREES = 0.001
 
 
+def begin(page: Page) -> None:
+    """Open what is loaded only then."""
+    page.locator(".measure-open").click()
+    expect(page.locator(".measure")).to_be_visible()
+
+
 def number(text: str) -> float:
     """1.234,5 as it is written in Vietnamese."""
     found = re.search(r"[\d.]+,\d+", text)
@@ -64,7 +70,7 @@ def place_at(page: Page, x: float, y: float) -> tuple[float, float]:
 def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}")
     settled(page)
-    page.locator(".measure-open").click()
+    begin(page)
     expect(page.locator(".measure")).to_contain_text("Esc")
     work = to_work(tap(page, CORNERS), work_crs_for(LON, LAT))
     length, area = shapely.LineString(work).length, shapely.Polygon(work).area
@@ -91,17 +97,17 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
 def test_an_outline_that_crosses_itself_has_no_area(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=en&event={REAL}&{VIEW}")
     settled(page)
-    page.locator(".measure-open").click()
+    begin(page)
     tap(page, (CORNERS[0], CORNERS[2], CORNERS[1], CORNERS[3]))
     expect(page.locator(".measure-area")).to_contain_text("crosses itself")
 
 
 def test_it_ends_with_a_meeting_and_with_a_comparison(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}")
-    for begin in ("button.meet", ".compare-open"):
-        page.locator(".measure-open").click()
+    for other in ("button.meet", ".compare-open"):
+        begin(page)
         tap(page, CORNERS[:2])
-        page.locator(begin).first.click()
+        page.locator(other).first.click()
         expect(page.locator(".measure")).to_have_count(0)
         expect(page.locator(".measure-open")).to_be_hidden()
         page.keyboard.press("Escape")
@@ -112,7 +118,7 @@ def test_the_series_agrees_with_the_servers_projection_everywhere_in_a_zone(open
     lon = 102.05
     page = open_page(link=f"lang=vi&event={REAL}&map=9/{LAT}/{lon + 0.5}")
     settled(page)
-    page.locator(".measure-open").click()
+    begin(page)
     work = to_work(tap(page, ((lon + 0.1, LAT - 0.2), (lon + 0.9, LAT + 0.2))), "EPSG:32648")
     length = shapely.LineString(work).length
     assert number(page.locator(".measure-length").inner_text()) == pytest.approx(length, rel=1e-4)

@@ -17,7 +17,7 @@ from flycam.frame.classification import Classification
 from flycam.pipeline.restricting import classify_flight
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, settled
+from tests.browser.pages import hold, settled, settled_compare
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
@@ -373,7 +373,7 @@ def test_before_and_after_are_read_from_as_far_as_one_picture(
         page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on&{compared}")
         after = page.locator(".after .compared-caption")
         expect(after).to_contain_text("10/09/2024 10:15")
-        cv2.imwrite(str(screenshots / f"meeting-{mode}.png"), settled(page)[..., ::-1])
+        cv2.imwrite(str(screenshots / f"meeting-{mode}.png"), settled_compare(page)[..., ::-1])
         assert after.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 56
         assert after.evaluate("e => e.scrollWidth <= e.clientWidth")
         box, whole = after.bounding_box(), page.locator(".compare").bounding_box()

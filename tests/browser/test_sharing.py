@@ -115,13 +115,13 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
 def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
     open_page: OpenPage, house: House, screenshots: Path
 ) -> None:
-    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "operator")
+    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "analyst")
     page = open_page("office", "", url=house.url, wait=False)
     page.goto(f"{house.url}/guest/{secret}")
     page.get_by_role("button").click()
     page.wait_for_selector(".flight", state="attached")
+    page.goto("about:blank")
     page.goto(f"{house.url}/#lang=vi&event={REAL}&tab=board&map=17.50/{LAT - 0.0015:.6f}/{LON + 0.0042:.6f}")
-    page.reload()
     expect(page.locator(".flight-actions").first).to_be_visible()
     expect(page.get_by_role("tab")).to_have_count(0)
     page.get_by_role("button", name="Chi tiết").first.click()
