@@ -70,7 +70,8 @@ def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
     open_page: OpenPage, house: tuple[World, str]
 ) -> None:
     world, url = house
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
+    both = f"map=17/{LAT - 0.003}/{LON + 0.006}"
+    page = open_page(link=f"lang=vi&event={REAL}&{both}", url=url)
     settled(page)
     click_map(page)
     expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
@@ -80,7 +81,7 @@ def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
         for frame in frames.of_flight(world.after):
             if frame.exterior is None:
                 continue
-            around = shapely.box(LON, LAT - 0.004, LON + 0.008, LAT + 0.004).wkb  # it sees far to the north
+            around = shapely.box(LON, LAT - 0.006, LON + 0.012, LAT + 0.004).wkb  # it sees far to the north
             row = row_of(replace(frame, exterior=tilted(frame.exterior, -40.0), footprint_wkb=around))
             mine = frame_table.c.frame_id == frame.frame_id
             seen = {name: row[name] for name in ("exterior", "footprint_wkb")}
