@@ -42,7 +42,7 @@ GUESTS_MAY = {
 }
 """Everything that is not said here is refused to them, also what comes later."""
 ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/healthz"), ("options", "/files")}
-ANYBODY_MAY |= {("get", "/api/sign-in")}
+ANYBODY_MAY |= {("get", "/api/sign-in"), ("get", "/authority.crt")}
 _ENDLESS = {"/events"}
 _VIEWERS_MAY_NOT = re.compile(
     r"/files|/api/(uploads|packs|guests|restricted|redactions|retention|login-links|changes/\{|sync|evidence/\{sha256\}$)"

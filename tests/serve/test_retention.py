@@ -98,7 +98,7 @@ def test_what_is_due_is_seen_confirmed_and_gone(house: House) -> None:
             assert "đã được xoá theo thời hạn lưu giữ ngày 01/12/2024" in gone.json()["message"]
             assert "admin (test-box)" in gone.json()["message"]
     for sha256 in house.photos(world.before):
-        assert ask(Role.VIEWER, "GET", f"/api/evidence/{sha256}").status_code == 200
+        assert ask(Role.OPERATOR, "GET", f"/api/evidence/{sha256}").status_code == 200
     released = ask(Role.ADMIN, "DELETE", HOLD, params={"reason": "xong"}).json()
     assert (released["step"], released["reason"]) == ("released", "xong")
     assert ask(Role.ADMIN, "DELETE", HOLD, params={"reason": "xong"}).status_code == 404
