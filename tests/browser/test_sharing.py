@@ -65,9 +65,14 @@ def entered(
 
 
 def read_code(page: Page) -> str:
-    """What a phone reads off the screen."""
+    """What a phone reads off the screen: held nearer and farther until it reads something, as anybody does."""
     shot = np.frombuffer(page.locator(".sharing-code").screenshot(), np.uint8)
-    said, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(shot, cv2.IMREAD_COLOR))
+    picture = cv2.imdecode(shot, cv2.IMREAD_COLOR)
+    for scale in (1.0, 2.0, 1.5, 3.0, 0.75):
+        seen = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        said, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
+        if said:
+            break
     return said
 
 
