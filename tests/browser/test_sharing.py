@@ -65,9 +65,10 @@ def entered(
 
 
 def read_code(page: Page) -> str:
-    """What a phone reads off the screen: held nearer and farther until it reads something, as anybody does."""
+    """What a phone reads off the screen: held nearer and farther until it reads something."""
     shot = np.frombuffer(page.locator(".sharing-code").screenshot(), np.uint8)
     picture = cv2.imdecode(shot, cv2.IMREAD_COLOR)
+    assert picture is not None
     for scale in (1.0, 2.0, 1.5, 3.0, 0.75):
         seen = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         said, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
