@@ -19,13 +19,11 @@ import numpy as np
 import shapely
 
 from flycam.drill.between import drawn_between
-from flycam.drill.drill import write_drill
 from flycam.drill.relief import WORK_CRS
-from flycam.drill.terrain_model import typical_error
 from flycam.geodata.crs import point_transform
 from tests.bench.change_scoring import KINDS, LEAST_M2
+from tests.bench.compare_registration import drill_folder
 from tests.bench.flights import ROOT
-from tests.bench.kept import key_of
 from tests.bench.processes import FLYCAM, Finished, run_process
 from tests.bench.table import Row
 
@@ -74,25 +72,9 @@ def _compared(seed: int, relief_m: float, data: Path) -> tuple[dict[str, Any], F
 
 
 def _drill(seed: int, relief_m: float, *, after: bool) -> Path:
-    """Rendered if it is not there as it is asked for."""
-    error = typical_error(seed, DEM_SHIFT_M)
-    asked = {
-        "seed": seed,
-        "after": after,
-        "relief_m": relief_m,
-        "gsd_m": GSD_M,
-        "photos": PHOTOS,
-        "size_px": SIZE_PX,
-        "dem_shift_m": error.shift_m,
-        "dem_error_m": error.sigma_m,
-        "dem_error_length_m": error.length_m,
-    }
-    folder = ROOT / "compare" / f"whole-{seed}-{'after' if after else 'before'}-{key_of(**asked)}"
-    if not (folder / "truth" / "truth.json").is_file():
-        print(f"rendering {PHOTOS[0] * PHOTOS[1]} photos into {folder} …", flush=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_drill(folder, truth_rasters=after, between=drawn_between(seed) if after else None, **asked)
-    return folder
+    options = {"relief_m": relief_m, "gsd_m": GSD_M, "photos": PHOTOS, "size_px": SIZE_PX}
+    between = drawn_between(seed) if after else None
+    return drill_folder("whole-", seed, after, DEM_SHIFT_M, options, truth_rasters=after, between=between)
 
 
 def _count(counted: dict[str, Counted], found: dict[str, Any], drill: Path) -> None:

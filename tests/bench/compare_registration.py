@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -229,21 +230,35 @@ def _truth(seed: int, after: bool) -> DrillTruth:
 
 
 def _truth_folder(seed: int, after: bool) -> Path:
-    """The drill, rendered if it is not there as it is asked for."""
-    error = typical_error(seed, DEM_SHIFT_M)
+    options = {"gsd_m": GSD_M, "photos": PHOTOS, "size_px": SIZE_PX}
+    return drill_folder("s", seed, after, DEM_SHIFT_M, options)
+
+
+def drill_folder(
+    prefix: str,
+    seed: int,
+    after: bool,
+    dem_shift_m: float,
+    options: dict[str, Any],
+    **unnamed: Any,
+) -> Path:
+    """The drill on a terrain model so far off, rendered if it is not there as it is asked for.
+
+    options  of `write_drill`, which name the folder; unnamed: those that go with the seed
+    """
+    error = typical_error(seed, dem_shift_m)
     asked = {
         "seed": seed,
         "after": after,
-        "gsd_m": GSD_M,
-        "photos": PHOTOS,
-        "size_px": SIZE_PX,
+        **options,
         "dem_shift_m": error.shift_m,
         "dem_error_m": error.sigma_m,
         "dem_error_length_m": error.length_m,
     }
-    folder = ROOT / "compare" / f"s{seed}-{'after' if after else 'before'}-{key_of(**asked)}"
+    folder = ROOT / "compare" / f"{prefix}{seed}-{'after' if after else 'before'}-{key_of(**asked)}"
     if not (folder / "truth" / "truth.json").is_file():
-        print(f"rendering {PHOTOS[0] * PHOTOS[1]} photos into {folder} …", flush=True)
+        strips, per_strip = options["photos"]
+        print(f"rendering {strips * per_strip} photos into {folder} …", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_drill(folder, **asked)
+        write_drill(folder, **asked, **unnamed)
     return folder
