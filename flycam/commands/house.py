@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,6 +26,11 @@ FILE = click.Path(path_type=Path)
 LEVEL = click.Choice([level.value for level in Classification])
 _AUDIT_KEY = "audit.key"
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
+
+
+def who_asks(settings: Settings) -> str:
+    """Whose name stands beside what a command changes: the operator's, else whoever is signed in here."""
+    return settings.operator or getpass.getuser()
 
 
 @contextmanager

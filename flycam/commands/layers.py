@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 
-from flycam.commands.house import LEVEL, Result, opened
+from flycam.commands.house import LEVEL, Result, opened, who_asks
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
@@ -46,7 +44,7 @@ def layers_add(
     valid_ns = _moment(valid_time)
     with opened(data_dir) as (workspace, settings):
         asked = LayerAsked(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         layer, found = add_layer(workspace, asked, who, settings.layer_hosts)
         return of_layer(layer, found, workspace.clock_ns(), language())
 
@@ -76,7 +74,7 @@ def layers_refresh(*, data_dir: str | None, ref: str, source: str | None, valid_
         layer, found = refresh_layer(
             workspace,
             ref,
-            settings.operator or getpass.getuser(),
+            who_asks(settings),
             source=source,
             valid_ns=valid_ns,
             allowed_hosts=settings.layer_hosts,
@@ -93,9 +91,7 @@ def layers_remove(*, data_dir: str | None, ref: str) -> Result:
     from flycam.pipeline.layers import remove_layer
 
     with opened(data_dir) as (workspace, settings):
-        return of_removed_layer(
-            remove_layer(workspace, ref, settings.operator or getpass.getuser()), language()
-        )
+        return of_removed_layer(remove_layer(workspace, ref, who_asks(settings)), language())
 
 
 @layers.command("classify")
@@ -108,7 +104,7 @@ def layers_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
     from flycam.pipeline.restricting import classify_layer
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         layer = classify_layer(workspace, ref, Classification(level), who)
         return of_classified(layer.layer_id, layer.name, Classification(level), language())
 

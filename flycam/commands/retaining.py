@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 
 import click
 
-from flycam.commands.house import Result, opened
+from flycam.commands.house import Result, opened, who_asks
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
 from flycam.frame.retention import RetainedKind
@@ -36,7 +35,7 @@ def retention_set(*, data_dir: str | None, kind: str, days: str, event: str | No
     if days == _HOUSE and event is None:
         raise _no_days(days)
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         if days == _HOUSE and event is not None:
             as_house(workspace, RetainedKind(kind), event, who)
         else:
@@ -96,7 +95,7 @@ def retention_hold(*, data_dir: str | None, ref: str, reason: str) -> Result:
     from flycam.pipeline.retention import hold, names_of
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         line = hold(workspace, f"hold-{secrets.token_hex(8)}", ref, reason, who)
         return of_hold(line, names_of(workspace.catalog), language())
 
@@ -111,7 +110,7 @@ def retention_release(*, data_dir: str | None, hold_id: str, reason: str) -> Res
     from flycam.pipeline.retention import names_of, release
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         line = release(workspace, hold_id, reason, who)
         return of_hold(line, names_of(workspace.catalog), language())
 
@@ -126,7 +125,7 @@ def retention_lift(*, data_dir: str | None, ref: str, reason: str) -> Result:
     from flycam.pipeline.retention import lift
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         return of_lifted(lift(workspace, ref, reason, who), language())
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
 
-from flycam.commands.house import FILE, Result, opened
+from flycam.commands.house import FILE, Result, opened, who_asks
 from flycam.console import command, language
 from flycam.frame.settlement import Access
 
@@ -52,7 +51,7 @@ def settlements_set(
 
     with opened(data_dir) as (workspace, settings):
         asked = SettlementAsked(event=event, settlement=settlement, access=Access(access), note=note)
-        line = say_access(workspace, asked, by or settings.operator or getpass.getuser())
+        line = say_access(workspace, asked, by or who_asks(settings))
         return of_said(line, language())
 
 

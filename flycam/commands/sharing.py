@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from pathlib import Path
 
 import click
 
-from flycam.commands.house import FILE, LEVEL, Result, opened
+from flycam.commands.house import FILE, LEVEL, Result, opened, who_asks
 from flycam.console import command, language
 from flycam.frame.classification import Classification
 from flycam.frame.frame import frame_id_of
@@ -32,7 +31,7 @@ def restricted_add(*, data_dir: str | None, file: Path, roles: str, name: str | 
     from flycam.pipeline.restricting import add_area
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         return of_area(add_area(workspace, file, roles, name, who), language())
 
 
@@ -55,7 +54,7 @@ def restricted_remove(*, data_dir: str | None, ref: str) -> Result:
     from flycam.pipeline.restricting import remove_area
 
     with opened(data_dir) as (workspace, settings):
-        area = remove_area(workspace, ref, settings.operator or getpass.getuser())
+        area = remove_area(workspace, ref, who_asks(settings))
         return of_removed_area(area, language())
 
 
@@ -81,7 +80,7 @@ def restricted_mask(*, data_dir: str | None, photo: str, polygon: str, reason: s
             reason=RedactionReason(reason),
             corners=corners_of(polygon),
         )
-        return of_mask(make_mask(workspace, asked, settings.operator or getpass.getuser()), language())
+        return of_mask(make_mask(workspace, asked, who_asks(settings)), language())
 
 
 @restricted.command("masks")
@@ -103,7 +102,7 @@ def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
     from flycam.pipeline.redacting import take_back_mask
 
     with opened(data_dir) as (workspace, settings):
-        line = take_back_mask(workspace, mask_id, settings.operator or getpass.getuser())
+        line = take_back_mask(workspace, mask_id, who_asks(settings))
         return of_mask(line, language())
 
 
@@ -122,7 +121,7 @@ def flights_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
     from flycam.pipeline.restricting import classify_flight
 
     with opened(data_dir) as (workspace, settings):
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         flight = classify_flight(workspace, ref, Classification(level), who)
         return of_classified(flight.flight_id, flight.name, Classification(level), language())
 
@@ -144,7 +143,7 @@ def guests_add(*, data_dir: str | None, hours: float, event: str | None, commune
 
     with opened(data_dir) as (workspace, settings):
         shown = guest_communes(workspace, communes)
-        who = settings.operator or getpass.getuser()
+        who = who_asks(settings)
         guest, secret = invite_guest(workspace, hours, event, who, shown)
         return of_invited(guest, secret, language())
 
@@ -168,5 +167,5 @@ def guests_revoke(*, data_dir: str | None, guest_id: str) -> Result:
     from flycam.pipeline.people import revoke_guest
 
     with opened(data_dir) as (workspace, settings):
-        guest = revoke_guest(workspace, guest_id, settings.operator or getpass.getuser())
+        guest = revoke_guest(workspace, guest_id, who_asks(settings))
         return of_revoked(guest, workspace.clock_ns(), language())
