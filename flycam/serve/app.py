@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from fastapi import FastAPI
@@ -58,6 +59,7 @@ from flycam.serve.cors import Across
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
+from flycam.serve.lookout import look_out
 from flycam.serve.looks import Looks
 from flycam.serve.openings import Openings
 from flycam.serve.packing import Packing
@@ -112,12 +114,18 @@ def create_app(services: Services) -> App:
     """The ASGI application for these services: tiles first, everything else behind them."""
     reception = Reception(services)
     packing = Packing(services)
+    follower = Follower(services.workspace.catalog, services.follow_s)
+    sky = airborne.Sky(services.workspace.catalog, services.follow_s)
 
     @asynccontextmanager
     async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
         reception.start()
         packing.start()
+        looking = asyncio.create_task(look_out(sky, follower, services.follow_s, services.stopping.is_set))
         yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
         packing.stop()
         reception.stop()
 
@@ -130,7 +138,6 @@ def create_app(services: Services) -> App:
         lifespan=lifespan,
     )
     door = Door(services)
-    follower = Follower(services.workspace.catalog, services.follow_s)
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = Grounds(services.workspace.store)
     asked = AskedViews(services.workspace, follower, cache, grounds)
@@ -148,7 +155,7 @@ def create_app(services: Services) -> App:
     api.state.attempts = {way: Attempts() for way in accounts.WayIn}
     api.state.openings = Openings()
     api.state.follower = follower
-    api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    api.state.sky = sky
     api.state.thing_names = ThingNames(services.workspace.catalog)
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)

@@ -50,13 +50,19 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[Moved] = asyncio.Queue(_WAITING)
 
-    def hear(moved: Moved) -> None:
-        loop.call_soon_threadsafe(lambda: None if news.full() else news.put_nowait(moved))
-
     with ExitStack() as leaving:  # whatever ends the stream, also before its first word
-        leaving.callback(follower.listen(hear))
         presented = _Presented(request.app.state.meeting)
         leaving.callback(presented.stop)
+
+        def take(moved: Moved) -> None:
+            if not news.full():
+                news.put_nowait(moved)
+            presented.hurry()
+
+        def hear(moved: Moved) -> None:
+            loop.call_soon_threadsafe(take, moved)
+
+        leaving.callback(follower.listen(hear))
         board: Board = request.app.state.board
         stamps = await asyncio.to_thread(_look, board, follower)
         flying: object = frozenset()
@@ -103,17 +109,24 @@ async def _looking(door: Door, request: Request) -> Visitor | None:
 
 
 class _Presented:
-    """What is presented, for one screen: who follows does not wait for the next look at the log."""
+    """What is presented, for one screen: who follows does not wait for the next look at the log, nor for that
+    of tiles that came."""
 
     def __init__(self, meeting: Meeting) -> None:
         self._meeting, self._loop = meeting, asyncio.get_running_loop()
         self._turned = asyncio.Event()
+        self._is_hurried = False
         self._told: object = None
         self.stop = meeting.listen(lambda: self._loop.call_soon_threadsafe(self._turned.set))
 
+    def hurry(self) -> None:
+        """Something else is to be told at once."""
+        self._is_hurried = True
+        self._turned.set()
+
     async def words(self, seconds: float, here: Visitor) -> AsyncIterator[str]:
-        """For so long: what is presented and for whoever follows, each time that it is not what was told
-        last."""
+        """For so long, or until it is hurried: what is presented and for whoever follows, each time that it
+        is not what was told last."""
         until_s = self._loop.time() + seconds
         while True:
             self._turned.clear()
@@ -121,7 +134,8 @@ class _Presented:
                 self._told = shown
                 yield event_words("meeting", meeting_in_words(shown))
             left_s = until_s - self._loop.time()
-            if left_s <= 0:
+            if left_s <= 0 or self._is_hurried:
+                self._is_hurried = False
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._turned.wait(), left_s)

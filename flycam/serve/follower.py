@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from flycam.catalog.catalog import Catalog
@@ -97,24 +97,29 @@ class Follower:
 
     def read(self, *, unless_within_s: float | None = None) -> None:
         """Look at the logs of all watched mosaics now. Raises CatalogUnavailable."""
-        news: list[Moved] = []
         with self._lock:
             began = time.monotonic()
             if unless_within_s is not None and not self._is_older(unless_within_s):
                 return
-            for mosaic_id, watched in self._watched.items():
-                moved = self._news_of(mosaic_id, watched)
-                if moved is not None:
-                    news.append(moved)
-            for moved in news:
-                self._watched[moved.mosaic_id] = Watched(
-                    self._catalog.tiles.mosaic(moved.mosaic_id), moved.seq
-                )
+            self._tell(self._watched)
             # Listeners are told before readers may believe that nothing is due.
-            for moved in news:
-                for listener in list(self._listeners):
-                    listener(moved)
             self._read_at = began
+
+    def read_flights(self, flight_ids: Collection[str]) -> None:
+        """Look at the logs of these flights' mosaics now, of those that are watched, and at no others.
+        Raises CatalogUnavailable."""
+        with self._lock:
+            self._tell([key for key, one in self._watched.items() if one.info.flight_id in flight_ids])
+
+    def _tell(self, mosaic_ids: Iterable[str]) -> None:
+        """What moved of these, to the listeners. Whoever calls holds the lock."""
+        seen = ((mosaic_id, self._watched[mosaic_id]) for mosaic_id in mosaic_ids)
+        news = [moved for mosaic_id, watched in seen if (moved := self._news_of(mosaic_id, watched))]
+        for moved in news:
+            self._watched[moved.mosaic_id] = Watched(self._catalog.tiles.mosaic(moved.mosaic_id), moved.seq)
+        for moved in news:
+            for listener in list(self._listeners):
+                listener(moved)
 
     def _news_of(self, mosaic_id: str, watched: Watched) -> Moved | None:
         last = self._catalog.tiles.last_seq(mosaic_id)

@@ -4,8 +4,8 @@ same two cores.
 A film as that of `live-speed`, but long, and so of a draped texture, at its own speed. A page of Chromium,
 open before the flight, follows it with its map; a subscriber follows the events as the page does and fetches
 a tile of the finest zoom that each tells of. The command says how late a picture's tiles are in the log. From
-there to the subscriber is counted from the moment that the tile was written, which is before it is in the
-log: the sums are a little too large.
+there to the subscriber is counted from the moment that the last tile of its group was written, which is
+before the group is in the log: the sums are a little too large.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from flycam.catalog.catalog import open_catalog
+from flycam.frame.tile import TileRecord
 from tests.bench.draped_film import draped_film
 from tests.bench.flights import ROOT
 from tests.bench.live_speed import FPS, LOADED, PLAN, SIZE_PX, first_tile_row, laid_film
@@ -135,16 +136,26 @@ def _rows(seconds: float, told: dict, later_ms: np.ndarray, said: tuple[str, ...
 
 
 def _from_written_ms(data: Path, subscriber: Subscriber) -> np.ndarray:
-    """Of each tile that an event told of, from its writing until the subscriber had one of that event."""
+    """Of each tile that an event told of, from the end of its group's writing until the subscriber had one of
+    that event."""
     with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}") as catalog:
         late_ns: list[int] = []
         at_line: dict[str, int] = {}
         for mosaic_id, seq, seen_ns in subscriber.seen:
             since = at_line.get(mosaic_id, 0)
             lines = catalog.tiles.log_since(mosaic_id, since, limit=max(seq - since, 1))
-            late_ns += [seen_ns - line.written_ns for line in lines if line.seq <= seq]
+            told = [line for line in lines if line.seq <= seq]
+            late_ns += [seen_ns - written_ns for written_ns in _written_ns(told)]
             at_line[mosaic_id] = seq
     return np.array(late_ns) / 1e6
+
+
+def _written_ns(lines: Sequence[TileRecord]) -> Iterator[int]:
+    """Of each line when the last tile of its group was written: a group's lines are one append, base tiles
+    first and the coarsest parent last, so the next begins where the zoom becomes finer."""
+    zooms = np.array([line.tile_id.z for line in lines])
+    for group in np.split(np.arange(len(lines)), np.flatnonzero(np.diff(zooms) > 0) + 1):
+        yield from [max(lines[at].written_ns for at in group)] * len(group)
 
 
 @contextlib.contextmanager
