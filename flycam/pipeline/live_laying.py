@@ -352,8 +352,8 @@ class LiveLaying:
     def _shown(self, laid: Sequence[Laid]) -> None:
         """In the publisher's thread: readers see these now."""
         assert self._open is not None  # noqa: S101  its publisher calls
+        now_ns = time.monotonic_ns()  # the log names them already
         self.patience(partial(self._open.grow, self._workspace, [one.record for one in laid]))
-        now_ns = time.monotonic_ns()
         self.first_shown_ns = self.first_shown_ns or now_ns
         self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in laid)
         self.new += len(laid)

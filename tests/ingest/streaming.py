@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.drill.video_encoder import VideoEncoder
+from flycam.frame.nal import Coding
 
 SIZE_PX = (160, 96)
 BEGUN_S = 1_788_574_380
@@ -61,6 +62,20 @@ def write_film(path: Path, pictures: int = 60, fps: int = 30) -> Path:
     return path
 
 
+def write_h265_film(path: Path, pictures: int = 60, fps: int = 30) -> Path:
+    """A film of numbered pictures in H.265, a key frame each second, with pictures that look ahead."""
+    width, height = SIZE_PX
+    command = [
+        *("gst-launch-1.0", "-q", "fdsrc", "fd=0", "!", "rawvideoparse", "format=rgb"),
+        *(f"width={width}", f"height={height}", f"framerate={fps}/1", "!", "videoconvert"),
+        *("!", "video/x-raw,format=I420", "!", "x265enc", f"key-int-max={fps}", "qp=20"),
+        *("!", "h265parse", "!", "mp4mux", "!", "filesink", f"location={path}"),
+    ]
+    raw = b"".join(bar_of(number).tobytes() for number in range(pictures))
+    subprocess.run(command, input=raw, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    return path
+
+
 def as_transport_stream(film: Path, path: Path) -> Path:
     """The film's pictures in an MPEG-TS file."""
     command = ["gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"]
@@ -94,10 +109,10 @@ def rtsp_server(film: Path, port: int, played: threading.Event | None = None) ->
 
 
 @contextmanager
-def transport_stream(film: Path, port: int) -> Iterator[str]:
+def transport_stream(film: Path, port: int, coding: Coding = Coding.H264) -> Iterator[str]:
     """A film sent once as MPEG-TS over UDP at its own speed; the receiver's address."""
     command = [
-        *("gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"),
+        *("gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", f"{coding.value}parse"),
         *("config-interval=-1", "!", "mpegtsmux", "alignment=7", "!"),
         *("udpsink", "host=127.0.0.1", f"port={port}", "sync=true"),
     ]
