@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
 from flycam.frame.frame import flight_id_of, frame_id_of, picture_name, picture_pts_ns
+from flycam.frame.moment import VIETNAM
 
 FILM_CAMERA = "video"
 """What a picture of a film is said to be taken by."""
 
+_STREAM_NAME = "live-%Y%m%d-%H%M%SZ.stream"
 _OF_STREAM = re.compile(r"live-\d{8}-\d{6}Z-\d+\.jpg")
 
 
@@ -50,7 +52,18 @@ def pictures_of(
 
 def stream_name(began_ns: int) -> str:
     """What a stream is called that was opened then (UTC ns): it has no name of its own."""
-    return f"live-{datetime.fromtimestamp(began_ns / 1e9, UTC):%Y%m%d-%H%M%S}Z.stream"
+    return f"{datetime.fromtimestamp(began_ns / 1e9, UTC):{_STREAM_NAME}}"
+
+
+def film_title(name: str) -> str:
+    """What a flight is called that nobody named, by its film: a stream by when it began, as people in Vietnam
+    tell the time; a file by its name without its ending."""
+    stem = name.rpartition(".")[0] or name
+    try:
+        began = datetime.strptime(name, _STREAM_NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return stem
+    return f"Trực tiếp {began.astimezone(VIETNAM):%H:%M %d/%m/%Y}"
 
 
 def is_of_stream(record: FrameRecord) -> bool:

@@ -33,7 +33,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.film_frames import FILM_CAMERA, own_flight_id, pictures_of
+from flycam.pipeline.film_frames import FILM_CAMERA, film_title, own_flight_id, pictures_of
 from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_map import Laid, OpenMap
@@ -85,8 +85,8 @@ class Film:
 
     @property
     def title(self) -> str:
-        """What a flight is called that nobody named: as its card, else the file's name without its ending."""
-        return self.card or self.name.rpartition(".")[0] or self.name
+        """What a flight is called that nobody named: as its card, else as `film_title` has it."""
+        return self.card or film_title(self.name)
 
 
 class Ground(Protocol):
