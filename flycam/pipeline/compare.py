@@ -1,7 +1,8 @@
 """`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
 
     sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
-          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates, where both have colours
+          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ what clouds hide is not seen
+          ─ candidates, where both have colours
           ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
 The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.analysis.cloud import without_clouds
 from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.pair import ImagePair
@@ -38,7 +40,7 @@ from flycam.pipeline.compare_changes import (
     write_changes,
 )
 from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
-from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
+from flycam.pipeline.compare_remarks import clouds_said, not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
@@ -53,7 +55,8 @@ Detect = Callable[..., Sequence[Candidate]]
 class Compared:
     """What was found.
 
-    common_m2   ground imaged on both dates (inside the area asked for), all that is spoken of
+    common_m2   ground imaged on both dates and hidden by no cloud (inside the area asked for), all that is
+                spoken of
     looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
@@ -126,6 +129,7 @@ def compare(
         gsd_m=grid.step_x,
         heights_m=heights,
     )
+    pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     progress("change", 0, 1)
     candidates = () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)))
@@ -152,6 +156,7 @@ def compare(
         remarks=(
             *remarks,
             *colourless,
+            *clouds_said(hidden),
             *remarks_on(
                 sides,
                 came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,

@@ -33,6 +33,23 @@ def not_looked_for(name: str, fault: ColourFault) -> Said:
 
 
 _LITTLE = 0.01
+_LEAST_CLOUD = 0.0005
+
+
+def clouds_said(share: float) -> list[Said]:
+    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do."""
+    if share < _LEAST_CLOUD:
+        return []
+    percent = 100.0 * share
+    said = f"{percent:.0f}" if percent >= 1.0 else f"{percent:.1f}"
+    return [
+        (
+            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; fly "
+            "there again under the clouds",
+            f"mây che {said.replace('.', ',')} % phần chung của hai ảnh ở một trong hai ngày: không kết luận "
+            "gì ở đó; hãy bay lại bên dưới mây",
+        )
+    ]
 
 
 _FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adjustment

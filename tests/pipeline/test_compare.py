@@ -37,6 +37,7 @@ from flycam.pipeline.compare_sides import laid, open_side
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.export import export_flight
 from tests.analysis.ground import field, ground, moved, other_light
+from tests.analysis.test_cloud import overcast
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
 SHIFT_PX = (9.0, -6.0)
@@ -221,6 +222,18 @@ def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, sc
     answer, lines = of_compare(done)
     assert all({"compared_m2", "compared_pct"} <= set(row) for row in answer["by_commune"])
     assert any("(01): not compared" in line for line in lines)
+
+
+def test_ground_under_a_cloud_was_not_compared_and_that_is_said(workspace, scenes, tmp_path):
+    before, after = scenes
+    under, opaque = overcast(after, 0.15, 3)
+    files = (str(picture(tmp_path / "b.tif", before)), str(picture(tmp_path / "a.tif", under)))
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+    hidden = (opaque > 0.95).sum() * GSD_M**2
+    whole = opaque.size * GSD_M**2
+    assert hidden > 0.05 * whole and done.common_m2 < whole - hidden
+    ((english, vietnamese),) = [said for said in done.remarks if said[0].startswith("clouds hide")]
+    assert "% of the ground in common" in english and "mây che" in vietnamese
 
 
 def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
