@@ -66,8 +66,9 @@ def write(values: dict[str, object]) -> None:
     lines = [
         '"""Coefficients of the detector, written by `python -m tests.bench.change_fit`, not by hand.',
         "",
-        "Fitted on the development scenes of tests/bench/change_scenes.py, seeds",
-        f"{seeds}.",
+        *textwrap.wrap(
+            f"Fitted on the development scenes of tests/bench/change_scenes.py, seeds {seeds}.", 110
+        ),
         "The scenes that the bench reports on took no part.",
         '"""',
         "",
