@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select
@@ -29,6 +29,13 @@ class AirborneFlights:
         row["report"] = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         with self._database.write() as connection:
             connection.execute(self._database.upsert(tables.airborne), row)
+
+    def end(self, flight_id: str, told_ns: int) -> None:
+        """Say for a flight whose program was killed that it is over; nothing where it told nothing, or that
+        itself. Raises CatalogUnavailable, DiskFull."""
+        for told in self.since(0):
+            if told.flight_id == flight_id and told.phase is not Phase.ENDED:
+                self.put(replace(told, phase=Phase.ENDED, told_ns=told_ns, beat=told.beat + 1))
 
     def forget_before(self, told_ns: int) -> None:
         """Drop reports older than that: nobody is shown them any more."""

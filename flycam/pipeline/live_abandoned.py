@@ -90,6 +90,7 @@ def _ended(workspace: Workspace, flight_id: str, progress: Progress) -> list[Fli
     _fold_last(workspace, flight_id, frames, progress)
     cover_communes(workspace, flight, progress, changed=True)
     ended = close_flight(workspace, flight, state_of(workspace, flight_id))
+    workspace.catalog.airborne.end(flight_id, workspace.clock_ns())
     who = workspace.operator or workspace.box
     workspace.catalog.audit.append(
         who, "live ended", flight_id, f"{len(frames)} frames", at_ns=workspace.clock_ns()

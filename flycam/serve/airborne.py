@@ -55,6 +55,9 @@ class Standing(StrEnum):
     ENDED = "ended"
 
 
+_ORDER = tuple(Standing)  # who looks wants the aircraft that are up, first
+
+
 @dataclass(frozen=True, slots=True)
 class Sighted:
     """A report, and when (monotonic seconds) it was told, as far as that is known here.
@@ -111,13 +114,15 @@ class Sky:
         self._read_s = float("-inf")
 
     def look(self) -> list[Sighted]:
-        """The flights that are news, by id. Raises CatalogUnavailable."""
+        """The flights that are news: those in the air, then the silent, then the ended, each by its id.
+        Raises CatalogUnavailable."""
         with self._lock:
             now_s = self._clock_s()
             if now_s - self._read_s >= self._period_s(now_s):
                 self._sighted = self._read(now_s)
                 self._read_s = now_s
-            return [one for _, one in sorted(self._sighted.items()) if one.is_shown(now_s)]
+            shown = [one for _, one in sorted(self._sighted.items()) if one.is_shown(now_s)]
+            return sorted(shown, key=lambda one: _ORDER.index(one.standing(now_s)))
 
     def now_s(self) -> float:
         """By the clock that reports are dated with here."""

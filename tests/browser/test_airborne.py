@@ -298,6 +298,20 @@ def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
     expect(first).not_to_have_class(re.compile("lost"))
 
 
+def test_what_has_landed_is_one_line_below_what_is_in_the_air(
+    open_page: OpenPage, teller: Teller, own_address: str
+) -> None:
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told("a-landed", phase=Phase.ENDED))
+    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
+    teller.say(told("b-flies"))
+    expect(page.locator(".airborne-card").first).to_have_attribute("data-airborne", "b-flies")
+    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_hidden()
+    expect(card_of(page, "a-landed").locator(".airborne-state")).to_be_visible()
+    teller.say(told("b-flies", phase=Phase.ENDED))
+    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
+
+
 def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
     open_page: OpenPage, own_world: World, teller: Teller
 ) -> None:

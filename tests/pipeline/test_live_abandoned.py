@@ -19,6 +19,7 @@ from flycam.commands.house import opened
 from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import Cancelled, StorageTrouble
+from flycam.frame.airborne import Phase
 from flycam.frame.flight import FlightState
 from flycam.pipeline import live as live_recipe
 from flycam.pipeline.film_frames import is_of_stream, stream_name
@@ -32,6 +33,7 @@ from flycam.pipeline.workspace import silent
 from tests.houses import House
 from tests.ingest.streaming import free_port, rtsp_server
 from tests.pipeline.test_live_stream import replayed
+from tests.serve.test_airborne import TOLD
 
 MakeHouse = Callable[..., House]
 
@@ -73,8 +75,11 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
     catalog = house.workspace.catalog
     frames = catalog.frames.of_flight(flight_id, FrameStatus.USED)
     assert frames and all(map(is_of_stream, frames))
+    catalog.airborne.put(replace(TOLD, flight_id=flight_id, told_ns=1))
     (ended,) = end_abandoned(house.workspace)
     assert (ended.flight_id, ended.state) == (flight_id, FlightState.READY)
+    (told,) = [one for one in catalog.airborne.since(0) if one.flight_id == flight_id]
+    assert told.phase is Phase.ENDED and told.told_ns > 1 and told.beat > TOLD.beat
     assert catalog.flights.flight(flight_id).bounds_lonlat_deg is not None
     assert catalog.boundaries.coverage(flight_id)
     assert [line.what for line in catalog.audit.lines()].count("live ended") == 1

@@ -131,6 +131,16 @@ def test_two_flights_at_once_stand_each_for_itself(watch: Watch) -> None:
     assert watch.standing() == {"f1": Standing.SILENT, "f2": Standing.FLYING}
 
 
+def test_what_is_in_the_air_comes_before_what_is_silent_and_what_has_landed(watch: Watch) -> None:
+    watch.tell(replace(TOLD, flight_id="a", phase=Phase.ENDED))
+    watch.tell(replace(TOLD, flight_id="b"))
+    watch.standing()
+    watch.clocks.go(SILENT_S + 1.0)
+    for flight_id, phase in (("c", Phase.CLOSING), ("d", Phase.FLYING)):
+        watch.tell(replace(TOLD, flight_id=flight_id, phase=phase, told_ns=watch.clocks.wall_ns))
+    assert list(watch.standing()) == ["d", "c", "b", "a"]
+
+
 def test_a_run_that_begins_anew_is_heard_though_it_counts_from_one(watch: Watch) -> None:
     watch.tell(TOLD)
     watch.standing()

@@ -28,6 +28,7 @@ const words = {
   gsd: ["Độ phân giải", "Ground resolution"],
   gsdShort: ["GSD", "GSD"],
   operator: ["Người bay", "Operator"],
+  stateFlying: ["Đang bay – ảnh đang về, vị trí có thể lệch vài mét", "In the air – pictures are coming, places may be metres off"],
   stateIngesting: ["Đang nạp – chưa đủ ảnh", "Being ingested – not complete"],
   stateWithdrawn: ["Đã rút khỏi bản đồ", "Withdrawn from the map"],
   details: ["Chi tiết", "Details"],

@@ -8,7 +8,7 @@ import { heard, type Aloft } from "./airborne";
 import { api, whenNotAnswered, type AirborneFlight, type Presented, type TilesMoved } from "./api";
 import type { Board } from "./board";
 import { throttled } from "./dom";
-import type { Store } from "./state";
+import { defaultEvent, type Store } from "./state";
 import * as versions from "./versions";
 
 const RETRY_MS = 5_000;
@@ -116,7 +116,8 @@ export class Live {
     if (!events || !flights) return;
     if (missed) flights.forEach((flight) => flight.mosaics.forEach(versions.catchUp));
     this.missed = false;
-    const eventId = this.store.state.eventId ?? flights[0]?.event_id ?? null;
+    const { airborne } = this.store.state;
+    const eventId = this.store.state.eventId ?? (flights.length || airborne.length ? defaultEvent(events, flights, airborne) : null);
     this.store.set({ events, flights, eventId });
   }
 }

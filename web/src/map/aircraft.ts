@@ -12,6 +12,7 @@ import Icon from "ol/style/Icon";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import Text from "ol/style/Text";
+import { asArray } from "ol/color";
 import { fromLonLat } from "ol/proj";
 import { countedS, isUp, troubleOf, type Aloft } from "../airborne";
 import type { LonLat } from "../api";
@@ -107,8 +108,8 @@ export class AircraftLayer {
       feature.setStyle(styles);
       features.push(feature);
     };
-    if (one.track.length > 1) add(new LineString(projected(one.track)), cased(colour, 2));
-    if (footprint) add(new Polygon([projected(footprint)]), cased(colour, 2.5, lost ? [8, 6] : undefined));
+    if (one.track.length > 1) add(new LineString(projected(one.track)), cased(colour, 1.2, [2, 5]));
+    if (footprint) add(new Polygon([projected(footprint)]), [inside(colour), ...cased(colour, 2.5, lost ? [8, 6] : undefined)]);
     if (aircraft) add(new Point(fromLonLat(aircraft.lonlat)), [this.symbol(aircraft.heading_deg, colour, label, side)]);
     return features;
   }
@@ -146,6 +147,12 @@ function around([x = 0, y = 0]: number[]): Box {
 
 function projected(places: LonLat[]): number[][] {
   return places.map((place) => fromLonLat(place));
+}
+
+/** What the aircraft sees now is an area, and its track a line: they cross each other all the time. */
+function inside(colour: string): Style {
+  const [red = 0, green = 0, blue = 0] = asArray(colour);
+  return new Style({ fill: new Fill({ color: [red, green, blue, 0.16] }) });
 }
 
 function cased(colour: string, width: number, dash?: number[]): Style[] {

@@ -53,7 +53,20 @@ export class AirborneCards {
       delete this.shown[id];
     }
     for (const one of here) this.fill((this.shown[one.said.flight_id] ??= this.card(one.said.flight_id, state)), one, nowMs);
+    this.setInOrder(ids);
     this.sayElsewhere(away);
+  }
+
+  /** Those in the air first, as the server lists them; a card that stands right is not touched, so that its video goes on. */
+  private setInOrder(ids: string[]): void {
+    let before: Element | null = null;
+    for (const id of ids) {
+      const element = this.shown[id]?.element;
+      if (!element) continue;
+      const next: Element | null = before ? before.nextElementSibling : this.element.firstElementChild;
+      if (next !== element) this.element.insertBefore(element, next);
+      before = element;
+    }
   }
 
   private card(flightId: string, state: State): Shown {
@@ -82,7 +95,8 @@ export class AirborneCards {
   private fill(card: Shown, one: Aloft, nowMs: number): void {
     const { said } = one;
     const trouble = troubleOf(one, nowMs);
-    card.element.className = `airborne-card ${said.state} ${trouble ? "lost" : ""}`;
+    const isAside = said.state === "ended" && this.flying.size > 0;
+    card.element.className = `airborne-card ${said.state} ${trouble ? "lost" : ""} ${isAside ? "aside" : ""}`;
     write(card.name, said.name);
     write(card.marks, [...(said.is_drill ? [t("drillMark")] : []), ...(said.is_recording ? [t("aloftReplay")] : [])].join(" · "));
     card.marks.className = said.is_drill ? "drill-badge small" : "drill-badge small replay";

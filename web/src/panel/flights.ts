@@ -100,7 +100,7 @@ export class FlightList {
         el("span", { class: "age" }, formatAge(flight.last, state.nowMs)),
         el("span", { title: t("gsd") }, `${t("gsdShort")} ${formatGsd(flight.gsd_m)}`),
       ),
-      flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
+      flight.state === "ingesting" && el("p", { class: "warning" }, t(isAloft(state, flight) ? "stateFlying" : "stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
       later && el("p", { class: "warning" }, t(isUnderWay(flight, state.asOf) ? "underWayThen" : "capturedLater")),
       ...flight.warnings.map((one) =>
@@ -239,4 +239,9 @@ function coverageRow(commune: FlightInfo["communes"][number]): HTMLElement {
     el("td", {}, formatPercent(commune.covered_pct)),
     el("td", {}, formatAreaM2(commune.covered_m2)),
   );
+}
+
+/** Whether a flight that is being laid is one in the air, as its program says. */
+function isAloft(state: State, flight: FlightInfo): boolean {
+  return state.airborne.some(({ said }) => said.flight_id === flight.flight_id && (said.state === "flying" || said.state === "closing"));
 }
