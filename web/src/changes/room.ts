@@ -30,6 +30,8 @@ export class ReviewRoom {
   private editing: Editing | null = null;
   /** What the outline in hand began from: somebody else's newer one is not written over unseen. */
   private edited: Record<string, number> = {};
+  /** Where the swipe's handle stood before an outline was taken in hand. */
+  private shareBefore: number | null = null;
   private isLeft = false;
   /** Whether the list is the server's; before that nobody knows whether there is nothing. */
   private isRead = false;
@@ -223,6 +225,23 @@ export class ReviewRoom {
     this.show();
   }
 
+  /** Two maps lie side by side at the swipe's handle, and an outline is of one: what is drawn is drawn on AFTER alone. */
+  private showAfterWhole(): void {
+    const { store } = this.house;
+    const { compare } = store.state;
+    if (compare?.mode !== "swipe" || compare.share === 0) return;
+    this.shareBefore = compare.share;
+    store.set({ compare: { ...compare, share: 0 } });
+  }
+
+  /** The handle back where it was, unless it was moved meanwhile. */
+  private showBoth(): void {
+    const { store } = this.house;
+    const { compare } = store.state;
+    if (this.shareBefore !== null && compare?.mode === "swipe" && compare.share === 0) store.set({ compare: { ...compare, share: this.shareBefore } });
+    this.shareBefore = null;
+  }
+
   private redraw(): void {
     const { current } = this;
     if (!current) return;
@@ -241,12 +260,14 @@ export class ReviewRoom {
 
   private draw(): void {
     this.editing = "draw";
+    this.showAfterWhole();
     this.drawing.draw(() => this.show());
     this.show();
   }
 
   private edits(editing: Editing, { properties }: ChangeLine): void {
     this.editing = editing;
+    this.showAfterWhole();
     this.edited = { [properties.change_id]: properties.version };
   }
 
@@ -290,6 +311,7 @@ export class ReviewRoom {
   private stopEditing(): void {
     this.editing = null;
     this.drawing.stop();
+    this.showBoth();
   }
 
   /** The lines that were written; null: it was not decided, and the reader is told why. */
