@@ -10,6 +10,7 @@ import click
 
 from flycam import __version__
 from flycam.commands import (
+    accounts,
     changes,
     clustering,
     filming,
@@ -83,7 +84,8 @@ for _command in (
     keeping.backup,
     keeping.restore,
     keeping.audit,
-    upkeep.user,
+    accounts.account,
+    accounts.user,
     sharing.restricted,
     retaining.retention,
     sharing.flights,

@@ -80,6 +80,7 @@ _NAMES_VI = {
     "clock": "đồng hồ",
     "store": "kho lưu trữ",
     "catalogue": "cơ sở dữ liệu",
+    "accounts": "tài khoản",
     "terrain": "mô hình độ cao",
     "communes": "ranh giới xã",
     "film": "bộ nén video",

@@ -6,16 +6,18 @@ import hashlib
 import secrets
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from flycam.catalog import tables
+from flycam.catalog import tables, tokens
+from flycam.catalog.access_records import Token
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_tables import guests, identities
-from flycam.errors import InputUnusable, NotFound
+from flycam.errors import AccessDenied, InputUnusable
 
 _TOKEN_BYTES = 32
 _CACHE_S = 2.0
@@ -26,6 +28,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
+def new_token_id() -> str:
+    """A name for a token that is no secret."""
+    return f"token-{secrets.token_hex(6)}"
+
+
 def hash_token(token: str) -> str:
     """What is kept of a token: hex SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
@@ -34,24 +41,37 @@ def hash_token(token: str) -> str:
 class Accounts:
     """Accounts by name and by token.
 
-    All accounts are held in memory and read again after two seconds. So a check costs one hash and one
-    look-up whether the token is right or wrong, and an account taken away elsewhere is refused 2 s later.
+    All accounts and tokens are held in memory and read again after two seconds. So a check costs one hash and
+    one look-up whether the token is right or wrong, and what is taken away elsewhere is refused 2 s later.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._by_hash: dict[str, Account] = {}
+        self._is_empty = True
         self._read_at = float("-inf")
 
     def put(self, account: Account) -> None:
-        """Write or overwrite an account; a new token replaces the old one. A person of the sign-in service
-        whose it was may come again."""
+        """Write or overwrite an account; its new token replaces all that it had. A person of the sign-in
+        service whose it was may come again."""
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write() as connection:
             connection.execute(self._database.upsert(tables.accounts), row_of(account))
+            tokens.replace_all(connection, first_token_of(account))
             connection.execute(again)
-        self._forget()
+        self.forget()
+
+    def put_first(self, account: Account, told: AuditEntry) -> None:
+        """Enter the first account of the house, with the line of the audit log that tells of it: of several
+        who try at once, one does. Raises AccessDenied (there is an account)."""
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            if connection.execute(select(tables.accounts.c.name)).first() is not None:
+                raise account_exists()
+            connection.execute(tables.accounts.insert(), row_of(account))
+            tokens.replace_all(connection, first_token_of(account))
+            write_entries(connection, [told], self._database.audit_key)
+        self.forget()
 
     def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, list[str]]:
         """Take an account away, with the guest links that it made: (the account, ids of those that held).
@@ -62,6 +82,7 @@ class Accounts:
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             account = _taken_away(connection, name)
+            tokens.end_all(connection, name, at_ns)
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
             links = _links_ended(connection, name, at_ns)
@@ -72,7 +93,7 @@ class Accounts:
                 for what, subject, said in told
             ]
             write_entries(connection, entries, self._database.audit_key)
-        self._forget()
+        self.forget()
         return account, links
 
     def all(self) -> list[Account]:
@@ -82,23 +103,53 @@ class Accounts:
             return [account_of(row) for row in connection.execute(query)]
 
     def by_token(self, token: str) -> Account | None:
-        """The account of a token; None if no account has it."""
-        return self._current().get(hash_token(token))
+        """The account of a token that holds, with the token's scope and end; None if no account has it."""
+        self._refresh()
+        found = self._by_hash.get(hash_token(token))
+        return found if found is None or found.until_ns is None or time.time_ns() < found.until_ns else None
+
+    def by_name(self, name: str) -> list[Account]:
+        """An account as each of its tokens makes it, and last as itself; read anew; empty if there is none.
+
+        A session is sealed by one of these, and ends with it.
+        """
+        if "\0" in name:  # from a cookie that somebody made up: PostgreSQL takes no such text
+            return []
+        with self._database.read() as connection:
+            row = connection.execute(select(tables.accounts).where(tables.accounts.c.name == name)).first()
+            if row is None:
+                return []
+            held = tokens.held(connection, time.time_ns(), name)
+        account = account_of(row)
+        return [*(_by(account, token) for token in held), account]
+
+    def holds(self, account: Account) -> bool:
+        """Whether it, and the token that it came with, hold at this very moment."""
+        return any(one.token_hash == account.token_hash for one in self.by_name(account.name))
 
     def is_empty(self) -> bool:
         """Whether no account exists yet."""
-        return not self._current()
+        self._refresh()
+        return self._is_empty
 
-    def _current(self) -> dict[str, Account]:
+    def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _CACHE_S:
-            return self._by_hash
+            return
         with self._lock:
-            if time.monotonic() - self._read_at >= _CACHE_S:
-                self._by_hash = {account.token_hash: account for account in self.all()}
-                self._read_at = time.monotonic()
-            return self._by_hash
+            if time.monotonic() - self._read_at < _CACHE_S:
+                return
+            with self._database.read() as connection:
+                rows = connection.execute(select(tables.accounts))
+                known = {one.name: one for one in map(account_of, rows)}
+                held = tokens.held(connection, time.time_ns())
+            self._by_hash = {
+                one.secret_hash: _by(known[one.account], one) for one in held if one.account in known
+            }
+            self._is_empty = not known
+            self._read_at = time.monotonic()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Read anew with the next question: what was just written holds at once in this process."""
         with self._lock:
             self._read_at = float("-inf")
 
@@ -106,10 +157,7 @@ class Accounts:
 def _taken_away(connection: Connection, name: str) -> Account:
     known = {one.name: one for one in map(account_of, connection.execute(select(tables.accounts)))}
     if name not in known:
-        raise NotFound(
-            f"{name}: no such account; list them with: flycam user list",
-            vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
-        )
+        raise tokens.no_account(name)
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
             f"{name}: is the last administrator; first make another: flycam user add NAME --role admin",
@@ -126,6 +174,30 @@ def _links_ended(connection: Connection, name: str, at_ns: int) -> list[str]:
     links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
     connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
     return links
+
+
+def account_exists() -> AccessDenied:
+    """Why no set-up code does anything."""
+    return AccessDenied(
+        "there is an account already, so no set-up code is good any more; sign in, or ask an admin",
+        vi="đã có tài khoản nên mã thiết lập không còn tác dụng; hãy đăng nhập hoặc hỏi quản trị viên",
+    )
+
+
+def first_token_of(account: Account) -> Token:
+    """The token that comes with a new account, under the account's own hash."""
+    return tokens.first_token(new_token_id(), account.name, account.token_hash, account.created_ns)
+
+
+def _by(account: Account, token: Token) -> Account:
+    """An account as it is for whoever comes with a token."""
+    return replace(
+        account,
+        token_hash=token.secret_hash,
+        scope=token.scope,
+        token_id=token.token_id,
+        until_ns=token.expires_ns,
+    )
 
 
 def row_of(account: Account) -> dict[str, Any]:

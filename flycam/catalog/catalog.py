@@ -21,6 +21,7 @@ from flycam.catalog.guests import Guests
 from flycam.catalog.identities import Identities
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
+from flycam.catalog.one_time_codes import OneTimeCodes
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.redactions import Redactions
@@ -30,6 +31,7 @@ from flycam.catalog.revisions import Revisions
 from flycam.catalog.settlements import Settlements
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
+from flycam.catalog.tokens import Tokens
 
 
 class Catalog:
@@ -52,6 +54,8 @@ class Catalog:
         self.briefings = Briefings(database)
         self.settlements = Settlements(database)
         self.accounts = Accounts(database)
+        self.tokens = Tokens(database)
+        self.codes = OneTimeCodes(database)
         self.restrictions = Restrictions(database)
         self.redactions = Redactions(database)
         self.retention = Retention(database)

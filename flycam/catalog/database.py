@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
-from flycam.catalog.schema_versions import ADDED_IN, SCHEMA_VERSION, WIDENED_IN
+from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, WIDENED_IN
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageTrouble
 from flycam.store.room import free_bytes
@@ -267,6 +267,8 @@ def _migrated(connection: Connection) -> int | None:
         metadata.create_all(connection, tables=list(ADDED_IN[version]), checkfirst=True)
         if version in WIDENED_IN:
             _widen(connection, *WIDENED_IN[version])
+        for statement in FILLED_IN.get(version, ()):
+            connection.execute(text(statement))
     connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
     return SCHEMA_VERSION
 

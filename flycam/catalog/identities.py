@@ -53,6 +53,12 @@ class Identities:
                 write_entries(connection, [_told(person, account, at_ns)], self._database.audit_key)
         return account
 
+    def are_of(self, name: str) -> bool:
+        """Whether the account of this name is a person's of the sign-in service."""
+        with self._database.read() as connection:
+            asked = select(identities.c.name).where(identities.c.name == name)
+            return connection.execute(asked).first() is not None
+
 
 def _entered(connection: Connection, person: Person, accounts: Collection[str], at_ns: int) -> Account:
     """A new account under a name that nobody has or had, with a token that nobody is told."""

@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from flycam.catalog.access_records import Scope
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import Condition, LayerKind
@@ -204,10 +205,11 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """Someone who may use this house. The token itself is never kept: see `accounts.hash_token`.
+    """Someone who may use this house; token_hash is of the token that it came with, else seals its sessions.
 
-    communes  codes of those that the account is for; none: for all the house holds
-    event_id  of a guest: the only event that is shown; "": all
+    communes    codes of those that the account is for; none: for all the house holds
+    event_id    of a guest: the only event that is shown; "": all
+    scope, token_id, until_ns  of the token that it came with; "": with none; None: it never expires
     """
 
     name: str
@@ -216,6 +218,9 @@ class Account:
     created_ns: int
     communes: tuple[str, ...] = ()
     event_id: str = ""
+    scope: Scope = Scope.ALL
+    token_id: str = field(default="", compare=False)
+    until_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
+from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
 from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
 from flycam.catalog.sharing_tables import (
@@ -25,7 +26,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -42,6 +43,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     13: (identities,),
     14: (redactions, redaction_grounds),
     15: (retention_terms, retention_holds, let_go, upload_files),
+    16: (tokens, one_time_codes),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -59,3 +61,13 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
     10: ("accounts", "communes", ("ALTER TABLE accounts ADD COLUMN communes TEXT NOT NULL DEFAULT ''",)),
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""
+
+FILLED_IN: dict[int, tuple[str, ...]] = {
+    16: (
+        "INSERT INTO tokens (token_id, account, label, scope, secret_hash, made_by, made_ns) "
+        "SELECT 'token-' || substr(token_hash, 1, 12), name, '', 'all', token_hash, name, created_ns "
+        "FROM accounts WHERE NOT EXISTS "
+        "(SELECT 1 FROM tokens WHERE tokens.secret_hash = accounts.token_hash)",
+    ),
+}
+"""What tables that came with a schema version hold of those before."""

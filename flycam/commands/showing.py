@@ -14,7 +14,7 @@ import click
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language
-from flycam.errors import OptionUnusable, StorageTrouble
+from flycam.errors import AccessDenied, OptionUnusable, StorageTrouble
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
 
@@ -133,6 +133,8 @@ def _serve(
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )
     _say_unfinished(workspace)
+    if not is_loopback(host):
+        _say_setup_code(workspace)
     with ending_abandoned(workspace, _say_completed):
         serve_map(services, listener, encryption)
 
@@ -146,6 +148,20 @@ def _say_unfinished(workspace: Workspace) -> None:
     with suppress(StorageTrouble):
         for one in unfinished(workspace):
             click.echo(one.sentence_vi if vi else one.sentence_en, err=True)
+
+
+def _say_setup_code(workspace: Workspace) -> None:
+    """Where others reach the map and there is no account yet: how the first is made. A code of a start before
+    is good no more."""
+    from flycam.answers.access import setup_words
+    from flycam.pipeline.codes import make_setup_code
+
+    try:
+        click.echo(setup_words(make_setup_code(workspace), language()), err=True)
+    except StorageTrouble as error:  # the map is served all the same
+        click.echo((language() == "vi" and error.vi) or str(error), err=True)
+    except AccessDenied:
+        return  # there is an account
 
 
 def _say_completed(flight: Flight) -> None:

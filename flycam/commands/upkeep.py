@@ -1,10 +1,9 @@
-"""The house itself: `doctor`, `collect`, `user`."""
+"""The house itself: `doctor`, `collect`."""
 
 from __future__ import annotations
 
 import click
 
-from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.commands.house import Result, opened
 from flycam.console import ProgressBar, command, language
 
@@ -33,55 +32,3 @@ def doctor(*, data_dir: str | None) -> Result:
 
     with opened(data_dir) as (workspace, settings):
         return of_checks(examine(workspace, settings.data_dir), language())
-
-
-@click.group()
-def user() -> None:
-    """Accounts."""
-
-
-@user.command("add")
-@click.argument("name")
-@click.option(
-    "--role",
-    type=click.Choice([role.value for role in ACCOUNT_ROLES]),
-    default="viewer",
-    show_default=True,
-)
-@click.option(
-    "--communes",
-    help="Communes that it is for (names or codes, commas between; all). Default: as before, else all.",
-)
-@command
-def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
-    """Make an account; its token is shown once."""
-    from flycam.answers.house import of_account
-    from flycam.pipeline.people import add_user
-
-    with opened(data_dir) as (workspace, _):
-        account, token = add_user(workspace, name, role, communes)
-        return of_account(account, token, workspace.catalog.boundaries.names())
-
-
-@user.command("list")
-@command
-def user_list(*, data_dir: str | None) -> Result:
-    """The accounts, their roles and communes."""
-    from flycam.answers.house import of_accounts
-
-    with opened(data_dir) as (workspace, _):
-        names = workspace.catalog.boundaries.names()
-        return of_accounts(workspace.catalog.accounts.all(), names, language())
-
-
-@user.command("remove")
-@click.argument("name")
-@command
-def user_remove(*, data_dir: str | None, name: str) -> Result:
-    """Take an account away: its token, sessions and guest links end; what it did stays in the audit log."""
-    from flycam.answers.house import of_removed_account
-    from flycam.pipeline.people import remove_user
-
-    with opened(data_dir) as (workspace, _):
-        account, links = remove_user(workspace, name)
-        return of_removed_account(account, links, language())

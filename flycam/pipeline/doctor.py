@@ -36,6 +36,7 @@ def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
     checks = [_disk(data_dir), _encryption(data_dir), _power(workspace.power), _clock(workspace)]
     checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
+    checks.append(_guarded("accounts", "tài khoản", lambda: _accounts(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
     checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
     checks.append(_guarded("unfinished", "việc dở dang", lambda: _unfinished(workspace)))
@@ -146,6 +147,16 @@ def _unfinished(workspace: Workspace) -> Check:
         sentence_en="; ".join(one.sentence_en for one in left) or "nothing was left half-done",
         sentence_vi="; ".join(one.sentence_vi for one in left) or "không có việc nào dở dang",
     )
+
+
+def _accounts(workspace: Workspace) -> Check:
+    """A house without accounts flies as well as any: this is told for whoever is to be let in."""
+    count = len(workspace.catalog.accounts.all())
+    said, said_vi = f"{count} account{'s' if count > 1 else ''}", f"có {count} tài khoản"
+    if not count:
+        said = "none yet: only this machine is let in; the first is made on the map: flycam account code"
+        said_vi = "chưa có: chỉ máy này xem được; tạo tài khoản đầu tiên trên bản đồ: flycam account code"
+    return Check(name="accounts", ok=True, sentence_en=said, sentence_vi=said_vi)
 
 
 def _terrain(workspace: Workspace) -> Check:

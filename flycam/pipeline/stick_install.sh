@@ -43,6 +43,5 @@ cat <<NEXT
     "$target/bin/flycam" dem add DEM.tif
     "$target/bin/flycam" communes add COMMUNES.gpkg
     "$target/bin/flycam" ingest CARD
-    "$target/bin/flycam" user add ADMIN --role admin
-    "$target/bin/flycam" serve --tls --host 0.0.0.0
+    "$target/bin/flycam" serve --tls --host 0.0.0.0      # prints the set-up code
 NEXT

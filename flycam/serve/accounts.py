@@ -12,8 +12,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from flycam import __version__
+from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Account
 from flycam.errors import AccessDenied, FlycamError, NotFound
+from flycam.pipeline.codes import is_code, spend_code
 from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
 from flycam.serve.button_page import button_page
@@ -21,6 +23,7 @@ from flycam.serve.door import COOKIE, GUEST_COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired, TooManyAttempts
 from flycam.serve.guard import admin, guest
 from flycam.serve.own_page import SAYS_WHOSE, require_own_page
+from flycam.serve.scopes import beyond, signs_in
 from flycam.serve.services import Services
 
 router = APIRouter()
@@ -48,29 +51,42 @@ def session(visitor: Annotated[Visitor, Depends(guest)]) -> dict[str, Any]:
 
 @router.post("/api/login")
 def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
-    """Exchange a token for a cookie that scripts cannot read. A wrong one after ten wrong ones of the same
-    address: 429 until they are old."""
+    """Exchange a token, or a code that is good once, for a cookie that scripts cannot read. A wrong token
+    after ten wrong ones of the same address: 429 until they are old; a code then right or not."""
     require_own_page(request)
     door: Door = request.app.state.door
-    account = door.by_token(token.token)
-    if account is None:
+    account, how = door.by_token(token.token), "login"
+    if account is not None:
+        attempts_of(request, WayIn.WORD).succeeded(address_of(request))
+    elif is_code(token.token):
+        services: Services = request.app.state.services
+        with counted(request, WayIn.CODE):
+            account, how = spend_code(services.workspace, token.token), "login by code"
+    else:
         raise failing(request, WayIn.WORD, SignInRequired("bad_token"))
-    attempts_of(request, WayIn.WORD).succeeded(address_of(request))
-    let_in(request, response, account, "login")
+    if not signs_in(account.scope):
+        raise beyond(account.name, account.scope)
+    let_in(request, response, account, how)
     return _session(door.visitor_of(account))
 
 
 @router.get("/api/sign-in")
 def ways_in(request: Request) -> dict[str, bool]:
-    """`openid`: whether the province's own sign-in service lets people in here (`/openid/begin`)."""
+    """`openid`: whether the province's own sign-in service lets people in here (`/openid/begin`); `setup`:
+    whether there is no account yet, and the set-up code makes the first (`/api/setup`)."""
     services: Services = request.app.state.services
-    return {"openid": services.openid is not None}
+    return {
+        "openid": services.openid is not None,
+        "setup": services.workspace.catalog.accounts.is_empty(),
+    }
 
 
 class WayIn(StrEnum):
     """Ways to come in, each with failures of its own: who guesses at one bars no other."""
 
     WORD = "token"
+    CODE = "one-time code"
+    SETUP = "set-up code"
     GUEST_LINK = "guest link"
     SERVICE = "sign-in service"
     SERVICE_CODE = "sign-in service's code"
@@ -175,6 +191,7 @@ def _session(visitor: Visitor) -> dict[str, Any]:
     account = visitor.account
     return {
         "account": {"name": account.name, "role": account.role.value} if account else None,
+        "scope": account.scope.value if account else Scope.ALL.value,
         "open": account is None,
         "version": __version__,
         "withheld": visitor.withholding.fingerprint,

@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from flycam.catalog.access_records import Scope
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import Withholdings
-from flycam.serve import sessions
+from flycam.serve import scopes, sessions
 from flycam.serve.services import Services, is_loopback
+from flycam.serve.token_uses import TokenUses
 
 COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
@@ -46,6 +48,10 @@ class Visitor:
         """Whether this visitor has at least this role."""
         return self.account is None or _RANK[self.account.role] >= _RANK[role]
 
+    def reaches(self, method: str, path: str) -> bool:
+        """Whether the token that this visitor came with is for this address."""
+        return scopes.reaches(self.account.scope if self.account else Scope.ALL, method, path)
+
 
 _LOCAL = Visitor(None, NOTHING_WITHHELD)
 
@@ -60,6 +66,7 @@ class Door:
         self._lock = threading.Lock()
         self._used_links: dict[str, int] = {}
         self._withholdings = Withholdings(services.workspace.catalog)
+        self._uses = TokenUses(services.workspace)
 
     @property
     def _accounts(self) -> Accounts:
@@ -109,7 +116,7 @@ class Door:
         return Visitor(account, self._withholdings.of(account))
 
     def session_for(self, account: Account, seconds: int = sessions.SESSION_SECONDS) -> str:
-        """Cookie value of a new session that lasts so long."""
+        """Cookie value of a new session that lasts so long, and no longer than the token that opened it."""
         expires_s = int(time.time()) + seconds
         return sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
 
@@ -125,16 +132,17 @@ class Door:
 
     def link_for(self, name: str) -> str | None:
         """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
-        account = self._named(name)
-        if account is None:
+        known = self._accounts.by_name(name)
+        if not known:
             return None
+        account = known[-1]
         expires_s = int(time.time()) + sessions.LINK_SECONDS
         return sessions.sign(self._services.session_key, sessions.LINK, account, expires_s)
 
     def use_link(self, code: str) -> Account | None:
         """The account a link opens, once in this process; None if it is spent, expired or not ours."""
         now_s = time.time()
-        opened = sessions.open_word(self._services.session_key, sessions.LINK, code, self._named, now_s)
+        opened = self._opened(sessions.LINK, code)
         with self._lock:
             self._used_links = {nonce: end for nonce, end in self._used_links.items() if end > now_s}
             if opened is None or opened.nonce in self._used_links:
@@ -154,15 +162,14 @@ class Door:
         elif credential:
             account = self._of_cookie(credential)
         if account is not None:
+            self._uses.note(account.token_id)
             return self.visitor_of(account)
         return _LOCAL if self._is_open(host) else None
 
     def _of_cookie(self, header: str) -> Account | None:
         cookies = [part.strip().partition("=")[::2] for part in header.split(";")]
         for value in (value for name, value in cookies if name == COOKIE):
-            opened = sessions.open_word(
-                self._services.session_key, sessions.SESSION, value, self._named, time.time()
-            )
+            opened = self._opened(sessions.SESSION, value)
             if opened is not None:
                 return opened.account
         guests = (self.guest(value) for name, value in cookies if name == GUEST_COOKIE)
@@ -174,8 +181,14 @@ class Door:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         return is_loopback(name.strip("[]"))
 
-    def _named(self, name: str) -> Account | None:
-        return next((account for account in self._accounts.all() if account.name == name), None)
+    def _opened(self, kind: str, word: str) -> sessions.Opened | None:
+        """What a word says to whichever of its account's tokens sealed it."""
+        key, now_s = self._services.session_key, time.time()
+        for account in self._accounts.by_name(sessions.name_in(word)):
+            opened = sessions.open_word(key, kind, word, {account.name: account}.get, now_s)
+            if opened is not None:
+                return opened
+        return None
 
 
 def _credential_of(headers: Headers) -> tuple[bytes, bytes]:

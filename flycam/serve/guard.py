@@ -12,6 +12,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import sign_in_required
+from flycam.serve.scopes import beyond
 
 _NAMES_VI = {
     Role.BOX: "trạm dã chiến",
@@ -31,6 +32,8 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
         visitor = door.visitor(request.scope["headers"])
         if visitor is None:
             raise sign_in_required(request.scope["headers"])
+        if visitor.account is not None and not visitor.reaches(request.method, request.url.path):
+            raise beyond(visitor.name, visitor.account.scope)
         if not visitor.may(role):
             raise AccessDenied(
                 f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",

@@ -111,10 +111,7 @@ def come_in(secret: str, request: Request) -> Response:
 def _require_still(services: Services, visitor: Visitor, guest: Guest) -> None:
     """Whoever lost the account or its token within the door's two seconds makes no link that outlives it."""
     account = visitor.account
-    known = services.workspace.catalog.accounts.all()
-    if account is not None and not any(
-        (one.name, one.token_hash) == (account.name, account.token_hash) for one in known
-    ):
+    if account is not None and not services.workspace.catalog.accounts.holds(account):
         revoke_guest(services.workspace, guest.guest_id, account.name)
         raise SignInRequired("bad_token")
 

@@ -29,6 +29,7 @@ from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
 from flycam.serve.looks import Looks
+from flycam.serve.scopes import beyond
 from flycam.serve.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
 from flycam.store.base import ObjectStore
 
@@ -98,9 +99,9 @@ class TileRoute:
         path = scope["path"]
         try:
             visitor = await self._door.answer_soon(credential, host)
-            if visitor is None or not visitor.may(Role.GUEST):
+            if visitor is None or not visitor.may(Role.GUEST) or not visitor.reaches("GET", path):
                 self.counts.refused += 1
-                await _send_answer(send, denied(scope))
+                await _send_answer(send, _refusal(visitor, scope))
                 return
             asked = asked_of(scope["query_string"])
             withholding = visitor.withholding
@@ -197,6 +198,13 @@ class TileRoute:
         self._cache.keep(path, view, mosaic_id, watched.seq)
         self.counts.made += 1
         return view
+
+
+def _refusal(visitor: Visitor | None, scope: Scope) -> tuple[Message, Message]:
+    """What is said to whoever may not have this tile: a token for other things is not a wrong one."""
+    if visitor is not None and visitor.account is not None and not visitor.reaches("GET", scope["path"]):
+        return answer_to(beyond(visitor.name, visitor.account.scope), scope)
+    return denied(scope)
 
 
 def _concerns(withholding: Withholding, path: str) -> bool:

@@ -8,6 +8,7 @@ import shapely
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
+from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
@@ -54,6 +55,12 @@ class TestPostgresRetention(RetentionSuite):
 
 
 class TestPostgres(CatalogSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
+
+
+class TestPostgresAccess(AccessSuite):
     def tamper(self, url: str, statement: str) -> None:
         with _connect(url) as connection:
             connection.execute(statement)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from flycam.catalog import database
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull, StorageTrouble
+from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
@@ -53,6 +54,13 @@ class TestSqliteRetention(RetentionSuite):
 
 
 class TestSqlite(CatalogSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+        connection.close()
+
+
+class TestSqliteAccess(AccessSuite):
     def tamper(self, url: str, statement: str) -> None:
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute(statement)

@@ -76,6 +76,7 @@ class Province:
     environment: dict[str, str]
     port: int
     process: psutil.Popen
+    log: Path
 
     @property
     def address(self) -> str:
@@ -122,7 +123,7 @@ def province(
     with (data / "server.log").open("wb") as log:
         process = psutil.Popen([sys.executable, "-m", *words], env=environment, stdout=log, stderr=log)
         try:
-            yield Province(environment, port, process)
+            yield Province(environment, port, process, data / "server.log")
         finally:
             process.terminate()
             process.wait(20)
@@ -146,7 +147,13 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     assert httpx.get(f"{province.address}/api/session").status_code == 401, (
         "open to nobody before an account is"
     )
-    token = province.work("user", "add", "Lan", "--role", "admin")["token"]
+    printed = re.search(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\b", province.log.read_text(encoding="utf-8"))
+    assert printed, "the server says by which code somebody comes in"
+    code = province.work("account", "code")["code"]
+    older = httpx.post(f"{province.address}/api/setup", json={"code": printed[0], "name": "Lan"})
+    assert older.status_code == 403, "a worker's code took its place"
+    made = httpx.post(f"{province.address}/api/setup", json={"code": code, "name": "Lan"})
+    token = made.raise_for_status().json()["token"]
     area = tmp_path / "area.geojson"
     ring = [[104.0, 22.0], [104.1, 22.0], [104.1, 22.1], [104.0, 22.0]]
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")

@@ -258,7 +258,7 @@ def test_a_house_without_any_account_is_closed_by_nobody_who_comes(issuer: str, 
 
 def test_where_none_is_configured_nothing_is_offered(tmp_path: Path) -> None:
     with running(Services(workspace=make_world(tmp_path).workspace)) as url:
-        assert httpx.get(f"{url}/api/sign-in").json() == {"openid": False}
+        assert httpx.get(f"{url}/api/sign-in").json() == {"openid": False, "setup": True}
         assert httpx.get(f"{url}/openid/begin").status_code == 404
         assert httpx.get(f"{url}/openid/callback?code=x&state=y").status_code == 404
 

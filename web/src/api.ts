@@ -1,5 +1,6 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
+import type { AccountSaid, CodeMade, FirstMade, HeldToken, NewToken, TokenAsked, TokenScope } from "./account/answers";
 import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
 import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
@@ -11,6 +12,8 @@ import { rulesNow } from "./versions";
 
 export interface Session {
   account: { name: string; role: string } | null;
+  /** What the token is for that it came by. */
+  scope: TokenScope;
   open: boolean;
   version: string;
   /** The word for what is withheld from this reader. */
@@ -395,7 +398,13 @@ export interface LayerFeatures extends FeatureCollection {
 
 export const api = {
   session: () => get<Session>("/api/session"),
-  waysIn: () => get<{ openid: boolean }>("/api/sign-in"),
+  waysIn: () => get<{ openid: boolean; setup: boolean }>("/api/sign-in"),
+  setUp: (code: string, name: string) => post<FirstMade>("/api/setup", { code, name }),
+  accounts: () => get<AccountSaid[]>("/api/accounts"),
+  tokens: () => get<HeldToken[]>("/api/tokens"),
+  makeToken: (asked: TokenAsked) => post<NewToken>("/api/tokens", asked),
+  revokeToken: (id: string) => remove<HeldToken>(`/api/tokens/${encodeURIComponent(id)}`, {}),
+  makeCode: (account: string) => post<CodeMade>("/api/codes", { account }),
   login: (token: string) => post<Session>("/api/login", { token }),
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),

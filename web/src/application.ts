@@ -111,6 +111,7 @@ export class Application {
       list: () => this.foldPanel(),
       print: () => void this.rooms.printMap(),
       share: () => void this.rooms.share(),
+      keys: () => void this.rooms.keys(),
     });
     this.flights = new FlightList(
       store,

@@ -174,14 +174,16 @@ const words = {
   warning: ["Lưu ý", "Note"],
   loginTitle: ["Đăng nhập", "Sign in"],
   loginText: [
-    "Dán mã truy cập mà quản trị viên đã cấp (lệnh “flycam user add”).",
-    "Paste the access token your administrator gave you (“flycam user add”).",
+    "Dán mã truy cập mà quản trị viên đã cấp, hoặc gõ mã vào một lần gồm 12 ký tự (XXXX-XXXX-XXXX).",
+    "Paste the access token your administrator gave you, or type a one-time code of 12 letters (XXXX-XXXX-XXXX).",
   ],
   loginToken: ["Mã truy cập", "Access token"],
   loginButton: ["Vào bản đồ", "Open the map"],
   loginOpenid: ["Đăng nhập bằng tài khoản của tỉnh", "Sign in with the province's account"],
   upload: ["Tải ảnh lên", "Upload"],
   logout: ["Thoát", "Sign out"],
+  keys: ["Mã", "Tokens"],
+  keysNote: ["Mã truy cập của tôi: cấp, thu hồi, đăng nhập máy khác", "My tokens: made, revoked; sign in elsewhere"],
   openAccess: ["Chỉ máy này, chưa đặt tài khoản", "This computer only, no accounts yet"],
   offline: [
     "Mất kết nối với máy chủ. Bản đồ đang hiện là bản đã tải; sẽ tự thử lại.",

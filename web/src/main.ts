@@ -26,6 +26,7 @@ async function start(): Promise<void> {
     await askForToken(root);
     return api.session();
   });
+  if (session.scope === "uploads") return window.location.replace("./upload.html"); // the token is for nothing else here
   setRules(session.withheld);
   store.set(isGuest(session) ? { session, tab: "list" } : { session });
   await new Application(root, store).start(await (isLet ? first : askLists()));

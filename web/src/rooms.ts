@@ -1,4 +1,4 @@
-/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests, masks on photos. */
+/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests, tokens, masks on photos. */
 
 import type Map from "ol/Map";
 import type { PhotoSource } from "./api";
@@ -37,6 +37,7 @@ export class Rooms {
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
   private isSharing = false;
+  private areKeysOut = false;
   private isCovering = false;
   private isSpotting = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
@@ -111,6 +112,15 @@ export class Rooms {
     const loaded = await import("./sharing/room").catch(() => this.failed());
     if (loaded) new loaded.SharingRoom(this.house, () => (this.isSharing = false)).enter();
     else this.isSharing = false;
+  }
+
+  /** Tokens and one-time codes are made and ended. */
+  async keys(): Promise<void> {
+    if (this.areKeysOut) return;
+    this.areKeysOut = true;
+    const loaded = await import("./account/room").catch(() => this.failed());
+    if (loaded) new loaded.AccountRoom(this.house.store.state, () => (this.areKeysOut = false)).enter();
+    else this.areKeysOut = false;
   }
 
   /** Parts of a photo are covered; `onClose`: they may be other ones now. */

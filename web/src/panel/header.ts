@@ -20,7 +20,7 @@ export class Header {
     private readonly store: Store,
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
-    private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void },
+    private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void; keys: () => void },
   ) {
     this.battery = new BatteryBadge(() => store.state.session !== null && store.state.session.account?.role !== "guest");
   }
@@ -57,6 +57,7 @@ export class Header {
       this.review(state),
       this.upload(state),
       this.languageChoice(state),
+      this.keys(state),
       this.account(state),
     );
   }
@@ -111,6 +112,13 @@ export class Header {
   private upload(state: State): HTMLElement | null {
     if (["guest", "viewer"].includes(state.session?.account?.role ?? "")) return null;
     return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
+  }
+
+  /** For who has an account: what lets them in. */
+  private keys(state: State): HTMLElement | null {
+    const account = state.session?.account;
+    if (!account || account.role === "guest") return null;
+    return el("button", { type: "button", class: "keys-door", title: t("keysNote"), "aria-label": t("keysNote"), click: this.doors.keys }, t("keys"));
   }
 
   private account(state: State): HTMLElement | null {

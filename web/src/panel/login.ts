@@ -49,9 +49,18 @@ export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map")
     );
     parent.append(form);
     input.focus();
-    api.waysIn().then(
-      (ways) => ways.openid && form.append(el("a", { class: "button", href: `/openid/begin?page=${page}`, click: () => page === "map" && keepView() }, t("loginOpenid"))),
-      () => undefined, // a token lets in all the same
-    );
+    const setUp = async (): Promise<void> => {
+      const first = await import("../account/setup");
+      form.removeEventListener("submit", submit);
+      await first.setUp(form);
+      resolve();
+    };
+    const offer = async (): Promise<void> => {
+      const ways = await api.waysIn();
+      if (ways.setup) return setUp();
+      if (ways.openid)
+        form.append(el("a", { class: "button", href: `/openid/begin?page=${page}`, click: () => page === "map" && keepView() }, t("loginOpenid")));
+    };
+    offer().catch(() => undefined); // a token lets in all the same
   });
 }

@@ -1,0 +1,84 @@
+"""Codes that sign an account in once: typed by hand, good for a short while, kept as their SHA-256."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from flycam.catalog import tables, tokens
+from flycam.catalog.access_records import OneTimeCode
+from flycam.catalog.access_tables import one_time_codes
+from flycam.catalog.audit import write_entries
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry
+from flycam.errors import AccessDenied
+
+
+class OneTimeCodes:
+    """One code at a time for each account."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, code: OneTimeCode, told: AuditEntry) -> None:
+        """Enter a new code in place of the one before it, with the line of the audit log that tells of it.
+
+        Raises NotFound (no such account).
+        """
+        c = one_time_codes.c
+        before = update(one_time_codes).where(c.account == code.account, c.ended_ns.is_(None))
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            if not _is_known(connection, code.account):
+                raise tokens.no_account(code.account)
+            connection.execute(before.values(ended_ns=code.made_ns))
+            connection.execute(one_time_codes.insert(), asdict(code))
+            write_entries(connection, [told], self._database.audit_key)
+
+    def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
+        """Use a code of an account, once over all processes. Raises AccessDenied: in one sentence why not."""
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            code = _found(connection, code_hash, at_ns)
+            of_it = one_time_codes.c.code_hash == code_hash
+            connection.execute(update(one_time_codes).where(of_it).values(ended_ns=at_ns, is_used=True))
+        return code
+
+
+def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
+    row = connection.execute(select(one_time_codes).where(one_time_codes.c.code_hash == code_hash)).first()
+    if row is None:
+        raise _wrong()
+    code = _code(row)
+    if code.is_used:
+        raise AccessDenied(
+            "this code was used already, and lets in once only; ask for a new one",
+            vi="mã này đã được dùng, mỗi mã chỉ vào được một lần; hãy xin mã mới",
+        )
+    if code.ended_ns is not None:
+        raise AccessDenied(
+            "this code was ended by a newer one, or by a new token of its account; use the last one made",
+            vi="mã này đã bị thay bằng mã mới hơn, hoặc tài khoản đã đổi mã; hãy dùng mã cấp sau cùng",
+        )
+    if code.expires_ns <= at_ns:
+        raise AccessDenied(
+            "this code has expired; ask for a new one (on the server: flycam account code NAME)",
+            vi="mã này đã hết hạn; hãy xin mã mới (trên máy chủ: flycam account code TÊN)",
+        )
+    return code
+
+
+def _is_known(connection: Connection, name: str) -> bool:
+    known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
+    return connection.execute(known).first() is not None
+
+
+def _wrong() -> AccessDenied:
+    return AccessDenied(
+        "this code is wrong; compare it letter by letter, or ask for a new one",
+        vi="mã không đúng; hãy so từng ký tự, hoặc xin mã mới",
+    )
+
+
+def _code(row: Row[Any]) -> OneTimeCode:
+    return OneTimeCode(**dict(row._mapping))

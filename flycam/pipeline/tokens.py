@@ -1,0 +1,89 @@
+"""Tokens of an account: made for one purpose each, shown once, ended one by one."""
+
+from __future__ import annotations
+
+import math
+
+from flycam.catalog.access_records import Scope, Token
+from flycam.catalog.accounts import hash_token, new_token, new_token_id
+from flycam.catalog.records import AuditEntry
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.frame.moment import iso
+from flycam.pipeline.workspace import Workspace
+
+USUAL_DAYS = 365.0
+MOST_DAYS = 3660.0
+MOST_LABEL = 80
+_DAY_NS = 86_400 * 10**9
+
+
+def make_token(
+    workspace: Workspace,
+    account: str,
+    label: str,
+    scope: Scope,
+    days: float | None,
+    who: str,
+    until_ns: int | None = None,
+) -> tuple[Token, str]:
+    """A further token of an account, and the token itself, shown only once.
+
+    days      None: it never expires
+    until_ns  when the token ends by which its maker had come: a token leaves none behind that outlives it
+    Raises NotFound (no such account), InputUnusable (no label, too many tokens), OptionUnusable (days).
+    """
+    label = " ".join(label.split())
+    if not label or len(label) > MOST_LABEL or not label.isprintable():
+        raise InputUnusable(
+            f"a token needs a label of at most {MOST_LABEL} letters; say what it is for",
+            vi=f"mã truy cập phải có nhãn, tối đa {MOST_LABEL} ký tự; hãy ghi mã dùng vào việc gì",
+        )
+    if days is not None and not (math.isfinite(days) and 0.0 < days <= MOST_DAYS):
+        raise OptionUnusable(
+            f"--days {days:g}: give a number above 0, at most {MOST_DAYS:g}",
+            vi=f"--days {days:g}: hãy ghi số ngày lớn hơn 0, tối đa {MOST_DAYS:g}",
+        )
+    secret, now = new_token(), workspace.clock_ns()
+    ends = [one for one in (until_ns, None if days is None else now + round(days * _DAY_NS)) if one]
+    token = Token(
+        token_id=new_token_id(),
+        account=account.strip(),
+        label=label,
+        scope=scope,
+        secret_hash=hash_token(secret),
+        made_by=who,
+        made_ns=now,
+        expires_ns=min(ends, default=None),
+    )
+    until = "no end" if token.expires_ns is None else f"until {iso(token.expires_ns)}"
+    workspace.catalog.tokens.put(token, _told(token, "token", who, now, f"{scope}, {until}"))
+    workspace.catalog.accounts.forget()
+    return token, secret
+
+
+def held_tokens(workspace: Workspace, account: str | None = None) -> list[Token]:
+    """The tokens that hold, of one account or of all."""
+    return workspace.catalog.tokens.held(workspace.clock_ns(), account)
+
+
+def revoke_token(workspace: Workspace, token_id: str, who: str, account: str | None = None) -> Token:
+    """Let a token, and the sessions that it opened, open nothing any more.
+
+    account  whose it has to be; None: anybody's
+    Raises NotFound.
+    """
+    token = next((one for one in held_tokens(workspace, account) if one.token_id == token_id), None)
+    if token is None:
+        raise NotFound(
+            f"{token_id[:80]}: no such token holds; see 'flycam account tokens'",
+            vi=f"{token_id[:80]}: không có mã truy cập nào như vậy đang dùng; xem 'flycam account tokens'",
+        )
+    told = _told(token, "token revoked", who, workspace.clock_ns(), token.scope)
+    workspace.catalog.tokens.revoke(token, hash_token(new_token()), told)
+    workspace.catalog.accounts.forget()
+    return token
+
+
+def _told(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
+    said = ", ".join(filter(None, [token.account, token.label, detail]))
+    return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)

@@ -1,0 +1,161 @@
+"""The first start on the page, signing in by a code that is typed, and the room of tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flycam.catalog.access_records import Scope
+from flycam.catalog.records import Role
+from flycam.pipeline.codes import make_code, make_setup_code
+from flycam.pipeline.tokens import make_token
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES
+from tests.browser.test_axe import AXE, severe
+from tests.serve.running import running
+from tests.serve.world import REAL, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+CODE = re.compile(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}")
+
+
+@dataclass(frozen=True)
+class House:
+    url: str
+    workspace: Workspace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    if not (STATIC_DIR / "index.html").is_file() or not AXE.is_file():
+        pytest.skip("the map is not built: make map")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[House]:
+    """Others reach it, and nobody has an account."""
+    workspace = make_world(tmp_path).workspace
+    with running(Services(workspace=workspace, bound_to_loopback=False, follow_s=0.2)) as url:
+        yield House(url, workspace)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    root = tmp_path_factory.mktemp("access")
+    workspace = make_world(root).workspace
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN):
+        add_account(workspace, role.value, role, f"{role.value}-token")
+    services = Services(workspace=workspace, follow_s=0.2, uploads_dir=root / "uploads")
+    with running(services) as url:
+        yield House(url, workspace)
+
+
+@pytest.fixture(params=["office", "phone"])
+def size(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def page(browser: Browser, size: str) -> Iterator[Page]:
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    yield context.new_page()
+    context.close()
+
+
+def signed_in(page: Page, house: House, role: Role) -> None:
+    page.goto(f"{house.url}/#lang=vi&event={REAL}")
+    page.locator("#token").fill(f"{role.value}-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+
+
+def test_the_first_administrator_is_made_with_the_printed_code(
+    page: Page, size: str, empty: House, screenshots: Path
+) -> None:
+    code = make_setup_code(empty.workspace)
+    page.goto(f"{empty.url}/#lang=vi&event={REAL}")
+    expect(page.get_by_role("heading", name="Thiết lập lần đầu")).to_be_visible()
+    expect(page.get_by_label("Mã truy cập")).to_have_count(0)
+    page.screenshot(path=screenshots / f"access-setup-{size}.png")
+    assert not severe(page)
+    page.get_by_label("Mã thiết lập").fill("0000-0000-0000")
+    page.get_by_label("Tên của bạn").fill("Lan")
+    page.get_by_role("button", name="Tạo quản trị viên").click()
+    expect(page.get_by_role("alert")).to_contain_text("mã không đúng")
+    page.get_by_label("Mã thiết lập").fill(code.lower())
+    page.get_by_role("button", name="Tạo quản trị viên").click()
+    token = page.get_by_label("Mã truy cập")
+    expect(token).to_be_visible()
+    page.screenshot(path=screenshots / f"access-first-token-{size}.png")
+    assert not severe(page)
+    by = {"Authorization": f"Bearer {token.input_value()}"}
+    assert httpx.get(f"{empty.url}/api/session", headers=by).json()["account"]["role"] == "admin"
+    page.get_by_role("button", name="Đã cất, vào bản đồ").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.locator("button.account")).to_have_attribute("title", "Lan (quản trị)")
+
+
+def test_a_code_is_typed_once_where_a_token_is_too_long(page: Page, house: House) -> None:
+    code = make_code(house.workspace, "viewer", "test")
+    page.goto(f"{house.url}/#lang=vi&event={REAL}")
+    page.locator("#token").fill(code.lower().replace("-", " "))
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.locator("button.account")).to_have_attribute("title", "viewer (người xem)")
+    page.context.clear_cookies()
+    page.reload()
+    page.locator("#token").fill(code)
+    page.locator(".login button").click()
+    expect(page.get_by_role("alert")).to_contain_text("đã được dùng")
+
+
+def test_tokens_are_made_shown_once_listed_and_revoked(
+    page: Page, size: str, house: House, screenshots: Path
+) -> None:
+    signed_in(page, house, Role.ADMIN)
+    expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Mã truy cập của tôi").click()
+    room = page.get_by_role("dialog", name="Mã truy cập của admin (quản trị)")
+    room.locator("#account-whose").select_option("viewer")
+    room.get_by_label("Dùng cho").fill(f"QGIS {size}")
+    room.get_by_label("Được phép").select_option("map")
+    room.get_by_role("button", name="Tạo mã", exact=True).click()
+    secret = room.locator(".once-secret")
+    expect(secret).to_be_visible()
+    value = secret.input_value()
+    by = {"Authorization": f"Bearer {value}"}
+    assert httpx.get(f"{house.url}/api/session", headers=by).json()["scope"] == "map"
+    row = room.locator("li", has_text=f"viewer: QGIS {size}")
+    expect(row).to_contain_text("chỉ xem bản đồ (phần mềm GIS)")
+    page.screenshot(path=screenshots / f"access-tokens-{size}.png")
+    assert not severe(page)
+    row.scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / f"access-list-{size}.png")
+    row.get_by_role("button", name="Thu hồi").click()
+    expect(row).to_have_count(0)
+    expect(room.locator(".once-secret")).to_have_count(0)
+    held = house.workspace.catalog.tokens.held(0, "viewer")
+    assert [one.label for one in held] == [""], "and the others hold"
+    room.get_by_role("button", name="Tạo mã vào một lần").click()
+    expect(secret).to_have_value(CODE)
+    page.screenshot(path=screenshots / f"access-code-{size}.png")
+    room.get_by_role("button", name="Đóng").click()
+    expect(room).to_have_count(0)
+
+
+def test_a_token_for_uploads_leads_to_the_upload_page(page: Page, house: House) -> None:
+    _, secret = make_token(house.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
+    page.goto(f"{house.url}/#lang=vi")
+    page.locator("#token").fill(secret)
+    page.locator(".login button").click()
+    page.wait_for_selector(".picker")
+    assert "/upload.html" in page.url

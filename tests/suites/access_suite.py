@@ -1,0 +1,180 @@
+"""Tokens and one-time codes, on every database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from flycam.catalog.access_records import OneTimeCode, Scope, Token
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.records import Account, AuditEntry, Role
+from flycam.catalog.tokens import MOST_HELD
+from flycam.errors import AccessDenied, InputUnusable, NotFound
+
+DAY_NS = 86_400 * 10**9
+NOW_NS = time.time_ns()
+LAN = Account(name="Lan", role=Role.ADMIN, token_hash=hash_token("first"), created_ns=NOW_NS)
+GIS = Token(
+    token_id="token-gis",
+    account="Lan",
+    label="QGIS",
+    scope=Scope.MAP,
+    secret_hash=hash_token("gis"),
+    made_by="Lan",
+    made_ns=NOW_NS,
+    expires_ns=NOW_NS + DAY_NS,
+)
+CODE = OneTimeCode(
+    code_hash=hash_token("CODE"), account="Lan", token_id="", made_ns=NOW_NS, expires_ns=NOW_NS + DAY_NS
+)
+
+
+def told(what: str = "token", at_ns: int = NOW_NS) -> AuditEntry:
+    return AuditEntry(who="Lan", what=what, subject="x", detail="", at_ns=at_ns)
+
+
+class AccessSuite:
+    """Inherit it, give `url` (an empty database) and `tamper`."""
+
+    @pytest.fixture
+    def catalog(self, url: str) -> Iterator[Catalog]:
+        with open_catalog(url) as one:
+            yield one
+
+    def tamper(self, url: str, statement: str) -> None:
+        """Change the database behind the catalogue's back."""
+        raise NotImplementedError
+
+    def test_each_token_lets_its_account_in_by_its_own_scope(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.tokens.put(GIS, told())
+        catalog.accounts.forget()
+        found = catalog.accounts.by_token("gis")
+        assert found == replace(LAN, scope=Scope.MAP, token_hash=GIS.secret_hash)
+        assert (found.token_id, found.until_ns) == (GIS.token_id, GIS.expires_ns)
+        assert catalog.accounts.by_token("first") == LAN
+        assert [one.label for one in catalog.tokens.held(NOW_NS)] == ["", "QGIS"]
+        assert [one.token_hash for one in catalog.accounts.by_name("Lan")] == [
+            LAN.token_hash,
+            GIS.secret_hash,
+            LAN.token_hash,
+        ]
+        assert catalog.accounts.by_name("Tú") == catalog.accounts.by_name("La\0n") == []
+
+    def test_one_is_revoked_and_the_others_hold(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.tokens.put(GIS, told())
+        catalog.tokens.revoke(GIS, hash_token("seal"), told("token revoked"))
+        catalog.accounts.forget()
+        assert catalog.accounts.by_token("gis") is None and catalog.accounts.by_token("first") == LAN
+        assert catalog.accounts.all() == [LAN], "what seals the other sessions stays"
+        (first,) = catalog.tokens.held(NOW_NS)
+        catalog.tokens.revoke(first, hash_token("seal"), told("token revoked"))
+        catalog.accounts.forget()
+        assert catalog.accounts.by_token("first") is None
+        assert catalog.accounts.all() == [replace(LAN, token_hash=hash_token("seal"))]
+        assert [one.what for one in catalog.audit.lines()] == ["token", "token revoked", "token revoked"]
+
+    def test_a_token_ends_by_itself(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.tokens.put(replace(GIS, expires_ns=time.time_ns() - 1), told())
+        catalog.accounts.forget()
+        assert catalog.accounts.by_token("gis") is None
+        assert [one.label for one in catalog.tokens.held(time.time_ns(), "Lan")] == [""]
+
+    def test_a_new_first_token_and_a_removal_end_all_of_them(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.accounts.put(replace(LAN, name="Minh", token_hash=hash_token("minh")))
+        catalog.tokens.put(GIS, told())
+        catalog.codes.put(CODE, told("sign-in code"))
+        catalog.accounts.put(replace(LAN, token_hash=hash_token("new")))
+        assert [catalog.accounts.by_token(one) is None for one in ("first", "gis", "new")] == [
+            True,
+            True,
+            False,
+        ]
+        with pytest.raises(AccessDenied, match="ended"):
+            catalog.codes.spend(CODE.code_hash, NOW_NS)
+        catalog.tokens.put(replace(GIS, token_id="t2", secret_hash=hash_token("gis2")), told())
+        catalog.accounts.remove("Lan", "Minh", NOW_NS)
+        assert [one.account for one in catalog.tokens.held(NOW_NS)] == ["Minh"]
+        catalog.accounts.put(LAN)
+        assert catalog.accounts.by_token("gis2") is None, "nor with a new account of the same name"
+
+    def test_a_token_is_somebodys_and_an_account_holds_so_many(self, catalog: Catalog) -> None:
+        with pytest.raises(NotFound, match="Lan"):
+            catalog.tokens.put(GIS, told())
+        catalog.accounts.put(LAN)
+        for number in range(MOST_HELD - 1):
+            catalog.tokens.put(replace(GIS, token_id=f"t{number}", secret_hash=f"{number}"), told())
+        with pytest.raises(InputUnusable, match="revoke"):
+            catalog.tokens.put(GIS, told())
+        assert len(catalog.audit.lines()) == MOST_HELD - 1, "what is refused is not told as done"
+
+    def test_the_last_use_only_moves_on(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.tokens.put(GIS, told())
+        for at_ns in (NOW_NS + 5, NOW_NS + 3):
+            catalog.tokens.note_use(GIS.token_id, at_ns)
+        used = {one.token_id: one.used_ns for one in catalog.tokens.held(NOW_NS, "Lan")}
+        assert used.pop(GIS.token_id) == NOW_NS + 5 and set(used.values()) == {None}
+
+    def test_of_many_who_would_be_the_first_at_once_one_is(self, catalog: Catalog) -> None:
+        def tried(name: str) -> bool:
+            try:
+                catalog.accounts.put_first(replace(LAN, name=name, token_hash=name), told("user add"))
+            except AccessDenied as error:
+                assert "an account already" in str(error)
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(tried, [f"người {n}" for n in range(8)])) == 1
+        (first,) = catalog.accounts.all()
+        (held,) = catalog.tokens.held(NOW_NS)
+        assert (held.account, held.secret_hash) == (first.name, first.token_hash)
+        assert [one.what for one in catalog.audit.lines()] == ["user add"]
+
+    def test_a_code_of_an_account_lets_in_once_and_the_newest_alone(self, catalog: Catalog) -> None:
+        with pytest.raises(NotFound, match="Lan"):
+            catalog.codes.put(CODE, told("sign-in code"))
+        catalog.accounts.put(LAN)
+        older, newer = (replace(CODE, code_hash=one) for one in "on")
+        catalog.codes.put(older, told("sign-in code"))
+        catalog.codes.put(newer, told("sign-in code"))
+        with pytest.raises(AccessDenied, match="newer"):
+            catalog.codes.spend("o", NOW_NS)
+        with pytest.raises(AccessDenied, match="expired"):
+            catalog.codes.spend("n", newer.expires_ns)
+        assert catalog.codes.spend("n", NOW_NS) == newer
+        with pytest.raises(AccessDenied, match="used already"):
+            catalog.codes.spend("n", NOW_NS)
+        with pytest.raises(AccessDenied, match="wrong"):
+            catalog.codes.spend("x", NOW_NS)
+
+    def test_accounts_of_the_fifteenth_schema_keep_their_tokens(self, catalog: Catalog, url: str) -> None:
+        tu = replace(LAN, name="Tú", role=Role.VIEWER, token_hash=hash_token("tú"), communes=("99000",))
+        for account in (LAN, tu):
+            catalog.accounts.put(account)
+        catalog.close()
+        for statement in (
+            "DROP TABLE tokens",
+            "DROP TABLE one_time_codes",
+            "UPDATE schema_info SET value = 15",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert [newer.accounts.by_token(one) for one in ("first", "tú")] == [LAN, tu]
+            held = newer.tokens.held(NOW_NS)
+            assert [(one.account, one.label, one.scope, one.expires_ns) for one in held] == [
+                ("Lan", "", Scope.ALL, None),
+                ("Tú", "", Scope.ALL, None),
+            ]
+            newer.tokens.revoke(held[0], hash_token("seal"), told("token revoked"))
+        with open_catalog(url) as again:
+            assert [again.accounts.by_token(one) for one in ("first", "tú")] == [None, tu]
