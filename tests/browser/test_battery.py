@@ -38,6 +38,6 @@ def test_a_box_whose_disk_is_nearly_full_says_so(
     monkeypatch.setattr(health, "LOW_BYTES", free + (1 << 40))
     with running(Services(workspace=world.workspace)) as url:
         page = open_page(link="lang=vi", url=url)
-        expect(page.locator(".disk")).to_have_text(re.compile(r"Ổ đĩa còn [\d.,]+ GB"))
+        expect(page.locator(".disk-room")).to_have_text(re.compile(r"Ổ đĩa còn [\d.,]+ GB"))
         page.locator(".language").click()
-        expect(page.locator(".disk")).to_have_text(re.compile(r"[\d.,]+ GB of disk left"))
+        expect(page.locator(".disk-room")).to_have_text(re.compile(r"[\d.,]+ GB of disk left"))

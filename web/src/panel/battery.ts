@@ -12,7 +12,7 @@ const SCARCE_PERCENT = 20;
 
 export class MachineBadges {
   readonly battery = el("span", { class: "battery", role: "status", hidden: true });
-  readonly disk = el("span", { class: "battery disk scarce", role: "status", hidden: true });
+  readonly disk = el("span", { class: "disk-room scarce", role: "status", hidden: true });
   private told: Machine | null = null;
 
   constructor(private readonly mayAsk: () => boolean) {
