@@ -31,6 +31,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         **{key: stats.get(key) for key in _FINISH_FIGURES},
         "warnings": [*(translated(one, "en") for one in _doubts(stats)), *_warnings(report, "en")],
         "warnings_vi": [*(translated(one, "vi") for one in _doubts(stats)), *_warnings(report, "vi")],
+        "done_besides": [warned(one) for one in report.notes],
+        "done_besides_vi": [warned(one, "vi") for one in report.notes],
         "layers": [
             {
                 "layer": one.layer,
@@ -46,7 +48,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "stage_seconds": stats.get("seconds"),
         "seconds": round(report.seconds, 3),
     }
-    return answer, _lines(report, stats, language)
+    besides = [f"  * {warned(one, language)}" for one in report.notes]
+    return answer, [*_lines(report, stats, language), *besides]
 
 
 _FINISH_FIGURES = (

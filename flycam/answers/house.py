@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.catalog.records import Account
     from flycam.pipeline.collect import CollectReport
     from flycam.pipeline.doctor import Check
+    from flycam.pipeline.room import Freed, Place
 
 
 def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") -> Answered:
@@ -39,6 +40,36 @@ def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") ->
         )
         busy = "is being written at this moment; collect again later"
     return answer, [first, *(f"  ! {name}: {busy}" for name in report.busy)]
+
+
+def of_room_made(
+    freed: Freed, places: Sequence[Place], language: str = "en", *, dry_run: bool = False
+) -> Answered:
+    """tiles, clips, copies, freed_bytes, places[]: name, free_bytes, dry_run."""
+    answer = {
+        "tiles": freed.tiles,
+        "clips": freed.clips,
+        "copies": freed.copies,
+        "freed_bytes": freed.size_bytes,
+        "places": [{"name": one.name, "free_bytes": one.free_bytes} for one in places],
+        "dry_run": dry_run,
+    }
+    mb = f"{freed.size_bytes / 1e6:.1f} MB"
+    if language == "vi":
+        first = (
+            f"{'có thể xoá' if dry_run else 'đã xoá'} {freed.tiles} mảnh bản đồ cũ, {freed.clips} bản cắt cũ "
+            f"và {freed.copies} bản sao cục bộ, {mb}: đều là thứ làm lại được"
+        )
+        told = [f"  {one.name}: còn trống {one.free_bytes / 1e9:.1f} GB" for one in places]
+        untold = "  không biết kho lưu trữ và cơ sở dữ liệu còn trống bao nhiêu"
+    else:
+        first = (
+            f"{freed.tiles} old tile states, {freed.clips} old clips and {freed.copies} local copies "
+            f"{'could be' if dry_run else 'were'} deleted, {mb}: all of it can be made again"
+        )
+        told = [f"  {one.name}: {one.free_bytes / 1e9:.1f} GB free" for one in places]
+        untold = "  how much is free where store and database lie, nobody can tell"
+    return answer, [first, *(told or [untold])]
 
 
 def of_account(account: Account, token: str, names: Mapping[str, str]) -> Answered:
@@ -75,6 +106,7 @@ def _account_line(account: Account, names: Mapping[str, str]) -> str:
 
 _NAMES_VI = {
     "disk": "ổ đĩa",
+    "room": "chỗ trống",
     "encryption": "mã hoá",
     "power": "điện",
     "clock": "đồng hồ",

@@ -68,6 +68,11 @@ class Catalog:
         """Where the catalogue lies, without its password."""
         return self._database.place
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the catalogue's file; None where a server keeps it."""
+        return Path(self._database.place).parent if self._database.is_sqlite else None
+
     def save(self, path: Path) -> None:
         """Everything at this moment into one new file (`flycam.catalog.snapshot`)."""
         snapshot.save(self._database, path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,8 +24,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
 from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, WIDENED_IN
+from flycam.catalog.session_lock import TURNS, SessionLock, busy
 from flycam.catalog.tables import schema_info
-from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageTrouble
+from flycam.errors import CatalogUnavailable, DiskFull, StorageTrouble
 from flycam.store.room import free_bytes
 from flycam.store.syncing import make_folder
 
@@ -46,6 +48,8 @@ class Database:
         self.audit_key = audit_key
         self.place = self._place()
         self._engine = self._make_engine()
+        self._held: dict[str, SessionLock] = {}
+        self._holding = threading.Lock()
         try:
             self._make_schema()
         except BaseException:
@@ -107,11 +111,21 @@ class Database:
     def exclusive(self, name: str) -> Iterator[None]:
         """Hold the lock `name` against every other process and thread; it dies with its process.
 
-        Raises FlightBusy at once if another holds it.
+        Raises FlightBusy at once if another holds it. PostgreSQL may end it while it is held: see
+        `require_held`.
         """
-        held = self._file_lock(name) if self.is_sqlite else self._advisory_lock(name)
+        held = self._file_lock(name) if self.is_sqlite else self._session_lock(name)
         with held:
             yield
+
+    def require_held(self, connection: Connection, *names: str) -> None:
+        """Of these locks, those that are held through this database are held until the transaction of
+        `connection` ends; asked before it writes. Raises FlightBusy where one was lost, and nothing may be
+        written any more (see `flycam.catalog.session_lock`)."""
+        with self._holding:
+            held = [self._held[name] for name in names if name in self._held]
+        for lock in held:
+            lock.require(connection)
 
     def close(self) -> None:
         """Give every connection back."""
@@ -151,6 +165,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS postgis"))
+                connection.execute(text(TURNS))
             if not sqlalchemy.inspect(connection).has_table(schema_info.name):
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(schema_info.insert().values(name="version", value=SCHEMA_VERSION))
@@ -230,23 +245,22 @@ class Database:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise _busy(name) from error
+                raise busy(name) from error
             yield
 
     @contextmanager
-    def _advisory_lock(self, name: str) -> Iterator[None]:
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        with self._translated(), self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
-                raise _busy(name)
-            try:
-                yield
-            finally:
-                try:
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-                except DBAPIError:  # the server was restarted: the lock went with its session
-                    connection.invalidate()
+    def _session_lock(self, name: str) -> Iterator[None]:
+        lock = SessionLock(self._engine, name)
+        with self._translated():
+            lock.take()
+        with self._holding:
+            self._held[name] = lock
+        try:
+            yield
+        finally:
+            with self._holding:
+                del self._held[name]
+            lock.release()
 
 
 def has_room(path: Path) -> bool:
@@ -278,13 +292,6 @@ def _widen(connection: Connection, table: str, column: str, statements: Sequence
     if column not in {one["name"] for one in sqlalchemy.inspect(connection).get_columns(table)}:
         for statement in statements:
             connection.execute(text(statement))
-
-
-def _busy(name: str) -> FlightBusy:
-    return FlightBusy(
-        f"{name}: another process is writing this flight at this moment; wait for it and run again",
-        vi=f"{name}: một tiến trình khác đang ghi chuyến bay này; hãy đợi xong rồi chạy lại",
-    )
 
 
 def _file_name(name: str) -> str:

@@ -118,9 +118,15 @@ class Flights:
 
     @contextmanager
     def lock(self, flight_id: str) -> Iterator[None]:
-        """Hold a flight for writing; ends with the block or with the process. Raises FlightBusy at once."""
+        """Hold a flight for writing, or under `finishing` for being finished; ends with the block or with the
+        process. Raises FlightBusy at once."""
         with self._database.exclusive(flight_id):
             yield
+
+
+def finishing(flight_id: str) -> str:
+    """The lock of whoever finishes a flight: others may write its live revision meanwhile."""
+    return f"finish-{flight_id}"
 
 
 def no_such_flight(ref: str) -> NotFound:

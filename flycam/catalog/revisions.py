@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
+from flycam.catalog.flights import finishing
 from flycam.catalog.geometry_json import (
     exterior_from_json,
     exterior_to_json,
@@ -82,11 +83,13 @@ class Revisions:
     def publish(self, record: RevisionRecord) -> RevisionRecord:
         """The revision is complete and on show from now on; the record as it stands. In one step.
 
-        Raises NotFound; StoreConflict if a frame that it holds was withdrawn meanwhile, or it was retired.
+        Raises NotFound; StoreConflict if a frame that it holds was withdrawn meanwhile, or it was retired;
+        FlightBusy if this process held the flight's finishing and lost it.
         """
         complete = replace(record, state=RevisionState.PUBLISHED, why="")
         with self._database.write(alone_in=tables.frames) as connection:
             found = _require(connection, record.mosaic_id, record.revision)
+            self._database.require_held(connection, finishing(_flight_of(connection, record.mosaic_id)))
             withdrawn = _withdrawn_in(connection, record.mosaic_id, record.revision)
             if withdrawn or found.state is RevisionState.RETIRED:
                 what = f"{withdrawn} of its frames were withdrawn" if withdrawn else "it was retired"
@@ -183,6 +186,12 @@ class Revisions:
 
 def _is_alive(record: RevisionRecord) -> bool:
     return record.state is not RevisionState.RETIRED
+
+
+def _flight_of(connection: Connection, mosaic_id: str) -> str:
+    c = tables.mosaics.c
+    query = select(c.flight_id).where(c.mosaic_id == mosaic_id).limit(1)
+    return str(connection.execute(query).scalar_one())
 
 
 def _require(connection: Connection, mosaic_id: str, revision: int) -> RevisionRecord:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
+from flycam.catalog.flights import finishing
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, show, tile_of, tile_row
 from flycam.errors import NotFound, StoreConflict
@@ -97,15 +98,16 @@ class Tiles:
 
         Returns the records with their seq, in the order given. A tile whose head is this very object already
         keeps its line (a resend changes nothing). Raises StoreConflict if a head has moved: read it again,
-        merge, and retry. NotFound without `put_mosaic`; ValueError for records of several mosaics or zooms
-        outside the mosaic's.
+        merge, and retry. FlightBusy if this process held the flight's lock and lost it. NotFound without
+        `put_mosaic`; ValueError for records of several mosaics or zooms outside the mosaic's.
         """
         if not records:
             return []
         mosaic_id, revision = _only_mosaic(records)
         with self._database.write() as connection:
+            flight_id = self._check_zooms(connection, mosaic_id, revision, records)
+            self._database.require_held(connection, flight_id, finishing(flight_id))
             last = self._lock_log(connection, mosaic_id)
-            self._check_zooms(connection, mosaic_id, revision, records)
             heads = heads_of_tiles(connection, mosaic_id, revision, [r.tile_id for r in records])
             fresh: list[TileRecord] = []
             answer: list[TileRecord] = []
@@ -195,9 +197,12 @@ class Tiles:
 
     def _check_zooms(
         self, connection: Connection, mosaic_id: str, revision: int, records: Sequence[TileRecord]
-    ) -> None:
+    ) -> str:
+        """The flight whose mosaic it is."""
         c = tables.mosaics.c
-        query = select(c.min_zoom, c.base_zoom).where(c.mosaic_id == mosaic_id, c.revision == revision)
+        query = select(c.min_zoom, c.base_zoom, c.flight_id).where(
+            c.mosaic_id == mosaic_id, c.revision == revision
+        )
         found = connection.execute(query).first()
         if found is None:
             raise _no_mosaic(mosaic_id, revision)
@@ -206,6 +211,7 @@ class Tiles:
                 raise ValueError(
                     f"tile {record.tile_id} is outside {mosaic_id}'s zooms {found.min_zoom}-{found.base_zoom}"
                 )
+        return str(found.flight_id)
 
     def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:
         if not fresh:

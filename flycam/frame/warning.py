@@ -33,6 +33,7 @@ CRS_OUTSIDE = "crs_outside"
 LAYER_MOVED = "layer_moved"
 READOUT_UNKNOWN = "readout_unknown"
 BOUNDARIES_LATER = "boundaries_later"
+ROOM_MADE = "room_made"
 
 _ID_DIGITS = 16
 _UNNAMED = {"film": "video"}  # of what was kept before films were named
@@ -121,6 +122,20 @@ _WORDS: Mapping[str, _Words] = {
             "{files}: has no height under {percent} % of the ground photographed, which stays empty on the"
             " map; add terrain of that place with 'flycam dem add' and ingest the photos again, or give the"
             " film to 'flycam live' again."
+        ),
+    ),
+    ROOM_MADE: _Words(
+        brief_vi="ổ đĩa sắp đầy, đã giải phóng {mb} MB",
+        brief_en="the disk is nearly full, {mb} MB were freed",
+        sentence_vi=(
+            "Ổ đĩa sắp đầy: đã xoá {tiles} bản cũ của mảnh bản đồ, {clips} bản cắt cũ và {copies} bản sao cục"
+            " bộ, được {mb} MB; đều là thứ làm lại được, ảnh gốc và bản đồ đang xem không bị đụng tới. Hãy"
+            " chuẩn bị ổ đĩa lớn hơn, hoặc chạy 'flycam collect'."
+        ),
+        sentence_en=(
+            "The disk is nearly full: {tiles} old states of tiles, {clips} old clips and {copies} local"
+            " copies were deleted, {mb} MB; all of it can be made again, originals and the map on show were"
+            " not touched. See to a larger disk, or run 'flycam collect'."
         ),
     ),
     RELAID: _Words(

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from flycam.frame.fragments import TICKS, Sample, fragment_of, head_of
 from flycam.ingest.stream_time import StreamTime
 from flycam.ingest.video_packets import Packet, Packets
+from flycam.store.room import RECORDING_BYTES
 
 UNFINISHED, FINISHED = ".part", ".mp4"
 _FRAGMENT_NS = 500_000_000
@@ -43,7 +44,7 @@ class RecordingOrder:
     folder: Path
     piece_s: float = 10.0
     piece_bytes: int = 16 << 20
-    leave_bytes: int = 2 << 30
+    leave_bytes: int = RECORDING_BYTES
 
 
 @dataclass(slots=True)

@@ -56,6 +56,7 @@ class GroupWriter:
 
     pool  threads that hash, encode and put
     cache_tiles  ancestors kept in memory
+    before_group, before_append  as of `MosaicWriter`
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GroupWriter:
         clock_ns: Callable[[], int],
         damaged: Collection[TileId],
         before_append: Callable[[], None],
+        before_group: Callable[[], None] = lambda: None,
         cache_tiles: int = _PARENT_CACHE_TILES,
     ) -> None:
         self._store = store
@@ -79,6 +81,7 @@ class GroupWriter:
         self._clock_ns = clock_ns
         self._damaged = damaged
         self._before_append = before_append
+        self._before_group = before_group
         self._cache_tiles = cache_tiles
         self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self.heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
@@ -137,6 +140,7 @@ class GroupWriter:
     def _commit(self, group: list[Change]) -> None:
         if not group:
             return
+        self._before_group()
         records = list(self._pool.map(self.put, group))
         self._store.flush()
         self._before_append()

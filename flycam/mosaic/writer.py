@@ -43,6 +43,8 @@ class MosaicWriter:
     damaged      base tiles whose objects are lost or damaged, to be folded again by this writer
     before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
                  (records of frames) is written here, one time for many patches
+    before_group   called before objects of tiles are put: what it raises keeps them out, and no other group
+                 is written meanwhile
     cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written. Half as
                  many of their ancestors are kept, 64 at the least
     workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
@@ -59,6 +61,7 @@ class MosaicWriter:
         amendments: Amendments = NO_AMENDMENTS,
         damaged: Collection[TileId] = (),
         before_append: Callable[[], None] = lambda: None,
+        before_group: Callable[[], None] = lambda: None,
         cache_tiles: int = _CANVAS_CACHE_TILES,
         workers: int = 2,
     ) -> None:
@@ -81,6 +84,7 @@ class MosaicWriter:
             clock_ns=clock_ns,
             damaged=self._damaged,
             before_append=before_append,
+            before_group=before_group,
             cache_tiles=max(self._cache_tiles // 2, _FEWEST_PARENTS),
         )
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")

@@ -29,6 +29,7 @@ from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.freeing import watched
 from flycam.pipeline.ingest_spread import spread_frames
 from flycam.pipeline.joining import finer_said, joined
 from flycam.pipeline.known import (
@@ -115,6 +116,8 @@ def ingest(
     writes this flight now, StorageTrouble when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
+    workspace = watched(workspace)
+    workspace.require_room()
     try_store(workspace)
     dems = registered_dems(workspace)
     seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress, early))
@@ -165,6 +168,7 @@ def ingest(
             *(finer_said(flight, plan.frames) if into is not None else ()),
             *options_unused_said(workspace, flight_id, request, plan.frames),
             *boundaries_said(workspace.catalog, flight),
+            *workspace.room.notes,
         ),
     )
 

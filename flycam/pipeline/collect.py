@@ -49,7 +49,9 @@ class CollectReport:
 
 
 @dataclass(slots=True)
-class _Found:
+class OldObjects:
+    """Keys in the store of a flight's old tile states and clips; how many old ones are within the grace."""
+
     tiles: list[str] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
     waiting: int = 0
@@ -80,8 +82,10 @@ def collect(
     for count, flight in enumerate(flights, start=1):
         try:
             with workspace.catalog.flights.lock(flight.flight_id):
-                found = _of_flight(workspace, flight, old_ns)
-                freed += sum(_delete(workspace, key, dry_run) for key in (*found.tiles, *found.clips))
+                found = old_objects(workspace, flight, old_ns)
+                freed += sum(
+                    delete_object(workspace, key, dry_run=dry_run) for key in (*found.tiles, *found.clips)
+                )
                 freed += _handed_over(workspace, flight, INGEST, dry_run)
         except FlightBusy:
             busy.append(flight.name)
@@ -132,8 +136,9 @@ def _remove(path: Path, dry_run: bool) -> int:
     return size_of(path) if dry_run else remove(path)
 
 
-def _of_flight(workspace: Workspace, flight: Flight, old_ns: int) -> _Found:
-    found = _Found()
+def old_objects(workspace: Workspace, flight: Flight, old_ns: int) -> OldObjects:
+    """What of a flight is old since `old_ns` (UTC ns) at the latest. Only while nothing writes its tiles."""
+    found = OldObjects()
     mosaics = workspace.catalog.tiles.mosaics(flight.flight_id)
     clips_in_use = {one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
     for mosaic_id in sorted({mosaic.mosaic_id for mosaic in mosaics}):
@@ -184,7 +189,8 @@ def _clips(workspace: Workspace, mosaics: list[MosaicInfo], mosaic_id: str) -> I
             yield from workspace.store.list(prefix + _CLIP_PREFIX)
 
 
-def _delete(workspace: Workspace, key: str, dry_run: bool) -> int:
+def delete_object(workspace: Workspace, key: str, *, dry_run: bool) -> int:
+    """The bytes that its going gives back; 0 if it is gone."""
     try:
         size = workspace.store.size(key)
     except ObjectMissing:

@@ -12,10 +12,12 @@ from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.pipeline.coverage import VIETNAM
 from flycam.pipeline.encryption import is_encrypted
+from flycam.pipeline.freeing import could_free
 from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.unfinished import unfinished
 from flycam.pipeline.workspace import Workspace
+from flycam.store.room import LOW_BYTES, RESERVED_BYTES
 
 _BYTES_A_FLIGHT = 20 << 30
 _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -35,6 +37,7 @@ def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
     """All checks; none raises."""
     checks = [_disk(data_dir), _encryption(data_dir), _power(workspace.power), _clock(workspace)]
     checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
+    checks.append(_guarded("room", "chỗ trống", lambda: _room(workspace)))
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
     checks.append(_guarded("accounts", "tài khoản", lambda: _accounts(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
@@ -66,6 +69,37 @@ def _disk(data_dir: Path) -> Check:
         ok=ok,
         sentence_en=f"{free / 1e9:.0f} GB free at {data_dir}{more}",
         sentence_vi=f"còn trống {free / 1e9:.0f} GB tại {data_dir}{more_vi}",
+    )
+
+
+def _room(workspace: Workspace) -> Check:
+    """What could be freed for flights, and for whom the last of it is kept."""
+    kept = f"{RESERVED_BYTES / 1e6:.0f} MB"
+    if workspace.store.room_bytes() is None:
+        return Check(
+            name="room",
+            ok=True,
+            sentence_en="how much is free in the store, nobody can tell from here; ask whoever runs it. Of "
+            f"the catalogue's disk the last {kept} are kept for the catalogue",
+            sentence_vi="không biết được kho lưu trữ còn trống bao nhiêu; hãy hỏi người quản lý kho. Ổ đĩa "
+            f"của cơ sở dữ liệu luôn chừa {kept} cuối cho cơ sở dữ liệu",
+        )
+    found = could_free(workspace)
+    scarcest = workspace.scarcest()
+    ok = scarcest is None or scarcest.free_bytes >= LOW_BYTES
+    mb = f"{found.size_bytes / 1e6:.1f} MB"
+    return Check(
+        name="room",
+        ok=ok,
+        sentence_en=f"{mb} could be freed without losing anything: {found.tiles} old tile states, "
+        f"{found.clips} old clips, {found.copies} local copies ('flycam collect'); flights free them "
+        f"themselves below {LOW_BYTES / 1e9:.1f} GB, and the last {kept} are kept for the catalogue"
+        + ("" if ok or scarcest is None else f"; {scarcest.name} is low: see to a larger disk"),
+        sentence_vi=f"có thể giải phóng {mb} mà không mất gì: {found.tiles} mảnh bản đồ cũ, {found.clips} "
+        f"bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect'); dưới "
+        f"{f'{LOW_BYTES / 1e9:.1f}'.replace('.', ',')} GB thì chuyến bay tự giải phóng, {kept} cuối luôn "
+        "chừa cho cơ sở dữ liệu"
+        + ("" if ok or scarcest is None else f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"),
     )
 
 

@@ -32,7 +32,7 @@ def keep(
     before_put: Callable[[], None] = lambda: None,
 ) -> str:
     """Store the file's bytes and return their SHA-256. Nothing is written twice. Raises LetGo for what was
-    let go under a retention term.
+    let go under a retention term; DiskFull where it would take what is reserved for the catalogue.
 
     before_put  called where bytes are about to be written; what it raises keeps them out
 
@@ -45,6 +45,7 @@ def keep(
         if not _is_kept(workspace.store, key):
             require_not_let_go(workspace, digest)
             before_put()
+            workspace.require_room(path.stat().st_size)
             workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:
         if path.exists():
@@ -62,6 +63,7 @@ def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
     key = keys.evidence(sha256)
     if not _is_kept(workspace.store, key):
         require_not_let_go(workspace, sha256)
+        workspace.require_room(len(data))
         workspace.store.put(key, data, durable=False)
 
 

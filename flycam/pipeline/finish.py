@@ -38,6 +38,7 @@ from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics,
 from flycam.pipeline.finish_request import FinishRequest, check_request
 from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.freeing import watched
 from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
@@ -77,6 +78,8 @@ def finish(
     began_ns = workspace.clock_ns()
     flight = workspace.catalog.flights.flight(ref)
     check_request(flight, request)
+    workspace = watched(workspace)
+    workspace.require_room()
     try_store(workspace)
     _require_photos(workspace, flight)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
@@ -99,6 +102,7 @@ def finish(
         layers=tuple(layers),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - began_ns) / 1e9,
+        notes=workspace.room.notes,
     )
 
 
@@ -138,7 +142,9 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
 def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> Run:
     """Room on disk, what a killed run left swept away, control looked at: all before the work begins."""
     folder = _stages(workspace, job)
-    folder.require_free(_RUN_BYTES + _FRAME_BYTES * len(job.records), job.flight.name)
+    wanted_bytes = _RUN_BYTES + _FRAME_BYTES * len(job.records)
+    workspace.room.make(wanted_bytes)
+    folder.require_free(wanted_bytes, job.flight.name)
     folder.sweep()
     progress.go_on_from(
         folder.load("seconds", ()) or {}, lambda spent: folder.save("seconds", spent, synced=False)

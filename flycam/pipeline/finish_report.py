@@ -44,12 +44,16 @@ class LayerReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishReport:
-    """What finishing a flight did, the main layer first."""
+    """What finishing a flight did, the main layer first.
+
+    notes  what was done besides, as `flycam.frame.warning` keeps it
+    """
 
     flight: Flight
     layers: tuple[LayerReport, ...]
     communes: tuple[Coverage, ...] = field(default=())
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def main(self) -> RevisionRecord | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import TerrainPrior
+from flycam.catalog.flights import finishing
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
@@ -29,6 +30,7 @@ from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_stages import LOCAL_DATUM, Run
 from flycam.pipeline.rectification import patch_of, posts_of
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.room import GROUP_BYTES
 from flycam.pipeline.spread import Spread
 from flycam.pipeline.squares import AboveSquares, along, join_all, square_of, square_zoom
 from flycam.pipeline.workspace import Progress, Workspace
@@ -79,7 +81,12 @@ def write_tiles(
             lines = _by_workers(run.spread, given, missing, progress)
         else:
             blender = TileBlender(workspace, given, run.workers)
-            lines = blender.write(missing, mosaic.min_zoom, partial(progress, "blend"))
+            lines = blender.write(
+                missing,
+                mosaic.min_zoom,
+                partial(progress, "blend"),
+                holding=finishing(mosaic.flight_id),
+            )
     if there and not again:  # of a revision that is mended all was joined, and what is damaged may lie above
         join_all(workspace, mosaic)
     return lines
@@ -139,9 +146,10 @@ class TileBlender:
         min_zoom: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
         before_append: Callable[[], None] = lambda: None,
+        holding: str | None = None,
     ) -> int:
         """Make these base tiles and their ancestors up to `min_zoom`; log lines. before_append: as of
-        `MosaicWriter`."""
+        `MosaicWriter`; holding: as of `RoomWatch.require`."""
         given, maker, mosaic = self._given, self._maker, self._given.mosaic
         with MosaicWriter(
             self._workspace.store,
@@ -152,6 +160,7 @@ class TileBlender:
             amendments=amendments_of(self._workspace, mosaic),
             damaged=given.damaged,
             before_append=before_append,
+            before_group=partial(self._workspace.require_room, GROUP_BYTES, holding=holding),
             workers=self._workers,
         ) as writer:
             return writer.place(

@@ -33,6 +33,7 @@ from flycam.pipeline.making import Due, Frame, Maker, Resized
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.room import GROUP_BYTES
 from flycam.pipeline.spread import INGEST, Spread, spread_of
 from flycam.pipeline.squares import AboveSquares, along, square_of, square_zoom
 from flycam.pipeline.terrain import recorded_terrain
@@ -205,6 +206,7 @@ class SquareMaker:
             clock_ns=self._workspace.clock_ns,
             amendments=amendments,
             before_append=partial(self._before_append, records, amendments, fence),
+            before_group=partial(self._workspace.require_room, GROUP_BYTES),
             workers=1,
         ) as writer:
             for share in square.shares:

@@ -29,6 +29,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoSource, is_stream, name_of
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
+from flycam.pipeline.freeing import watched
 from flycam.pipeline.joining import joined_by_film
 from flycam.pipeline.known import withdrawals_said
 from flycam.pipeline.live_abandoned import ending_abandoned
@@ -110,6 +111,8 @@ def live(
     seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
+    workspace = watched(workspace)
+    workspace.require_room()
     with ExitStack() as stack:
         stack.enter_context(ending_abandoned(workspace))
         opened = _opened(workspace, request, progress, stopped, stack)
@@ -296,7 +299,7 @@ def _remarks(
         *laying.patience.said,
         *telemetry.remarks(),
         *([telemetry.dated(opened.film.name)] if source.is_undated else []),
-        *_said([*standing.notes, *laying.notes, *withdrawn]),
+        *_said([*standing.notes, *laying.notes, *withdrawn, *workspace.room.notes]),
     )
 
 

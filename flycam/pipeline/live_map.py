@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import shapely
 
@@ -20,6 +21,7 @@ from flycam.pipeline.opening import Opened, open_mosaic
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.rectification import tiles_of
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.room import GROUP_BYTES
 from flycam.pipeline.workspace import Workspace
 
 _FEWEST_TILES, _MOST_TILES = 64, 256  # 0.46 MB each
@@ -73,6 +75,7 @@ class OpenMap:
                 clock_ns=workspace.clock_ns,
                 amendments=amendments_of(workspace, mosaic),
                 before_append=records.write,
+                before_group=partial(workspace.require_room, GROUP_BYTES, holding=mosaic.flight_id),
                 workers=workers_here(),
                 cache_tiles=_tiles_kept(first, flight.flight.work_crs, mosaic.base_zoom),
             )

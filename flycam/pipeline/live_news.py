@@ -251,6 +251,7 @@ class LiveNews:
             *self._telemetry.remarks(),
             *self._source.health.remarks,
             *self._recording.remarks,
+            *_sentences(self._workspace.room.notes),
         )
         return tuple(dict.fromkeys(said))[-_REMARKS:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
@@ -21,6 +22,7 @@ from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.making import Frame, Maker, Part, Resized
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.room import GROUP_BYTES
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
@@ -86,6 +88,7 @@ def merge_frames(
         clock_ns=workspace.clock_ns,
         amendments=amendments,
         before_append=records.write,
+        before_group=partial(workspace.require_room, GROUP_BYTES, holding=mosaic.flight_id),
         workers=workers_here(),
     ) as writer:
         frames = [Frame(record, path, record.header.interior.image_size_px) for record, path in todo]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.pipeline.power import Power, PowerMode
+from flycam.pipeline.room import Place, RoomWatch, places
 
 if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
     from flycam.catalog.catalog import Catalog
@@ -29,6 +30,7 @@ class Workspace:
     clock_ns   UTC nanoseconds
     power      how this machine is powered, and whether its battery has to last
     cluster    who ingests and finishes with this process; None: nobody
+    room       looks at how much room is left before photos and tiles are written
     """
 
     store: ObjectStore
@@ -39,6 +41,19 @@ class Workspace:
     clock_ns: Callable[[], int] = time.time_ns
     power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
     cluster: Cluster | None = None
+    room: RoomWatch = field(default_factory=RoomWatch)
+
+    def places(self) -> list[Place]:
+        """The disks that this house writes to, as far as they can be told. Raises StorageTrouble."""
+        return places(self.store, self.catalog.folder)
+
+    def scarcest(self) -> Place | None:
+        """The one with the least room; None where nobody can tell. Raises StorageTrouble."""
+        return min(self.places(), key=lambda one: one.free_bytes, default=None)
+
+    def require_room(self, more_bytes: int = 0, *, holding: str | None = None) -> None:
+        """See `RoomWatch.require`. Raises DiskFull, StorageTrouble."""
+        self.room.require(self.scarcest, more_bytes, holding=holding)
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:

@@ -1,5 +1,5 @@
 """`/healthz` for whoever restarts the server, `/metrics` for whoever watches it, `/api/machine` for whoever
-has to keep it in power."""
+has to keep it in power and with room on its disk."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flycam.serve.guard import viewer
 from flycam.serve.services import Services
 from flycam.serve.tiles import TileCounts
 from flycam.store import keys
+from flycam.store.room import LOW_BYTES
 
 router = APIRouter()
 
@@ -36,12 +37,16 @@ def healthz(request: Request) -> JSONResponse:
 
 @router.get("/api/machine", dependencies=[Depends(viewer)])
 def machine(request: Request) -> dict[str, Any]:
-    """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power."""
+    """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power; disk:
+    free_bytes of the one with the least room, is_low (flights delete what can be made again), or null: nobody
+    can tell."""
     services: Services = request.app.state.services
     power = services.workspace.power
     told = power.battery
     battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.left_s}
-    return {"battery": battery, "low_power": power.is_low}
+    place = services.workspace.scarcest()
+    disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_BYTES}
+    return {"battery": battery, "low_power": power.is_low, "disk": disk}
 
 
 @router.get("/metrics", dependencies=[Depends(viewer)])

@@ -51,6 +51,9 @@ class LocalStore:
     def __repr__(self) -> str:
         return f"LocalStore({self._root})"
 
+    def __str__(self) -> str:
+        return str(self._root)
+
     def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
         """See ObjectStore.put."""
         self._write(key, lambda file: file.write(data), durable=durable)

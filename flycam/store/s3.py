@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +29,7 @@ from flycam.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from flycam.store.clocks import BELIEVED_FOR, clock_said
 from flycam.store.keys import check_key, check_prefix
 
 DEFAULT_THREADS = 16
@@ -135,7 +135,7 @@ class S3Store:
         """See ObjectStore.put_if_absent: a PUT with If-None-Match, which the client itself does not offer."""
         name = self._name(key)
         with self._translated(key):
-            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=timedelta(minutes=5))
+            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=BELIEVED_FOR)
             # no automatic retry: a first try that was written but not answered would look like another's
             answer = self._http.request(
                 "PUT",
@@ -247,11 +247,8 @@ class S3Store:
                 f"{self._place}: the bucket does not exist; create it, or name another",
                 vi=f"{self._place}: chưa có bucket này; hãy tạo, hoặc dùng tên khác",
             )
-        if code == "RequestTimeTooSkewed":
-            return StoreDenied(
-                f"{self._place}: the clocks differ too much; set this machine's clock",
-                vi=f"{self._place}: giờ hai máy lệch quá nhiều; hãy chỉnh giờ máy này",
-            )
+        if status in (400, 401, 403) and (said := clock_said(error, code)) is not None:
+            return StoreDenied(f"{self._place}: {said[0]}", vi=f"{self._place}: {said[1]}")
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
                 f"{self._place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",

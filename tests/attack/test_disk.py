@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +110,27 @@ def test_catalogue_that_is_none(operator: Operator, drill: DrillReport) -> None:
     (operator.data / "catalog.sqlite").write_text("ghi chú" * 2000, encoding="utf-8")
     said = operator("ingest", drill.photos)
     assert said.exit_code == 4 and "catalog.sqlite" in said.sentence
+
+
+def test_a_disk_with_the_catalogues_reserve_left_stops_flights_and_takes_decisions(
+    in_ram: InRam, drill: DrillReport, whole: Said
+) -> None:
+    """No photo and no tile takes what is reserved; a withdrawal is still written, and all of it completes."""
+    disk = in_ram("200m")
+    operator = Operator(disk / "dữ liệu", {}).with_ground(drill)
+    flight_id = operator("ingest", drill.photos).json["flight_id"]
+    with (disk / "đầy").open("wb") as full:
+        os.posix_fallocate(full.fileno(), 0, shutil.disk_usage(disk).free - (31 << 20))
+    for command in (("ingest", drill.photos), ("finish", flight_id)):
+        said = operator(*command)
+        assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
+        assert str(disk) in said.sentence and "the last 34 MB are kept for the catalogue" in said.sentence
+        assert "free some" in said.sentence and "run again" in said.sentence
+    told = {check["name"]: check for check in operator("doctor").json["checks"]}
+    assert not told["room"]["ok"] and "could be freed" in told["room"]["sentence"]
+    assert operator("withdraw", flight_id, "--reason", "doanh trại").exit_code == 0
+    (disk / "đầy").unlink()
+    assert operator("verify").json["whole"]
+    freed = operator("collect", "--until-free", "1", "--dry-run")
+    assert (freed.exit_code, freed.json["dry_run"]) == (0, True)
+    assert freed.json["places"][0]["free_bytes"] > 0

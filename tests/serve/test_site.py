@@ -14,6 +14,7 @@ from flycam import errors
 from flycam.pipeline.power import Battery, Power, PowerMode
 from flycam.serve.failures import payload
 from flycam.serve.services import STATIC_DIR, Services
+from flycam.store.room import LOW_BYTES
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 
@@ -37,9 +38,20 @@ def test_the_battery_of_the_box_is_told(tmp_path: Path) -> None:
     workspace = replace(make_workspace(tmp_path), power=power)
     with power.obeyed(), running(Services(workspace=workspace)) as url:
         told = httpx.get(f"{url}/api/machine").json()
+        del told["disk"]
         assert told == {"battery": {"percent": 43, "in_use": True, "left_s": 4800.0}, "low_power": True}
     with running(Services(workspace=make_workspace(tmp_path / "other"))) as url:
-        assert httpx.get(f"{url}/api/machine").json() == {"battery": None, "low_power": False}
+        told = httpx.get(f"{url}/api/machine").json()
+        del told["disk"]
+        assert told == {"battery": None, "low_power": False}
+
+
+def test_the_room_on_the_disk_is_told(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with running(Services(workspace=workspace)) as url:
+        disk = httpx.get(f"{url}/api/machine").json()["disk"]
+        assert disk["free_bytes"] > 0
+        assert disk["is_low"] == (disk["free_bytes"] < LOW_BYTES)
 
 
 def test_metrics_count_tiles_and_flights(client: httpx.Client) -> None:

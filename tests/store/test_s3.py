@@ -3,9 +3,11 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from minio import time as client_time
 
 from flycam.errors import BucketMissing, InputUnusable, StorageTrouble, StoreDenied, StoreUnavailable
 from flycam.store.base import ObjectStore
@@ -61,6 +63,49 @@ def test_wrong_keys_are_denied(s3_server: S3Server, tmp_path: Path) -> None:
     _every_operation(wrong_secret, tmp_path, StoreDenied, "AWS_ACCESS_KEY_ID")
     unknown = S3Store(s3_server.endpoint, s3_server.bucket, credentials=("nobody", "nothing"))
     _every_operation(unknown, tmp_path, StoreDenied, "AWS_ACCESS_KEY_ID")
+
+
+@pytest.mark.parametrize(
+    ("off", "said", "said_vi"),
+    [
+        (timedelta(minutes=-40), "40 min behind the store's", "chậm hơn giờ kho lưu trữ 40 phút"),
+        (timedelta(days=-3), "3 d behind the store's", "chậm hơn giờ kho lưu trữ 3 ngày"),
+        (timedelta(hours=5), "5 h ahead of the store's", "nhanh hơn giờ kho lưu trữ 5 giờ"),
+    ],
+)
+def test_a_wrong_clock_is_named_with_how_far_it_is_off(
+    store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: timedelta, said: str, said_vi: str
+) -> None:
+    """The clock that the client signs with; the server's own is right, and it is the one that denies."""
+    store.put("a/b", b"x")
+    right = client_time.utcnow
+    with monkeypatch.context() as shifted:
+        shifted.setattr(client_time, "utcnow", lambda: right() + off)
+        if off < timedelta(0):
+            _every_operation(store, tmp_path, StoreDenied, said)
+        with pytest.raises(StoreDenied) as caught:  # an address signed ahead of time this server believes
+            store.size("a/b")
+    assert said in str(caught.value) and "set this machine's clock" in str(caught.value)
+    assert "AWS_" not in str(caught.value)
+    assert said_vi in str(caught.value.vi) and "hãy chỉnh giờ máy này" in str(caught.value.vi)
+    assert store.get("a/b") == b"x"
+
+
+def test_a_clock_a_few_minutes_off_does_no_harm(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = client_time.utcnow
+    for number, minutes in enumerate((-12, -6, 6, 12)):
+        monkeypatch.setattr(client_time, "utcnow", lambda off=minutes: right() + timedelta(minutes=off))
+        assert store.put_if_absent(f"a/{number}", b"x")
+        assert not store.put_if_absent(f"a/{number}", b"y")
+
+
+def test_wrong_keys_are_not_laid_on_the_clock(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = client_time.utcnow
+    monkeypatch.setattr(client_time, "utcnow", lambda: right() - timedelta(minutes=3))
+    wrong = S3Store(s3_server.endpoint, s3_server.bucket, credentials=(s3_server.access_key, "wrong-secret"))
+    for operation in (lambda: wrong.put("a/b", b"x"), lambda: wrong.put_if_absent("a/b", b"x")):
+        with pytest.raises(StoreDenied, match="AWS_ACCESS_KEY_ID"):
+            operation()
 
 
 def test_a_store_that_is_down_is_said_soon(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ export interface Session {
 export interface Machine {
   battery: { percent: number; in_use: boolean; left_s: number | null } | null;
   low_power: boolean;
+  disk: { free_bytes: number; is_low: boolean } | null;
 }
 
 export interface EventInfo {

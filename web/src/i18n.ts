@@ -13,6 +13,11 @@ const words = {
   battery: ["Pin {0} %", "Battery {0} %"],
   batteryNote: ["Máy chủ bản đồ đang chạy bằng pin", "The machine that serves this map runs on its battery"],
   batteryLeft: ["còn khoảng {0} giờ", "some {0} h left"],
+  diskLow: ["Ổ đĩa còn {0} GB", "{0} GB of disk left"],
+  diskLowNote: [
+    "Ổ đĩa của máy chủ bản đồ sắp đầy: chuyến bay tự xoá thứ làm lại được, rồi video ngừng ghi; cần ổ đĩa lớn hơn",
+    "The disk of the machine that serves this map is nearly full: flights delete what can be made again, then video is not recorded; see to a larger disk",
+  ],
   lowPower: ["đang tiết kiệm điện", "in low power"],
   internal: ["NỘI BỘ", "INTERNAL"],
   restricted: ["HẠN CHẾ", "RESTRICTED"],

@@ -1,4 +1,5 @@
-/** What the machine that serves this map runs on: shown only while it runs on its battery. */
+/** What the machine that serves this map runs on, shown only while it runs on its battery, and the room on its disk, shown
+ * only while that is low. */
 
 import { api, type Machine } from "../api";
 import { el, write } from "../dom";
@@ -9,8 +10,9 @@ const FIRST_MS = 5_000; // the map comes first
 const EVERY_MS = 60_000;
 const SCARCE_PERCENT = 20;
 
-export class BatteryBadge {
-  readonly element = el("span", { class: "battery", role: "status", hidden: true });
+export class MachineBadges {
+  readonly battery = el("span", { class: "battery", role: "status", hidden: true });
+  readonly disk = el("span", { class: "disk-room scarce", role: "status", hidden: true });
   private told: Machine | null = null;
 
   constructor(private readonly mayAsk: () => boolean) {
@@ -19,14 +21,23 @@ export class BatteryBadge {
 
   /** Also after a change of language. */
   render(): void {
+    this.renderDisk();
     const battery = this.told?.battery;
-    this.element.hidden = !battery?.in_use;
+    this.battery.hidden = !battery?.in_use;
     if (!battery?.in_use) return;
-    this.element.classList.toggle("scarce", battery.percent < SCARCE_PERCENT);
-    write(this.element, t("battery", String(battery.percent)));
+    this.battery.classList.toggle("scarce", battery.percent < SCARCE_PERCENT);
+    write(this.battery, t("battery", String(battery.percent)));
     const hours = battery.left_s === null ? "" : `; ${t("batteryLeft", formatNumber(battery.left_s / 3600, 1))}`;
     const low = this.told?.low_power ? `; ${t("lowPower")}` : "";
-    this.element.title = `${t("batteryNote")}${hours}${low}`;
+    this.battery.title = `${t("batteryNote")}${hours}${low}`;
+  }
+
+  private renderDisk(): void {
+    const disk = this.told?.disk;
+    this.disk.hidden = !disk?.is_low;
+    if (!disk?.is_low) return;
+    write(this.disk, t("diskLow", formatNumber(disk.free_bytes / 1e9, 1)));
+    this.disk.title = t("diskLowNote");
   }
 
   private async look(): Promise<void> {

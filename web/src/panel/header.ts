@@ -7,12 +7,12 @@ import { t, tOr } from "../i18n";
 import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
-import { BatteryBadge } from "./battery";
+import { MachineBadges } from "./battery";
 
 export class Header {
   readonly element = el("header", { class: "top" });
   private said = "";
-  private readonly battery;
+  private readonly machine;
   private readonly link = el("span", { class: "link-state", role: "status" });
   private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
 
@@ -22,7 +22,7 @@ export class Header {
     private readonly chooseEvent: (id: string) => void,
     private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void; keys: () => void },
   ) {
-    this.battery = new BatteryBadge(() => store.state.session !== null && store.state.session.account?.role !== "guest");
+    this.machine = new MachineBadges(() => store.state.session !== null && store.state.session.account?.role !== "guest");
   }
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
@@ -39,7 +39,7 @@ export class Header {
     const said = JSON.stringify([state.language, state.eventId, state.events, state.session, state.presented?.presenter]);
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
-    this.battery.render();
+    this.machine.render();
     replace(
       this.element,
       el("button", { type: "button", class: "list-fold", "aria-label": t("foldList"), title: t("foldList"), "aria-controls": "panel", click: this.doors.list }, "☰"),
@@ -50,7 +50,8 @@ export class Header {
       this.search,
       this.link,
       this.clock,
-      this.battery.element,
+      this.machine.disk,
+      this.machine.battery,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
       this.share(state),
       this.meeting(state),

@@ -1,0 +1,152 @@
+"""A lock that a session of PostgreSQL holds, and what is done where the session ended while it was held.
+
+A server that restarts, or a line that is cut, ends the session, and nobody tells its holder. So he asks
+(`require`) in each transaction that writes what nobody else may write at the same time:
+
+- The session lives: the lock is held.
+- It ended, and the lock is free and nobody has held it since: it is taken again, and the work goes on. Where
+  the server does not know yet that the line is cut, the old session is ended there first.
+- Another holds it, or held it since: FlightBusy, and nothing is written. What another did meanwhile (a
+  withdrawal) is not known to this work, which ends here and is begun again by its command.
+
+Whoever takes the lock waits until transactions of the holder before him, which had asked in time, are over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from contextlib import suppress
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from flycam.errors import FlightBusy
+
+TURNS = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
+"""How often each lock was taken. No part of the catalogue: a copy of it has no locks."""
+
+_NEXT_TURN = text(
+    "INSERT INTO lock_turns AS t (name, turns) VALUES (:name, 1) "
+    "ON CONFLICT (name) DO UPDATE SET turns = t.turns + 1 RETURNING turns"
+)
+_TURN = text("SELECT turns FROM lock_turns WHERE name = :name")
+_END_OLD = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND pid = :pid AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
+_MOST_TRIES, _PAUSE_S = 100, 0.05  # until the server has put an ended session away
+
+
+class SessionLock:
+    """One lock by its name. Safe between threads."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine, self.name = engine, name
+        self._key, self._writing = _key_of(name), _key_of(f"writing under {name}")
+        self._guard = threading.Lock()
+        self._session: Connection | None = None
+        self._turn = self._pid = 0
+
+    def take(self) -> None:
+        """Raises FlightBusy where another holds it, SQLAlchemyError."""
+        session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            if not session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
+                raise busy(self.name)
+            self._turn = session.execute(_NEXT_TURN, {"name": self.name}).scalar_one()
+            # until those are over that still write as its holders; what follows is not theirs
+            session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": self._writing})
+            session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._writing})
+            self._pid = _pid_of(session)
+        except BaseException:
+            _end(session)
+            raise
+        self._session = session
+
+    def require(self, writing: Connection) -> None:
+        """That it is held until the transaction of `writing` ends, in which this is asked before anything is
+        written. Raises FlightBusy where it was lost for good, SQLAlchemyError."""
+        writing.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": self._writing})
+        with self._guard:
+            if not self._is_held():
+                self._take_again()
+
+    def release(self) -> None:
+        """Give it back; done again, or once it was lost, it changes nothing."""
+        with self._guard:
+            session, self._session = self._session, None
+            if session is not None:
+                _end(session)
+
+    def _is_held(self) -> bool:
+        if self._session is None:
+            return False
+        try:
+            self._session.execute(text("SELECT 1"))
+        except SQLAlchemyError:  # the session ended, and the lock with it
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
+            return False
+        return True
+
+    def _take_again(self) -> None:
+        session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            self._require_last(session)
+            session.execute(_END_OLD, {"pid": self._pid, "key": self._key})
+            for _ in range(_MOST_TRIES):
+                if session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
+                    break
+                self._require_last(session)
+                time.sleep(_PAUSE_S)
+            else:
+                raise _lost(self.name)
+            self._require_last(session)
+            self._pid = _pid_of(session)
+        except BaseException:
+            _end(session)
+            raise
+        self._session = session
+
+    def _require_last(self, session: Connection) -> None:
+        """Raise FlightBusy where another held it since."""
+        if session.execute(_TURN, {"name": self.name}).scalar() != self._turn:
+            raise _lost(self.name)
+
+
+def busy(name: str) -> FlightBusy:
+    """For a lock that another holds."""
+    return FlightBusy(
+        f"{name}: another process is writing this flight at this moment; wait for it and run again",
+        vi=f"{name}: một tiến trình khác đang ghi chuyến bay này; hãy đợi xong rồi chạy lại",
+    )
+
+
+def _lost(name: str) -> FlightBusy:
+    return FlightBusy(
+        f"{name}: the database ended the session that held this flight, and another process has begun to "
+        "write it since; nothing more was written here: wait for the other and run again",
+        vi=f"{name}: cơ sở dữ liệu đã ngắt phiên giữ chuyến bay này và tiến trình khác đã ghi tiếp; ở đây "
+        "không ghi thêm gì; hãy đợi tiến trình kia xong rồi chạy lại",
+    )
+
+
+def _end(session: Connection) -> None:
+    """With all locks that it holds. The pool keeps no session that may hold one."""
+    with suppress(SQLAlchemyError):
+        session.execute(text("SELECT pg_advisory_unlock_all()"))
+        session.close()
+        return
+    session.invalidate()
+    session.close()
+
+
+def _pid_of(session: Connection) -> int:
+    return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def _key_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
