@@ -1,7 +1,11 @@
-"""The built map: a page that is always asked for anew, and files whose names change with their content."""
+"""The built map: a page that is always asked for anew, and files whose names change with their content.
+
+Beside each of these the build leaves it compressed as far as it can be: that is sent to whoever can read it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 
 from flycam.serve.policy import MAP
 
@@ -20,6 +26,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY = MAP.encode()
 _ALREADY_SMALL = ("/api/evidence/", "/api/video/", "/api/airborne/", "/api/hillshade/", "/events")
+_COMPRESSED = {".br": "br", ".gz": "gzip"}
+"""By how names end, the best first."""
+_REFUSED = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 _NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
 <h1>Chưa dựng bản đồ / The map is not built</h1>
 <p>Chạy: <code>make map</code>. API: <a href="/api/docs">/api/docs</a></p></html>"""
@@ -28,12 +37,44 @@ _NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flyc
 def install(app: FastAPI, static_dir: Path) -> None:
     """Serve the map at `/`."""
     if (static_dir / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=static_dir, html=True), name="map")
+        app.mount("/", _Parts(directory=static_dir, html=True), name="map")
         return
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def not_built() -> str:
         return _NOT_BUILT
+
+
+class _Parts(StaticFiles):
+    """Files of the built map; of each, what the build compressed of it for those who can read that."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """The file, or the best of what lies compressed beside it, as what the file itself is."""
+        plain = super().file_response(full_path, stat_result, scope, status_code)
+        readable = _readable(Headers(scope=scope).get("accept-encoding", ""))
+        for ending, name in _COMPRESSED.items():
+            beside = Path(f"{os.fspath(full_path)}{ending}")
+            if name not in readable or not beside.is_file():
+                continue
+            answer = super().file_response(beside, beside.stat(), scope, status_code)
+            answer.headers["vary"] = "Accept-Encoding"
+            if answer.status_code == status_code:
+                answer.headers["content-type"] = plain.headers["content-type"]
+                answer.headers["content-encoding"] = name
+            return answer
+        return plain
+
+
+def _readable(accepted: str) -> set[str]:
+    """Encodings that an Accept-Encoding header allows."""
+    offers = (part.strip().lower().partition(";") for part in accepted.split(","))
+    return {name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _REFUSED}
 
 
 class Wrapping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from dataclasses import replace
@@ -108,6 +109,45 @@ def test_the_page_is_asked_for_anew_and_its_parts_are_kept(tmp_path: Path) -> No
         assert parts
         for part in parts:
             assert "immutable" in httpx.get(f"{url}/{part}").headers["cache-control"]
+
+
+def test_a_part_of_the_page_is_sent_as_compressed_beside_it_to_who_can_read_that(tmp_path: Path) -> None:
+    assets = tmp_path / "static" / "assets"
+    assets.mkdir(parents=True)
+    (tmp_path / "static" / "index.html").write_text("<!doctype html>")
+    words = b"export const words = 1;\n" * 200
+    (assets / "a.js").write_bytes(words)
+    zipped = gzip.compress(words, 9)
+    (assets / "a.js.gz").write_bytes(zipped)
+    (assets / "a.js.br").write_bytes(b"what only brotli reads")
+    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "static")) as url:
+
+        def sent(accepted: str) -> tuple[str | None, bytes, str]:
+            with httpx.stream("GET", f"{url}/assets/a.js", headers={"accept-encoding": accepted}) as answer:
+                raw = b"".join(answer.iter_raw())
+                assert (
+                    "immutable" in answer.headers["cache-control"]
+                    and "javascript" in answer.headers["content-type"]
+                )
+                assert int(answer.headers["content-length"]) == len(raw)
+                return answer.headers.get("content-encoding"), raw, answer.headers.get("vary", "")
+
+        assert sent("gzip, deflate, br, zstd") == ("br", b"what only brotli reads", "Accept-Encoding")
+        assert sent("gzip, br;q=0") == ("gzip", zipped, "Accept-Encoding")
+        assert sent("identity")[:2] == (None, words)
+        etag = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip"}).headers["etag"]
+        known = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip", "if-none-match": etag})
+        assert (known.status_code, known.content) == (304, b"")
+
+
+@pytest.mark.skipif(not (STATIC_DIR / "index.html").is_file(), reason="the map is not built: make map")
+def test_what_is_compressed_beside_the_page_is_the_page() -> None:
+    scripts = [*(STATIC_DIR / "assets").glob("*.js"), *(STATIC_DIR / "assets").glob("*.css")]
+    assert scripts
+    for script in scripts:
+        compressed = script.with_name(f"{script.name}.gz")
+        assert gzip.decompress(compressed.read_bytes()) == script.read_bytes()
+        assert 0 < script.with_name(f"{script.name}.br").stat().st_size < compressed.stat().st_size + 1
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])

@@ -8,6 +8,7 @@ import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { GuestLink, NewGuestLink, RestrictedArea, RetentionConfirmed, RetentionSaid } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
+import { afterPictures } from "./turns";
 import { rulesNow } from "./versions";
 
 export interface Session {
@@ -339,6 +340,12 @@ async function get<T>(path: string, params: Record<string, string | number> = {}
   return ask<T>(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } }, withinMs);
 }
 
+/** What is told beside the pictures. */
+async function getBeside<T>(path: string, params: Record<string, string | number>): Promise<T> {
+  await afterPictures();
+  return get<T>(path, params);
+}
+
 async function post<T>(path: string, body: object): Promise<T> {
   return ask<T>(`${path}?lang=${document.documentElement.lang}`, {
     method: "POST",
@@ -418,9 +425,9 @@ export const api = {
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
   gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),
-  vn2000: (lon: number, lat: number) => get<Vn2000 | null>("/api/vn2000", { lon, lat }),
+  vn2000: (lon: number, lat: number) => getBeside<Vn2000 | null>("/api/vn2000", { lon, lat }),
   vn2000Grid: ([west = 0, south = 0, east = 0, north = 0]: number[]) => get<NationalGrid | null>("/api/vn2000/grid", { west, south, east, north }),
-  outlines: (eventId: string) => get<FeatureCollection>("/api/outlines", { event: eventId }),
+  outlines: (eventId: string) => getBeside<FeatureCollection>("/api/outlines", { event: eventId }),
   communes: (bounds: number[], toleranceM: number, on: string | null) =>
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
   searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
@@ -451,7 +458,7 @@ export const api = {
   layers: () => get<SpecialistLayer[]>("/api/layers"),
   layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>
     get<LayerFeatures>(`/api/layers/${id}/features`, { bounds: bounds.join(","), limit, tolerance_m: Math.min(toleranceM, 5000) }),
-  marks: (eventId: string, until: string | null) => get<MarkLines>("/api/marks", { event: eventId, ...(until && { until }) }),
+  marks: (eventId: string, until: string | null) => getBeside<MarkLines>("/api/marks", { event: eventId, ...(until && { until }) }),
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
   putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
@@ -459,7 +466,7 @@ export const api = {
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
-    get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
+    getBeside<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
   series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),

@@ -1,13 +1,15 @@
 /** Ties the views to the state: each view draws what the state says and asks for changes, nothing else. */
 
+import "ol/ol.css";
 import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
-import { api, ApiError, type AirborneFlight, type CommuneRow, type FeatureCollection, type FlightInfo } from "./api";
+import { api, type CommuneRow, type FeatureCollection, type FlightInfo } from "./api";
 import { firstComparison } from "./compare/sides";
 import { el, replace } from "./dom";
 import { setLanguage, t } from "./i18n";
+import type { Lists } from "./lists";
 import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
@@ -39,6 +41,7 @@ import type { SpecialistThing } from "./specialist";
 import { outlinesWanted, readOutlined } from "./outlined";
 import { Rooms } from "./rooms";
 import { Sight } from "./sight";
+import { afterPictures, picturesFirst } from "./turns";
 import {
   currentEvent,
   defaultEvent,
@@ -55,6 +58,8 @@ import {
 const CLOCK_MS = 20_000;
 const AIRBORNE_MS = 250;
 const AIRCRAFT_ZOOM = 16;
+/** Within this the map has asked for the pictures of what it drew. */
+const ASKING_MS = 120;
 
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
@@ -177,6 +182,7 @@ export class Application {
     const asked = this.store.state.eventId;
     const found = events.some((event) => event.event_id === asked);
     const eventId = found ? asked : defaultEvent(events, flights, airborne);
+    picturesFirst((then) => this.map.once("postrender", () => window.setTimeout(then, ASKING_MS)));
     this.store.set({ events, flights, eventId, airborne });
     if (!hasLinkedView() || (asked && !found)) {
       await this.showNewest();
@@ -187,7 +193,7 @@ export class Application {
     if (readLink().meet) await this.rooms.meet(readLink().meet === "follow");
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
-    new Live(this.store, this.board).follow();
+    void afterPictures().then(() => new Live(this.store, this.board).follow());
   }
 
   private listed(): HTMLElement {
@@ -454,20 +460,7 @@ export class Application {
   }
 }
 
-type Lists = Awaited<ReturnType<typeof askLists>>;
-
-/** What the page is built of. */
-export function askLists() {
-  return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne().catch(noneForGuests)]);
-}
-
 /** Whether nothing but these changed: what comes many times a second must not write lists anew under the reader's hand. */
 function sameBesides(state: State, before: State, ...parts: (keyof State)[]): boolean {
   return (Object.keys(state) as (keyof State)[]).every((name) => parts.includes(name) || state[name] === before[name]);
-}
-
-/** Guests are not told what is in the air; whoever is not signed in is asked to be by another question. */
-function noneForGuests(error: unknown): AirborneFlight[] {
-  if (error instanceof ApiError && error.status === 403) return [];
-  throw error;
 }

@@ -1,15 +1,18 @@
 /** Start: ask who is there, read what was flown, draw it, then follow the tile log. */
 
-import "ol/ol.css";
 import "./style.css";
 import { api, ApiError } from "./api";
-import { Application, askLists } from "./application";
 import { el } from "./dom";
 import { setLanguage, t } from "./i18n";
+import { askLists } from "./lists";
 import { isGuest } from "./marks";
 import { askForToken, takeKeptView } from "./panel/login";
 import { initialState, Store } from "./state";
 import { setRules } from "./versions";
+
+// The map's own program is most of all bytes: it comes while the server says who is there, and while somebody signs in.
+const program = import("./application");
+program.catch(() => undefined);
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
@@ -19,17 +22,19 @@ async function start(): Promise<void> {
   setLanguage(store.state.language);
   const first = askLists(); // with the question who is there: a round trip over a thin line is a third of a second
   first.catch(() => undefined);
-  let isLet = true;
+  let lists = first;
   const session = await api.session().catch(async (error: unknown) => {
     if (!(error instanceof ApiError) || ![401, 403].includes(error.status)) throw error;
-    isLet = false;
-    await askForToken(root);
-    return api.session();
+    const signedIn = await askForToken(root);
+    lists = askLists();
+    lists.catch(() => undefined);
+    return signedIn;
   });
   if (session.scope === "uploads") return window.location.replace("./upload.html"); // the token is for nothing else here
   setRules(session.withheld);
   store.set(isGuest(session) ? { session, tab: "list" } : { session });
-  await new Application(root, store).start(await (isLet ? first : askLists()));
+  const { Application } = await program;
+  await new Application(root, store).start(await lists);
 }
 
 // another link pasted over this one: a browser alone would change nothing, and its reader look at the wrong place

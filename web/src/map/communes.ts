@@ -12,6 +12,7 @@ import { transformExtent } from "ol/proj";
 import { api } from "../api";
 import { debounced } from "../dom";
 import { newestDay, type State } from "../state";
+import { afterPictures } from "../turns";
 import { COLOURS } from "./colours";
 import { Names } from "./names";
 import { Z } from "./view";
@@ -105,6 +106,7 @@ export class Communes {
   }
 
   private async load(): Promise<void> {
+    await afterPictures(); // by then it is settled where the map opens
     await this.fetch();
     this.placeNames();
   }

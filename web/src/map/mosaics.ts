@@ -10,6 +10,7 @@ import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo
 import { revisionOf, visibleFlights, type State } from "../state";
 import * as versions from "../versions";
 import { FailedTiles } from "./failed";
+import { SeenFirstMap } from "./seenFirst";
 import { Z } from "./view";
 
 /** One drawn layer: a mosaic's picture, or what is known about its pixels on top of it. */
@@ -63,6 +64,7 @@ export class MosaicLayers {
     for (const [key, shown] of Object.entries(this.shown)) {
       if (keys.has(key)) continue;
       this.map.removeLayer(shown.layer);
+      if (this.map instanceof SeenFirstMap) this.map.forget(shown.layer.getSource());
       delete this.shown[key];
     }
   }
@@ -96,6 +98,7 @@ export class MosaicLayers {
     });
     const seq = versions.latest(mosaic.mosaic_id);
     source.setTileUrlFunction(urlOf(wanted), `${wanted.key}@${seq}`);
+    if (wanted.data === null && this.map instanceof SeenFirstMap) this.map.order(source);
     const layer = new TileLayer({
       source,
       extent: extentOf(wanted.flight),

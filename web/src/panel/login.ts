@@ -1,6 +1,6 @@
 /** The door: a token opens the map and is kept by the browser as a cookie scripts cannot read. */
 
-import { api, ApiError } from "../api";
+import { api, ApiError, type Session } from "../api";
 import { el } from "../dom";
 import { t } from "../i18n";
 
@@ -18,8 +18,8 @@ export function takeKeptView(): void {
   if (view && !window.location.hash) history.replaceState(null, "", view);
 }
 
-/** page: where the province's own sign-in service, where one is configured, lets them out again. */
-export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map"): Promise<void> {
+/** Who came in. page: where the province's own sign-in service, where one is configured, lets them out again. */
+export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map"): Promise<Session> {
   return new Promise((resolve) => {
     const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
     const problem = el("p", { class: "warning", hidden: true, role: "alert" });
@@ -27,9 +27,9 @@ export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map")
       event.preventDefault();
       api
         .login(input.value.trim())
-        .then(() => {
+        .then((session) => {
           form.remove();
-          resolve();
+          resolve(session);
         })
         .catch((error: unknown) => {
           problem.textContent = error instanceof ApiError ? error.message : t("offline");

@@ -16,7 +16,7 @@ async function start(root: HTMLElement): Promise<void> {
     if (asking) return asking;
     const over = el("div", { class: "sign-in-over" });
     document.body.append(over);
-    asking = askForToken(over, "upload").finally(() => {
+    asking = askForToken(over, "upload").then(() => {
       over.remove();
       asking = null;
     });

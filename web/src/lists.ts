@@ -1,0 +1,15 @@
+/** What the page is built of. */
+
+import { api, ApiError, type AirborneFlight } from "./api";
+
+export type Lists = Awaited<ReturnType<typeof askLists>>;
+
+export function askLists() {
+  return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne().catch(noneForGuests)]);
+}
+
+/** Guests are not told what is in the air; whoever is not signed in is asked to be by another question. */
+function noneForGuests(error: unknown): AirborneFlight[] {
+  if (error instanceof ApiError && error.status === 403) return [];
+  throw error;
+}
