@@ -53,7 +53,7 @@ export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map")
       const first = await import("../account/setup");
       form.removeEventListener("submit", submit);
       await first.setUp(form);
-      resolve();
+      resolve(await api.session());
     };
     const offer = async (): Promise<void> => {
       const ways = await api.waysIn();
