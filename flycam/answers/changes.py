@@ -147,7 +147,13 @@ def of_series(
 
 def _dated(point: Mapping[str, Any], which: int) -> str:
     hectares = f"{point['area_m2'] / 1e4:.2f}"
+    hectares = decimal_comma(hectares) if which == 0 else hectares
+    waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
+    if point["new"]:
+        since = ("mới thêm từ", "new since")[which]
+        before = point["before"] or point["before_shown"]
+        until = f" ({('đến', 'until')[which]} {point['after']})" if point["after"] else ""
+        return f"{since} {before}: +{hectares} ha{until}{waits}"
     when = point["after"] or ("không rõ thời điểm", "at an unknown time")[which]
     growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
-    waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
-    return f"{when}: {decimal_comma(hectares) if which == 0 else hectares} ha{growth}{waits}"
+    return f"{when}: {hectares} ha{growth}{waits}"

@@ -21,7 +21,8 @@ _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác
 def of_compare(found: Compared, language: str = "en") -> Answered:
     """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], review, and more.
 
-    review: null where nothing was put up for review; else the event, how many are new and how many known.
+    review: null where nothing was put up for review; else the event, how many are new and how many known, and
+    of these how many are drawn otherwise now but were decided on (of the same two mosaics, kind and ground).
     """
     remarks = _remarks(found)
     answer = {
@@ -56,7 +57,12 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
 def _review(found: Compared) -> dict[str, Any] | None:
     if found.kept is None:
         return None
-    return {"event_id": found.kept.event.event_id, "new": found.kept.new, "known": found.kept.known}
+    return {
+        "event_id": found.kept.event.event_id,
+        "new": found.kept.new,
+        "known": found.kept.known,
+        "decided": found.kept.decided,
+    }
 
 
 def _registration(registration: Registration) -> dict[str, Any]:
@@ -104,7 +110,8 @@ def _lines_en(found: Compared) -> list[str]:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {_row_en(row)}")
     if (kept := found.kept) is not None:
-        lines.append(f"  for review in {kept.event.name}: {kept.new} new, {kept.known} known already")
+        again = f", of which {kept.decided} decided on before, in other outlines" if kept.decided else ""
+        lines.append(f"  for review in {kept.event.name}: {kept.new} new, {kept.known} known already{again}")
     elif found.changes:
         lines.append("  not up for review on the map: --event names whose analyst is to decide")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
@@ -123,7 +130,8 @@ def _lines_vi(found: Compared) -> list[str]:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {_row_vi(row)}")
     if (kept := found.kept) is not None:
-        lines.append(f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {kept.known} đã có")
+        again = f", trong đó {kept.decided} đã duyệt trước đây với đường bao khác" if kept.decided else ""
+        lines.append(f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {kept.known} đã có{again}")
     elif found.changes:
         lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]

@@ -50,3 +50,9 @@ class ChangeLine:
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
     undoes: str = ""
+
+
+def mosaic_of(shown: str) -> str:
+    """The mosaic of "mosaic@revision", whatever its revision; a picture's name as it is."""
+    mosaic_id, _, revision = shown.rpartition("@")
+    return mosaic_id if mosaic_id and revision.isdecimal() else shown

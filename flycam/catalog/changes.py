@@ -13,6 +13,7 @@ from flycam.catalog.audit import write_entries
 from flycam.catalog.board_tables import changes
 from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature, is_its_own, signed
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
@@ -98,6 +99,24 @@ class Changes:
         found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
         if not found:
             raise no_such_change(change_id)
+        return found
+
+    def signatures(self, lines: Sequence[ChangeLine]) -> list[Signature]:
+        """Who decided and who wrote the note of each of these lines, by what came before it."""
+        histories = self.histories({one.change_id for one in lines if not is_its_own(one)})
+        return [
+            signed([*(old for old in histories.get(one.change_id, ()) if old.version < one.version), one])
+            for one in lines
+        ]
+
+    def histories(self, change_ids: Collection[str]) -> dict[str, list[ChangeLine]]:
+        """All lines of each of these changes that there is, the first first."""
+        c = changes.c
+        found: dict[str, list[ChangeLine]] = {}
+        if change_ids:
+            query = select(changes).where(c.change_id.in_(change_ids)).order_by(c.change_id, c.version)
+            for line in self._fetch(query):
+                found.setdefault(line.change_id, []).append(line)
         return found
 
     def step(self, step_id: str) -> list[ChangeLine]:

@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
@@ -39,7 +40,7 @@ _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rm
 _COLUMNS = (
     *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
     *("commune", "commune_name", "tie_m", "rmse_m", "before", "after"),
-    *("note", "decided_by", "decided", "event", "drill"),
+    *("note", "note_by", "decided_by", "decided", "event", "drill"),
     *IMPACT_COLUMNS,
 )
 _DRILL = "DIỄN TẬP"
@@ -49,11 +50,13 @@ _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a re
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a file tells: confirmed changes of one event, what they touch, and communes' names by code."""
+    """What a file tells: confirmed changes of one event, whose each is and what it touches (both by id), and
+    communes' names by code."""
 
     event: Event
     lines: Sequence[ChangeLine]
     impacts: Mapping[str, ChangeImpact]
+    signatures: Mapping[str, Signature]
     names: Mapping[str, str]
     box: str
     at_ns: int
@@ -98,6 +101,10 @@ def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
         impacts={
             one.line.change_id: one for one in impact_of(workspace, lines, withholding=withholding).changes
         },
+        signatures={
+            line.change_id: sign
+            for line, sign in zip(lines, workspace.catalog.changes.signatures(lines), strict=True)
+        },
         names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),
@@ -114,6 +121,7 @@ def _crs(lines: Sequence[ChangeLine]) -> str:
 
 def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     """What is said of a change, by column. NaN: not known."""
+    sign = told.signatures[line.change_id]
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
@@ -129,8 +137,9 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "before": line.before_shown,
         "after": line.after_shown,
         "note": line.note,
-        "decided_by": line.author,
-        "decided": iso(line.at_ns, "seconds"),
+        "note_by": sign.note_by,
+        "decided_by": sign.decided_by,
+        "decided": iso(sign.decided_ns, "seconds"),
         "event": told.event.name,
         "drill": _DRILL if told.event.is_drill else "",
         **impact_columns(told.impacts[line.change_id]),

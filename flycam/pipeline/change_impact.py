@@ -49,7 +49,7 @@ _BESIDE_M = 100.0
 """A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
 
 _CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
-_LEAST_CUT_M = 1.0
+LEAST_CUT_M = 1.0
 """Of a road under a change: less is how finely outlines are drawn."""
 
 
@@ -244,5 +244,5 @@ def _meet(one: BoundsLonLat, other: BoundsLonLat) -> bool:
 
 
 def _is_cut(one: Touched) -> bool:
-    is_long = one.under_m is None or one.under_m >= _LEAST_CUT_M
+    is_long = one.under_m is None or one.under_m >= LEAST_CUT_M
     return one.layer.kind is LayerKind.ROAD and one.is_inside and is_long

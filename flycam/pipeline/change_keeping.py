@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import shapely
 
 from flycam.analysis.coregister import Registration
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_line import ChangeLine, mosaic_of
 from flycam.catalog.records import AuditEntry
 from flycam.errors import OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
@@ -21,15 +22,22 @@ from flycam.pipeline.compare_sides import Side
 from flycam.pipeline.workspace import Workspace
 
 _DECIMALS = 8  # a millimetre
+_SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
+_DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED, ChangeStatus.REPLACED})
+"""What an analyst has said something of; for what was split or merged others stand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """What was put into the catalogue: `new` of so many; the others, found before, stand as they were."""
+    """What was put into the catalogue: `new` of so many; the others, found before, stand as they were.
+
+    decided  of those that are known: found again a little differently, and decided on already
+    """
 
     event: Event
     new: int
     known: int
+    decided: int = 0
 
 
 def event_for(workspace: Workspace, sides: tuple[Side, Side], asked: str | None) -> Event | None:
@@ -62,7 +70,8 @@ def keep(
     registration: Registration,
     crs: str,
 ) -> Kept:
-    """Put candidates (in `crs`) into the catalogue. The same found again stays as it was decided on."""
+    """Put candidates (in `crs`) into the catalogue. The same found again stays as it was decided on, also
+    where another revision, area or detector draws it otherwise."""
     shown = sides[0].shown, sides[1].shown
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
@@ -100,14 +109,44 @@ def keep(
             )
         )
 
+    fresh = _undecided(workspace, lines)
+
     def told(count: int) -> AuditEntry:
         detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
         return AuditEntry(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )
 
-    new = workspace.catalog.changes.add_new(lines, told)
-    return Kept(event=event, new=new, known=len(lines) - new)
+    new = workspace.catalog.changes.add_new(fresh, told)
+    return Kept(event=event, new=new, known=len(lines) - new, decided=len(lines) - len(fresh))
+
+
+def _undecided(workspace: Workspace, found: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """Without candidates that overlap, by half of both together, a change of their kind that was found
+    between the same two mosaics or pictures, whatever their revisions, and was decided on."""
+    if not found:
+        return []
+    sides = _sides(found[0])
+    decided = workspace.catalog.changes.current(found[0].event_id, statuses=_DECIDED)
+    same = {line.change_id for line in decided if _sides(line) == sides} - {one.change_id for one in found}
+    lines = [line for some in workspace.catalog.changes.histories(same).values() for line in some]
+    shapes, old = (
+        shapely.make_valid(shapely.from_wkb(np.array([line.wkb for line in some], dtype=object)))
+        for some in (found, lines)
+    )
+    one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
+    shared = shapely.area(shapely.intersection(shapes[one], old[other]))  # shares: degrees will do
+    both = shapely.area(shapes[one]) + shapely.area(old[other]) - shared
+    known = {
+        a
+        for a, b, share in zip(one.tolist(), other.tolist(), (shared / both).tolist(), strict=True)
+        if share >= _SAME_SHARE and found[a].kind is lines[b].kind
+    }
+    return [line for number, line in enumerate(found) if number not in known]
+
+
+def _sides(line: ChangeLine) -> tuple[str, str]:
+    return mosaic_of(line.before_shown), mosaic_of(line.after_shown)
 
 
 def _digest(*said: str) -> str:

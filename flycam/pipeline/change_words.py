@@ -9,19 +9,26 @@ from typing import Any
 import shapely
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature
+from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
 
 _DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
 
 
-def change_features(lines: Sequence[ChangeLine], names: Mapping[str, str]) -> dict[str, Any]:
-    """A FeatureCollection of lines; names: of communes, by code."""
-    return {"type": "FeatureCollection", "features": [_feature(line, names) for line in lines]}
+def change_features(
+    lines: Sequence[ChangeLine], signatures: Sequence[Signature], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """A FeatureCollection of lines, with whose each is; names: of communes, by code."""
+    features = [_feature(line, sign, names) for line, sign in zip(lines, signatures, strict=True)]
+    return {"type": "FeatureCollection", "features": features}
 
 
-def _feature(line: ChangeLine, names: Mapping[str, str]) -> dict[str, Any]:
+def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dict[str, Any]:
     """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m` null: not known; no
-    `commune_name`: of a commune that is no more."""
+    `commune_name`: of a commune that is no more. `author` and `time` are the line's, be it a comment;
+    `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of its note."""
+    is_decided = line.status is not ChangeStatus.PROPOSED
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
     return {
         "type": "Feature",
@@ -49,6 +56,9 @@ def _feature(line: ChangeLine, names: Mapping[str, str]) -> dict[str, Any]:
             "after": line.after_shown,
             "origins": list(line.origins),
             "note": line.note,
+            "note_by": sign.note_by or None,
+            "decided_by": sign.decided_by if is_decided else None,
+            "decided": iso(sign.decided_ns, "seconds") if is_decided else None,
             "author": line.author,
             "time": iso(line.at_ns, "seconds"),
         },

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 import shapely
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import quoted
+from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_shapes import MOST_PARTS, Ground, LonLat, Outline, cut_by, drawn, measured, united
-from flycam.pipeline.change_undoing import without
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
 
@@ -64,7 +65,7 @@ def decide(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]
     _require_sensible(asked)
     if there := _written(workspace, asked, who):
         return there  # an answer got lost on the way, and the same was sent again
-    made = _MAKERS[asked.action](workspace, asked)
+    made = _MAKERS[asked.action](workspace, asked, who)
     at_ns = workspace.clock_ns()
     lines = [
         replace(
@@ -108,22 +109,22 @@ def _written(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLin
     return lines
 
 
-def _decided(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _decided(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
     status = ChangeStatus.ACCEPTED if asked.action is ChangeAction.ACCEPT else ChangeStatus.REJECTED
     return [replace(_next(seen, asked), status=status) for seen in _seen(workspace, asked)]
 
 
-def _commented(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _commented(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
     return [_next(seen, asked) for seen in _seen(workspace, asked)]
 
 
-def _redrawn(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _redrawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
     (seen,) = _seen(workspace, asked)
     (outline,) = asked.outlines
     return [_on(_next(seen, asked), _measured(workspace, outline))]
 
 
-def _drawn(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _drawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
     """Who draws a change has seen it: it is accepted."""
     (outline,) = asked.outlines
     event = workspace.catalog.flights.event(asked.event_id)
@@ -155,17 +156,18 @@ def _drawn(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     return [_on(line, _measured(workspace, outline))]
 
 
-def _split(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _split(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
     """Parts stand as the whole did; a cut makes every piece of ground a change of its own."""
     (seen,) = _seen(workspace, asked)
     shapes = [drawn(one) for one in asked.outlines] or cut_by(shapely.from_wkb(seen.wkb), asked.cut)
     parts = [
-        _on(_new(seen, asked, number), measured(shape, workspace)) for number, shape in enumerate(shapes)
+        _on(_new(_quoting(workspace, seen, who), asked, number), measured(shape, workspace))
+        for number, shape in enumerate(shapes)
     ]
     return [replace(_next(seen, asked), status=ChangeStatus.REPLACED), *parts]
 
 
-def _merged(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _merged(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
     """The whole is what the largest was taken for, and accepted only where all its parts were."""
     several = _seen(workspace, asked)
     if len({seen.event_id for seen in several}) > 1:
@@ -176,7 +178,7 @@ def _merged(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     largest = max(several, key=lambda seen: (seen.area_m2, seen.change_id))
     statuses = {seen.status for seen in several}
     whole = replace(
-        _new(largest, asked, 0),
+        _new(_quoting(workspace, largest, who), asked, 0),
         status=statuses.pop() if len(statuses) == 1 else ChangeStatus.PROPOSED,
         origins=tuple(sorted(seen.change_id for seen in several)),
     )
@@ -187,7 +189,7 @@ def _merged(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     ]
 
 
-def _undone(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
+def _undone(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
     """Every change of a step as it stood before; what the step began is taken away."""
     changes = workspace.catalog.changes
     lines = changes.step(asked.undoes)
@@ -209,7 +211,7 @@ def _undone(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     return back
 
 
-_MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked], list[ChangeLine]]] = {
+_MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked, str], list[ChangeLine]]] = {
     ChangeAction.ACCEPT: _decided,
     ChangeAction.REJECT: _decided,
     ChangeAction.COMMENT: _commented,
@@ -296,6 +298,12 @@ def _new(seen: ChangeLine, asked: StepAsked, number: int) -> ChangeLine:
     return replace(
         _next(seen, asked), change_id=_new_id(asked, number), version=_FIRST, origins=(seen.change_id,)
     )
+
+
+def _quoting(workspace: Workspace, seen: ChangeLine, who: str) -> ChangeLine:
+    """The line with its note under the name of whoever wrote that: whoever signs what comes of it did not."""
+    (sign,) = workspace.catalog.changes.signatures([seen])
+    return replace(seen, note=quoted(seen.note, sign.note_by, who))
 
 
 def _new_id(asked: StepAsked, number: int) -> str:

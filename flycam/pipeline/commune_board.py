@@ -19,14 +19,13 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLi
 from flycam.frame.change import ChangeStatus
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change_places import place_numbers, within
 
 OPEN = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
 """Marks that somebody still has to see to."""
 
 _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
-
-_DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +51,8 @@ class CommuneRow:
     newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
-    changes      confirmed ones that touch it; None: nobody has decided on any there, which does not mean
-                 that nothing changed
+    changes      confirmed ones with ground in it, those that lie on each other once; None: none is confirmed
+                 there, which does not mean that nothing changed
     aloft        flights in the air over it now
     under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
                  then is not known
@@ -180,16 +179,14 @@ def _marks_by_commune(
 
 
 def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], count: int) -> list[int | None]:
-    """One across a border counts in both."""
-    counts: list[int | None] = [None] * count
-    decided = [one for one in changes if one.status in _DECIDED]
-    if decided:
-        shapes = shapely.from_wkb(np.array([one.wkb for one in decided], dtype=object))
-        found, holders = tree.query(shapes, predicate="intersects")
-        for change, holder in zip(found.tolist(), holders.tolist(), strict=True):
-            confirmed = int(decided[change].status is ChangeStatus.ACCEPTED)
-            counts[holder] = (counts[holder] or 0) + confirmed
-    return counts
+    """One across a border counts in both, as in what changes do by commune. Never none: that a false alarm
+    was rejected does not tell what was looked at."""
+    confirmed = [one for one in changes if one.status is ChangeStatus.ACCEPTED]
+    places = place_numbers(confirmed)
+    held: list[set[int]] = [set() for _ in range(count)]
+    for change, holder in within(confirmed, tree):
+        held[holder].add(places[change])
+    return [len(some) or None for some in held]
 
 
 def _aloft_by_commune(

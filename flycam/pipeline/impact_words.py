@@ -135,7 +135,8 @@ def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
 
 
 def series_said(one: Series) -> dict[str, Any]:
-    """One place at several dates: points[], the earliest first; `after` null: nobody knows when."""
+    """One place at several dates: points[], the earliest first; `after` null: nobody knows when. `new`: not
+    the place's size, but what is new since `before` (null: since a picture without a date)."""
     return {
         "kind": one.kind.value,
         "commune": one.commune,
@@ -146,6 +147,7 @@ def series_said(one: Series) -> dict[str, Any]:
                 "before_shown": point.before,
                 "after_shown": point.after,
                 "area_m2": round(point.area_m2, 1),
+                "new": point.is_new,
                 "growth_pct": None if point.growth_pct is None else round(point.growth_pct, 1),
                 "confirmed": point.is_confirmed,
                 "change_ids": list(point.change_ids),

@@ -149,6 +149,7 @@ def _signs_layer(
 
 def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
     lines = [patch.impact.line for patch in scene.patches]
+    signs = [patch.signature for patch in scene.patches]
     touched = [impact_columns(patch.impact) for patch in scene.patches]
     return FeatureLayer(
         name="changes",
@@ -161,8 +162,9 @@ def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
             "kind": _texts(line.kind.value for line in lines),
             "area_m2": np.array([line.area_m2 for line in lines]),
             "note": _texts(line.note for line in lines),
-            "decided_by": _texts(line.author for line in lines),
-            "decided": _texts(iso(line.at_ns, "seconds") for line in lines),
+            "note_by": _texts(sign.note_by for sign in signs),
+            "decided_by": _texts(sign.decided_by for sign in signs),
+            "decided": _texts(iso(sign.decided_ns, "seconds") for sign in signs),
             **{
                 name: np.array(
                     [row[name] for row in touched], np.float64 if name in IMPACT_NUMBERS else object
@@ -213,7 +215,7 @@ def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: by
     patches = [
         Placemark(
             name=f"{mark}T{number}. {CHANGE_KINDS[patch.impact.line.kind][0]}",
-            description=f"{patch.impact.line.note} – {patch.impact.line.author}",
+            description=f"{patch.note_said} – {patch.signature.decided_by}",
             shape=patch.shape,
         )
         for number, patch in enumerate(scene.patches, 1)

@@ -12,6 +12,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import FlightState, is_plane
 from flycam.pipeline.change_impact import REACH_M
+from flycam.pipeline.change_places import together
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
@@ -40,6 +41,7 @@ def gather_pack(
     head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
     changes = changes_of(workspace, scene)
+    confirmed = together([patch.impact.line for patch in scene.patches])
     return PackFigures(
         version=__version__,
         made_ns=workspace.clock_ns(),
@@ -52,6 +54,8 @@ def gather_pack(
         communes=tuple(_communes(workspace, scene, marks, changes)),
         loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place is None),
         changes=tuple(changes),
+        places=confirmed.places,
+        changes_m2=confirmed.area_m2,
         changes_elsewhere=scene.changes_elsewhere,
         near_m=REACH_M,
         settlements=tuple(settlements_in(scene)),

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.change_signing import Signature, quoted
 from flycam.catalog.flights import no_such_flight
 from flycam.catalog.records import CommuneRecord, FrameRecord, FrameStatus, MarkLine, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
@@ -22,6 +23,7 @@ from flycam.geometry.grid import lonlat_to_mercator
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
+from flycam.pipeline.change_places import within
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.coverage import communes_of, main_mosaic
 from flycam.pipeline.settlements import Settlement, settlements_of
@@ -82,12 +84,19 @@ class PackPatch:
     """A confirmed change that touches ground that is shown, and what it touches; places: indices of the
     communes that it lies in.
 
-    shape  its outline, WGS 84 degrees
+    signature  who confirmed it, when, and whose its note is
+    shape      its outline, WGS 84 degrees
     """
 
     impact: ChangeImpact
+    signature: Signature
     shape: BaseGeometry
     places: tuple[int, ...]
+
+    @property
+    def note_said(self) -> str:
+        """Its note, under the name of whoever wrote it where that is not who confirmed the change."""
+        return quoted(self.impact.line.note, self.signature.note_by, self.signature.decided_by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -283,18 +292,23 @@ def _patches(
         if whole.intersects(shapely.transform(shapes[line.change_id], lonlat_to_mercator))
     ]
     lines.sort(key=lambda line: (-line.area_m2, line.change_id))
-    outlines = [shapely.from_wkb(place.commune.wkb) for place in places]
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
+    holders: list[list[int]] = [[] for _ in lines]
+    for number, place in within(lines, outlines):
+        holders[number].append(place)
     patches = [
         PackPatch(
             impact=impact,
+            signature=signature,
             shape=shapes[impact.line.change_id],
-            places=tuple(
-                number
-                for number, outline in enumerate(outlines)
-                if outline.intersects(shapes[impact.line.change_id])
-            ),
+            places=tuple(sorted(held)),
         )
-        for impact in impact_of(workspace, lines, withholding=sees).changes
+        for impact, signature, held in zip(
+            impact_of(workspace, lines, withholding=sees).changes,
+            workspace.catalog.changes.signatures(lines),
+            holders,
+            strict=True,
+        )
     ]
     return patches, len(confirmed) - len(lines)
 

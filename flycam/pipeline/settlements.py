@@ -67,8 +67,11 @@ class Settlement:
 
     @property
     def is_proposed(self) -> bool:
-        """Whether the roads propose what nobody has said yet."""
-        return self.roads_say.proposes is not Access.UNKNOWN and self.access is Access.UNKNOWN
+        """Whether the roads propose what nobody has said yet, or has said only before they were cut."""
+        if self.roads_say.proposes in (Access.UNKNOWN, self.access):
+            return False
+        was_proposed = self.line is not None and self.line.roads_said.proposes is self.roads_say.proposes
+        return self.access is Access.UNKNOWN or not was_proposed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +93,10 @@ def settlements_of(
     until_ns: int | None = None,
     withholding: Withholding = NOTHING_WITHHELD,
 ) -> list[Settlement]:
-    """Settlements of all layers, and others of which something was said: those proposed to be isolated first,
-    then those said to be; by commune and name. Without those of layers that are withheld, and elsewhere than
-    in the communes of whoever asks; roads and changes count also where they are.
+    """Settlements of all layers, and others of which something was said: those proposed to be isolated first
+    (again where a road was cut since somebody called them reachable), then those said to be; by commune and
+    name. Without those of layers that are withheld, and elsewhere than in the communes of whoever asks; roads
+    and changes count also where they are.
 
     Raises InputUnusable for a reach that is none, or beyond `MOST_REACH_M`.
     """
@@ -172,7 +176,8 @@ def say_access(workspace: Workspace, asked: SettlementAsked, who: str) -> Settle
     one = _named(settlements_of(workspace, event), asked.settlement)
     note = plain_text(asked.note)
     last = one.line
-    if last and (last.access, last.note, last.author) == (asked.access, note, who):
+    is_same = last and (last.access, last.note, last.author) == (asked.access, note, who)
+    if last and is_same and not one.is_proposed:  # said again past a road that was cut since, it is news
         return last
     version = last.version if last else 0
     if asked.based_on is not None and asked.based_on != version:

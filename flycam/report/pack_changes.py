@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from flycam.frame.specialist import LayerKind
@@ -18,11 +17,13 @@ _MOST_ROADS = 6
 def changes_summary(figures: PackFigures, language: str) -> str:
     """How many are confirmed on the ground shown; that none is does not mean that nothing changed."""
     if figures.changes:
-        kinds = Counter(one.kind for one in figures.changes)
         which = 0 if language == "vi" else 1
-        said = [f"{CHANGE_KINDS[kind][which].lower()}: {count}" for kind, count in sorted(kinds.items())]
-        size = area(sum(one.area_m2 for one in figures.changes), language)
-        text = told("changes_said", language, kinds=", ".join(said), area=size)
+        said = [
+            f"{CHANGE_KINDS[kind][which].lower()}: {count}" for kind, count in sorted(figures.places.items())
+        ]
+        text = told("changes_said", language, kinds=", ".join(said), area=area(figures.changes_m2, language))
+        if sum(figures.places.values()) < len(figures.changes):
+            text = f"{text} {told('changes_same', language, count=len(figures.changes))}"
     else:
         text = told("no_changes", language)
     if not figures.changes_elsewhere:

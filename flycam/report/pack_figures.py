@@ -127,6 +127,7 @@ class PackLayer:
 class PackChange:
     """A confirmed change, with what it touches; `number` as on the maps, behind a T.
 
+    note           under the name of whoever wrote it where that is not `author`
     author, at_ns  who confirmed it, and when
     """
 
@@ -159,7 +160,8 @@ class PackSettlement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackTouched:
-    """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind."""
+    """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind; what
+    lies on each other once."""
 
     changes: int
     area_m2: float
@@ -205,6 +207,7 @@ class PackFigures:
     audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed
     loose_marks   field marks outside those communes
     changes       confirmed changes on ground that is shown, the largest first
+    places, changes_m2  of those, by kind, and their ground: what lies on each other once
     changes_elsewhere  how many the same events have on other ground
     settlements   in the communes shown, those proposed or said to be isolated first
     near_m        within which a thing of a kind counts as near a change
@@ -223,6 +226,8 @@ class PackFigures:
     communes: tuple[PackCommune, ...]
     loose_marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
+    places: Mapping[ChangeKind, int]
+    changes_m2: float
     changes_elsewhere: int
     near_m: Mapping[LayerKind, float]
     settlements: tuple[PackSettlement, ...]

@@ -61,6 +61,11 @@ PACK_WORDS: Mapping[str, Said] = {
         "Thay đổi đã được người duyệt xác nhận trong phạm vi đã chụp: {kinds}; tổng diện tích {area}.",
         "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
     ),
+    "changes_same": Said(
+        "Bản đồ và danh sách có {count} lần ghi nhận; những lần chồng lên nhau là cùng một nơi, chỉ tính"
+        " một lần.",
+        "Maps and lists have {count} of them; those that lie on each other are one place, counted once.",
+    ),
     "changes_elsewhere": Said(
         "Ngoài phạm vi này còn {count} thay đổi đã xác nhận, không nằm trong gói.",
         "Confirmed changes on other ground, not in this pack: {count}.",

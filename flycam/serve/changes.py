@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from flycam.catalog.catalog import Catalog
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
@@ -96,7 +97,7 @@ def changes(
     found = [one for one in found if not visitor.withholding.hides_drawing(one.wkb)]
     events = catalog.changes.events()
     return {
-        **change_features(found[:_MOST], catalog.boundaries.names()),
+        **_told(catalog, found[:_MOST]),
         "known": bool(events) if event_id is None else event_id in events,
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
@@ -182,7 +183,7 @@ def history(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
     """Every line of a change, the first first: who decided what, and when."""
     lines = catalog.changes.history(change_id)
     _refuse_withheld(lines, visitor)
-    return change_features(lines, catalog.boundaries.names())
+    return _told(catalog, lines)
 
 
 @router.put("/api/changes/steps/{step_id}")
@@ -198,7 +199,11 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
         for change_id in step.changes:
             _refuse_withheld(changes.history(change_id), visitor)
     lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
-    return change_features(lines, services.workspace.catalog.boundaries.names())
+    return _told(services.workspace.catalog, lines)
+
+
+def _told(catalog: Catalog, lines: Sequence[ChangeLine]) -> Json:
+    return change_features(lines, catalog.changes.signatures(lines), catalog.boundaries.names())
 
 
 def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:

@@ -36,12 +36,12 @@ def board(
 ) -> Json:
     """The communes in force on a date (those of today where none is known for it), as an event stands.
 
-    `imaged_pct` null: not flown. `changes` counts confirmed ones; null: nobody has decided on any there,
-    which does not mean that nothing changed. With `until` (without a zone it is Vietnam's) only flights
-    count whose last picture was taken by then, marks and changes as they stood then. `under_way` names
-    flights over a commune that had begun by then and were not over: whether they had imaged it yet is not
-    told, so it is not to be called unflown. `aloft` names flights in the air over a commune now: of an
-    earlier time none.
+    `imaged_pct` null: not flown. `changes` counts confirmed ones, those that lie on each other once; null:
+    none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it is
+    Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood then.
+    `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
+    it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
+    now: of an earlier time none.
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()

@@ -11,9 +11,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.analysis.volume import Volume
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change_volume import volumes_of
+from flycam.pipeline.changes import StepAsked, decide
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold
@@ -21,6 +22,7 @@ from tests.pipeline.impacted import add_things, changed, line, place, point, squ
 from tests.pipeline.surfaced import finished, surface
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_flight, make_world
+from tests.suites.change_suite import FOUND
 
 pytestmark = pytest.mark.browser
 
@@ -138,6 +140,16 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(
         page.screenshot(path=f"{folder}/card-{size}-end.png")
 
 
+def test_the_card_names_who_confirmed_and_whose_the_note_is(open_page: OpenPage, house: House) -> None:
+    doubted = StepAsked(
+        step_id="step-00000001", action=ChangeAction.COMMENT, changes={SLIDE: 1}, note="xem lại?"
+    )
+    decide(house.world.workspace, doubted, "Hoa")
+    facts = tap_slide(open_page, house).locator(".card dl").first
+    expect(facts.locator("dd", has_text=FOUND.author)).to_have_count(1)
+    expect(facts.locator("dd", has_text="Hoa")).to_have_text("xem lại?\nHoa")
+
+
 def test_from_the_card_of_a_change_to_the_photo_of_the_place(open_page: OpenPage, house: House) -> None:
     page = tap_slide(open_page, house)
     page.locator(".card .to-photo").click()
@@ -224,11 +236,15 @@ def test_a_slide_that_grew_is_told_at_each_date(open_page: OpenPage, house: Hous
     shown = [f"{house.world.mosaic_of(one).mosaic_id}@0" for one in (house.world.before, third)]
     sides = {"event_id": REAL, "before_shown": shown[0], "after_shown": shown[1]}
     grown = changed("change-00000009", square(0, -100, 110), status=ChangeStatus.ACCEPTED, **sides)
-    workspace.catalog.changes.append([replace(grown, area_m2=12_100.0)])
+    since = {**sides, "before_shown": f"{house.world.mosaic_of(house.world.after).mosaic_id}@0"}
+    more = changed("change-00000010", square(70, -100, 40), status=ChangeStatus.ACCEPTED, **since)
+    workspace.catalog.changes.append([replace(grown, area_m2=12_100.0), replace(more, area_m2=1600.0)])
     page = tap_slide(open_page, house)
     series = page.locator(".card .series")
-    expect(series.locator("dt")).to_have_text(["10/09/2024 10:15", "14/09/2024 09:00"])
-    expect(series.locator("dd")).to_have_text(["1,00 ha", "1,21 ha (+21 %)"])
+    expect(series.locator("dt")).to_have_text(
+        ["10/09/2024 10:15", "14/09/2024 09:00", "mới thêm từ 10/09/2024 10:15"]
+    )
+    expect(series.locator("dd")).to_have_text(["1,00 ha", "1,21 ha (+21 %)", "+0,16 hađến 14/09/2024 09:00"])
     if folder := os.environ.get("FLYCAM_PICTURES"):
         page.locator(".card .series").scroll_into_view_if_needed()
         page.screenshot(path=f"{folder}/series.png")

@@ -15,9 +15,11 @@ import pytest
 import shapely
 
 from flycam.errors import NotFound, OptionUnusable, StorageTrouble
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
+from flycam.frame.moment import iso
 from flycam.pipeline.change_export import ENDINGS, export_changes
+from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import LAT, LON, add_communes, make_workspace
 from tests.suites.change_suite import FOUND
@@ -107,6 +109,16 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert shapely.hausdorff_distance(shapely.from_wkt(rows[0]["wkt"]), HOLED) < 1e-6
     inside = shapely.Point(float(rows[0]["lon_deg"]), float(rows[0]["lat_deg"]))
     assert HOLED.contains(inside)
+
+
+def test_a_comment_confirms_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    said = {"action": ChangeAction.COMMENT, "changes": {DRAWN.change_id: 1}, "note": "xem lại?"}
+    decide(workspace, StepAsked(step_id="step-00000001", **said), "Minh")
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    (row,) = [row for row in rows if row["change_id"] == DRAWN.change_id]
+    assert (row["decided_by"], row["decided"]) == ("Lan & <Minh>", iso(DRAWN.at_ns, "seconds"))
+    assert (row["note"], row["note_by"]) == ("xem lại?", "Minh")
 
 
 def _names(element: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.impact_report import ImpactReport, impact_report
-from flycam.pipeline.impact_words import COUNT_COLUMNS, commune_csv, impact_answer
+from flycam.pipeline.impact_words import COUNT_COLUMNS, commune_csv, impact_answer, road_names
 from flycam.pipeline.touched_things import Count
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.impacted import (
@@ -171,6 +172,19 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
         assert row.waiting.changes == 0
     assert sum(row.confirmed.area_m2 for row in rows.values()) == pytest.approx(10_000.0)
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
+
+
+def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) -> None:
+    again = changed("change-00000006", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
+    grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
+    neighbour = changed("change-00000008", square(152, 0, 20), status=ChangeStatus.ACCEPTED)
+    lines = [*workspace.catalog.changes.last([SLIDE]), again, grown, replace(neighbour, area_m2=400.0)]
+    (row,) = by_commune(workspace, impact_of(workspace, lines).changes)
+    assert row.confirmed.changes == 2
+    assert row.confirmed.area_m2 == pytest.approx(15_400.0, rel=0.001)
+    assert row.confirmed.road_cut_m == pytest.approx(150.0, rel=0.01)
+    assert road_names(row.confirmed.roads_cut) == "ĐT 153"
+    assert sum(at.under_m or 0.0 for at in row.confirmed.roads_cut) == pytest.approx(150.0, rel=0.01)
 
 
 def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,12 +10,13 @@ import shapely
 
 from flycam.answers.compared import of_compare
 from flycam.errors import NotFound, OptionUnusable
-from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.geodata.crs import WGS84, point_transform
-from flycam.pipeline.change_keeping import event_for
+from flycam.pipeline.change_keeping import event_for, keep
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.compare import compare
+from flycam.pipeline.compare_changes import Change
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import Finder, Found, picture, square
 
@@ -60,7 +62,7 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
     answer, said = of_compare(done, "vi")
-    assert answer["review"] == {"event_id": "e1", "new": 2, "known": 0}
+    assert answer["review"] == {"event_id": "e1", "new": 2, "known": 0, "decided": 0}
     assert any("chờ duyệt" in line for line in said)
     assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
 
@@ -75,6 +77,59 @@ def test_the_same_found_again_stays_as_it_was_decided_on(workspace, files, tmp_p
     assert (again.kept.new, again.kept.known) == (0, 2)
     assert workspace.catalog.changes.history(first.change_id)[-1].status is ChangeStatus.REJECTED
     assert workspace.catalog.changes.stamp() == 3
+
+
+def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, files, tmp_path):
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    slide, flood = sorted(workspace.catalog.changes.current("e1"), key=lambda line: line.kind, reverse=True)
+    reject = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={slide.change_id: 1})
+    other = StepAsked(
+        step_id="step-00000002",
+        action=ChangeAction.ACCEPT,
+        changes={flood.change_id: 1},
+        kind=ChangeKind.OTHER,
+    )
+    decide(workspace, reject, "Lan")
+    decide(workspace, other, "Lan")
+    drawn_otherwise = Finder(
+        found=[
+            Found(square((310, 305), 75)),
+            Found(square((505, 500), 60), kind="flood"),  # found as a flood, accepted as something else
+            Found(square((305, 300), 80), kind="other"),
+            Found(square((350, 350), 80)),
+        ]
+    )
+    again = compare(workspace, *files, tmp_path / "c.gpkg", drawn_otherwise, event="e1")
+    assert (again.kept.new, again.kept.known, again.kept.decided) == (2, 2, 2)
+    assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 2
+    assert of_compare(again)[0]["review"]["decided"] == 2
+    for language, said in (("en", "2 decided on before"), ("vi", "2 đã duyệt trước đây")):
+        assert any(said in line for line in of_compare(again, language)[1])
+
+
+def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace):
+    event = workspace.catalog.flights.event("e1")
+    change = Change(
+        polygon=shapely.MultiPolygon([shapely.box(430_000, 2_400_000, 430_080, 2_400_080)]),
+        **{"kind": "landslide", "score": 0.6, "area_m2": 6400.0, "length_m": 80.0, "slope_deg": 20.0},
+        **{"commune": "", "commune_name": "", "tie_m": 3.0},
+    )
+
+    def kept(before, after, moved_m=0.0):
+        sides = tuple(SimpleNamespace(shown=shown) for shown in (before, after))
+        polygon = shapely.transform(change.polygon, lambda xy: xy + moved_m)
+        found = [replace(change, polygon=polygon)]
+        return keep(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
+
+    assert kept("m1@0", "m2@0").new == 1
+    waiting = kept("m1@1", "m2@0", 1.0)
+    assert (waiting.new, waiting.decided) == (1, 0), "nobody has decided yet"
+    first, second = workspace.catalog.changes.current("e1")
+    asked = {first.change_id: 1, second.change_id: 1}
+    decide(workspace, StepAsked(step_id="step-00000003", action=ChangeAction.MERGE, changes=asked), "Lan")
+    assert kept("m1@2", "m2@3", 2.0).decided == 1
+    assert kept("m1@2", "m3@0", 2.0).new == 1, "another flight is another comparison"
+    assert kept("m1@2", "m2@3", 60.0).new == 1, "hardly the same ground"
 
 
 def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):

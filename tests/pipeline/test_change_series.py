@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from flycam.answers.changes import of_series
 from flycam.errors import NotFound
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.pipeline.change_series import Series, series_at, series_of
+from flycam.pipeline.impact_words import series_said
 from tests.pipeline.impacted import changed, square
 from tests.serve.world import REAL, World, add_flight, make_world
 
@@ -55,6 +57,35 @@ def test_what_was_measured_against_another_picture_is_no_growth(world: World) ->
         (10_000, None, True),
         (22_500, pytest.approx(125.0), True),
         (3_600, None, False),
+    ]
+    assert [one.is_new for one in slide.points] == [False, False, True]
+    answer, said = of_series([series_said(slide)], {})
+    (place,) = answer["series"]
+    assert [one["new"] for one in place["points"]] == [False, False, True]
+    assert "new since 2024-09-10T03:15" in said[-1] and ": +0.36 ha (until 2024-09-14" in said[-1]
+    _, said = of_series([series_said(slide)], {}, "vi")
+    assert "mới thêm từ 2024-09-10" in said[-1] and "+0,36 ha" in said[-1]
+
+
+def test_of_several_pictures_before_the_earliest_tells_how_large_a_place_was(world: World) -> None:
+    workspace = world.workspace
+    event = workspace.catalog.flights.event(REAL)
+    workspace.catalog.flights.put_event(replace(event, event_id="e-old", name="Vệ tinh"))
+    after = f"{workspace.catalog.tiles.mosaics(world.after)[0].mosaic_id}@0"
+    same = {"event_id": "e-old", "after_shown": after, "status": ChangeStatus.ACCEPTED}
+    before = f"{workspace.catalog.tiles.mosaics(world.before)[0].mosaic_id}@0"
+    workspace.catalog.changes.append(
+        [
+            changed("change-00000021", square(0, 900, 90), before_shown="ve-tinh@1.tif", **same),
+            changed("change-00000022", square(0, 900, 100), before_shown=before, **same),
+            changed("change-00000023", square(0, 900, 80), before_shown="ve-tinh@2.tif", **same),
+        ]
+    )
+    points = series_at(workspace, "change-00000021").points
+    assert [(one.before, one.is_new) for one in points] == [
+        (before, False),
+        ("ve-tinh@1.tif", True),
+        ("ve-tinh@2.tif", True),
     ]
 
 

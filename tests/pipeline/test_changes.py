@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
@@ -107,6 +108,34 @@ def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: 
     decide(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
     (line,) = decide(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}, kind=ChangeKind.FLOOD), "Lan")
     assert (line.kind, line.note, line.status) == (ChangeKind.FLOOD, "nước đục", ChangeStatus.ACCEPTED)
+
+
+def test_a_note_stays_under_the_name_of_whoever_wrote_it(workspace: Workspace) -> None:
+    decide(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Hoa")
+    (line,) = decide(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}), "Lan")
+    changes = workspace.catalog.changes
+    assert changes.signatures([line]) == [
+        Signature(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+    _, *parts = decide(workspace, step(3, ChangeAction.SPLIT, changes={ONE: 3}, cut=ACROSS), "Minh")
+    assert {one.note for one in parts} == {"nước đục (Hoa)"}
+    decide(workspace, step(4, ChangeAction.UNDO, undoes=parts[0].step_id), "Minh")
+    assert changes.signatures([last(workspace, ONE)])[0].decided_ns == line.at_ns
+    assert changes.signatures([last(workspace, ONE)])[0].note_by == "Hoa"
+    decide(workspace, step(5, ChangeAction.REJECT, changes={ONE: 5}, note="nhầm"), "Minh")
+    assert changes.signatures([last(workspace, ONE), line]) == [
+        Signature(decided_by="Minh", decided_ns=last(workspace, ONE).at_ns, note_by="Minh"),
+        Signature(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+
+
+def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
+    (accepted,) = decide(workspace, ACCEPT, "Lan")
+    said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
+    (line,) = decide(workspace, said, "Minh")
+    (later,) = decide(workspace, step(3, ChangeAction.COMMENT, changes={ONE: 3}, note="rõ"), "Hoa")
+    signs = workspace.catalog.changes.signatures([accepted, line, later])
+    assert [one.decided_by for one in signs] == ["Lan", "Minh", "Minh"]
 
 
 def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:

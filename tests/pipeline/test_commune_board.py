@@ -167,4 +167,14 @@ def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided(
     assert rows["20"] is rows["01"] is None, "what waits is no finding, and neither is silence"
     rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
     rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=rejected)}
-    assert rows["00"] == 0
+    assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
+
+
+def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> None:
+    changes = [
+        _change("a", ChangeStatus.ACCEPTED, 0.004),
+        _change("b", ChangeStatus.ACCEPTED, 0.005),
+        _change("c", ChangeStatus.ACCEPTED, SIDE - 0.00399),  # a four hundredth of it lies beyond the border
+    ]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    assert (rows["00"], rows["10"]) == (2, None)

@@ -9,9 +9,10 @@ import pyogrio
 import pytest
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.settlement import Access
 from flycam.frame.specialist import LayerKind
+from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.pack import VECTORS, PackReport, PackRequest, pack
 from flycam.pipeline.pack_gathering import gather_pack
 from flycam.pipeline.pack_scene import scene_of
@@ -21,6 +22,7 @@ from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from tests.pipeline.impacted import add_things, changed, line, point, square
 from tests.serve.world import DRILL, REAL, World, make_world
+from tests.suites.change_suite import FOUND
 
 SLIDE, FLOOD, FAR, WAITING = (f"change-0000000{number}" for number in range(1, 5))
 
@@ -45,12 +47,17 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     workspace = world.workspace
     waiting = changed(WAITING, square(100, -200, 80), event_id=REAL)
     drills = changed("change-00000005", square(0, 0, 80), event_id=DRILL, status=ChangeStatus.ACCEPTED)
+    again = changed("change-00000006", square(0, 0, 80), event_id=DRILL, status=ChangeStatus.ACCEPTED)
     changes = [
         _confirmed(SLIDE, 60, -100),
         _confirmed(FLOOD, 200, -100, kind=ChangeKind.FLOOD),
         _confirmed(FAR, 9000, 9000),
     ]
-    workspace.catalog.changes.append([*changes, waiting, drills])
+    workspace.catalog.changes.append([*changes, waiting, drills, again])
+    doubted = StepAsked(
+        step_id="step-00000001", action=ChangeAction.COMMENT, changes={SLIDE: 1}, note="xem lại?"
+    )
+    decide(workspace, doubted, "Hoa")
     add_things(workspace, folder, "Đường bộ", LayerKind.ROAD, [("ĐT 153", line((-200, -60), (400, -60)))])
     add_things(workspace, folder, "Nhà dân", LayerKind.HOUSE, [("a", point(70, -90)), ("b", point(150, -60))])
     villages = [("Nậm Lúc Thượng", point(40, 300)), ("Bản Giữa", point(300, 50)), ("Nơi xa", point(40, 9000))]
@@ -90,6 +97,16 @@ def test_only_confirmed_changes_on_ground_that_is_shown(packed: Packed) -> None:
     assert "T1. Sạt lở" in kml and "T2. Ngập lụt" in kml and "T3" not in kml
 
 
+def test_who_only_commented_has_confirmed_nothing(packed: Packed) -> None:
+    slide = packed.figures.changes[0]
+    assert (slide.author, slide.at_ns, slide.note) == (FOUND.author, FOUND.at_ns, "xem lại? (Hoa)")
+    meta, _, _, fields = pyogrio.raw.read(packed.report.out / VECTORS, layer="changes")
+    table = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
+    assert (table["decided_by"][0], table["note_by"][0]) == (FOUND.author, "Hoa")
+    with zipfile.ZipFile(packed.report.out / "ban-do.kmz") as archive:
+        assert f"xem lại? (Hoa) – {FOUND.author}" in archive.read("doc.kml").decode()
+
+
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_the_report_tells_roads_houses_and_what_nobody_knows(packed: Packed, language: str) -> None:
     text = _text(pack_document(packed.figures, language))
@@ -117,9 +134,27 @@ def test_the_report_tells_roads_houses_and_what_nobody_knows(packed: Packed, lan
 def test_a_pack_without_confirmed_changes_does_not_say_that_nothing_changed(packed: Packed) -> None:
     workspace = packed.world.workspace
     figures = gather_pack(workspace, scene_of(workspace, [packed.world.drill]), {}, Letterhead(), "")
-    assert [one.kind for one in figures.changes] == [ChangeKind.LANDSLIDE], "the drill's own"
+    assert [one.kind for one in figures.changes] == [ChangeKind.LANDSLIDE] * 2, "the drill's own"
     bare = PackFigures(**{**{n: getattr(figures, n) for n in figures.__slots__}, "changes": ()})
     assert "không có nghĩa là không có gì thay đổi" in _text(pack_document(bare, "vi"))
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("vi", ["sạt lở: 1; tổng diện tích 1,00 ha", "có 2 lần ghi nhận", "cùng một nơi"]),
+        ("en", ["landslide: 1; 1.00 ha together", "have 2 of them", "one place, counted once"]),
+    ],
+)
+def test_a_slide_confirmed_twice_is_one_place_and_its_ground_counts_once(
+    packed: Packed, language: str, said: list[str]
+) -> None:
+    workspace = packed.world.workspace
+    figures = gather_pack(workspace, scene_of(workspace, [packed.world.drill]), {}, Letterhead(), "")
+    text = _text(pack_document(figures, language))
+    assert all(one in text for one in said)
+    (row,) = [one.touched for one in figures.communes if one.touched is not None]
+    assert (row.changes, round(row.area_m2)) == (1, 10_000)
 
 
 def test_settlements_of_the_communes_shown_with_who_said_what(packed: Packed) -> None:

@@ -87,6 +87,22 @@ def test_what_is_confirmed_or_undone_later_changes_what_is_proposed(workspace: W
     assert of(workspace)["Nậm Lúc Thượng"].roads_say is RoadSays.JOINED
 
 
+def test_what_was_reachable_and_is_cut_off_later_is_proposed_again(workspace: Workspace) -> None:
+    says(workspace, "Bản Xa", Access.REACHABLE)
+    says(workspace, "Nậm Lúc Thượng", Access.REACHABLE, note="đã thông đường tạm")
+    assert not any(one.is_proposed for one in of(workspace).values()), "said with the cut in sight"
+    decide(
+        workspace, StepAsked(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
+    )
+    found = of(workspace)
+    assert [one.name for one in found.values() if one.is_proposed] == ["Bản Xa"]
+    assert next(iter(found)) == "Bản Xa", "what is proposed comes first"
+    says(workspace, "Bản Xa", Access.REACHABLE)
+    assert not of(workspace)["Bản Xa"].is_proposed
+    says(workspace, "Bản Xa", Access.ISOLATED)
+    assert not of(workspace)["Bản Xa"].is_proposed
+
+
 def test_a_house_without_roads_and_a_reach_that_is_none(tmp_path: Path) -> None:
     bare = impacted_house(tmp_path / "bare")
     assert of(bare) == {}

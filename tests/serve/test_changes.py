@@ -98,6 +98,24 @@ def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
     assert listed(client, VIEWER) == {}
 
 
+def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> None:
+    def said() -> tuple[str | None, ...]:
+        (one,) = client.get("/api/changes?event=e1", headers=VIEWER).json()["features"]
+        return tuple(one["properties"][name] for name in ("decided_by", "note", "note_by", "author"))
+
+    (made,) = client.put(STEP, json={**ACCEPT, "note": "rõ"}, headers=ANALYST).json()["features"]
+    decided = made["properties"]["decided"]
+    comment = {"action": "comment", "changes": {FOUND.change_id: 2}, "note": "xem lại?"}
+    client.put(f"{STEP[:-1]}0", json=comment, headers=by(Role.ADMIN))
+    assert said() == ("analyst", "xem lại?", "admin", "admin")
+    undo = {"action": "undo", "undoes": f"{STEP[:-1]}0".rpartition("/")[2]}
+    client.put(f"{STEP[:-1]}1", json=undo, headers=by(Role.ADMIN))
+    assert said() == ("analyst", "rõ", "analyst", "admin")
+    lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
+    assert [one["properties"]["decided"] for one in lines] == [None, decided, decided, decided]
+    assert [one["properties"]["author"] for one in lines] == ["Lan", "analyst", "admin", "admin"]
+
+
 def test_the_likeliest_comes_first_and_events_do_not_mix(client: httpx.Client) -> None:
     answer = client.get("/api/changes?event=e1", headers=ANALYST).json()
     assert [one["properties"]["score"] for one in answer["features"]] == [0.7, 0.7, 0.2]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import signed
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import SourceUnreadable
 from flycam.frame.change import ChangeAction, ChangeStatus
@@ -130,6 +131,23 @@ def test_of_a_history_travels_what_a_viewer_sees() -> None:
     fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
     told = confirmed([STORM_FOUND, first, second, third, fourth])
     assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
+
+
+def test_a_note_from_before_travels_under_the_name_of_whoever_wrote_it() -> None:
+    asked = replace(
+        decision(STORM_FOUND, "step-1", 10, STORM_FOUND.status),
+        action=ChangeAction.COMMENT,
+        note="nước đục",
+        author="Hoa",
+    )
+    accepted = replace(decision(asked, "step-2", 20), note=asked.note)
+    doubted = replace(
+        decision(accepted, "step-3", 30), action=ChangeAction.COMMENT, note="xem lại?", author="Hoa"
+    )
+    drawn = replace(decision(doubted, "step-4", 40), action=ChangeAction.REDRAW, note="xem lại?")
+    told = confirmed([STORM_FOUND, asked, accepted, doubted, drawn])
+    assert [one.note for one in told] == ["nước đục (Hoa)", "xem lại?", "xem lại?"]
+    assert signed(told) == signed([STORM_FOUND, asked, accepted, doubted, drawn])
 
 
 # -- whose decision holds --------------------------------------------------------------------------

@@ -352,6 +352,8 @@ const words = {
   touchedUnknown: ["Chưa biết, vì không có lớp dữ liệu ở đây: {0}", "Not known, for no layer covers this ground: {0}"],
   touchedBy: ["Theo lớp", "By layers"],
   series: ["Diện tích qua các lần chụp", "Area at each date"],
+  seriesNew: ["mới thêm từ {0}", "new since {0}"],
+  seriesUntil: ["đến {0}", "until {0}"],
   seriesWaits: ["có phần chờ duyệt", "a part waits for review"],
   seriesNote: ["Ngày không có trong bảng là chưa rõ, không có nghĩa là không thay đổi.", "A date that is not here does not mean that nothing was there."],
   settlements: ["Thôn, bản", "Settlements"],

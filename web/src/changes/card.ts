@@ -31,12 +31,12 @@ export class ChangeCard {
 }
 
 function facts({ properties }: ChangeLine, onPhoto: () => void): HTMLElement[] {
-  const { area_m2, commune, commune_name, note, author, time } = properties;
+  const { area_m2, commune, commune_name, note, note_by, decided_by, decided } = properties;
   const said: [string, string][] = [
     [t("changeSize"), hectares(area_m2)],
     ...(commune_name || commune ? [[t("commune"), commune_name || commune] as [string, string]] : []),
-    [t("changeBy"), `${author}\n${formatTime(time)}`],
-    ...(note ? [[t("markNote"), note] as [string, string]] : []),
+    ...(decided_by && decided ? [[t("changeBy"), `${decided_by}\n${formatTime(decided)}`] as [string, string]] : []),
+    ...(note ? [[t("markNote"), note_by && note_by !== decided_by ? `${note}\n${note_by}` : note] as [string, string]] : []),
   ];
   return [
     el("dl", {}, ...said.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),

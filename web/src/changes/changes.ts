@@ -37,6 +37,12 @@ export interface ChangeLine {
     before: string;
     after: string;
     note: string;
+    /** Whoever wrote the note, which later lines carry on. */
+    note_by: string | null;
+    /** Who decided as it stands; null while it waits. */
+    decided_by: string | null;
+    decided: string | null;
+    /** Of this line, be it a comment. */
     author: string;
     time: string;
   };

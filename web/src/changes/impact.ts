@@ -55,8 +55,19 @@ export interface ImpactAnswer {
   changes: ChangeImpact[];
 }
 
+interface SeriesPoint {
+  before: string | null;
+  before_shown: string;
+  after: string | null;
+  area_m2: number;
+  /** Not the place's size, but what is new since `before`. */
+  new: boolean;
+  growth_pct: number | null;
+  confirmed: boolean;
+}
+
 export interface SeriesAnswer {
-  series: { points: { after: string | null; area_m2: number; growth_pct: number | null; confirmed: boolean }[] }[];
+  series: { points: SeriesPoint[] }[];
 }
 
 const KINDS: readonly LayerKind[] = ["road", "house", "settlement", "school", "mast", "power", "hydrology", "other"];
@@ -95,11 +106,21 @@ export class Impacts {
 export function seriesSaid(answer: SeriesAnswer | null | undefined): HTMLElement[] {
   const points = answer?.series[0]?.points ?? [];
   if (points.length < 2) return [];
-  const rows = points.flatMap(({ after, area_m2, growth_pct, confirmed }) => {
-    const growth = growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`;
-    return [el("dt", {}, after ? formatTime(after) : t("validUnknown")), el("dd", {}, `${hectares(area_m2)}${growth}`, !confirmed && el("small", {}, t("seriesWaits")))];
-  });
+  const rows = points.flatMap((point) => [
+    el("dt", {}, point.new ? t("seriesNew", point.before ? formatTime(point.before) : point.before_shown) : dated(point.after)),
+    el("dd", {}, sized(point), point.new && el("small", {}, t("seriesUntil", dated(point.after))), !point.confirmed && el("small", {}, t("seriesWaits"))),
+  ]);
   return [el("h3", {}, t("series")), el("dl", { class: "impact series" }, ...rows), el("p", { class: "impact-note" }, t("seriesNote"))];
+}
+
+function dated(after: string | null): string {
+  return after ? formatTime(after) : t("validUnknown");
+}
+
+/** What is new since a later picture is more ground, whatever the place's own growth. */
+function sized({ new: isNew, area_m2, growth_pct }: SeriesPoint): string {
+  if (isNew) return `+${hectares(area_m2)}`;
+  return `${hectares(area_m2)}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
 }
 
 /** As a reader is told: roads cut first, then what is there, then what nobody knows, and by which layers. */

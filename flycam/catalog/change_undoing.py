@@ -1,4 +1,4 @@
-"""How a change stood before a step, also after other steps were undone."""
+"""Which lines of a change are in force, and how it stood before a step, also after others were undone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ def without(history: Sequence[ChangeLine], step_id: str) -> ChangeLine | None:
     Steps in force are a pile: a decision is put on it, undoing takes the uppermost off, undoing that puts it
     on again, as long as nothing else was put there meanwhile.
     """
+    pile, taken = _replayed(history)
+    undone = replace(history[-1], action=ChangeAction.UNDO, step_id="", undoes=step_id)
+    if not _undo(pile, taken, step_id, undone):
+        return None
+    return pile[-1] if pile else replace(history[0], status=ChangeStatus.REMOVED)
+
+
+def in_force(history: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """The lines of a change that were not undone, the first first; none where it was taken away whole."""
+    return _replayed(history)[0]
+
+
+def _replayed(history: Sequence[ChangeLine]) -> tuple[list[ChangeLine], dict[str, tuple[ChangeLine, int]]]:
     pile: list[ChangeLine] = []
     taken: dict[str, tuple[ChangeLine, int]] = {}
     for line in history:
@@ -22,10 +35,7 @@ def without(history: Sequence[ChangeLine], step_id: str) -> ChangeLine | None:
             _undo(pile, taken, line.undoes, line)
         else:
             pile.append(line)
-    undone = replace(history[-1], action=ChangeAction.UNDO, step_id="", undoes=step_id)
-    if not _undo(pile, taken, step_id, undone):
-        return None
-    return pile[-1] if pile else replace(history[0], status=ChangeStatus.REMOVED)
+    return pile, taken
 
 
 def _undo(
