@@ -22,6 +22,7 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
     """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], review, and more.
 
     review: null where nothing was put up for review; else the event, how many are new and how many known.
+    network: null where no learned model was asked.
     """
     remarks = _remarks(found)
     answer = {
@@ -46,6 +47,9 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
             for row in found.by_commune
         ],
         "review": _review(found),
+        "network": None
+        if found.network is None
+        else dict(zip(("name", "sha256"), found.network, strict=True)),
         "warnings": [english for english, _ in remarks],
         "warnings_vi": [vietnamese for _, vietnamese in remarks],
         "seconds": round(found.seconds, 2),
