@@ -8,7 +8,7 @@ and nothing is said of any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from flycam.analysis import fitted
 from flycam.analysis.evidence import Seen, bare_patches, flooded_patches, look
+from flycam.analysis.learned import learned_of, proposed
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
+from flycam.analysis.network import Network
 from flycam.analysis.objects import Patch, apart, rings_of
 from flycam.analysis.pair import ImagePair
 from flycam.analysis.prior import in_this_pair
@@ -36,6 +38,8 @@ _LANDSLIDE: Kind = "landslide"
 _FLOOD: Kind = "flood"
 _OTHER: Kind = "other"
 Patches = Sequence[tuple[Patch, Measured]]
+Judge = Callable[[str, Patch, float], float]
+"""A patch's logit of a kind as it counts: (kind, patch, by flycam's own evidence)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,15 +86,27 @@ class Candidate:
     mean_slope_deg: float
 
 
-def detect(pair: ImagePair, *, stable: NDArray[np.bool_] | None = None) -> tuple[Candidate, ...]:
+def detect(
+    pair: ImagePair, *, stable: NDArray[np.bool_] | None = None, network: Network | None = None
+) -> tuple[Candidate, ...]:
     """Candidates of a pair whose pictures lie on each other to about a pixel, likeliest first.
 
-    stable  bool H×W: ground that did not change, found by the registration; light and season are learnt there
+    stable   bool H×W: ground that did not change, found by the registration; light and season are learnt
+             there
+    network  proposes patches too and has a word in every score; None: none is needed
+
+    Raises NetworkUnusable.
     """
     seen = look(pair, stable)
     if not seen.work.seen.any():
         return ()
-    judged = told_apart(bare_patches(seen), flooded_patches(seen), seen.work.seen.shape, FITTED)
+    bare, flooded = bare_patches(seen), flooded_patches(seen)
+    judge: Judge = as_it_is
+    if network is not None:
+        learned = learned_of(network, pair, seen)
+        dry, wet = proposed(learned, seen)
+        bare, flooded, judge = [*bare, *dry], [*flooded, *wet], learned.pooled
+    judged = told_apart(bare, flooded, seen.work.seen.shape, FITTED, judge)
     found = [_candidate(seen, one) for one in judged]
     return tuple(sorted(found, key=lambda c: (-c.score, -c.area_m2)))
 
@@ -105,18 +121,26 @@ class Told:
     what: Measured
 
 
-def told_apart(bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: Weights) -> list[Told]:
+def as_it_is(_kind: str, _patch: Patch, logit: float) -> float:
+    """A logit that nobody else has a word in."""
+    return logit
+
+
+def told_apart(
+    bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: Weights, judge: Judge = as_it_is
+) -> list[Told]:
     """What patches of bare and of flooded ground are, those left out that overlap others or are too unlikely.
 
     shape  of the work grid
     """
-    floods = _likely(_FLOOD, of_kind(_FLOOD, chosen(flooded, shape, weights.like, (_FLOOD,))), weights)
+    wet = of_kind(_FLOOD, chosen(flooded, shape, weights.like, (_FLOOD,), judge))
+    floods = _likely(_FLOOD, wet, weights, judge)
     under_water = _union([one.patch for one in floods], shape)
     dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MOSTLY]
-    kept = chosen(dry, shape, weights.like, (_LANDSLIDE, _OTHER))
+    kept = chosen(dry, shape, weights.like, (_LANDSLIDE, _OTHER), judge)
     return [
         *floods,
-        *(one for kind in (_LANDSLIDE, _OTHER) for one in _likely(kind, of_kind(kind, kept), weights)),
+        *(one for kind in (_LANDSLIDE, _OTHER) for one in _likely(kind, of_kind(kind, kept), weights, judge)),
     ]
 
 
@@ -125,9 +149,9 @@ def of_kind(kind: Kind, chosen: Sequence[tuple[Kind, Patch, Measured]]) -> list[
     return [(patch, what) for its, patch, what in chosen if its == kind]
 
 
-def _likely(kind: Kind, patches: Patches, weights: Weights) -> list[Told]:
+def _likely(kind: Kind, patches: Patches, weights: Weights, judge: Judge) -> list[Told]:
     """Patches of one kind with their scores, those too unlikely to be shown left out."""
-    logits = np.array([logit_of(weights.right[kind], what) for _, what in patches])
+    logits = np.array([judge(kind, patch, logit_of(weights.right[kind], what)) for patch, what in patches])
     scores = in_this_pair(logits, weights.usual_share[kind])
     return [
         Told(kind=kind, score=float(score), patch=patch, what=what)
@@ -149,15 +173,19 @@ def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
 
 
 def chosen(
-    patches: Patches, shape: tuple[int, ...], like: Mapping[Kind, Logistic], kinds: Sequence[Kind]
+    patches: Patches,
+    shape: tuple[int, ...],
+    like: Mapping[Kind, Logistic],
+    kinds: Sequence[Kind],
+    judge: Judge = as_it_is,
 ) -> list[tuple[Kind, Patch, Measured]]:
     """Of patches that overlap, those that are most like a whole one of a kind, and as which.
 
     shape  of the work grid. A larger patch is preferred where both are as likely.
     """
     ranked = []
-    for number, (_, what) in enumerate(patches):
-        logits = {kind: logit_of(like[kind], what) + _FAVOUR[kind] for kind in kinds}
+    for number, (patch, what) in enumerate(patches):
+        logits = {kind: judge(kind, patch, logit_of(like[kind], what)) + _FAVOUR[kind] for kind in kinds}
         kind = max(kinds, key=lambda one: logits[one])
         if logits[kind] > _LEAST_LIKE[kind]:
             rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]

@@ -23,6 +23,7 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
 
     review: null where nothing was put up for review; else the event, how many are new and how many known, and
     of these how many are drawn otherwise now but were decided on (of the same two mosaics, kind and ground).
+    network: null where no learned model was asked.
     """
     remarks = _remarks(found)
     answer = {
@@ -47,6 +48,9 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
             for row in found.by_commune
         ],
         "review": _review(found),
+        "network": None
+        if found.network is None
+        else dict(zip(("name", "sha256"), found.network, strict=True)),
         "warnings": [english for english, _ in remarks],
         "warnings_vi": [vietnamese for _, vietnamese in remarks],
         "seconds": round(found.seconds, 2),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+
+_MOSAIC_SHOWN = re.compile(r"(.+)@[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,12 @@ class ChangeLine:
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
     undoes: str = ""
+
+    @property
+    def mosaics(self) -> tuple[str, ...]:
+        """Ids of the mosaics that it was found on; pictures, and what was drawn, have none."""
+        shown = (_MOSAIC_SHOWN.fullmatch(one) for one in (self.before_shown, self.after_shown))
+        return tuple(one[1] for one in shown if one is not None)
 
 
 def mosaic_of(shown: str) -> str:

@@ -20,6 +20,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.masked_ground import NO_MASKS, WIDENED_BY_SIGMAS, Masks
 from flycam.catalog.records import BoundsLonLat, Role
 from flycam.catalog.widening import valid, wider
@@ -246,6 +247,11 @@ class Withholding:
         in a restricted area, or is nowhere in the visitor's communes. Masks hide no drawing: the outline
         of a landslide shows nothing of a home that it took."""
         return bool(shapely.intersects(self._areas, shapely.from_wkb(wkb))) or self.is_outside(wkb)
+
+    def hides_change(self, line: ChangeLine) -> bool:
+        """Whether a change is withheld: for where it lies, or for a flight that it was found on, which shows
+        in its outline, its date and the names of its pictures."""
+        return self.hides_drawing(line.wkb) or any(self.hides_mosaic(one) for one in line.mosaics)
 
     # -- inside ---------------------------------------------------------------------------------
 

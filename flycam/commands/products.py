@@ -116,15 +116,22 @@ def export(
 @click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
 @click.option("--event", help="Whose analyst decides on them, on the map (default: that of both flights).")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
+@click.option("--network", metavar="NAME|CARD.yaml", help="A learned model to ask too (default: none).")
 @command
-def compare(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Result:
+def compare(
+    *, data_dir: str | None, before: str, after: str, out: Path, network: str | None, **options: Any
+) -> Result:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where they do not match."""
     from flycam.analysis.change import detect
+    from flycam.analysis.network import load_network
     from flycam.answers.compared import of_compare
     from flycam.pipeline.compare import compare as compare_sides
 
+    asked = None if network is None else load_network(network)
     with opened(data_dir) as (workspace, _):
-        found = compare_sides(workspace, before, after, out, detect, progress=ProgressBar(), **options)
+        found = compare_sides(
+            workspace, before, after, out, detect, network=asked, progress=ProgressBar(), **options
+        )
         return of_compare(found, spoken())
 
 

@@ -54,12 +54,12 @@ def write_features(
     layers: Sequence[FeatureLayer],
     *,
     crs: str,
-    members: Mapping[str, BaseGeometry] | None = None,
+    members: Mapping[str, BaseGeometry | str] | None = None,
 ) -> None:
     """Write layers whose coordinates are in `crs`: all into a GeoPackage, the first alone into GeoJSON.
 
-    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`) stand beside its
-    features, in the collection itself. Raises OptionUnusable for another suffix than .gpkg or
+    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`, or words) stand beside
+    its features, in the collection itself. Raises OptionUnusable for another suffix than .gpkg or
     .geojson, StorageTrouble, CrsMissing.
     """
     require_feature_file(path)
@@ -98,11 +98,13 @@ def write_features(
 
 
 def _collection_members(
-    members: Mapping[str, BaseGeometry], to_degrees: Callable[[Floats], Floats]
+    members: Mapping[str, BaseGeometry | str], to_degrees: Callable[[Floats], Floats]
 ) -> dict[str, str]:
     """What GDAL is told so that a collection has members of its own (RFC 7946, 6.1)."""
     told: dict[str, Any] = {
-        name: json.loads(shapely.to_geojson(shapely.transform(value, to_degrees)))
+        name: value
+        if isinstance(value, str)
+        else json.loads(shapely.to_geojson(shapely.transform(value, to_degrees)))
         for name, value in members.items()
     }
     # GDAL states the CRS beside members only where they have it too

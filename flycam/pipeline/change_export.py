@@ -67,9 +67,8 @@ def export_changes(
 ) -> int:
     """Write the confirmed changes of an event (name or id), by the name's ending; how many.
 
-    Those on withheld ground are left out: they were drawn after its picture. .gpkg is in the UTM zone of the
-    first of them, all others in WGS 84 degrees. Raises NotFound, OptionUnusable (another ending),
-    StorageTrouble.
+    Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
+    degrees. Raises NotFound, OptionUnusable (another ending), StorageTrouble.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
@@ -94,7 +93,7 @@ def require_change_file(out: Path) -> None:
 def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
     found = workspace.catalog.flights.event(event)
     confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
-    lines = [one for one in confirmed if not withholding.hides_drawing(one.wkb)]
+    lines = [one for one in confirmed if not withholding.hides_change(one)]
     return _Told(
         event=found,
         lines=lines,

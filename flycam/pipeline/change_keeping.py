@@ -69,9 +69,13 @@ def keep(
     changes: Sequence[Change],
     registration: Registration,
     crs: str,
+    network: str = "",
 ) -> Kept:
     """Put candidates (in `crs`) into the catalogue. The same found again stays as it was decided on, also
-    where another revision, area or detector draws it otherwise."""
+    where another revision, area or detector draws it otherwise.
+
+    network: the learned model that was asked too; it stands with each of them as a note. "": none was.
+    """
     shown = sides[0].shown, sides[1].shown
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
@@ -101,7 +105,7 @@ def keep(
                 before_shown=shown[0],
                 after_shown=shown[1],
                 origins=(),
-                note="",
+                note=f"network {network}" if network else "",
                 author=author,
                 at_ns=at_ns,
                 wkb=wkb,
@@ -113,6 +117,7 @@ def keep(
 
     def told(count: int) -> AuditEntry:
         detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
+        detail += f", with network {network}" if network else ""
         return AuditEntry(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )

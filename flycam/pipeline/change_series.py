@@ -96,7 +96,7 @@ def _lines(
     workspace: Workspace, event: Event, statuses: Collection[ChangeStatus], withholding: Withholding
 ) -> list[ChangeLine]:
     found = workspace.catalog.changes.current(event.event_id, statuses=statuses)
-    return [one for one in found if not withholding.hides_drawing(one.wkb)]
+    return [one for one in found if not withholding.hides_change(one)]
 
 
 def _series(workspace: Workspace, lines: Sequence[ChangeLine]) -> Series:

@@ -19,7 +19,8 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import quoted
 from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
-from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import AccessDenied, InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_shapes import MOST_PARTS, Ground, LonLat, Outline, cut_by, drawn, measured, united
 from flycam.pipeline.marks import plain_text
@@ -55,17 +56,24 @@ class StepAsked:
     undoes: str = ""
 
 
-def decide(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
+def decide(
+    workspace: Workspace, asked: StepAsked, who: str, withholding: Withholding = NOTHING_WITHHELD
+) -> list[ChangeLine]:
     """Write a step; its lines, one for each change that it wrote to.
 
+    withholding: what is withheld from who decides; nothing may come to lie there, for its author could not
+    even take it back.
+
     Raises InputUnusable (what cannot be), NotFound (a change, a step, the event), StoreConflict (a change is
-    not as it was seen, or stands no longer).
+    not as it was seen, or stands no longer), AccessDenied (it would be withheld).
     """
     asked = replace(asked, note=plain_text(asked.note))
     _require_sensible(asked)
     if there := _written(workspace, asked, who):
         return there  # an answer got lost on the way, and the same was sent again
     made = _MAKERS[asked.action](workspace, asked, who)
+    if any(withholding.hides_change(line) for line in made):
+        raise _beyond_sight()
     at_ns = workspace.clock_ns()
     lines = [
         replace(
@@ -86,6 +94,14 @@ def decide(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]
             return there
         raise
     return lines
+
+
+def _beyond_sight() -> AccessDenied:
+    return AccessDenied(
+        "outline: lies on ground that is withheld from you; draw it within what you may see",
+        vi="outline: đường bao nằm ở phần địa bàn mà tài khoản này không được xem; hãy vẽ trong phạm vi được "
+        "xem",
+    )
 
 
 def _told(line: ChangeLine) -> AuditEntry:

@@ -5,7 +5,8 @@
           ─ candidates, where both have colours
           ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
-The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
+The detector is handed in, and the network that it is to ask: this recipe knows where things lie, not what a
+landslide looks like.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from flycam.analysis.cloud import without_clouds
 from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.analysis.network import Network
 from flycam.analysis.pair import ImagePair
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
@@ -40,7 +42,7 @@ from flycam.pipeline.compare_changes import (
     write_changes,
 )
 from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
-from flycam.pipeline.compare_remarks import clouds_said, not_looked_for, remarks_on
+from flycam.pipeline.compare_remarks import asked_too, clouds_said, not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
@@ -48,7 +50,7 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 
 Mask = NDArray[np.bool_]
 Detect = Callable[..., Sequence[Candidate]]
-"""`flycam.analysis.change.detect`: (pair, *, stable) to candidates."""
+"""`flycam.analysis.change.detect`: (pair, *, stable) to candidates; with a network also `network`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +63,7 @@ class Compared:
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     kept        what was put into the catalogue for review; None: nothing, for no event asks for it
+    network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 
     path: Path
@@ -74,6 +77,7 @@ class Compared:
     remarks: tuple[Said, ...]
     seconds: float
     kept: Kept | None = None
+    network: tuple[str, str] | None = None
 
 
 def compare(
@@ -87,6 +91,7 @@ def compare(
     aoi: Path | None = None,
     event: str | None = None,
     for_review: bool = True,
+    network: Network | None = None,
     progress: Progress = silent,
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
@@ -94,11 +99,12 @@ def compare(
     They are put into the catalogue too, for review: of the event asked for, else of that of both flights.
 
     dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
-    what lies around them helps to lay the pictures and to learn what is usual.
+    what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
+    detector; it is on record in the file and with every candidate.
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
     CrsMissing, InputUnusable (no such folder, area beside the pictures), TerrainMissing; NotRegistered where
-    the two do not surely lie on each other; StorageTrouble.
+    the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
     """
     started = time.monotonic()
     require_place(out)
@@ -108,6 +114,8 @@ def compare(
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)
     grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
+    if network is not None:
+        network.require_gsd(grid.step_x)
     (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
     registration = coregister(
         before_rgb,
@@ -132,7 +140,10 @@ def compare(
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     progress("change", 0, 1)
-    candidates = () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)))
+    asked = {} if network is None else {"network": network}
+    candidates = (
+        () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)), **asked)
+    )
     progress("change", 1, 1)
     common = pair.both_seen
     if area is not None:  # only now: what is usual around is learnt outside of the area too
@@ -142,8 +153,10 @@ def compare(
     changes, by_commune = placed(
         candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None
     )
-    write_changes(out, changes, compared, registration, grid, crs)
-    kept = None if reviewed is None else keep(workspace, reviewed, sides, changes, registration, crs)
+    card = None if network is None or colourless else network.card
+    by = "" if card is None else card.told
+    write_changes(out, changes, compared, registration, grid, crs, network=by)
+    kept = None if reviewed is None else keep(workspace, reviewed, sides, changes, registration, crs, by)
     return Compared(
         path=out,
         crs=crs,
@@ -157,6 +170,7 @@ def compare(
             *remarks,
             *colourless,
             *clouds_said(hidden),
+            *([] if card is None else [asked_too(card)]),
             *remarks_on(
                 sides,
                 came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,
@@ -166,6 +180,7 @@ def compare(
         ),
         seconds=time.monotonic() - started,
         kept=kept,
+        network=None if card is None else (card.name, card.sha256),
     )
 
 

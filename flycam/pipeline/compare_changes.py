@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from flycam.pipeline.terrain import lonlat_bounds
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
+NETWORK = "network"
 _SLIVER = 0.01  # between boundaries that do not quite meet
 
 
@@ -153,14 +154,22 @@ def write_changes(
     registration: Registration,
     grid: OutputGrid,
     crs: str,
+    *,
+    network: str = "",
 ) -> None:
     """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
     point for each window compared); in GeoJSON `compared` is a member of the collection.
+    network: the learned model that was asked too, which is a column of `changes` and `compared`, in GeoJSON a
+    member; "": none was, and there is neither.
 
     Raises what `write_features` raises.
     """
-    layers = [_changes_layer(changes), _compared_layer(compared), _windows_layer(registration, grid)]
-    write_features(path, layers, crs=crs, members={COMPARED_LAYER: compared})
+    layers = [_changes_layer(changes), _compared_layer(compared)]
+    if network:
+        layers = [_with_text(layer, NETWORK, network) for layer in layers]
+    layers.append(_windows_layer(registration, grid))
+    members: dict[str, BaseGeometry | str] = {COMPARED_LAYER: compared}
+    write_features(path, layers, crs=crs, members=members | ({NETWORK: network} if network else {}))
 
 
 def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
@@ -178,6 +187,11 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
         shapes=_objects([one.polygon for one in changes]),
         fields=texts | numbers,
     )
+
+
+def _with_text(layer: FeatureLayer, name: str, text: str) -> FeatureLayer:
+    """The layer with a column that says the same of each feature."""
+    return replace(layer, fields={**layer.fields, name: np.full(len(layer.shapes), text, dtype=object)})
 
 
 def _compared_layer(compared: BaseGeometry) -> FeatureLayer:

@@ -282,7 +282,7 @@ def _patches(
         line
         for event_id in event_ids
         for line in workspace.catalog.changes.current(event_id, statuses=[ChangeStatus.ACCEPTED])
-        if not sees.hides_drawing(line.wkb)
+        if not sees.hides_change(line)
     ]
     whole = shapely.union_all([side.ground for side in sides])
     shapes = {line.change_id: shapely.from_wkb(line.wkb) for line in confirmed}

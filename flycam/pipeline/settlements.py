@@ -166,14 +166,18 @@ def level_of(one: Settlement, levels: Mapping[str, Classification]) -> Classific
     )
 
 
-def say_access(workspace: Workspace, asked: SettlementAsked, who: str) -> SettlementLine:
+def say_access(
+    workspace: Workspace, asked: SettlementAsked, who: str, withholding: Withholding = NOTHING_WITHHELD
+) -> SettlementLine:
     """Write what a person says of a settlement. The same said again by the same person changes nothing.
+
+    withholding: what is withheld from that person, to whom such a settlement is as one that is not there.
 
     Raises NotFound (event, settlement), InputUnusable (a name that several have), StoreConflict (somebody
     else said something since it was seen).
     """
     event = workspace.catalog.flights.event(asked.event)
-    one = _named(settlements_of(workspace, event), asked.settlement)
+    one = _named(settlements_of(workspace, event, withholding=withholding), asked.settlement)
     note = plain_text(asked.note)
     last = one.line
     is_same = last and (last.access, last.note, last.author) == (asked.access, note, who)

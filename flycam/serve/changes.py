@@ -94,7 +94,7 @@ def changes(
     found = catalog.changes.current(
         event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
     )
-    found = [one for one in found if not visitor.withholding.hides_drawing(one.wkb)]
+    found = [one for one in found if not visitor.withholding.hides_change(one)]
     events = catalog.changes.events()
     return {
         **_told(catalog, found[:_MOST]),
@@ -150,7 +150,7 @@ def impact(
     else:
         event_id = catalog.flights.event(event or "").event_id
         lines = catalog.changes.current(event_id, statuses=may_see & COUNTED)
-    lines = [line for line in lines if not visitor.withholding.hides_drawing(line.wkb)]
+    lines = [line for line in lines if not visitor.withholding.hides_change(line)]
     found = impact_of(workspace, lines, distance, visitor.withholding)
     communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
     return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
@@ -198,7 +198,8 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
         _refuse_withheld([*changes.step(step.undoes), *changes.step(step_id)], visitor)
         for change_id in step.changes:
             _refuse_withheld(changes.history(change_id), visitor)
-    lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
+    asked = StepAsked(step_id=step_id, **step.model_dump())
+    lines = decide(services.workspace, asked, visitor.name, visitor.withholding)
     return _told(services.workspace.catalog, lines)
 
 
@@ -207,9 +208,9 @@ def _told(catalog: Catalog, lines: Sequence[ChangeLine]) -> Json:
 
 
 def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:
-    """Raise NotFound if a change lies where the visitor sees nothing: it is to them as what is not there."""
+    """Raise NotFound if a change is withheld from the visitor: it is to them as what is not there."""
     for line in lines:
-        if visitor.withholding.hides_drawing(line.wkb):
+        if visitor.withholding.hides_change(line):
             raise no_such_change(line.change_id)
 
 

@@ -50,13 +50,14 @@ def board(
     here = flights_here(catalog, sees, event_id)
     flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
     over, begun = _by_then(flights, until_ns)
+    changed = catalog.changes.current(event_id, until_ns=until_ns)
     rows = commune_board(
         communes,
         [_flown(request, catalog, one) for one in over],
         catalog.marks.current(event_id, until_ns=until_ns),
         _aloft(sky, event_id, sees) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
-        catalog.changes.current(event_id, until_ns=until_ns),
+        [one for one in changed if not sees.hides_change(one)],
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}

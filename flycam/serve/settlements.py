@@ -74,7 +74,7 @@ def say(settlement_id: str, word: Word, visitor: Analyst, services: ServicesHere
         note=word.note,
         based_on=word.based_on,
     )
-    return _in_words(say_access(services.workspace, asked, visitor.name))
+    return _in_words(say_access(services.workspace, asked, visitor.name, visitor.withholding))
 
 
 def _in_words(line: SettlementLine) -> Json:

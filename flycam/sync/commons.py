@@ -294,7 +294,7 @@ def _changes(house: House, sees: Withholding) -> _Made:
         steps: dict[tuple[int, str], list[ChangeLine]] = {}
         for now in changes.current(event_id):
             history = changes.history(now.change_id)
-            if not any(sees.hides_drawing(line.wkb) for line in history):
+            if not any(sees.hides_change(line) for line in history):
                 for line in confirmed(history):
                     steps.setdefault((line.at_ns, line.step_id), []).append(line)
         event = to_values(events[event_id])

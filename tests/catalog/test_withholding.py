@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import RestrictedArea
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, sees
+from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding, sees
 from flycam.catalog.withholdings import Withholdings, withholding_of
 from flycam.frame.classification import Classification, strictest
 from flycam.geometry.grid import lonlat_to_mercator, pixel_centres, single_tile_range, tile_at
+from tests.suites.change_suite import FOUND
 
 LON, LAT = 104.8, 21.9
 BARRACKS = shapely.Polygon([(104.799, 21.899), (104.8013, 21.8994), (104.801, 21.9012), (104.7991, 21.901)])
@@ -104,6 +105,22 @@ def test_a_level_says_who_sees_a_flight(catalog: Catalog) -> None:
         catalog.restrictions.classify("f1", level, 1)
         hidden = {role for role in Role if withholding_of(catalog, account(role)).hides_flight("f1")}
         assert hidden == hidden_from == {role for role in Role if not sees(role, level)}
+
+
+def test_a_change_is_withheld_with_its_ground_and_with_the_flights_it_was_found_on() -> None:
+    here = Withholding(
+        areas=[shapely.to_wkb(BARRACKS)], mosaics=Allowed(hidden=frozenset({"f1-colour", "2019.tif", "y"}))
+    )
+    far = shapely.to_wkb(shapely.box(104.9, 21.9, 104.91, 21.91))
+
+    def hides(before: str, after: str, wkb: bytes = far) -> bool:
+        return here.hides_change(replace(FOUND, before_shown=before, after_shown=after, wkb=wkb))
+
+    assert hides("f1-colour@0", "f2-colour@3") and hides("f2-colour@3", "f1-colour@12")
+    assert not hides("f2-colour@3", "f3-colour@1") and not hides("", "")
+    assert not hides("2019.tif", "y@1.tif"), "a picture is no flight, whatever it is called"
+    assert hides("", "", AREA.wkb) and hides("f2-colour@3", "f3-colour@1", AREA.wkb)
+    assert not NOTHING_WITHHELD.hides_change(replace(FOUND, wkb=AREA.wkb))
 
 
 def test_the_strictest_level_holds_for_all_together() -> None:

@@ -91,9 +91,10 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
 def test_geojson_takes_geometries_beside_its_features(tmp_path):
     path = tmp_path / "out.geojson"
     around = shapely.MultiPolygon([shapely.box(*(HERE - 50.0), *(HERE + 350.0))])
-    write_features(path, [_squares(2)], crs=CRS, members={"compared": around})
+    write_features(path, [_squares(2)], crs=CRS, members={"compared": around, "network": "tên “x”"})
     document = json.loads(path.read_text())
     assert "CRS84" in json.dumps(document["crs"]) and len(document["features"]) == 2
+    assert document["network"] == "tên “x”"
     middle = transform_points(HERE[None], CRS, "EPSG:4326")
     assert shapely.contains_xy(shapely.geometry.shape(document["compared"]), middle).all()
     assert len(pyogrio.raw.read(path)[2]) == 2
