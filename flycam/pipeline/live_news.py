@@ -249,7 +249,7 @@ class LiveNews:
             *opened,
             *(self._laying.patience.said if self._laying else ()),
             *self._telemetry.remarks(),
-            *self._source.health.remarks,
+            *self._source.remarks,
             *self._recording.remarks,
         )
         return tuple(dict.fromkeys(said))[-_REMARKS:]
