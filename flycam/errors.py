@@ -33,6 +33,10 @@ class SourceUnreadable(InputUnusable):
     """A file is truncated, empty, of another type, a bomb, or otherwise not readable."""
 
 
+class StreamUnreadable(SourceUnreadable):
+    """Nothing that can be read comes from a stream's address, or it cannot be listened at."""
+
+
 class CalibrationMissing(InputUnusable):
     """Neither the file nor `models/cameras` nor the operator says what the lens is."""
 

@@ -31,6 +31,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.InputUnusable: Outcome(EXIT_INPUT, 422, "The input cannot be used", "Không dùng được dữ liệu đầu vào"),
     e.OptionUnusable: Outcome(EXIT_USAGE, 422, "The command is not right", "Câu lệnh chưa đúng"),
     e.SourceUnreadable: Outcome(EXIT_INPUT, 422, "The file cannot be read", "Không đọc được tệp"),
+    e.StreamUnreadable: Outcome(EXIT_INPUT, 422, "No video comes", "Không nhận được video"),
     e.CalibrationMissing: Outcome(EXIT_INPUT, 422, "The camera is not known", "Chưa biết thông số máy ảnh"),
     e.PositionMissing: Outcome(EXIT_INPUT, 422, "The photos have no position", "Ảnh không có toạ độ"),
     e.FilmUnplaced: Outcome(EXIT_INPUT, 422, "The film has no position", "Chưa có vị trí của video"),

@@ -49,6 +49,12 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
             "bytes": report.recorded.size_bytes,
             "let_go": report.recorded.let_go,
         },
+        "outages": report.outages
+        and {
+            "count": report.outages.count,
+            "seconds": round(report.outages.seconds, 1),
+            "last_s": round(report.outages.last_s, 1),
+        },
         "seconds": round(report.seconds, 3),
     }
     return answer, _lines(report, language)

@@ -17,7 +17,7 @@ from flycam.errors import OptionUnusable
     "--video",
     required=True,
     metavar="FILE|URL",
-    help="Video, or stream: rtsp://, udp://, rtmp:// (rtmp://:1935/live/KEY waits for who sends).",
+    help="Video, or stream: rtsp://, udp://, rtmp:// (udp://@:5600 and rtmp://:1935/live/KEY are waited at).",
 )
 @click.option(
     "--telemetry",
@@ -70,5 +70,9 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     with opened(data_dir) as (workspace, _), stop_requests() as stopped:
         if dem is not None:
             register_dem(workspace, dem, datum)
-        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped)
+        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped, _say)
         return of_live(report, language())
+
+
+def _say(english: str, vi: str) -> None:
+    click.echo(vi if language() == "vi" else english, err=True)

@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import SourceUnreadable
+from flycam.errors import Cancelled, SourceUnreadable
 from flycam.frame.address import shown
 from flycam.frame.moment import EARLIEST_NS
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
+from flycam.ingest.outages import OutageCount, Outages
 from flycam.ingest.steady_clock import SteadyClock
 from flycam.ingest.stream_time import StreamTime
+from flycam.ingest.video_address import is_waited_at
 from flycam.ingest.video_decoder import STALL_S, Decoded, Decoder
 from flycam.ingest.video_decoding import DecodingOrder
 from flycam.ingest.video_recording import RecordingOrder
@@ -33,6 +35,7 @@ _MOST_MOOV_BYTES = 64 << 20
 _CUT_S = 2.0  # by which a film is shorter than it says
 _DRILL_MARK = b"urn:flycam:drill:"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_LONGEST_DEAF_S = 1.0  # where nobody is called: what is sent meanwhile is lost
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 
 
@@ -62,7 +65,7 @@ class VideoHealth:
 
     reasons: "overrun" (nobody took it in time), "undecoded" (came faster than it could be decoded),
     "broken" (could not be decoded), "pts_backwards"; "unrecorded" is only missing in the recording
-    arrived_ns  monotonic time at which the last picture came, None: none yet
+    arrived_ns  monotonic time at which the last picture came, decoded or not; None: none was decoded yet
     """
 
     dropped: Counter[str] = field(default_factory=Counter)
@@ -112,6 +115,8 @@ class VideoSource:
         self._lost_before: Counter[str] = Counter()
         self._breaks_before = 0
         self._put_back: deque[VideoPicture] = deque()
+        self._outages = OutageCount()
+        self._stopped_ns: int | None = None
         self.began_ns = self._began_ns = 0
         self.health = VideoHealth()
         self.size_px = (0, 0)
@@ -129,12 +134,23 @@ class VideoSource:
         return not self.is_stream and self.created_ns is None
 
     @property
+    def outages(self) -> Outages | None:
+        """Of a stream by now; None: this is a file."""
+        return self._outages.told(self._stopped_ns) if self.is_stream else None
+
+    @property
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What was noticed by now, (English, Vietnamese)."""
+        outages = self.outages
+        return (*self.health.remarks, *(outages.said(self.name) if outages else ()))
+
+    @property
     def decoder_pid(self) -> int | None:
         """Of the process that decodes now, or did last."""
         return self._decoder.pid if self._decoder else None
 
     def __enter__(self) -> VideoSource:
-        """Open the video. Raises SourceUnreadable where it cannot be."""
+        """Open the video. Raises SourceUnreadable where it cannot be, Cancelled if it is stopped before."""
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
@@ -155,7 +171,8 @@ class VideoSource:
             self._thread.join()
 
     def stop(self) -> None:
-        """Let `pictures` end after what waits already."""
+        """Let `pictures` end after what waits already, or the opening."""
+        self._stopped_ns = self._stopped_ns or time.monotonic_ns()
         self._stopped.set()
         self._queue.close()
 
@@ -186,7 +203,7 @@ class VideoSource:
                         pause_s = _FIRST_PAUSE_S
                 if not self.is_stream or self._stopped.wait(pause_s):
                     return
-                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+                pause_s = min(2.0 * pause_s, self._longest_pause_s)
                 decoder = self._opened_again()
         except BaseException as error:  # noqa: BLE001  raised where the pictures are taken
             self._error = error
@@ -208,7 +225,7 @@ class VideoSource:
                     self.health.dropped["pts_backwards"] += 1
                     continue
                 self._last_pts_ns = pts_ns
-                self.health.arrived_ns = time.monotonic_ns()
+                self._note_came(decoded)
                 if not self._queue.put(self._picture(pts_ns, decoded, times.breaks)):
                     return count > 0
                 self.health.dropped["overrun"] = self._queue.dropped
@@ -222,6 +239,16 @@ class VideoSource:
         self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
         return count > 0
+
+    @property
+    def _longest_pause_s(self) -> float:
+        return _LONGEST_DEAF_S if is_waited_at(self.url) else _LONGEST_PAUSE_S
+
+    def _note_came(self, decoded: Decoded) -> None:
+        """A stream is not silent for being decoded late, nor heard for what a decoder had kept back."""
+        self.health.arrived_ns = decoded.newest_ns if self.is_stream else time.monotonic_ns()
+        if self.is_stream:
+            self._outages.add(decoded.newest_ns, self.fps)
 
     def _note_broken(self, decoder: Decoder, count: int) -> None:
         """An MP4 or MOV file says how many pictures it holds: those that never came were damaged, or cut
@@ -274,7 +301,7 @@ class VideoSource:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
         try:
             decoder.__enter__()
-        except SourceUnreadable:
+        except (SourceUnreadable, Cancelled):
             return None
         if decoder.size_px == self.size_px:
             return decoder

@@ -2,28 +2,45 @@
 
 OpenCV's FFmpeg (LGPL) speaks RTSP, MPEG-TS over UDP and TCP, HTTP and RTMP, as its wheels come; not SRT,
 whose library is no part of them. Aircraft that send RTMP call a server: an RTMP address without a machine's
-name is waited at, as that server.
+name is waited at, as that server. MPEG-TS over UDP is sent by whoever begins to: it is waited for too.
 """
 
 from __future__ import annotations
 
-from flycam.errors import SourceUnreadable
+import errno
+import os
+import socket
+
+from flycam.errors import SourceUnreadable, StreamUnreadable
 from flycam.frame.address import shown
 
 OPEN_TIMEOUT_MS = 8_000
+WAITED_S = 12 * 3600.0
+"""How long a stream is waited for that is sent here: the room starts first, the aircraft when it can."""
+
 _CALLED_TIMEOUT_MS = 60_000  # somebody types our address into a remote control
 _ANYBODY = ("", "0.0.0.0")  # noqa: S104  the operator asks for it
 _OPTIONS = "rtsp_transport;tcp|flags;low_delay|fpsprobesize;0"
 # its head promises sound that many senders never send, and would be waited for five seconds
 _RTMP_OPTIONS = "|analyzeduration;500000"
+_RTMP_PORT = "1935"
 _GATEWAY = "srt-live-transmit"
 
 
 def is_waited_at(url: str) -> bool:
-    """Whether the aircraft calls here: rtmp://:1935/live/KEY."""
-    scheme, _, rest = url.partition("://")
-    machine = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]
-    return scheme.lower() == "rtmp" and machine in _ANYBODY
+    """Whether the aircraft sends here of its own accord: udp://@:5600, rtmp://:1935/live/KEY."""
+    return url.lower().startswith("udp://") or _is_called(url)
+
+
+def _is_called(url: str) -> bool:
+    return url.lower().startswith("rtmp://") and _machine(url)[0] in _ANYBODY
+
+
+def _machine(url: str) -> tuple[str, str]:
+    """(name, port) in an address, each "" where it names none."""
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+    name, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
+    return name, port
 
 
 def as_opened(url: str) -> tuple[str, str, int]:
@@ -32,7 +49,7 @@ def as_opened(url: str) -> tuple[str, str, int]:
     # first, and all up to the next), and nothing is waited for to tell how many pictures come a second
     scheme, _, rest = url.partition("://")
     options = _OPTIONS + (_RTMP_OPTIONS if scheme.lower().startswith("rtmp") else "")
-    if not is_waited_at(url):
+    if not _is_called(url):
         return url, options, OPEN_TIMEOUT_MS
     authority, slash, path = rest.partition("/")
     port = authority.partition(":")[2]
@@ -40,11 +57,61 @@ def as_opened(url: str) -> tuple[str, str, int]:
     return here, f"{options}|listen;1", _CALLED_TIMEOUT_MS
 
 
+def why_not_here(url: str) -> OSError | None:
+    """What keeps this machine from being sent to at an address that is waited at: its port is taken, or none
+    of ours; None: nothing does."""
+    name, port = _machine(url)
+    kind = socket.SOCK_STREAM if _is_called(url) else socket.SOCK_DGRAM
+    try:
+        number = int(port or (_RTMP_PORT if _is_called(url) else ""))
+        if name:
+            socket.getaddrinfo(name.strip("[]"), number, type=kind)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if kind == socket.SOCK_STREAM:  # as who listens does: a connection that has just ended holds none
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", number))
+    except (ValueError, OverflowError):
+        return OSError(errno.EINVAL, "no port")
+    except OSError as error:
+        return error
+    return None
+
+
+def not_here(url: str, number: int) -> StreamUnreadable:
+    """What is said where `why_not_here` told the error of this number."""
+    name = shown(url)
+    if number == errno.EADDRINUSE:
+        return StreamUnreadable(
+            f"{name}: the port is in use: another program, or another flight, receives there: end it, or "
+            "give another port here and to the sender",
+            vi=f"{name}: cổng đang bị chương trình khác hoặc chuyến bay khác dùng; hãy tắt nó, hoặc đổi sang "
+            "cổng khác ở đây và ở máy gửi",
+        )
+    why = os.strerror(number) if number > 0 else "the name is not known"
+    return StreamUnreadable(
+        f"{name}: cannot be listened at ({why}): give it as udp://@:5600 or rtmp://:1935/live/KEY, with a "
+        "port from 1024 to 65535",
+        vi=f"{name}: không nhận được ở địa chỉ này; hãy ghi như udp://@:5600 hoặc rtmp://:1935/live/KHOÁ, "
+        "cổng từ 1024 đến 65535",
+    )
+
+
+def waited_for(url: str) -> tuple[str, str]:
+    """What is said while a stream that is sent here has not come, (English, Vietnamese)."""
+    name, hours = shown(url), round(WAITED_S / 3600.0)
+    kind = "RTMP" if _is_called(url) else "MPEG-TS"
+    return (
+        f"{name}: waiting for video ({kind}) that is sent to this machine; for {hours} hours at the most, "
+        "Ctrl-C ends it",
+        f"{name}: đang chờ video ({kind}) gửi tới máy này; chờ tối đa {hours} giờ, bấm Ctrl-C để dừng",
+    )
+
+
 def unreadable(url: str, why: str) -> SourceUnreadable:
     """What is said of a video, file or address, that cannot be opened."""
     name = shown(url)
     if url.lower().startswith("srt://"):
-        return SourceUnreadable(
+        return StreamUnreadable(
             f"{name}: nothing came, and the video library as it is delivered speaks no SRT: let {_GATEWAY} "
             f'(Debian package srt-tools) hand it on: {_GATEWAY} "{name}" udp://127.0.0.1:5600, and give '
             "--video udp://127.0.0.1:5600",
@@ -53,11 +120,17 @@ def unreadable(url: str, why: str) -> SourceUnreadable:
             "--video udp://127.0.0.1:5600",
         )
     if is_waited_at(url):
-        return SourceUnreadable(
-            f"{name}: nobody sent video here within a minute ({why}): start this first, then the aircraft's "
-            "sending, to this machine's address",
-            vi=f"{name}: trong một phút không có máy nào gửi video tới: hãy chạy lệnh này trước, rồi bật "
-            "phát từ máy bay tới địa chỉ máy này",
+        return StreamUnreadable(
+            f"{name}: nobody sent video here that can be read ({why}): start this first, then the aircraft's "
+            "sending, to this machine's address and port",
+            vi=f"{name}: không có máy nào gửi tới video đọc được: hãy chạy lệnh này trước, rồi bật phát từ "
+            "máy bay tới địa chỉ và cổng của máy này",
+        )
+    if "://" in url:
+        return StreamUnreadable(
+            f"{name}: {why}: check that it sends, the address, its port and path, user and password",
+            vi=f"{name}: không nhận được video đọc được từ đó; hãy kiểm tra bên gửi đang phát, địa chỉ, "
+            "cổng, đường dẫn, tên và mật khẩu",
         )
     return SourceUnreadable(
         f"{name}: cannot be read as video: {why}; check that it plays, and give the original",

@@ -15,7 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.ingest.video_address import as_opened, unreadable
+from flycam.errors import Cancelled
+from flycam.frame.address import shown
+from flycam.ingest.video_address import WAITED_S, as_opened, is_waited_at, not_here, unreadable
 from flycam.ingest.video_decoding import DecodingOrder, decode
 from flycam.ingest.video_receiving import READ_TIMEOUT_MS
 
@@ -30,11 +32,13 @@ class Decoded:
 
     pts_ns      the container's time of it
     arrived_ns  monotonic time at which it came; of a stream's, before it was decoded
+    newest_ns   that of the newest picture by then, which may wait to be decoded
     pixels      H×W×3 uint8 RGB, the caller's own
     """
 
     pts_ns: int
     arrived_ns: int
+    newest_ns: int
     pixels: NDArray[np.uint8]
 
 
@@ -58,7 +62,8 @@ class Decoder:
         stopped: threading.Event | None = None,
     ) -> None:
         self._order, self._stall_s = order, stall_s
-        self._open_s = as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
+        waited_s = WAITED_S if is_waited_at(order.url) else 0.0
+        self._open_s = waited_s + as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
         self._stopped = stopped or threading.Event()
         self._ring: SharedMemory | None = None
         self.size_px = (0, 0)
@@ -79,9 +84,14 @@ class Decoder:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        """Wait until the video is open. Raises SourceUnreadable naming it."""
+        """Wait until the video is open. Raises SourceUnreadable naming it, Cancelled where `stopped` is set
+        before."""
         try:
             said = self._heard(self._open_s)
+            if said is None and self._stopped.is_set():
+                raise _stopped_before(self._order.url)
+            if said is not None and said[0] == "not here":
+                raise not_here(self._order.url, int(said[1]))
             if said is None or said[0] != "opened":
                 raise unreadable(self._order.url, self.ending or str(said[1]) if said else self.ending)
             _, width, height, self.fps, self.duration_s, self.opened_ns = said
@@ -110,11 +120,11 @@ class Decoder:
             if kind != "picture":
                 self.ending = str(rest[0])
                 return
-            slot, pts_ns, arrived_ns = rest
+            slot, pts_ns, arrived_ns, newest_ns = rest
             shared = np.ndarray(
                 (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
             )
-            decoded = Decoded(pts_ns, arrived_ns, shared.copy())
+            decoded = Decoded(pts_ns, arrived_ns, newest_ns, shared.copy())
             del shared
             self._told(slot)
             yield decoded
@@ -156,3 +166,10 @@ class Decoder:
             self._ring.close()
             self._ring.unlink()
             self._ring = None
+
+
+def _stopped_before(url: str) -> Cancelled:
+    return Cancelled(
+        f"{shown(url)}: stopped before any video came; the same command waits for it again",
+        vi=f"{shown(url)}: đã dừng khi chưa nhận được video nào; chạy lại lệnh này để chờ tiếp",
+    )

@@ -1,9 +1,10 @@
 """The decoder's own process: pictures of a video into shared memory, so that what hangs or dies is only it.
 
 The parent and this process talk over one pipe. From here: ("opened", width, height, fps, seconds, arrived_ns
-of the first picture), ("picture", slot, pts_ns, arrived_ns), ("lost", reason, pictures by now, sentence or
-None), ("ended", ""), ("failed", why). From the parent: the ring's name, then numbers of slots that are free;
-None to stop. A picture is written only into a free slot, so a parent that does not take is waited for.
+of the first picture), ("picture", slot, pts_ns, arrived_ns, arrived_ns of the newest coded picture), ("lost",
+reason, pictures by now, sentence or None), ("ended", ""), ("failed", why), ("not here", errno). From the
+parent: the ring's name, then numbers of slots that are free; None to stop. A picture is written only into a
+free slot, so a parent that does not take is waited for.
 
 A stream is received in a thread of its own (`flycam.ingest.video_receiving`), which records it besides.
 """
@@ -26,6 +27,7 @@ from flycam.ingest.video_address import as_opened
 from flycam.ingest.video_receiving import OPTIONS_NAME, READ_TIMEOUT_MS, Moment, Receiving, receive
 from flycam.ingest.video_recording import RecordingOrder
 
+_QUIET = "-8"  # FFmpeg's own sentences name addresses with the passwords in them, on the operator's terminal
 _MOST_BROKEN = 300  # pictures in a row: ten seconds
 
 
@@ -62,6 +64,7 @@ class _Parent:
 def decode(order: DecodingOrder, pipe: Connection) -> None:
     """Run the decoder until the video ends or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)
     try:
         _decode(order, _Parent(pipe))
     except (BrokenPipeError, ConnectionResetError, EOFError):
@@ -76,6 +79,9 @@ def _decode(order: DecodingOrder, parent: _Parent) -> None:
         received = receive(order.url, order.recording, parent.lost, order.zero_utc_ns) if is_address else None
     except ConnectionRefusedError:
         parent.say("failed", "nothing that can be read comes from there")
+        return
+    except OSError as error:
+        parent.say("not here", error.errno or 0)
         return
     video = _opened(order.url if received is None else received.decoder_path, is_address and received is None)
     there, bgr = video.read() if video.isOpened() else (False, None)
@@ -153,7 +159,8 @@ def _fill(
             return
         rgb = np.ndarray(shape, np.uint8, ring.buf, offset=slot * size)
         cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
-        parent.say("picture", slot, moment.pts_ns, moment.arrived_ns)
+        newest_ns = moment.arrived_ns if received is None else received.newest_ns
+        parent.say("picture", slot, moment.pts_ns, moment.arrived_ns, newest_ns)
         there, bgr, failed = _next(video, again=received is not None or "://" not in order.url)
         if there and failed:
             broken += failed

@@ -22,7 +22,7 @@ import numpy as np
 from flycam.frame.address import shown
 from flycam.frame.fragments import TICKS, Sample, fragment_of, head_of
 from flycam.frame.nal import Coding, ParameterSets, parameter_sets, units_of, with_lengths
-from flycam.ingest.video_address import as_opened
+from flycam.ingest.video_address import WAITED_S, as_opened, is_waited_at, why_not_here
 from flycam.ingest.video_beginning import Beginning
 from flycam.ingest.video_packets import Packet, Packets
 from flycam.ingest.video_recording import Recorder, RecordingOrder
@@ -41,6 +41,8 @@ _WAITING_BYTES = 4 << 20
 _STEP = TICKS // 30  # of the decoder's clock, between one number and the next
 _REMEMBERED = 512
 _CLOSE_S = 3.0
+_AGAIN_S = 0.5
+_LONGEST_STEP_NS = 1_000_000_000
 
 Told = Callable[[str, int, tuple[str, str] | None], None]
 """Reason, pictures lost for it by now, and a sentence (English, Vietnamese) if there is something to say."""
@@ -55,7 +57,10 @@ class Moment:
 
 
 class Receiving:
-    """One connection. `decoder_path` is what the decoder opens, `moment` tells the times of its pictures."""
+    """One connection. `decoder_path` is what the decoder opens, `moment` tells the times of its pictures.
+
+    newest_ns  monotonic time at which the newest coded picture came, whether it was decoded or not
+    """
 
     def __init__(
         self,
@@ -74,6 +79,8 @@ class Receiving:
             round(video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
         self._parameters = self._announced()
+        self._newest_pts_ns: int | None = None
+        self.newest_ns = time.monotonic_ns()
         self._moments: OrderedDict[int, Moment] = OrderedDict()
         self._lock = threading.Lock()
         self._to_decode = Packets(_WAITING_BYTES, keeps_newest=True)
@@ -111,13 +118,15 @@ class Receiving:
     def _receive(self) -> None:
         number, began_s, beginning = 0, time.monotonic(), Beginning()
         try:
+            asked_ns = time.monotonic_ns()
             there, coded = self._video.read()
             while there:
-                packet = self._packet(number, coded)
+                packet = self._packet(number, coded, asked_ns)
                 is_late = time.monotonic() - began_s > _PATIENCE_S
                 if packet is not None and (number or packet.is_key or is_late):
                     number += 1
                     self._give(beginning.add(packet))
+                asked_ns = time.monotonic_ns()
                 there, coded = self._video.read()
             self._give(beginning.end())
         finally:
@@ -132,22 +141,34 @@ class Receiving:
         if self._to_decode.dropped != dropped:
             self._told("undecoded", self._to_decode.dropped, None)
 
-    def _packet(self, number: int, coded: np.ndarray) -> Packet | None:
+    def _packet(self, number: int, coded: np.ndarray, asked_ns: int) -> Packet | None:
         """None before anything tells how it is to be decoded."""
-        arrived_ns = time.monotonic_ns()
+        pts_ns = round(float(self._video.get(cv2.CAP_PROP_POS_MSEC)) * 1e6)
+        arrived_ns = self._came_ns(pts_ns, asked_ns)
         units = units_of(coded.tobytes())
         self._parameters = parameter_sets(units, self._coding) or self._parameters
         if self._parameters is None or not units:
             return None
         return Packet(
             number=number,
-            pts_ns=round(float(self._video.get(cv2.CAP_PROP_POS_MSEC)) * 1e6),
+            pts_ns=pts_ns,
             arrived_ns=arrived_ns,
             arrived_utc_ns=self._zero_utc_ns + arrived_ns,
             is_key=self._video.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0,
             data=with_lengths(units, self._coding),
             parameters=self._parameters,
         )
+
+    def _came_ns(self, pts_ns: int, asked_ns: int) -> int:
+        """When the picture came that was asked for then. MPEG-TS has no end of a picture but the beginning of
+        the next: the last one before a silence is given once that has lasted for the whole time that is
+        waited. It came as long after the one before as it was taken after it."""
+        now_ns = time.monotonic_ns()
+        before_pts_ns, self._newest_pts_ns = self._newest_pts_ns, pts_ns
+        if before_pts_ns is not None and now_ns - asked_ns >= READ_TIMEOUT_MS * 1_000_000:
+            now_ns = self.newest_ns + min(max(0, pts_ns - before_pts_ns), _LONGEST_STEP_NS)
+        self.newest_ns = now_ns
+        return now_ns
 
     def _feed(self) -> None:
         """Give the decoder what came, until the stream ends or the decoder does."""
@@ -180,21 +201,10 @@ def receive(url: str, recording: RecordingOrder | None, told: Told, zero_utc_ns:
 
     zero_utc_ns  UTC at which the monotonic clock was 0: what is recorded is dated by it
 
-    Raises ConnectionRefusedError where nothing readable comes.
+    Raises ConnectionRefusedError where nothing readable comes, another OSError where it cannot be listened
+    at.
     """
-    address, options, open_ms = as_opened(url)
-    os.environ.setdefault(OPTIONS_NAME, options)
-    video = cv2.VideoCapture(
-        address,
-        cv2.CAP_FFMPEG,
-        [
-            *(cv2.CAP_PROP_FORMAT, -1),
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS),
-        ],
-    )
-    if not video.isOpened():
-        raise ConnectionRefusedError(shown(url))
+    video = _opened(url)
     code = int(video.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1").lower()
     coding = _CODINGS.get(code)
     if coding is None:
@@ -210,3 +220,24 @@ def receive(url: str, recording: RecordingOrder | None, told: Told, zero_utc_ns:
             )
         return None
     return Receiving(video, coding, recording, told, zero_utc_ns)
+
+
+def _opened(url: str) -> cv2.VideoCapture:
+    """One that is waited at is listened at anew each time that nobody sent in: what came late in that time is
+    then told from what comes when somebody does, and seconds old at the most."""
+    address, options, open_ms = as_opened(url)
+    os.environ.setdefault(OPTIONS_NAME, options)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+    until_s = time.monotonic() + (WAITED_S if is_waited_at(url) else 0.0)
+    while True:
+        asked_s = time.monotonic()
+        video = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1, *limits])
+        if video.isOpened():
+            return video
+        if is_waited_at(url) and (why := why_not_here(url)) is not None:
+            raise why
+        now_s = time.monotonic()
+        if now_s >= until_s:
+            raise ConnectionRefusedError(shown(url))
+        if now_s - asked_s < _AGAIN_S:  # something came that is no video
+            time.sleep(_AGAIN_S)

@@ -8,6 +8,7 @@ which are counted, and nothing else.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -103,12 +104,12 @@ class Recorder:
                 self._add(packet)
             except OSError as error:
                 self._lost += 1
-                self._give_up(error.strerror or str(error))
+                self._give_up(*_why(error))
             self._tell(None)
         try:
             self._end()
         except OSError as error:
-            self._give_up(error.strerror or str(error))
+            self._give_up(*_why(error))
         self._tell(None)
         if self._lock_fd is not None:
             os.close(self._lock_fd)
@@ -179,7 +180,8 @@ class Recorder:
             self._lock_fd = os.open(order.folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         if shutil.disk_usage(order.folder).free < order.leave_bytes:
-            self._give_up("the disk is nearly full")
+            gb = f"{order.leave_bytes / (1 << 30):.0f} GB"
+            self._give_up(f"the disk is nearly full, under {gb} free", f"ổ đĩa sắp đầy, còn dưới {gb}")
             return False
         began_ns = self._dated(packet)
         while any((order.folder / f"{began_ns}{suffix}").exists() for suffix in (UNFINISHED, FINISHED)):
@@ -227,7 +229,7 @@ class Recorder:
         piece.file.close()
         piece.path.rename(piece.path.with_suffix(FINISHED))
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, why_vi: str) -> None:
         """Of this piece, and for a while of all: a full disk is not asked with every picture."""
         self._not_before_s = time.monotonic() + _PAUSE_S
         self._lost += len(self._waiting)
@@ -242,7 +244,8 @@ class Recorder:
                 (
                     f"{folder}: the video is not recorded at this moment ({why}); the map goes "
                     "on; make room there",
-                    f"{folder}: đang không ghi được video; bản đồ vẫn chạy; hãy giải phóng chỗ ở đó",
+                    f"{folder}: đang không ghi được video ({why_vi}); bản đồ vẫn chạy; hãy giải phóng chỗ ở "
+                    "đó",
                 )
             )
 
@@ -251,6 +254,12 @@ class Recorder:
         if trouble is not None or lost != self._told_lost:
             self._told_lost = lost
             self._told(lost, trouble)
+
+
+def _why(error: OSError) -> tuple[str, str]:
+    """(English, Vietnamese)."""
+    why = error.strerror or str(error)
+    return why, "ổ đĩa đã đầy" if error.errno == errno.ENOSPC else why
 
 
 def _ticks(ns: int) -> int:

@@ -26,6 +26,7 @@ from flycam.frame.warning import clock_doubt, sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.outages import Outages
 from flycam.ingest.video import VideoSource, is_stream, name_of
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
@@ -51,6 +52,7 @@ from flycam.pipeline.live_recording import Recorded, StreamRecording
 from flycam.pipeline.live_scratch import scratch_of
 from flycam.pipeline.live_standing import PoseAt, Standing, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
+from flycam.pipeline.live_waiting import Say, unsaid
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -75,6 +77,7 @@ class LiveReport:
     recorded            what is kept of a stream as it came; None: it was not recorded
     fitted              frames laid by this run that were fitted to those before by their own evidence
     by_log              those that were not, by reason (see `flycam.pipeline.live_registration`)
+    outages             times without pictures of a stream; None: it was a film
     """
 
     flight: Flight
@@ -92,6 +95,7 @@ class LiveReport:
     recorded: Recorded | None = None
     fitted: int = 0
     by_log: Mapping[str, int] = field(default_factory=dict)
+    outages: Outages | None = None
 
 
 def live(
@@ -100,22 +104,24 @@ def live(
     labels: Labels,
     progress: Progress = silent,
     stopped: Callable[[], bool] = _never,
+    say: Say = unsaid,
 ) -> LiveReport:
     """A video and its log to a published flight; see the recipe above. Run again, it changes nothing.
 
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
+    say      told what is waited for before the first picture
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; NotFound, OptionUnusable
     for a flight that it cannot join; OutsideTerrain where no picture could be laid; FlightBusy,
-    StorageTrouble. SourceUnreadable also where a stream came back with pictures of another size: what was
-    seen before is laid and shown, and its flight complete.
+    StorageTrouble; Cancelled where it is stopped before anything came. SourceUnreadable also where a stream
+    came back with pictures of another size: what was seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     workspace = watched(workspace)
     workspace.require_room()
     with ExitStack() as stack:
         stack.enter_context(ending_abandoned(workspace))
-        opened = _opened(workspace, request, progress, stopped, stack)
+        opened = _opened(workspace, request, progress, stopped, say, stack)
         if not (opened.clock.is_settled or opened.is_timely):
             _look_through(Path(request.video), opened.clock, progress, stopped)
         stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
@@ -181,12 +187,13 @@ def _opened(
     request: LiveRequest,
     progress: Progress,
     stopped: Callable[[], bool],
+    say: Say,
     stack: ExitStack,
 ) -> _Opened:
     dems = registered_dems(workspace)
     scratch = stack.enter_context(scratch_of(workspace))
     recording = stack.enter_context(_recording(workspace, request))
-    source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
+    source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order, say)
     lens = lens_of(request, source, telemetry, dems, progress, stopped)
     film = film_of(request, source, lens.interior, telemetry.poses.work_crs)
     joins = _joined(workspace, request.into, film, telemetry.poses)
@@ -278,6 +285,7 @@ def _report(
         recorded=recorded,
         fitted=laying.registration.fitted,
         by_log=dict(sorted(laying.registration.by_log.items())),
+        outages=opened.source.outages,
     )
 
 
@@ -294,7 +302,7 @@ def _remarks(
     withdrawn = withdrawals_said(workspace, opened.flight_id, laying.withdrawn)
     return (
         *opened.lens_said,
-        *source.health.remarks,
+        *source.remarks,
         *opened.recording.remarks,
         *laying.patience.said,
         *telemetry.remarks(),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.errors import CalibrationMissing, OptionUnusable, SourceUnreadable
+from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, PositionMissing, SourceUnreadable
 from flycam.frame.address import shown
 from flycam.frame.flight import Flight
 from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
@@ -21,16 +21,20 @@ from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
 from flycam.ingest.photos import sha256_of
 from flycam.ingest.steady_clock import SteadyClock
 from flycam.ingest.video import VideoSource, is_stream, name_of, says_drill
+from flycam.ingest.video_address import is_waited_at, waited_for
 from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.film_frames import stream_name
+from flycam.pipeline.live_addresses import check_addresses
 from flycam.pipeline.live_ground import FixedGround, MovingGround
 from flycam.pipeline.live_laying import Film, Ground
 from flycam.pipeline.live_recording import KEEP_GB
 from flycam.pipeline.live_scratch import HEARD
+from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Linked, Telemetry, WholeLog
+from flycam.pipeline.live_waiting import Say, telemetry_waited_for, unsaid, waiting
 from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around, terrain_beside
 from flycam.pipeline.workspace import Workspace
 
@@ -75,8 +79,13 @@ def open_given(
     stack: ExitStack,
     stopped: Callable[[], bool],
     recording: RecordingOrder | None = None,
+    say: Say = unsaid,
 ) -> tuple[VideoSource, Telemetry]:
-    """The video and what tells where it was filmed: both recorded, or both live."""
+    """The video and what tells where it was filmed: both recorded, or both live.
+
+    Raises Cancelled where it is `stopped` before both are here; say: told what is waited for.
+    """
+    check_addresses(request.video, request.telemetry)
     has_link = is_link(request.telemetry)
     if has_link != is_stream(request.video):
         given = f"--video {shown(request.video)} --telemetry {shown(request.telemetry)}"
@@ -92,10 +101,26 @@ def open_given(
     clock = SteadyClock()
     heard = MavlinkLink(request.telemetry, key=key, record=scratch / HEARD, clock_s=clock.now_s)
     link = stack.enter_context(heard)
-    source = stack.enter_context(VideoSource(request.video, recording=recording, clock=clock))
+    source = VideoSource(request.video, recording=recording, clock=clock)
+    said = waited_for(request.video) if is_waited_at(request.video) else None
+    with stopping(source, stopped), waiting(said, say):
+        stack.enter_context(source)
     linked = Linked(link, terrain_at, source.began_ns, clock)
-    linked.wait(stopped)
+    with waiting(telemetry_waited_for(request.telemetry), say):
+        _wait(linked, shown(request.telemetry), stopped)
     return source, linked
+
+
+def _wait(linked: Linked, name: str, stopped: Callable[[], bool]) -> None:
+    try:
+        linked.wait(stopped)
+    except PositionMissing as error:
+        if not stopped():
+            raise
+        raise Cancelled(
+            f"{name}: stopped before the aircraft told its position; the same command begins again",
+            vi=f"{name}: đã dừng khi chưa nhận được vị trí máy bay; chạy lại lệnh này để làm lại",
+        ) from error
 
 
 def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrientation, work_crs: str) -> Film:

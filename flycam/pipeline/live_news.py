@@ -249,7 +249,7 @@ class LiveNews:
             *opened,
             *(self._laying.patience.said if self._laying else ()),
             *self._telemetry.remarks(),
-            *self._source.health.remarks,
+            *self._source.remarks,
             *self._recording.remarks,
             *_sentences(self._workspace.room.notes),
         )

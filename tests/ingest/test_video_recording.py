@@ -380,3 +380,15 @@ def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp
     assert count >= 90 and source.health.connections == 1
     assert sum(piece.pictures for piece in pieces) >= 90
     assert all(len(numbers(piece.path)) >= 0.5 * piece.pictures for piece in pieces)
+
+
+def test_why_nothing_is_recorded_is_said_in_both_languages(film: Path, tmp_path: Path) -> None:
+    said: list[tuple[str, str]] = []
+    order = RecordingOrder(folder=tmp_path, leave_bytes=1 << 60)
+    recorder = Recorder(order, streaming.SIZE_PX, lambda _, one: said.extend([one] if one else []))
+    for one in packets_of(film, 30):
+        recorder.put(one)
+    recorder.close(10.0)
+    ((english, vi),) = said
+    free = f"{1 << 30} GB"
+    assert f"nearly full, under {free} free" in english and f"ổ đĩa sắp đầy, còn dưới {free}" in vi

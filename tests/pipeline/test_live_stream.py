@@ -23,6 +23,7 @@ from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_name
 from flycam.ingest.pixels import open_pixels
+from flycam.pipeline import live_telemetry
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
@@ -239,8 +240,9 @@ def _off(house: House, report: LiveReport, film: VideoDrillReport) -> tuple[np.n
 
 
 def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
-    exact_film: VideoDrillReport, make_house: Callable[..., House]
+    exact_film: VideoDrillReport, make_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live_telemetry, "_FIRST_POSITION_S", 1.0)
     house = make_house(exact_film)
     request = LiveRequest(
         video=str(exact_film.video), telemetry="udp://127.0.0.1:14999", camera=exact_film.camera
@@ -251,5 +253,5 @@ def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
         port = free_port(socket.SOCK_DGRAM)
         silent_link = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{port}", camera=exact_film.camera)
         with pytest.raises(PositionMissing, match="no position"):
-            live(house.workspace, silent_link, Labels(), silent, lambda: True)
+            live(house.workspace, silent_link, Labels())
     assert house.workspace.catalog.flights.flights() == []

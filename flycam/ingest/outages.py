@@ -1,0 +1,65 @@
+"""How often a stream was lost, and for how long no picture came: what a map lacks of the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_LEAST_S = 2.0
+_PICTURES_MISSED = 3.0  # of a stream of few pictures a second
+
+
+@dataclass(frozen=True, slots=True)
+class Outages:
+    """count: times that no picture came for two seconds or more, and then some did; seconds: of all of them
+    together; last_s: seconds without pictures before a stream was stopped, 0: it was not lost then."""
+
+    count: int = 0
+    seconds: float = 0.0
+    last_s: float = 0.0
+
+    def said(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Of the stream of this name, (English, Vietnamese); nothing where it was never lost."""
+        said = []
+        if self.count:
+            times = "once" if self.count == 1 else f"{self.count} times"
+            said.append(
+                (
+                    f"{name}: was lost {times}, {self.seconds:.0f} s without pictures in all: what was flown "
+                    "over meanwhile is missing",
+                    f"{name}: mất hình {self.count} lần, tổng cộng {self.seconds:.0f} giây; phần bay qua "
+                    "trong lúc đó bị thiếu",
+                )
+            )
+        if self.last_s:
+            said.append(
+                (
+                    f"{name}: no picture came in the last {self.last_s:.0f} s before it was stopped",
+                    f"{name}: không có hình trong {self.last_s:.0f} giây cuối trước khi dừng",
+                )
+            )
+        return tuple(said)
+
+
+class OutageCount:
+    """Fed when pictures of a stream came, over all its connections."""
+
+    def __init__(self) -> None:
+        self._newest_ns: int | None = None
+        self._least_ns = 0
+        self._told = Outages()
+
+    def add(self, came_ns: int, fps: float) -> None:
+        """When the newest picture came, monotonic; fps: of the stream, 0 unknown."""
+        least_s = max(_LEAST_S, _PICTURES_MISSED / fps) if fps > 0.0 else _LEAST_S
+        self._least_ns = round(least_s * 1e9)
+        if self._newest_ns is not None and came_ns - self._newest_ns >= self._least_ns:
+            seconds = (came_ns - self._newest_ns) / 1e9
+            self._told = Outages(self._told.count + 1, self._told.seconds + seconds)
+        self._newest_ns = came_ns
+
+    def told(self, stopped_ns: int | None = None) -> Outages:
+        """By now; stopped_ns: when the stream was stopped, None: it was not."""
+        told, newest_ns = self._told, self._newest_ns
+        if stopped_ns is None or newest_ns is None or stopped_ns - newest_ns < self._least_ns:
+            return told
+        return Outages(told.count, told.seconds, (stopped_ns - newest_ns) / 1e9)

@@ -1,0 +1,51 @@
+"""Whether what was given for a file is one, and what is given for an address has a scheme that is known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flycam.errors import OptionUnusable
+from flycam.frame.address import shown
+from flycam.ingest.video import STREAM_SCHEMES
+
+_LINKS = ("udp://", "tcp://", "serial:")
+_STREAMS = tuple(f"{scheme}://" for scheme in STREAM_SCHEMES)
+_MACHINE = re.compile(r"(?:[a-z]+:)?(?:[^/\s]*@)?[\w.-]*:\d{1,5}(?:[/?].*)?", re.IGNORECASE)
+_LINE = re.compile(r"/dev/(?:tty|serial/).*")
+
+
+def check_addresses(video: str, telemetry: str) -> None:
+    """Raises OptionUnusable for an address without a scheme, or with one that nobody here speaks."""
+    _check("--video", video, _STREAMS, "rtsp://" if "/" in video else "udp://")
+    _check("--telemetry", telemetry, _LINKS, "udp://")
+
+
+def _check(option: str, given: str, known: tuple[str, ...], likely: str) -> None:
+    if given.lower().startswith(known):
+        return
+    if "://" in given:
+        raise _refused(option, shown(given), "unknown scheme", "không hỗ trợ kiểu địa chỉ này", known)
+    if Path(given).is_file() or not (_MACHINE.fullmatch(given) or _LINE.fullmatch(given)):
+        return
+    bare = re.sub(r"^[a-z]+:(?=[^/]*:)", "", given.rpartition("@")[2], flags=re.IGNORECASE).partition("?")[0]
+    meant = f"serial:{given}" if _LINE.fullmatch(given) else likely + bare
+    raise _refused(
+        option,
+        bare,
+        "no such file, and as an address its scheme is missing",
+        "không có tệp này; nếu là địa chỉ thì thiếu phần đầu",
+        known,
+        meant,
+    )
+
+
+def _refused(
+    option: str, given: str, why: str, why_vi: str, known: tuple[str, ...], meant: str | None = None
+) -> OptionUnusable:
+    listed = ", ".join(known)
+    cure, cure_vi = (f", such as {meant}", f", ví dụ {meant}") if meant else ("", "")
+    return OptionUnusable(
+        f"{option} {given}: {why}: give a file, or an address that begins with one of {listed}{cure}",
+        vi=f"{option} {given}: {why_vi}; hãy đưa tệp, hoặc địa chỉ bắt đầu bằng {listed}{cure_vi}",
+    )
