@@ -132,7 +132,7 @@ def live(
         if news is not None:
             news.close()
         opened.source.close()
-        flight = laying.close(_warnings(opened.film, opened.clock, opened.telemetry.poses), progress)
+        flight = laying.close((), progress)
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
