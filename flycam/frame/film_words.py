@@ -1,4 +1,4 @@
-"""What is to be said of a film's flight: that its clock is in doubt."""
+"""What is to be said of a film's flight: that its clock, or its log, is in doubt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from flycam.frame.warning_words import Words
 
 CLOCK_UNKNOWN = "clock_unknown"
 CLOCK_UNKNOWN_LIVE = "clock_unknown_live"
+LOG_DOUBTED = "log_doubted"
 
 FILM_WORDS: Mapping[str, Words] = {
     CLOCK_UNKNOWN: Words(
@@ -35,6 +36,18 @@ FILM_WORDS: Mapping[str, Words] = {
         sentence_en=(
             "{film}: frames were laid while it was not known how far the clocks of video and log lie apart (±"
             " {sigma} s): they may lie {metres} m off along the course; run 'flycam finish' on this flight."
+        ),
+    ),
+    LOG_DOUBTED: Words(
+        brief_vi="{film}: {log} có thể không phải của video này",
+        brief_en="{film}: {log} may be of another film",
+        sentence_vi=(
+            "{film}: {log} có thể không phải nhật ký của video này: {why_vi}. Hãy kiểm tra; nếu không phải,"
+            " chạy lại 'flycam live' cho video này với đúng nhật ký: ảnh sẽ được trải lại."
+        ),
+        sentence_en=(
+            "{film}: {log} may not be of this film: {why}. Check it; if it is not, give the film to 'flycam"
+            " live' again with its own log: it is laid anew by that."
         ),
     ),
 }

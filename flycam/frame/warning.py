@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from flycam.frame.agreement import agreed
-from flycam.frame.film_words import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, FILM_WORDS
+from flycam.frame.film_words import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, FILM_WORDS, LOG_DOUBTED
 from flycam.frame.warning_words import Words
 
 NO_TERRAIN = "no_terrain"
@@ -343,10 +343,19 @@ def is_clock_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
 
     is_own  the flight is the film's own: what was kept before films were named with it is said of this one
     """
+    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id, is_own=is_own)
+
+
+def is_film_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
+    """As `is_clock_doubt`, or that its log may be of another film: it lies where better is known one day."""
+    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED)
+    return _is_of_film(kept, codes, film_id, is_own=is_own)
+
+
+def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str, *, is_own: bool) -> bool:
     code, _, query = kept.partition("?")
     of = dict(parse_qsl(query)).get("of")
-    is_doubt = code in (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE)
-    return is_doubt and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
+    return code in codes and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
 
 
 def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int, *, is_stream: bool = False) -> str:
@@ -355,6 +364,11 @@ def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int, *, is_stre
     flight."""
     code = CLOCK_UNKNOWN_LIVE if is_stream else CLOCK_UNKNOWN
     return warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
+
+
+def log_doubt(film: str, film_id: str, log: str, why: str, why_vi: str) -> str:
+    """That a log may be of another film than this (its name, its hash), and why it seems so."""
+    return warning(LOG_DOUBTED, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
 
 
 def _read(kept: str) -> tuple[Words | None, dict[str, str]]:

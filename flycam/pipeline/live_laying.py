@@ -25,7 +25,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
-from flycam.frame.warning import clock_doubt, is_clock_doubt
+from flycam.frame.warning import clock_doubt, is_clock_doubt, is_film_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
@@ -86,8 +86,9 @@ class Film:
         return pictures_of(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
 
     def is_doubted_by(self, flight_id: str, warning: str) -> bool:
-        """Whether a flight's warning says that the clock of this film is not known."""
-        return is_clock_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
+        """Whether a flight's warning says that the clock of this film is not known, or its log may be of
+        another."""
+        return is_film_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
 
     @property
     def title(self) -> str:
@@ -332,8 +333,9 @@ class LiveLaying:
         is_stream = is_stream_name(self._film.name)
         name = flight.name if is_stream else self._film.name
         doubt = clock_doubt(name, self._film.stream_id, *self._doubt, is_stream=is_stream)
-        others = [one for one in flight.warnings if not self._film.is_doubted_by(self._flight_id, one)]
-        return replace(flight, warnings=(*others, doubt))
+        film, is_own = self._film, self._flight_id == self._film.flight_id
+        said = [one for one in flight.warnings if not is_clock_doubt(one, film.stream_id, is_own=is_own)]
+        return replace(flight, warnings=(*said, doubt))
 
     def _abandon(self) -> None:
         """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of

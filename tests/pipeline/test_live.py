@@ -31,6 +31,7 @@ from flycam.errors import (
     SourceUnreadable,
     StorageTrouble,
 )
+from flycam.frame.film_words import LOG_DOUBTED
 from flycam.frame.flight import FlightState
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of, sentence
@@ -475,6 +476,28 @@ def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_l
         flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
     (flight,) = house.workspace.catalog.flights.flights()
     assert flight.state is FlightState.READY and CLOCK_UNKNOWN in map(code_of, flight.warnings)
+
+
+def test_subtitles_of_another_film_are_doubted_and_the_right_ones_mend_it(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    plan = VideoPlan(seconds=32.0, fps=10, strips=2, gsd_m=0.8)
+    other = write_video_drill(tmp_path / "o", seed=7, plan=plan, size_px=(320, 180), truth_rasters=False)
+    house = make_house(film)
+    wrong = flown(house, film, telemetry=str(other.subtitles))
+    assert codes(wrong) == [LOG_DOUBTED]
+    assert "reach to 32 s, the film to 20 s" in sentence(wrong.flight.warnings[0])
+    assert flown(house, film, telemetry=str(other.subtitles)).relaid == 0
+    right = flown(house, film)
+    assert (right.relaid, codes(right)) == (wrong.used, [])
+    truth = read_truth(film.truth.parent)
+    for record in house.workspace.catalog.frames.of_flight(right.flight.flight_id, FrameStatus.USED):
+        true = truth.exteriors[record.header.provenance.source_name]
+        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        assert np.linalg.norm(off) < 15.0
+    assert replays(house, right.flight.flight_id)
+    worse = flown(house, film, telemetry=str(other.subtitles))
+    assert worse.relaid == 0, "a log that is not doubted is not given up for one that is"
 
 
 class LateClock(LiveClock):
