@@ -376,6 +376,9 @@ def test_a_live_flight_says_what_it_was_not_given_right(run: Run, tmp_path: Path
     assert mixed.exit_code == 2 and "recorded" in mixed.json["sentence"]
     gone = run("live", "--video", tmp_path / "gone.mp4", "--telemetry", tmp_path / "log.srt")
     assert gone.exit_code == 3 and "gone.mp4" in gone.json["sentence"]
+    for wrong in ("nan", "inf", "-1e300"):
+        offset = run("live", *video, "--clock-offset", wrong)
+        assert offset.exit_code == 2 and "--clock-offset" in offset.json["sentence"]
     both = run("live", *video, "--camera", "c.json", "--hfov", "80")
     assert both.exit_code == 2
 

@@ -11,6 +11,9 @@ from flycam.commands.house import DATUM, FILE, Result, opened
 from flycam.console import ProgressBar, command, language, stop_requests
 from flycam.errors import OptionUnusable
 
+_LARGEST_OFFSET_S = 1e10
+"""Of a film that states no time of creation it counts from 1970."""
+
 
 @click.command()
 @click.option(
@@ -65,6 +68,12 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
         raise OptionUnusable(
             "--camera --hfov: both say what the lens is: give one of them",
             vi="--camera --hfov: cùng nói về ống kính; hãy chỉ dùng một trong hai",
+        )
+    offset_s = options["clock_offset_s"]
+    if offset_s is not None and not abs(offset_s) < _LARGEST_OFFSET_S:
+        raise OptionUnusable(
+            f"--clock-offset {offset_s:g}: give seconds",
+            vi=f"--clock-offset {offset_s:g}: hãy ghi số giây",
         )
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
     with opened(data_dir) as (workspace, _), stop_requests() as stopped:

@@ -54,7 +54,8 @@ class Airborne:
     told_ns        when, by the teller's clock
     track          where the aircraft has been, oldest first, thinned where it is long
     footprint      outline of the ground in the newest picture that the log covers; empty: not known
-    picture_ns     when the newest picture was taken; picture_age_s: seconds since it came; None: none yet
+    picture_ns     when the newest picture was taken; picture_age_s: seconds since then, as far as
+                   that is known; None: none yet
     laid_ns        when the newest picture on the map was taken, None: none yet
     left_out       pictures and samples not used, by reason
     remarks        what is to be said besides, (English, Vietnamese)

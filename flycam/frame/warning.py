@@ -6,10 +6,11 @@ A warning is kept as `code` or `code?name=value&…`, so that every language is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 from flycam.frame.agreement import agreed
+from flycam.frame.film_words import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, FILM_WORDS, LOG_DOUBTED
+from flycam.frame.warning_words import Words
 
 NO_TERRAIN = "no_terrain"
 TERRAIN_HOLES = "terrain_holes"
@@ -26,7 +27,6 @@ WITHDRAWN = "withdrawn"
 LET_GO = "let_go"
 MENDED = "mended"
 COMPLETED = "completed"
-CLOCK_UNKNOWN = "clock_unknown"
 FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
@@ -39,23 +39,9 @@ _ID_DIGITS = 16
 _UNNAMED = {"film": "video"}  # of what was kept before films were named
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """`brief` fits on the map; `sentence` says what it means and the cure. {names} are filled in.
-
-    `finished` is `brief` for a finished revision, where that needs other words.
-    """
-
-    brief_vi: str
-    brief_en: str
-    sentence_vi: str
-    sentence_en: str
-    finished_vi: str = ""
-    finished_en: str = ""
-
-
-_WORDS: Mapping[str, _Words] = {
-    NO_TERRAIN: _Words(
+_WORDS: Mapping[str, Words] = {
+    **FILM_WORDS,
+    NO_TERRAIN: Words(
         brief_vi="không có mô hình độ cao, ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch",
         brief_en="no terrain model, laid on a flat plane: slopes are misplaced",
         sentence_vi=(
@@ -73,7 +59,7 @@ _WORDS: Mapping[str, _Words] = {
         finished_vi="không có mô hình độ cao: ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng",
         finished_en="no terrain model: beside the surface measured from the flight, laid on a flat plane",
     ),
-    MAYBE_INFRARED: _Words(
+    MAYBE_INFRARED: Words(
         brief_vi="có thể là ảnh cận hồng ngoại: màu trên bản đồ có thể không phải màu thật",
         brief_en="may be near-infrared: the colours on the map may not be real ones",
         sentence_vi=(
@@ -87,7 +73,7 @@ _WORDS: Mapping[str, _Words] = {
             " near-infrared: ingest them again with --layer infrared, which moves them to that layer."
         ),
     ),
-    LAYER_MOVED: _Words(
+    LAYER_MOVED: Words(
         brief_vi="đã chuyển {frames} ảnh sang lớp {after_vi}",
         brief_en="{frames} photos moved to the {after} layer",
         sentence_vi=(
@@ -99,7 +85,7 @@ _WORDS: Mapping[str, _Words] = {
             " the photos; where they lay before is kept on record."
         ),
     ),
-    CRS_OUTSIDE: _Words(
+    CRS_OUTSIDE: Words(
         brief_vi="{crs} không dành cho nơi này",
         brief_en="{crs} is not meant for this place",
         sentence_vi=(
@@ -111,7 +97,7 @@ _WORDS: Mapping[str, _Words] = {
             " all the same, but lengths and areas measured on it may be wrong; {fitting} fits here."
         ),
     ),
-    TERRAIN_HOLES: _Words(
+    TERRAIN_HOLES: Words(
         brief_vi="{percent} % vùng chụp không có độ cao và bị để trống",
         brief_en="{percent} % of the ground photographed has no height and stays empty",
         sentence_vi=(
@@ -124,7 +110,7 @@ _WORDS: Mapping[str, _Words] = {
             " film to 'flycam live' again."
         ),
     ),
-    ROOM_MADE: _Words(
+    ROOM_MADE: Words(
         brief_vi="ổ đĩa sắp đầy, đã giải phóng {mb} MB",
         brief_en="the disk is nearly full, {mb} MB were freed",
         sentence_vi=(
@@ -138,7 +124,7 @@ _WORDS: Mapping[str, _Words] = {
             " not touched. See to a larger disk, or run 'flycam collect'."
         ),
     ),
-    RELAID: _Words(
+    RELAID: Words(
         brief_vi="đã trải lại {frames} ảnh trên {files}",
         brief_en="{frames} frames re-laid on {files}",
         sentence_vi=(
@@ -150,7 +136,7 @@ _WORDS: Mapping[str, _Words] = {
             " folded anew from the photos; the old placements are kept on record."
         ),
     ),
-    RELAID_FLAT: _Words(
+    RELAID_FLAT: Words(
         brief_vi="đã trải lại {frames} ảnh trên mặt phẳng",
         brief_en="{frames} frames re-laid on a plane",
         sentence_vi=(
@@ -162,7 +148,7 @@ _WORDS: Mapping[str, _Words] = {
             " was folded anew from the photos; the old placements are kept on record."
         ),
     ),
-    SET_ASIDE_FRAMES: _Words(
+    SET_ASIDE_FRAMES: Words(
         brief_vi="{frames} ảnh không trải được trên địa hình mới",
         brief_en="{frames} frames cannot be laid on the new terrain",
         sentence_vi=(
@@ -174,7 +160,7 @@ _WORDS: Mapping[str, _Words] = {
             " terrain of that place with 'flycam dem add' and ingest again."
         ),
     ),
-    TERRAIN_WAITS: _Words(
+    TERRAIN_WAITS: Words(
         brief_vi="có địa hình mới, chưa dùng",
         brief_en="there is newer terrain, not used yet",
         sentence_vi=(
@@ -187,21 +173,7 @@ _WORDS: Mapping[str, _Words] = {
             " all the same."
         ),
     ),
-    CLOCK_UNKNOWN: _Words(
-        brief_vi="{film}: đồng hồ video và nhật ký lệch nhau chưa rõ, ± {sigma} giây",
-        brief_en="{film}: clocks of video and log differ by an unknown time, ± {sigma} s",
-        sentence_vi=(
-            "{film}: chuyển động trong hình không cho biết đồng hồ video và nhật ký lệch nhau bao nhiêu (±"
-            " {sigma} giây): ảnh có thể lệch {metres} m theo hướng bay; nếu biết, hãy nhập bằng"
-            " --clock-offset."
-        ),
-        sentence_en=(
-            "{film}: the pictures' motion does not tell how far the clocks of video and log lie apart (±"
-            " {sigma} s): frames may lie {metres} m off along the course; give the difference with"
-            " --clock-offset."
-        ),
-    ),
-    BOUNDARIES_LATER: _Words(
+    BOUNDARIES_LATER: Words(
         brief_vi="ranh giới xã từ {since_vi}, sau ngày bay",
         brief_en="commune boundaries of {since}, later than the flight",
         sentence_vi=(
@@ -215,7 +187,7 @@ _WORDS: Mapping[str, _Words] = {
             " --valid-from DATE' and ingest the photos again."
         ),
     ),
-    READOUT_UNKNOWN: _Words(
+    READOUT_UNKNOWN: Words(
         brief_vi="không rõ thời gian đọc ảnh (màn trập cuốn) của {frames} ảnh nên không tính",
         brief_en="rolling-shutter readout of {frames} photos unknown, not taken into account",
         sentence_vi=(
@@ -230,7 +202,7 @@ _WORDS: Mapping[str, _Words] = {
             " --relay and run 'flycam finish' again."
         ),
     ),
-    GSD_KEPT: _Words(
+    GSD_KEPT: Words(
         brief_vi="giữ GSD {kept} m",
         brief_en="GSD stays {kept} m",
         sentence_vi=(
@@ -242,7 +214,7 @@ _WORDS: Mapping[str, _Words] = {
             " --gsd', or ingest into a new data folder (--data)."
         ),
     ),
-    FINER_PHOTOS: _Words(
+    FINER_PHOTOS: Words(
         brief_vi="ảnh rõ hơn bản đồ này ({photos} m so với {kept} m)",
         brief_en="photos finer than this map ({photos} m against {kept} m)",
         sentence_vi=(
@@ -254,7 +226,7 @@ _WORDS: Mapping[str, _Words] = {
             " {photos}' shows them sharper."
         ),
     ),
-    EVENT_KEPT: _Words(
+    EVENT_KEPT: Words(
         brief_vi="vẫn thuộc sự kiện {kept}",
         brief_en="stays in the event {kept}",
         sentence_vi=(
@@ -266,7 +238,7 @@ _WORDS: Mapping[str, _Words] = {
             " in another, ingest into a new data folder (--data)."
         ),
     ),
-    RENAMED: _Words(
+    RENAMED: Words(
         brief_vi="đổi tên từ {before}",
         brief_en="renamed from {before}",
         sentence_vi=(
@@ -278,7 +250,7 @@ _WORDS: Mapping[str, _Words] = {
             " the new name from here on."
         ),
     ),
-    LAID_AS_BEFORE: _Words(
+    LAID_AS_BEFORE: Words(
         brief_vi="{frames} ảnh vẫn nằm như trước",
         brief_en="{frames} photos stay as they lay",
         sentence_vi=(
@@ -290,7 +262,7 @@ _WORDS: Mapping[str, _Words] = {
             " command with --relay to lay them again by it."
         ),
     ),
-    WITHDRAWN: _Words(
+    WITHDRAWN: Words(
         brief_vi="{frames} ảnh đã bị rút",
         brief_en="{frames} photos are withdrawn",
         sentence_vi=(
@@ -302,7 +274,7 @@ _WORDS: Mapping[str, _Words] = {
             " withdrawal is never undone."
         ),
     ),
-    LET_GO: _Words(
+    LET_GO: Words(
         brief_vi="{frames} bản gốc đã xoá theo thời hạn lưu giữ",
         brief_en="{frames} originals were let go under the retention term",
         sentence_vi=(
@@ -316,7 +288,7 @@ _WORDS: Mapping[str, _Words] = {
             " then 'flycam verify --from CARD'."
         ),
     ),
-    FINISHED_OLDER: _Words(
+    FINISHED_OLDER: Words(
         brief_vi="bản hoàn thiện được làm từ vị trí cũ",
         brief_en="the finished revision has the placements before",
         sentence_vi=(
@@ -328,13 +300,13 @@ _WORDS: Mapping[str, _Words] = {
             " finish' again for a new one."
         ),
     ),
-    MENDED: _Words(
+    MENDED: Words(
         brief_vi="đã dựng lại {tiles} mảnh bản đồ bị mất hoặc hỏng",
         brief_en="{tiles} lost or damaged tiles made again",
         sentence_vi="{tiles} mảnh bản đồ bị mất hoặc hỏng trong kho đã được dựng lại từ ảnh gốc.",
         sentence_en="{tiles} tiles that were lost or damaged in the store were made again from the photos.",
     ),
-    COMPLETED: _Words(
+    COMPLETED: Words(
         brief_vi="đã hoàn tất lần nạp bị ngắt",
         brief_en="an interrupted ingest was completed",
         sentence_vi="Lần nạp trước bị ngắt khi đã ghi nhận {frames} ảnh; nay đã nạp xong cả chuyến bay.",
@@ -386,17 +358,34 @@ def is_clock_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
 
     is_own  the flight is the film's own: what was kept before films were named with it is said of this one
     """
+    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id, is_own=is_own)
+
+
+def is_film_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
+    """As `is_clock_doubt`, or that its log may be of another film: it lies where better is known one day."""
+    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED)
+    return _is_of_film(kept, codes, film_id, is_own=is_own)
+
+
+def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str, *, is_own: bool) -> bool:
     code, _, query = kept.partition("?")
     of = dict(parse_qsl(query)).get("of")
-    return code == CLOCK_UNKNOWN and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
+    return code in codes and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
 
 
-def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int) -> str:
-    """That the clock of a film (its name, its hash) is not known: by sigma_s, which is metres on the
-    ground."""
-    return warning(CLOCK_UNKNOWN, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
+def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int, *, is_stream: bool = False) -> str:
+    """That the clock of a film (its name, its hash) is not known, or was not as some of its frames were laid:
+    by sigma_s, which is metres on the ground. is_stream: it does not come again, and is called as its
+    flight."""
+    code = CLOCK_UNKNOWN_LIVE if is_stream else CLOCK_UNKNOWN
+    return warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
 
 
-def _read(kept: str) -> tuple[_Words | None, dict[str, str]]:
+def log_doubt(film: str, film_id: str, log: str, why: str, why_vi: str) -> str:
+    """That a log may be of another film than this (its name, its hash), and why it seems so."""
+    return warning(LOG_DOUBTED, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
+
+
+def _read(kept: str) -> tuple[Words | None, dict[str, str]]:
     code, _, query = kept.partition("?")
     return _WORDS.get(code), {**_UNNAMED, **dict(parse_qsl(query, keep_blank_values=True))}

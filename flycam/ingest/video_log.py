@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from flycam.ingest.telemetry_files import read_flight_log
 from flycam.ingest.video_clock import REACH_S, ClockOffset
 
 _HEAD_BYTES = 4096
+_LENGTH_S, _LENGTH_SHARE = 3.0, 0.05  # a cue a second, the last one cut off
+_ZONES_S = 26 * 3600.0  # between the easternmost and the westernmost clock
+_QUARTER_S, _SAME_S = 900.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +62,35 @@ class VideoLog:
             f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo {self.log.name}",
         )
 
+    def doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """Why these may be the subtitles of another film than one of so many seconds (0: not known) that says
+        it was begun then, (English, Vietnamese). None of a log whose clock is looked for: it says so itself.
+        """
+        if not self.is_shared or not self.log.track.samples:
+            return ()
+        said = []
+        told_s = self.log.track.samples[-1].t_utc_ns / 1e9
+        if video_s > 0.0 and abs(told_s - video_s) > _LENGTH_S + _LENGTH_SHARE * video_s:
+            said.append(
+                (
+                    f"its cues reach to {told_s:.0f} s, the film to {video_s:.0f} s",
+                    f"phụ đề kéo dài đến giây {told_s:.0f}, video đến giây {video_s:.0f}",
+                )
+            )
+        began_ns = self.utc_base_ns
+        if began_ns is None or created_ns is None or _can_be_one((created_ns - began_ns) / 1e9, video_s):
+            return tuple(said)
+        shown, stated = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (began_ns, created_ns))
+        said.append(
+            (
+                f"its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
+                f"{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
+                f"lúc bắt đầu quay, phụ đề ghi {shown:%H:%M:%S %d/%m/%Y} còn video ghi "
+                f"{stated:%H:%M:%S %d/%m/%Y} UTC, không múi giờ nào giải thích được",
+            )
+        )
+        return tuple(said)
+
     def search(self, video_s: float) -> tuple[float, float]:
         """(middle, reach) of the offsets to look among, for a video of so many seconds (0: not known)."""
         if self.base_s == 0.0:
@@ -92,6 +125,15 @@ def read_video_log(path: Path, created_ns: int | None) -> VideoLog:
         return VideoLog(log=log, zero_ns=created_ns, is_shared=False, base_s=0.0)
     first_ns = log.track.samples[0].t_utc_ns if log.track.samples else 0
     return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9)
+
+
+def _can_be_one(apart_s: float, video_s: float) -> bool:
+    """Whether two clocks so far apart (a film's time of creation less what its subtitles' clock showed as it
+    began) can have been one: in time zones of whole quarter hours, the creation written as the film began or
+    as it ended."""
+    if abs(apart_s) > _ZONES_S + video_s:
+        return False
+    return bool((apart_s + _SAME_S) % _QUARTER_S <= video_s + 2.0 * _SAME_S)
 
 
 def _began_ns(table: Subtitles) -> int | None:

@@ -58,12 +58,23 @@ def stream_name(began_ns: int) -> str:
 def film_title(name: str) -> str:
     """What a flight is called that nobody named, by its film: a stream by when it began, as people in Vietnam
     tell the time; a file by its name without its ending."""
-    stem = name.rpartition(".")[0] or name
-    try:
-        began = datetime.strptime(name, _STREAM_NAME).replace(tzinfo=UTC)
-    except ValueError:
-        return stem
+    began = _began(name)
+    if began is None:
+        return name.rpartition(".")[0] or name
     return f"Trực tiếp {began.astimezone(VIETNAM):%H:%M %d/%m/%Y}"
+
+
+def is_stream_name(name: str) -> bool:
+    """Whether a film is called as a stream is."""
+    return _began(name) is not None
+
+
+def _began(name: str) -> datetime | None:
+    """When a stream of this name began; None: it is a file's."""
+    try:
+        return datetime.strptime(name, _STREAM_NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def is_of_stream(record: FrameRecord) -> bool:

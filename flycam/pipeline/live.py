@@ -22,7 +22,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.errors import Cancelled, OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.left_out import left_out_said
-from flycam.frame.warning import clock_doubt, sentence
+from flycam.frame.warning import clock_doubt, log_doubt, sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
@@ -129,7 +129,7 @@ def live(
         ground = _ground(workspace, request, opened)
         patience = Patience(workspace.clock_ns, stopped)
         news = _news(workspace, opened, ground, labels, stack)
-        standing = _settled(workspace, opened, ground, progress)
+        standing = _settled(workspace, request, opened, ground, progress)
         laying = stack.enter_context(
             LiveLaying(workspace, opened.flight_id, opened.film, ground, labels, patience)
         )
@@ -141,7 +141,7 @@ def live(
         if news is not None:
             news.close()
         opened.source.close()
-        flight = laying.close(_warnings(opened.film, opened.clock, opened.telemetry.poses), progress)
+        flight = laying.close(_log_doubts(request, opened), progress)
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
@@ -245,7 +245,9 @@ def _news(
     return stack.enter_context(told)
 
 
-def _settled(workspace: Workspace, opened: _Opened, ground: Ground, progress: Progress) -> Standing:
+def _settled(
+    workspace: Workspace, request: LiveRequest, opened: _Opened, ground: Ground, progress: Progress
+) -> Standing:
     """The frames that are on the map already, completed or laid again where more is known now."""
     fixed = ground if opened.clock.is_settled and isinstance(ground, FixedGround) else None
     return settle_standing(
@@ -254,7 +256,7 @@ def _settled(workspace: Workspace, opened: _Opened, ground: Ground, progress: Pr
         opened.film,
         _poses(opened.telemetry, opened.clock),
         fixed,
-        _warnings(opened.film, opened.clock, opened.telemetry.poses),
+        [*_warnings(opened.film, opened.clock, opened.telemetry.poses), *_log_doubts(request, opened)],
         progress,
     )
 
@@ -354,6 +356,16 @@ def _warnings(film: Film, clock: LiveClock, poses: VideoPoses) -> list[str]:
     speed = np.nanmedian([s.speed_mps for s in poses.track.samples]) if poses.track.samples else 0.0
     metres = round(float(np.nan_to_num(speed)) * sigma_s)
     return [clock_doubt(film.name, film.stream_id, sigma_s, metres)]
+
+
+def _log_doubts(request: LiveRequest, opened: _Opened) -> list[str]:
+    """What the flight says of a film for ever whose log may be of another."""
+    why = opened.telemetry.doubts(opened.source.duration_s, opened.source.created_ns)
+    if not why:
+        return []
+    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
+    film = opened.film
+    return [log_doubt(film.name, film.stream_id, Path(request.telemetry).name, english, vietnamese)]
 
 
 def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:

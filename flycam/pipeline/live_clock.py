@@ -1,10 +1,15 @@
-"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen."""
+"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen.
+
+An offset that was known once stands until another is known: a straight line, or a log that begins anew, tells
+nothing, and nothing is no reason to forget. Its sigma grows with what two quartz clocks drift apart.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoPicture
@@ -15,6 +20,9 @@ TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
 FIRST_LOOK_S, LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
 MOST_MOTIONS = 1500  # motions remembered: two and a half minutes
 LONGEST_WAIT_S = 60.0
+DRIFT_SIGMA = 1e-4
+"""Seconds a second by which two quartz clocks drift apart, where the motions do not tell it better."""
+
 _JUMP_SIGMA_S = 0.1  # how well the least lateness of pictures tells where time goes on after a jump
 
 
@@ -43,7 +51,8 @@ class LiveClock:
         self._began_s: float | None = None
         self._since_s: float | None = None
         self._breaks = 0
-        self._before_jump: ClockOffset | None = None
+        self._known: ClockOffset | None = None
+        self._is_since_jump = True
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
         self.offset = unknown_offset(around_s, reach_s)
@@ -73,8 +82,7 @@ class LiveClock:
         motion = self._meter.add(now_s, picture.pixels)
         if motion is not None:
             self._motions.append(motion)
-        is_seen = self.offset.is_known and self._before_jump is None
-        every_s = _LOOK_SELDOM_S if is_seen else LOOK_EVERY_S
+        every_s = _LOOK_SELDOM_S if self.offset.is_known and self._is_since_jump else LOOK_EVERY_S
         sees_enough = now_s - self._since_s >= FIRST_LOOK_S or now_s - self._began_s >= LONGEST_WAIT_S
         if sees_enough and now_s - self._looked_s >= every_s:
             self._look_at(now_s)
@@ -82,7 +90,7 @@ class LiveClock:
     def settle(self) -> None:
         """Estimate from all that was seen, and stay with it."""
         if not self._is_fixed:
-            self._look()
+            self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
         self._is_fixed = self.is_settled = True
 
     def _forget(self, pts_ns: int) -> None:
@@ -91,26 +99,55 @@ class LiveClock:
         self._motions.clear()
         self._meter = MotionMeter()
         self._since_s = None
-        if self.offset.is_known:
-            sigma_s = math.hypot(self.offset.sigma_s, _JUMP_SIGMA_S)
-            self._before_jump = ClockOffset(self.log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
-            self.offset = self._before_jump
+        if self._known is not None:
+            sigma_s = math.hypot(self._grown(self._known, pts_ns / 1e9).sigma_s, _JUMP_SIGMA_S)
+            self._known = ClockOffset(self.log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
+            self.offset, self._is_since_jump = self._known, False
 
     def _look_at(self, now_s: float) -> None:
         """Estimate at a moment of the video; waiting longer than the longest wait is no use."""
         self._looked_s = now_s
-        self._look()
+        self._look(now_s)
         waited_s = now_s - (now_s if self._began_s is None else self._began_s)
         self.is_settled |= self.offset.is_known or waited_s >= LONGEST_WAIT_S
 
-    def _look(self) -> None:
-        """Estimate from the motions remembered."""
+    def _look(self, now_s: float) -> None:
+        """Estimate from the motions remembered; where they tell nothing, what was known stands."""
+        told = self._told()
+        self._forget_before(told)
         motions = list(self._motions)
-        found = estimate_offset(motions, self._told(), self._interior, self._around_s, self._reach_s)
-        if found.is_known or self._before_jump is None:
-            self.offset, self._before_jump = found, None
+        found = estimate_offset(motions, told, self._interior, self._around_s, self._reach_s)
+        stands = None if self._known is None else self._grown(self._known, now_s)
+        if found.is_known:
+            self._is_since_jump = True
+            if stands is None or _tells_more(found, stands, now_s):
+                self._known = stands = found
+        self.offset = stands or found
+
+    def _forget_before(self, told: ToldPoses) -> None:
+        """Motions from before a log begins, by any offset, say nothing and would outvote those that do: an
+        aircraft's log begins anew with its battery, a link is remembered for minutes."""
+        if not len(told.time_s):
+            return
+        latest_s = self._around_s + self._reach_s
+        while self._motions and self._motions[0].second_s + latest_s < told.time_s[0]:
+            self._motions.popleft()
+
+    def _grown(self, known: ClockOffset, now_s: float) -> ClockOffset:
+        """An offset that was known, as well as it is known by now; never worse than one nobody ever saw."""
+        drifted_s = min(known.drift_sigma, DRIFT_SIGMA) * abs(now_s - known.at_s)
+        most_s = unknown_offset(self._around_s, self._reach_s).sigma_s
+        return replace(known, sigma_s=min(math.hypot(known.sigma_s, drifted_s), most_s))
 
     def log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""
         video_s = pts_ns / 1e9
         return video_s + self.offset.offset_s + self.offset.drift * (video_s - self.offset.at_s)
+
+
+def _tells_more(found: ClockOffset, stands: ClockOffset, now_s: float) -> bool:
+    """Whether an offset found now is to be laid by in place of one that stands: it is known as well, or the
+    two cannot both be true."""
+    apart_s, before_s = (one.offset_s + one.drift * (now_s - one.at_s) for one in (found, stands))
+    both_s = math.hypot(found.sigma_s, stands.sigma_s)
+    return found.sigma_s <= stands.sigma_s or abs(apart_s - before_s) > 3.0 * both_s

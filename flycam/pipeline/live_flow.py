@@ -206,16 +206,18 @@ class LiveFlow:
             self._to_lay.close()
 
     def _lay(self, picture: VideoPicture) -> None:
+        offset = self._clock.offset
         t_ns = self._telemetry.zero_ns + round(self._clock.log_s(picture.pts_ns) * 1e9)
         try:
-            pose = self._telemetry.poses.exterior_at(t_ns, self._clock.offset.sigma_s)
+            pose = self._telemetry.poses.exterior_at(t_ns, offset.sigma_s)
         except FrameRejected as error:
             self._dropped[error.reason] += 1
             return
         if self._source.is_undated:
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
         hurried = self._drops and self._to_lay.late_s > _HURRY_S
-        self._laying.lay(picture, pose, hurried=hurried)
+        doubt_s = None if offset.is_known else offset.sigma_s
+        self._laying.lay(picture, pose, hurried=hurried, doubt_s=doubt_s)
 
 
 def _seen(picture: VideoPicture) -> Seen:

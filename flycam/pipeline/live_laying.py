@@ -25,7 +25,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
-from flycam.frame.warning import is_clock_doubt
+from flycam.frame.warning import clock_doubt, is_clock_doubt, is_film_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
@@ -33,7 +33,13 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.film_frames import FILM_CAMERA, film_title, own_flight_id, pictures_of
+from flycam.pipeline.film_frames import (
+    FILM_CAMERA,
+    film_title,
+    is_stream_name,
+    own_flight_id,
+    pictures_of,
+)
 from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_map import Laid, OpenMap
@@ -80,8 +86,9 @@ class Film:
         return pictures_of(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
 
     def is_doubted_by(self, flight_id: str, warning: str) -> bool:
-        """Whether a flight's warning says that the clock of this film is not known."""
-        return is_clock_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
+        """Whether a flight's warning says that the clock of this film is not known, or its log may be of
+        another."""
+        return is_film_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
 
     @property
     def title(self) -> str:
@@ -131,6 +138,7 @@ class LiveLaying:
         self._ground, self._labels = ground, labels
         self._open: OpenMap | None = None
         self._is_closed = False
+        self._doubt: tuple[float, int] | None = None  # sigma (s) and metres of the worst clock laid by
         # a picture is made a JPEG, and read back, while it is fitted to those before
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = Merger()
@@ -159,11 +167,19 @@ class LiveLaying:
         if not self._is_closed:
             self._abandon()
 
-    def lay(self, picture: VideoPicture, told: ExteriorOrientation, *, hurried: bool = False) -> bool:
+    def lay(
+        self,
+        picture: VideoPicture,
+        told: ExteriorOrientation,
+        *,
+        hurried: bool = False,
+        doubt_s: float | None = None,
+    ) -> bool:
         """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
         Raises what storage does.
 
         told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
+        doubt_s  sigma of the clock it is laid by, where that is not known: the flight says so from now on
         """
         frame_id = frame_id_of(self._film.stream_id, f"pts:{picture.pts_ns}")
         record = self._standing.get(frame_id)
@@ -197,7 +213,7 @@ class LiveLaying:
             coded = self._coding.submit(coded_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
-                lay = partial(self._laid_by, pose, header, coded, terrain, picture.arrived_ns)
+                lay = partial(self._laid_by, pose, header, coded, terrain, picture.arrived_ns, doubt_s)
                 laid = self.patience(lay)
             except FrameRejected:
                 self.registration.left_out()
@@ -235,8 +251,10 @@ class LiveLaying:
         coded: Future[Coded],
         terrain: TerrainGrid,
         arrived_ns: int,
+        doubt_s: float | None,
     ) -> Callable[[], None]:
         """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
+        metres = round(header.exterior_prior.sigma_position_m[0])
         view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # only now: who sees no ground need not be kept
         data, sha256, kept = coded.result()
@@ -245,6 +263,9 @@ class LiveLaying:
         # a name alone: the picture lies in the evidence store
         planned = Planned(header=header, view=view, path=Path(header.provenance.source_name))
         opened = self._opened(planned, terrain)
+        if doubt_s is not None:
+            self._doubt = max(self._doubt or (doubt_s, metres), (doubt_s, metres))
+            opened.change(self._workspace, self._saying_doubt)  # now: a program that is killed says nothing
         if ground is not terrain:
             keep_ground(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
@@ -280,7 +301,10 @@ class LiveLaying:
         return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
-        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
+        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid.
+
+        warnings  what else the flight is to say for ever
+        """
         self._coding.shutdown()
         self._merger.close()
         if self._open is not None:
@@ -296,17 +320,22 @@ class LiveLaying:
         refused = self.rejections.records(self._flight_id)
         self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
         flight = opened.flight.flight
-        said = [
-            one
-            for one in flight.warnings
-            if not (warnings and self._film.is_doubted_by(self._flight_id, one))
-        ]
-        flight = replace(flight, warnings=tuple(dict.fromkeys((*said, *warnings))))
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
         cover = partial(cover_communes, self._workspace, flight, progress, changed=self.new > 0)
         self.patience(cover)
         return self.patience(
             lambda: close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
         )
+
+    def _saying_doubt(self, flight: Flight) -> Flight:
+        """The flight with the warning that pictures were laid by an unknown clock, the worst one."""
+        assert self._doubt is not None  # noqa: S101  it is called with one
+        is_stream = is_stream_name(self._film.name)
+        name = flight.name if is_stream else self._film.name
+        doubt = clock_doubt(name, self._film.stream_id, *self._doubt, is_stream=is_stream)
+        film, is_own = self._film, self._flight_id == self._film.flight_id
+        said = [one for one in flight.warnings if not is_clock_doubt(one, film.stream_id, is_own=is_own)]
+        return replace(flight, warnings=(*said, doubt))
 
     def _abandon(self) -> None:
         """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import shapely
 
 from flycam.catalog.records import FrameRecord
+from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.executor import workers_here
@@ -54,6 +56,7 @@ class OpenMap:
     claims: LiveClaims
     publisher: Publisher[Laid]
     stack: ExitStack
+    _changing: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
     def of(
@@ -90,20 +93,30 @@ class OpenMap:
 
     def grow(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:
         """Make the flight on record hold frames: a map goes there, and tells how old its picture is."""
-        flight = self.flight.flight
-        captured_ns = [record.header.captured_ns for record in records]
-        bounds = flight.bounds_lonlat_deg
-        for wkb in (record.footprint_wkb for record in records if record.footprint_wkb is not None):
-            frame = shapely.from_wkb(wkb).bounds
-            old = bounds or frame
-            west, south = (min(a, b) for a, b in zip(old[:2], frame[:2], strict=True))
-            east, north = (max(a, b) for a, b in zip(old[2:], frame[2:], strict=True))
-            bounds = (west, south, east, north)
-        flight = replace(
-            flight,
-            bounds_lonlat_deg=bounds,
-            first_ns=min(flight.first_ns, *captured_ns),
-            last_ns=max(flight.last_ns, *captured_ns),
-        )
-        workspace.catalog.flights.put_flight(flight)
-        self.flight = replace(self.flight, flight=flight)
+        self.change(workspace, lambda flight: _holding(flight, records))
+
+    def change(self, workspace: Workspace, changed: Callable[[Flight], Flight]) -> None:
+        """Put the flight on record as it is to be; several threads do."""
+        with self._changing:
+            flight = changed(self.flight.flight)
+            if flight != self.flight.flight:
+                workspace.catalog.flights.put_flight(flight)
+                self.flight = replace(self.flight, flight=flight)
+
+
+def _holding(flight: Flight, records: Sequence[FrameRecord]) -> Flight:
+    """The flight with these frames in its bounds and times."""
+    captured_ns = [record.header.captured_ns for record in records]
+    bounds = flight.bounds_lonlat_deg
+    for wkb in (record.footprint_wkb for record in records if record.footprint_wkb is not None):
+        frame = shapely.from_wkb(wkb).bounds
+        old = bounds or frame
+        west, south = (min(a, b) for a, b in zip(old[:2], frame[:2], strict=True))
+        east, north = (max(a, b) for a, b in zip(old[2:], frame[2:], strict=True))
+        bounds = (west, south, east, north)
+    return replace(
+        flight,
+        bounds_lonlat_deg=bounds,
+        first_ns=min(flight.first_ns, *captured_ns),
+        last_ns=max(flight.last_ns, *captured_ns),
+    )

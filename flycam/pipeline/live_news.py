@@ -164,7 +164,9 @@ class LiveNews:
             track=self._track.places,
             footprint=self._outline(flow.covered if flow else None),
             picture_ns=None if newest is None else self._taken_ns(newest),
-            picture_age_s=None if newest is None else (time.monotonic_ns() - newest.arrived_ns) / 1e9,
+            picture_age_s=None
+            if newest is None
+            else age_s(newest, self._clock, is_stream=self._source.is_stream),
             laid_ns=laying.laid_ns if laying else None,
             video=video,
             telemetry=telemetry,
@@ -254,6 +256,15 @@ class LiveNews:
             *_sentences(self._workspace.room.notes),
         )
         return tuple(dict.fromkeys(said))[-_REMARKS:]
+
+
+def age_s(newest: Seen, clock: LiveClock, *, is_stream: bool) -> float:
+    """Seconds since a picture was taken: since it came and, of a stream, for how long it was on its way, as
+    far as that is known: its time is when it came, the log's is when it was."""
+    since_s = (time.monotonic_ns() - newest.arrived_ns) / 1e9
+    if not is_stream or not clock.offset.is_known:
+        return since_s
+    return since_s + max(0.0, newest.pts_ns / 1e9 - clock.log_s(newest.pts_ns))
 
 
 class Track:

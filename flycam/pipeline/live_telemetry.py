@@ -77,6 +77,9 @@ class Telemetry(Protocol):
     def dated(self, video: str) -> tuple[str, str]:
         """How the pictures of a video without a time of creation are dated, (English, Vietnamese)."""
 
+    def doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """Why it may be of another film, (English, Vietnamese), see `VideoLog.doubts`."""
+
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """What was noticed, (English, Vietnamese)."""
 
@@ -99,7 +102,7 @@ class WholeLog:
             )
         self._remarks = (*log.log.remarks, *self.poses.remarks(log.log.name))
         self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
-        self.utc_ns, self.dated = log.utc_ns, log.dated
+        self.utc_ns, self.dated, self.doubts = log.utc_ns, log.dated, log.doubts
         self.search, self.as_reported, self.from_reported = log.search, log.as_reported, log.from_reported
 
     def refresh(self) -> None:
@@ -215,6 +218,10 @@ class Linked:
     def from_reported(self, offset_s: float) -> float:
         """As it is."""
         return offset_s
+
+    def doubts(self, _video_s: float, _created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """None: it is told now, and so is the film."""
+        return ()
 
     def utc_ns(self, t_ns: int) -> int:
         """As it is: the receiver's clock is UTC."""

@@ -97,6 +97,16 @@ def motions_of(
     return [Motion(t, t + 0.1, tuple(r)) for t, r in zip(first, rates.tolist(), strict=True)]
 
 
+def motions_between(
+    poses: ToldPoses, from_s: float, until_s: float, offset_s: float, noise: float = 0.5
+) -> list[Motion]:
+    """Seen from one time of the video to another, where the log tells of both ends."""
+    first = np.arange(from_s, until_s, 0.1)
+    rates = told_rates(poses, CAMERA, first + offset_s, first + 0.1 + offset_s)
+    rates += np.random.default_rng(3).normal(size=rates.shape) * noise * np.array([1.0, 1.0, 0.005])
+    return [Motion(t, t + 0.1, tuple(r)) for t, r in zip(first, rates.tolist(), strict=True) if r[0] == r[0]]
+
+
 @settings(max_examples=15)
 @given(offset_s=st.floats(-4.0, 4.0), seed=st.integers(0, 1000))
 def test_any_offset_within_reach_is_found_and_its_sigma_is_honest(offset_s: float, seed: int) -> None:

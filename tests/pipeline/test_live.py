@@ -31,17 +31,20 @@ from flycam.errors import (
     SourceUnreadable,
     StorageTrouble,
 )
+from flycam.frame.film_words import LOG_DOUBTED
 from flycam.frame.flight import FlightState
 from flycam.frame.terraincodec import made_of
-from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of
+from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of, sentence
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import heights_at
 from flycam.ingest.pixels import open_pixels
 from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.ingest.video_clock import ClockOffset, unknown_offset
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.opening import Labels
@@ -473,6 +476,56 @@ def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_l
         flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
     (flight,) = house.workspace.catalog.flights.flights()
     assert flight.state is FlightState.READY and CLOCK_UNKNOWN in map(code_of, flight.warnings)
+
+
+def test_subtitles_of_another_film_are_doubted_and_the_right_ones_mend_it(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    plan = VideoPlan(seconds=32.0, fps=10, strips=2, gsd_m=0.8)
+    other = write_video_drill(tmp_path / "o", seed=7, plan=plan, size_px=(320, 180), truth_rasters=False)
+    house = make_house(film)
+    wrong = flown(house, film, telemetry=str(other.subtitles))
+    assert codes(wrong) == [LOG_DOUBTED]
+    assert "reach to 32 s, the film to 20 s" in sentence(wrong.flight.warnings[0])
+    assert flown(house, film, telemetry=str(other.subtitles)).relaid == 0
+    right = flown(house, film)
+    assert (right.relaid, codes(right)) == (wrong.used, [])
+    truth = read_truth(film.truth.parent)
+    for record in house.workspace.catalog.frames.of_flight(right.flight.flight_id, FrameStatus.USED):
+        true = truth.exteriors[record.header.provenance.source_name]
+        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        assert np.linalg.norm(off) < 15.0
+    assert replays(house, right.flight.flight_id)
+    worse = flown(house, film, telemetry=str(other.subtitles))
+    assert worse.relaid == 0, "a log that is not doubted is not given up for one that is"
+
+
+class LateClock(LiveClock):
+    """Not known for the first hundred pictures, and nobody waits for it."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(lambda: None, None, is_shared=True)  # type: ignore[arg-type, return-value]
+        self.offset = unknown_offset()
+        self._left = 100
+
+    def add(self, picture: VideoPicture) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.offset = ClockOffset(0.0, 0.02)
+
+
+def test_a_flight_of_which_any_frame_was_laid_by_an_unknown_clock_says_so(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr("flycam.pipeline.live.LiveClock", LateClock)
+    report = flown(house, film)
+    assert report.clock.is_known, "in the end"
+    assert codes(report) == [CLOCK_UNKNOWN]
+    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    sigmas_m = [record.header.exterior_prior.sigma_position_m[0] for record in records]
+    assert min(sigmas_m) < 3.0 and f"{max(sigmas_m):.0f} m off" in sentence(report.flight.warnings[0])
+    assert "2.9 s" in sentence(report.flight.warnings[0])
 
 
 def test_an_error_on_the_way_lays_nothing_that_waits_for_the_clock(

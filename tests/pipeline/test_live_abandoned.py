@@ -20,7 +20,9 @@ from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import Cancelled, StorageTrouble
 from flycam.frame.airborne import Phase
+from flycam.frame.film_words import CLOCK_UNKNOWN_LIVE
 from flycam.frame.flight import FlightState
+from flycam.frame.warning import code_of, sentence
 from flycam.pipeline import live as live_recipe
 from flycam.pipeline.film_frames import is_of_stream, stream_name
 from flycam.pipeline.live import live
@@ -32,6 +34,7 @@ from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.workspace import silent
 from tests.houses import House
 from tests.ingest.streaming import free_port, rtsp_server
+from tests.pipeline.test_live import LateClock
 from tests.pipeline.test_live_stream import replayed
 from tests.serve.test_airborne import TOLD
 
@@ -89,6 +92,20 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
     assert refold_mosaic(house.workspace, mosaic, silent, also=everywhere, check=True).lines == 0
     assert house.tiles(mosaic.mosaic_id) == before
     assert end_abandoned(house.workspace) == []
+
+
+def test_a_flight_laid_by_an_unknown_clock_says_so_also_where_its_program_was_killed(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr("flycam.pipeline.live.LiveClock", LateClock)
+    killed(house, film, monkeypatch)
+    (ended,) = end_abandoned(house.workspace)
+    assert [code_of(one) for one in ended.warnings] == [CLOCK_UNKNOWN_LIVE]
+    for language in ("en", "vi"):
+        said = sentence(ended.warnings[0], language)
+        assert ended.name in said and "'flycam finish'" in said
+        assert "--clock-offset" not in said and ".stream" not in said
 
 
 def test_who_is_being_laid_and_who_can_be_given_again_is_left_alone(

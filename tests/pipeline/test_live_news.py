@@ -21,9 +21,11 @@ from flycam.errors import DiskFull, StorageTrouble
 from flycam.frame.airborne import Airborne, Phase
 from flycam.frame.telemetry import TelemetrySample
 from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_clock import LiveClock
+from flycam.pipeline.live_flow import Seen
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
-from flycam.pipeline.live_news import LOST_S, Track
+from flycam.pipeline.live_news import LOST_S, Track, age_s
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from tests.houses import House
@@ -45,6 +47,18 @@ def test_a_long_track_is_thinned_and_keeps_its_beginning_and_its_end() -> None:
     assert track.places[0] == (104.0, 21.0) and track.places[-1] == (104.0999, 21.0)
     assert list(track.places) == sorted(track.places)
     assert track.places[-10:] == tuple((round(104.099 + n * 1e-4, 6), 21.0) for n in range(10))
+
+
+def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
+    now_ns = time.monotonic_ns()
+    newest = Seen(pts_ns=60 * 10**9, t_utc_ns=0, arrived_ns=now_ns)
+    late = LiveClock(lambda: None, None, given_s=-100.0)  # type: ignore[arg-type, return-value]
+    unknown = LiveClock(lambda: None, None)  # type: ignore[arg-type, return-value]
+    assert 100.0 <= age_s(newest, late, is_stream=True) < 190.0
+    assert 0.0 <= age_s(newest, late, is_stream=False) < 90.0  # its two clocks say nothing of a delay
+    assert 0.0 <= age_s(newest, unknown, is_stream=True) < 90.0
+    ahead = LiveClock(lambda: None, None, given_s=100.0)  # type: ignore[arg-type, return-value]
+    assert age_s(newest, ahead, is_stream=True) >= 0.0  # nothing was taken later than it came
 
 
 def test_the_course_is_told_once_the_aircraft_has_moved() -> None:
