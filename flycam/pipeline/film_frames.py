@@ -61,7 +61,7 @@ def film_title(name: str) -> str:
     began = _began(name)
     if began is None:
         return name.rpartition(".")[0] or name
-    return f"Trực tiếp {began.astimezone(VIETNAM):%H:%M %d/%m/%Y}"
+    return f"Trực tiếp {began.astimezone(VIETNAM):%H:%M %d/%m}"
 
 
 def is_stream_name(name: str) -> bool:

@@ -466,6 +466,27 @@ def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, fil
         assert [said.startswith("pan.tif") for said in told].count(True) == 1
 
 
+def _infrared(rgb: np.ndarray) -> np.ndarray:
+    """As a camera shows it whose red band is the near infrared: what grows is brightest there."""
+    red, green, _ = cv2.split(rgb)
+    return cv2.merge([cv2.convertScaleAbs(green, alpha=1.6, beta=40.0), red // 2, green])
+
+
+@pytest.mark.parametrize(
+    ("made", "said"), [(lambda rgb: rgb // 8, "too dark"), (_infrared, "colours of daylight")]
+)
+def test_night_and_infrared_against_colour_are_laid_and_no_change_is_looked_for(
+    workspace, scenes, tmp_path, made, said
+):
+    """On ground of a valley's colours: made-up ground of all hues is no daylight either."""
+    before, after = (np.uint8(0.25 * one + np.array([40.0, 62.0, 30.0])) for one in scenes)
+    files = str(picture(tmp_path / "b.tif", before)), str(picture(tmp_path / "a.tif", made(after)))
+    done = compare(workspace, *files, tmp_path / "c.gpkg", detect)
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.2)
+    assert not done.looked_for and done.changes == ()
+    assert any(english.startswith("a.tif") and said in english for english, _ in done.remarks)
+
+
 @pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
 def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_path, after, code):
     if after == "elsewhere":
