@@ -26,7 +26,11 @@ def test_places_that_are_not_found_count_and_those_without_data_do_not():
     after = _errors([0, 1, 2, 3], [0, 3], (0.3, 0.5))
     changed = shapely.box(8.0, -2.0, 12.0, 2.0)
     # 1 changed, 3 says nothing before, 4 has no data after
-    assert np.allclose(_apart(before, after, changed), [0.5, np.inf])
+    recognised = _errors([0, 1, 2, 3], [0, 1, 2, 3], (3.0, 0.0))
+    assert np.allclose(_apart(before, after, recognised, changed), [0.5, np.inf])
+    # nor is a place judged that the mosaic after does not show by itself
+    unlike = _errors([0, 1, 2, 3], [0, 1, 3], (3.0, 0.0))
+    assert np.allclose(_apart(before, after, unlike, changed), [0.5])
 
 
 def test_misses_are_worse_than_any_number():

@@ -143,7 +143,7 @@ def flow_of(source: object, told: object, laying: object) -> LiveFlow:
         settle=lambda: None,
         log_s=lambda pts_ns: pts_ns / 1e9,
         is_settled=True,
-        offset=SimpleNamespace(sigma_s=0.0),
+        offset=SimpleNamespace(sigma_s=0.0, is_known=True),
     )
     return LiveFlow(source, telemetry, clock, CAMERA, laying, drops=True)  # type: ignore[arg-type]
 
