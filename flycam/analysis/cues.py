@@ -53,20 +53,22 @@ def cues_of(work: WorkPair, relief: Relief) -> Reals:
     """
     planes = np.empty((len(PIXEL_CUES), *work.seen.shape), np.float32)
     index = {name: number for number, name in enumerate(PIXEL_CUES)}
-    raw: dict[str, tuple[Reals, Reals, Reals]] = {}
+    differences = [planes[index[name]] for name in ("greener", "redder", "brighter")]
     logs = []
     for when, linear in (("before", work.before), ("after", work.after)):
         clear = without_haze(linear, work.seen, work.cell_m)
-        green, red, bright = raw[when] = _colours(clear, work.cell_m)
+        green, red, bright = colours = _colours(clear, work.cell_m)
+        for plane, values in zip(differences, colours, strict=True):
+            # what was before waits in the plane itself: over large ground there is no room for both beside it
+            plane[:] = values if when == "before" else values - plane
         fine = np.log(clear.mean(-1) + _LEAST_LIGHT)
         logs.append(fine)
         rough = _roughness(fine, work.cell_m)
         planes[index[f"green_{when}"]] = levelled(green, work.seen, work.cell_m, _VEGETATION_PERCENT)
         for name, values in (("red", red), ("bright", bright), ("rough", rough)):
             planes[index[f"{name}_{when}"]] = levelled(values, work.seen, work.cell_m)
-    for name, number in (("greener", 0), ("redder", 1), ("brighter", 2)):
-        difference = raw["after"][number] - raw["before"][number]
-        planes[index[name]] = levelled(difference, work.stable, work.cell_m)
+    for plane in differences:
+        plane[:] = levelled(plane, work.stable, work.cell_m)
     planes[index["alike"]] = _correlation(logs[0], logs[1], round(_ALIKE_M / work.cell_m))
     planes[index["slope"]] = np.minimum(relief.slope, 1.5)
     planes[index["above_floor"]] = np.log1p(np.maximum(relief.above_floor_m, 0.0)) - 2.0
@@ -91,7 +93,10 @@ def grain_of(linear: Reals) -> Reals:
 def _colours(linear: Reals, cell_m: float) -> tuple[Reals, Reals, Reals]:
     """Greenness, redness and brightness, each H×W, of light averaged over 1.5 m."""
     side = max(round(_COLOUR_M / cell_m), 1)
-    red, green, blue = cv2.split(np.log(cv2.blur(linear, (side, side)) + _LEAST_LIGHT))
+    light = np.asarray(cv2.blur(linear, (side, side)), np.float32)
+    light += np.float32(_LEAST_LIGHT)
+    np.log(light, out=light)
+    red, green, blue = (np.asarray(band, np.float32) for band in cv2.split(light))
     return green - 0.5 * (red + blue), red - blue, (red + green + blue) / 3.0
 
 

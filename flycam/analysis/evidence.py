@@ -121,15 +121,20 @@ def _flooded(seen: Seen, logit: float, bank_logit: float, close_m: float) -> Mas
 
 
 def _logits(model: Logistic, cues: Reals) -> Reals:
-    """The model's logits, from those of the cues it knows."""
+    """The model's logits, from those of the cues it knows; all of them are not copied."""
+    if model.cues == PIXEL_CUES:
+        return model.logit_planes(cues)
     return model.logit_planes(cues[[PIXEL_CUES.index(name) for name in model.cues]])
 
 
 def _changed(model: Logistic, cues: Reals) -> Reals:
     """The model's logits; a cell of the very same colour and brightness on both dates has not changed."""
-    differences = [np.abs(cues[PIXEL_CUES.index(name)]) for name in ("greener", "redder", "brighter")]
-    same = np.maximum.reduce(differences) < _SAME
-    return np.where(same, np.float32(-_SURE_LOGIT), _logits(model, cues))
+    most = np.zeros(cues.shape[1:], np.float32)
+    for name in ("greener", "redder", "brighter"):
+        np.maximum(most, np.abs(cues[PIXEL_CUES.index(name)]), out=most)
+    logits = _logits(model, cues)
+    logits[most < _SAME] = -_SURE_LOGIT
+    return logits
 
 
 def _smooth(logits: Reals, sigma: float) -> Reals:
