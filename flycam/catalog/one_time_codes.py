@@ -30,8 +30,7 @@ class OneTimeCodes:
         c = one_time_codes.c
         before = update(one_time_codes).where(c.account == code.account, c.ended_ns.is_(None))
         with self._database.write(alone_in=tables.audit_log) as connection:
-            if not _is_known(connection, code.account):
-                raise tokens.no_account(code.account)
+            tokens.require_account(connection, code.account)
             connection.execute(before.values(ended_ns=code.made_ns))
             connection.execute(one_time_codes.insert(), asdict(code))
             write_entries(connection, [told], self._database.audit_key)
@@ -66,11 +65,6 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
             vi="mã này đã hết hạn; hãy xin mã mới (trên máy chủ: flycam account code TÊN)",
         )
     return code
-
-
-def _is_known(connection: Connection, name: str) -> bool:
-    known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
-    return connection.execute(known).first() is not None
 
 
 def _wrong() -> AccessDenied:

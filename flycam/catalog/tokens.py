@@ -34,9 +34,7 @@ class Tokens:
         Raises NotFound (no such account), InputUnusable (the account holds too many).
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
-            known = select(tables.accounts.c.name).where(tables.accounts.c.name == token.account)
-            if connection.execute(known).first() is None:
-                raise no_account(token.account)
+            require_account(connection, token.account)
             if len(held(connection, token.made_ns, token.account)) >= MOST_HELD:
                 raise InputUnusable(
                     f"{token.account}: holds {MOST_HELD} tokens already; revoke what is not used any more",
@@ -105,6 +103,13 @@ def first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> 
         made_by=account,
         made_ns=made_ns,
     )
+
+
+def require_account(connection: Connection, name: str) -> None:
+    """Raise NotFound, within a transaction, where there is no account of this name."""
+    known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
+    if connection.execute(known).first() is None:
+        raise no_account(name)
 
 
 def no_account(name: str) -> NotFound:

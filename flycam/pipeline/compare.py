@@ -116,27 +116,7 @@ def compare(
     grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
     if network is not None:
         network.require_gsd(grid.step_x)
-    (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
-    registration = coregister(
-        before_rgb,
-        before_seen,
-        after_rgb,
-        after_seen,
-        gsd_m=grid.step_x,
-        names=(sides[0].name, sides[1].name),
-        progress=progress,
-    )
-    after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
-    terrain = _terrain(sides, dem, grid, crs)
-    heights = _heights(terrain, grid)
-    pair = ImagePair(
-        before_rgb=before_rgb,
-        after_rgb=after_rgb,
-        before_seen=before_seen,
-        after_seen=after_seen,
-        gsd_m=grid.step_x,
-        heights_m=heights,
-    )
+    pair, registration, on_terrain = _on_each_other(sides, grid, crs, dem, progress)
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     progress("change", 0, 1)
@@ -151,7 +131,7 @@ def compare(
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & (not colourless), grid)
     changes, by_commune = placed(
-        candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None
+        candidates, grid, common, compared, communes, crs, registration, on_terrain=on_terrain
     )
     card = None if network is None or colourless else network.card
     by = "" if card is None else card.told
@@ -174,7 +154,7 @@ def compare(
             *remarks_on(
                 sides,
                 came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,
-                without_heights=_without(heights, common),
+                without_heights=_without(pair.heights_m, common),
                 communes=communes,
             ),
         ),
@@ -182,6 +162,36 @@ def compare(
         kept=kept,
         network=None if card is None else (card.name, card.sha256),
     )
+
+
+def _on_each_other(
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, dem: Path | None, progress: Progress
+) -> tuple[ImagePair, Registration, bool]:
+    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.
+
+    Raises NotRegistered, TerrainMissing.
+    """
+    (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
+    registration = coregister(
+        before_rgb,
+        before_seen,
+        after_rgb,
+        after_seen,
+        gsd_m=grid.step_x,
+        names=(sides[0].name, sides[1].name),
+        progress=progress,
+    )
+    after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
+    terrain = _terrain(sides, dem, grid, crs)
+    pair = ImagePair(
+        before_rgb=before_rgb,
+        after_rgb=after_rgb,
+        before_seen=before_seen,
+        after_seen=after_seen,
+        gsd_m=grid.step_x,
+        heights_m=_heights(terrain, grid),
+    )
+    return pair, registration, terrain is not None
 
 
 def _both_laid(

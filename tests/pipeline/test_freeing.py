@@ -30,11 +30,11 @@ from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.verify import verify
 from flycam.pipeline.withdraw import withdraw
-from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.room import RESERVED_BYTES, free_bytes
 from tests.attack.commands import in_ram
 from tests.houses import House
+from tests.pipeline import test_collect as collected
 
 __all__ = ["in_ram"]
 
@@ -52,22 +52,11 @@ class Clock:
 
 
 @dataclass
-class Laid:
-    """A flight that was laid again on the second day: it has old tiles and old clips."""
+class Laid(collected.Laid):
+    """The same, on a disk of its own."""
 
-    workspace: Workspace
     clock: Clock
-    flight_id: str
     disk: Path
-
-    @property
-    def objects(self) -> set[str]:
-        return set(self.workspace.store.list(""))
-
-    def in_use(self) -> set[str]:
-        catalog = self.workspace.catalog
-        heads = {head.key for head in catalog.tiles.heads(f"{self.flight_id}-colour", 0)}
-        return heads | {str(c.clip_key) for c in catalog.boundaries.coverage(self.flight_id)}
 
     def kept_for_ever(self) -> set[str]:
         return {key for key in self.objects if keys.is_kept_for_ever(key)}
