@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,13 @@ def in_ram(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def filled(folder: Path) -> None:
+    """Take a mount's room away at once, however much of it others take meanwhile."""
+    while True:
+        with suppress(subprocess.CalledProcessError):  # more is held by now than it was to be made
+            return remounted(folder, f"size={shutil.disk_usage(folder).used + 4096}")
 
 
 def remounted(folder: Path, options: str) -> None:

@@ -22,7 +22,7 @@ from flycam.drill.drill import DrillReport, make_drill, write_drill
 from flycam.drill.flight import drill_camera
 from flycam.drill.metadata import Measured
 from flycam.drill.truth import read_truth
-from tests.attack.commands import Operator, Said, remounted
+from tests.attack.commands import Operator, Said, filled, remounted
 from tests.attack.spoiled import gcp_list, ground_points, photos_retold, turned_to_water
 from tests.bench.truth_patches import PatchErrors, patch_errors
 
@@ -321,6 +321,7 @@ def test_a_disk_that_fills_up_meanwhile(
     house = ingested.copy(disk / "nhà")
     child = house.start("finish", NAME, *QUICK)
     until(child, "adjust")
+    filled(disk)
     with (disk / "đầy").open("ab", buffering=0) as full:
         while child.poll() is None:  # the run takes room at the same time, and gives some back
             with suppress(OSError):
@@ -328,7 +329,7 @@ def test_a_disk_that_fills_up_meanwhile(
             time.sleep(0.02)
     out, err = child.communicate(timeout=300)
     said = json.loads(out.splitlines()[-1])
-    assert (child.returncode, said["error"]) == (4, "DiskFull"), err
+    assert (child.returncode, said.get("error")) == (4, "DiskFull"), f"{out}\n{err}"
     assert "run again" in said["sentence"]
     (disk / "đầy").unlink()
     remounted(disk, "size=1500m")
