@@ -261,3 +261,7 @@ class RefusedByEvidence(FlycamError):
 
 class NotRegistered(RefusedByEvidence):
     """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""
+
+
+class LogContradicted(RefusedByEvidence):
+    """A film turns otherwise than its log says: they are of two flights."""

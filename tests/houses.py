@@ -45,6 +45,19 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
     )
 
 
+class StopAfter:
+    """Asks a run to stop once a stage of it has done so much: its `progress` and its `stopped`."""
+
+    def __init__(self, stage: str, most: int) -> None:
+        self._stage, self._most, self._is_due = stage, most, False
+
+    def progress(self, stage: str, done: int, _total: int) -> None:
+        self._is_due |= stage == self._stage and done >= self._most
+
+    def stopped(self) -> bool:
+        return self._is_due
+
+
 @dataclass(frozen=True)
 class House:
     """A workspace in a folder of its own."""

@@ -9,6 +9,7 @@ from flycam.frame.warning_words import Words
 CLOCK_UNKNOWN = "clock_unknown"
 CLOCK_UNKNOWN_LIVE = "clock_unknown_live"
 LOG_DOUBTED = "log_doubted"
+LOG_DOUBTED_LIVE = "log_doubted_live"
 
 FILM_WORDS: Mapping[str, Words] = {
     CLOCK_UNKNOWN: Words(
@@ -48,6 +49,19 @@ FILM_WORDS: Mapping[str, Words] = {
         sentence_en=(
             "{film}: {log} may not be of this film: {why}. Check it; if it is not, give the film to 'flycam"
             " live' again with its own log: it is laid anew by that."
+        ),
+    ),
+    LOG_DOUBTED_LIVE: Words(
+        brief_vi="{film}: dữ liệu bay {log} có thể của máy bay khác",
+        brief_en="{film}: the telemetry {log} may be of another aircraft",
+        sentence_vi=(
+            "{film}: dữ liệu bay {log} có thể của máy bay khác: {why_vi}. Ảnh có thể nằm sai chỗ; hãy kiểm"
+            " tra địa chỉ đã nhập; nếu đúng là nhầm, gỡ chuyến bay bằng 'flycam withdraw'."
+        ),
+        sentence_en=(
+            "{film}: the telemetry {log} may be of another aircraft: {why}. Its pictures may lie in the wrong"
+            " place: check the addresses given; if they were mixed up, take the flight off the map with"
+            " 'flycam withdraw'."
         ),
     ),
 }

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from flycam.frame.agreement import agreed
-from flycam.frame.film_words import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, FILM_WORDS, LOG_DOUBTED
+from flycam.frame.film_words import (
+    CLOCK_UNKNOWN,
+    CLOCK_UNKNOWN_LIVE,
+    FILM_WORDS,
+    LOG_DOUBTED,
+    LOG_DOUBTED_LIVE,
+)
 from flycam.frame.warning_words import Words
 
 NO_TERRAIN = "no_terrain"
@@ -363,7 +369,7 @@ def is_clock_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
 
 def is_film_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
     """As `is_clock_doubt`, or that its log may be of another film: it lies where better is known one day."""
-    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED)
+    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED, LOG_DOUBTED_LIVE)
     return _is_of_film(kept, codes, film_id, is_own=is_own)
 
 
@@ -381,9 +387,11 @@ def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int, *, is_stre
     return warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
 
 
-def log_doubt(film: str, film_id: str, log: str, why: str, why_vi: str) -> str:
-    """That a log may be of another film than this (its name, its hash), and why it seems so."""
-    return warning(LOG_DOUBTED, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
+def log_doubt(film: str, film_id: str, log: str, why: str, why_vi: str, *, is_stream: bool = False) -> str:
+    """That a log may be of another film than this (its name, its hash), and why it seems so; is_stream: it
+    does not come again."""
+    code = LOG_DOUBTED_LIVE if is_stream else LOG_DOUBTED
+    return warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
 
 
 def _read(kept: str) -> tuple[Words | None, dict[str, str]]:

@@ -68,6 +68,12 @@ class VideoPoses:
         """Samples not believed, by reason."""
         return Counter(self.not_believed.values())
 
+    @property
+    def tells_camera(self) -> bool:
+        """Whether most samples that tell any angles tell the camera's own, not the aircraft's alone."""
+        own = [_has_gimbal(s) for s in self.track.samples if _has_angles(s)]
+        return sum(own) > len(own) / 2
+
     def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
         """What is to be said of the log of this name, (English, Vietnamese)."""
         if any(_has_gimbal(sample) for sample in self.track.samples):

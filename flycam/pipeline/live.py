@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from flycam.catalog.records import FrameStatus
-from flycam.errors import Cancelled, OutsideTerrain
+from flycam.errors import OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.left_out import left_out_said
-from flycam.frame.warning import clock_doubt, log_doubt, sentence
+from flycam.frame.warning import clock_doubt, sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
@@ -34,8 +33,9 @@ from flycam.pipeline.freeing import watched
 from flycam.pipeline.joining import joined_by_film
 from flycam.pipeline.known import withdrawals_said
 from flycam.pipeline.live_abandoned import ending_abandoned
+from flycam.pipeline.live_agreement import log_doubts, look_through
 from flycam.pipeline.live_clock import LiveClock
-from flycam.pipeline.live_flow import LiveFlow, pictures_in
+from flycam.pipeline.live_flow import LiveFlow
 from flycam.pipeline.live_given import (
     LiveRequest,
     film_of,
@@ -111,7 +111,8 @@ def live(
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
     say      told what is waited for before the first picture
 
-    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; NotFound, OptionUnusable
+    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
+    log is of another flight; NotFound, OptionUnusable
     for a flight that it cannot join; OutsideTerrain where no picture could be laid; FlightBusy,
     StorageTrouble; Cancelled where it is stopped before anything came. SourceUnreadable also where a stream
     came back with pictures of another size: what was seen before is laid and shown, and its flight complete.
@@ -122,8 +123,8 @@ def live(
     with ExitStack() as stack:
         stack.enter_context(ending_abandoned(workspace))
         opened = _opened(workspace, request, progress, stopped, say, stack)
-        if not (opened.clock.is_settled or opened.is_timely):
-            _look_through(Path(request.video), opened.clock, progress, stopped)
+        if not opened.is_timely:
+            look_through(request, opened.clock, opened.telemetry, progress, stopped)
         stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
         opened.recording.of_flight(opened.flight_id)
         ground = _ground(workspace, request, opened)
@@ -141,7 +142,7 @@ def live(
         if news is not None:
             news.close()
         opened.source.close()
-        flight = laying.close(_log_doubts(request, opened), progress)
+        flight = laying.close(opened.log_doubts(request), progress)
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
@@ -180,6 +181,10 @@ class _Opened:
             drops=self.is_timely,
             is_sparing=is_sparing,
         )
+
+    def log_doubts(self, request: LiveRequest) -> list[str]:
+        """What the flight says of a film for ever whose log may be of another."""
+        return log_doubts(request, self.film, self.source, self.telemetry, self.clock)
 
 
 def _opened(
@@ -256,7 +261,7 @@ def _settled(
         opened.film,
         _poses(opened.telemetry, opened.clock),
         fixed,
-        [*_warnings(opened.film, opened.clock, opened.telemetry.poses), *_log_doubts(request, opened)],
+        [*_warnings(opened.film, opened.clock, opened.telemetry.poses), *opened.log_doubts(request)],
         progress,
     )
 
@@ -334,38 +339,14 @@ def _clock(
     )
 
 
-def _look_through(video: Path, clock: LiveClock, progress: Progress, stopped: Callable[[], bool]) -> None:
-    """All of a file's motion measured before any of it is laid: no later time knows its clock better."""
-    with VideoSource(str(video)) as source:
-        for done, picture in enumerate(source.pictures(), start=1):
-            clock.add(picture)
-            progress("clock", done, pictures_in(source, done))
-            if stopped():
-                raise Cancelled(
-                    f"{video.name}: stopped before anything was laid; the same command begins again",
-                    vi=f"{video.name}: đã dừng khi chưa trải ảnh nào; chạy lại lệnh này để làm lại",
-                )
-    clock.settle()
-
-
 def _warnings(film: Film, clock: LiveClock, poses: VideoPoses) -> list[str]:
     """What the flight says of a film for ever where its clocks' difference stayed unknown."""
     if clock.offset.is_known:
         return []
     sigma_s = clock.offset.sigma_s
-    speed = np.nanmedian([s.speed_mps for s in poses.track.samples]) if poses.track.samples else 0.0
-    metres = round(float(np.nan_to_num(speed)) * sigma_s)
+    speeds = [s.speed_mps for s in poses.track.samples if np.isfinite(s.speed_mps)]
+    metres = round(float(np.median(speeds)) * sigma_s) if speeds else 0
     return [clock_doubt(film.name, film.stream_id, sigma_s, metres)]
-
-
-def _log_doubts(request: LiveRequest, opened: _Opened) -> list[str]:
-    """What the flight says of a film for ever whose log may be of another."""
-    why = opened.telemetry.doubts(opened.source.duration_s, opened.source.created_ns)
-    if not why:
-        return []
-    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
-    film = opened.film
-    return [log_doubt(film.name, film.stream_id, Path(request.telemetry).name, english, vietnamese)]
 
 
 def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:

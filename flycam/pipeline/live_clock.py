@@ -1,4 +1,5 @@
-"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen.
+"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen; and whether
+the pictures turn as that log says.
 
 An offset that was known once stands until another is known: a straight line, or a log that begins anew, tells
 nothing, and nothing is no reason to forget. Its sigma grows with what two quartz clocks drift apart.
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.log_turns import Turns, compared_turns
 from flycam.ingest.video import VideoPicture
 from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
 from flycam.ingest.video_motion import Motion, MotionMeter, ToldPoses
@@ -22,6 +24,9 @@ MOST_MOTIONS = 1500  # motions remembered: two and a half minutes
 LONGEST_WAIT_S = 60.0
 DRIFT_SIGMA = 1e-4
 """Seconds a second by which two quartz clocks drift apart, where the motions do not tell it better."""
+
+_SAME_S = 1.5
+"""A clock known beforehand is not off by more: subtitles come late by up to a second."""
 
 _JUMP_SIGMA_S = 0.1  # how well the least lateness of pictures tells where time goes on after a jump
 
@@ -55,6 +60,8 @@ class LiveClock:
         self._is_since_jump = True
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
+        self._is_over = False
+        self._turns: Turns | None = None
         self.offset = unknown_offset(around_s, reach_s)
         self.is_settled = self._is_fixed
         if given_s is not None:
@@ -65,13 +72,14 @@ class LiveClock:
     def remember(self, motions: Iterable[Motion]) -> None:
         """What was seen of the video before any picture came here."""
         self._motions.extend(motions)
-        if self._motions and not self._is_fixed:
+        if self._motions:
             self._began_s = self._since_s = self._motions[0].first_s
             self._look_at(self._motions[-1].second_s)
 
     def add(self, picture: VideoPicture) -> None:
-        """Measure a picture's motion and, now and then, what all of it says."""
-        if self._is_fixed:
+        """Measure a picture's motion and, now and then, what all of it says. Of a clock that is known
+        beforehand the first minutes are enough."""
+        if self._is_over or (self._is_fixed and len(self._motions) >= MOST_MOTIONS):
             return
         now_s = picture.pts_ns / 1e9
         if picture.breaks != self._breaks:
@@ -89,9 +97,25 @@ class LiveClock:
 
     def settle(self) -> None:
         """Estimate from all that was seen, and stay with it."""
-        if not self._is_fixed:
-            self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
-        self._is_fixed = self.is_settled = True
+        self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
+        self._is_over = self.is_settled = True
+
+    @property
+    def motions(self) -> int:
+        """Motions remembered."""
+        return len(self._motions)
+
+    @property
+    def turns(self) -> Turns:
+        """The turns of the pictures remembered beside those the log tells; anew with every look. A clock that
+        was seen is looked for once more: it may be known wrongly, which is no fault of the log."""
+        if self._turns is None:
+            around_s, reach_s = self._around_s, self._reach_s
+            if self._is_fixed:
+                around_s, reach_s = self.offset.offset_s, _SAME_S
+            motions = list(self._motions)
+            self._turns = compared_turns(motions, self._told(), self._interior, around_s, reach_s)
+        return self._turns
 
     def _forget(self, pts_ns: int) -> None:
         """The video's time has jumped, or is dated otherwise: what was seen before tells nothing of the clock
@@ -113,6 +137,9 @@ class LiveClock:
 
     def _look(self, now_s: float) -> None:
         """Estimate from the motions remembered; where they tell nothing, what was known stands."""
+        self._turns = None
+        if self._is_fixed:
+            return
         told = self._told()
         self._forget_before(told)
         motions = list(self._motions)

@@ -23,6 +23,7 @@ from flycam.frame.frame import FrameHeader, Layer, Provenance
 from flycam.frame.telemetry import TelemetrySample
 from flycam.frame.warning import sentence
 from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.pipeline.live_agreement import turns_doubted
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, Seen
 from flycam.pipeline.live_laying import Film, Ground, LiveLaying
@@ -250,6 +251,7 @@ class LiveNews:
             *self._remarks,
             *opened,
             *(self._laying.patience.said if self._laying else ()),
+            *_log_doubted(self._clock),
             *self._telemetry.remarks(),
             *self._source.remarks,
             *self._recording.remarks,
@@ -309,6 +311,13 @@ def _metres(one: LonLat, other: LonLat) -> tuple[float, float]:
 
 def _rounded(lon_deg: float, lat_deg: float) -> LonLat:
     return round(float(lon_deg), 6), round(float(lat_deg), 6)
+
+
+def _log_doubted(clock: LiveClock) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (f"the telemetry may be of another aircraft: {english}", f"dữ liệu bay có thể của máy bay khác: {vi}")
+        for english, vi in turns_doubted(clock)
+    )
 
 
 def _sentences(notes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

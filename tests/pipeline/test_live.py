@@ -31,7 +31,6 @@ from flycam.errors import (
     SourceUnreadable,
     StorageTrouble,
 )
-from flycam.frame.film_words import LOG_DOUBTED
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_pts_ns
 from flycam.frame.terraincodec import made_of
@@ -46,6 +45,7 @@ from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_clock import LiveClock
+from flycam.pipeline.live_flow import LAYING
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.opening import Labels
@@ -54,7 +54,7 @@ from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import silent
-from tests.houses import House
+from tests.houses import House, StopAfter
 
 MakeHouse = Callable[..., House]
 
@@ -222,9 +222,9 @@ def test_at_its_own_speed_every_picture_is_laid_or_counted(
 def test_a_stop_ends_the_flight_where_it_is_and_the_same_command_goes_on(
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
-    house, count = make_house(film), iter(range(1000))
+    house, stop = make_house(film), StopAfter(LAYING, 101)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    report = live(house.workspace, request, Labels(), silent, lambda: next(count) >= 100)
+    report = live(house.workspace, request, Labels(), stop.progress, stop.stopped)
     assert report.flight.state is FlightState.READY and report.used >= 3 and report.decoded == 101
     whole = flown(house, film)
     assert whole.used > report.used and whole.new == whole.used - report.used
@@ -488,28 +488,6 @@ def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_l
     assert flight.state is FlightState.READY and CLOCK_UNKNOWN in map(code_of, flight.warnings)
 
 
-def test_subtitles_of_another_film_are_doubted_and_the_right_ones_mend_it(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    plan = VideoPlan(seconds=32.0, fps=10, strips=2, gsd_m=0.8)
-    other = write_video_drill(tmp_path / "o", seed=7, plan=plan, size_px=(320, 180), truth_rasters=False)
-    house = make_house(film)
-    wrong = flown(house, film, telemetry=str(other.subtitles))
-    assert codes(wrong) == [LOG_DOUBTED]
-    assert "reach to 32 s, the film to 20 s" in sentence(wrong.flight.warnings[0])
-    assert flown(house, film, telemetry=str(other.subtitles)).relaid == 0
-    right = flown(house, film)
-    assert (right.relaid, codes(right)) == (wrong.used, [])
-    truth = read_truth(film.truth.parent)
-    for record in house.workspace.catalog.frames.of_flight(right.flight.flight_id, FrameStatus.USED):
-        true = truth.exteriors[record.header.provenance.source_name]
-        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
-        assert np.linalg.norm(off) < 15.0
-    assert replays(house, right.flight.flight_id)
-    worse = flown(house, film, telemetry=str(other.subtitles))
-    assert worse.relaid == 0, "a log that is not doubted is not given up for one that is"
-
-
 class LateClock(LiveClock):
     """Not known for the first hundred pictures, and nobody waits for it."""
 
@@ -529,6 +507,7 @@ def test_a_flight_of_which_any_frame_was_laid_by_an_unknown_clock_says_so(
 ) -> None:
     house = make_house(film)
     monkeypatch.setattr("flycam.pipeline.live.LiveClock", LateClock)
+    monkeypatch.setattr("flycam.pipeline.live.look_through", lambda *_: None)
     report = flown(house, film)
     assert report.clock.is_known, "in the end"
     assert codes(report) == [CLOCK_UNKNOWN]

@@ -22,13 +22,13 @@ from flycam.frame.airborne import Airborne, Phase
 from flycam.frame.telemetry import TelemetrySample
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_clock import LiveClock
-from flycam.pipeline.live_flow import Seen
+from flycam.pipeline.live_flow import LAYING, Seen
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_news import LOST_S, Track, age_s
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
-from tests.houses import House
+from tests.houses import House, StopAfter
 from tests.ingest.streaming import free_port, rtsp_server
 from tests.pipeline.test_live_stream import replayed
 
@@ -174,9 +174,9 @@ def test_a_film_read_as_fast_as_it_goes_is_no_aircraft_in_the_air(
 @pytest.mark.slow
 def test_how_the_flight_was_opened_is_told(film: VideoDrillReport, make_house: MakeHouse) -> None:
     """A flight that exists keeps its event: said on the screen while it flies, and at the end."""
-    house, asked = make_house(film), iter(range(10_000))
+    house, stop = make_house(film), StopAfter(LAYING, 81)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    half = live(house.workspace, request, Labels(), silent, lambda: next(asked) > 80)
+    half = live(house.workspace, request, Labels(), stop.progress, stop.stopped)
     kept = house.workspace.catalog.flights.event(half.flight.event_id).name
     again = live(house.workspace, replace(request, is_realtime=True), Labels(event="Bão số 3"), silent)
     assert again.new > 0

@@ -1,0 +1,107 @@
+"""Whether a film and its log are of one flight: by length and clock, and by how both turn.
+
+A film is looked through before any of it is laid: for its clock in full, where that is known until its turns
+are enough to judge the log by. A log that the film's turns contradict is refused, for the map would show the
+wrong ground. It is doubted only, and the flight says so for ever, where the operator vouches for it with a
+clock offset, where the log tells the aircraft's angles alone (a gimbal may turn by itself), and where
+pictures come when they come: what is in the air is shown, for nobody can give another log now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from flycam.errors import Cancelled, LogContradicted, SourceUnreadable
+from flycam.frame.address import shown
+from flycam.frame.warning import log_doubt
+from flycam.ingest.log_turns import Turns
+from flycam.ingest.mavlink_link import is_link
+from flycam.ingest.video import VideoSource
+from flycam.pipeline.live_clock import LOOK_EVERY_S, MOST_MOTIONS, LiveClock
+from flycam.pipeline.live_flow import pictures_in
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.live_laying import Film
+from flycam.pipeline.live_telemetry import Telemetry
+from flycam.pipeline.workspace import Progress
+
+Said = tuple[str, str]
+
+
+def look_through(
+    request: LiveRequest,
+    clock: LiveClock,
+    telemetry: Telemetry,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> None:
+    """A film's motion measured before any of it is laid: no later time knows its clock better.
+
+    Raises LogContradicted where it is of another flight than its log; Cancelled where it is `stopped`.
+    """
+    video = Path(request.video)
+    needs_all = not clock.is_settled
+    looked_s = 0.0
+    # a film that breaks off tells what it told by then; what it is worth is said where it is laid
+    with VideoSource(str(video)) as source, suppress(SourceUnreadable):
+        for done, picture in enumerate(source.pictures(), start=1):
+            clock.add(picture)
+            progress("clock", done, pictures_in(source, done))
+            if stopped():
+                raise Cancelled(
+                    f"{video.name}: stopped before anything was laid; the same command begins again",
+                    vi=f"{video.name}: đã dừng khi chưa trải ảnh nào; chạy lại lệnh này để làm lại",
+                )
+            if not needs_all and picture.pts_ns / 1e9 - looked_s >= LOOK_EVERY_S:
+                looked_s = picture.pts_ns / 1e9
+                if _is_judged(clock):
+                    break
+    clock.settle()
+    if request.clock_offset_s is None and telemetry.poses.tells_camera and clock.turns.contradict:
+        raise _contradicted(video.name, _name_of(request.telemetry), clock.turns)
+
+
+def log_doubts(
+    request: LiveRequest, film: Film, source: VideoSource, telemetry: Telemetry, clock: LiveClock
+) -> list[str]:
+    """What the flight says of a film for ever whose log may be of another."""
+    why = (*telemetry.doubts(source.duration_s, source.created_ns), *turns_doubted(clock))
+    if not why:
+        return []
+    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
+    log, of = _name_of(request.telemetry), film.stream_id
+    return [log_doubt(film.name, of, log, english, vietnamese, is_stream=source.is_stream)]
+
+
+def turns_doubted(clock: LiveClock) -> tuple[Said, ...]:
+    """That the pictures turn otherwise than the log says, (English, Vietnamese); else nothing."""
+    turns = clock.turns
+    return (_counted(turns),) if turns.contradict else ()
+
+
+def _name_of(telemetry: str) -> str:
+    return shown(telemetry) if is_link(telemetry) else Path(telemetry).name
+
+
+def _is_judged(clock: LiveClock) -> bool:
+    """Whether nothing more is to be learnt of the log by looking on."""
+    turns = clock.turns
+    return clock.motions >= MOST_MOTIONS or (turns.is_enough and not turns.contradict)
+
+
+def _counted(turns: Turns) -> Said:
+    return (
+        f"in {turns.apart} of {turns.count} turns the pictures turn otherwise than it says",
+        f"{turns.apart}/{turns.count} lần đổi hướng trong video khác với nhật ký",
+    )
+
+
+def _contradicted(video: str, log: str, turns: Turns) -> LogContradicted:
+    english, vietnamese = _counted(turns)
+    return LogContradicted(
+        f"{log}: is not the log of {video}: {english}; nothing was laid: give this film's own log or "
+        "subtitles; if you are sure of it, add --clock-offset, and the map bears a warning",
+        vi=f"{log}: không phải nhật ký của {video}: {vietnamese}; chưa trải ảnh nào; hãy đưa đúng nhật ký "
+        "hoặc phụ đề của video này; nếu chắc chắn đúng thì thêm --clock-offset, bản đồ sẽ kèm cảnh báo",
+    )
