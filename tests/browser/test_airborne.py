@@ -165,6 +165,27 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
 METRES_PER_PIXEL, METRES_PER_DEGREE = 2 * math.pi * 6378137.0 / 256 / 2**16, 111_319.490793  # at zoom 16
 
 
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_no_card_of_an_aircraft_lies_over_what_the_map_warns_of(
+    open_page: OpenPage, own_address: str, teller: Teller, size: str, screenshots: Path
+) -> None:
+    """Also where the cards stepped aside from an aircraft's sign."""
+    page = open_page(size, f"lang=vi&event={REAL}&map=15/{LAT}/{LON}", url=own_address)
+    warnings = page.locator(".map-warnings")
+    expect(warnings).to_be_visible()
+    degrees_a_pixel = METRES_PER_PIXEL * 2.0 * math.cos(math.radians(LAT)) / METRES_PER_DEGREE
+    for name, up_px in (("bay1", 250), ("bay2", 200)):
+        teller.say(told(name, name, (LON, LAT + up_px * degrees_a_pixel), track=()))
+        expect(card_of(page, name)).to_be_visible()
+    if size == "phone":
+        expect(page.locator(".airborne")).to_have_class(re.compile("aside"))
+    page.screenshot(path=screenshots / f"warned-{size}.png")
+    said, cards = warnings.bounding_box(), page.locator(".airborne").bounding_box()
+    assert said is not None and cards is not None
+    is_beside = said["x"] + said["width"] <= cards["x"] or cards["x"] + cards["width"] <= said["x"]
+    assert is_beside or cards["y"] + cards["height"] <= said["y"]
+
+
 def place_at(page: Page, x: float, y: float) -> LonLat:
     """The place under a pixel of the page, of a map that was opened HERE."""
     box = page.locator(".map").bounding_box()

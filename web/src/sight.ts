@@ -19,6 +19,11 @@ export class Sight {
 
   constructor(showWhole: () => void, goTo: (flight: FlightInfo) => void) {
     this.moves = new Elsewhere(showWhole, goTo);
+    // what else stands at the foot of the map stands above them: a warning under a card is not said
+    new ResizeObserver(() => {
+      const tall = this.warnings.offsetHeight;
+      this.warnings.parentElement?.style.setProperty("--warned", tall ? `${tall + 8}px` : "0px");
+    }).observe(this.warnings);
   }
 
   say(state: State, map: Map): void {
