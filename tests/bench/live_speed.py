@@ -12,6 +12,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -132,10 +133,10 @@ def plain_film(name: str, plan: VideoPlan, size_px: tuple[int, int]) -> Path:
     return folder
 
 
-def laid_film(film: Path, data: Path, *options: str) -> Finished:
+def laid_film(film: Path, data: Path, *options: str, program: Sequence[str | Path] = FLYCAM) -> Finished:
     """`flycam live` on a film of `plain_film`, its answer as JSON in the last line."""
     video = film / VIDEO_NAME
-    command = [*FLYCAM, "live", "--data", data, "--video", video, "--json", *options]
+    command = [*program, "live", "--data", data, "--video", video, "--json", *options]
     command += ["--telemetry", video.with_suffix(".srt")]
     return run_process([*command, "--camera", film / "camera.json", "--dem", film / "dem.tif"])
 
