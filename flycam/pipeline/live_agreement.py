@@ -19,7 +19,7 @@ from flycam.frame.warning import log_doubt
 from flycam.ingest.log_turns import Turns
 from flycam.ingest.mavlink_link import is_link
 from flycam.ingest.video import VideoSource
-from flycam.pipeline.live_clock import LOOK_EVERY_S, MOST_MOTIONS, LiveClock
+from flycam.pipeline.live_clock import LOOK_EVERY_S, LiveClock
 from flycam.pipeline.live_flow import pictures_in
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import Film
@@ -55,7 +55,7 @@ def look_through(
                 )
             if not needs_all and picture.pts_ns / 1e9 - looked_s >= LOOK_EVERY_S:
                 looked_s = picture.pts_ns / 1e9
-                if _is_judged(clock):
+                if clock.is_judged:
                     break
     clock.settle()
     if request.clock_offset_s is None and telemetry.poses.tells_camera and clock.turns.contradict:
@@ -82,12 +82,6 @@ def turns_doubted(clock: LiveClock) -> tuple[Said, ...]:
 
 def _name_of(telemetry: str) -> str:
     return shown(telemetry) if is_link(telemetry) else Path(telemetry).name
-
-
-def _is_judged(clock: LiveClock) -> bool:
-    """Whether nothing more is to be learnt of the log by looking on."""
-    turns = clock.turns
-    return clock.motions >= MOST_MOTIONS or (turns.is_enough and not turns.contradict)
 
 
 def _counted(turns: Turns) -> Said:

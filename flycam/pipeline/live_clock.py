@@ -77,9 +77,9 @@ class LiveClock:
             self._look_at(self._motions[-1].second_s)
 
     def add(self, picture: VideoPicture) -> None:
-        """Measure a picture's motion and, now and then, what all of it says. Of a clock that is known
-        beforehand the first minutes are enough."""
-        if self._is_over or (self._is_fixed and len(self._motions) >= MOST_MOTIONS):
+        """Measure a picture's motion and, now and then, what all of it says. Where the clock is known
+        beforehand, no longer than until the log is judged."""
+        if self._is_over or (self._is_fixed and self.is_judged):
             return
         now_s = picture.pts_ns / 1e9
         if picture.breaks != self._breaks:
@@ -90,7 +90,8 @@ class LiveClock:
         motion = self._meter.add(now_s, picture.pixels)
         if motion is not None:
             self._motions.append(motion)
-        every_s = _LOOK_SELDOM_S if self.offset.is_known and self._is_since_jump else LOOK_EVERY_S
+        is_seen = self.offset.is_known and self._is_since_jump and not self._is_fixed
+        every_s = _LOOK_SELDOM_S if is_seen else LOOK_EVERY_S
         sees_enough = now_s - self._since_s >= FIRST_LOOK_S or now_s - self._began_s >= LONGEST_WAIT_S
         if sees_enough and now_s - self._looked_s >= every_s:
             self._look_at(now_s)
@@ -99,11 +100,6 @@ class LiveClock:
         """Estimate from all that was seen, and stay with it."""
         self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
         self._is_over = self.is_settled = True
-
-    @property
-    def motions(self) -> int:
-        """Motions remembered."""
-        return len(self._motions)
 
     @property
     def turns(self) -> Turns:
@@ -116,6 +112,13 @@ class LiveClock:
             motions = list(self._motions)
             self._turns = compared_turns(motions, self._told(), self._interior, around_s, reach_s)
         return self._turns
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether no later motion tells more of whether the log is the film's: its turns are enough, and as
+        the log says, or as many motions are remembered as ever are."""
+        turns = self.turns
+        return (turns.is_enough and not turns.contradict) or len(self._motions) >= MOST_MOTIONS
 
     def _forget(self, pts_ns: int) -> None:
         """The video's time has jumped, or is dated otherwise: what was seen before tells nothing of the clock

@@ -99,6 +99,7 @@ def test_a_flight_laid_by_an_unknown_clock_says_so_also_where_its_program_was_ki
 ) -> None:
     house = make_house(film)
     monkeypatch.setattr("flycam.pipeline.live.LiveClock", LateClock)
+    monkeypatch.setattr("flycam.pipeline.live.look_through", lambda *_: None)
     killed(house, film, monkeypatch)
     (ended,) = end_abandoned(house.workspace)
     assert [code_of(one) for one in ended.warnings] == [CLOCK_UNKNOWN_LIVE]

@@ -16,6 +16,7 @@ from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_flow import LAYING
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.refolding import live_mosaics
@@ -113,8 +114,8 @@ def test_a_real_database_that_crashes_in_flight_and_comes_back(
     undisturbed = flown(calm, film)
     crashed: list[float] = []
 
-    def crash(_stage: str, done: int, _of: int) -> None:
-        if done >= 120 and not crashed:
+    def crash(stage: str, done: int, _of: int) -> None:
+        if stage == LAYING and done >= 120 and not crashed:
             crashed.append(time.monotonic())
             postgres_cluster.crash()
             time.sleep(_AWAY_S)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline import live as live_module
 from flycam.pipeline import live_laying
 from flycam.pipeline.live import live
+from flycam.pipeline.live_flow import LAYING
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_merging import Merger
@@ -29,7 +29,7 @@ from flycam.pipeline.live_publishing import Publisher
 from flycam.pipeline.live_recording import StreamRecording
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
-from tests.houses import House
+from tests.houses import House, StopAfter
 
 MakeHouse = Callable[..., House]
 
@@ -51,12 +51,21 @@ STEPS: list[tuple[object, str]] = [
 ]
 
 
-def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A step that fails when it is first asked for, and does what it does from then on; what failed."""
+@dataclass
+class Lock:
+    """is_held: by now, or once before. alive: threads that wrote still as it was given back, each time."""
+
+    is_held: bool = False
+    alive: list[list[str]] = field(default_factory=list)
+
+
+def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch, lock: Lock) -> list[str]:
+    """A step that fails when it is first asked for under the flight's lock, and does what it does before and
+    after; what failed."""
     as_ever, failed = getattr(owner, name), list[str]()
 
     def step(*args: Any, **options: Any) -> Any:
-        if failed:
+        if failed or not lock.is_held:
             return as_ever(*args, **options)
         failed.append(name)
         raise StorageTrouble(f"{name} failed for this test")
@@ -65,21 +74,22 @@ def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> l
     return failed
 
 
-def watched_lock(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Which threads that write are alive whenever a flight's lock is given back."""
-    as_ever, alive, others = Flights.lock, list[list[str]](), set(threading.enumerate())
+def watched_lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
+    """The lock of any flight, watched."""
+    as_ever, watched, others = Flights.lock, Lock(), set(threading.enumerate())
 
     @contextmanager
     def lock(flights: Flights, flight_id: str) -> Iterator[None]:
         with as_ever(flights, flight_id):
+            watched.is_held = True
             try:
                 yield
             finally:
                 mine = set(threading.enumerate()) - others
-                alive.append([one.name for one in mine if one.name.startswith(WRITERS)])
+                watched.alive.append([one.name for one in mine if one.name.startswith(WRITERS)])
 
     monkeypatch.setattr(Flights, "lock", lock)
-    return alive
+    return watched
 
 
 @pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
@@ -89,28 +99,28 @@ def test_the_lock_is_given_back_once_nobody_writes_any_more(
     house = make_house(film)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     told_of = replace(request, is_realtime=owner is LiveNews)  # of films read as fast as they go nothing is
-    alive, seen = watched_lock(monkeypatch), count()
-    failed = failing_once(owner, name, monkeypatch)
+    lock, stop = watched_lock(monkeypatch), StopAfter(LAYING, _ENOUGH)
+    failed = failing_once(owner, name, monkeypatch, lock)
     with pytest.raises(FlycamError, match=f"{name} failed for this test"):
-        live(house.workspace, told_of, Labels(), silent, lambda: next(seen) > _ENOUGH)
-    assert failed and alive and not any(alive)
+        live(house.workspace, told_of, Labels(), stop.progress, stop.stopped)
+    assert failed and lock.alive and not any(lock.alive)
     again = live(house.workspace, request, Labels(), silent)
     assert again.flight.state is FlightState.READY
     used = house.workspace.catalog.frames.of_flight(again.flight.flight_id, FrameStatus.USED)
-    assert len(used) == again.used >= 2 and not any(alive)
+    assert len(used) == again.used >= 2 and not any(lock.alive)
 
 
 def test_an_abandoned_end_waits_for_who_writes_even_where_letting_go_fails(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(film)
-    alive = watched_lock(monkeypatch)
-    failing_once(LiveLaying, "close", monkeypatch)
-    failing_once(Merger, "abandon", monkeypatch)
+    lock = watched_lock(monkeypatch)
+    failing_once(LiveLaying, "close", monkeypatch, lock)
+    failing_once(Merger, "abandon", monkeypatch, lock)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     with pytest.raises(StorageTrouble):
         live(house.workspace, request, Labels(), silent)
-    left = alive[0]
+    left = lock.alive[0]
     assert not any(one.startswith(("publishing", "group", "tiles")) for one in left)
 
 
@@ -118,11 +128,11 @@ def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(film)
-    alive = watched_lock(monkeypatch)
+    lock = watched_lock(monkeypatch)
     monkeypatch.setattr(StreamRecording, "is_on", property(lambda _recording: True))
-    failing_once(StreamRecording, "close", monkeypatch)
+    failing_once(StreamRecording, "close", monkeypatch, lock)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     with pytest.raises(StorageTrouble, match="close failed for this test"):
         live(house.workspace, request, Labels(), silent)
     (flight,) = house.workspace.catalog.flights.flights()
-    assert flight.state is FlightState.READY and not any(alive)
+    assert flight.state is FlightState.READY and not any(lock.alive)
