@@ -1,8 +1,10 @@
 """Which pictures of a video become frames of the mosaic: those that bring new ground, of them the sharpest.
 
 New ground is told by the log: how far the ground under the middle of the last chosen picture has moved in
-the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Torn,
-green and covered pictures, and those far less sharp than the rest, are passed over and counted.
+the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Where
+pictures come when they come nobody waits for that: near its end one as sharp as usual is taken at once, and
+only a blurred one waits for a better. Torn, green and covered pictures, and those far less sharp than the
+rest, are passed over and counted.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ OPENS_AT, CLOSES_AT = 0.12, 0.22
 """Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
 
 _LONGEST_WINDOW_S = 0.25
+_NEAR_END, _USUAL = 0.8, 0.9  # of a window; of the flight's median sharpness
 _TRIED_EVERY_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
 _REMEMBERED = 60
 _TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
@@ -47,10 +50,11 @@ class KeyframeSelector:
                  "lens_covered", "too_blurred"; and all of whose moment the log is silent: "telemetry_gap"
     opens_at, closes_at  shares of the view that are new, as the constants; may be changed at any time
     share        of the view that was new of the picture chosen last
+    is_eager     a picture as sharp as usual is not waited with to the window's end
     """
 
-    def __init__(self, interior: InteriorOrientation) -> None:
-        self._interior = interior
+    def __init__(self, interior: InteriorOrientation, *, is_eager: bool = False) -> None:
+        self._interior, self._is_eager = interior, is_eager
         self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
         self.share = 1.0
         self._last_s: float | None = None
@@ -69,7 +73,10 @@ class KeyframeSelector:
             return None
         if self._opened_s is None:
             self._opened_s = log_s
-        self._consider(picture, log_s, share)
+        considered = self._consider(picture, log_s, share)
+        if considered is not None and self._is_taken_at_once(considered):
+            self._best = considered
+            return self._chosen()
         closes = (
             share >= self.closes_at or log_s - self._opened_s >= _LONGEST_WINDOW_S or self._last_s is None
         )
@@ -99,20 +106,28 @@ class KeyframeSelector:
             return None
         return 1.0 if elapsed >= _TRIED_EVERY_S else None
 
-    def _consider(self, picture: VideoPicture, log_s: float, share: float) -> None:
+    def _consider(self, picture: VideoPicture, log_s: float, share: float) -> Candidate | None:
+        """The picture as it may be chosen, which is remembered if it is the best so far; None: it may not."""
         if is_torn(picture.pixels):
             self.passed_over["torn"] += 1
-            return
+            return None
         checks = judge(reduced(picture.pixels)[0])
         if checks.lens_covered:
             self.passed_over["lens_covered"] += 1
-            return
+            return None
         self._sharpness.append(checks.sharpness)
         if checks.sharpness < _TOO_BLURRED * float(np.median(self._sharpness)):
             self.passed_over["too_blurred"] += 1
-            return
-        if self._best is None or checks.sharpness > self._best.sharpness:
-            self._best = Candidate(picture, log_s, checks.sharpness, share)
+            return None
+        one = Candidate(picture, log_s, checks.sharpness, share)
+        if self._best is None or one.sharpness > self._best.sharpness:
+            self._best = one
+        return one
+
+    def _is_taken_at_once(self, one: Candidate) -> bool:
+        near_end = self.opens_at + _NEAR_END * (self.closes_at - self.opens_at)
+        is_due = self._is_eager and one.share >= near_end
+        return is_due and one.sharpness >= _USUAL * float(np.median(self._sharpness))
 
     def _chosen(self) -> VideoPicture | None:
         """The best of the window, which is closed; none good enough: the window stays open."""

@@ -41,7 +41,8 @@ class Seen:
 class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
-    drops        who is late lays fewer pictures, and loses new ground last (`live_queue`); else all wait
+    drops        pictures come when they come: who is late lays fewer, and loses new ground last
+                 (`live_queue`); else all wait
     is_sparing   whether a battery has to last: fewer pictures are laid, of the same ground
     decoded      pictures that came; chosen: of them those for the map
     newest       the picture that came last; newest_picture is it with its pixels
@@ -64,7 +65,7 @@ class LiveFlow:
         self._laying = laying
         self._uncovered: deque[VideoPicture] = deque()
         self._last_pts_ns: int | None = None
-        self._selector = KeyframeSelector(interior)
+        self._selector = KeyframeSelector(interior, is_eager=drops)
         self._to_lay = LayingQueue(drops=drops, is_away=lambda: laying.patience.is_away)
         self._drops, self._is_sparing = drops, is_sparing
         self._error: BaseException | None = None
@@ -156,11 +157,12 @@ class LiveFlow:
             thread.join()
 
     def _take(self, picture: VideoPicture) -> None:
-        """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
+        """A picture goes on once the log covers its moment; of those that come when they come no more than
+        the clock can use."""
         self.newest, self.newest_picture = _seen(picture), picture
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
-        if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
+        if self._drops and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
             return
         self._last_pts_ns = picture.pts_ns
         self._clock.add(picture)
