@@ -25,7 +25,7 @@ OPENS_AT, CLOSES_AT = 0.12, 0.22
 """Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
 
 _LONGEST_WINDOW_S = 0.25
-_NEAR_END, _USUAL = 0.8, 0.9  # of a window; of the flight's median sharpness
+_NEAR_END, _USUAL = 0.6, 0.9  # of a window; of the flight's median sharpness
 _TRIED_EVERY_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
 _REMEMBERED = 60
 _TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
