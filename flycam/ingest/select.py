@@ -2,9 +2,9 @@
 
 New ground is told by the log: how far the ground under the middle of the last chosen picture has moved in
 the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Where
-pictures come when they come nobody waits for that: near its end one as sharp as usual is taken at once, and
-only a blurred one waits for a better. Torn, green and covered pictures, and those far less sharp than the
-rest, are passed over and counted.
+pictures come when they come nobody waits for that: in its second half one as sharp as usual is taken at
+once, and only a blurred one waits for a better. Torn, green and covered pictures, and those far less sharp
+than the rest, are passed over and counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPENS_AT, CLOSES_AT = 0.12, 0.22
 """Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
 
 _LONGEST_WINDOW_S = 0.25
-_NEAR_END, _USUAL = 0.6, 0.9  # of a window; of the flight's median sharpness
+_HALF, _NEAR_END, _USUAL = 0.5, 0.6, 0.9  # of a window; of the flight's median sharpness
 _TRIED_EVERY_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
 _REMEMBERED = 60
 _TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
@@ -69,7 +69,7 @@ class KeyframeSelector:
         log_s  the picture's time on the clock of `told`
         """
         share = self._new_share(told, log_s)
-        if share is None or share < self.opens_at:
+        if share is None or share < (self._within(_HALF) if self._is_eager else self.opens_at):
             return None
         if self._opened_s is None:
             self._opened_s = log_s
@@ -125,9 +125,12 @@ class KeyframeSelector:
         return one
 
     def _is_taken_at_once(self, one: Candidate) -> bool:
-        near_end = self.opens_at + _NEAR_END * (self.closes_at - self.opens_at)
-        is_due = self._is_eager and one.share >= near_end
+        is_due = self._is_eager and one.share >= self._within(_NEAR_END)
         return is_due and one.sharpness >= _USUAL * float(np.median(self._sharpness))
+
+    def _within(self, part: float) -> float:
+        """The share of the view that is new once a part of the window is over."""
+        return self.opens_at + part * (self.closes_at - self.opens_at)
 
     def _chosen(self) -> VideoPicture | None:
         """The best of the window, which is closed; none good enough: the window stays open."""

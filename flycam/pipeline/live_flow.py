@@ -157,12 +157,11 @@ class LiveFlow:
             thread.join()
 
     def _take(self, picture: VideoPicture) -> None:
-        """A picture goes on once the log covers its moment; of those that come when they come no more than
-        the clock can use."""
+        """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
         self.newest, self.newest_picture = _seen(picture), picture
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
-        if self._drops and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
+        if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
             return
         self._last_pts_ns = picture.pts_ns
         self._clock.add(picture)

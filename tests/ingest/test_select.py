@@ -77,18 +77,18 @@ def test_of_a_window_the_sharpest_is_chosen() -> None:
     assert all(round(t * 10) % 4 == 3 for t in times[1:]) and len(times) > 10
 
 
-@pytest.mark.parametrize(("blurred", "first"), [((), 0.7), ((0.7, 0.8), 0.5)])
+@pytest.mark.parametrize(("blurred", "first"), [((), 0.7), ((0.7,), 0.8)])
 def test_in_the_air_a_picture_as_sharp_as_usual_is_taken_at_once_and_a_blurred_one_is_not(
     blurred: tuple[float, ...], first: float
 ) -> None:
-    """20 m/s over a view of 72 m: 2.8 % of it is new every 0.1 s, from 0.5 to 0.8 s is the window."""
+    """20 m/s over a view of 72 m: 2.8 % of it is new every 0.1 s, from 0.5 to 0.8 s is the window, its half at 0.61 s."""
     sharp, soft = texture(), texture(3.0)
     selector, told = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
     taken: list[tuple[float, float]] = []
     for t in np.round(np.arange(0.0, 1.0, 0.1), 1):
         found = selector.add(picture(t, soft if t in blurred else sharp), told, float(t))
         taken += [(t, found.pts_ns / 1e9)] if found is not None else []
-    assert taken == [(0.0, 0.0), (0.8 if blurred else 0.7, first)]
+    assert taken == [(0.0, 0.0), (first, first)]
 
 
 def test_torn_covered_and_smeared_pictures_are_passed_over_and_counted() -> None:
