@@ -81,7 +81,7 @@ def test_of_a_window_the_sharpest_is_chosen() -> None:
 def test_in_the_air_a_picture_as_sharp_as_usual_is_taken_at_once_and_a_blurred_one_is_not(
     blurred: tuple[float, ...], first: float
 ) -> None:
-    """20 m/s over a view of 72 m: 2.8 % of it is new every 0.1 s; the window ends at 0.8 s, its half at 0.61 s."""
+    """20 m/s over a view of 72 m: 2.8 % is new every 0.1 s; the window ends at 0.8 s, its half at 0.61 s."""
     sharp, soft = texture(), texture(3.0)
     selector, told = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
     taken: list[tuple[float, float]] = []
