@@ -14,9 +14,8 @@ from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import Measured, Planes, measured
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
 from flycam.analysis.old_water import old_water_of
-from flycam.analysis.pair import ImagePair
 from flycam.analysis.relief import relief_of
-from flycam.analysis.workgrid import WorkPair, on_work_grid
+from flycam.analysis.workgrid import WorkPair
 
 Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -45,9 +44,8 @@ class Seen:
     flooded: Reals
 
 
-def look(pair: ImagePair, stable: Mask | None = None) -> Seen:
-    """Work grid, relief, cues and the evidence of each cell."""
-    work = on_work_grid(pair, stable)
+def look(work: WorkPair) -> Seen:
+    """Relief, cues and the evidence of each cell."""
     relief = relief_of(work.heights_m, work.cell_m)
     cues = cues_of(work, relief)
     water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)

@@ -17,6 +17,8 @@ from flycam.analysis.measures import Measured, measured
 from flycam.analysis.network import Ground, Network
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
 from flycam.analysis.pair import ImagePair
+from flycam.analysis.relief import relief_of
+from flycam.analysis.workgrid import WorkPair
 
 Reals = NDArray[np.float32]
 Patches = list[tuple[Patch, Measured]]
@@ -41,10 +43,11 @@ class Learned:
         return (1.0 - self.weight) * logit + self.weight * said
 
 
-def learned_of(network: Network, pair: ImagePair, seen: Seen) -> Learned:
-    """Ask a network. Raises NetworkUnusable."""
-    rows, cols = seen.work.seen.shape
-    ground = Ground(shape=(rows, cols), to_pixels=seen.work.to_pixels, slope=seen.planes.relief.slope)
+def learned_of(network: Network, pair: ImagePair, work: WorkPair) -> Learned:
+    """Ask a network of a pair, which lies on the work grid too. Raises NetworkUnusable."""
+    rows, cols = work.seen.shape
+    slope = relief_of(work.heights_m, work.cell_m).slope
+    ground = Ground(shape=(rows, cols), to_pixels=work.to_pixels, slope=slope)
     return Learned(logits=network.logits(pair, ground), weight=network.card.weight)
 
 

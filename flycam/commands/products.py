@@ -122,7 +122,7 @@ def compare(
     *, data_dir: str | None, before: str, after: str, out: Path, network: str | None, **options: Any
 ) -> Result:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where they do not match."""
-    from flycam.analysis.change import detect
+    from flycam.analysis.change import detecting
     from flycam.analysis.network import load_network
     from flycam.answers.compared import of_compare
     from flycam.pipeline.compare import compare as compare_sides
@@ -130,7 +130,7 @@ def compare(
     asked = None if network is None else load_network(network)
     with opened(data_dir) as (workspace, _):
         found = compare_sides(
-            workspace, before, after, out, detect, network=asked, progress=ProgressBar(), **options
+            workspace, before, after, out, detecting, network=asked, progress=ProgressBar(), **options
         )
         return of_compare(found, spoken())
 

@@ -49,8 +49,9 @@ from flycam.pipeline.inspection import read_area
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 Mask = NDArray[np.bool_]
-Detect = Callable[..., Sequence[Candidate]]
-"""`flycam.analysis.change.detect`: (pair, *, stable) to candidates; with a network also `network`."""
+Detecting = Callable[..., Callable[[], Sequence[Candidate]]]
+"""`flycam.analysis.change.detecting`: (pair, *, stable), with a network also `network`, to what gives the
+candidates once the pair itself may be let go of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +86,7 @@ def compare(
     before: str,
     after: str,
     out: Path,
-    detect: Detect,
+    detecting: Detecting,
     *,
     dem: Path | None = None,
     aoi: Path | None = None,
@@ -119,15 +120,17 @@ def compare(
     pair, registration, on_terrain = _on_each_other(sides, grid, crs, dem, progress)
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
-    progress("change", 0, 1)
     asked = {} if network is None else {"network": network}
-    candidates = (
-        () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)), **asked)
-    )
-    progress("change", 1, 1)
+    stable = registration.stable((grid.rows, grid.cols))
+    find = tuple if colourless else detecting(pair, stable=stable, **asked)
     common = pair.both_seen
     if area is not None:  # only now: what is usual around is learnt outside of the area too
         keep_inside(area, grid, crs, common)
+    without_heights = _without(pair.heights_m, common)
+    del pair, stable  # of large ground there is no room for them beside what is made of them now
+    progress("change", 0, 1)
+    candidates = find()
+    progress("change", 1, 1)
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & (not colourless), grid)
     changes, by_commune = placed(
@@ -154,7 +157,7 @@ def compare(
             *remarks_on(
                 sides,
                 came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,
-                without_heights=_without(pair.heights_m, common),
+                without_heights=without_heights,
                 communes=communes,
             ),
         ),

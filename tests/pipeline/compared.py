@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,12 +39,15 @@ class Finder:
     pairs: list[ImagePair] = field(default_factory=list)
     stable: list[np.ndarray | None] = field(default_factory=list)
 
-    def __call__(self, pair: ImagePair, *, stable: np.ndarray | None = None) -> tuple[Found, ...]:
+    def __call__(
+        self, pair: ImagePair, *, stable: np.ndarray | None = None
+    ) -> Callable[[], tuple[Found, ...]]:
         self.pairs.append(pair)
         self.stable.append(stable)
         rows, cols = np.nonzero(pair.before_seen)
         corner = (cols.min(), rows.min())
-        return tuple(replace(one, rings=[ring + corner for ring in one.rings]) for one in self.found)
+        moved = tuple(replace(one, rings=[ring + corner for ring in one.rings]) for one in self.found)
+        return lambda: moved
 
 
 def square(pair_px: tuple[float, float], side_px: float) -> list[np.ndarray]:

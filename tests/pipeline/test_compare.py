@@ -16,7 +16,7 @@ import shapely
 from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-from flycam.analysis.change import detect
+from flycam.analysis.change import detecting
 from flycam.answers.compared import of_compare
 from flycam.catalog.records import CommuneRecord
 from flycam.cli import flycam
@@ -453,7 +453,7 @@ def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, fil
     given = list(files)
     given[number] = str(picture(tmp_path / "pan.tif", np.repeat(values[..., None], 3, axis=2)))
     out = tmp_path / "c.gpkg"
-    done = compare(workspace, *given, out, detect)
+    done = compare(workspace, *given, out, detecting)
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
     assert not done.looked_for and done.changes == ()
     for layer in ("changes", "compared"):
@@ -481,7 +481,7 @@ def test_night_and_infrared_against_colour_are_laid_and_no_change_is_looked_for(
     """On ground of a valley's colours: made-up ground of all hues is no daylight either."""
     before, after = (np.uint8(0.25 * one + np.array([40.0, 62.0, 30.0])) for one in scenes)
     files = str(picture(tmp_path / "b.tif", before)), str(picture(tmp_path / "a.tif", made(after)))
-    done = compare(workspace, *files, tmp_path / "c.gpkg", detect)
+    done = compare(workspace, *files, tmp_path / "c.gpkg", detecting)
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.2)
     assert not done.looked_for and done.changes == ()
     assert any(english.startswith("a.tif") and said in english for english, _ in done.remarks)
