@@ -55,8 +55,8 @@ def cues_of(work: WorkPair, relief: Relief) -> Reals:
     index = {name: number for number, name in enumerate(PIXEL_CUES)}
     differences = [planes[index[name]] for name in ("greener", "redder", "brighter")]
     logs = []
-    for when, linear in (("before", work.before), ("after", work.after)):
-        clear = without_haze(linear, work.seen, work.cell_m)
+    for when in ("before", "after"):
+        clear = without_haze(work.before if when == "before" else work.after, work.seen, work.cell_m)
         green, red, bright = colours = _colours(clear, work.cell_m)
         for plane, values in zip(differences, colours, strict=True):
             # what was before waits in the plane itself: over large ground there is no room for both beside it

@@ -26,7 +26,7 @@ _WHOLLY = 0.98
 class WorkPair:
     """A pair on the work grid.
 
-    before, after  float32 H×W×3, linear light 0-1
+    before_rgb, after_rgb  uint8 H×W×3, as the pictures have them
     seen           bool H×W: imaged wholly on both dates
     stable         bool H×W: ground the caller knows to be unchanged; all of what is seen where it knows none
     heights_m      float32 H×W, NaN unknown
@@ -34,13 +34,23 @@ class WorkPair:
     to_pixels      (columns, rows) of the pair for one cell
     """
 
-    before: Reals
-    after: Reals
+    before_rgb: NDArray[np.uint8]
+    after_rgb: NDArray[np.uint8]
     seen: Mask
     stable: Mask
     heights_m: Reals
     cell_m: float
     to_pixels: tuple[float, float]
+
+    @property
+    def before(self) -> Reals:
+        """Float32 H×W×3, linear light 0-1: made when it is asked for, four times what it is made of."""
+        return _LINEAR[self.before_rgb]
+
+    @property
+    def after(self) -> Reals:
+        """As `before`."""
+        return _LINEAR[self.after_rgb]
 
 
 def on_work_grid(pair: ImagePair, stable: Mask | None) -> WorkPair:
@@ -51,8 +61,8 @@ def on_work_grid(pair: ImagePair, stable: Mask | None) -> WorkPair:
     seen = _shrunk(pair.both_seen.astype(np.float32), size) > _WHOLLY
     still = seen if stable is None else seen & (_shrunk(stable.astype(np.float32), size) > _WHOLLY)
     return WorkPair(
-        before=_LINEAR[_shrunk(pair.before_rgb, size)],
-        after=_LINEAR[_shrunk(pair.after_rgb, size)],
+        before_rgb=_shrunk(pair.before_rgb, size),
+        after_rgb=_shrunk(pair.after_rgb, size),
         seen=seen,
         stable=still,
         heights_m=np.asarray(cv2.resize(pair.heights_m, size, interpolation=cv2.INTER_NEAREST), np.float32),

@@ -56,6 +56,9 @@ class Side(Protocol):
     def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
         """(rgb, seen) of a window of a grid in a CRS; rgb is anything where nothing is seen."""
 
+    def let_go(self) -> None:
+        """Forget what was read for windows: no more are asked for now."""
+
     def terrain(self, crs: str) -> TerrainGrid | None:
         """The terrain it was laid on, if that is known, no plane, and in this CRS."""
 
@@ -89,6 +92,10 @@ class FlightSide:
         Raises ObjectMissing, TileCorrupt.
         """
         return resampled(self._reader(grid.step_x), grid, crs, corner, shape)
+
+    def let_go(self) -> None:
+        """Its decoded tiles."""
+        self._tiles.clear()
 
     def _reader(self, gsd_m: float) -> TileReader:
         zoom = source_zoom(gsd_m, self._extent, self._mosaic)
@@ -139,6 +146,9 @@ class PictureSide:
         )
         return laid.rgb, laid.valid
 
+    def let_go(self) -> None:
+        """Nothing is kept."""
+
     def terrain(self, crs: str) -> TerrainGrid | None:
         """Nobody says."""
         return None
@@ -183,4 +193,5 @@ def laid(side: Side, grid: OutputGrid, crs: str) -> Picture:
             shape = (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
             here = (slice(row, row + shape[0]), slice(col, col + shape[1]))
             rgb[here], seen[here] = side.window(grid, crs, (row, col), shape)
+    side.let_go()
     return rgb, seen
