@@ -131,7 +131,7 @@ def test_a_box_and_a_province_of_two_versions(
     """An older flycam, taken from the repository's own history, and this one speak over a line."""
     tree = older(commit, tmp_path)
     field, province = (Operator(tmp_path / name, {"FLYCAM_BOX": name}) for name in ("field", "province"))
-    old = {"PYTHONPATH": str(tree)}
+    old = by(tree)
     if who_is_older == "box":
         field = Operator(field.data, {**field.environment, **old})
     else:
@@ -154,6 +154,11 @@ def test_a_box_and_a_province_of_two_versions(
     assert province.tiles(flight_id) == field.tiles(flight_id)
 
 
+def by(tree: Path) -> dict[str, str]:
+    """The environment of programs that run this tree, wherever they are started."""
+    return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+
+
 def older(commit: str, tmp_path: Path) -> Path:
     """The project as it was, in a folder of its own. Skipped where the history is not here."""
     found = subprocess.run(
@@ -165,7 +170,7 @@ def older(commit: str, tmp_path: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
         archive.extractall(tree, filter="data")
     asked = "import flycam; print(flycam.__file__)"
-    clean = {**os.environ, "PYTHONPATH": str(tree)}
+    clean = {**os.environ, **by(tree)}
     where = subprocess.run(
         [sys.executable, "-c", asked], check=True, capture_output=True, text=True, env=clean
     )
