@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import TileCorrupt
 from flycam.frame.tile import MosaicTile
+from flycam.frame.unpacking import unpacked
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 
 _MAGIC = b"FCT\x01"
@@ -227,7 +228,7 @@ def _inflate(section: bytes, size: int, tile_id: TileId) -> bytes:
         # The declared size is checked first: a bomb is refused before a byte of it is inflated.
         if zstandard.frame_content_size(section) != size:
             raise _corrupt(tile_id, "a section has another size than a tile has")
-        return zstandard.ZstdDecompressor().decompress(section, allow_extra_data=False)
+        return unpacked(section)
     except zstandard.ZstdError as error:
         raise _corrupt(tile_id, f"a section does not inflate ({error})") from error
 

@@ -20,12 +20,13 @@ pytestmark = pytest.mark.skipif(
 _RUNS, _CI_S, _SOAK_S = 300, 15, 1800
 
 
-def fuzzed(kept: Path, *arguments: object) -> None:
-    """Run the fuzzer; its logs and what it found lie in `kept`."""
+def fuzzed(kept: Path, *arguments: object) -> str:
+    """Run the fuzzer; its logs and what it found lie in `kept`. What it said."""
     command = [sys.executable, "-m", "tests.fuzz", "--kept", str(kept), *map(str, arguments)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     logs = [f"{path.parent.name}: {path.read_text(errors='replace')[-3000:]}" for path in kept.glob("*/log")]
     assert done.returncode == 0, "\n".join([done.stdout, *logs])
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", PARSERS)
@@ -39,5 +40,4 @@ def test_a_few_inputs(tmp_path: Path, name: str) -> None:
 def test_half_an_hour_of_processor_time(tmp_path: Path, name: str) -> None:
     """FUZZ_SECONDS for less; FUZZ_SEED for other inputs."""
     seconds = int(os.environ.get("FUZZ_SECONDS", str(_SOAK_S)))
-    fuzzed(tmp_path, "--cpu-seconds", seconds, "--seed", os.environ.get("FUZZ_SEED", "1"), name)
-    print(name, (tmp_path / name / "log").read_text(errors="replace").splitlines()[-1])
+    print(fuzzed(tmp_path, "--cpu-seconds", seconds, "--seed", os.environ.get("FUZZ_SEED", "1"), name))
