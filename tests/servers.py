@@ -56,30 +56,64 @@ class S3Server:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
 
+class SeaweedServer:
+    """A SeaweedFS server that runs; s3: how it is reached. Stopped and started by the main thread alone, as
+    PostgresServer."""
+
+    def __init__(self, flags: list[str], folder: Path) -> None:
+        """flags: more of them, each in place of the one of its name."""
+        weed = _program("weed", Path(sys.executable).parent)
+        port, filer, filer_grpc = _free_ports(3)
+        self.s3 = S3Server(
+            f"http://127.0.0.1:{port}",
+            "flycam-tests",
+            uuid.uuid4().hex,
+            _BUCKET,
+            filer=f"127.0.0.1:{filer}.{filer_grpc}",
+        )
+        self._folder = folder
+        self._command = [*_weed_command(weed, folder, self.s3), *flags]
+        self._process = _start(self._command, folder, self.s3.environment())
+
+    def wait(self) -> None:
+        """Until it answers and takes an object."""
+        _wait(self._process, self._folder, lambda: _bucket_answers(self.s3))
+
+    def crash(self) -> None:
+        """At once; an orderly end takes it seconds."""
+        _end(self._process, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Again, after `crash`, with what it kept."""
+        self._process = _start(self._command, self._folder, self.s3.environment())
+        self.wait()
+
+
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A SeaweedFS server with one bucket."""
-    yield from s3_server_of([], tmp_path_factory.mktemp("seaweedfs"))
+def s3_server(seaweed_server: SeaweedServer) -> S3Server:
+    """How a SeaweedFS server with one bucket is reached."""
+    return seaweed_server.s3
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """The server itself. Who ends it starts it again."""
+    yield from _run_seaweed([], tmp_path_factory.mktemp("seaweedfs"))
 
 
 def s3_server_of(flags: list[str], folder: Path) -> Iterator[S3Server]:
-    """The same with more flags, each in place of the one of its name; for as long as it is asked."""
-    weed = _program("weed", Path(sys.executable).parent)
-    port, filer, filer_grpc = _free_ports(3)
-    server = S3Server(
-        f"http://127.0.0.1:{port}",
-        "flycam-tests",
-        uuid.uuid4().hex,
-        _BUCKET,
-        filer=f"127.0.0.1:{filer}.{filer_grpc}",
-    )
-    process = _start([*_weed_command(weed, folder, server), *flags], folder, server.environment())
+    """One of its own with more flags, each in place of the one of its name; for as long as it is asked."""
+    for server in _run_seaweed(flags, folder):
+        yield server.s3
+
+
+def _run_seaweed(flags: list[str], folder: Path) -> Iterator[SeaweedServer]:
+    server = SeaweedServer(flags, folder)
     try:
-        _wait(process, folder, lambda: _bucket_answers(server))
+        server.wait()
         yield server
     finally:
-        # its data go with its folder, and an orderly end takes it seconds
-        _end(process, signal.SIGKILL)
+        server.crash()  # its data go with its folder
 
 
 @pytest.fixture
@@ -168,13 +202,23 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[PostgresSer
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """FLYCAM_DATABASE of an empty schema of this test's own, in a database with PostGIS."""
-    name = f"t{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(f"{postgres_server}/flycam", autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    address = postgres_server.replace("postgresql:", "postgresql+psycopg:")
-    return f"{address}/flycam?options=-csearch_path%3D{name}%2Cpublic"
+def new_schema(postgres_server: str) -> Callable[[], str]:
+    """Makes FLYCAM_DATABASEs: each an empty schema of its own, in a database with PostGIS."""
+
+    def make() -> str:
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(f"{postgres_server}/flycam", autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        address = postgres_server.replace("postgresql:", "postgresql+psycopg:")
+        return f"{address}/flycam?options=-csearch_path%3D{name}%2Cpublic"
+
+    return make
+
+
+@pytest.fixture
+def postgres_url(new_schema: Callable[[], str]) -> str:
+    """One of this test's own."""
+    return new_schema()
 
 
 def gateway_of(store: S3Server, flags: list[str], folder: Path) -> Iterator[tuple[S3Server, psutil.Process]]:

@@ -20,6 +20,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from flycam.errors import TileCorrupt
+from flycam.frame.unpacking import unpacked
 from flycam.geometry.terrain import TerrainGrid
 
 MAGIC = b"FCTG1\n"
@@ -64,7 +65,7 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         # Both sizes are checked first: a bomb is refused before a byte of it is inflated.
         if not 0 < rows * cols <= _MAX_POSTS or zstandard.frame_content_size(data[stop:]) != 4 * rows * cols:
             raise ValueError("its posts have another size")
-        raw = zstandard.ZstdDecompressor().decompress(data[stop:], allow_extra_data=False)
+        raw = unpacked(data[stop:])
         posts = np.frombuffer(raw, dtype="<f4").reshape(rows, cols)
         terrain = TerrainGrid(
             heights_m=posts,

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import TileCorrupt
 from flycam.frame.tile import MosaicTile
+from flycam.frame.unpacking import unpacked
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 
 _MAGIC = b"FCT\x01"
@@ -46,7 +47,8 @@ _ZSTD = zstandard.ZstdCompressionParameters(
     write_content_size=True,
     write_checksum=True,
 )
-_MAX_TABLE_BYTES = 1 << 24
+_MAX_TABLE_BYTES = 1 << 22
+_MAX_FRAMES = (1 << 16) - 1  # a pixel names one in 16 bits
 _WIDE_SOURCE_FROM = 256
 
 _Bytes = NDArray[np.uint8]
@@ -193,7 +195,10 @@ def _parse_table(section: bytes, tile_id: TileId) -> tuple[str, tuple[str, ...]]
         size = zstandard.frame_content_size(section)
         if not 0 < size <= _MAX_TABLE_BYTES:
             raise _corrupt(tile_id, "its frame table has no believable size")
-        epoch, *frames = _inflate(section, size, tile_id).decode().split("\n")
+        table = _inflate(section, size, tile_id)
+        if table.count(b"\n") > _MAX_FRAMES:
+            raise _corrupt(tile_id, "its frame table names more frames than pixels can")
+        epoch, *frames = table.decode().split("\n")
     except (UnicodeDecodeError, zstandard.ZstdError) as error:
         raise _corrupt(tile_id, f"its frame table does not read ({error})") from error
     return epoch, tuple(frames)
@@ -223,7 +228,7 @@ def _inflate(section: bytes, size: int, tile_id: TileId) -> bytes:
         # The declared size is checked first: a bomb is refused before a byte of it is inflated.
         if zstandard.frame_content_size(section) != size:
             raise _corrupt(tile_id, "a section has another size than a tile has")
-        return zstandard.ZstdDecompressor().decompress(section, allow_extra_data=False)
+        return unpacked(section)
     except zstandard.ZstdError as error:
         raise _corrupt(tile_id, f"a section does not inflate ({error})") from error
 

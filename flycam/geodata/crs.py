@@ -226,7 +226,13 @@ def _transformer(src: str, dst: str) -> Transformer:
     # Horizontal only. Where the best operation wants a grid that is not here (NAD83's, say), the next named
     # one is taken, good to metres (`describe_crs` names it); asking for the best alone gives infinity, and
     # which one is best differs between PROJ versions. A ballpark is never taken.
-    return Transformer.from_crs(source, target, always_xy=True, only_best=False, allow_ballpark=False)
+    try:
+        return Transformer.from_crs(source, target, always_xy=True, only_best=False, allow_ballpark=False)
+    except ProjError as error:
+        raise CrsMissing(
+            f"{src[:80]!r}: PROJ knows no way from it to {dst[:80]!r}: give another as EPSG:number",
+            vi=f"{src[:80]!r}: PROJ không chuyển được sang {dst[:80]!r}; hãy ghi hệ toạ độ dạng EPSG:số",
+        ) from error
 
 
 def _vn2000_transformer(source: CRS, target: CRS) -> Transformer:

@@ -31,6 +31,7 @@ _NEEDED = {
     "ORGN": ("Type", "Lat", "Lng", "Alt"),
 }
 _LARGEST = 1e15  # of any number: 30 years of microseconds
+_LATEST_S = 4e9  # UTC of a fix: the year 2096
 _HOME_TYPES = (1, 2)
 _BINARY_HEAD = b"\xa3\x95"
 
@@ -94,11 +95,12 @@ def _number(message: Any, *names: str) -> float:
 
 def _utc_offset(fixes: list[Any], path: Path) -> float:
     """UTC minus time since boot, seconds: the median over fixes (a fix is stamped late, never early)."""
-    offsets = [
+    found = (
         GPS_EPOCH_S + m.GWk * WEEK_S + m.GMS / 1e3 - LEAP_SECONDS - m.TimeUS / 1e6
         for m in fixes
         if m.Status >= 3 and m.GWk > 1000
-    ]
+    )
+    offsets = [one for one in found if abs(one) < _LATEST_S]
     if not offsets:
         raise SourceUnreadable(
             f"{path}: the aircraft never had a GPS fix, so its log has no time of day",

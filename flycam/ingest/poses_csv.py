@@ -132,14 +132,19 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         ) from error
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
-        raise SourceUnreadable(
-            f"{path}: holds no pose: a header line and one line per photo are needed",
-            vi=f"{path}: không có vị trí ảnh nào; cần một dòng tên cột và mỗi ảnh một dòng",
-        )
+        raise _no_pose(path)
     quote = "'" if lines[0].lstrip().startswith("'") else '"'
     delimiter = max(",;\t ", key=lambda d: (lines[0].count(d), d != " "))
     reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
-    header, *rows = ([cell.strip() for cell in row] for row in reader)
+    try:
+        header, *rows = ([cell.strip() for cell in row] for row in reader)
+    except csv.Error as error:
+        raise SourceUnreadable(
+            f"{path}: is no table ({error}): export it as CSV in UTF-8",
+            vi=f"{path}: không phải dạng bảng; hãy xuất lại thành CSV mã UTF-8",
+        ) from error
+    if not rows:  # a quotation mark that is not closed makes one line of all
+        raise _no_pose(path)
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
     if short is not None:
         raise SourceUnreadable(
@@ -147,6 +152,13 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
             vi=f"{path}: dòng {short} thiếu cột; hãy điền cho đủ",
         )
     return [name.lower().lstrip("#").strip() for name in header], rows
+
+
+def _no_pose(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path}: holds no pose: a header line and one line per photo are needed",
+        vi=f"{path}: không có vị trí ảnh nào; cần một dòng tên cột và mỗi ảnh một dòng",
+    )
 
 
 def _find(columns: dict[str, int], wanted: Sequence[Sequence[str]]) -> list[int] | None:

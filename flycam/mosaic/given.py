@@ -19,6 +19,7 @@ import zstandard
 from flycam.errors import TileCorrupt
 from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import decode
+from flycam.frame.unpacking import unpacked
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.joining import NOT_KNOWN, left_of
@@ -104,7 +105,7 @@ def _laid_from(data: bytes) -> Mapping[str, str]:
     try:
         if not 0 < zstandard.frame_content_size(data) <= _MAX_LAID_BYTES:
             raise ValueError("no believable size")
-        laid = json.loads(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
+        laid = json.loads(unpacked(data))
         if not isinstance(laid, dict):
             raise ValueError("another kind of list")
     except (ValueError, RecursionError, zstandard.ZstdError) as error:

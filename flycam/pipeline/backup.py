@@ -186,6 +186,8 @@ def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str],
     for key in old:
         place_of(folder / OBJECTS, key)  # raises where a link leads out
         objects.delete(key)
+    objects.flush()  # what the index has forgotten nobody would delete any more
+    for key in old:
         index.forget(key)
 
 

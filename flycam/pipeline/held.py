@@ -147,15 +147,17 @@ class Holdings:
         ]
 
     def _is_announced(self, flight: Flight) -> bool:
-        """Whether nothing is here of a flight but its records, which another box sent ahead of all else. A
-        flight's own photos have their names before its records are written (decision 0003)."""
-        if flight.state is not FlightState.INGESTING:
-            return False
-        if any(self._catalog.tiles.last_seq(one.mosaic_id) for one in self._mosaics_of(flight)):
+        """Whether nothing is here of a flight but its records and views of its coarse tiles, which another
+        box sent ahead of all else. A flight's own photos have their names before its records are written
+        (decision 0003)."""
+        if flight.state is not FlightState.INGESTING or flight.flight_id in self._given:
             return False
         frames = self._catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
         originals = (keys.evidence(one.header.provenance.source_sha256) for one in frames)
-        return not any(map(self._store.exists, originals))
+        if any(map(self._store.exists, originals)):
+            return False
+        heads = self._catalog.tiles.heads
+        return not any(heads(one.mosaic_id, one.revision, one.base_zoom) for one in self._mosaics_of(flight))
 
     def _named(self) -> Iterator[Held]:
         for flight in self._flights_here:

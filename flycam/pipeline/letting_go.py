@@ -102,6 +102,7 @@ def finish_letting_go(workspace: Workspace, who: str) -> LettingGo:
         except FlightBusy:
             left.add(flight_id)
     if originals:
+        workspace.store.flush()  # what is told to be deleted does not come back with the power
         said = f"{originals} originals, {size_bytes} bytes deleted"
         workspace.catalog.audit.append(who, "retention done", workspace.box, said, at_ns=workspace.clock_ns())
     names = {flight.flight_id: flight.name for flight in workspace.catalog.flights.flights()}

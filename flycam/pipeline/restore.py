@@ -4,7 +4,8 @@
 
 Every object is read against its hash as it is copied; one that is not as it was written is left out and told,
 so that what is left of a backup comes back, and `verify` can mend the rest. The catalogue comes last: until
-then the place is empty to everybody, and a restore that was cut short is done again over what it had put.
+then the place is empty to everybody, and a restore that was cut short is done again over what it had put,
+also where the catalogue was there already and nobody had been told.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.base import ObjectStore
 
 _NAMED = 5
+_ACTION = "restore"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,21 +65,25 @@ def restore(workspace: Workspace, folder: Path, progress: Progress = silent) -> 
     """
     began_ns = workspace.clock_ns()
     manifest = manifest_of(folder)
-    _require_empty(workspace, folder, manifest)
+    stands = _stands(workspace, manifest)
+    if not stands:
+        _require_empty(workspace, folder, manifest)
     sha256 = _listed_catalogue(folder, manifest)
     with _scratch(workspace, folder) as scratch:
         catalogue = _catalogue(folder, manifest, sha256, scratch)
         written, left_out = _put_objects(workspace.store, folder, manifest, scratch, progress)
         workspace.store.flush()
-        workspace.catalog.fill(catalogue)
-    workspace.catalog.audit.append(
-        workspace.operator or workspace.box,
-        "restore",
-        str(folder),
-        f"{manifest.objects - len(left_out)} of {manifest.objects} objects of {manifest.box}, "
-        f"{manifest.sums} {manifest.sums_sha256}",
-        at_ns=workspace.clock_ns(),
-    )
+        if not stands:
+            workspace.catalog.fill(catalogue)
+    if not _is_told(workspace, manifest):
+        workspace.catalog.audit.append(
+            workspace.operator or workspace.box,
+            _ACTION,
+            str(folder),
+            f"{manifest.objects - len(left_out)} of {manifest.objects} objects of {manifest.box}, "
+            f"{_named_by(manifest)}",
+            at_ns=workspace.clock_ns(),
+        )
     seconds = (workspace.clock_ns() - began_ns) / 1e9
     return RestoreReport(
         folder=folder, manifest=manifest, written=written, left_out=tuple(left_out), seconds=seconds
@@ -148,6 +154,25 @@ def _keys(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     for sha256, name in read_sums(folder / manifest.sums):
         if name.startswith(f"{OBJECTS}/"):
             yield sha256, name.removeprefix(f"{OBJECTS}/")
+
+
+def _stands(workspace: Workspace, manifest: Manifest) -> bool:
+    """Whether the catalogue is this backup's already, and nothing was done since: a restore was cut short
+    before anybody was told of it."""
+    last = workspace.catalog.audit.last()
+    if last is None:
+        return False
+    return manifest.audit_head == (last.seq, last.digest) or _is_told(workspace, manifest)
+
+
+def _is_told(workspace: Workspace, manifest: Manifest) -> bool:
+    """Whether the last line of the audit log is of the restore of this very backup."""
+    last = workspace.catalog.audit.last()
+    return last is not None and last.what == _ACTION and last.detail.endswith(_named_by(manifest))
+
+
+def _named_by(manifest: Manifest) -> str:
+    return f"{manifest.sums} {manifest.sums_sha256}"
 
 
 def _require_empty(workspace: Workspace, folder: Path, manifest: Manifest) -> None:

@@ -21,6 +21,7 @@ from flycam.pipeline.trust import SYSTEM, Trust
 TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
+_LONGEST_TRY_S = 90.0  # one request and the pause before it; of more than that this process slept
 _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 _AWAY = frozenset({500, 502, 503, 504})  # what stands before the server answers, or all it can say is that
 _DONE = 200
@@ -174,10 +175,10 @@ class Line:
     def patiently(self, send: Callable[[], Reply]) -> Reply:
         """Call `send` until it gives an answer that is not "later".
 
-        Raises StoreUnavailable when patience ends. A server that is full or busy is waited for; one that does
-        not serve is as one that does not answer.
+        Raises StoreUnavailable when patience ends, which time that this process slept does not count into. A
+        server that is full or busy is waited for; one that does not serve is as one that does not answer.
         """
-        wait_s = _FIRST_WAIT_S
+        wait_s, tried_s = _FIRST_WAIT_S, time.monotonic()
         while True:
             why = ""
             try:
@@ -188,7 +189,10 @@ class Line:
             except LineDown as error:
                 why = f"{self.url}: {_short(error)}"
             self.say(why)
-            if time.monotonic() - self._heard_s > self._patience_s:
+            now_s = time.monotonic()
+            slept_s = max(now_s - tried_s - _LONGEST_TRY_S, 0.0)
+            self._heard_s, tried_s = min(self._heard_s + slept_s, now_s), now_s
+            if now_s - self._heard_s > self._patience_s:
                 raise StoreUnavailable(
                     f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); what "
                     "was sent is kept there: run the same command again",

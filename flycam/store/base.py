@@ -53,7 +53,7 @@ class ObjectStore(Protocol):
         """Bytes that can still be put; None where nobody can tell."""
 
     def flush(self) -> None:
-        """Return when everything put before survives a power cut."""
+        """Return when everything put or deleted before survives a power cut."""
 
     def close(self) -> None:
         """Flush, and give descriptors and connections back, also where flushing fails."""

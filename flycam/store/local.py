@@ -14,7 +14,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -143,13 +143,14 @@ class LocalStore:
         with self._lock:
             self._pending.discard(path)
         for folder in path.parents:
-            if folder == self._root:
-                return
-            try:
-                folder.rmdir()
-            except OSError:
-                return
-            self._synced_folders.discard(folder)
+            if folder != self._root:
+                with suppress(OSError):
+                    folder.rmdir()
+                    self._synced_folders.discard(folder)
+                    continue
+            with self._lock:
+                self._pending.add(folder)  # until it is synced, the name may come back
+            return
 
     def room_bytes(self) -> int | None:
         """See ObjectStore.room_bytes."""
@@ -173,7 +174,7 @@ class LocalStore:
         if len(pending) > _SYNC_SINGLY and sync_filesystem(self._root_fd):
             return
         for path in pending:
-            # an object deleted since needs no sync
+            # an object deleted since needs no sync of its own; a folder is one that lost a name
             if path.exists():
                 sync_path(path)
                 self._sync_folders(path.parent)

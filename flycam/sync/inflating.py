@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zstandard
 
+from flycam.frame.unpacking import unpacked
+
 
 def inflated_bytes(data: bytes) -> int:
     """How large it is before compression, by what it says itself; 0 if it does not."""
@@ -19,4 +21,4 @@ def inflated(data: bytes, most_bytes: int) -> bytes:
     size = inflated_bytes(data)
     if not 0 < size <= most_bytes:
         raise ValueError(f"{size} bytes")
-    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    return unpacked(data)

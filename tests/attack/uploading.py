@@ -81,7 +81,7 @@ class CuttingProxy:
         self._to = port
         self._lock = threading.Lock()
         self._at = sorted(random.Random(seed).sample(range(1, total), cuts))
-        self._passed = 0
+        self.passed = 0
         self._pairs: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -90,7 +90,7 @@ class CuttingProxy:
 
     def close(self) -> None:
         self._listener.close()
-        self._cut()
+        self.cut()
 
     def _accept(self) -> None:
         while True:
@@ -110,7 +110,7 @@ class CuttingProxy:
             while data := source.recv(_BLOCK):
                 if counted and (kept := self._kept(len(data))) is not None:
                     sink.sendall(data[:kept])
-                    self._cut()
+                    self.cut()
                     return
                 if counted:
                     time.sleep(self._due_s(len(data)))
@@ -129,13 +129,14 @@ class CuttingProxy:
     def _kept(self, length: int) -> int | None:
         """How many of the next bytes pass before the cut that falls among them; None without one."""
         with self._lock:
-            before, self._passed = self._passed, self._passed + length
-            if not self._at or self._at[0] >= self._passed:
+            before, self.passed = self.passed, self.passed + length
+            if not self._at or self._at[0] >= self.passed:
                 return None
             self.cuts += 1
             return max(self._at.pop(0) - before, 0)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """All lines that are open, at once."""
         with self._lock:
             pairs, self._pairs = self._pairs, set()
         for one in pairs:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.attack.uploading import ServerProcess
 from tests.faults.disk import Loss, cut_after
 from tests.faults.journal import Journal, Moved, Synced, Told, load
+from tests.faults.safety import require_completed, require_whole
 from tests.faults.works import Held, Work, house_in
 
 _LOSSES = (Loss.ALL, Loss.BYTES, Loss.SOME, Loss.SOME)
@@ -74,12 +75,14 @@ def watched(work: Work, scratch: Path) -> Watched:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
     house = house_in(root, work.box)
     environment = {**clean, "FLYCAM_DATA": str(house.data), **house.environment}
-    command = [sys.executable, "-m", "tests.faults.watcher", str(root), str(journal_path)]
-    command += [sys.executable, "-m", "flycam", *map(str, work.arguments(root))]
+    watcher = [sys.executable, "-m", "tests.faults.watcher", str(root), str(journal_path)]
     if work.meanwhile is None:
-        subprocess.run([*command, "--json"], env=environment, check=True, capture_output=True)
+        with work.beside(root):
+            command = [sys.executable, "-m", "flycam", *map(str, work.arguments(root)), "--json"]
+            subprocess.run([*watcher, *command], env=environment, check=True, capture_output=True)
     else:
-        server = WatchedServer(house, command=command)
+        command = [sys.executable, "-m", "flycam", *map(str, work.arguments(root))]
+        server = WatchedServer(house, command=[*watcher, *command])
         server.begin(environment)
         try:
             work.meanwhile(server)
@@ -112,20 +115,9 @@ def cuts(run: Watched, count: int, seed: int, scratch: Path) -> Iterator[Trial]:
 
 
 def _assert_safe(run: Watched, line: int, root: Path) -> None:
-    work, house = run.work, house_in(root, run.work.box)
-    read = house("verify", "--dry-run")
-    on_its_way = [
-        one for one in read.json["damaged"] if (one["kind"], one["state"]) == (work.comes_later, "lost")
-    ]
-    if line > run.told[-1] or not on_its_way or on_its_way != read.json["damaged"]:
-        assert read.exit_code == 0, read
-    work.keeps(root, sum(number < line for number in run.told))
-    if line > run.told[-1]:
-        assert work.held(root) == run.held, "what was acknowledged is lost"
-    work.again(root)
-    assert work.held(root) == run.held
-    read = house("verify", "--dry-run")
-    assert read.exit_code == 0, read
+    answers = sum(number < line for number in run.told)
+    require_whole(run.work, root, run.held, acknowledged=line > run.told[-1], answers=answers)
+    require_completed(run.work, root, run.held)
 
 
 def _moment(journal: Journal, chance: random.Random) -> int:

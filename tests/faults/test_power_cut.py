@@ -11,11 +11,11 @@ import pytest
 from flycam.drill.drill import DrillReport
 from tests.faults import kernel
 from tests.faults.cutting import cuts, watched
-from tests.faults.works import WORKS
+from tests.faults.every_work import WORKS
 
 pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
 
-_IN_CI, _CUTS = {"ingest": 3}, 100
+_IN_CI, _CUTS = {"ingest": 3, "backup": 2}, 100
 
 
 @pytest.mark.parametrize("name", list(_IN_CI))
@@ -28,12 +28,13 @@ def test_a_few_power_cuts(drill: DrillReport, tmp_path: Path, name: str) -> None
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_a_hundred_power_cuts(drill: DrillReport, tmp_path: Path) -> None:
-    """Run with `-s` to see each; CUT_WORK=upload for one work alone, CUT_SEED for other moments."""
+    """Run with `-s` to see each; CUT_WORK=upload for one work alone, CUT_SEED for other moments, CUTS for
+    another number."""
     names = os.environ.get("CUT_WORK", ",".join(WORKS)).split(",")
     seed, acknowledged, each = (
         int(os.environ.get("CUT_SEED", "20261126")),
         Counter[bool](),
-        -(-_CUTS // len(names)),
+        -(-int(os.environ.get("CUTS", str(_CUTS))) // len(names)),
     )
     for name in names:
         scratch = tmp_path / name

@@ -33,6 +33,17 @@ def test_a_tile_may_have_one_for_nothing_names_it_yet(tmp_path: Path) -> None:
     assert b"" in outcomes(run, "new/store/tiles/a")
 
 
+def test_what_is_deleted_stays_away_once_it_was_flushed(tmp_path: Path) -> None:
+    """Its folders, which became empty, too; until then the name may come back."""
+    program = _PROGRAM.format(key=_KEY, durable=True).replace(
+        "os._exit(0)", f"store.delete('{_KEY}')\nprint('deleted', flush=True)\nstore.flush()\nos._exit(0)"
+    )
+    run = watched(tmp_path, program)
+    told = next(n for n, line in enumerate(run[0].lines, 1) if getattr(line, "to", "") == "out")
+    assert outcomes(run, f"new/store/{_KEY}", told) == {None, b"photo" * 1000}
+    assert outcomes(run, f"new/store/{_KEY}", len(run[0].lines)) == {None}
+
+
 def test_what_is_durable_stays_also_in_a_store_that_is_new(tmp_path: Path) -> None:
     """The folders that the store lies in are new too."""
     run = watched(tmp_path, _PROGRAM.format(key=_KEY, durable=True))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 import cv2
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import TileCorrupt
+from flycam.frame import tilecodec
 from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import (
     ViewFormat,
@@ -33,6 +36,27 @@ def tile(seed: int, frames: int = 3, holes: bool = True) -> MosaicTile:
     rgb[source == 0] = 0
     names = tuple(f"{i:032x}" for i in range(frames))
     return MosaicTile(tile_id=TILE, rgb=rgb, quality=quality, source=source, frames=names, epoch="abc")
+
+
+def with_table(whole: MosaicTile, table: bytes) -> bytes:
+    """A tile's bytes, its frame table another."""
+    data, head = encode(whole), tilecodec._HEAD
+    *at, first, rgb, quality, source = head.unpack_from(data)
+    packed = zstandard.ZstdCompressor().compress(table)
+    begins = head.pack(*at, len(packed), rgb, quality, source)
+    check = tilecodec._CRC.pack(zlib.crc32(begins))
+    return begins + check + packed + data[len(begins) + len(check) + first :]
+
+
+@pytest.mark.parametrize(("frames", "why"), [(70_000, "more frames than pixels"), (1 << 23, "no believable")])
+def test_a_table_of_more_frames_than_pixels_can_name_is_refused_before_it_is_in_memory(
+    frames: int, why: str
+) -> None:
+    whole = tile(1)
+    table = b"\n".join([b"abc", *(one.encode() for one in whole.frames)])
+    assert same(decode(with_table(whole, table), TILE), whole)
+    with pytest.raises(TileCorrupt, match=why):
+        decode(with_table(whole, table + b"\n" * frames), TILE)
 
 
 def same(a: MosaicTile, b: MosaicTile) -> bool:

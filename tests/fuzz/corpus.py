@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import struct
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import zstandard
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
+from flycam.frame.fragments import Sample, fragment_of, head_of
+from flycam.frame.nal import Coding, ParameterSets, parameter_sets, units_of
+from flycam.frame.terraincodec import encode_terrain
+from flycam.frame.tile import MosaicTile
+from flycam.frame.tilecodec import encode
+from flycam.geometry.grid import TileId
+from flycam.geometry.terrain import TerrainGrid
 from flycam.sync.commons import COMMON_FORMAT
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_id, manifest_to_bytes
 from flycam.sync.parts import PartHead, head_to_bytes
@@ -19,6 +30,7 @@ from flycam.sync.steps import STEP_FORMAT
 from tests.ingest import handmade, test_flight_logs, test_klv, test_ulog
 from tests.ingest.made_flights import LAT, LON
 
+TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
 _RECORDS = {"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []}
 
@@ -165,6 +177,64 @@ def sync() -> list[bytes]:
     return [bytes([kind]) + one for kind, one in enumerate([*plain, *packed])]
 
 
+def tiles() -> list[bytes]:
+    """One with two frames and holes, and one that is empty."""
+    at = np.indices((256, 256)).sum(axis=0)
+    source = (at // 64 % 3).astype(np.uint16)
+    quality = np.where(source > 0, at + 1, 0).astype(np.uint16)
+    rgb = np.where(source[..., None] > 0, at[..., None] % 251, 0).astype(np.uint8).repeat(3, axis=2)
+    none = np.zeros_like(source)
+    whole = MosaicTile(tile_id=TILE, rgb=rgb, quality=quality, source=source, frames=("a" * 32, "b" * 32))
+    empty = MosaicTile(tile_id=TILE, rgb=np.zeros_like(rgb), quality=none, source=none, frames=())
+    return [encode(whole), encode(empty)]
+
+
+def terrain() -> list[bytes]:
+    posts = np.arange(24, dtype=np.float32).reshape(4, 6)
+    return [
+        encode_terrain(
+            TerrainGrid(
+                heights_m=posts,
+                origin_m=(400_000.25, 2_420_000.0),
+                post_spacing_m=(12.5, 12.5),
+                work_crs="EPSG:32648",
+                vertical_datum="EGM2008",
+                dem_id="of the file",
+            )
+        )
+    ]
+
+
+def mp4() -> list[bytes]:
+    """A camera's head of a film, and a recorded piece of two fragments."""
+    movie = struct.pack(">IIIII", 0, 3_800_000_000, 3_800_000_000, 1000, 60_000) + bytes(80)
+    moov = _box(b"moov", _box(b"mvhd", movie))
+    sps, pps = bytes.fromhex("6742c01e da02 80bf e5"), bytes.fromhex("68ce3c80")
+    units = units_of(b"".join(b"\0\0\0\1" + one for one in (sps, pps, b"\x65" + bytes(40))))
+    parameters: ParameterSets | None = parameter_sets(units, Coding.H264)
+    assert parameters is not None
+    piece = head_of(parameters, (320, 180), 1_790_000_000)
+    for number in (1, 2):
+        samples = [Sample((number - 1) * 6000, is_key=True, data=b"\0\0\0\4" + b"\x65abc")]
+        piece += fragment_of(number, samples, number * 6000)
+    return [_box(b"ftyp", b"isom\0\0\2\0") + _box(b"mdat", bytes(9)) + moov, piece]
+
+
+def vector() -> list[bytes]:
+    """The first byte says what follows: 0 KML, 1 a ZIP as it is, 2 what a KMZ holds."""
+    place = "<Placemark><name>BTS 1</name><Point><coordinates>104.8,21.9,0</coordinates></Point></Placemark>"
+    kml = f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{place}</Document></kml>'.encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("doc.kml", kml)
+        archive.writestr("files/a.png", b"no picture")
+    return [b"\0" + kml, b"\1" + packed.getvalue(), b"\2" + kml]
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
 def _manifest(data: bytes) -> Manifest:
     item = Item(kind=Kind.RECORDS, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
     stretch = Stretch(since=0, until=0, since_digest=_HALF, until_digest=_HALF, marks="")
@@ -191,4 +261,8 @@ CORPORA: dict[str, Callable[[], list[bytes]]] = {
     "bundle": bundle,
     "tus": tus,
     "sync": sync,
+    "tile": tiles,
+    "terrain": terrain,
+    "mp4": mp4,
+    "vector": vector,
 }

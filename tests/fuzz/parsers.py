@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -14,18 +15,22 @@ from pyproj import CRS
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError
+from flycam.frame import tilecodec
 from flycam.frame.specialist import LayerKind
+from flycam.frame.terraincodec import decode_terrain
 from flycam.geodata.layers import read_layer
 from flycam.ingest.gcp import read_gcp
 from flycam.ingest.photos import read_metadata
 from flycam.ingest.pose_files import read_poses
 from flycam.ingest.telemetry_files import read_flight_log
+from flycam.ingest.video import creation_ns, says_drill
+from flycam.ingest.video_pieces import understood
 from flycam.pipeline.workspace import Workspace
 from flycam.serve import tus
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle, commons, desk, records, steps, wishes
 from flycam.sync.parts import Parts
-from tests.fuzz.corpus import part_of
+from tests.fuzz.corpus import TILE, part_of
 
 Read = Callable[[bytes], None]
 
@@ -84,6 +89,36 @@ def _read_sync(data: bytes) -> None:
         _READ_SYNC[kind % len(_READ_SYNC)](body)
 
 
+def _read_tile(data: bytes) -> None:
+    for read in (tilecodec.decode, tilecodec.decode_picture, tilecodec.decode_mask):
+        with suppress(FlycamError):
+            read(data, TILE)
+
+
+def _read_terrain(data: bytes) -> None:
+    with suppress(FlycamError):
+        decode_terrain(data)
+
+
+def _read_film(path: Path) -> None:
+    creation_ns(path)
+    says_drill(path)
+    piece = path.with_name("1790000000000000000.mp4")
+    piece.write_bytes(path.read_bytes())
+    understood(piece)
+
+
+def _read_vector(data: bytes) -> None:
+    kind, body = data[0] % 3 if data else 0, data[1:]
+    path = _folder() / ("layer.kml" if kind == 0 else "layer.kmz")
+    path.write_bytes(body)
+    if kind == 2:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("doc.kml", body)
+    with suppress(FlycamError):
+        read_layer(path, LayerKind.MAST)
+
+
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
@@ -126,4 +161,8 @@ PARSERS: dict[str, Read] = {
     "bundle": _read_bundle,
     "tus": _read_headers,
     "sync": _read_sync,
+    "tile": _read_tile,
+    "terrain": _read_terrain,
+    "mp4": _from_file("flight.mp4", _read_film),
+    "vector": _read_vector,
 }

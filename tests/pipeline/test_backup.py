@@ -17,14 +17,23 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select
 
+from flycam.catalog.audit import Audit
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.tables import metadata
 from flycam.drill.drill import DrillReport
-from flycam.errors import FlightBusy, InputUnusable, NotWhole, SourceUnreadable, StoreUnavailable
+from flycam.errors import (
+    CatalogUnavailable,
+    FlightBusy,
+    InputUnusable,
+    NotWhole,
+    SourceUnreadable,
+    StoreUnavailable,
+)
 from flycam.pipeline.audit import prove_audit
 from flycam.pipeline.backup import backup
 from flycam.pipeline.backup_copying import RUNS_TO_READ_ALL
@@ -308,6 +317,29 @@ def test_only_into_an_empty_place(house: Workspace, empty: Workspace, tmp_path: 
     with pytest.raises(InputUnusable, match="--data"):
         restore(empty, stick)
     assert list(empty.store.list("")) == ["evidence/00/other"] and empty.catalog.is_empty()
+
+
+@pytest.mark.parametrize("is_on_record", [False, True])
+def test_a_restore_that_nobody_was_told_of_is_completed(
+    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_on_record: bool
+) -> None:
+    """The catalogue was filled, its line in the audit log written or not, and then the power went."""
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    if not is_on_record:
+        gone = CatalogUnavailable("gone", vi="mất")
+        with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
+            patch.setattr(Audit, "append", Mock(side_effect=gone))
+            restore(empty, stick)
+    else:
+        restore(empty, stick)
+    empty.store.delete(sorted(objects(empty))[0])
+    assert restore(empty, stick).written == 1
+    assert objects(empty) == objects(house)
+    assert [line.what for line in empty.catalog.audit.lines()].count("restore") == 1
+    empty.catalog.audit.append("Lan", "withdraw", "f1", "")
+    with pytest.raises(InputUnusable, match="--data"):
+        restore(empty, stick)
 
 
 def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(

@@ -8,7 +8,8 @@ from flycam.pipeline.held import Holdings, Kind
 from flycam.store import keys
 from flycam.sync.learning import learn
 from flycam.sync.records import records_of
-from tests.sync.boxes import Box, new_box, record
+from tests.sync.boxes import Box, mosaic_of, new_box, record
+from tests.sync.lines import Wire, sync
 
 
 def named(box: Box) -> set[tuple[Kind, str]]:
@@ -18,12 +19,15 @@ def named(box: Box) -> set[tuple[Kind, str]]:
 
 
 def test_a_flight_that_is_only_told_of_has_nothing_to_lose_yet(tmp_path: Path) -> None:
-    """Its photos stay where they are unless they are asked for; a cut between its records and its first tile
-    is no loss of them."""
+    """Its photos stay where they are unless they are asked for; a cut between its records, or the views
+    of its coarse tiles, and its first tile is no loss of them."""
     field, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     field.lay({0, 1})
     learn(province.workspace, records_of(field.catalog, field.catalog.flights.flight("f1")), "field")
     assert named(province) == set()
+    sync(field, Wire(province, tmp_path), metered=True)
+    assert province.catalog.tiles.last_seq(mosaic_of("f1").mosaic_id) > 0
+    assert named(province) == set(), "views of coarse tiles came ahead of the tiles"
     province.read(field.write(tmp_path))
     assert {kind for kind, _ in named(province)} == {Kind.TERRAIN}
 

@@ -186,6 +186,11 @@ export function isComplete(flight: FlightInfo): boolean {
   return flight.state !== "ingesting";
 }
 
+/** Whether a flight that is being laid is one in the air, as its program says. */
+export function isAloft(state: State, flight: FlightInfo): boolean {
+  return state.airborne.some(({ said }) => said.flight_id === flight.flight_id && (said.state === "flying" || said.state === "closing"));
+}
+
 /** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
 export function newestDay(state: State): string | null {
   const newest = visibleFlights(state)[0];

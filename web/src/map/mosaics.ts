@@ -7,19 +7,24 @@ import { createXYZ } from "ol/tilegrid";
 import { buffer } from "ol/extent";
 import { transformExtent } from "ol/proj";
 import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
-import { revisionOf, visibleFlights, type State } from "../state";
+import { isAloft, revisionOf, visibleFlights, type State } from "../state";
 import * as versions from "../versions";
 import { FailedTiles } from "./failed";
 import { SeenFirstMap } from "./seenFirst";
 import { Z } from "./view";
 
-/** One drawn layer: a mosaic's picture, or what is known about its pixels on top of it. */
+/** Levels below the finest whose tiles are drawn under it while a flight is on its way from another box: views of
+ * them come over a thin line long before what they were made of. */
+const AHEAD = [2, 4];
+
+/** One drawn layer: a mosaic's picture, what came ahead of it under that, or what is known about its pixels on top. */
 interface Wanted {
   key: string;
   flight: FlightInfo;
   mosaic: MosaicInfo;
   revision: number;
   data: DataLayer | null;
+  coarser: number;
   zIndex: number;
 }
 
@@ -75,23 +80,28 @@ export class MosaicLayers {
       const mosaic = chosenMosaic(state, flight);
       if (!mosaic || !flight.bounds) return [];
       const revision = revisionOf(state, mosaic);
-      const layers = state.dataLayer ? [null, state.dataLayer] : [null];
-      return layers.map((data, above) => ({
+      const isOnItsWay = flight.state === "ingesting" && revision === 0 && !isAloft(state, flight);
+      const ahead = isOnItsWay ? AHEAD.filter((levels) => mosaic.base_zoom - levels >= mosaic.min_zoom) : [];
+      const layers: [DataLayer | null, number][] = [0, ...ahead].map((coarser) => [null, coarser]);
+      if (state.dataLayer) layers.push([state.dataLayer, 0]);
+      const level = Z.mosaics + 2 * (flights.length - age);
+      return layers.map(([data, coarser]) => ({
         // under other rules nothing stays that was drawn under these
-        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${revision === mosaic.revision}/${versions.rulesNow()}`,
+        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${coarser}/${revision === mosaic.revision}/${versions.rulesNow()}`,
         flight,
         mosaic,
         revision,
         data,
-        zIndex: Z.mosaics + 2 * (flights.length - age) + above,
+        coarser,
+        zIndex: level + (data ? 1 : -0.1 * coarser),
       }));
     });
   }
 
   private add(wanted: Wanted): Shown {
-    const { mosaic } = wanted;
+    const { mosaic, coarser } = wanted;
     const source = new XYZ({
-      tileGrid: createXYZ({ minZoom: mosaic.min_zoom, maxZoom: mosaic.base_zoom, tileSize: 256 }),
+      tileGrid: createXYZ({ minZoom: mosaic.min_zoom, maxZoom: mosaic.base_zoom - coarser, tileSize: 256 }),
       transition: 0,
       // Classes have no values between them.
       interpolate: wanted.data === null,
@@ -103,7 +113,7 @@ export class MosaicLayers {
       source,
       extent: extentOf(wanted.flight),
       useInterimTilesOnError: false,
-      preload: wanted.data === null ? 1 : 0,
+      preload: wanted.data === null && coarser === 0 ? 1 : 0,
       cacheSize: 256,
     });
     this.map.addLayer(layer);

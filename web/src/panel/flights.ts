@@ -7,7 +7,7 @@ import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import type { Checklist } from "../empty/checklist";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { isGuest, mayWrite } from "../marks";
-import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
+import { flightsShown, isAloft, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 import { Packs } from "./pack";
 
@@ -239,9 +239,4 @@ function coverageRow(commune: FlightInfo["communes"][number]): HTMLElement {
     el("td", {}, formatPercent(commune.covered_pct)),
     el("td", {}, formatAreaM2(commune.covered_m2)),
   );
-}
-
-/** Whether a flight that is being laid is one in the air, as its program says. */
-function isAloft(state: State, flight: FlightInfo): boolean {
-  return state.airborne.some(({ said }) => said.flight_id === flight.flight_id && (said.state === "flying" || said.state === "closing"));
 }

@@ -1,0 +1,178 @@
+"""Boxes that come back after a month, that were cloned disk by disk, that have an older flycam: real
+processes, and at the end one map or a sentence that says why not."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flycam.catalog.catalog import open_catalog
+from flycam.drill.drill import DrillReport
+from tests.attack.commands import Operator
+from tests.attack.exchanges import common, flight_of, masts
+from tests.attack.test_clocks import MakeClock, clock_of, completed, with_clock
+from tests.attack.uploading import ServerProcess, serving
+from tests.conftest import REPOSITORY
+from tests.faults.clocks import DAY_S
+
+__all__ = ["clock_of"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+_OLDER = {"the evening before": "62c52e0", "the first that syncs over a line": "c2659da"}
+
+
+@pytest.fixture
+def server(drill: DrillReport, tmp_path: Path) -> Iterator[ServerProcess]:
+    province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"}).with_ground(drill)
+    with serving(province) as made:
+        yield made
+
+
+def halves(drill: DrillReport, tmp_path: Path) -> list[Path]:
+    """The card in two."""
+    found = []
+    for number in range(2):
+        folder = tmp_path / f"half-{number}"
+        folder.mkdir()
+        for photo in sorted(drill.photos.iterdir())[number::2]:
+            shutil.copy(photo, folder)
+        found.append(folder)
+    return found
+
+
+def frames(operator: Operator) -> list[str]:
+    """Ids of all frames on record."""
+    with open_catalog(f"sqlite:///{operator.data / 'catalog.sqlite'}") as catalog:
+        return sorted(
+            one.frame_id
+            for flight in catalog.flights.flights()
+            for one in catalog.frames.of_flight(flight.flight_id)
+        )
+
+
+def withdrawn(operator: Operator) -> set[str]:
+    """Ids of all frames that were withdrawn."""
+    with open_catalog(f"sqlite:///{operator.data / 'catalog.sqlite'}") as catalog:
+        return {
+            one.frame_id
+            for flight in catalog.flights.flights()
+            for one in catalog.frames.withdrawals(flight.flight_id)
+        }
+
+
+def test_a_box_that_comes_back_after_a_month(
+    server: ServerProcess, drill: DrillReport, tmp_path: Path, clock_of: MakeClock
+) -> None:
+    """Meanwhile the province cleared out, got a layer and was read through; the box withdrew a frame and laid
+    the other half of its card."""
+    clock, province = clock_of("all"), server.operator
+    field = with_clock(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), clock)
+    half, other = halves(drill, tmp_path)
+    completed(field.start("ingest", half, "--dem", drill.dem, "--name", "half"))
+    completed(field.start("sync", server.url, "--once"))
+    server.end()
+    clock.pass_by(31 * DAY_S)
+    late = with_clock(province, clock)
+    completed(late.start("collect"))
+    completed(late.start("layers", "add", masts(tmp_path / "masts.json", 50), "--kind", "mast"))
+    completed(late.start("verify"))
+    completed(field.start("withdraw", frames(field)[0], "--reason", "người dân yêu cầu"))
+    completed(field.start("ingest", other, "--name", "other"))
+    completed(field.start("collect"))
+    server.operator = late
+    server.start()
+    said = completed(field.start("sync", server.url, "--once"))
+    assert (said["left"], said["left_there"], said["apart"], said["kept"]) == (0, 0, [], [])
+    for flight_id in field.flights():
+        assert province.tiles(flight_id) == field.tiles(flight_id)
+    assert withdrawn(province) == withdrawn(field) != set()
+    assert common(field)["layers"] == common(province)["layers"]
+    for house in (field, late):
+        assert completed(house.start("verify"))["whole"]
+
+
+def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_of_its_own(
+    server: ServerProcess, drill: DrillReport, tmp_path: Path
+) -> None:
+    """One disk copied onto another machine; both go on, and each withdraws another frame."""
+    box = Operator(tmp_path / "box", {"FLYCAM_BOX": "field"})
+    assert box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    assert box("sync", server.url, "--once").exit_code == 0
+    shutil.copytree(box.data, tmp_path / "clone")
+    clone = Operator(tmp_path / "clone", dict(box.environment))
+    first, second = frames(box)[:2]
+    assert box("withdraw", first, "--reason", "người dân yêu cầu").exit_code == 0
+    assert clone("withdraw", second, "--reason", "doanh trại").exit_code == 0
+    assert box("sync", server.url, "--once").exit_code == 0
+    told = clone("sync", server.url, "--once")
+    assert told.exit_code != 0 and "FLYCAM_BOX" in told.sentence, told
+    cured = Operator(clone.data, {"FLYCAM_BOX": "field-2"})
+    assert cured("sync", server.url, "--once").exit_code == 0
+    assert withdrawn(server.operator) == {first, second}
+    assert box("sync", server.url, "--once").json["left"] == 0
+    assert (server.operator("verify").exit_code, cured("verify").exit_code) == (0, 0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("commit", list(_OLDER.values()), ids=list(_OLDER))
+@pytest.mark.parametrize("who_is_older", ["box", "province"])
+def test_a_box_and_a_province_of_two_versions(
+    drill: DrillReport, tmp_path: Path, commit: str, who_is_older: str
+) -> None:
+    """An older flycam, taken from the repository's own history, and this one speak over a line."""
+    tree = older(commit, tmp_path)
+    field, province = (Operator(tmp_path / name, {"FLYCAM_BOX": name}) for name in ("field", "province"))
+    old = by(tree)
+    if who_is_older == "box":
+        field = Operator(field.data, {**field.environment, **old})
+    else:
+        province = Operator(province.data, {**province.environment, **old})
+    completed(field.start("ingest", drill.photos, "--dem", drill.dem, "--name", "half"))
+    server = ServerProcess(province)
+    server.start()
+    try:
+        child = field.start("sync", server.url, "--once")
+        out, err = child.communicate(timeout=240)
+    finally:
+        server.end()
+    assert "Traceback" not in err
+    if child.returncode != 0:
+        print(f"{commit}, older {who_is_older}: {err.strip().splitlines()[-1]}")
+        assert "version" in err or "flycam" in err, err
+        return
+    print(f"{commit}, older {who_is_older}: {out.strip().splitlines()[-1]}")
+    flight_id = flight_of(field)
+    assert province.tiles(flight_id) == field.tiles(flight_id)
+
+
+def by(tree: Path) -> dict[str, str]:
+    """The environment of programs that run this tree, wherever they are started."""
+    return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+
+
+def older(commit: str, tmp_path: Path) -> Path:
+    """The project as it was, in a folder of its own. Skipped where the history is not here."""
+    found = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "archive", commit], check=False, capture_output=True
+    )
+    if found.returncode != 0:
+        pytest.skip("the repository's history is not here")
+    tree = tmp_path / "older"
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
+        archive.extractall(tree, filter="data")
+    asked = "import flycam; print(flycam.__file__)"
+    clean = {**os.environ, **by(tree)}
+    where = subprocess.run(
+        [sys.executable, "-c", asked], check=True, capture_output=True, text=True, env=clean
+    )
+    assert where.stdout.startswith(str(tree))
+    return tree
