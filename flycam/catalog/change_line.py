@@ -23,6 +23,8 @@ class ChangeLine:
     commune      code of the commune that holds most of it, "" where no boundary is known
     tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
                  that laying; both None of what was drawn by hand
+    error_m      how far off its picture BEFORE the outline may lie, 1 sigma (`analysis.place_error`); None of
+                 what was drawn, or found before schema 17
     before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn
     undoes       the step that this line undid; "" of all other lines
     origins      changes that it was split off or merged from
@@ -53,12 +55,18 @@ class ChangeLine:
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
     undoes: str = ""
+    error_m: float | None = None
 
     @property
     def mosaics(self) -> tuple[str, ...]:
         """Ids of the mosaics that it was found on; pictures, and what was drawn, have none."""
-        shown = (_MOSAIC_SHOWN.fullmatch(one) for one in (self.before_shown, self.after_shown))
-        return tuple(one[1] for one in shown if one is not None)
+        return mosaics_of(self.before_shown, self.after_shown)
+
+
+def mosaics_of(*shown: str) -> tuple[str, ...]:
+    """The mosaics among what was compared, each "mosaic@revision" or a picture's name."""
+    found = (_MOSAIC_SHOWN.fullmatch(one) for one in shown)
+    return tuple(one[1] for one in found if one is not None)
 
 
 def mosaic_of(shown: str) -> str:

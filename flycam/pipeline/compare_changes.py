@@ -167,7 +167,7 @@ def write_changes(
     layers = [_changes_layer(changes), _compared_layer(compared)]
     if network:
         layers = [_with_text(layer, NETWORK, network) for layer in layers]
-    layers.append(_windows_layer(registration, grid))
+    layers.append(windows_layer(registration, grid))
     members: dict[str, BaseGeometry | str] = {COMPARED_LAYER: compared}
     write_features(path, layers, crs=crs, members=members | ({NETWORK: network} if network else {}))
 
@@ -205,7 +205,7 @@ def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
     )
 
 
-def _windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
+def windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
     """Where each window was found, and how far off the field: the residual map."""
     windows, gsd = registration.windows, registration.gsd_m
     found = np.isfinite(registration.residual_px[:, 0])

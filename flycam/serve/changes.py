@@ -165,7 +165,8 @@ def series(
 ) -> Json:
     """Places at several dates: that of one `change`, or all of an `event` that several dates show.
 
-    Who is no analyst is told of what is confirmed only. A date at which no change was found is not told.
+    Who is no analyst is told of what is confirmed only. A date at which nothing was found is told where the
+    place was compared (`state` none), or that it was not (not_compared).
     """
     workspace = services.workspace
     statuses, sees = COUNTED if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding

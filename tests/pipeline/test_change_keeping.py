@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pyogrio
 import pytest
 import shapely
 
@@ -169,3 +170,34 @@ def test_a_drills_changes_never_stand_beside_real_ones(workspace):
     with pytest.raises(OptionUnusable) as failure:
         event_for(workspace, (_side(None), _side("e2")), "e1")
     assert failure.value.vi
+
+
+def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    (kept,) = workspace.catalog.comparisons.of_event("e1")
+    onto = point_transform(WGS84, done.crs)
+    ground = shapely.transform(shapely.from_wkb(kept.wkb), onto)
+    compared = shapely.from_wkb(pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")[2][0])
+    assert ground.difference(compared.buffer(0.01)).is_empty
+    assert 0.97 < ground.area / compared.area < 1.0
+    assert (kept.before_shown, kept.after_shown, kept.rmse_m) == (
+        "before.tif",
+        "after.tif",
+        done.registration.rmse_m,
+    )
+    windows = workspace.catalog.comparisons.windows(kept.comparison_id)
+    assert len(windows) == len(done.registration.windows)
+    assert sum(one.state == "agreed" for one in windows) == done.registration.agreed.sum()
+    assert all((one.residual_m is None) == (one.state == "not found") for one in windows)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert workspace.catalog.comparisons.stamp() == 1
+    assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):
+    light = ground(1, 900).mean(axis=2, keepdims=True)
+    grey = picture(tmp_path / "grey.tif", light.repeat(3, 2).astype("u1"))
+    compare(workspace, files[0], files[1], tmp_path / "c.gpkg", finder())
+    done = compare(workspace, files[0], str(grey), tmp_path / "d.gpkg", finder(), event="e1")
+    assert not done.looked_for
+    assert workspace.catalog.comparisons.events() == set()
