@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.change_line import ChangeLine, mosaic_of
-from flycam.catalog.records import MosaicInfo
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound
 from flycam.frame.change import ChangeKind, ChangeStatus
@@ -25,6 +24,7 @@ from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.pipeline.change_places import places_of
 from flycam.pipeline.compared_keeping import STOOD, Pair, by_pair, pair_of, share_of, told_comparisons
+from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.workspace import Workspace
 
 COUNTED = STOOD
@@ -130,7 +130,7 @@ def _known(
         standing=standing,
         compared=by_pair(compared),
         shown={pair_of(one): (one.before_shown, one.after_shown) for one in compared},
-        ends=_ends(workspace),
+        ends=ends_of(workspace),
     )
 
 
@@ -164,9 +164,10 @@ def _looked_at(
     """
     here = [line for line in known.standing if line.kind is kind]
     untold = {
-        pair_of(line)
+        pair
         for line, shape in zip(here, _shapes(here), strict=True)
         if shapely.intersects(shape, place)
+        for pair in line.pairs
     }
     return [
         (pair, shapely.intersection(place, ground).area / place.area)
@@ -191,13 +192,6 @@ def _order(point: SeriesPoint) -> tuple[bool, bool, int, int, str]:
     )
 
 
-def _ends(workspace: Workspace) -> Mapping[str, int]:
-    """When the flight of each mosaic ended."""
-    flights = {one.flight_id: one.last_ns for one in workspace.catalog.flights.flights()}
-    mosaics: Sequence[MosaicInfo] = workspace.catalog.tiles.mosaics()
-    return {one.mosaic_id: flights[one.flight_id] for one in mosaics if one.flight_id in flights}
-
-
 def _found(
     lines: Sequence[ChangeLine], ends: Mapping[str, int], compared: float | None, *, is_new: bool
 ) -> SeriesPoint:
@@ -209,11 +203,12 @@ def _found(
     if len(lines) > 1:
         area = float(shapely.union_all(shapely.make_valid(shapely.transform(shapes, onto))).area)
     first = lines[0]
+    before_ns, after_ns = dates_of(first.before_shown, first.after_shown, ends)
     return SeriesPoint(
         before=first.before_shown,
         after=first.after_shown,
-        before_ns=ends.get(mosaic_of(first.before_shown)),
-        after_ns=ends.get(mosaic_of(first.after_shown)),
+        before_ns=before_ns,
+        after_ns=after_ns,
         area_m2=area,
         compared=compared,
         is_new=is_new,

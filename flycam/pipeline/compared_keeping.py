@@ -116,6 +116,22 @@ def pair_of(one: Comparison | ChangeLine) -> Pair:
     return mosaic_of(one.before_shown), mosaic_of(one.after_shown)
 
 
+def windows_of(catalog: Catalog, line: ChangeLine) -> list[ComparedWindow]:
+    """The windows of the newest comparison that a change may have been found by: of its very pictures, where
+    those are on record, else of the same mosaics."""
+    found = [
+        one
+        for one in catalog.comparisons.of_event(line.event_id)
+        if pair_of(one) in line.pairs and _holds(one, line)
+    ]
+    found.sort(key=lambda one: (one.before_shown, one.after_shown) == (line.before_shown, line.after_shown))
+    return catalog.comparisons.windows(found[-1].comparison_id) if found else []
+
+
+def _holds(one: Comparison, line: ChangeLine) -> bool:
+    return bool(shapely.intersects(shapely.from_wkb(one.wkb), shapely.from_wkb(line.wkb)))
+
+
 def share_of(place: BaseGeometry, grounds: Mapping[Pair, BaseGeometry], pair: Pair) -> float | None:
     """Of a place (WGS 84; a small shape: degrees will do) what was compared, 0 to 1; None: nobody kept what
     was compared between the two."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from flycam.catalog.change_line import ChangeLine, mosaic_of
+from flycam.catalog.change_line import mosaic_of
 from flycam.catalog.comparisons import Comparison
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import ChangeStatus
@@ -22,12 +22,8 @@ def told_grounds(
 ) -> Iterator[Comparison]:
     """Comparisons of an event, the first first. told: ids of changes that are told as they stand."""
     standing = house.catalog.changes.current(event_id, statuses=_STOOD)
-    untold = {_pair(line) for line in standing if line.change_id not in told}
+    untold = {pair for line in standing if line.change_id not in told for pair in line.pairs}
     for one in house.catalog.comparisons.of_event(event_id):
         is_hidden = any(sees.hides_mosaic(name) for name in one.mosaics) or sees.is_outside(one.wkb)
-        if not is_hidden and _pair(one) not in untold:
+        if not is_hidden and (mosaic_of(one.before_shown), mosaic_of(one.after_shown)) not in untold:
             yield one
-
-
-def _pair(one: Comparison | ChangeLine) -> tuple[str, str]:
-    return mosaic_of(one.before_shown), mosaic_of(one.after_shown)

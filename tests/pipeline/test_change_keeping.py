@@ -15,6 +15,7 @@ from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.pipeline.change_keeping import event_for, keep
+from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.compare import compare
 from flycam.pipeline.compare_changes import Change
@@ -60,6 +61,8 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
         assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
         assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
+        assert line.error_m == change.error_m and 0.0 < change.error_m < 1.0
+        assert area_error_of(line) == pytest.approx(change.polygon.length * change.error_m, rel=1e-3)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
     answer, said = of_compare(done, "vi")
@@ -113,7 +116,7 @@ def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(worksp
     change = Change(
         polygon=shapely.MultiPolygon([shapely.box(430_000, 2_400_000, 430_080, 2_400_080)]),
         **{"kind": "landslide", "score": 0.6, "area_m2": 6400.0, "length_m": 80.0, "slope_deg": 20.0},
-        **{"commune": "", "commune_name": "", "tie_m": 3.0},
+        **{"commune": "", "commune_name": "", "tie_m": 3.0, "error_m": 0.2},
     )
 
     def kept(before, after, moved_m=0.0):
