@@ -146,14 +146,27 @@ def of_series(
 
 
 def _dated(point: Mapping[str, Any], which: int) -> str:
-    hectares = f"{point['area_m2'] / 1e4:.2f}"
-    hectares = decimal_comma(hectares) if which == 0 else hectares
+    size = _size(point, which)
     waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
     if point["new"]:
         since = ("mới thêm từ", "new since")[which]
         before = point["before"] or point["before_shown"]
         until = f" ({('đến', 'until')[which]} {point['after']})" if point["after"] else ""
-        return f"{since} {before}: +{hectares} ha{until}{waits}"
+        return f"{since} {before}: {size}{until}{waits}"
     when = point["after"] or ("không rõ thời điểm", "at an unknown time")[which]
     growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
-    return f"{when}: {hectares} ha{growth}{waits}"
+    return f"{when}: {size}{growth}{waits}"
+
+
+def _size(point: Mapping[str, Any], which: int) -> str:
+    """How large the place was; told from where nothing was found, and from where nobody looked."""
+    if point["state"] == "not_compared":
+        return ("không được so (không có ảnh, mây che)", "not compared (not imaged, or under a cloud)")[which]
+    if point["state"] == "none":
+        return ("đã so, không thấy", "compared, none found")[which]
+    hectares = f"{point['area_m2'] / 1e4:.2f}"
+    said = f"{'+' if point['new'] else ''}{decimal_comma(hectares) if which == 0 else hectares} ha"
+    if point["part"]:
+        pct = f"{point['compared_pct']:.0f}"
+        said += (f" (mới so {pct} % nơi này)", f" ({pct} % of the place compared)")[which]
+    return said

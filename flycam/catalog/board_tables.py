@@ -1,4 +1,5 @@
-"""Tables of what people and other services put on the map: layers, marks, changes under review, briefings.
+"""Tables of what people and other services put on the map: layers, marks, changes under review and
+what was compared for them, briefings.
 
 The rules of `tables` hold here too.
 """
@@ -89,6 +90,7 @@ changes = Table(
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
+    Column("error_m", Float(53)),  # since schema 17
     *box(),
 )
 
@@ -121,3 +123,20 @@ settlements = Table(
 )
 
 derive_postgis_geometry(settlements, "wkb")
+
+# -- since schema 17 --------------------------------------------------------------------------------
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    key("comparison_id"),
+    Column("event_id", Text, nullable=False, index=True),
+    *(Column(name, Text, nullable=False) for name in ("before_shown", "after_shown", "author")),
+    Column("rmse_m", Float(53), nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("windows", LargeBinary, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+)
+
+derive_postgis_geometry(comparisons, "wkb")

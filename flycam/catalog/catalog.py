@@ -14,6 +14,7 @@ from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.briefings import Briefings
 from flycam.catalog.changes import Changes
+from flycam.catalog.comparisons import Comparisons
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
@@ -51,6 +52,7 @@ class Catalog:
         self.layers = SpecialistLayers(database)
         self.marks = Marks(database)
         self.changes = Changes(database)
+        self.comparisons = Comparisons(database)
         self.briefings = Briefings(database)
         self.settlements = Settlements(database)
         self.accounts = Accounts(database)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
+SEVERAL = " + "
+"""Between the pictures that a merged change was found on, where those are several."""
+
 _MOSAIC_SHOWN = re.compile(r"(.+)@[0-9]+")
 
 
@@ -23,7 +26,10 @@ class ChangeLine:
     commune      code of the commune that holds most of it, "" where no boundary is known
     tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
                  that laying; both None of what was drawn by hand
-    before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn
+    error_m      how far off its picture BEFORE the outline may lie, 1 sigma (`analysis.place_error`); None of
+                 what was drawn, or found before schema 17
+    before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn;
+                 of what was merged all of them, with `SEVERAL` between
     undoes       the step that this line undid; "" of all other lines
     origins      changes that it was split off or merged from
     author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
@@ -53,12 +59,27 @@ class ChangeLine:
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
     undoes: str = ""
+    error_m: float | None = None
 
     @property
     def mosaics(self) -> tuple[str, ...]:
         """Ids of the mosaics that it was found on; pictures, and what was drawn, have none."""
-        shown = (_MOSAIC_SHOWN.fullmatch(one) for one in (self.before_shown, self.after_shown))
-        return tuple(one[1] for one in shown if one is not None)
+        return mosaics_of(self.before_shown, self.after_shown)
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """Mosaics (whatever their revisions) or pictures between which it may have been found: of what was
+        merged each before with each after."""
+        before, after = (
+            [mosaic_of(part) for part in one.split(SEVERAL)] for one in (self.before_shown, self.after_shown)
+        )
+        return frozenset((one, other) for one in before for other in after)
+
+
+def mosaics_of(*shown: str) -> tuple[str, ...]:
+    """The mosaics among what was compared, each "mosaic@revision" or a picture's name, or several."""
+    found = (_MOSAIC_SHOWN.fullmatch(part) for one in shown for part in one.split(SEVERAL))
+    return tuple(one[1] for one in found if one is not None)
 
 
 def mosaic_of(shown: str) -> str:

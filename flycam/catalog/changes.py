@@ -175,6 +175,7 @@ _PLAIN = (
     "at_ns",
     "wkb",
     "undoes",
+    "error_m",
 )
 
 

@@ -6,7 +6,15 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from flycam.catalog.access_tables import one_time_codes, tokens
-from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
+from flycam.catalog.board_tables import (
+    briefings,
+    changes,
+    comparisons,
+    layer_features,
+    layers,
+    marks,
+    settlements,
+)
 from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
 from flycam.catalog.sharing_tables import (
     classifications,
@@ -26,7 +34,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -44,6 +52,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     14: (redactions, redaction_grounds),
     15: (retention_terms, retention_holds, let_go, upload_files),
     16: (tokens, one_time_codes),
+    17: (comparisons,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -59,6 +68,7 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
         ),
     ),
     10: ("accounts", "communes", ("ALTER TABLE accounts ADD COLUMN communes TEXT NOT NULL DEFAULT ''",)),
+    17: ("changes", "error_m", ("ALTER TABLE changes ADD COLUMN error_m DOUBLE PRECISION",)),
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""
 

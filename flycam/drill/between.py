@@ -8,10 +8,12 @@ one: the same bytes as ever.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.drill.light import Sun
 
@@ -25,13 +27,27 @@ class Confuser(IntEnum):
     CLEARED = 2
     """a plot in forest or scrub that was cut and burnt for planting"""
     CROP = 3
-    """a field or terrace of another crop or ripeness, harvested ones too"""
+    """a field of another crop or ripeness, harvested ones too"""
     WET_PADDY = 4
-    """a paddy or terrace put under water for planting"""
+    """a paddy put under water for planting"""
     ROAD = 5
     CUTTING = 6
     """bare slopes above and below a new road"""
     HOUSE = 7
+    TERRACE_CROP = 8
+    """as of a field, of a terrace on a slope; so are the next two"""
+    TERRACE_WET = 9
+    TERRACE_PLOUGHED = 10
+
+
+TERRACES = (Confuser.TERRACE_CROP, Confuser.TERRACE_WET, Confuser.TERRACE_PLOUGHED)
+_WORK = np.arange(len(Confuser), dtype=np.uint8)
+_WORK[list(TERRACES)] = Confuser.CROP, Confuser.WET_PADDY, Confuser.PLOUGHED
+
+
+def work_of(confuser: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same work wherever it was done: terraces as fields."""
+    return _WORK[confuser]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +64,8 @@ class Between:
     season     -1 fresh green to 1 dry: the colour of leaves
     wetness    0 dry to 1: how dark bare soil is
     sun        of the after-date
+    days       after the usual day of the flight after: a third date
+    grown_m    by which every slide reaches farther on each side than it first did
     """
 
     seed: int
@@ -60,10 +78,17 @@ class Between:
     season: float = 0.0
     wetness: float = 0.0
     sun: Sun
+    days: int = 0
+    grown_m: float = 0.0
 
     @property
     def storm(self) -> bool:
         return self.slides or self.flood_m > 0.0
+
+
+def later(storm: Between, *, days: int, flood_m: float, grown_m: float) -> Between:
+    """A third date of the same storm: the water stands otherwise, and slides have grown."""
+    return replace(storm, days=days, flood_m=flood_m, grown_m=grown_m)
 
 
 def drawn_between(seed: int, *, storm: bool = True) -> Between:
@@ -77,7 +102,7 @@ def drawn_between(seed: int, *, storm: bool = True) -> Between:
         elevation_rad=math.radians(draw.uniform(34.0, 70.0)),
         strength=draw.uniform(0.45, 1.0),
     )
-    drawn = {
+    drawn: dict[str, Any] = {
         "fields": draw.uniform(0.25, 0.7),
         "cleared": draw.uniform(0.0, 0.03),
         "season": draw.uniform(-0.8, 1.0),

@@ -46,6 +46,7 @@ MOST_NOISE = 100.0
 MOST_SEED = 999_999
 _MOST_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
+_THIRD_DATE = ("days", "grown_m")
 TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
 
 
@@ -178,7 +179,15 @@ def make_drill(
         valley=valley,
         camera=camera,
         exposures=exposures,
-        measured=measure(exposures, takeoff[2], seed, after, noise, yaw_step_deg),
+        measured=measure(
+            exposures,
+            takeoff[2],
+            seed,
+            after,
+            noise,
+            yaw_step_deg,
+            between.days if after and between is not None else 0,
+        ),
         between=between if after else None,
         takeoff_m=takeoff,
         dem=dem,
@@ -300,7 +309,8 @@ def _unusual(drill: Drill) -> dict[str, Any]:
     if drill.plan.speed_mps != SPEED_MPS:
         facts["speed_mps"] = drill.plan.speed_mps
     if drill.between is not None:
-        facts["between"] = asdict(drill.between)
+        said = asdict(drill.between)
+        facts["between"] = {name: said[name] for name in said if said[name] or name not in _THIRD_DATE}
     if drill.dem_error != TerrainError():
         facts["dem_error"] = asdict(drill.dem_error)
     return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.between import Between, Confuser
+from flycam.drill.between import TERRACES, Between, Confuser, work_of
 from flycam.drill.cover import Cover
 from flycam.drill.noise import Singles
 from flycam.drill.relief import Fields
@@ -34,6 +34,9 @@ def work_fields(
     confuser[changed] = Confuser.CROP
     confuser[changed & (stage == _MUD_STAGE)] = Confuser.PLOUGHED
     confuser[changed & (stage == _WATER_STAGE)] = Confuser.WET_PADDY
+    terraced = cover == Cover.TERRACE
+    for terrace in TERRACES:
+        confuser[terraced & (confuser == work_of(np.array(terrace)))] = terrace
 
     green, bare = (cover == Cover.MAIZE) & worked, (cover == Cover.PLOUGHED) & worked
     after[green], confuser[green] = Cover.PLOUGHED, Confuser.PLOUGHED

@@ -52,20 +52,22 @@ def measure(
     after: bool,
     noise: float,
     yaw_step_deg: float = 0.0,
+    days: int = 0,
 ) -> list[Measured]:
     """True exposures to what the instruments wrote; `noise` 0 writes the truth.
 
     yaw_step_deg  1-sigma of the gimbal's yaw error per strip (`yaw_steps`), which the aircraft's yaw has not
+    days          after the usual day: another flight, with errors of its own
     """
     steps = yaw_steps(exposures, seed, after, yaw_step_deg)
-    random = np.random.default_rng([seed, 23, int(after)])
+    random = np.random.default_rng([seed, 23, int(after), *([days] if days else [])])
     bias = random.normal(size=3) * _GNSS_BIAS_M * noise
     absolute_bias = random.normal() * _ABSOLUTE_BIAS_M * noise
     shift = bias + random.normal(size=(len(exposures), 3)) * _GNSS_FRAME_M * noise
     turn = random.normal(size=(len(exposures), 3)) * _ATTITUDE_FRAME_DEG * noise
     centres = np.array([e.exterior.projection_centre_m for e in exposures]) + shift
     lonlat = to_lonlat(centres[:, :2], WORK_CRS)
-    takeoff = takeoff_time(after)
+    takeoff = takeoff_time(after) + timedelta(days=days)
     measured = []
     for k, exposure in enumerate(exposures):
         yaw, pitch, roll = (math.degrees(a) for a in exposure.gimbal_rad)

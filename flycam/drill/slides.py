@@ -20,8 +20,11 @@ _LEAST_STEPS = 5
 _FAR_M = -20.0
 
 
-def with_slides(fields: Fields, seed: int) -> Fields:
-    """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses."""
+def with_slides(fields: Fields, seed: int, grown_m: float = 0.0) -> Fields:
+    """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses.
+
+    grown_m  by which each reaches farther on every side
+    """
     calm = unscathed(fields)
     scar, moved = calm.values["scar"], calm.values["moved"]
     easts, norths = fields.node_coordinates
@@ -35,7 +38,7 @@ def with_slides(fields: Fields, seed: int) -> Fields:
         head, foot = np.minimum(share * 4.0, 1.0), np.clip(share * 4.0 - 3.0, 0.0, 1.0)
         width = half * (0.45 + 0.55 * head + 0.4 * foot)
         spread_path(scar, moved, easts, norths, path, width, share)
-    return calm
+    return calm.with_values(scar=scar + np.float32(grown_m)) if grown_m else calm
 
 
 def unscathed(fields: Fields) -> Fields:

@@ -118,7 +118,8 @@ def drill_world(
 def _failed(fields: Fields, after: bool, between: Between | None) -> Fields:
     """The fields with the scars of a storm, if there was one."""
     if between is not None:
-        return with_slides(fields, between.seed) if between.slides else unscathed(fields)
+        grown_m = between.grown_m
+        return with_slides(fields, between.seed, grown_m) if between.slides else unscathed(fields)
     return with_scars(fields) if after else fields
 
 

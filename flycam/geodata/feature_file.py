@@ -54,13 +54,13 @@ def write_features(
     layers: Sequence[FeatureLayer],
     *,
     crs: str,
-    members: Mapping[str, BaseGeometry | str] | None = None,
+    members: Mapping[str, BaseGeometry | FeatureLayer | str] | None = None,
 ) -> None:
     """Write layers whose coordinates are in `crs`: all into a GeoPackage, the first alone into GeoJSON.
 
-    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`, or words) stand beside
-    its features, in the collection itself. Raises OptionUnusable for another suffix than .gpkg or
-    .geojson, StorageTrouble, CrsMissing.
+    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`, words, or layers, each
+    a collection of its own) stand beside its features, in the collection itself. Raises OptionUnusable for
+    another suffix than .gpkg or .geojson, StorageTrouble, CrsMissing.
     """
     require_feature_file(path)
     driver = _DRIVERS[path.suffix.lower()]
@@ -98,15 +98,38 @@ def write_features(
 
 
 def _collection_members(
-    members: Mapping[str, BaseGeometry | str], to_degrees: Callable[[Floats], Floats]
+    members: Mapping[str, BaseGeometry | FeatureLayer | str], to_degrees: Callable[[Floats], Floats]
 ) -> dict[str, str]:
     """What GDAL is told so that a collection has members of its own (RFC 7946, 6.1)."""
-    told: dict[str, Any] = {
-        name: value
-        if isinstance(value, str)
-        else json.loads(shapely.to_geojson(shapely.transform(value, to_degrees)))
-        for name, value in members.items()
-    }
+    told = {name: _member(value, to_degrees) for name, value in members.items()}
     # GDAL states the CRS beside members only where they have it too
     told["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
     return {"NATIVE_DATA": json.dumps(told), "NATIVE_MEDIA_TYPE": "application/vnd.geo+json"}
+
+
+def _member(value: BaseGeometry | FeatureLayer | str, to_degrees: Callable[[Floats], Floats]) -> Any:
+    """As JSON has it."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, FeatureLayer):
+        return json.loads(shapely.to_geojson(shapely.transform(value, to_degrees)))
+    shapes = shapely.to_geojson(shapely.transform(value.shapes, to_degrees))
+    rows = zip(*(list(column) for column in value.fields.values()), strict=True)
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": json.loads(shape),
+                "properties": {name: _plain(one) for name, one in zip(value.fields, row, strict=True)},
+            }
+            for shape, row in zip(shapes, rows, strict=True)
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers to a millionth; what is not known is null."""
+    if isinstance(value, str):
+        return value
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -27,7 +27,9 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
+from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
 from flycam.report.change_names import CHANGE_KINDS
@@ -36,10 +38,12 @@ LAYER = "changes"
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
-_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m", *IMPACT_NUMBERS}
+_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
+_NUMBERS |= {"tie_m", "rmse_m", "error_m", "area_error_m2", *IMPACT_NUMBERS}
 _COLUMNS = (
     *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
-    *("commune", "commune_name", "tie_m", "rmse_m", "before", "after"),
+    *("commune", "commune_name", "tie_m", "rmse_m", "error_m", "area_error_m2"),
+    *("before", "after", "before_time", "after_time"),
     *("note", "note_by", "decided_by", "decided", "event", "drill"),
     *IMPACT_COLUMNS,
 )
@@ -50,14 +54,15 @@ _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a re
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a file tells: confirmed changes of one event, whose each is and what it touches (both by id), and
-    communes' names by code."""
+    """What a file tells: confirmed changes of one event, whose each is and what it touches (both by id),
+    communes' names by code, and when the flight of each mosaic ended."""
 
     event: Event
     lines: Sequence[ChangeLine]
     impacts: Mapping[str, ChangeImpact]
     signatures: Mapping[str, Signature]
     names: Mapping[str, str]
+    ends: Mapping[str, int]
     box: str
     at_ns: int
 
@@ -105,6 +110,7 @@ def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
             for line, sign in zip(lines, workspace.catalog.changes.signatures(lines), strict=True)
         },
         names=workspace.catalog.boundaries.names(),
+        ends=ends_of(workspace),
         box=workspace.box,
         at_ns=workspace.clock_ns(),
     )
@@ -121,6 +127,7 @@ def _crs(lines: Sequence[ChangeLine]) -> str:
 def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     """What is said of a change, by column. NaN: not known."""
     sign = told.signatures[line.change_id]
+    dates = dates_of(line.before_shown, line.after_shown, told.ends)
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
@@ -133,8 +140,11 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "commune_name": told.names.get(line.commune, ""),
         "tie_m": _number(line.tie_m, 1),
         "rmse_m": _number(line.rmse_m, 3),
+        "error_m": _number(line.error_m, 2),
+        "area_error_m2": _number(area_error_of(line), 1),
         "before": line.before_shown,
         "after": line.after_shown,
+        **dict(zip(("before_time", "after_time"), map(_time, dates), strict=True)),
         "note": line.note,
         "note_by": sign.note_by,
         "decided_by": sign.decided_by,
@@ -143,6 +153,10 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "drill": _DRILL if told.event.is_drill else "",
         **impact_columns(told.impacts[line.change_id]),
     }
+
+
+def _time(at_ns: int | None) -> str:
+    return "" if at_ns is None else iso(at_ns, "seconds")
 
 
 def _number(value: float | None, places: int) -> float:

@@ -102,6 +102,7 @@ def keep(
                 commune=one.commune,
                 tie_m=one.tie_m if math.isfinite(one.tie_m) else None,
                 rmse_m=registration.rmse_m,
+                error_m=one.error_m if math.isfinite(one.error_m) else None,
                 before_shown=shown[0],
                 after_shown=shown[1],
                 origins=(),
@@ -133,7 +134,7 @@ def _undecided(workspace: Workspace, found: Sequence[ChangeLine]) -> list[Change
         return []
     sides = _sides(found[0])
     decided = workspace.catalog.changes.current(found[0].event_id, statuses=_DECIDED)
-    same = {line.change_id for line in decided if _sides(line) == sides} - {one.change_id for one in found}
+    same = {line.change_id for line in decided if sides in line.pairs} - {one.change_id for one in found}
     lines = [line for some in workspace.catalog.changes.histories(same).values() for line in some]
     shapes, old = (
         shapely.make_valid(shapely.from_wkb(np.array([line.wkb for line in some], dtype=object)))

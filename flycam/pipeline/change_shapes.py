@@ -10,7 +10,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.analysis.place_error import area_error_m2
 from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.change_line import ChangeLine
 from flycam.errors import FlycamError, InputUnusable
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.dem import load_terrain
@@ -129,6 +131,16 @@ def measured(shape: BaseGeometry, workspace: Workspace) -> Ground:
         slope_deg=_slope_deg(flat, crs, workspace),
         commune=_commune(shape, workspace.catalog.boundaries),
     )
+
+
+def area_error_of(line: ChangeLine) -> float | None:
+    """1-sigma error of a change's area, square metres (`analysis.place_error`); None: nobody knows."""
+    if line.error_m is None:
+        return None
+    shape = shapely.from_wkb(line.wkb)
+    middle = shape.representative_point()
+    flat = shapely.transform(shape, point_transform(WGS84, work_crs_for(middle.x, middle.y)))
+    return area_error_m2(float(flat.length), line.error_m)
 
 
 def _length_m(flat: BaseGeometry) -> float:

@@ -10,8 +10,10 @@ import shapely
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import Signature
+from flycam.catalog.comparisons import ComparedWindow
 from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
+from flycam.pipeline.change_shapes import area_error_of
 
 _DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
 
@@ -25,9 +27,10 @@ def change_features(
 
 
 def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dict[str, Any]:
-    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m` null: not known; no
-    `commune_name`: of a commune that is no more. `author` and `time` are the line's, be it a comment;
-    `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of its note."""
+    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2`
+    null: not known; no `commune_name`: of a commune that is no more. `author` and `time` are the line's, be
+    it a comment; `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of
+    its note."""
     is_decided = line.status is not ChangeStatus.PROPOSED
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
     return {
@@ -52,6 +55,8 @@ def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dic
             "commune_name": names.get(line.commune, ""),
             "tie_m": _rounded(line.tie_m, 1),
             "rmse_m": _rounded(line.rmse_m, 3),
+            "error_m": _rounded(line.error_m, 2),
+            "area_error_m2": _rounded(area_error_of(line), 1),
             "before": line.before_shown,
             "after": line.after_shown,
             "origins": list(line.origins),
@@ -62,6 +67,21 @@ def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dic
             "author": line.author,
             "time": iso(line.at_ns, "seconds"),
         },
+    }
+
+
+def windows_said(windows: Sequence[ComparedWindow]) -> dict[str, Any]:
+    """A FeatureCollection of points: `state`, `residual_m` (null where the window was not found)."""
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Point", "coordinates": list(one.lonlat_deg)},
+                "properties": {"state": one.state, "residual_m": one.residual_m},
+            }
+            for one in windows
+        ],
     }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import shapely
 
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_line import SEVERAL, ChangeLine
 from flycam.catalog.change_signing import quoted
 from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
@@ -184,7 +184,8 @@ def _split(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]
 
 
 def _merged(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
-    """The whole is what the largest was taken for, and accepted only where all its parts were."""
+    """The whole is what the largest was taken for, and accepted only where all its parts were; it lies as
+    surely as the least sure of them, and was found on the pictures of all."""
     several = _seen(workspace, asked)
     if len({seen.event_id for seen in several}) > 1:
         raise InputUnusable(
@@ -197,12 +198,29 @@ def _merged(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine
         _new(_quoting(workspace, largest, who), asked, 0),
         status=statuses.pop() if len(statuses) == 1 else ChangeStatus.PROPOSED,
         origins=tuple(sorted(seen.change_id for seen in several)),
+        before_shown=_all_said([seen.before_shown for seen in several]),
+        after_shown=_all_said([seen.after_shown for seen in several]),
+        tie_m=_worst([seen.tie_m for seen in several]),
+        rmse_m=_worst([seen.rmse_m for seen in several]),
+        error_m=_worst([seen.error_m for seen in several]),
     )
     ground = measured(united([shapely.from_wkb(seen.wkb) for seen in several]), workspace)
     return [
         *(replace(_next(seen, asked), status=ChangeStatus.REPLACED) for seen in several),
         _on(whole, ground),
     ]
+
+
+def _all_said(pictures: Sequence[str]) -> str:
+    """Each picture once; what was drawn has none."""
+    parts = {part for one in pictures for part in one.split(SEVERAL) if part}
+    return SEVERAL.join(sorted(parts))
+
+
+def _worst(errors: Sequence[float | None]) -> float | None:
+    """The largest; None where that of any part is not known."""
+    known = [one for one in errors if one is not None]
+    return max(known) if len(known) == len(errors) else None
 
 
 def _undone(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:

@@ -28,6 +28,9 @@ _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
 
 
+_LEAST_COMPARED = 0.001  # of a commune
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlownGround:
     """What one flight shows.
@@ -51,8 +54,9 @@ class CommuneRow:
     newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
-    changes      confirmed ones with ground in it, those that lie on each other once; None: none is confirmed
-                 there, which does not mean that nothing changed
+    changes      confirmed ones with ground in it, those that lie on each other once; 0: some of it was
+                 compared and nothing stands there; None: none is confirmed, and nobody looked, or it waits
+    compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
     aloft        flights in the air over it now
     under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
                  then is not known
@@ -68,8 +72,17 @@ class CommuneRow:
     flights: int = 0
     marks: Mapping[MarkKind, int] = field(default_factory=dict)
     changes: int | None = None
+    compared_pct: float | None = None
     aloft: tuple[str, ...] = ()
     under_way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookedAt:
+    """Where changes were looked for (WGS 84), and all that stand there, accepted or waiting, told or not."""
+
+    ground: BaseGeometry
+    standing: Sequence[ChangeLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +98,12 @@ def commune_board(
     marks: Iterable[MarkLine],
     aloft: Mapping[str, tuple[float, float]],
     under_way: Sequence[FlownGround] = (),
-    changes: Iterable[ChangeLine] = (),
+    changes: Sequence[ChangeLine] = (),
+    compared: LookedAt | None = None,
 ) -> list[CommuneRow]:
     """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
-    under_way: flights that were not over, as they ended; changes: as they stand.
+    under_way: flights that were not over, as they ended; changes: as they stand, that are told; compared:
+    where they were looked for.
 
     One flight's share is the one measured when it was laid; of several it is their outlines' union, never
     less than the largest that was measured.
@@ -99,6 +114,8 @@ def commune_board(
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
     changed = _changes_by_commune(tree, changes, len(communes))
+    shares = _compared_pct(shapes, compared)
+    nothing = _without_any(tree, compared, len(communes))
     begun = _seen_by_commune(communes, shapes, tree, under_way)
     rows = [
         CommuneRow(
@@ -106,7 +123,8 @@ def commune_board(
             name=commune.name,
             bounds_lonlat_deg=shape.bounds,
             marks=marked[n],
-            changes=changed[n],
+            changes=0 if changed[n] is None and shares[n] is not None and nothing[n] else changed[n],
+            compared_pct=shares[n],
             aloft=tuple(over[n]),
             under_way=tuple(one.flight.flight_id for one in begun[n]),
         )
@@ -180,13 +198,33 @@ def _marks_by_commune(
 
 def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], count: int) -> list[int | None]:
     """One across a border counts in both, as in what changes do by commune. Never none: that a false alarm
-    was rejected does not tell what was looked at."""
+    was rejected does not tell what was looked at (`LookedAt` does)."""
     confirmed = [one for one in changes if one.status is ChangeStatus.ACCEPTED]
     places = place_numbers(confirmed)
     held: list[set[int]] = [set() for _ in range(count)]
     for change, holder in within(confirmed, tree):
         held[holder].add(places[change])
     return [len(some) or None for some in held]
+
+
+def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float | None]:
+    """Of each commune, 0-100; degrees of one small shape will do. None: none, but for how finely its boundary
+    is drawn."""
+    if compared is None or compared.ground.is_empty:
+        return [None] * len(shapes)
+    whole = shapely.area(shapes)
+    inside = shapely.area(shapely.intersection(shapely.make_valid(shapes), compared.ground))
+    return [
+        float(100.0 * part / all_of_it) if part > _LEAST_COMPARED * all_of_it else None
+        for part, all_of_it in zip(inside.tolist(), whole.tolist(), strict=True)
+    ]
+
+
+def _without_any(tree: shapely.STRtree, compared: LookedAt | None, count: int) -> list[bool]:
+    """Communes in which nothing stands, told or not: only there is none known to be there."""
+    standing = [] if compared is None else list(compared.standing)
+    held = {holder for _, holder in within(standing, tree)}
+    return [n not in held for n in range(count)]
 
 
 def _aloft_by_commune(

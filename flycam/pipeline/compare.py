@@ -44,6 +44,7 @@ from flycam.pipeline.compare_changes import (
 from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
 from flycam.pipeline.compare_remarks import asked_too, clouds_said, not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Said, Side, laid, open_side
+from flycam.pipeline.compared_keeping import keep_compared
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -140,6 +141,8 @@ def compare(
     by = "" if card is None else card.told
     write_changes(out, changes, compared, registration, grid, crs, network=by)
     kept = None if reviewed is None else keep(workspace, reviewed, sides, changes, registration, crs, by)
+    if reviewed is not None:  # after what was found in it: without that it would read as nothing found
+        keep_compared(workspace, reviewed, sides, compared, registration, grid, crs)
     return Compared(
         path=out,
         crs=crs,

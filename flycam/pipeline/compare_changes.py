@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.coregister import Registration
+from flycam.analysis.place_error import area_error_m2, place_error_m
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.flight import Flight
@@ -53,6 +54,7 @@ class Change:
     polygon   multipolygon in the work CRS; area_m2 its area there
     commune   code of the commune that holds most of it, "" where no boundary is known
     tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
+    error_m   1-sigma error of where it lies on BEFORE, area_error_m2 of its area (`analysis.place_error`)
     slope_deg NaN where the terrain is not known under half of it
     """
 
@@ -65,6 +67,11 @@ class Change:
     commune: str
     commune_name: str
     tie_m: float
+    error_m: float
+
+    @property
+    def area_error_m2(self) -> float:
+        return area_error_m2(float(self.polygon.length), self.error_m)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +133,7 @@ def placed(
                 commune="" if home is None else home.code,
                 commune_name="" if home is None else home.name,
                 tie_m=float(cKDTree(stable).query(middle)[0][0]),
+                error_m=float(place_error_m(registration, _pixels(middle, grid))[0]),
             )
         )
         shares.append(shared)
@@ -158,7 +166,7 @@ def write_changes(
     network: str = "",
 ) -> None:
     """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
-    point for each window compared); in GeoJSON `compared` is a member of the collection.
+    point for each window compared); in GeoJSON both are members of the collection.
     network: the learned model that was asked too, which is a column of `changes` and `compared`, in GeoJSON a
     member; "": none was, and there is neither.
 
@@ -167,8 +175,9 @@ def write_changes(
     layers = [_changes_layer(changes), _compared_layer(compared)]
     if network:
         layers = [_with_text(layer, NETWORK, network) for layer in layers]
-    layers.append(_windows_layer(registration, grid))
-    members: dict[str, BaseGeometry | str] = {COMPARED_LAYER: compared}
+    windows = windows_layer(registration, grid)
+    layers.append(windows)
+    members: dict[str, BaseGeometry | FeatureLayer | str] = {COMPARED_LAYER: compared, WINDOWS_LAYER: windows}
     write_features(path, layers, crs=crs, members=members | ({NETWORK: network} if network else {}))
 
 
@@ -179,7 +188,7 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
     }
     numbers = {
         name: np.array([getattr(one, name) for one in changes], dtype=np.float64)
-        for name in ("score", "area_m2", "length_m", "slope_deg", "tie_m")
+        for name in ("score", "area_m2", "area_error_m2", "length_m", "slope_deg", "tie_m", "error_m")
     }
     return FeatureLayer(
         name=LAYER,
@@ -205,7 +214,7 @@ def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
     )
 
 
-def _windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
+def windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
     """Where each window was found, and how far off the field: the residual map."""
     windows, gsd = registration.windows, registration.gsd_m
     found = np.isfinite(registration.residual_px[:, 0])
@@ -316,6 +325,13 @@ def _ground(at_px: Floats, grid: OutputGrid) -> Floats:
     at = np.asarray(at_px, dtype=np.float64)
     return np.stack(
         [grid.west + (at[:, 0] + 0.5) * grid.step_x, grid.north - (at[:, 1] + 0.5) * grid.step_y], axis=-1
+    )
+
+
+def _pixels(at_m: Floats, grid: OutputGrid) -> Floats:
+    """Inverse of `_ground`."""
+    return np.stack(
+        [(at_m[:, 0] - grid.west) / grid.step_x - 0.5, (grid.north - at_m[:, 1]) / grid.step_y - 0.5], axis=-1
     )
 
 

@@ -25,6 +25,7 @@ MOST_COARSER = 15.0
 MOST_PIXELS = 64_000_000
 """Of the common grid, some 1.4 km² at 15 cm; more ground is compared at a coarser pixel, and that is said."""
 _LITTLE_SHARE = 0.1
+_COUNTED_PX = 256
 _AOI_MARGIN_M = 150.0  # ground around an area that helps to lay the pictures on each other,
 _AOI_MARGIN_PX = 6 * WINDOW_PX  # and of coarse pictures what holds enough windows however small the area is
 _STRIP_ROWS = 1024
@@ -55,7 +56,7 @@ def common_grid(
     if max(gsds) > MOST_COARSER * min(gsds):
         raise refusing.too_coarse(coarse, fine, max(gsds) / min(gsds), _rounded_up(max(gsds) / MOST_COARSER))
     remarks = list(dict.fromkeys((*before.remarks, *after.remarks)))
-    share = _size(bounds) / min(_size(before.bounds(crs)), _size(after.bounds(crs)))
+    share = _common_share(before, after, crs, bounds)
     if share < _LITTLE_SHARE:
         remarks.append(_little(share))
     bounds = _grown(bounds, REACH_M)
@@ -80,6 +81,24 @@ def common_grid(
         cols=math.ceil(bounds[2] / gsd) - left,
     )
     return grid, remarks
+
+
+def _common_share(before: Side, after: Side, crs: str, bounds: Bounds) -> float:
+    """Of the ground of the side that shows less, what both show, 0 to 1; not of the rectangles around them:
+    two slanted strips share next to nothing of those. bounds: of what the rectangles have in common."""
+    whole = min(_shown_m2(side, crs, side.bounds(crs)) for side in (before, after))
+    return _shown_m2(before, crs, bounds, after) / whole if whole > 0.0 else 0.0
+
+
+def _shown_m2(side: Side, crs: str, bounds: Bounds, other: Side | None = None) -> float:
+    """Ground that a side, or both, show within bounds: counted on some hundred pixels across."""
+    step = max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / _COUNTED_PX
+    rows, cols = (math.ceil((bounds[n + 2] - bounds[n]) / step) for n in (1, 0))
+    grid = OutputGrid(west=bounds[0], north=bounds[3], step_x=step, step_y=step, rows=rows, cols=cols)
+    seen = side.window(grid, crs, (0, 0), (rows, cols))[1]
+    if other is not None:
+        seen = seen & other.window(grid, crs, (0, 0), (rows, cols))[1]
+    return float(np.count_nonzero(seen)) * step**2
 
 
 def keep_inside(area: BaseGeometry, grid: OutputGrid, crs: str, *seen: Mask) -> None:

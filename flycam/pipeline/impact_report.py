@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.catalog.change_line import ChangeLine, mosaic_of
+from flycam.catalog.change_line import SEVERAL, ChangeLine, mosaic_of
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event
@@ -80,7 +80,7 @@ def _shown_by(workspace: Workspace, ref: str) -> frozenset[str]:
 
 
 def _is_of(shown: str, names: frozenset[str]) -> bool:
-    return shown in names or mosaic_of(shown) in names
+    return any(part in names or mosaic_of(part) in names for part in shown.split(SEVERAL))
 
 
 def _only_event(workspace: Workspace, lines: Sequence[ChangeLine]) -> Event:

@@ -136,7 +136,9 @@ def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
 
 def series_said(one: Series) -> dict[str, Any]:
     """One place at several dates: points[], the earliest first; `after` null: nobody knows when. `new`: not
-    the place's size, but what is new since `before` (null: since a picture without a date)."""
+    the place's size, but what is new since `before` (null: since a picture without a date). `state`: found,
+    none (compared, and `area_m2` is 0), not_compared (`area_m2` null); `compared_pct` of the place, null:
+    nobody kept it; `part`: too little of it to tell growth."""
     return {
         "kind": one.kind.value,
         "commune": one.commune,
@@ -146,7 +148,10 @@ def series_said(one: Series) -> dict[str, Any]:
                 "after": None if point.after_ns is None else iso(point.after_ns, "seconds"),
                 "before_shown": point.before,
                 "after_shown": point.after,
-                "area_m2": round(point.area_m2, 1),
+                "state": "found" if point.change_ids else "none" if point.area_m2 == 0.0 else "not_compared",
+                "area_m2": None if point.area_m2 is None else round(point.area_m2, 1),
+                "compared_pct": None if point.compared is None else round(100.0 * point.compared, 1),
+                "part": point.is_part,
                 "new": point.is_new,
                 "growth_pct": None if point.growth_pct is None else round(point.growth_pct, 1),
                 "confirmed": point.is_confirmed,

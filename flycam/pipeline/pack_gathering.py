@@ -157,6 +157,7 @@ def _communes(
                 change for change, patch in zip(changes, scene.patches, strict=True) if number in patch.places
             ),
             touched=touched.get(place.commune.code),
+            compared_pct=place.row.compared_pct,
         )
 
 

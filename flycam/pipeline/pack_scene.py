@@ -25,6 +25,7 @@ from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.change_places import within
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.compared_keeping import looked_at_in
 from flycam.pipeline.coverage import communes_of, main_mosaic
 from flycam.pipeline.settlements import Settlement, settlements_of
 from flycam.pipeline.workspace import Workspace
@@ -55,7 +56,7 @@ class PackSide:
 class PackPlace:
     """A commune of which ground is shown.
 
-    row            as the board has it, of these flights alone
+    row            as the board has it, of these flights alone; compared: in their events
     shown_by       indices of the flights that show it, the newest first
     shape, ground  its outline, and the part that is shown, Web Mercator metres
     """
@@ -146,7 +147,7 @@ def scene_of(
     withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
     """
     sides = _sides(workspace, refs, withholding)
-    places = _places(workspace, sides)
+    places = _places(workspace, sides, withholding)
     patches, elsewhere = _patches(workspace, sides, places, withholding)
     return PackScene(
         sides=tuple(sides),
@@ -223,15 +224,16 @@ def _frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]
     return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
 
 
-def _places(workspace: Workspace, sides: Sequence[PackSide]) -> list[PackPlace]:
+def _places(workspace: Workspace, sides: Sequence[PackSide], sees: Withholding) -> list[PackPlace]:
     """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
+    looked_at = looked_at_in(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
     flown = [_flown(workspace, side) for side in sides]
     whole = shapely.union_all([side.ground for side in sides])
     bounds = shapely.transform(shapely.box(*whole.bounds), point_transform(WEB_MERCATOR, WGS84)).bounds
     communes = communes_of(workspace.catalog, sides[0].flight, bounds)
     showing = [commune_board(communes, [one], (), {}) for one in flown]
     places = []
-    for number, row in enumerate(commune_board(communes, flown, (), {})):
+    for number, row in enumerate(commune_board(communes, flown, (), {}, compared=looked_at)):
         shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
         place = PackPlace(
             commune=communes[number],

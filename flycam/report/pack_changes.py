@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from flycam.frame.specialist import LayerKind
 from flycam.report.blocks import Block, Heading, Paragraph, Table
 from flycam.report.change_names import CHANGE_KINDS, THINGS
-from flycam.report.numbers import area, listed, metres, moment
+from flycam.report.numbers import area, listed, metres, moment, percent
 from flycam.report.pack_figures import Counts, PackChange, PackCommune, PackFigures, PackRoad
 from flycam.report.pack_words import head, place_said, told
 
@@ -62,12 +62,20 @@ def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
 
 
 def changes_in(commune: PackCommune, language: str) -> Iterator[Block]:
-    """Confirmed changes of one commune, one by one."""
+    """Confirmed changes of one commune, one by one, and how much of it was looked at: nothing found is told
+    from nobody looked."""
     yield Heading(text=told("changes_here", language))
     if commune.changes:
         yield changes_table(commune.changes, language)
-    else:
+    elif commune.compared_pct is None:
         yield Paragraph(text=told("no_changes_here", language), kind="small")
+    else:
+        yield Paragraph(text=told("none_on_compared", language), kind="small")
+    if commune.compared_pct is None:
+        said = told("not_compared_here", language)
+    else:
+        said = told("compared_here", language, pct=percent(commune.compared_pct, language))
+    yield Paragraph(text=said, kind="small")
 
 
 def loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:

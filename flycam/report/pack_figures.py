@@ -179,6 +179,7 @@ class PackCommune:
     gsd_m                  the coarsest of theirs
     changes                confirmed ones that lie in it, at least a part of them
     touched                None: no confirmed change touches it
+    compared_pct           of its area, on which changes were looked for, 0-100; None: nowhere that is known
     """
 
     number: int
@@ -193,6 +194,7 @@ class PackCommune:
     marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
     touched: PackTouched | None
+    compared_pct: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

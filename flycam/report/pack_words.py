@@ -88,6 +88,17 @@ PACK_WORDS: Mapping[str, Said] = {
         "Chưa có thay đổi nào được xác nhận ở đây: không có nghĩa là không có gì thay đổi.",
         "No change is confirmed here: that does not mean that nothing changed.",
     ),
+    "compared_here": Said(
+        "Đã so hai ảnh để tìm thay đổi trên {pct} diện tích; phần còn lại chưa biết.",
+        "Changes were looked for on {pct} of it, by two pictures; of the rest nothing is known.",
+    ),
+    "not_compared_here": Said(
+        "Chưa so hai ảnh ở đây, nên không biết có thay đổi hay không.",
+        "No two pictures were compared here: whether anything changed is not known.",
+    ),
+    "none_on_compared": Said(
+        "Không có thay đổi nào được xác nhận trên phần đã so.", "No change is confirmed on what was compared."
+    ),
     "changes_near": Said(
         "Tính là ở gần: {near}. Chỉ đếm theo các lớp dữ liệu đã nạp; chưa có lớp là chưa biết, không phải là"
         " không có.",

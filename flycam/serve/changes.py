@@ -25,9 +25,10 @@ from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change_series import series_at, series_of
 from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
-from flycam.pipeline.change_words import change_features
+from flycam.pipeline.change_words import change_features, windows_said
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.commune_impact import communes_around, impact_by_commune
+from flycam.pipeline.compared_keeping import windows_of
 from flycam.pipeline.impact_report import COUNTED
 from flycam.pipeline.impact_words import impact_answer, series_said
 from flycam.pipeline.marks import NOTE_LETTERS
@@ -165,7 +166,8 @@ def series(
 ) -> Json:
     """Places at several dates: that of one `change`, or all of an `event` that several dates show.
 
-    Who is no analyst is told of what is confirmed only. A date at which no change was found is not told.
+    Who is no analyst is told of what is confirmed only. A date at which nothing was found is told where the
+    place was compared (`state` none), or that it was not (not_compared).
     """
     workspace = services.workspace
     statuses, sees = COUNTED if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding
@@ -184,6 +186,15 @@ def history(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
     lines = catalog.changes.history(change_id)
     _refuse_withheld(lines, visitor)
     return _told(catalog, lines)
+
+
+@router.get("/api/changes/{change_id}/registration")
+def registration(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
+    """The windows (GeoJSON points: `state` agreed, disagreed or not found, `residual_m`) by which the two
+    pictures were laid on each other that a change was found on; none where that was not kept."""
+    (line,) = catalog.changes.last([change_id])
+    _refuse_withheld([line], visitor)
+    return windows_said(windows_of(catalog, line))
 
 
 @router.put("/api/changes/steps/{step_id}")

@@ -13,6 +13,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.compared_keeping import looked_at_in
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
@@ -36,8 +37,9 @@ def board(
 ) -> Json:
     """The communes in force on a date (those of today where none is known for it), as an event stands.
 
-    `imaged_pct` null: not flown. `changes` counts confirmed ones, those that lie on each other once; null:
-    none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it is
+    `imaged_pct` null: not flown. `changes` counts confirmed ones, those that lie on each other once; 0: none
+    stands on what was compared of it (`compared_pct`); null: none is confirmed there, which does not mean
+    that nothing changed. With `until` (without a zone it is
     Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood then.
     `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
     it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
@@ -58,6 +60,7 @@ def board(
         _aloft(sky, event_id, sees) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
         [one for one in changed if not sees.hides_change(one)],
+        looked_at_in(catalog, [event_id], sees, until_ns),
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
@@ -121,6 +124,7 @@ def _row(row: CommuneRow) -> Json:
         "flights": row.flights,
         "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
         "changes": row.changes,
+        "compared_pct": row.compared_pct,
         "aloft": row.aloft,
         "under_way": row.under_way,
     }

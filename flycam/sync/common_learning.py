@@ -16,6 +16,7 @@ import shapely
 import zstandard
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.comparisons import Comparison
 from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
@@ -226,8 +227,9 @@ class CommonLearner:
         said = [self._values(thing.sha256, thing.name) for thing in things]
         event = from_values(Event, said[0]["event"])
         segment(event.event_id)
-        came = [from_values(ChangeLine, one) for values in said for one in values["lines"]]
-        if any(line.event_id != event.event_id for line in came):
+        came = [from_values(ChangeLine, one, ("error_m",)) for values in said for one in values["lines"]]
+        grounds = [from_values(Comparison, one) for values in said for one in values.get("compared", ())]
+        if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
             raise not_what_it_says(things[0])
         learn_event(self._house, event, self._peer)
         current = {one.change_id for one in self._catalog.changes.current(event.event_id)}
@@ -242,6 +244,7 @@ class CommonLearner:
                 at_ns=self._house.clock_ns(),
             )
             self._catalog.changes.append(new, [told])
+        self._catalog.comparisons.add(grounds)
         for change_id in held:
             self._stays(change_id, "change", "thay đổi")
 

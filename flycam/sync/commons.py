@@ -30,6 +30,7 @@ from flycam.frame.address import shown
 from flycam.frame.change import ChangeStatus
 from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
+from flycam.sync.compared_grounds import told_grounds
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits, text
@@ -63,8 +64,8 @@ class Common(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thing:
-    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's; of masks
-    their photo's frame.
+    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's, or the
+    comparison's; of masks their photo's frame.
 
     at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
     """
@@ -110,6 +111,7 @@ def state_of(house: House, sees: Withholding, *, masks: bool = True) -> str:
         [levels.get(layer_id, "") for layer_id, _ in layers],
         [(one.area_id, one.sha256, sorted(one.roles), one.added_ns) for one in catalog.restrictions.areas()],
         catalog.changes.stamp(),
+        catalog.comparisons.stamp(),
         catalog.boundaries.stamp(),
         sorted((one.name, one.sha256, one.size_bytes, sorted(one.said.items())) for one in _terrain(house)),
     )
@@ -287,20 +289,26 @@ def _communes(house: House, _sees: Withholding) -> _Made:
 
 def _changes(house: House, sees: Withholding) -> _Made:
     """Decisions that anybody may see, in the order they were made, some together: of what came before, only
-    the last group is another one after a decision."""
+    the last group is another one after a decision. Then each ground that was compared, a thing of its own."""
     changes = house.catalog.changes
     events = {one.event_id: one for one in house.catalog.flights.events()}
-    for event_id in sorted(changes.events() & events.keys()):
+    for event_id in sorted((changes.events() | house.catalog.comparisons.events()) & events.keys()):
         steps: dict[tuple[int, str], list[ChangeLine]] = {}
+        standing = set()
         for now in changes.current(event_id):
             history = changes.history(now.change_id)
             if not any(sees.hides_change(line) for line in history):
                 for line in confirmed(history):
                     steps.setdefault((line.at_ns, line.step_id), []).append(line)
+                if now.status is ChangeStatus.ACCEPTED:
+                    standing.add(now.change_id)
         event = to_values(events[event_id])
         for some in _together(sorted(steps)):
             lines = [to_values(line) for step in some for line in steps[step]]
             yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines}
+        for one in told_grounds(house, event_id, standing, sees):
+            said = {"event": event, "lines": [], "compared": [to_values(one)]}
+            yield f"{event_id}/{one.comparison_id}", one.at_ns, said
 
 
 def confirmed(history: Sequence[ChangeLine]) -> list[ChangeLine]:

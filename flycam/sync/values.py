@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from enum import Enum
 from functools import lru_cache
@@ -27,13 +27,14 @@ def to_values(record: Any) -> dict[str, Any]:
     return {one.name: _told(getattr(record, one.name)) for one in dataclasses.fields(record)}
 
 
-def from_values(kind: type[_T], values: Mapping[str, Any]) -> _T:
+def from_values(kind: type[_T], values: Mapping[str, Any], since: Collection[str] = ()) -> _T:
     """A record of this dataclass. Raises KeyError, TypeError or ValueError for anything else; geometry (a
-    field called `wkb`) must read."""
+    field called `wkb`) must read. since: fields that boxes of before did not know, and may not tell."""
     hints: Mapping[str, Any] = _hints(kind)  # type: ignore[arg-type]
     fields = {
         one.name: _read(hints[one.name], values[one.name])
         for one in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if one.name in values or one.name not in since
     }
     if "wkb" in fields and shapely.from_wkb(fields["wkb"]).is_empty:
         raise ValueError("a shape without ground")

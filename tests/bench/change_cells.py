@@ -10,7 +10,7 @@ from flycam.analysis.cues import PIXEL_CUES
 from flycam.analysis.evidence import look
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.workgrid import on_work_grid
-from flycam.drill.between import Confuser
+from flycam.drill.between import Confuser, work_of
 from tests.bench.change_judged import truth_on
 from tests.bench.change_scenes import Scene, image_pair, kept
 from tests.bench.logistic_fit import balanced, fit
@@ -27,7 +27,7 @@ def cells_of(scene: Scene, folder: Path | None) -> tuple[np.ndarray, np.ndarray,
     pair = kept(scene, folder)
     seen = look(on_work_grid(image_pair(pair), None))
     change, old = truth_on(seen, pair.change), truth_on(seen, pair.old_water)
-    confuser = truth_on(seen, pair.confuser)
+    confuser = work_of(truth_on(seen, pair.confuser))  # terraces weigh as the fields that they are
     draw = np.random.default_rng([scene.seed, 7])
     confused = np.where(confuser > 0, _RIVER + confuser, _REST)
     group = np.where(change > 0, change, np.where(old > 0, _RIVER, confused))

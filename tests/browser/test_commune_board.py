@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -21,6 +22,7 @@ from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled, wait_for_place, wait_for_zoom
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
@@ -184,3 +186,26 @@ def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(
     expect(rows).to_have_count(5)
     expect(rows.filter(has_text="đang bay lúc đó")).not_to_have_count(0)
     expect(rows.filter(has_text="Ẩn Đường Xa")).to_contain_text("chưa bay chụp")
+
+
+@pytest.mark.parametrize("size", ["office", "wall"])
+def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobody_looked(
+    tmp_path: Path, open_page: OpenPage, size: str
+) -> None:
+    world = make_world(tmp_path / "compared")
+    catalog = world.workspace.catalog
+    one = catalog.boundaries.communes()[0]
+    west, south, east, north = shapely.from_wkb(one.wkb).bounds
+    inner = shapely.box(west + (east - west) / 100, south, east - (east - west) / 100, (south + north) / 2)
+    shown = [f"{world.mosaic_of(flight).mosaic_id}@0" for flight in (world.before, world.after)]
+    ground = shapely.MultiPolygon([shapely.intersection(inner, shapely.from_wkb(one.wkb))])
+    catalog.comparisons.add([compared_on("compared-1", REAL, ground, *shown)])
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as address:
+        page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=address)
+        looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
+        expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+ %"))
+        others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
+        assert others.count() > 0
+        assert not any("đã so" in text for text in others.all_inner_texts())
+        if folder := os.environ.get("FLYCAM_PICTURES"):
+            page.screenshot(path=f"{folder}/board-compared-{size}.png")

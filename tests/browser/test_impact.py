@@ -23,6 +23,7 @@ from tests.pipeline.surfaced import finished, surface
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_flight, make_world
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
@@ -239,12 +240,35 @@ def test_a_slide_that_grew_is_told_at_each_date(open_page: OpenPage, house: Hous
     since = {**sides, "before_shown": f"{house.world.mosaic_of(house.world.after).mosaic_id}@0"}
     more = changed("change-00000010", square(70, -100, 40), status=ChangeStatus.ACCEPTED, **since)
     workspace.catalog.changes.append([replace(grown, area_m2=12_100.0), replace(more, area_m2=1600.0)])
+    fourth = add_flight(workspace, REAL, "Bay lần bốn", "2024-09-16 02:00", shift=(1, 1), storm=True)
+    cleared = f"{house.world.mosaic_of(fourth).mosaic_id}@0"
+    around, half = square(-100, -200, 400), square(-100, -200, 160)
+    workspace.catalog.comparisons.add(
+        [
+            compared_on("compared-1", REAL, around, shown[0], cleared),
+            compared_on("compared-2", REAL, half, shown[0], "ve-tinh.tif"),
+        ]
+    )
     page = tap_slide(open_page, house)
     series = page.locator(".card .series")
     expect(series.locator("dt")).to_have_text(
-        ["10/09/2024 10:15", "14/09/2024 09:00", "mới thêm từ 10/09/2024 10:15"]
+        [
+            "10/09/2024 10:15",
+            "14/09/2024 09:00",
+            "16/09/2024 09:00",
+            "ve-tinh.tif",
+            "mới thêm từ 10/09/2024 10:15",
+        ]
     )
-    expect(series.locator("dd")).to_have_text(["1,00 ha", "1,21 ha (+21 %)", "+0,16 hađến 14/09/2024 09:00"])
+    expect(series.locator("dd")).to_have_text(
+        [
+            "1,00 ha",
+            "1,21 ha (+21 %)",
+            "đã so, không thấy",
+            "không được so: không có ảnh, hoặc mây che",
+            "+0,16 hađến 14/09/2024 09:00",
+        ]
+    )
     if folder := os.environ.get("FLYCAM_PICTURES"):
         page.locator(".card .series").scroll_into_view_if_needed()
         page.screenshot(path=f"{folder}/series.png")

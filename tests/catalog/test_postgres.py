@@ -14,6 +14,7 @@ from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
+from tests.suites.comparison_suite import ComparisonSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -40,6 +41,12 @@ class TestPostgresBoard(BoardSuite):
 
 class TestPostgresChanges(ChangeSuite):
     pass
+
+
+class TestPostgresComparisons(ComparisonSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
 
 
 class TestPostgresBriefings(BriefingSuite):
@@ -89,6 +96,7 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
         assert sorted(indexed.fetchall()) == [
             ("changes",),
             ("communes",),
+            ("comparisons",),
             ("frames",),
             ("layer_features",),
             ("marks",),
@@ -99,7 +107,15 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
         ).fetchall()
         assert srids == [
             (name, 4326)
-            for name in ("changes", "communes", "frames", "layer_features", "marks", "settlements")
+            for name in (
+                "changes",
+                "communes",
+                "comparisons",
+                "frames",
+                "layer_features",
+                "marks",
+                "settlements",
+            )
         ]
 
 

@@ -19,6 +19,7 @@ from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
+from tests.suites.comparison_suite import ComparisonSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -39,6 +40,13 @@ class TestSqliteBoard(BoardSuite):
 
 class TestSqliteChanges(ChangeSuite):
     pass
+
+
+class TestSqliteComparisons(ComparisonSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+        connection.close()
 
 
 class TestSqliteBriefings(BriefingSuite):

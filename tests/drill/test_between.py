@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.drill.between import Between, Confuser, drawn_between
+from flycam.drill.between import TERRACES, Between, Confuser, drawn_between, later, work_of
 from flycam.drill.cover import Cover
 from flycam.drill.light import Sun
 from flycam.drill.relief import CENTRE_M, Valley, valley_fields
@@ -93,3 +93,26 @@ def test_every_seed_draws_another_day() -> None:
     assert drawn_between(3) == drawn_between(3)
     assert all(day.storm for day in days)
     assert not any(drawn_between(seed, storm=False).storm for seed in range(5))
+
+
+def test_terraces_confuse_under_a_name_of_their_own(before: DrillWorld) -> None:
+    world = after(fields=0.8, slides=False, flood_m=0.0, roads=0, houses=0.0)
+    assert world.confuser is not None
+    terraced = np.isin(world.confuser, TERRACES)
+    assert (before.cover[terraced] == Cover.TERRACE).mean() > 0.97, "but for crowns over them"
+    fields = np.isin(world.confuser, (Confuser.CROP, Confuser.WET_PADDY, Confuser.PLOUGHED))
+    assert not (before.cover[fields] == Cover.TERRACE).any()
+    work = work_of(world.confuser)
+    assert work.dtype == np.uint8 and not np.isin(work, TERRACES).any()
+    assert ((work > 0) == (world.confuser > 0)).all() and (work[~terraced] == world.confuser[~terraced]).all()
+
+
+def test_at_a_third_date_water_has_fallen_and_slides_have_grown() -> None:
+    storm = Between(seed=12, sun=SUN, fields=0.0, cleared=0.0, roads=0, houses=0.0)
+    then = drill_world(AROUND, 1.0, seed=12, after=True, between=storm)
+    third = later(storm, days=4, flood_m=0.0, grown_m=5.0)
+    now = drill_world(AROUND, 1.0, seed=12, after=True, between=third)
+    assert (then.change == 2).any() and not (now.change == 2).any()
+    slid = then.change == 1
+    assert (now.change[slid] == 1).all()
+    assert slid.any() and 1.1 * slid.sum() < (now.change == 1).sum() < 6.0 * slid.sum()

@@ -88,6 +88,29 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
 
 
+def test_geojson_takes_a_layer_beside_its_features_with_what_is_not_known_as_null(tmp_path):
+    path = tmp_path / "out.geojson"
+    points = FeatureLayer(
+        name="registration",
+        kind="Point",
+        shapes=np.asarray(shapely.points([HERE, HERE + 50.0]), dtype=object),
+        fields={
+            "state": np.array(["agreed", "not found"], dtype=object),
+            "residual_m": np.array([0.25, np.nan]),
+        },
+    )
+    write_features(path, [_squares(2)], crs=CRS, members={"registration": points})
+    document = json.loads(path.read_text())
+    assert [one["properties"] for one in document["registration"]["features"]] == [
+        {"state": "agreed", "residual_m": 0.25},
+        {"state": "not found", "residual_m": None},
+    ]
+    (lon, lat), *_ = transform_points(HERE[None], CRS, "EPSG:4326")
+    place = document["registration"]["features"][0]["geometry"]["coordinates"]
+    assert place == [pytest.approx(lon), pytest.approx(lat)]
+    assert len(pyogrio.raw.read(path)[2]) == 2
+
+
 def test_geojson_takes_geometries_beside_its_features(tmp_path):
     path = tmp_path / "out.geojson"
     around = shapely.MultiPolygon([shapely.box(*(HERE - 50.0), *(HERE + 350.0))])

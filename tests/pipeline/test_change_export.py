@@ -21,7 +21,9 @@ from flycam.frame.moment import iso
 from flycam.pipeline.change_export import ENDINGS, export_changes
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.workspace import Workspace
-from tests.serve.world import LAT, LON, add_communes, make_workspace
+from tests.geodata.cap_schema import cap_faults
+from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
+from tests.suites.catalog_suite import MOSAIC, flight
 from tests.suites.change_suite import FOUND
 
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
@@ -111,6 +113,56 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert HOLED.contains(inside)
 
 
+def test_gdal_opens_the_table_with_its_outlines(workspace: Workspace, tmp_path: Path) -> None:
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    assert pyogrio.read_info(tmp_path / "a.csv")["driver"] == "CSV"
+    meta, _, shapes, fields = pyogrio.raw.read(tmp_path / "a.csv", encoding="utf-8")
+    said = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
+    assert next(iter(said)) == "change_id", "the byte order mark is no part of the first name"
+    assert sorted(said["change_id"]) == [ACCEPTED.change_id, DRAWN.change_id]
+    assert set(said["commune_name"]) == {"Nậm Lúc"}
+    for wkb in shapes:
+        assert shapely.hausdorff_distance(shapely.from_wkb(wkb), HOLED) < 1e-6
+
+
+def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_path: Path) -> None:
+    flown = {
+        "before": ns("2024-09-05 02:00"),
+        "storm": ns("2024-09-09 02:00"),
+        "later": ns("2024-09-13 02:00"),
+    }
+    shown = {name: f"{_flown(workspace, name, at_ns)}@0" for name, at_ns in flown.items()}
+    sure = {"error_m": 0.25, "before_shown": shown["before"]}
+    merged = f"{shown['storm']} + {shown['later']}"
+    workspace.catalog.changes.append(
+        [
+            replace(ACCEPTED, change_id="change-00000005", after_shown=shown["storm"], **sure),
+            replace(ACCEPTED, change_id="change-00000006", after_shown=merged, **sure),
+            replace(ACCEPTED, change_id="change-00000007", after_shown="ve-tinh.tif", **sure),
+        ]
+    )
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    by_id = {row["change_id"]: row for row in rows}
+    found, several, file, old = (by_id[f"change-0000000{number}"] for number in (5, 6, 7, 1))
+    before, storm, later = (iso(at_ns, "seconds") for at_ns in flown.values())
+    assert (found["before_time"], found["after_time"]) == (before, storm)
+    assert (several["before_time"], several["after_time"]) == (before, later)
+    assert (file["before_time"], file["after_time"]) == (before, "")
+    perimeter_m = 2 * (0.002 + 0.0005 + 0.001) * (110_700 + 103_300)
+    assert float(found["error_m"]) == 0.25
+    assert float(found["area_error_m2"]) == pytest.approx(0.25 * perimeter_m, rel=0.01)
+    assert (old["error_m"], old["area_error_m2"], old["before_time"]) == ("", "", "")
+
+
+def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
+    """The mosaic of a flight of which no more is known than when it was."""
+    flown = flight(flight_id=name, event_id="e1", name=name, first_ns=at_ns, last_ns=at_ns)
+    workspace.catalog.flights.put_flight(flown)
+    workspace.catalog.tiles.put_mosaic(replace(MOSAIC, mosaic_id=f"{name}-colour", flight_id=name))
+    return f"{name}-colour"
+
+
 def test_a_comment_confirms_nothing(workspace: Workspace, tmp_path: Path) -> None:
     said = {"action": ChangeAction.COMMENT, "changes": {DRAWN.change_id: 1}, "note": "xem lại?"}
     decide(workspace, StepAsked(step_id="step-00000001", **said), "Minh")
@@ -130,6 +182,7 @@ def test_cap_is_a_draft_or_an_exercise(
     workspace: Workspace, tmp_path: Path, event: str, status: str, places: int
 ) -> None:
     export_changes(workspace, tmp_path / "a.xml", event)
+    assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
     alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
     assert alert is not None
     assert alert.tag == f"{CAP}alert"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pyogrio
 import pytest
 import shapely
 
@@ -14,6 +15,7 @@ from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.pipeline.change_keeping import event_for, keep
+from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.compare import compare
 from flycam.pipeline.compare_changes import Change
@@ -59,6 +61,8 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
         assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
         assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
+        assert line.error_m == change.error_m and 0.0 < change.error_m < 1.0
+        assert area_error_of(line) == pytest.approx(change.polygon.length * change.error_m, rel=1e-3)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
     answer, said = of_compare(done, "vi")
@@ -112,7 +116,7 @@ def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(worksp
     change = Change(
         polygon=shapely.MultiPolygon([shapely.box(430_000, 2_400_000, 430_080, 2_400_080)]),
         **{"kind": "landslide", "score": 0.6, "area_m2": 6400.0, "length_m": 80.0, "slope_deg": 20.0},
-        **{"commune": "", "commune_name": "", "tie_m": 3.0},
+        **{"commune": "", "commune_name": "", "tie_m": 3.0, "error_m": 0.2},
     )
 
     def kept(before, after, moved_m=0.0):
@@ -169,3 +173,34 @@ def test_a_drills_changes_never_stand_beside_real_ones(workspace):
     with pytest.raises(OptionUnusable) as failure:
         event_for(workspace, (_side(None), _side("e2")), "e1")
     assert failure.value.vi
+
+
+def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    (kept,) = workspace.catalog.comparisons.of_event("e1")
+    onto = point_transform(WGS84, done.crs)
+    ground = shapely.transform(shapely.from_wkb(kept.wkb), onto)
+    compared = shapely.from_wkb(pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")[2][0])
+    assert ground.difference(compared.buffer(0.01)).is_empty
+    assert 0.97 < ground.area / compared.area < 1.0
+    assert (kept.before_shown, kept.after_shown, kept.rmse_m) == (
+        "before.tif",
+        "after.tif",
+        done.registration.rmse_m,
+    )
+    windows = workspace.catalog.comparisons.windows(kept.comparison_id)
+    assert len(windows) == len(done.registration.windows)
+    assert sum(one.state == "agreed" for one in windows) == done.registration.agreed.sum()
+    assert all((one.residual_m is None) == (one.state == "not found") for one in windows)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert workspace.catalog.comparisons.stamp() == 1
+    assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):
+    light = ground(1, 900).mean(axis=2, keepdims=True)
+    grey = picture(tmp_path / "grey.tif", light.repeat(3, 2).astype("u1"))
+    compare(workspace, files[0], files[1], tmp_path / "c.gpkg", finder())
+    done = compare(workspace, files[0], str(grey), tmp_path / "d.gpkg", finder(), event="e1")
+    assert not done.looked_for
+    assert workspace.catalog.comparisons.events() == set()

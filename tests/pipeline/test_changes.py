@@ -195,6 +195,36 @@ def test_a_whole_stands_for_its_parts(workspace: Workspace) -> None:
     assert shapely.equals(shapely.from_wkb(whole.wkb), both)
 
 
+def test_what_is_merged_lies_as_surely_as_its_least_sure_part_and_names_every_picture(
+    workspace: Workspace,
+) -> None:
+    outline = ring(LON + 0.004, LAT)
+    sure = replace(_found("change-00000003", outline), tie_m=5.0, rmse_m=0.1, error_m=0.2)
+    doubtful = {"tie_m": 90.0, "rmse_m": 0.3, "error_m": 1.5, "after_shown": "m3@1", "area_m2": 1.0}
+    far = replace(_found("change-00000004", ring(LON + 0.005, LAT)), **doubtful)
+    workspace.catalog.changes.append([sure, far])
+    merged = step(1, ChangeAction.MERGE, changes={sure.change_id: 1, far.change_id: 1})
+    whole = decide(workspace, merged, "Lan")[-1]
+    assert (whole.before_shown, whole.after_shown) == ("m1@2", "m2@1 + m3@1")
+    assert (whole.tie_m, whole.rmse_m, whole.error_m) == (90.0, 0.3, 1.5)
+    assert whole.mosaics == ("m1", "m2", "m3")
+    assert whole.pairs == {("m1", "m2"), ("m1", "m3")}
+    by_hand = decide(
+        workspace,
+        step(
+            2,
+            ChangeAction.DRAW,
+            outlines=[ring(LON + 0.006, LAT)],
+            event_id="e1",
+            kind=ChangeKind.LANDSLIDE,
+        ),
+        "Lan",
+    )[0]
+    merged = step(3, ChangeAction.MERGE, changes={whole.change_id: 1, by_hand.change_id: 1})
+    both = decide(workspace, merged, "Lan")[-1]
+    assert (both.after_shown, both.error_m) == ("m2@1 + m3@1", None), "nobody knows how well it was drawn"
+
+
 def test_changes_of_different_events_are_not_merged(workspace: Workspace) -> None:
     other = replace(_found("change-00000003", WHOLE), event_id="e2")
     workspace.catalog.changes.append([other])

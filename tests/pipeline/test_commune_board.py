@@ -15,7 +15,7 @@ from flycam.catalog.records import CommuneRecord, Coverage, MarkLine
 from flycam.frame.change import ChangeStatus
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
-from flycam.pipeline.commune_board import FlownGround, commune_board
+from flycam.pipeline.commune_board import FlownGround, LookedAt, commune_board
 from tests.suites.change_suite import FOUND
 
 WORK_CRS = "EPSG:32648"
@@ -178,3 +178,22 @@ def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> 
     ]
     rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
     assert (rows["00"], rows["10"]) == (2, None)
+
+
+def test_none_found_is_told_from_nobody_looked() -> None:
+    waits = _change("e", ChangeStatus.PROPOSED, SIDE + 0.004)
+    ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE / 2)
+    looked_at = LookedAt(ground=ground, standing=[waits])
+    rows = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    assert (rows["00"].changes, rows["00"].compared_pct) == (0, pytest.approx(50.0))
+    assert (rows["10"].changes, rows["10"].compared_pct) == (None, pytest.approx(50.0)), "a candidate waits"
+    assert (rows["20"].changes, rows["20"].compared_pct) == (None, None)
+    assert rows["01"].compared_pct is None, "no more than its boundary was touched"
+    confirmed = [_change("a", ChangeStatus.ACCEPTED, 0.004)]
+    looked_at = LookedAt(ground=ground, standing=confirmed)
+    rows = {
+        one.code: one for one in commune_board(COMMUNES, [], (), {}, changes=confirmed, compared=looked_at)
+    }
+    assert (rows["00"].changes, rows["10"].changes, rows["20"].changes) == (1, 0, None)
+    hidden = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    assert hidden["00"].changes is None, "what is withheld is not told as nothing"

@@ -244,6 +244,11 @@ def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
     degrees = transform_points(np.array([inside, beside]), CRS, "EPSG:4326")
     assert list(shapely.contains_xy(compared, degrees)) == [True, False]
     assert done.changes == ()
+    windows = json.loads(out.read_text())["registration"]["features"]
+    assert len(windows) == len(done.registration.windows)
+    agreed = [one for one in windows if one["properties"]["state"] == "agreed"]
+    assert len(agreed) == done.registration.agreed.sum()
+    assert all(shapely.geometry.shape(one["geometry"]).within(compared.envelope) for one in agreed)
 
 
 def test_geojson_states_degrees(workspace, files, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyogrio
 import pytest
+import shapely
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
@@ -23,6 +24,7 @@ from flycam.report.pack_figures import Letterhead, PackFigures
 from tests.pipeline.impacted import add_things, changed, line, point, square
 from tests.serve.world import DRILL, REAL, World, make_world
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import compared_on
 
 SLIDE, FLOOD, FAR, WAITING = (f"change-0000000{number}" for number in range(1, 5))
 
@@ -165,3 +167,27 @@ def test_settlements_of_the_communes_shown_with_who_said_what(packed: Packed) ->
     table = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
     said = dict(zip(table["name"], table["access"], strict=True))
     assert said == {"Nậm Lúc Thượng": "isolated", "Bản Giữa": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("language", "looked", "nobody"),
+    [
+        ("vi", "không có thay đổi nào được xác nhận trên phần đã so", "chưa so hai ảnh ở đây"),
+        ("en", "no change is confirmed on what was compared", "no two pictures were compared here"),
+    ],
+)
+def test_a_commune_where_nothing_was_found_is_told_from_one_where_nobody_looked(
+    packed: Packed, language: str, looked: str, nobody: str
+) -> None:
+    workspace = packed.world.workspace
+    text = _text(pack_document(packed.figures, language)).lower()
+    assert nobody in text and looked not in text
+    ground = shapely.MultiPolygon([shapely.box(104.0, 21.0, 106.0, 23.0)])
+    workspace.catalog.comparisons.add([compared_on(f"compared-{language}", REAL, ground, "a.tif", "b.tif")])
+    figures = gather_pack(workspace, scene_of(workspace, [packed.world.before]), {}, Letterhead(), "")
+    assert figures.communes
+    assert all(one.compared_pct == pytest.approx(100.0) for one in figures.communes)
+    bare = replace(figures, communes=tuple(replace(one, changes=()) for one in figures.communes))
+    text = _text(pack_document(bare, language)).lower()
+    assert nobody not in text and looked in text
+    assert "100 %" in text

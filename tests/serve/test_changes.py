@@ -18,6 +18,7 @@ from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import COMPARED, WINDOWS
 
 STEP = "/api/changes/steps/step-0123456789abcdef"
 OUTLINE = [[[[LON, LAT], [LON + 0.001, LAT], [LON + 0.001, LAT + 0.001], [LON, LAT]]]]
@@ -45,6 +46,24 @@ def workspace(tmp_path: Path) -> Workspace:
 def client(workspace: Workspace) -> Iterator[httpx.Client]:
     with running(Services(workspace=workspace, follow_s=0.1)) as url, httpx.Client(base_url=url) as one:
         yield one
+
+
+def test_the_windows_of_a_change_are_for_analysts_and_of_its_own_pictures(
+    workspace: Workspace, client: httpx.Client
+) -> None:
+    asked = f"/api/changes/{FOUND.change_id}/registration"
+    assert client.get(asked, headers=by(Role.ANALYST)).json()["features"] == [], "they were not kept"
+    elsewhere = replace(COMPARED, comparison_id="compared-2", after_shown="m9@1")
+    workspace.catalog.comparisons.add([COMPARED], WINDOWS)
+    workspace.catalog.comparisons.add([elsewhere], WINDOWS[:1])
+    told = client.get(asked, headers=by(Role.ANALYST)).json()
+    assert [one["properties"] for one in told["features"]] == [
+        {"state": "agreed", "residual_m": 0.125},
+        {"state": "not found", "residual_m": None},
+    ]
+    assert told["features"][0]["geometry"]["coordinates"] == [104.8, 21.9]
+    assert client.get(asked, headers=by(Role.VIEWER)).status_code == 403
+    assert client.get(asked.replace("01/", "09/"), headers=by(Role.ANALYST)).status_code == 404
 
 
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]

@@ -25,6 +25,7 @@ from flycam.sync.sending import Limits, Sender, Sent
 from flycam.sync.sink import room_in
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import COMPARED
 from tests.sync.boxes import EVENT, Box
 from tests.sync.lines import Wire
 
@@ -82,6 +83,8 @@ def decision(
 
 TA_PHIN = commune("02647", "Tả Phìn")
 STORM_FOUND = replace(FOUND, event_id=EVENT.event_id)
+STORM_COMPARED = replace(COMPARED, event_id=EVENT.event_id)
+"""The ground around it, by the same two pictures."""
 
 
 def put_layer(box: Box, layer: LayerRecord = MASTS, lons: tuple[float, ...] = (104.81, 104.85)) -> None:

@@ -25,7 +25,16 @@ from flycam.sync.commons import (
     state_of,
 )
 from tests.sync.boxes import Box, new_box
-from tests.sync.common_world import AREA, MASTS, STORM_FOUND, commune, decision, furnish, put_layer
+from tests.sync.common_world import (
+    AREA,
+    MASTS,
+    STORM_COMPARED,
+    STORM_FOUND,
+    commune,
+    decision,
+    furnish,
+    put_layer,
+)
 
 ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
 
@@ -82,6 +91,8 @@ def test_the_word_is_another_after_whatever_is_entered(tmp_path: Path) -> None:
     catalog.boundaries.put_communes([commune("02647", "Tả Phìn mới", 104.805)])
     entered()
     catalog.changes.append([decision(catalog.changes.current()[0], "step-2", 99, REJECTED)])
+    entered()
+    catalog.comparisons.add([STORM_COMPARED])
     entered()
     catalog.terrain.remove_dem(catalog.terrain.dems()[0].dem_id)
     entered()

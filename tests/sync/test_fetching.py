@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.catalog.records import Role
-from flycam.catalog.withholding import Withholding
+from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.pipeline.receiving import Receiving
@@ -28,6 +28,7 @@ from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (
     AREA,
     MASTS,
+    STORM_COMPARED,
     STORM_FOUND,
     commune,
     decision,
@@ -356,6 +357,34 @@ def test_nothing_that_was_never_confirmed_travels(tmp_path: Path) -> None:
     province.catalog.changes.append([rejected])
     exchange(box, Wire(province, tmp_path), tmp_path)
     assert box.catalog.changes.events() == set()
+
+
+def test_ground_that_was_compared_travels_once_all_that_was_found_on_it_does(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    wire = Wire(province, tmp_path)
+    province.catalog.flights.put_event(EVENT)
+    province.catalog.changes.append([STORM_FOUND])
+    province.catalog.comparisons.add([STORM_COMPARED])
+    exchange(box, wire, tmp_path)
+    assert box.catalog.comparisons.events() == set(), "a candidate waits: nothing found would be said there"
+    province.catalog.changes.append([decision(STORM_FOUND, "step-1", 9, ChangeStatus.REJECTED)])
+    exchange(box, wire, tmp_path)
+    assert box.catalog.comparisons.of_event(EVENT.event_id) == [STORM_COMPARED]
+    assert box.catalog.changes.events() == set()
+    other = replace(STORM_COMPARED, comparison_id="compared-2", after_shown="m3@1")
+    province.catalog.comparisons.add([other])
+    exchange(box, wire, tmp_path)
+    assert box.catalog.comparisons.of_event(EVENT.event_id) == [STORM_COMPARED, other]
+    assert box.catalog.comparisons.stamp() == 2, "each came once"
+
+
+def test_of_ground_compared_by_a_flight_that_is_withheld_a_box_hears_nothing(tmp_path: Path) -> None:
+    province = new_box(tmp_path, "province")
+    province.catalog.flights.put_event(EVENT)
+    province.catalog.comparisons.add([STORM_COMPARED])
+    sees = Withholding(mosaics=Allowed(hidden=frozenset({"m2"})))
+    assert commons_of(province.workspace, sees).things == ()
+    assert len(commons_of(province.workspace, NOTHING_WITHHELD).things) == 1
 
 
 def test_tiles_take_turns_with_what_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,8 +301,10 @@ export interface CommuneRow {
   flights: number;
   /** Open marks by kind. */
   marks: Partial<Record<MarkKind, number>>;
-  /** Confirmed changes; null: nobody has said yet. */
+  /** Confirmed changes; 0: none stands on what was compared of it; null: nobody has said yet. */
   changes: number | null;
+  /** Of its area, on which changes were looked for; null: nowhere. */
+  compared_pct: number | null;
   /** Flights in the air over it. */
   aloft: string[];
 }

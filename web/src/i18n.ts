@@ -210,6 +210,7 @@ const words = {
   board_marks: ["Dấu đang mở", "Open marks"],
   board_changes: ["Thay đổi đã xác nhận", "Confirmed changes"],
   board_link: ["Máy bay", "Aircraft"],
+  boardCompared: ["đã so {0}", "{0} compared"],
   boardNotFlown: ["chưa bay chụp", "not flown"],
   boardUnderWay: ["đang bay lúc đó", "in the air then"],
   boardNewest: ["mới nhất: {0}", "newest: {0}"],
@@ -355,6 +356,9 @@ const words = {
   seriesNew: ["mới thêm từ {0}", "new since {0}"],
   seriesUntil: ["đến {0}", "until {0}"],
   seriesWaits: ["có phần chờ duyệt", "a part waits for review"],
+  seriesNone: ["đã so, không thấy", "compared, none found"],
+  seriesNotCompared: ["không được so: không có ảnh, hoặc mây che", "not compared: not imaged, or under a cloud"],
+  seriesPart: ["mới so {0} % nơi này", "{0} % of the place compared"],
   seriesNote: ["Ngày không có trong bảng là chưa rõ, không có nghĩa là không thay đổi.", "A date that is not here does not mean that nothing was there."],
   settlements: ["Thôn, bản", "Settlements"],
   settlementsNote: [

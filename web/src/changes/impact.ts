@@ -59,7 +59,15 @@ interface SeriesPoint {
   before: string | null;
   before_shown: string;
   after: string | null;
-  area_m2: number;
+  after_shown: string;
+  /** none: compared, nothing found; not_compared: not imaged, or under a cloud. */
+  state: "found" | "none" | "not_compared";
+  /** Null: not compared. */
+  area_m2: number | null;
+  /** Of the place; null: nobody kept it. */
+  compared_pct: number | null;
+  /** Too little of it was compared to tell how it grew. */
+  part: boolean;
   /** Not the place's size, but what is new since `before`. */
   new: boolean;
   growth_pct: number | null;
@@ -107,18 +115,28 @@ export function seriesSaid(answer: SeriesAnswer | null | undefined): HTMLElement
   const points = answer?.series[0]?.points ?? [];
   if (points.length < 2) return [];
   const rows = points.flatMap((point) => [
-    el("dt", {}, point.new ? t("seriesNew", point.before ? formatTime(point.before) : point.before_shown) : dated(point.after)),
-    el("dd", {}, sized(point), point.new && el("small", {}, t("seriesUntil", dated(point.after))), !point.confirmed && el("small", {}, t("seriesWaits"))),
+    el("dt", {}, point.new ? t("seriesNew", point.before ? formatTime(point.before) : point.before_shown) : dated(point)),
+    el("dd", {}, sized(point), ...below(point).map((said) => el("small", {}, said))),
   ]);
   return [el("h3", {}, t("series")), el("dl", { class: "impact series" }, ...rows), el("p", { class: "impact-note" }, t("seriesNote"))];
 }
 
-function dated(after: string | null): string {
-  return after ? formatTime(after) : t("validUnknown");
+function dated({ after, after_shown }: SeriesPoint): string {
+  return after ? formatTime(after) : after_shown || t("validUnknown");
+}
+
+function below(point: SeriesPoint): string[] {
+  return [
+    point.new && t("seriesUntil", dated(point)),
+    point.part && point.state === "found" && t("seriesPart", formatNumber(point.compared_pct ?? 0, 0)),
+    !point.confirmed && t("seriesWaits"),
+  ].filter((said): said is string => said !== false);
 }
 
 /** What is new since a later picture is more ground, whatever the place's own growth. */
-function sized({ new: isNew, area_m2, growth_pct }: SeriesPoint): string {
+function sized({ new: isNew, state, area_m2, growth_pct }: SeriesPoint): string {
+  if (state === "none") return t("seriesNone");
+  if (area_m2 === null) return t("seriesNotCompared");
   if (isNew) return `+${hectares(area_m2)}`;
   return `${hectares(area_m2)}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
 }

@@ -136,7 +136,7 @@ export class CommuneBoard {
           : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
       imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
       marks: () => el("td", { class: "marks" }, ...marksSaid(row)),
-      changes: () => el("td", {}, row.changes === null ? "" : String(row.changes)),
+      changes: () => el("td", {}, ...changesSaid(row)),
       link: () => link,
     };
     this.sayLink(link, row, this.store.state, performance.now());
@@ -152,10 +152,10 @@ export class CommuneBoard {
   }
 }
 
-/** Columns that have something to say: where nobody has decided on any change, nothing is said of them. */
+/** Columns that have something to say: where nobody has looked for changes, or drawn one, nothing is said of them. */
 function columnsOf(rows: readonly CommuneRow[]): Column[] {
   const always: Column[] = ["name", "newest", "imaged", "marks"];
-  const changes: Column[] = rows.some((row) => row.changes !== null) ? ["changes"] : [];
+  const changes: Column[] = rows.some((row) => row.changes !== null || row.compared_pct !== null) ? ["changes"] : [];
   return [...always, ...changes, "link"];
 }
 
@@ -180,6 +180,13 @@ function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
   const all = formatPercent(row.imaged_pct);
   const newest = formatPercent(row.newest_pct ?? row.imaged_pct);
   return newest === all ? [all] : [all, el("small", {}, t("boardNewest", newest))];
+}
+
+/** None found is told from nobody looked: with the share on which changes were looked for. */
+function changesSaid(row: CommuneRow): (HTMLElement | string)[] {
+  if (row.compared_pct === null) return row.changes === null ? [] : [String(row.changes)];
+  const share = el("small", {}, t("boardCompared", formatPercent(row.compared_pct)));
+  return [row.changes === null ? "" : String(row.changes), share];
 }
 
 function marksSaid(row: CommuneRow): HTMLElement[] {

@@ -1,0 +1,29 @@
+"""When the pictures were taken between which a change was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flycam.catalog.change_line import SEVERAL, mosaic_of
+from flycam.catalog.records import MosaicInfo
+from flycam.pipeline.workspace import Workspace
+
+
+def ends_of(workspace: Workspace) -> Mapping[str, int]:
+    """When the flight of each mosaic ended, UTC nanoseconds; files have no date."""
+    flights = {one.flight_id: one.last_ns for one in workspace.catalog.flights.flights()}
+    mosaics: Sequence[MosaicInfo] = workspace.catalog.tiles.mosaics()
+    return {one.mosaic_id: flights[one.flight_id] for one in mosaics if one.flight_id in flights}
+
+
+def dates_of(before_shown: str, after_shown: str, ends: Mapping[str, int]) -> tuple[int | None, int | None]:
+    """Of what a change was found on: of several pictures before the earliest, of several after the latest;
+    None where any of them has no date."""
+    before, after = (
+        [ends.get(mosaic_of(part)) for part in one.split(SEVERAL)] for one in (before_shown, after_shown)
+    )
+    first, last = [one for one in before if one is not None], [one for one in after if one is not None]
+    return (
+        min(first) if len(first) == len(before) else None,
+        max(last) if len(last) == len(after) else None,
+    )
