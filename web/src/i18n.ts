@@ -183,6 +183,7 @@ const words = {
     "Paste the access token your administrator gave you, or type a one-time code of 12 letters (XXXX-XXXX-XXXX).",
   ],
   loginToken: ["Mã truy cập", "Access token"],
+  loginShown: ["Hiện chữ đang gõ", "Show what is typed"],
   loginButton: ["Vào bản đồ", "Open the map"],
   loginOpenid: ["Đăng nhập bằng tài khoản của tỉnh", "Sign in with the province's account"],
   upload: ["Tải ảnh lên", "Upload"],
