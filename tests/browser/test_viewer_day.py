@@ -5,6 +5,8 @@ followed on a second screen."""
 from __future__ import annotations
 
 import re
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -74,6 +76,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
     add_things(workspace, tmp_path, "Thôn", LayerKind.SETTLEMENT, village)
     add_account(workspace, "Hoa", Role.VIEWER, "hoa-token")
     add_account(workspace, "Minh", Role.OPERATOR, "minh-token")
+    add_account(workspace, "Bà Thắm", Role.ANALYST, "tham-token")
     box = Operator(root, {})
     server = ServerProcess(box)
     server.start()
@@ -102,7 +105,7 @@ def screen(browser: Browser) -> Iterator[Screen]:
     assert not troubles
 
 
-def test_from_the_door_to_the_meeting(room: Room, screen: Screen, screenshots: Path) -> None:
+def test_from_the_door_to_the_meeting(room: Room, screen: Screen, tmp_path: Path, screenshots: Path) -> None:
     page = screen("office")
     _come_in(page, room, screenshots)
     _find_without_accents(page, screenshots)
@@ -111,6 +114,7 @@ def test_from_the_door_to_the_meeting(room: Room, screen: Screen, screenshots: P
     _follow_a_pixel_to_its_photo(page, room, screenshots)
     _measure(page, screenshots)
     _follow_the_meeting(page, room, screen, screenshots)
+    _take_the_pack_away(page, room, screen, tmp_path, screenshots)
     _look_again_on_the_phone(room, screen, screenshots)
 
 
@@ -277,6 +281,43 @@ def _zoom(page: Page) -> float:
     return float(found.group(1)) if found else 0.0
 
 
+def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, screenshots: Path) -> None:
+    """Minh asks for one of both flights on A3, Bà Thắm approves it by name, Hoa takes it to the meeting."""
+    minh, judge = screen("office"), screen("wall")
+    for one, token in ((minh, "minh-token"), (judge, "tham-token")):
+        one.goto(f"{room.server.url}/#lang=vi&event={REAL}")
+        one.locator("#token").fill(token)
+        one.keyboard.press("Enter")
+        one.wait_for_selector(".flight", state="attached")
+    minh.locator("#pack-paper").select_option("a3")
+    minh.locator(".pack-shown").click()
+    expect(minh.locator(".pack-desk .pack-line")).to_contain_text("Bản dự thảo", timeout=200_000)
+    minh.screenshot(path=screenshots / "viewer-10-pack-draft.png")
+    expect(minh.locator(".pack-approve")).to_have_count(0)
+    drafts = judge.locator(".pack-desk details")
+    drafts.locator("summary").click(timeout=90_000)
+    judge.on("dialog", lambda one: one.accept())
+    expect(drafts).to_contain_text("Của Minh")
+    judge.locator(".pack-desk .pack-approve").click()
+    expect(page.locator(".pack-desk")).to_contain_text("Đã duyệt: Bà Thắm", timeout=200_000)
+    settled(page)
+    page.screenshot(path=screenshots / "viewer-11-pack-approved.png")
+    expect(page.locator(".pack-shown")).to_have_count(0)
+    with page.expect_download() as fetched:
+        page.locator(".pack-desk a").click()
+    with zipfile.ZipFile(fetched.value.path()) as archive:
+        archive.extractall(folder / "gói")
+    pack = folder / "gói" / "goi-hop"
+    with zipfile.ZipFile(pack / "bao-cao-nhanh.docx") as paper:
+        text = re.sub(r"<[^>]+>", "", paper.read("word/document.xml").decode())
+    assert "Bà Thắm" in text and "Thung lũng Nậm Lúc – trước bão" in text
+    assert "DỰ THẢO" not in text
+    assert (pack / "bao-cao-nhanh.pdf").read_bytes().startswith(b"%PDF")
+    shutil.copytree(pack, screenshots / "pack")
+    said = [(one.who, one.what) for one in room.world.workspace.catalog.audit.lines()]
+    assert ("Bà Thắm", "pack approved") in said and ("Hoa", "pack fetched") in said
+
+
 def _look_again_on_the_phone(room: Room, screen: Screen, screenshots: Path) -> None:
     hand = screen("phone")
     hand.goto(f"{room.server.url}/#lang=vi&event={REAL}&map=17/{SEEN[1]}/{SEEN[0]}")
@@ -284,16 +325,16 @@ def _look_again_on_the_phone(room: Room, screen: Screen, screenshots: Path) -> N
     hand.locator(".login button").tap()
     hand.wait_for_selector(".flight", state="attached")
     settled(hand)
-    hand.screenshot(path=screenshots / "viewer-10-phone-map.png")
+    hand.screenshot(path=screenshots / "viewer-12-phone-map.png")
     box = hand.locator(".map").bounding_box()
     assert box is not None
     hand.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(hand.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
     settled(hand)
-    hand.screenshot(path=screenshots / "viewer-11-phone-card.png")
+    hand.screenshot(path=screenshots / "viewer-13-phone-card.png")
     hand.locator(".card .close").tap()
     hand.locator(".panel-switch").tap()
     hand.get_by_role("tab", name="Bảng xã").tap()
     expect(hand.locator(".board tbody tr")).to_have_count(5)
-    hand.screenshot(path=screenshots / "viewer-12-phone-board.png")
+    hand.screenshot(path=screenshots / "viewer-14-phone-board.png")
     assert hand.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]

@@ -79,11 +79,9 @@ def test_a_guest_link_counts_what_a_guest_sees(world: World) -> None:
     assert noted(world)[-1][:2] == ("Lan", guest.guest_id)
     (one, *_) = workspace.catalog.boundaries.communes()
     narrower, _ = invite_guest(workspace, 1.0, REAL, "Lan", (one.code,))
-    area = [
-        float(sentence(text[0]).split(" km²")[0].split()[-1])
-        for text in ((note,), linked_by(workspace, narrower))
-    ]
-    assert area[1] < area[0]
+    (less,) = linked_by(workspace, narrower)
+    whole, part = (float(sentence(one).split(" km²")[0].split()[-1]) for one in (note, less))
+    assert part < whole
     drill, _ = invite_guest(workspace, 1.0, DRILL, "Lan")
     classify_flight(workspace, world.drill, Classification.INTERNAL, "Lan")
     assert linked_by(workspace, drill) == (), "guests do not see it"
