@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.pipeline.pack import PackReport
@@ -22,6 +23,8 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
         "classification": made.classification.value,
         "manifest_sha256": made.manifest_sha256,
         "seconds": round(made.seconds, 3),
+        "warnings": [sentence(one) for one in made.notes],
+        "warnings_vi": [sentence(one, "vi") for one in made.notes],
     }
     page = made.out / "index.html"
     if language == "vi":
@@ -30,4 +33,5 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
     else:
         said = f"{made.out}: files: {len(made.files)}, communes: {len(made.communes)}; open {page}"
         draft = "  a draft: once a leader has approved it, run again with --approved-by 'NAME'"
-    return answer, [said, *([draft] if made.is_draft else [])]
+    notes = [f"  ! {sentence(one, language)}" for one in made.notes]
+    return answer, [said, *([draft] if made.is_draft else []), *notes]

@@ -10,6 +10,7 @@ from flycam.answers.answered import Answered
 from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import VIETNAM
 from flycam.frame.redaction import RedactionReason, RedactionStep
+from flycam.frame.warning import sentence
 
 _STEPS = {
     RedactionStep.MADE: ("covered", "che"),
@@ -62,12 +63,17 @@ def of_classified(subject: str, name: str, level: Classification, language: str 
     return {"id": subject, "name": name, "classification": level.value}, [line]
 
 
-def of_invited(guest: Guest, secret: str, language: str = "en") -> Answered:
-    """The link, and path: what stands behind the server's address."""
+def of_invited(guest: Guest, secret: str, notes: Sequence[str] = (), language: str = "en") -> Answered:
+    """The link, path: what stands behind the server's address, and warnings[]."""
     path = f"/guest/{secret}"
     said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
     line = _guest_line(guest, guest.made_ns, language)
-    return {**_guest(guest, guest.made_ns), "path": path}, [line, f"{said}: {path}"]
+    warnings = {
+        "warnings": [sentence(one) for one in notes],
+        "warnings_vi": [sentence(one, "vi") for one in notes],
+    }
+    noted = [f"  ! {sentence(one, language)}" for one in notes]
+    return {**_guest(guest, guest.made_ns), "path": path, **warnings}, [line, f"{said}: {path}", *noted]
 
 
 def of_guests(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Answered:

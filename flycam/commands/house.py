@@ -64,5 +64,6 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
             cache_dir=settings.data_dir / "cache",
             operator=settings.operator,
             power=power,
+            linked_km2=settings.linked_km2,
         )
         yield workspace, settings

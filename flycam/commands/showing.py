@@ -57,12 +57,21 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
 @click.option("--tls", is_flag=True, help="Over HTTPS, by an authority of this box's own (FLYCAM_TLS=on).")
 @click.option("--certificate", type=FILE, help="Over HTTPS by this certificate instead (PEM).")
 @click.option("--key", type=FILE, help="Its key, if not in the same file (PEM).")
+@click.option("--request-log", metavar="FILE|-", help="A line of JSON for each request (FLYCAM_REQUEST_LOG).")
 @command
 def serve(
-    *, data_dir: str | None, host: str, port: int, tls: bool, certificate: Path | None, key: Path | None
+    *,
+    data_dir: str | None,
+    host: str,
+    port: int,
+    tls: bool,
+    certificate: Path | None,
+    key: Path | None,
+    request_log: str | None,
 ) -> Result:
     """The map and the API."""
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir) as (workspace, read):
+        settings = replace(read, request_log=request_log or read.request_log)
         asked = settings.tls
         if certificate is not None or key is not None:
             asked = replace(asked, certificate=certificate, key=key)
@@ -109,11 +118,13 @@ def _serve(
     workspace: Workspace, settings: Settings, host: str, port: int, encryption: Encryption | None = None
 ) -> None:
     from flycam.pipeline.live_abandoned import ending_abandoned
+    from flycam.serve.request_log import RequestLog
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
     from flycam.serve.services import THIS_MACHINE, Services, is_loopback
     from flycam.serve.sessions import read_key
 
+    request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = listen(host, port)
     for said in _addresses(host, port, encryption):
         click.echo(said, err=True)
@@ -130,13 +141,18 @@ def _serve(
         sync_dir=settings.data_dir / _ARRIVING,
         packs_dir=settings.data_dir / _PACKS,
         authority=None if encryption is None else encryption.authority,
+        request_log=request_log,
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )
     _say_unfinished(workspace)
     if not is_loopback(host):
         _say_setup_code(workspace)
-    with ending_abandoned(workspace, _say_completed):
-        serve_map(services, listener, encryption)
+    try:
+        with ending_abandoned(workspace, _say_completed):
+            serve_map(services, listener, encryption)
+    finally:
+        if request_log is not None:
+            request_log.close()
 
 
 def _say_unfinished(workspace: Workspace) -> None:

@@ -16,6 +16,7 @@ from flycam.frame.film_words import (
     LOG_DOUBTED,
     LOG_DOUBTED_LIVE,
 )
+from flycam.frame.sharing_words import SHARING_WORDS
 from flycam.frame.warning_words import Words
 
 NO_TERRAIN = "no_terrain"
@@ -47,6 +48,7 @@ _UNNAMED = {"film": "video"}  # of what was kept before films were named
 
 _WORDS: Mapping[str, Words] = {
     **FILM_WORDS,
+    **SHARING_WORDS,
     NO_TERRAIN: Words(
         brief_vi="không có mô hình độ cao, ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch",
         brief_en="no terrain model, laid on a flat plane: slopes are misplaced",

@@ -29,6 +29,7 @@ from flycam.mosaic.pixel_figures import figures_of
 from flycam.mosaic.resample import COLOURS, Seen, TileLook
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
+from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
@@ -84,7 +85,9 @@ def export_flight(
         tags=tags_of(workspace, flight, mosaic),
         look=_figures(workspace, mosaic) if figures else COLOURS,
     )
-    return replace(exported, notes=notes)
+    who = workspace.operator or workspace.box
+    linked = note_linked(workspace, [flight], who, "export", flight.flight_id, polygon)
+    return replace(exported, notes=(*notes, *linked))
 
 
 def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileLook:

@@ -18,6 +18,7 @@ from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import withholding_of
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.classification import Classification
+from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.pack_files import (
     MANIFEST,
     stranger_in,
@@ -66,7 +67,8 @@ class PackRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackReport:
-    """What was written: paths of the files, the manifest last, and what it holds."""
+    """What was written: paths of the files, the manifest last, and what it holds; notes: as
+    `flycam.frame.warning` keeps them."""
 
     out: Path
     files: tuple[Path, ...]
@@ -77,6 +79,7 @@ class PackReport:
     classification: Classification
     manifest_sha256: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progress = silent) -> PackReport:
@@ -103,6 +106,9 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [path for path in written if path.name != MANIFEST]
     _tell_audit(workspace, figures, digest)
+    who = workspace.operator or workspace.box
+    shown = [side.flight for side in scene.sides]
+    notes = note_linked(workspace, shown, who, "pack", " ".join(one.flight_id for one in shown))
     return PackReport(
         out=out,
         files=tuple(out / path for path in [*files, Path(MANIFEST)]),
@@ -113,6 +119,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         classification=figures.classification,
         manifest_sha256=digest,
         seconds=time.monotonic() - began,
+        notes=notes,
     )
 
 

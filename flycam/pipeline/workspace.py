@@ -30,6 +30,7 @@ class Workspace:
     clock_ns   UTC nanoseconds
     power      how this machine is powered, and whether its battery has to last
     cluster    who ingests and finishes with this process; None: nobody
+    linked_km2 a mosaic of more ground that goes out is said to (`linked_area`); None: of none it is said
     room       looks at how much room is left before photos and tiles are written
     """
 
@@ -41,6 +42,7 @@ class Workspace:
     clock_ns: Callable[[], int] = time.time_ns
     power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
     cluster: Cluster | None = None
+    linked_km2: float | None = None
     room: RoomWatch = field(default_factory=RoomWatch)
 
     def places(self) -> list[Place]:

@@ -25,6 +25,7 @@ from flycam.serve.guard import admin, guest
 from flycam.serve.own_page import SAYS_WHOSE, require_own_page
 from flycam.serve.scopes import beyond, signs_in
 from flycam.serve.services import Services
+from flycam.serve.watching import ACCOUNT
 
 router = APIRouter()
 
@@ -176,6 +177,7 @@ def let_in(
     door: Door = request.app.state.door
     services: Services = request.app.state.services
     services.workspace.catalog.audit.append(account.name, how, address_of(request))
+    request.scope[ACCOUNT] = account.name
     response.set_cookie(
         COOKIE,
         door.session_for(account, seconds),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from flycam import __version__
 from flycam.serve import (
@@ -69,6 +70,7 @@ from flycam.serve.services import Services
 from flycam.serve.thing_names import ThingNames
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
+from flycam.serve.watching import RequestFigures, Watched
 
 _ROUTERS = (
     accounts,
@@ -166,8 +168,11 @@ def create_app(services: Services) -> App:
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
+    figures = api.state.figures = CollectorRegistry()
+    health.tell_figures(figures, services, route.counts, packing)
     failures.install(api)
     for room in _ROUTERS:
         api.include_router(room.router)
     site.install(api, services.static_dir)
-    return Across(route, services.origins) if services.origins else route
+    watched = Watched(route, RequestFigures(figures), services.request_log)
+    return Across(watched, services.origins) if services.origins else watched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -18,6 +19,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BYTES = 4 << 20
 IDLE_S = 30.0
+"""Longest wait for the next part of a body."""
+LEAST_BYTES_S = 256.0
+"""On the whole, IDLE_S aside: whoever sends a byte now and then is not waited for as long as he likes."""
 _OWN_LIMITS = ("/files/", "/api/sync/")
 
 
@@ -38,19 +42,36 @@ def too_slow() -> Refused:
     """408."""
     return Refused(
         408,
-        f"nothing came for {IDLE_S:.0f} s: ask where to go on, then send the rest",
-        f"không nhận được gì trong {IDLE_S:.0f} giây: hãy hỏi lại vị trí rồi gửi tiếp",
+        f"nothing, or next to nothing, came for {IDLE_S:.0f} s: ask where to go on, then send the rest",
+        f"không nhận được gì, hoặc gần như không, trong {IDLE_S:.0f} giây: hãy hỏi lại vị trí rồi gửi tiếp",
     )
 
 
-async def parts_of(request: Request) -> AsyncIterator[bytes]:
-    """A body as it comes. Raises LineCut, and Refused 408 where nothing comes for IDLE_S."""
-    more = True
-    while more:
+class Pace:
+    """Waits for the parts of one body: IDLE_S for each, and IDLE_S beyond what all of them take at
+    LEAST_BYTES_S. What is done with a part between two waits is not held against who sends."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left_s = IDLE_S
+
+    async def next(self) -> Message:
+        """The next part. Raises Refused 408."""
+        began_s = time.monotonic()
         try:
-            message = await asyncio.wait_for(request.receive(), IDLE_S)
+            message = await asyncio.wait_for(self._receive(), max(min(self._left_s, IDLE_S), 0.0))
         except TimeoutError as error:
             raise too_slow() from error
+        self._left_s += len(message.get("body", b"")) / LEAST_BYTES_S - (time.monotonic() - began_s)
+        return message
+
+
+async def parts_of(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises LineCut, and Refused 408 where it comes too slowly (`Pace`)."""
+    pace = Pace(request.receive)
+    more = True
+    while more:
+        message = await pace.next()
         if message["type"] == "http.disconnect":
             raise LineCut
         more = message.get("more_body", False)
@@ -83,6 +104,7 @@ class _Bound:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
+        self._pace = Pace(receive)
         self._taken = 0
         self._is_whole = False
         self._has_answered = False
@@ -93,10 +115,10 @@ class _Bound:
         if self._is_whole or self._has_answered:
             return await self._receive()  # the wait for a listener to leave has no end
         try:
-            message = await asyncio.wait_for(self._receive(), IDLE_S)
-        except TimeoutError as error:
-            self._refusal = too_slow()
-            raise self._refusal from error
+            message = await self._pace.next()
+        except Refused as refusal:
+            self._refusal = refusal
+            raise
         self._is_whole = not message.get("more_body", False)
         self._taken += len(message.get("body", b""))
         if self._taken > MAX_BYTES:

@@ -21,6 +21,7 @@ from flycam.serve.guard import guest
 from flycam.serve.meeting import Meeting, as_heard
 from flycam.serve.meeting import in_words as meeting_in_words
 from flycam.serve.services import Services
+from flycam.serve.watching import ACCOUNT
 
 router = APIRouter()
 
@@ -105,6 +106,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 async def _looking(door: Door, request: Request) -> Visitor | None:
     """Who follows, as long as they may look at the map."""
     visitor = await door.visitor_soon(request.scope["headers"])
+    request.scope[ACCOUNT] = visitor.name if visitor is not None else None
     is_let = visitor is not None and visitor.may(Role.GUEST) and visitor.reaches("GET", request.url.path)
     return visitor if is_let else None
 

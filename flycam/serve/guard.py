@@ -13,6 +13,7 @@ from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import sign_in_required
 from flycam.serve.scopes import beyond
+from flycam.serve.watching import ACCOUNT
 
 _NAMES_VI = {
     Role.BOX: "trạm dã chiến",
@@ -32,6 +33,7 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
         visitor = door.visitor(request.scope["headers"])
         if visitor is None:
             raise sign_in_required(request.scope["headers"])
+        request.scope[ACCOUNT] = visitor.name
         if visitor.account is not None and not visitor.reaches(request.method, request.url.path):
             raise beyond(visitor.name, visitor.account.scope)
         if not visitor.may(role):

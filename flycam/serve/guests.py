@@ -16,7 +16,8 @@ from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
-from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, revoke_guest
+from flycam.frame.warning import sentence
+from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, linked_by, revoke_guest
 from flycam.serve.accounts import WayIn, address_of, failing
 from flycam.serve.button_page import button_page
 from flycam.serve.door import GUEST_COOKIE, Door, Visitor
@@ -45,13 +46,19 @@ class Invitation(BaseModel):
 
 @router.post("/api/guests")
 def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
-    """Make a link. Its `path` is told this once."""
+    """Make a link. Its `path` is told this once; `warnings`, `warnings_vi`: what must be said of it."""
     services: Services = request.app.state.services
     own = visitor.account.communes if visitor.account else ()
     communes = guest_communes(services.workspace, asked.communes, own)
     guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
     _require_still(services, visitor, guest)
-    return {**_told(guest, _names(services)), "path": f"/guest/{secret}"}
+    notes = linked_by(services.workspace, guest)
+    return {
+        **_told(guest, _names(services)),
+        "path": f"/guest/{secret}",
+        "warnings": [sentence(one) for one in notes],
+        "warnings_vi": [sentence(one, "vi") for one in notes],
+    }
 
 
 @router.get("/api/guests")

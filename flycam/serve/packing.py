@@ -55,6 +55,9 @@ class Pack:
 
     account    by whose eyes it is made; "": by those of whoever sits at this machine
     rules      what is withheld from them, when it was asked for (`Withholding.fingerprint`)
+    paper      of its quick report: "a4", "a3"
+    approved_by  the account that approved the draft of which it is the final one; "": it is a draft
+    digest     SHA-256 of its manifest; "": not known yet
     why        sentences in English and Vietnamese
     size       of the file, bytes
     withdrawn  how many frames of its flights were withdrawn when it was begun
@@ -66,6 +69,9 @@ class Pack:
     language: str
     account: str = ""
     rules: str = ""
+    paper: str = "a4"
+    approved_by: str = ""
+    digest: str = ""
     state: PackState = PackState.WAITING
     why: tuple[str, str] = ("", "")
     size: int = 0
@@ -104,7 +110,14 @@ class Packing:
             self._thread.join(2 * _END_S)
             self._thread = None
 
-    def ask(self, visitor: Visitor, flights: Sequence[str], language: str) -> Pack:
+    def ask(
+        self,
+        visitor: Visitor,
+        flights: Sequence[str],
+        language: str,
+        paper: str = "a4",
+        approved_by: str = "",
+    ) -> Pack:
         """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one.
 
         Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait).
@@ -119,9 +132,10 @@ class Packing:
             on_their_way = [
                 one for one in self._packs.values() if one.state in (PackState.WAITING, PackState.MAKING)
             ]
-            wanted = (visitor.name, tuple(flights), language, rules)
+            wanted = (visitor.name, tuple(flights), language, rules, paper, approved_by)
             for one in on_their_way:
-                if (one.owner, one.flights, one.language, one.rules) == wanted:
+                kind = (one.owner, one.flights, one.language, one.rules, one.paper, one.approved_by)
+                if kind == wanted:
                     return one
             if len(on_their_way) >= MOST_WAITING:
                 raise Refused(
@@ -138,10 +152,21 @@ class Packing:
                 language=language,
                 account=visitor.account.name if visitor.account else "",
                 rules=rules,
+                paper=paper,
+                approved_by=approved_by,
             )
             self._packs[pack.pack_id] = pack
             self._waiting.put(pack)
         return pack
+
+    def all(self) -> list[Pack]:
+        """Those that are remembered, the newest first."""
+        with self._lock:
+            return list(reversed(self._packs.values()))
+
+    def states(self) -> list[str]:
+        """Of every pack that is remembered."""
+        return [one.state.value for one in self.all()]
 
     def get(self, pack_id: str) -> Pack:
         """Raises NotFound."""
@@ -204,6 +229,9 @@ class Packing:
 
     def _made_by_process(self, pack: Pack, out: Path) -> tuple[str, str] | None:
         command = [*self._command, "--out", str(out), "--language", pack.language, "--json"]
+        command += ["--paper", pack.paper]
+        if pack.approved_by:
+            command.append(f"--approved-by={pack.approved_by}")
         if pack.account:
             command.append(f"--as={pack.account}")
         # what it says to people is Vietnamese, its JSON is English: so both are known
@@ -235,7 +263,10 @@ class Packing:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        return None if process.returncode == 0 else _why(said, told)
+        if process.returncode != 0:
+            return _why(said, told)
+        pack.digest = _digest(said)
+        return None
 
     def _make_room(self, folder: Path) -> None:
         """Forget the oldest packs; what a server left that is gone goes after a day."""
@@ -264,6 +295,14 @@ def _zip(folder: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for one in sorted(folder.rglob("*")):
             archive.write(one, one.relative_to(folder.parent))
+
+
+def _digest(said: str) -> str:
+    """Of the manifest that a command wrote, from its JSON."""
+    try:
+        return str(json.loads(said.strip().splitlines()[-1])["manifest_sha256"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _why(said: str, told: str) -> tuple[str, str]:

@@ -1,6 +1,8 @@
-"""Meeting packs over HTTP: asked for, looked after, fetched as one ZIP.
+"""Meeting packs over HTTP: asked for, looked after, approved, fetched as one ZIP.
 
-They are drafts: a leader's approval is given on the command line of the server (`flycam pack --approved-by`).
+What is asked for is a draft, of whoever asked. Somebody with an account who may judge (analysts,
+administrators) looks at it and approves it: it is made anew with that name on the paper, the approval is in
+the audit log, and from then on whoever may see all that is in it can fetch it.
 """
 
 from __future__ import annotations
@@ -14,29 +16,32 @@ from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
-from flycam.errors import NotFound
+from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import operator
+from flycam.serve.guard import analyst, operator, viewer
 from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.packing import Pack, Packing, no_such_pack
+from flycam.serve.packing import Pack, Packing, PackState, no_such_pack
 from flycam.serve.wording import Json
 
 router = APIRouter()
 
 _MOST_FLIGHTS = 20
 Writer = Annotated[Visitor, Depends(operator)]
+Judge = Annotated[Visitor, Depends(analyst)]
+Reader = Annotated[Visitor, Depends(viewer)]
 
 
 class PackAsked(BaseModel):
-    """Flights (ids or names) of one pack, and its language."""
+    """Flights (ids or names) of one pack, its language, and the paper of its quick report."""
 
     flights: Annotated[
         list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=_MOST_FLIGHTS)
     ]
     language: Literal["vi", "en"] = "vi"
+    paper: Literal["a4", "a3"] = "a4"
 
 
 def _packing(request: Request) -> Packing:
@@ -51,21 +56,51 @@ PackingHere = Annotated[Packing, Depends(_packing)]
 def ask(asked: PackAsked, catalog: CatalogHere, packing: PackingHere, visitor: Writer) -> Json:
     """Begin to make a pack. The same asked again while it is made is the same pack."""
     flights = [_whole(catalog, ref, visitor).flight_id for ref in asked.flights]
-    return _said(packing.ask(visitor, list(dict.fromkeys(flights)), asked.language))
+    return _said(packing.ask(visitor, list(dict.fromkeys(flights)), asked.language, asked.paper))
+
+
+@router.get("/api/packs")
+def packs(catalog: CatalogHere, packing: PackingHere, visitor: Reader) -> list[Json]:
+    """Those that whoever asks may fetch or approve, the newest first: one's own, approved ones, and for
+    analysts and administrators the drafts of others."""
+    return [_said(one) for one in packing.all() if _reaches(catalog, one, visitor)]
 
 
 @router.get("/api/packs/{pack_id}")
-def state(pack_id: str, packing: PackingHere, visitor: Writer) -> Json:
+def state(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Reader) -> Json:
     """How far it is: waiting, making, made, failed (with `sentence`, `sentence_vi`)."""
-    return _said(_mine(packing, pack_id, visitor))
+    return _said(_within_reach(catalog, packing, pack_id, visitor))
+
+
+@router.put("/api/packs/{pack_id}/approved", status_code=202)
+def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Judge) -> Json:
+    """Approve a draft that is made, under the name of one's account: begins to make the final pack (409: it
+    is not made, or approved already). What was approved is told in the audit log by the draft's hash."""
+    draft = _within_reach(catalog, packing, pack_id, visitor)
+    if visitor.account is None:
+        raise AccessDenied(
+            "a pack is approved by somebody with a name: make an account ('flycam account add NAME --role "
+            "analyst'), sign in and approve it again",
+            vi="gói họp phải do người có tài khoản duyệt: hãy tạo tài khoản ('flycam account add TÊN --role "
+            "analyst'), đăng nhập rồi duyệt lại",
+        )
+    if draft.state is not PackState.MADE or draft.approved_by:
+        raise StoreConflict(
+            "this meeting pack is no draft that is made: look at the list of packs again",
+            vi="gói họp này không phải bản dự thảo đã lập xong: hãy xem lại danh sách gói họp",
+        )
+    made = packing.ask(visitor, draft.flights, draft.language, draft.paper, approved_by=visitor.name)
+    detail = f"draft {draft.digest or draft.pack_id} by {draft.owner}; {made.pack_id}"
+    catalog.audit.append(visitor.name, "pack approved", " ".join(draft.flights), detail)
+    return _said(made)
 
 
 @router.get("/api/packs/{pack_id}/file", response_class=FileResponse)
 def file(
-    pack_id: str, request: Request, catalog: CatalogHere, packing: PackingHere, visitor: Writer
+    pack_id: str, request: Request, catalog: CatalogHere, packing: PackingHere, visitor: Reader
 ) -> FileResponse:
     """The folder as one ZIP. Who took it away is written to the audit log."""
-    pack = _mine(packing, pack_id, visitor)
+    pack = _within_reach(catalog, packing, pack_id, visitor)
     for flight_id in pack.flights:  # what is withheld may be more by now
         _whole(catalog, flight_id, visitor)
     _require_same_rules(pack, visitor)
@@ -103,12 +138,35 @@ def _require_same_rules(pack: Pack, visitor: Visitor) -> None:
         )
 
 
-def _mine(packing: Packing, pack_id: str, visitor: Visitor) -> Pack:
-    """A pack of the visitor's own, or any for an administrator. Raises NotFound for all others."""
+def _within_reach(catalog: Catalog, packing: Packing, pack_id: str, visitor: Visitor) -> Pack:
+    """A pack that the visitor may know of. Raises NotFound, and AccessDenied of drafts for those who make
+    none."""
     pack = packing.get(pack_id)
-    if pack.owner != visitor.name and not visitor.may(Role.ADMIN):
+    if not _reaches(catalog, pack, visitor):
+        if not visitor.may(Role.OPERATOR) and not pack.approved_by:
+            raise AccessDenied(
+                f"{visitor.name}: this meeting pack is a draft; it can be fetched once it is approved",
+                vi=f"{visitor.name}: gói họp này còn là dự thảo; được duyệt xong mới tải được",
+            )
         raise no_such_pack()
     return pack
+
+
+def _reaches(catalog: Catalog, pack: Pack, visitor: Visitor) -> bool:
+    """One's own; for administrators all; for others who see all that is in it: what is approved, and for
+    those who may approve it what is not."""
+    if pack.owner == visitor.name or visitor.may(Role.ADMIN):
+        return True
+    is_shown = bool(pack.approved_by) and pack.state is PackState.MADE
+    if not is_shown and not visitor.may(Role.ANALYST):
+        return False
+    try:
+        for flight_id in pack.flights:
+            _whole(catalog, flight_id, visitor)
+        _require_same_rules(pack, visitor)
+    except (NotFound, AccessDenied):
+        return False
+    return True
 
 
 def _said(pack: Pack) -> Json:
@@ -117,6 +175,9 @@ def _said(pack: Pack) -> Json:
         "state": pack.state.value,
         "flights": list(pack.flights),
         "language": pack.language,
+        "paper": pack.paper,
+        "owner": pack.owner,
+        "approved_by": pack.approved_by or None,
         "size": pack.size,
         "sentence": pack.why[0],
         "sentence_vi": pack.why[1],

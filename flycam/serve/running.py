@@ -11,6 +11,7 @@ import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.serve.app import create_app
+from flycam.serve.patience import PatientProtocol
 from flycam.serve.services import Services
 
 if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
@@ -62,6 +63,7 @@ def server_for(services: Services, host: str, port: int, encryption: Encryption 
         create_app(services),
         host=host,
         port=port,
+        http=PatientProtocol,
         access_log=False,
         log_level="warning",
         server_header=False,

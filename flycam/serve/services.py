@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from flycam.pipeline.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
+from flycam.serve.request_log import RequestLog
 from flycam.serve.sessions import new_key
 
 STATIC_DIR = Path(__file__).parent / "static"
@@ -54,6 +55,7 @@ class Services:
     trusted_proxies   addresses and networks whose word is taken for who asks, and whether over https
     origins           sites whose pages may read from here with a token of their own
     authority         certificate (PEM) of this box's own authority, by which it is served; None: it has none
+    request_log       where a line of each request goes; None: nowhere
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -72,4 +74,5 @@ class Services:
     trusted_proxies: tuple[str, ...] = THIS_MACHINE
     origins: frozenset[str] = frozenset()
     authority: bytes | None = None
+    request_log: RequestLog | None = None
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

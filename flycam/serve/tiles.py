@@ -31,6 +31,7 @@ from flycam.serve.follower import Follower
 from flycam.serve.looks import Looks
 from flycam.serve.scopes import beyond
 from flycam.serve.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
+from flycam.serve.watching import ACCOUNT
 from flycam.store.base import ObjectStore
 
 Scope = MutableMapping[str, Any]
@@ -99,6 +100,7 @@ class TileRoute:
         path = scope["path"]
         try:
             visitor = await self._door.answer_soon(credential, host)
+            scope[ACCOUNT] = visitor.name if visitor is not None else None
             if visitor is None or not visitor.may(Role.GUEST) or not visitor.reaches("GET", path):
                 self.counts.refused += 1
                 await _send_answer(send, _refusal(visitor, scope))

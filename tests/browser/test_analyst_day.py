@@ -73,7 +73,7 @@ def test_from_two_flights_to_the_meeting_pack(
     _a_village_beyond(room, slide, tmp_path)
 
     page = open_page(link=f"lang=vi&event={REAL}", url=room.url, wait=False)
-    page.locator(".login input").fill("analyst-token")
+    page.locator("#token").fill("analyst-token")
     page.locator(".login button").click()
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(len(found))

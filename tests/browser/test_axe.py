@@ -145,6 +145,7 @@ def signed_in(page: Page, url: str) -> None:
     ("size", "enter"),
     [
         *(("office", enter) for enter in EVERYWHERE + AT_A_DESK),
+        *(("wall", enter) for enter in EVERYWHERE + AT_A_DESK),
         *(("phone", enter) for enter in EVERYWHERE),
     ],
 )
@@ -161,7 +162,7 @@ def test_no_room_of_the_map_shuts_anybody_out(
     assert not severe(page)
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
+@pytest.mark.parametrize("size", list(SIZES))
 def test_neither_does_the_door_nor_the_upload_page(sized: Sized, url: str, size: str) -> None:
     page = sized(size)
     page.goto(f"{url}/#lang=vi")
@@ -173,7 +174,7 @@ def test_neither_does_the_door_nor_the_upload_page(sized: Sized, url: str, size:
     assert not severe(page)
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
+@pytest.mark.parametrize("size", list(SIZES))
 def test_neither_does_an_upload_under_way(sized: Sized, url: str, tmp_path: Path, size: str) -> None:
     """Whose bytes do not get through: a film and its subtitles beside a photo, then paused."""
     page = sized(size)

@@ -354,7 +354,7 @@ def test_a_late_answer_does_not_take_the_place_of_a_newer_one(board: Board, open
 def test_a_viewer_sees_marks_and_cannot_make_them(board: Board, open_page: OpenPage) -> None:
     add_account(board.workspace, "Lan", Role.VIEWER, "viewer-token")
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url, wait=False)
-    page.locator(".login input").fill("viewer-token")
+    page.locator("#token").fill("viewer-token")
     page.locator(".login button").click()
     page.wait_for_selector(".flight", state="attached")
     expect(page.locator(".mark-tool")).to_be_hidden()

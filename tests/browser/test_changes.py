@@ -374,7 +374,7 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
 def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:
     add_account(review.world.workspace, "Lan", Role.VIEWER, "viewer-token")
     page = open_page(link=f"lang=vi&event={REAL}", url=review.url, wait=False)
-    page.locator(".login input").fill("viewer-token")
+    page.locator("#token").fill("viewer-token")
     page.locator(".login button").click()
     page.wait_for_selector(".flight", state="attached")
     expect(page.locator(".review-door")).to_have_count(0)

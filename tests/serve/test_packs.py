@@ -18,6 +18,7 @@ import pytest
 
 from flycam.catalog.records import Role, Withdrawal
 from flycam.frame.classification import Classification
+from flycam.pipeline.restricting import classify_flight
 from flycam.serve import packing
 from flycam.serve.services import Services
 from tests.serve.running import running
@@ -290,3 +291,96 @@ def test_a_pack_made_under_a_clock_at_1970_is_one_file_all_the_same(tmp_path: Pa
     packing._zip(folder, tmp_path / "pack.zip")
     with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
         assert archive.read("pack/a.txt") == b"a"
+
+
+SAYS = """
+import hashlib, json, pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir()
+(out / "index.html").write_text(" ".join(sys.argv[1:]))
+print(json.dumps({"manifest_sha256": hashlib.sha256(" ".join(sys.argv[3:]).encode()).hexdigest()}))
+"""
+
+
+def approve(client: httpx.Client, pack_id: str, name: str) -> httpx.Response:
+    return client.put(f"/api/packs/{pack_id}/approved", headers=by(name))
+
+
+def told(client: httpx.Client, name: str) -> dict[str, dict[str, Any]]:
+    return {one["pack_id"]: one for one in client.get("/api/packs", headers=by(name)).json()}
+
+
+def test_a_draft_is_approved_by_name_and_then_everybody_may_fetch_it(
+    house: tuple[World, Path], open_with: Open
+) -> None:
+    world = house[0]
+    add_account(world.workspace, "Bà Thắm", Role.ANALYST, "Bà Thắm-token".encode().hex())
+    client = open_with((sys.executable, "-c", SAYS))
+    asked = {"flights": [world.after, world.before], "paper": "a3"}
+    draft = ended(client, client.put("/api/packs", json=asked, headers=by("Lan")).json()["pack_id"])
+    assert (draft["paper"], draft["owner"], draft["approved_by"]) == ("a3", "Lan", None)
+    assert draft["pack_id"] in told(client, "Bà Thắm"), "who may approve it sees it"
+    for name in ("Minh", "xem"):
+        assert draft["pack_id"] not in told(client, name)
+    assert approve(client, draft["pack_id"], "Lan").status_code == 403
+    assert approve(client, draft["pack_id"], "Minh").status_code == 403
+    answer = approve(client, draft["pack_id"], "Bà Thắm")
+    assert answer.status_code == 202
+    final = ended(client, answer.json()["pack_id"], "Bà Thắm")
+    assert (final["state"], final["approved_by"], final["paper"]) == ("made", "Bà Thắm", "a3")
+    for name in ("xem", "Minh", "Lan", "trị"):
+        assert final["pack_id"] in told(client, name)
+    content = client.get(f"/api/packs/{final['pack_id']}/file", headers=by("xem")).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        said = archive.read("goi-hop/index.html").decode()
+    assert "--approved-by=Bà Thắm" in said and "--paper a3" in said and "--as=Bà Thắm" in said
+    assert said.split()[-2:] == [world.after, world.before]
+    assert approve(client, final["pack_id"], "trị").status_code == 409, "it is approved already"
+    (line,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack approved"]
+    assert (line.who, line.subject) == ("Bà Thắm", f"{world.after} {world.before}")
+    assert line.detail.endswith(f"by Lan; {final['pack_id']}") and len(line.detail.split()[1]) == 64
+    (taken,) = [
+        one for one in world.workspace.catalog.audit.lines() if one.detail == final["pack_id"] != line.detail
+    ]
+    assert (taken.who, taken.what) == ("xem", "pack fetched")
+
+
+def test_what_is_not_made_is_not_approved_and_nobody_without_a_name_approves(
+    house: tuple[World, Path], open_with: Open, tmp_path: Path
+) -> None:
+    client = open_with((sys.executable, "-c", DIES))
+    pack_id = ask(client, house[0].after).json()["pack_id"]
+    assert ended(client, pack_id)["state"] == "failed"
+    assert approve(client, pack_id, "trị").status_code == 409
+    nameless = make_world(tmp_path / "open")
+    services = Services(
+        workspace=nameless.workspace, packs_dir=tmp_path / "p", pack_command=(sys.executable, "-c", SAYS)
+    )
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as open_access:
+        made = open_access.put("/api/packs", json={"flights": [nameless.after]}).json()
+        while open_access.get(f"/api/packs/{made['pack_id']}").json()["state"] != "made":
+            time.sleep(0.05)
+        refused = open_access.put(f"/api/packs/{made['pack_id']}/approved")
+    assert (refused.status_code == 403 and "account" in refused.text) or "tài khoản" in refused.text
+
+
+def test_an_approved_pack_is_not_for_those_who_do_not_see_all_of_it(
+    house: tuple[World, Path], open_with: Open
+) -> None:
+    """Nothing is told of it, either."""
+    world = house[0]
+    add_account(world.workspace, "Bà Thắm", Role.ANALYST, "Bà Thắm-token".encode().hex())
+    client = open_with((sys.executable, "-c", SAYS))
+    draft = ended(client, ask(client, world.before).json()["pack_id"])
+    final = ended(client, approve(client, draft["pack_id"], "Bà Thắm").json()["pack_id"], "Bà Thắm")
+    classify_flight(world.workspace, world.before, Classification.RESTRICTED, "trị")
+    try:
+        deadline = time.monotonic() + 60
+        while final["pack_id"] in told(client, "xem") and time.monotonic() < deadline:
+            time.sleep(0.1)  # what is withheld is looked at now and then
+        for where in ("", "/file"):
+            answer = client.get(f"/api/packs/{final['pack_id']}{where}", headers=by("xem"))
+            assert answer.status_code == 404
+            assert world.before not in answer.text
+    finally:
+        classify_flight(world.workspace, world.before, Classification.OPEN, "trị")

@@ -464,7 +464,9 @@ export const api = {
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
   putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
-  askPack: (flights: string[], language: string) => put<PackInfo>("/api/packs", { flights, language }),
+  askPack: (flights: string[], language: string, paper: Paper) => put<PackInfo>("/api/packs", { flights, language, paper }),
+  packs: () => get<PackInfo[]>("/api/packs"),
+  approvePack: (id: string) => put<PackInfo>(`/api/packs/${id}/approved`, {}),
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
@@ -494,7 +496,14 @@ export function tileUrl(mosaicId: string, z: number, x: number, y: number, versi
 }
 
 /** A meeting pack on its way; `size` in bytes once it is made. */
+export type Paper = "a4" | "a3";
+
 export interface PackInfo {
+  flights: string[];
+  paper: Paper;
+  owner: string;
+  /** null: a draft. */
+  approved_by: string | null;
   pack_id: string;
   state: "waiting" | "making" | "made" | "failed";
   size: number;

@@ -44,6 +44,7 @@ export class FlightList {
     replace(
       this.element,
       el("h2", {}, t("flights"), flights.length > 1 && el("small", {}, t("newestOnTop"))),
+      this.packs.desk(state, flights),
       flights.length
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
         : el("p", { class: "empty" }, t("noFlights")),
@@ -67,6 +68,7 @@ export class FlightList {
 
   /** Only the ages move with the clock: a list that is open under the reader's hand stays. */
   tick(state: State): void {
+    this.packs.tick(state);
     for (const flight of flightsShown(state)) {
       const age = this.element.querySelector(`[data-flight="${CSS.escape(flight.flight_id)}"] .age`);
       if (age) write(age, formatAge(flight.last, state.nowMs));
@@ -126,7 +128,7 @@ export class FlightList {
           el("button", { type: "button", click: () => this.play(flight) }, t("videoOfFlight")),
         !withdrawn && flight.bounds && mayWrite(state.session) && this.packs.button(flight.flight_id),
       ),
-      this.packs.line(flight.flight_id),
+      this.packs.line(flight.flight_id, state),
       open && this.detail(flight),
     );
   }

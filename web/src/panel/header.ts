@@ -71,7 +71,8 @@ export class Header {
       change: (e) => this.chooseEvent((e.target as HTMLSelectElement).value),
     });
     for (const event of state.events) {
-      const name = event.is_drill ? `[${t("drillMark")}] ${event.name}` : event.name;
+      const says = event.name.toLocaleUpperCase("vi").startsWith(t("drillMark"));
+      const name = event.is_drill && !says ? `[${t("drillMark")}] ${event.name}` : event.name;
       select.append(el("option", { value: event.event_id, selected: event.event_id === state.eventId }, name));
     }
     return select;

@@ -22,6 +22,8 @@ export function takeKeptView(): void {
 export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map"): Promise<Session> {
   return new Promise((resolve) => {
     const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
+    // a code that is read out is typed letter by letter: who types it may see it
+    const shown = el("input", { type: "checkbox", change: () => (input.type = shown.checked ? "text" : "password") });
     const problem = el("p", { class: "warning", hidden: true, role: "alert" });
     const submit = (event: Event): void => {
       event.preventDefault();
@@ -44,6 +46,7 @@ export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map")
       el("p", {}, t("loginText")),
       el("label", { for: "token" }, t("loginToken")),
       input,
+      el("label", { class: "login-shown" }, shown, t("loginShown")),
       problem,
       el("button", { type: "submit", class: "button" }, t("loginButton")),
     );

@@ -1,44 +1,108 @@
-/** The meeting pack of a flight: asked for, watched while the server makes it, fetched. A line of the flight's card. */
+/** Meeting packs: of one flight or of all that are shown; asked for, watched while the server makes them, approved, fetched. */
 
-import { api, ApiError, NoAnswer, packFileUrl, type PackInfo } from "../api";
+import { api, ApiError, NoAnswer, packFileUrl, type FlightInfo, type PackInfo, type Paper } from "../api";
 import { el } from "../dom";
 import { inLanguage, language, t } from "../i18n";
+import { isGuest, mayWrite } from "../marks";
+import type { State } from "../state";
 import { size } from "../upload/size";
 
 const LOOK_MS = 1500;
+const LIST_MS = 30_000;
 const UNDER_WAY = ["waiting", "making"];
+const PAPERS: Paper[] = ["a4", "a3"];
+const JUDGES = ["analyst", "admin"];
 
 export class Packs {
   private readonly packs = new Map<string, PackInfo>();
   private readonly troubles = new Map<string, string>();
+  private paper: Paper = "a4";
+  /** Those that others made, or that were made before the page was opened. */
+  private listed: PackInfo[] = [];
+  private listedMs = -Infinity;
 
   constructor(private readonly changed: () => void) {}
 
   button(flightId: string): HTMLElement {
-    const disabled = this.isUnderWay(flightId);
-    return el("button", { type: "button", class: "pack", disabled, click: () => void this.ask(flightId) }, t("pack"));
+    const disabled = this.isUnderWay([flightId]);
+    return el("button", { type: "button", class: "pack", disabled, click: () => void this.ask([flightId]) }, t("pack"));
   }
 
   /** What became of it; nothing where none was asked for in this language. */
-  line(flightId: string): HTMLElement | null {
-    const pack = this.packs.get(key(flightId));
-    const trouble = this.troubles.get(key(flightId)) ?? (pack?.state === "failed" ? inLanguage(pack.sentence_vi, pack.sentence) : "");
+  line(flightId: string, state: State): HTMLElement | null {
+    return this.lineOf([flightId], state);
+  }
+
+  /** Above the flights: one button for all that are shown, and what is ready to be fetched. */
+  desk(state: State, flights: FlightInfo[]): HTMLElement | null {
+    if (!state.session || isGuest(state.session)) return null;
+    const shown = flights.filter((one) => one.bounds && one.state !== "withdrawn" && !state.hidden.has(one.flight_id)).map((one) => one.flight_id);
+    const here = new Set(flights.map((one) => one.flight_id));
+    const known = new Set([...this.packs.values()].map((one) => one.pack_id));
+    const others = this.listed.filter((one) => one.state === "made" && !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
+    const asks = mayWrite(state.session) && shown.length > 0;
+    if (!asks && !others.length) return null;
+    return el(
+      "div",
+      { class: "pack-desk" },
+      asks && this.asking(shown),
+      asks && shown.length > 1 && this.lineOf(shown, state),
+      others.length > 0 && el("details", { open: others.some((one) => one.approved_by) }, el("summary", {}, `${t("packList")} (${others.length})`), el("ul", {}, ...others.map((one) => el("li", {}, this.said(one, state, flights))))),
+    );
+  }
+
+  private asking(shown: string[]): HTMLElement {
+    const choose = (event: Event): void => {
+      this.paper = (event.target as HTMLSelectElement).value as Paper;
+      this.changed();
+    };
+    const papers = el("select", { id: "pack-paper", change: choose }, ...PAPERS.map((one) => el("option", { value: one, selected: one === this.paper }, one.toUpperCase())));
+    const all = el("button", { type: "button", class: "pack-shown", disabled: this.isUnderWay(shown), click: () => void this.ask(shown) }, t("packShown", shown.length));
+    return el("div", { class: "pack-ask" }, shown.length > 1 && all, el("label", { for: "pack-paper" }, t("packPaper"), papers));
+  }
+
+  private lineOf(flights: string[], state: State): HTMLElement | null {
+    const pack = this.packs.get(this.key(flights));
+    const trouble = this.troubles.get(this.key(flights)) ?? (pack?.state === "failed" ? inLanguage(pack.sentence_vi, pack.sentence) : "");
     if (trouble) return el("p", { class: "warning pack-line", role: "alert" }, trouble);
     if (!pack) return null;
-    if (this.isUnderWay(flightId)) return el("p", { class: "pack-line", role: "status" }, t("packMaking"));
+    if (this.isUnderWay(flights)) return el("p", { class: "pack-line", role: "status" }, t("packMaking"));
+    return this.said(pack, state);
+  }
+
+  private said(pack: PackInfo, state: State, flights: FlightInfo[] = []): HTMLElement {
     const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", size(pack.size)));
-    return el("p", { class: "pack-line", role: "status" }, link, ` ${t("packDraft")}`);
+    const names = pack.flights.map((id) => flights.find((one) => one.flight_id === id)?.name).filter(Boolean);
+    const whose = pack.approved_by ? t("packApproved", pack.approved_by) : [t("packDraft"), names.length ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
+    const { account } = state.session ?? {};
+    const approve = !pack.approved_by && account && JUDGES.includes(account.role);
+    return el(
+      "p",
+      { class: "pack-line", role: "status" },
+      names.length > 0 && el("strong", {}, `${names.join(", ")} · ${pack.paper.toUpperCase()} `),
+      link,
+      ` ${whose} `,
+      approve && el("button", { type: "button", class: "pack-approve", click: () => void this.approve(pack, account.name) }, t("packApprove")),
+    );
   }
 
-  private isUnderWay(flightId: string): boolean {
-    return UNDER_WAY.includes(this.packs.get(key(flightId))?.state ?? "");
+  private isUnderWay(flights: string[]): boolean {
+    return UNDER_WAY.includes(this.packs.get(this.key(flights))?.state ?? "");
   }
 
-  private async ask(flightId: string): Promise<void> {
-    const asked = key(flightId);
+  private ask(flights: string[]): Promise<void> {
+    return this.watch(this.key(flights), () => api.askPack(flights, language(), this.paper));
+  }
+
+  private async approve(pack: PackInfo, name: string): Promise<void> {
+    if (!window.confirm(t("packApproveAsk", name))) return;
+    await this.watch(keyOf(pack.flights, pack.paper), () => api.approvePack(pack.pack_id));
+  }
+
+  private async watch(asked: string, begin: () => Promise<PackInfo>): Promise<void> {
     this.troubles.delete(asked);
     try {
-      this.know(asked, await api.askPack([flightId], language()));
+      this.know(asked, await begin());
       while (UNDER_WAY.includes(this.packs.get(asked)?.state ?? "")) {
         await new Promise((done) => window.setTimeout(done, LOOK_MS));
         this.know(asked, await this.look(this.packs.get(asked)!));
@@ -63,8 +127,27 @@ export class Packs {
     this.packs.set(asked, pack);
     if (before?.pack_id !== pack.pack_id || before.state !== pack.state) this.changed();
   }
+
+  /** Now and then: a pack that is late by half a minute is late for nobody, and the map comes before it. */
+  tick(state: State): void {
+    if (!state.session || isGuest(state.session)) return;
+    const now = performance.now();
+    if (now - this.listedMs < LIST_MS) return;
+    this.listedMs = now;
+    const read = async (): Promise<void> => {
+      const listed = await api.packs().catch(() => null);
+      if (!listed || JSON.stringify(listed) === JSON.stringify(this.listed)) return;
+      this.listed = listed;
+      this.changed();
+    };
+    void read();
+  }
+
+  private key(flights: string[]): string {
+    return keyOf(flights, this.paper);
+  }
 }
 
-function key(flightId: string): string {
-  return `${flightId} ${language()}`;
+function keyOf(flights: string[], paper: Paper): string {
+  return [...flights].sort().join(" ") + ` ${paper} ${language()}`;
 }

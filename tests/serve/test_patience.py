@@ -1,0 +1,162 @@
+"""Clients that are slow on purpose, on bare sockets: nothing that anybody may open is held for ever."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.catalog.records import Role
+from flycam.serve import bodies, patience
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+ENOUGH_S = 60.0
+"""So long a test goes on dripping before it says that nobody let it go."""
+TOKEN = "Lan-token"
+FILE = "/assets/film.bin"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    workspace = make_workspace(tmp_path / "data")
+    add_account(workspace, "Lan", Role.OPERATOR, TOKEN)
+    page = tmp_path / "page"
+    (page / "assets").mkdir(parents=True)
+    (page / "index.html").write_text("<!doctype html>")
+    (page / FILE[1:]).write_bytes(bytes(24 << 20))  # more than the kernel keeps for whoever reads it
+    with running(Services(workspace=workspace, static_dir=page)) as address:
+        yield address
+
+
+@contextmanager
+def line_to(url: str) -> Iterator[socket.socket]:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.settimeout(ENOUGH_S)
+        yield line
+
+
+def is_let_go(line: socket.socket) -> bool:
+    """Whether the server ends the connection."""
+    with suppress(ConnectionError):
+        while line.recv(4096):
+            pass
+    return True
+
+
+def drips(line: socket.socket, drop: bytes) -> bytes:
+    """Send a little again and again until the server answers or ends the connection: its answer."""
+    line.settimeout(0.05)
+    until_s = time.monotonic() + ENOUGH_S
+    while time.monotonic() < until_s:
+        try:
+            line.sendall(drop)
+            return line.recv(4096)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return b""
+    raise AssertionError("the server waits for ever")
+
+
+def test_who_says_nothing_is_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_S", 0.3)
+    before = patience.ENDED["head"]
+    with line_to(url) as line:
+        assert is_let_go(line)
+    assert patience.ENDED["head"] == before + 1
+
+
+@pytest.mark.parametrize("begun", [b"GET /", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_drips_is_not_waited_for(url: str, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_S", 0.5)
+    with line_to(url) as line:
+        line.sendall(begun)
+        assert drips(line, b"x" if begun.count(b"\r") < 2 else b"x: y\r\n") == b""
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_nor_the_head_of_a_second_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_S", 0.5)
+    with line_to(url) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in line.recv(4096).split(b"\r\n")[0]
+        line.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert drips(line, b"x: y\r\n") == b""
+
+
+def test_nor_what_is_left_of_a_body_that_was_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_S", 0.5)
+    with line_to(url) as line:
+        line.sendall(b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{")
+        assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
+        while drips(line, b" "):
+            pass
+
+
+def test_a_head_is_no_place_for_a_book(url: str) -> None:
+    before = patience.ENDED["large head"]
+    with line_to(url) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        with suppress(ConnectionError):
+            for number in range(2000):
+                line.sendall(b"x-%d: %s\r\n" % (number, b"y" * 200))
+            assert line.recv(4096) == b""
+    assert patience.ENDED["large head"] == before + 1
+
+
+@pytest.mark.parametrize("path", ["/api/login", "/files/0/0"])
+def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part comes in time; all of it never would."""
+    monkeypatch.setattr(bodies, "IDLE_S", 1.0)
+    method = "POST" if path == "/api/login" else "PATCH"
+    with line_to(url) as line:
+        said = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        line.sendall(f"{said}Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n".encode())
+        answer = drips(line, b" ")
+    status = answer.split(b"\r\n")[0]
+    assert b" 408 " in status if path == "/api/login" else b" 4" in status
+
+
+def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "IDLE_S", 1.0)
+    monkeypatch.setattr(bodies, "LEAST_BYTES_S", 10.0)
+    body = b'{"token": "' + TOKEN.encode() + b'"' + b" " * 60 + b"}"
+    with line_to(url) as line:
+        said = f"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        line.sendall(f"{said}Content-Type: application/json\r\n\r\n".encode())
+        for at in range(0, len(body), 3):  # three times as long as is waited for one part
+            line.sendall(body[at : at + 3])
+            time.sleep(0.1)
+        assert b" 200 " in line.recv(4096).split(b"\r\n")[0]
+
+
+def test_who_asks_and_does_not_read_is_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "READER_S", 0.5)
+    before = patience.ENDED["reader"]
+    with line_to(url) as line:
+        line.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        until_s = time.monotonic() + ENOUGH_S
+        while patience.ENDED["reader"] == before and time.monotonic() < until_s:
+            time.sleep(0.05)
+        assert is_let_go(line)
+    assert patience.ENDED["reader"] == before + 1
+
+
+def test_who_reads_slowly_gets_all_of_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "READER_S", 5.0)
+    plain = {"Accept-Encoding": "identity"}
+    with httpx.stream("GET", f"{url}{FILE}", headers=plain, timeout=ENOUGH_S) as answer:
+        got = 0
+        for number, part in enumerate(answer.iter_raw()):
+            got += len(part)
+            if number % 16 == 0:
+                time.sleep(0.02)
+    assert got == 24 << 20
