@@ -9,13 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from flycam.frame.agreement import agreed
-from flycam.frame.film_words import (
-    CLOCK_UNKNOWN,
-    CLOCK_UNKNOWN_LIVE,
-    FILM_WORDS,
-    LOG_DOUBTED,
-    LOG_DOUBTED_LIVE,
-)
+from flycam.frame.film_words import FILM_WORDS
 from flycam.frame.sharing_words import SHARING_WORDS
 from flycam.frame.warning_words import Words
 
@@ -42,7 +36,6 @@ READOUT_UNKNOWN = "readout_unknown"
 BOUNDARIES_LATER = "boundaries_later"
 ROOM_MADE = "room_made"
 
-_ID_DIGITS = 16
 _UNNAMED = {"film": "video"}  # of what was kept before films were named
 
 
@@ -359,41 +352,6 @@ def code_of(kept: str) -> str | None:
     """The stable code; None for text that is no known code."""
     code = kept.partition("?")[0]
     return code if code in _WORDS else None
-
-
-def is_clock_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
-    """Whether it says that the clock of this film is not known.
-
-    is_own  the flight is the film's own: what was kept before films were named with it is said of this one
-    """
-    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id, is_own=is_own)
-
-
-def is_film_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
-    """As `is_clock_doubt`, or that its log may be of another film: it lies where better is known one day."""
-    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED, LOG_DOUBTED_LIVE)
-    return _is_of_film(kept, codes, film_id, is_own=is_own)
-
-
-def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str, *, is_own: bool) -> bool:
-    code, _, query = kept.partition("?")
-    of = dict(parse_qsl(query)).get("of")
-    return code in codes and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
-
-
-def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int, *, is_stream: bool = False) -> str:
-    """That the clock of a film (its name, its hash) is not known, or was not as some of its frames were laid:
-    by sigma_s, which is metres on the ground. is_stream: it does not come again, and is called as its
-    flight."""
-    code = CLOCK_UNKNOWN_LIVE if is_stream else CLOCK_UNKNOWN
-    return warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
-
-
-def log_doubt(film: str, film_id: str, log: str, why: str, why_vi: str, *, is_stream: bool = False) -> str:
-    """That a log may be of another film than this (its name, its hash), and why it seems so; is_stream: it
-    does not come again."""
-    code = LOG_DOUBTED_LIVE if is_stream else LOG_DOUBTED
-    return warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
 
 
 def _read(kept: str) -> tuple[Words | None, dict[str, str]]:

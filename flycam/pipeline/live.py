@@ -19,9 +19,10 @@ import numpy as np
 
 from flycam.catalog.records import FrameStatus
 from flycam.errors import OutsideTerrain
+from flycam.frame.film_doubts import clock_doubt
 from flycam.frame.flight import Flight
 from flycam.frame.left_out import left_out_said
-from flycam.frame.warning import clock_doubt, sentence
+from flycam.frame.warning import sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flycam.errors import Cancelled, LogContradicted, SourceUnreadable
 from flycam.frame.address import shown
-from flycam.frame.warning import log_doubt
+from flycam.frame.film_doubts import log_doubt
 from flycam.ingest.log_turns import Turns
 from flycam.ingest.mavlink_link import is_link
 from flycam.ingest.video import VideoSource

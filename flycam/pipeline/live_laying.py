@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, NotFound, OptionUnusable
+from flycam.frame.film_doubts import clock_doubt, is_clock_doubt, is_film_doubt
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
-from flycam.frame.warning import clock_doubt, is_clock_doubt, is_film_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
