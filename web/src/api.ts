@@ -3,6 +3,7 @@
 import type { AccountSaid, CodeMade, FirstMade, HeldToken, NewToken, TokenAsked, TokenScope } from "./account/answers";
 import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
+import type { WindowsAnswer } from "./changes/windows";
 import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
@@ -472,6 +473,8 @@ export const api = {
   confirmed: (eventId: string, until: string | null) =>
     getBeside<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
+  impacts: (eventId: string) => get<ImpactAnswer>("/api/changes/impact", { event: eventId }),
+  windows: (changeId: string) => get<WindowsAnswer>(`/api/changes/${changeId}/registration`),
   series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),

@@ -363,6 +363,8 @@ const words = {
   touchedNone: ["không có trong {0} m, theo lớp hiện có", "none within {0} m, by the layers there are"],
   touchedUnknown: ["Chưa biết, vì không có lớp dữ liệu ở đây: {0}", "Not known, for no layer covers this ground: {0}"],
   touchedBy: ["Theo lớp", "By layers"],
+  changePlace: ["Vị trí", "Place"],
+  changeOff: ["± {0} m so với ảnh trước", "± {0} m on the picture before"],
   series: ["Diện tích qua các lần chụp", "Area at each date"],
   seriesNew: ["mới thêm từ {0}", "new since {0}"],
   seriesUntil: ["đến {0}", "until {0}"],

@@ -2,10 +2,11 @@
 
 import { el } from "../dom";
 import { t } from "../i18n";
+import { formatNumber } from "../numbers";
 import type { EvidenceCard } from "../panel/evidence";
 import type { State } from "../state";
 import { formatTime } from "../time";
-import { hectares, kindSaid, type ChangeLine } from "./changes";
+import { kindSaid, sizeSaid, type ChangeLine } from "./changes";
 import { Impacts, impactSaid, seriesSaid } from "./impact";
 
 export class ChangeCard {
@@ -31,9 +32,10 @@ export class ChangeCard {
 }
 
 function facts({ properties }: ChangeLine, onPhoto: () => void): HTMLElement[] {
-  const { area_m2, commune, commune_name, note, note_by, decided_by, decided } = properties;
+  const { error_m, commune, commune_name, note, note_by, decided_by, decided } = properties;
   const said: [string, string][] = [
-    [t("changeSize"), hectares(area_m2)],
+    [t("changeSize"), sizeSaid(properties)],
+    ...(error_m === null ? [] : [[t("changePlace"), t("changeOff", formatNumber(error_m, 1))] as [string, string]]),
     ...(commune_name || commune ? [[t("commune"), commune_name || commune] as [string, string]] : []),
     ...(decided_by && decided ? [[t("changeBy"), `${decided_by}\n${formatTime(decided)}`] as [string, string]] : []),
     ...(note ? [[t("markNote"), note_by && note_by !== decided_by ? `${note}\n${note_by}` : note] as [string, string]] : []),

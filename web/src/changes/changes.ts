@@ -33,6 +33,9 @@ export interface ChangeLine {
     commune_name: string;
     tie_m: number | null;
     rmse_m: number | null;
+    /** 1 sigma: of where it lies on the picture before, and of its area; null: nobody knows. */
+    error_m: number | null;
+    area_error_m2: number | null;
     /** "mosaic@revision", or a picture's name; "" of what was drawn. */
     before: string;
     after: string;
@@ -74,6 +77,13 @@ export function kindSaid(kind: ChangeKind): string {
 
 export function hectares(areaM2: number): string {
   return t("hectares", formatNumber(areaM2 / 10_000, 2));
+}
+
+/** How large, and how sure that is. */
+export function sizeSaid({ area_m2, area_error_m2 }: { area_m2: number; area_error_m2: number | null }): string {
+  if (area_error_m2 === null) return hectares(area_m2);
+  const [size, error] = [area_m2, Math.max(area_error_m2, 50)].map((value) => formatNumber(value / 10_000, 2)); // less than a hundredth is not written as none
+  return t("hectares", `${size} ± ${error}`);
 }
 
 /** Files of confirmed changes: the format as the server calls it, and as people do. */

@@ -4,8 +4,8 @@ import { api, ApiError } from "../api";
 import { newStepId, type ChangeLine, type StepAsked } from "./changes";
 import { t } from "./words";
 
-/** What was written, or why nothing was; `isStale`: because a change is not as this screen shows it. */
-export type Decided = { lines: ChangeLine[] } | { trouble: string; isStale: boolean };
+/** What was written, or why nothing was; `isStale`: because a change is not as this screen shows it; `isBusy`: because the step before is not answered yet. */
+export type Decided = { lines: ChangeLine[] } | { trouble: string; isStale: boolean; isBusy?: boolean };
 
 export class Decisions {
   /** Steps that can be undone, the last one last. */
@@ -28,7 +28,7 @@ export class Decisions {
 
   /** Null: the list was left meanwhile, and nobody here is to hear of it. */
   async send(step: StepAsked): Promise<Decided | null> {
-    if (this.isSending) return { trouble: t("saving"), isStale: false };
+    if (this.isSending) return { trouble: t("saving"), isStale: false, isBusy: true };
     const { turn } = this;
     const said = JSON.stringify(step);
     const id = this.unanswered?.said === said ? this.unanswered.id : newStepId();

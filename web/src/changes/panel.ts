@@ -3,8 +3,10 @@
 import { el, renew } from "../dom";
 import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, type ChangeKind, type ChangeLine } from "./changes";
-import { impactSaid, type ImpactAnswer } from "./impact";
+import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
+import { impactSaid, seriesSaid, type ImpactAnswer, type SeriesAnswer } from "./impact";
+import type { WindowsTold } from "./windows";
 import { t } from "./words";
 
 /** What the outline or line under the reader's hand is for. */
@@ -13,6 +15,13 @@ export type Editing = "redraw" | "draw" | "cut";
 export interface Shown {
   eventId: string | null;
   changes: readonly ChangeLine[];
+  /** Those that the filter lets through. */
+  listed: readonly ChangeLine[];
+  filter: Filter;
+  isFiltered: boolean;
+  roads: Roads;
+  /** Null: they are not shown. */
+  windows: WindowsTold | null;
   matched: number;
   isRead: boolean;
   chosen: string | null;
@@ -21,6 +30,8 @@ export interface Shown {
   history: readonly ChangeLine[] | null;
   /** What the chosen change touches; undefined: still to come, null: nobody answers. */
   impact: ImpactAnswer | null | undefined;
+  /** The same place at other dates. */
+  series: SeriesAnswer | null;
   kind: ChangeKind;
   editing: Editing | null;
   /** Whether what is drawn can be saved. */
@@ -48,6 +59,8 @@ export interface Acts {
   mark(change: ChangeLine): void;
   setKind(kind: ChangeKind): void;
   setNote(note: string): void;
+  filter(filter: Filter): void;
+  showWindows(isOn: boolean): void;
 }
 
 type Part = Node | false;
@@ -55,7 +68,7 @@ type Part = Node | false;
 /** Each part is written anew only where it says something else: news do not take a note out of the writer's hand. */
 export class Panel {
   readonly element = el("aside", { class: "review" });
-  private readonly parts = ["head", "work", "list"].map((name) => el("div", { class: `review-${name}` }));
+  private readonly parts = ["head", "work", "filters", "list", "details"].map((name) => el("div", { class: `review-${name}` }));
   private readonly said: string[] = [];
 
   constructor(private readonly acts: Acts) {
@@ -64,12 +77,15 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, matched, isRead, chosen, marked, history, impact, trouble, editing, eventId, ...work } = shown;
+    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, editing, eventId, ...work } = shown;
+    const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
-    this.write(2, [language, editing, changes, matched, isRead, chosen, marked, history, impact ?? String(impact), eventId], () => (editing ? [] : list(shown, acts)));
+    this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
+    this.write(3, [language, editing, listed, matched, isRead, chosen, marked], () => (editing ? [] : list(shown, acts)));
+    this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
   }
 
   private write(n: number, says: unknown, parts: () => Part[]): void {
@@ -91,14 +107,52 @@ function head({ changes, trouble }: Shown, acts: Acts): Part[] {
 
 /** Put away while an outline is in hand: one thing is decided at a time. */
 function list(shown: Shown, acts: Acts): Part[] {
-  const { changes, matched, isRead } = shown;
+  const { changes, listed, matched, isRead } = shown;
   return [
-    changes.length > 0 && el("ol", {}, ...changes.map((one) => row(one, shown, acts))),
+    listed.length > 0 && el("ol", {}, ...listed.map((one) => row(one, shown, acts))),
     matched > changes.length && el("p", {}, t("cut_off", changes.length, matched)),
     !changes.length && el("p", {}, t(isRead ? "none" : "reading")),
+    changes.length > 0 && !listed.length && el("p", { role: "status" }, t("noneListed")),
+  ];
+}
+
+/** Of the chosen one all that is known, below the list and not in it: the next ones stay in sight. */
+function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Part[] {
+  return [
+    current !== undefined && el("p", { class: "review-note" }, measures(current)),
+    ...(current ? impactSaid(shown.impact, Date.now()) : []),
+    ...(current ? seriesSaid(shown.series) : []),
+    current !== undefined && shown.history !== null && el("ul", { class: "review-history" }, ...shown.history.map(told)),
+    ...(current ? windowsSaid(shown, acts) : []),
     exports(shown),
     el("p", { class: "review-note" }, t("noneMeans")),
     el("p", { class: "review-note" }, t("keys")),
+  ];
+}
+
+function windowsSaid({ windows }: Shown, acts: Acts): HTMLElement[] {
+  const change = (event: Event): void => acts.showWindows((event.target as HTMLInputElement).checked);
+  const box = el("input", { type: "checkbox", checked: windows !== null, "data-kept": "windows", change });
+  const said = windows === null ? "" : windows === "reading" ? t("reading") : windows === "failed" ? t("windowsFailed") : windows.agreed + windows.disagreed ? t("windowsTold", windows.agreed, windows.disagreed) : t("windowsNone");
+  return [el("label", { class: "review-windows" }, box, t("windows")), ...(said ? [el("p", { class: "review-note", role: "status" }, said)] : [])];
+}
+
+function filters(shown: Shown, acts: Acts): Part[] {
+  const { changes, listed, filter, isFiltered, roads } = shown;
+  const chooser = (name: "status" | "kind" | "commune", all: string, options: [string, string][]): HTMLElement => {
+    const change = (event: Event): void => acts.filter({ ...filter, [name]: (event.target as HTMLSelectElement).value });
+    const entries = [["", all] as [string, string], ...options].map(([value, text]) => el("option", { value, selected: value === filter[name] }, text));
+    return el("select", { change, "aria-label": `${t("filter")}: ${all}`, "data-kept": `filter-${name}` }, ...entries);
+  };
+  const cuts = el("input", { type: "checkbox", checked: filter.cutsRoad, "data-kept": "filter-road", change: (event: Event) => acts.filter({ ...filter, cutsRoad: (event.target as HTMLInputElement).checked }) });
+  const trouble = { reading: t("roadsReading"), failed: t("roadsFailed"), no_layer: t("roadsNoLayer"), known: "" }[roads];
+  return [
+    chooser("status", t("anyStatus"), (["proposed", "accepted", "rejected"] as const).map((one) => [one, t(`status_${one}`)])),
+    chooser("kind", t("anyKind"), CHANGE_KINDS.map((kind) => [kind, kindSaid(kind)])),
+    chooser("commune", t("anyCommune"), communesOf(changes).map(([code, name]) => [code, code === NOWHERE ? t("noCommune") : name])),
+    el("label", {}, cuts, t("cutsRoad")),
+    isFiltered && el("small", { role: "status" }, t("listed", listed.length, changes.length)),
+    filter.cutsRoad && trouble !== "" && el("small", { role: "status" }, trouble),
   ];
 }
 
@@ -145,16 +199,16 @@ function kindChoice(chosen: ChangeKind, acts: Acts): HTMLElement {
     acts.setKind(CHANGE_KINDS.find((one) => one === value) ?? chosen);
   };
   const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === chosen }, kindSaid(kind)));
-  return el("label", {}, t("kind"), el("select", { change, "data-kept": "kind" }, ...options));
+  return el("select", { change, "aria-label": t("kind"), title: t("kind"), "data-kept": "kind" }, ...options);
 }
 
 function noteField(note: string, acts: Acts): HTMLElement {
   const input = (event: Event): void => acts.setNote((event.target as HTMLInputElement).value);
-  return el("label", {}, t("note"), el("input", { name: "note", maxlength: 1000, autocomplete: "off", value: note, input, "data-kept": "note" }));
+  return el("label", {}, el("input", { name: "note", "aria-label": t("note"), placeholder: t("note"), maxlength: 1000, autocomplete: "off", value: note, input, "data-kept": "note" }));
 }
 
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
-  const { change_id, kind, status, score, area_m2, commune, commune_name, note } = change.properties;
+  const { change_id, kind, status, score, commune, commune_name, note } = change.properties;
   const isChosen = change_id === shown.chosen;
   const sure = score === null ? t("byHand") : formatPercent(100 * score);
   const place = commune_name || commune || t("noCommune");
@@ -167,20 +221,18 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
-        el("strong", {}, kindSaid(kind)), ` ${hectares(area_m2)} · ${sure}`,
+        el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`,
         el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
     ),
-    isChosen && el("p", { class: "review-note" }, measures(change)),
-    ...(isChosen ? impactSaid(shown.impact, Date.now()) : []),
-    isChosen && shown.history && el("ul", { class: "review-history" }, ...shown.history.map(told)),
   );
 }
 
 /** Length, slope, how surely the two pictures lie on each other there, and which they are where the map has them not. */
 function measures({ properties }: ChangeLine): string {
-  const { length_m, slope_deg, rmse_m, tie_m, before, after } = properties;
+  const { length_m, slope_deg, error_m, rmse_m, tie_m, before, after } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
+  if (error_m !== null) parts.push(t("placed", formatNumber(error_m, 1)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
   if (tie_m !== null) parts.push(t("tied", formatNumber(tie_m, 0)));
   const isOfFlights = [before, after].every((shown) => shown === "" || flightShown(shown) !== null);

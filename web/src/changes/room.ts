@@ -7,9 +7,11 @@ import type { State } from "../state";
 import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
+import { Filters, type Filter } from "./filters";
 import { goTo, middleShare } from "./going";
 import { Impacts } from "./impact";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
+import { WindowsOverlay } from "./windows";
 import { t } from "./words";
 
 const REPEATED = ["j", "k"];
@@ -36,6 +38,10 @@ export class ReviewRoom {
   /** Whether the list is the server's; before that nobody knows whether there is nothing. */
   private isRead = false;
   private trouble = "";
+  /** Whether something was asked for while the step before was not answered: it is not done, and that is said. */
+  private isPassedOver = false;
+  private readonly filters = new Filters();
+  private readonly windows = new WindowsOverlay();
   private readonly decisions = new Decisions();
   private readonly impacts = new Impacts();
   private notes = 0;
@@ -57,6 +63,8 @@ export class ReviewRoom {
     mark: (change) => this.mark(change),
     setKind: (kind) => (this.kind = kind),
     setNote: (note) => (this.note = note),
+    filter: (filter) => this.filter(filter),
+    showWindows: (isOn) => this.showWindows(isOn),
   };
   private readonly panel = new Panel(this.acts);
 
@@ -80,6 +88,7 @@ export class ReviewRoom {
 
   render(state: State, before: State): void {
     this.drawing.attach(this.rooms.maps);
+    this.windows.attach(this.rooms.maps);
     if (state.eventId !== before.eventId) this.forget();
     if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
     if (state.language !== before.language) this.show();
@@ -90,6 +99,7 @@ export class ReviewRoom {
     this.asked += 1;
     this.drawing.stop();
     this.drawing.detach();
+    this.windows.detach();
     this.house.stage.classList.remove("reviewing", "outlining");
     this.house.confirmed.setReviewed(false);
     window.removeEventListener("keydown", this.onKey, true);
@@ -102,6 +112,8 @@ export class ReviewRoom {
     this.stopEditing();
     [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
     this.marked.clear();
+    this.filters.forget();
+    this.isPassedOver = false;
     this.decisions.forget();
     this.show();
   }
@@ -118,7 +130,8 @@ export class ReviewRoom {
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
       if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
-      if (!this.current && !this.editing) this.choose(this.waiting()[0] ?? this.changes[0] ?? null);
+      if (!this.current && !this.editing) this.choose(this.firstListed());
+      void this.filters.read(eventId, () => this.show());
     } else this.trouble = t("notRead");
     this.show();
   }
@@ -131,14 +144,41 @@ export class ReviewRoom {
     return this.changes.some((one) => one.properties.change_id === changeId);
   }
 
-  private waiting(): ChangeLine[] {
-    return this.changes.filter((one) => one.properties.status === "proposed");
+  /** What the filter lets through, and what is chosen: a decision takes nothing from under the reader's eyes. */
+  private get listed(): ChangeLine[] {
+    return this.changes.filter((one) => this.filters.passes(one) || one.properties.change_id === this.chosen);
   }
 
-  private choose(change: ChangeLine | null): void {
+  /** The first that waits, else the first. */
+  private firstListed(): ChangeLine | null {
+    const passing = this.changes.filter((one) => this.filters.passes(one));
+    return passing.find((one) => one.properties.status === "proposed") ?? passing[0] ?? null;
+  }
+
+  private filter(filter: Filter): void {
+    const { eventId } = this.house.store.state;
+    this.filters.now = filter;
+    const settle = (): void => {
+      if (this.isLeft) return;
+      if (this.current && this.filters.passes(this.current)) this.show();
+      else this.choose(this.firstListed());
+    };
+    if (!filter.cutsRoad || !eventId) return settle();
+    this.filters.roads = "reading";
+    this.show();
+    void this.filters.read(eventId, settle);
+  }
+
+  private showWindows(isOn: boolean): void {
+    this.windows.isOn = isOn;
+    this.windows.attach(this.rooms.maps);
+    this.show();
+  }
+
+  private choose(change: ChangeLine | null, trouble = ""): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
-    [this.history, this.trouble] = [null, ""];
+    [this.history, this.trouble] = [null, trouble];
     this.beginNote();
     if (change) {
       this.kind = change.properties.kind;
@@ -149,8 +189,9 @@ export class ReviewRoom {
   }
 
   private step(by: number): void {
-    const at = this.changes.findIndex((one) => one.properties.change_id === this.chosen);
-    const next = this.changes[Math.min(Math.max(at + by, 0), this.changes.length - 1)];
+    const { listed } = this;
+    const at = listed.findIndex((one) => one.properties.change_id === this.chosen);
+    const next = listed[Math.min(Math.max(at + by, 0), listed.length - 1)];
     if (next) this.choose(next);
   }
 
@@ -171,13 +212,14 @@ export class ReviewRoom {
     const following = this.following(change_id);
     if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
     const isStillThere = this.chosen === change_id && !this.editing; // who went on meanwhile is not led elsewhere
-    if (following && isStillThere) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null);
+    if (following && isStillThere) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null, this.trouble);
   }
 
   /** The next one that waits, after this one or from the top. */
   private following(changeId: string): string | null {
-    const at = this.changes.findIndex((one) => one.properties.change_id === changeId);
-    const inTurn = [...this.changes.slice(at + 1), ...this.changes.slice(0, Math.max(at, 0))];
+    const { listed } = this;
+    const at = listed.findIndex((one) => one.properties.change_id === changeId);
+    const inTurn = [...listed.slice(at + 1), ...listed.slice(0, Math.max(at, 0))];
     return inTurn.find((one) => one.properties.status === "proposed")?.properties.change_id ?? null;
   }
 
@@ -300,7 +342,7 @@ export class ReviewRoom {
     const { chosen, editing } = this;
     const lines = await this.send(step);
     const standing = lines?.find((one) => STANDING.includes(one.properties.status));
-    if (standing && this.chosen === chosen && this.editing === editing) this.choose(standing);
+    if (standing && this.chosen === chosen && this.editing === editing) this.choose(standing, this.trouble);
   }
 
   private beginNote(): void {
@@ -319,8 +361,15 @@ export class ReviewRoom {
     const { chosen } = this;
     const decided = await this.decisions.send(step);
     if (!decided || this.isLeft) return null;
+    if ("isBusy" in decided && decided.isBusy) {
+      [this.isPassedOver, this.trouble] = [true, decided.trouble];
+      this.show();
+      return null;
+    }
+    const passedOver = this.isPassedOver ? t("passedOver") : "";
+    this.isPassedOver = false;
     if ("lines" in decided) {
-      this.trouble = "";
+      this.trouble = passedOver;
       if (this.chosen === chosen) {
         this.history = null;
         this.beginNote();
@@ -329,7 +378,7 @@ export class ReviewRoom {
       return decided.lines;
     }
     if (decided.isStale) await this.read();
-    this.trouble = decided.trouble;
+    this.trouble = [decided.trouble, passedOver].filter(Boolean).join(" ");
     this.show();
     return null;
   }
@@ -361,7 +410,14 @@ export class ReviewRoom {
 
   /** In the note's field letters are letters; Enter saves what is written, Escape leaves the field. */
   private typed(event: KeyboardEvent, field: HTMLElement): void {
-    if (!this.panel.element.contains(field) || field.getAttribute("name") !== "note") return;
+    if (!this.panel.element.contains(field)) return;
+    if (event.key === "Escape" && field.closest(".review-filters")) {
+      field.blur(); // back to the list's keys, and not out of the comparison
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
+    if (field.getAttribute("name") !== "note") return;
     if (event.key === "Enter") void (this.editing ? this.save() : this.comment());
     else if (event.key === "Escape") field.blur();
     else return;
@@ -380,6 +436,7 @@ export class ReviewRoom {
       j: () => this.step(1),
       k: () => this.step(-1),
       c: () => this.panel.element.querySelector<HTMLElement>("[name=note]")?.focus(),
+      f: () => this.panel.element.querySelector<HTMLElement>(".review-filters select")?.focus(),
       e: () => this.redraw(),
       s: () => this.cut(),
       n: () => this.draw(),
@@ -399,11 +456,17 @@ export class ReviewRoom {
     if (this.isLeft) return;
     const { language, eventId } = this.house.store.state;
     this.drawing.attach(this.rooms.maps);
-    this.drawing.update(this.changes, this.chosen);
+    this.drawing.update(this.listed, this.chosen);
+    void this.windows.show(this.current, () => this.show());
     this.house.stage.classList.toggle("outlining", this.editing !== null);
     const shown: Shown = {
       eventId,
       changes: this.changes,
+      listed: this.listed,
+      filter: this.filters.now,
+      isFiltered: !this.filters.isOff,
+      roads: this.filters.roads,
+      windows: this.windows.isOn ? this.windows.told : null,
       matched: this.matched,
       isRead: this.isRead,
       chosen: this.chosen,
@@ -411,6 +474,7 @@ export class ReviewRoom {
       mergeable: this.toMerge().length > 1,
       history: this.history,
       impact: this.current ? this.impacts.of(this.current.properties, () => this.show()) : undefined,
+      series: this.impacts.series,
       kind: this.kind,
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,

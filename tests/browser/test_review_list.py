@@ -1,0 +1,178 @@
+"""The review's list: filtered, in sight beside the chosen one's details; how the pictures were laid; and that
+nothing that was pressed is passed over in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.comparisons import ComparedWindow
+from flycam.frame.change import ChangeKind
+from flycam.frame.specialist import LayerKind
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import hold, settled_compare
+from tests.browser.test_changes import NAMES, Review, chosen, expect_count, with_candidates
+from tests.pipeline.impacted import add_things
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL
+from tests.suites.comparison_suite import compared_on
+
+pytestmark = pytest.mark.browser
+
+FLOOD, BEYOND = "change-00000008", "change-00000009"
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    """Five candidates: three slides in one commune, a flood in another, a slide beyond all boundaries; a road
+    goes under the second slide, and how the pictures were laid is on record."""
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = with_candidates(tmp_path / "world")
+    catalog = world.workspace.catalog
+    last = catalog.changes.history(NAMES[2])[-1]
+    catalog.changes.append(
+        [
+            replace(last, change_id=FLOOD, kind=ChangeKind.FLOOD, commune="99002", score=0.5, error_m=0.42),
+            replace(last, change_id=BEYOND, commune="", score=0.4),
+        ]
+    )
+    under = shapely.LineString([(LON + 0.0013, LAT - 0.005), (LON + 0.0013, LAT + 0.005)])
+    add_things(world.workspace, tmp_path, "Đường", LayerKind.ROAD, [("ĐT 153", under)])
+    around = shapely.MultiPolygon([shapely.box(LON - 0.003, LAT - 0.003, LON + 0.006, LAT + 0.003)])
+    states = ("agreed", "agreed", "disagreed", "not found")
+    windows = [
+        ComparedWindow(
+            lonlat_deg=(LON + 0.0004 * (number % 8), LAT - 0.0012 + 0.0004 * (number // 8)),
+            state=states[number % 4],
+            residual_m=None if number % 4 == 3 else 0.1 * (1 + number % 4),
+        )
+        for number in range(40)
+    ]
+    shown = last.before_shown, last.after_shown
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *shown)], windows)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield Review(url, world)
+
+
+def enter(open_page: OpenPage, review: Review, size: str = "office") -> Page:
+    page = open_page(size, f"lang=vi&event={REAL}", url=review.url)
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(5)
+    return page
+
+
+def listed(page: Page) -> list[str | None]:
+    return [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
+
+
+@pytest.mark.parametrize("size", ["office", "wall"])
+def test_more_than_the_chosen_one_is_in_sight_beside_its_details(
+    open_page: OpenPage, review: Review, size: str, screenshots: Path
+) -> None:
+    page = enter(open_page, review, size)
+    expect(page.locator(".review .impact").first).to_be_visible()
+    box = page.locator(".review ol").bounding_box()
+    assert box is not None
+    top, bottom = box["y"] - 1, box["y"] + box["height"] + 1
+    rows = [row.bounding_box() for row in page.locator(".review-row").all()]
+    whole = sum(at is not None and at["y"] >= top and at["y"] + at["height"] <= bottom for at in rows)
+    assert whole >= 3, "the chosen one and two more"
+    details = page.locator(".review-details").bounding_box()
+    assert details is not None and details["y"] + details["height"] <= SIZES[size][1]
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-list-{size}.png")
+
+
+def test_the_list_is_filtered_from_the_keyboard(
+    open_page: OpenPage, review: Review, screenshots: Path
+) -> None:
+    page = enter(open_page, review)
+    page.locator(".review-count").click()
+    page.keyboard.press("f")
+    expect(page.locator('[data-kept="filter-status"]')).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".review-row")).to_have_count(1)
+    assert listed(page) == [FLOOD] and chosen(page) == FLOOD
+    expect(page.locator(".review-filters")).to_contain_text("Hiện 1 trong 5")
+    expect(page.locator(".review-details")).to_contain_text("vị trí ±0,4 m")
+    expect(page.locator(f'[data-change="{FLOOD}"]')).to_contain_text("±")
+    page.locator('[data-kept="filter-status"]').select_option("proposed")
+    page.locator('[data-kept="filter-status"]').focus()
+    page.keyboard.press("Escape")
+    expect(page.locator(".compare")).to_have_count(1)
+    page.keyboard.press("a")
+    expect_count(page, 4, 1, 0)
+    assert review.line(FLOOD).status.value == "accepted"
+    assert listed(page) == [FLOOD], "what is chosen stays until the reader goes on"
+
+    page.locator('[data-kept="filter-kind"]').select_option("")
+    expect(page.locator(".review-row")).to_have_count(4)
+    assert chosen(page) == NAMES[0], "the first that waits"
+    page.locator('[data-kept="filter-commune"]').select_option(label="ngoài ranh giới đã biết")
+    expect(page.locator(".review-row")).to_have_count(1)
+    assert listed(page) == [BEYOND]
+    page.screenshot(path=screenshots / "filtered.png")
+
+
+def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    page.locator('[data-kept="filter-road"]').check()
+    expect(page.locator(".review-row")).to_have_count(1)
+    assert listed(page) == [NAMES[1]] and chosen(page) == NAMES[1]
+    page.locator('[data-kept="filter-road"]').uncheck()
+    expect(page.locator(".review-row")).to_have_count(5)
+    held = hold(page, "**/api/changes/impact?event*")
+    page.locator('[data-kept="filter-road"]').check()
+    expect(page.locator(".review-filters")).to_contain_text("Đang tìm đường")
+    held.refuse()
+    expect(page.locator(".review-filters")).to_contain_text("máy chủ không trả lời")
+
+
+def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.locator(".review-count").click()
+    held = hold(page, "**/api/changes/steps/*")
+    page.keyboard.press("a")
+    page.keyboard.press("r")
+    expect(page.locator(".review-trouble")).to_contain_text("Đang lưu quyết định trước")
+    held.release()
+    expect_count(page, 4, 1, 0)
+    expect(page.locator(".review-trouble")).to_contain_text("đã không được thực hiện")
+    assert chosen(page) == NAMES[1], "the next one, on which nothing was decided unseen"
+    assert review.line(NAMES[1]).status.value == "proposed"
+    page.keyboard.press("r")
+    expect_count(page, 3, 1, 1)
+    expect(page.locator(".review-trouble")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", ["office", "wall"])
+def test_how_the_pictures_were_laid_is_shown_on_the_map_when_asked_for(
+    open_page: OpenPage, review: Review, size: str, screenshots: Path
+) -> None:
+    page = enter(open_page, review, size)
+    box = page.locator('[data-kept="windows"]')
+    expect(box).not_to_be_checked()
+    settled_compare(page)
+    without = page.locator(".compare").screenshot()
+    box.check()
+    expect(page.locator(".review-details")).to_contain_text("20 ô khớp (tròn), 10 ô lệch (vuông)")
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"windows-{size}.png")
+    assert page.locator(".compare").screenshot() != without
+    box.uncheck()
+    expect(page.locator(".review-details")).not_to_contain_text("ô khớp (tròn)")
+    held = hold(page, "**/registration*")
+    box.check()
+    held.refuse()
+    expect(page.locator(".review-details")).to_contain_text("máy chủ không trả lời")

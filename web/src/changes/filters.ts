@@ -1,0 +1,64 @@
+/** Which changes of the list are on show: by how they stand, what they are, where, and whether they cut a road. */
+
+import { api } from "../api";
+import type { ChangeKind, ChangeLine, ChangeStatus } from "./changes";
+
+/** "" asks for nothing; commune "-": beyond known boundaries. */
+export interface Filter {
+  status: ChangeStatus | "";
+  kind: ChangeKind | "";
+  commune: string;
+  cutsRoad: boolean;
+}
+
+export const NOWHERE = "-";
+const ALL: Filter = { status: "", kind: "", commune: "", cutsRoad: false };
+
+/** What is known of cut roads: still asked for; nobody answers; no layer of roads covers any of the changes. */
+export type Roads = "reading" | "failed" | "no_layer" | "known";
+
+export class Filters {
+  now: Filter = ALL;
+  roads: Roads = "reading";
+  private cutting: ReadonlySet<string> = new Set();
+  private asked = 0;
+
+  get isOff(): boolean {
+    const { status, kind, commune, cutsRoad } = this.now;
+    return !status && !kind && !commune && !cutsRoad;
+  }
+
+  forget(): void {
+    [this.now, this.roads, this.cutting] = [ALL, "reading", new Set()];
+    this.asked += 1;
+  }
+
+  passes({ properties }: ChangeLine): boolean {
+    const { status, kind, commune, cutsRoad } = this.now;
+    return (
+      (!status || properties.status === status) &&
+      (!kind || properties.kind === kind) &&
+      (!commune || (properties.commune || NOWHERE) === commune) &&
+      (!cutsRoad || this.cutting.has(properties.change_id))
+    );
+  }
+
+  /** Which changes cut a road, or would; `onRead` hears of it. Nothing is asked while nobody wants to know. */
+  async read(eventId: string, onRead: () => void): Promise<void> {
+    if (!this.now.cutsRoad) return;
+    const turn = ++this.asked;
+    const found = await api.impacts(eventId).catch(() => null);
+    if (turn !== this.asked) return;
+    const changes = found?.changes ?? [];
+    this.cutting = new Set(changes.filter((one) => one.roads_cut.length > 0).map((one) => one.change_id));
+    this.roads = !found ? "failed" : changes.some((one) => one.counts.road) ? "known" : "no_layer";
+    onRead();
+  }
+}
+
+/** Communes of the changes, by name; the last is where no boundary is known. */
+export function communesOf(changes: readonly ChangeLine[]): [string, string][] {
+  const names = new Map(changes.map(({ properties }) => [properties.commune, properties.commune_name || properties.commune]));
+  const known = [...names].filter(([code]) => code !== "").sort(([, a], [, b]) => a.localeCompare(b, "vi"));
+  return names.has("") ? [...known, [NOWHERE, ""]] : known;
+}
