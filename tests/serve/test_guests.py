@@ -47,7 +47,7 @@ PEOPLE_MAY = {("post", "/api/tokens"), ("delete", "/api/tokens/{token_id}"), ("p
 """What everybody with an account of their own may write: what lets themselves in (test_credentials)."""
 _ENDLESS = {"/events"}
 _VIEWERS_MAY_NOT = re.compile(
-    r"/files|/api/(uploads|packs|guests|restricted|redactions|retention|login-links|accounts|changes/\{|sync|evidence/\{sha256\}$)"
+    r"/files|/api/(uploads|guests|restricted|redactions|retention|login-links|accounts|changes/\{|sync|evidence/\{sha256\}$)"
 )
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
