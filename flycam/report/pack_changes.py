@@ -151,6 +151,8 @@ def _count(kind: LayerKind, counts: Counts, language: str) -> str:
 def _others(counts: Counts, language: str) -> str:
     which = 0 if language == "vi" else 1
     kinds = (LayerKind.SCHOOL, LayerKind.MAST, LayerKind.POWER)
+    if all(counts[kind] is None for kind in kinds):
+        return told("no_layer", language)
     return "; ".join(f"{THINGS[kind][which]}: {_count(kind, counts, language)}" for kind in kinds)
 
 

@@ -233,7 +233,7 @@ def _flights(flights: Sequence[PackFlight], language: str) -> Table:
 
 def _error(one: PackFlight, language: str) -> str:
     if one.error_m is None:
-        said = told("error_live", language)
+        said = told("error_live" if one.revision == 0 else "error_unreported", language)
     else:
         median, p95 = (metres(value, language) for value in one.error_m)
         said = told("error_of", language, median=median, p95=p95)

@@ -45,6 +45,8 @@ _CENTRED = "center"
 _TABLE_LOOK = Look(size_pt=9.5)
 _HASH_LOOK = Look(size_pt=7.0)
 _HASH_DIGITS = 64
+_LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
+_FEWEST, _LONG_TEXT, _LONG_WORD, _LONG_NUMBER = 3, 40, 24, 14  # letters
 
 
 def to_docx(document: PackDocument) -> bytes:
@@ -131,16 +133,33 @@ def _listing(block: Table) -> str:
         ]
         for row in block.rows
     ]
-    return table([head, *rows], _widths(block), CellLook(has_head=True))
+    return table([head, *rows], column_shares(block), CellLook(has_head=True))
 
 
-def _widths(block: Table) -> list[float]:
-    """Shares of the page's width by the longest text of each column, within bounds."""
-    longest = [
-        min(max(len(text) for text in column), 40) for column in zip(block.head, *block.rows, strict=True)
+def column_shares(block: Table) -> list[float]:
+    """Shares of the page's width: each column first as wide as its longest word, a number as the whole of it,
+    then what is left by how much text there is to each."""
+    columns = list(zip(block.head, *block.rows, strict=True))
+    unbroken = [
+        max(_unbroken(text, number in block.numeric and row > 0) for row, text in enumerate(column))
+        for number, column in enumerate(columns)
     ]
-    widths = [max(length, 5) for length in longest]
+    least = [_CELL_MM + _LETTER_MM * max(letters, _FEWEST) for letters in unbroken]
+    wanted = [_CELL_MM + _LETTER_MM * min(max(map(len, column)), _LONG_TEXT) for column in columns]
+    more = [max(want - narrow, 0.0) for want, narrow in zip(wanted, least, strict=True)]
+    spare = max(PAGE_MM - sum(least), 0.0)
+    widths = [
+        narrow + spare * (extra / sum(more) if sum(more) else 1.0 / len(more))
+        for narrow, extra in zip(least, more, strict=True)
+    ]
     return [width / sum(widths) for width in widths]
+
+
+def _unbroken(text: str, is_number: bool) -> int:
+    """Letters of a cell that stay on one line; those of a hash are small, and break."""
+    if is_number and len(text) <= _LONG_NUMBER:
+        return len(text)
+    return min(max(map(len, text.split()), default=0), _LONG_WORD)
 
 
 def _figure(document: PackDocument, figure: Figure, number: int) -> Iterator[str]:

@@ -208,6 +208,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
     "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
     "error_live": Said("chưa rõ (bản trực tiếp)", "not known (live mosaic)"),
+    "error_unreported": Said("chưa rõ (chưa có báo cáo chất lượng)", "not known (no quality report)"),
     "on_plane": Said("không có địa hình, trải trên mặt phẳng", "no terrain known, laid on a plane"),
     "vn2000": Said(
         "VN-2000 X {x} Y {y} (KTT {meridian}°)", "VN-2000 X {x} Y {y} (central meridian {meridian}°)"

@@ -72,9 +72,9 @@ def table(rows: Sequence[Sequence[str]], shares: Sequence[float], look: CellLook
     sides = ("top", "left", "bottom", "right", "insideH", "insideV")
     borders = "".join(f'<w:{side} w:val="{line}" w:sz="4" w:space="0" w:color="969696"/>' for side in sides)
     grid = "".join(f'<w:gridCol w:w="{width}"/>' for width in widths)
-    head = "<w:trPr><w:cantSplit/><w:tblHeader/></w:trPr>"
+    head, other = "<w:trPr><w:cantSplit/><w:tblHeader/></w:trPr>", "<w:trPr><w:cantSplit/></w:trPr>"
     body = "".join(
-        f"<w:tr>{head if look.has_head and not number else ''}{_cells(row, widths)}</w:tr>"
+        f"<w:tr>{head if look.has_head and not number else other}{_cells(row, widths)}</w:tr>"
         for number, row in enumerate(rows)
     )
     return (
