@@ -27,6 +27,10 @@ class ChangeStatus(StrEnum):
     REMOVED = "removed"
 
 
+FOUND = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
+"""Where such a change lies something was found, also while it waits; what was rejected did nothing."""
+
+
 class ChangeAction(StrEnum):
     """What a line of a change's history did. FOUND is the detector's, all others are a person's."""
 

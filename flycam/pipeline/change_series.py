@@ -19,15 +19,13 @@ from shapely.geometry.base import BaseGeometry
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import FOUND, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.pipeline.change_places import places_of
-from flycam.pipeline.compared_keeping import STOOD, Pair, by_pair, pair_of, share_of, told_comparisons
+from flycam.pipeline.compared_keeping import Pair, by_pair, pair_of, share_of, told_comparisons
 from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.workspace import Workspace
-
-COUNTED = STOOD
 
 LEAST_COMPARED = 0.9
 """Of a place, that its growth, or that nothing was found, can be told: outlines differ at the rim."""
@@ -90,7 +88,7 @@ class _Known:
 def series_of(
     workspace: Workspace,
     event: Event,
-    statuses: Collection[ChangeStatus] = COUNTED,
+    statuses: Collection[ChangeStatus] = FOUND,
     withholding: Withholding = NOTHING_WITHHELD,
 ) -> list[Series]:
     """Every place of an event that was looked at by more than one pair of pictures, the largest first; of
@@ -104,7 +102,7 @@ def series_of(
 def series_at(
     workspace: Workspace,
     change_id: str,
-    statuses: Collection[ChangeStatus] = COUNTED,
+    statuses: Collection[ChangeStatus] = FOUND,
     withholding: Withholding = NOTHING_WITHHELD,
 ) -> Series:
     """The place of one change, be it shown by one pair of pictures only. Raises NotFound."""
@@ -123,7 +121,7 @@ def series_at(
 def _known(
     workspace: Workspace, event: Event, statuses: Collection[ChangeStatus], withholding: Withholding
 ) -> _Known:
-    standing = workspace.catalog.changes.current(event.event_id, statuses=COUNTED)
+    standing = workspace.catalog.changes.current(event.event_id, statuses=FOUND)
     compared = told_comparisons(workspace.catalog, event.event_id, withholding)
     return _Known(
         told=[one for one in standing if one.status in statuses and not withholding.hides_change(one)],

@@ -20,7 +20,7 @@ from flycam.catalog.change_line import ChangeLine, mosaic_of
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import Withholding
-from flycam.frame.change import ChangeStatus
+from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.mosaic.extent import OutputGrid
@@ -31,9 +31,6 @@ from flycam.pipeline.workspace import Workspace
 
 Pair = tuple[str, str]
 """Mosaics (whatever their revisions) or names of pictures: before, after."""
-
-STOOD = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
-"""Where such a change lies something was found, also while it waits."""
 
 _DECIMALS = 8  # a millimetre
 
@@ -98,7 +95,7 @@ def looked_at_in(
     standing = [
         line
         for name in event_ids
-        for line in catalog.changes.current(name, statuses=STOOD, until_ns=until_ns)
+        for line in catalog.changes.current(name, statuses=FOUND, until_ns=until_ns)
     ]
     return LookedAt(ground=shapely.union_all(list(by_pair(told).values())), standing=standing)
 

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from flycam.catalog.change_line import SEVERAL, ChangeLine, mosaic_of
 from flycam.errors import NotFound, OptionUnusable
-from flycam.frame.change import ChangeStatus
+from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
 from flycam.pipeline.change_impact import Impact, impact_of
 from flycam.pipeline.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.workspace import Workspace
-
-COUNTED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
-"""Changes whose impact is told: what was rejected did nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +34,10 @@ def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float |
     changes = workspace.catalog.changes
     if len(refs) == 1:
         event = workspace.catalog.flights.event(refs[0])
-        lines = changes.current(event.event_id, statuses=COUNTED)
+        lines = changes.current(event.event_id, statuses=FOUND)
     else:
         before, after = refs
-        lines = _between(workspace, before, after, changes.current(statuses=COUNTED))
+        lines = _between(workspace, before, after, changes.current(statuses=FOUND))
         event = _only_event(workspace, lines)
     impact = impact_of(workspace, lines, distance_m)
     communes = communes_around(workspace.catalog.boundaries, impact.changes)

@@ -20,7 +20,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
 from flycam.errors import InputUnusable
-from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.change import FOUND, STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change_series import series_at, series_of
@@ -29,7 +29,6 @@ from flycam.pipeline.change_words import change_features, windows_said
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.commune_impact import communes_around, impact_by_commune
 from flycam.pipeline.compared_keeping import windows_of
-from flycam.pipeline.impact_report import COUNTED
 from flycam.pipeline.impact_words import impact_answer, series_said
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
@@ -150,7 +149,7 @@ def impact(
         lines = [line for line in catalog.changes.last([change]) if line.status in may_see]
     else:
         event_id = catalog.flights.event(event or "").event_id
-        lines = catalog.changes.current(event_id, statuses=may_see & COUNTED)
+        lines = catalog.changes.current(event_id, statuses=may_see & FOUND)
     lines = [line for line in lines if not visitor.withholding.hides_change(line)]
     found = impact_of(workspace, lines, distance, visitor.withholding)
     communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
@@ -170,7 +169,7 @@ def series(
     place was compared (`state` none), or that it was not (not_compared).
     """
     workspace = services.workspace
-    statuses, sees = COUNTED if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding
+    statuses, sees = FOUND if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding
     if (change is None) == (event is None):
         raise _one_of_both()
     if change is not None:

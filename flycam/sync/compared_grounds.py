@@ -11,17 +11,15 @@ from collections.abc import Collection, Iterator
 from flycam.catalog.change_line import mosaic_of
 from flycam.catalog.comparisons import Comparison
 from flycam.catalog.withholding import Withholding
-from flycam.frame.change import ChangeStatus
+from flycam.frame.change import FOUND
 from flycam.sync.house import House
-
-_STOOD = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
 
 
 def told_grounds(
     house: House, event_id: str, told: Collection[str], sees: Withholding
 ) -> Iterator[Comparison]:
     """Comparisons of an event, the first first. told: ids of changes that are told as they stand."""
-    standing = house.catalog.changes.current(event_id, statuses=_STOOD)
+    standing = house.catalog.changes.current(event_id, statuses=FOUND)
     untold = {pair for line in standing if line.change_id not in told for pair in line.pairs}
     for one in house.catalog.comparisons.of_event(event_id):
         is_hidden = any(sees.hides_mosaic(name) for name in one.mosaics) or sees.is_outside(one.wkb)
