@@ -26,7 +26,7 @@ _WINDOW_S, _LAG_S, _LOG_STEP_S = 2.0, 0.25, 0.1
 _LEAST_TURN_RAD = np.radians(12.0)
 _APART_SHARE = 0.6  # of the larger turn: a gimbal lags behind what its log says, a log comes once a second
 _MOST_APART = 0.5
-_LEAST_SEEN, _LEAST_WINDOWS = 0.8, 0.6  # of a window, measured; of all windows, told by the log
+_LEAST_SEEN, _LEAST_WINDOWS = 0.8, 0.6  # of a window, measured; of all windows, and of those that turn
 _LAGS_AT_ONCE = 2000
 
 
@@ -56,12 +56,14 @@ def compared_turns(
     reach_s: float,
 ) -> Turns:
     """The turns of a film (N motions in order, video seconds) beside those its log tells, at the one offset
-    (log minus video) within `reach_s` of `offset_s` under which they differ least. No turns where either is
-    silent, or the log reaches too little of the film at every offset."""
+    (log minus video) within `reach_s` of `offset_s` under which they differ least, of those under which the
+    log tells most of the film, and of its turns. No turns where either is silent, or there is no such offset.
+    """
     begins, seen = _seen(motions)
     if not len(begins) or len(told.time_s) < 2:
         return Turns()
     time_s, turned, known = _told(told, interior)
+    turned_here = np.abs(seen) >= _LEAST_TURN_RAD
     best = Turns()
     least = np.inf
     lags = offset_s + np.arange(-reach_s, reach_s + _LAG_S / 2.0, _LAG_S)
@@ -73,7 +75,9 @@ def compared_turns(
         turns = covered & (most >= _LEAST_TURN_RAD)
         apart = turns & (np.abs(said - seen) > np.maximum(_LEAST_TURN_RAD, _APART_SHARE * most))
         share = apart.sum(axis=1) / np.maximum(turns.sum(axis=1), 1)
-        share[covered.sum(axis=1) < _LEAST_WINDOWS * len(begins)] = np.inf
+        # a log that is silent where the film turns would agree with any
+        for windows in (np.ones_like(turned_here), turned_here):
+            share[covered[:, windows].sum(axis=1) < _LEAST_WINDOWS * windows.sum()] = np.inf
         at = int(np.argmin(share))
         if share[at] < least:
             least, best = share[at], Turns(int(turns[at].sum()), int(apart[at].sum()))

@@ -116,6 +116,19 @@ def test_a_log_that_tells_too_little_of_the_film_is_no_evidence() -> None:
     assert compared_turns(seen(poses), short, CAMERA, 0.0, 5.0) == Turns()
 
 
+def test_a_log_is_not_believed_by_where_it_is_silent() -> None:
+    """The film turns in its last third; a straight log agrees with all but that, if it is laid past it."""
+    turns_late = flight(3)
+    late = turns_late.time_s > 55.0
+    yaw = np.where(late, 0.8 * np.sin((turns_late.time_s - 55.0) / 2.0), 0.0)
+    still = np.zeros_like(yaw)
+    film = replace(turns_late, rotation=rotation_from_gimbal(yaw, still - np.pi / 2, still))
+    straight = flight(4, every_s=np.inf)
+    for reach_s in (5.0, 30.0, 60.0):
+        found = compared_turns(seen(film, missed=0.0), straight, CAMERA, 0.0, reach_s)
+        assert found.contradict and found.apart == found.count
+
+
 def test_pictures_that_cannot_be_followed_are_no_evidence() -> None:
     poses = flight(3)
     assert compared_turns([], poses, CAMERA, 0.0, 5.0) == Turns()
