@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_live(report: LiveReport, language: str = "en") -> Answered:
-    """flight_id, frames, latency_ms{p50,p95}, first_tile_s, dropped{reason:n}, clock_offset_s, clock_sigma_s,
-    and more.
+    """flight_id, frames, latency_ms{p50,p95}, first_tile_s, first_ground_s, dropped{reason:n},
+    clock_offset_s, clock_sigma_s, and more.
 
     clock_offset_s is null where it is not known: its sigma says how little.
     """
@@ -32,7 +32,8 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "fitted": report.fitted,
         "by_log": dict(report.by_log),
         "latency_ms": {"p50": half, "p95": most},
-        "first_tile_s": None if math.isnan(report.first_tile_s) else round(report.first_tile_s, 3),
+        "first_tile_s": _seconds(report.first_tile_s),
+        "first_ground_s": _seconds(report.first_ground_s),
         "dropped": report.dropped,
         "clock_offset_s": round(clock.offset_s, 4) if clock.is_known else None,
         "clock_sigma_s": round(clock.sigma_s, 4),
@@ -99,3 +100,7 @@ def _fitted(report: LiveReport, language: str) -> str:
         return f"{said}, {count} đặt theo nhật ký: {why}" if count else said
     said = f"{report.fitted} frames fitted to those before"
     return f"{said}, {count} laid by the log: {why}" if count else said
+
+
+def _seconds(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)

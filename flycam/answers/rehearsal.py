@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.frame.agreement import agreed
 from flycam.report.numbers import number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -64,18 +65,29 @@ def of_stream(report: StreamReport, language: str = "en") -> Answered:
 
 
 def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
-    """flights, changes, url."""
+    """flights, changes[{kind, score, area_m2, commune}], url."""
     flown = (report.before, report.after)
     answer = {
         "flights": [one.ingested.flight.flight_id for one in flown],
-        "changes": [],
+        "changes": [
+            {
+                "kind": one.kind,
+                "score": round(one.score, 3),
+                "area_m2": round(one.area_m2, 1),
+                "commune": one.commune_name or None,
+            }
+            for one in report.compared.changes
+        ],
         "url": url,
     }
     vi = language == "vi"
     frames, finished, seconds = ("ảnh", "hoàn thiện trong", "giây") if vi else ("frames", "finished in", "s")
-    return answer, [
+    found = len(report.compared.changes)
+    review = f"{found} thay đổi chờ duyệt" if vi else agreed(f"{found} changes wait for review")
+    lines = [
         f"{one.ingested.flight.name}: {one.ingested.used} {frames}, "
         f"{number(one.ingested.seconds, 1, language)} {seconds}; "
         f"{finished} {number(one.finished.seconds, 1, language)} {seconds}"
         for one in flown
     ]
+    return answer, [*lines, review]

@@ -6,7 +6,7 @@ import re
 
 _NOUNS = (
     "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
-    "|feature|mark|original|file"
+    "|feature|mark|original|file|change"
 )
 _VERBS = {
     "are": "is",
@@ -22,6 +22,7 @@ _VERBS = {
     "match": "matches",
     "hold": "holds",
     "lie": "lies",
+    "wait": "waits",
 }
 _ONE = re.compile(rf"(?<![\w.,])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
 

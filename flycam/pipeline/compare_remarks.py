@@ -111,6 +111,15 @@ def remarks_on(
                 "mô hình độ cao đủ bằng --dem",
             )
         )
+    if not any(side.flight for side in sides):
+        said.append(
+            (
+                "scores were fitted on drills of flights over mountains: of other pictures they are worth "
+                "less, and damaged buildings are not looked for",
+                "điểm số được hiệu chỉnh trên các chuyến bay diễn tập vùng núi: với ảnh khác thì kém tin cậy "
+                "hơn, và không tìm nhà cửa hư hại",
+            )
+        )
     if not communes:
         said.append(
             (

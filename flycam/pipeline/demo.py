@@ -1,4 +1,4 @@
-"""The whole main job on a drill: a flight before and after a storm, communes, map."""
+"""The whole main job on a drill: a flight before and after a storm, communes, map, what changed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from flycam.analysis.change import detecting
 from flycam.drill.drill import write_drill
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.compare import Compared, compare
 from flycam.pipeline.finish import finish
 from flycam.pipeline.finish_report import FinishReport
 from flycam.pipeline.opening import Labels
@@ -30,14 +32,16 @@ class Flown:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoReport:
-    """The two flights of the demo."""
+    """The two flights of the demo, and what changed between them."""
 
     before: Flown
     after: Flown
+    compared: Compared
 
 
 def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
-    """Render, ingest, clip and finish a drill flight before and after its storm.
+    """Render, ingest, clip and finish a drill flight before and after its storm, and put up for review what
+    changed.
 
     Run again, it changes nothing.
     """
@@ -50,7 +54,11 @@ def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
                 ("after", "Thung lũng diễn tập, sau bão", True),
             )
         ]
-    return DemoReport(before=flown[0], after=flown[1])
+        progress("compare", 0, 1)
+        before, after = (one.ingested.flight.flight_id for one in flown)
+        compared = compare(workspace, before, after, Path(folder) / "changes.gpkg", detecting)
+        progress("compare", 1, 1)
+    return DemoReport(before=flown[0], after=flown[1], compared=compared)
 
 
 def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> Flown:

@@ -54,7 +54,7 @@ from flycam.pipeline.live_scratch import scratch_of
 from flycam.pipeline.live_standing import PoseAt, Standing, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.live_waiting import Say, unsaid
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.opening import Labels, require_free_name
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
@@ -72,6 +72,7 @@ class LiveReport:
     relaid              frames that were on the map and were laid again
     latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
     first_tile_s        from the first picture whose pose could be told to the first tiles in the log
+    first_ground_s      from the first picture that came, so with the time that its clock took to be known
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
@@ -91,6 +92,7 @@ class LiveReport:
     remarks: tuple[tuple[str, str], ...]
     seconds: float
     first_tile_s: float = float("nan")
+    first_ground_s: float = float("nan")
     relaid: int = 0
     chosen: int = 0
     recorded: Recorded | None = None
@@ -107,20 +109,23 @@ def live(
     stopped: Callable[[], bool] = _never,
     say: Say = unsaid,
 ) -> LiveReport:
-    """A video and its log to a published flight; see the recipe above. Run again, it changes nothing.
+    """A video and its log to a published flight; see the recipe above. A film given again changes nothing,
+    unless more is known of its clock or its log now; a stream is a new flight.
 
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
     say      told what is waited for before the first picture
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
-    log is of another flight; NotFound, OptionUnusable
-    for a flight that it cannot join; OutsideTerrain where no picture could be laid; FlightBusy,
-    StorageTrouble; Cancelled where it is stopped before anything came. SourceUnreadable also where a stream
-    came back with pictures of another size: what was seen before is laid and shown, and its flight complete.
+    log is of another flight; NotFound, OptionUnusable for a flight that it cannot join; NameTaken, of a
+    stream before it is opened; OutsideTerrain where no picture could be laid; FlightBusy, StorageTrouble;
+    Cancelled where it is stopped before anything came. SourceUnreadable also where a stream came back with
+    pictures of another size: what was seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     workspace = watched(workspace)
     workspace.require_room()
+    if is_stream(request.video) and labels.name is not None and request.into is None:
+        require_free_name(workspace, labels.name)
     with ExitStack() as stack:
         stack.enter_context(ending_abandoned(workspace))
         opened = _opened(workspace, request, progress, stopped, say, stack)
@@ -284,6 +289,7 @@ def _report(
         new=laying.new,
         latency_ms=flow.latency_ms,
         first_tile_s=flow.first_tile_s,
+        first_ground_s=flow.first_ground_s,
         dropped=dict(sorted((flow.left_out + opened.telemetry.left_out()).items())),
         clock=opened.telemetry.as_reported(opened.clock.offset),
         remarks=_remarks(workspace, opened, standing, laying),

@@ -76,6 +76,7 @@ class LiveFlow:
         self.covered: Seen | None = None
         self.broken_by: SourceUnreadable | None = None
         self._posed_ns: int | None = None
+        self._came_ns: int | None = None
         self._began_ns = 0
 
     @property
@@ -94,6 +95,14 @@ class LiveFlow:
         if shown_ns is None or self._posed_ns is None:
             return float("nan")
         return (shown_ns - self._posed_ns) / 1e9
+
+    @property
+    def first_ground_s(self) -> float:
+        """From the first picture that came to the first tiles in the log; NaN of none."""
+        shown_ns = self._laying.first_shown_ns
+        if shown_ns is None or self._came_ns is None:
+            return float("nan")
+        return (shown_ns - self._came_ns) / 1e9
 
     @property
     def left_out(self) -> Counter[str]:
@@ -159,6 +168,7 @@ class LiveFlow:
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
         self.newest, self.newest_picture = _seen(picture), picture
+        self._came_ns = self._came_ns or max(picture.arrived_ns, self._began_ns)
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
         if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:

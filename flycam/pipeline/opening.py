@@ -303,6 +303,18 @@ def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:
         return None
 
 
+def require_free_name(workspace: Workspace, name: str) -> None:
+    """Raise NameTaken where a flight has this name: before a stream is opened that cannot be had again."""
+    taken = flight_on_record(workspace, name)
+    if taken is not None:
+        raise NameTaken(
+            f"{name}: another flight has this name: choose another --name, or give --flight "
+            f"{taken.flight_id} to go on with that one",
+            vi=f"{name}: đã có chuyến bay mang tên này; hãy chọn --name khác, hoặc --flight "
+            f"{taken.flight_id} để bay tiếp vào chuyến đó",
+        )
+
+
 def _free_name(workspace: Workspace, name: str, flight_id: str) -> str:
     """The name; with the beginning of the id where another flight has it already."""
     try:
