@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,11 +59,12 @@ def all_it_may_show(photo: FrameRecord) -> bytes:
 
 @contextmanager
 def reads() -> Iterator[list[str]]:
-    """The questions that catalogues are asked inside."""
+    """The questions that catalogues are asked inside, by this thread: others may still end what they do."""
     asked: list[str] = []
+    mine = threading.get_ident()
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement != "BEGIN":
+        if statement != "BEGIN" and threading.get_ident() == mine:
             asked.append(statement)
 
     sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
