@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from flycam.answers.filmed import of_live
-from flycam.errors import Cancelled
+from flycam.drill.drill import DrillReport
+from flycam.errors import Cancelled, NameTaken
 from flycam.frame.flight import Flight, FlightState
 from flycam.ingest.outages import Outages
 from flycam.ingest.video_clock import ClockOffset
@@ -92,3 +93,16 @@ def test_outages_are_in_the_answer() -> None:
     assert len(answer["remarks"]) == len(answer["remarks_vi"]) == 2
     assert any("lost 3 times, 49 s" in line for line in lines)
     assert any("mất hình 3 lần, tổng cộng 49 giây" in line for line in of_live(report, "vi")[1])
+
+
+def test_a_name_that_another_flight_has_is_refused_before_the_stream_is_opened(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    """It could not be had again: the same command for the second battery lost the flight."""
+    house = make_house(drill)
+    first = house.ingest(drill.photos, name="Bay 1").flight
+    address = f"udp://127.0.0.1:{streaming.free_port(socket.SOCK_DGRAM)}"
+    request = LiveRequest(video=address, telemetry="udp://127.0.0.1:14550")
+    with pytest.raises(NameTaken, match="Bay 1") as refused:
+        live(house.workspace, request, Labels(name="Bay 1"), say=lambda *_: pytest.fail("it was opened"))
+    assert first.flight_id in str(refused.value) and "--flight" in str(refused.value.vi)
