@@ -28,6 +28,7 @@ from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.change_shapes import area_error_of
+from flycam.pipeline.export import require_place
 from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
 from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.whole_file import write_file
@@ -73,10 +74,11 @@ def export_changes(
     """Write the confirmed changes of an event (name or id), by the name's ending; how many.
 
     Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
-    degrees. Raises NotFound, OptionUnusable (another ending), StorageTrouble.
+    degrees. Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder), StorageTrouble.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
+    require_place(out)
     told = _told(workspace, event, withholding)
     if suffix in _BYTES:
         write_file(out, _BYTES[suffix](told))

@@ -17,7 +17,7 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.errors import NotFound, OptionUnusable, StorageTrouble
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.moment import iso
@@ -114,6 +114,11 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert shapely.hausdorff_distance(shapely.from_wkt(rows[0]["wkt"]), HOLED) < 1e-6
     inside = shapely.Point(float(rows[0]["lon_deg"]), float(rows[0]["lat_deg"]))
     assert HOLED.contains(inside)
+
+
+def test_a_folder_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputUnusable, match="its folder does not exist"):
+        export_changes(workspace, tmp_path / "none" / "a.gpkg", "e1")
 
 
 _READ_BY_GDAL = """
@@ -232,8 +237,8 @@ def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) ->
     for out, event, kind in (
         (tmp_path / "a.shp", "e1", OptionUnusable),
         (tmp_path / "a.gpkg", "e9", NotFound),
-        (tmp_path / "none" / "a.csv", "e1", StorageTrouble),
-        (tmp_path / "none" / "a.gpkg", "e1", StorageTrouble),
+        (tmp_path / "none" / "a.csv", "e1", InputUnusable),
+        (tmp_path / "none" / "a.gpkg", "e1", InputUnusable),
     ):
         with pytest.raises(kind) as failure:
             export_changes(workspace, out, event)
