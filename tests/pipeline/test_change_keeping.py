@@ -19,8 +19,9 @@ from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.compare import compare
 from flycam.pipeline.compare_changes import Change
+from flycam.pipeline.compare_sides import open_side
 from tests.analysis.ground import field, ground, moved, other_light
-from tests.pipeline.compared import Finder, Found, picture, square
+from tests.pipeline.compared import CRS, Finder, Found, picture, square
 
 
 @pytest.fixture
@@ -294,6 +295,38 @@ def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, f
     compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
     assert workspace.catalog.comparisons.stamp() == 1
     assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, files, tmp_path):
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, files[0], files[0], out, finder(), event="e1")
+    assert out.exists() and len(done.changes) == 2
+    assert done.kept is None
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    answer, said = of_compare(done, "vi")
+    assert answer["review"] is None
+    assert any("không đưa lên để duyệt" in line for line in said)
+    assert not any("--event" in line for line in said), "naming an event would not help"
+
+
+def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, files, tmp_path, monkeypatch):
+    def flown(workspace, ref):
+        side = open_side(workspace, ref)
+        first_ns = {"before.tif": 1, "after.tif": 2}[side.name]
+        side.flight = SimpleNamespace(
+            flight_id=side.name, event_id="e1", first_ns=first_ns, last_ns=first_ns, work_crs=CRS
+        )
+        return side
+
+    monkeypatch.setattr("flycam.pipeline.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.compare.communes_here", lambda *_: [])
+    back = compare(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
+    assert back.kept is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
+    assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
+    assert any(one.startswith("before.tif: was flown before after.tif") for one, _ in back.remarks)
+    done = compare(workspace, *files, tmp_path / "d.gpkg", finder())
+    assert done.kept.new == 2 and workspace.catalog.comparisons.events() == {"e1"}
 
 
 def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):
