@@ -21,8 +21,9 @@ _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác
 def of_compare(found: Compared, language: str = "en") -> Answered:
     """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], review, and more.
 
-    review: null where nothing was put up for review; else the event, how many are new and how many known, and
-    of these how many are drawn otherwise now but were decided on (of the same two mosaics, kind and ground).
+    review: null where nothing was put up for review; else the event, how many are new, how many took the
+    place of what waited since an older revision, and how many are known, and of these how many are drawn
+    otherwise now but were decided on (of the same two mosaics, kind and ground).
     network: null where no learned model was asked.
     """
     remarks = _remarks(found)
@@ -64,6 +65,7 @@ def _review(found: Compared) -> dict[str, Any] | None:
     return {
         "event_id": found.kept.event.event_id,
         "new": found.kept.new,
+        "renewed": found.kept.renewed,
         "known": found.kept.known,
         "decided": found.kept.decided,
     }
@@ -114,9 +116,12 @@ def _lines_en(found: Compared) -> list[str]:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {_row_en(row)}")
     if (kept := found.kept) is not None:
+        renewed = f"{kept.renewed} in the place of what waited, " if kept.renewed else ""
         again = f", of which {kept.decided} decided on before, in other outlines" if kept.decided else ""
-        lines.append(f"  for review in {kept.event.name}: {kept.new} new, {kept.known} known already{again}")
-    elif found.changes:
+        lines.append(
+            f"  for review in {kept.event.name}: {kept.new} new, {renewed}{kept.known} known already{again}"
+        )
+    elif found.changes and not found.is_unfit:
         lines.append("  not up for review on the map: --event names whose analyst is to decide")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
 
@@ -134,9 +139,12 @@ def _lines_vi(found: Compared) -> list[str]:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {_row_vi(row)}")
     if (kept := found.kept) is not None:
+        renewed = f"{kept.renewed} thay chỗ đang chờ duyệt, " if kept.renewed else ""
         again = f", trong đó {kept.decided} đã duyệt trước đây với đường bao khác" if kept.decided else ""
-        lines.append(f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {kept.known} đã có{again}")
-    elif found.changes:
+        lines.append(
+            f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {renewed}{kept.known} đã có{again}"
+        )
+    elif found.changes and not found.is_unfit:
         lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
 

@@ -31,7 +31,8 @@ class ChangeLine:
     before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn;
                  of what was merged all of them, with `SEVERAL` between
     undoes       the step that this line undid; "" of all other lines
-    origins      changes that it was split off or merged from
+    origins      changes that it was split off or merged from; of what was found again on a newer revision,
+                 those whose place it took
     author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
     wkb          multipolygon
     """
@@ -80,6 +81,12 @@ def mosaics_of(*shown: str) -> tuple[str, ...]:
     """The mosaics among what was compared, each "mosaic@revision" or a picture's name, or several."""
     found = (_MOSAIC_SHOWN.fullmatch(part) for one in shown for part in one.split(SEVERAL))
     return tuple(one[1] for one in found if one is not None)
+
+
+def revision_of(shown: str) -> int:
+    """The revision of "mosaic@revision"; 0 of a picture."""
+    mosaic_id, _, revision = shown.rpartition("@")
+    return int(revision) if mosaic_id and revision.isdecimal() else 0
 
 
 def mosaic_of(shown: str) -> str:

@@ -40,24 +40,36 @@ class Changes:
                 connection.execute(changes.insert(), [_row(line) for line in lines])
                 write_entries(connection, told, self._database.audit_key)
         except IntegrityError as error:
-            raise StoreConflict(
-                f"{lines[0].change_id}: somebody decided on this change a moment ago; look at it again",
-                vi=f"{lines[0].change_id}: vừa có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
-            ) from error
+            raise _decided_meanwhile(lines[0]) from error
 
-    def add_new(self, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry] | None = None) -> int:
+    def add_new(
+        self,
+        lines: Sequence[ChangeLine],
+        told: Callable[[int], AuditEntry] | None = None,
+        *,
+        replaced: Sequence[ChangeLine] = (),
+        replaced_told: Sequence[AuditEntry] = (),
+    ) -> int:
         """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
-        many were not."""
+        many were not.
+
+        replaced  next lines of changes whose place those take, with what the audit log tells of each; all of
+                  it or nothing. Raises StoreConflict if somebody else has added to one of these.
+        """
         if not lines:
             return 0
         c = changes.c
-        with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
-            ours = c.event_id.in_({line.event_id for line in lines})
-            known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
-            rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
-            if rows:
-                connection.execute(changes.insert(), list(rows.values()))
-                write_entries(connection, [told(len(rows))] if told else [], self._database.audit_key)
+        try:
+            with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
+                ours = c.event_id.in_({line.event_id for line in lines})
+                known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
+                rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
+                if rows:
+                    connection.execute(changes.insert(), [*rows.values(), *map(_row, replaced)])
+                    entries = [*([told(len(rows))] if told else []), *replaced_told]
+                    write_entries(connection, entries, self._database.audit_key)
+        except IntegrityError as error:
+            raise _decided_meanwhile(lines[0] if not replaced else replaced[0]) from error
         return len(rows)
 
     def current(
@@ -146,6 +158,13 @@ def _newest(among: ColumnElement[bool]) -> Select[Any]:
         select(c.change_id, func.max(c.version).label("last")).where(among).group_by(c.change_id).subquery()
     )
     return select(changes).join(last, (c.change_id == last.c.change_id) & (c.version == last.c.last))
+
+
+def _decided_meanwhile(line: ChangeLine) -> StoreConflict:
+    return StoreConflict(
+        f"{line.change_id}: somebody decided on this change a moment ago; look at it again",
+        vi=f"{line.change_id}: vừa có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
+    )
 
 
 def no_such_change(change_id: str) -> NotFound:

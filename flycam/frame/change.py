@@ -16,8 +16,9 @@ class ChangeKind(StrEnum):
 class ChangeStatus(StrEnum):
     """How a change stands.
 
-    PROPOSED waits for a decision. REPLACED was split or merged: others stand for it. REMOVED was drawn, split
-    off or merged, and that was undone. Lines of all of them stay on record.
+    PROPOSED waits for a decision. REPLACED was split or merged, or found again on a newer revision before
+    anybody touched it: others stand for it. REMOVED was drawn, split off or merged, and that was undone.
+    Lines of all of them stay on record.
     """
 
     PROPOSED = "proposed"

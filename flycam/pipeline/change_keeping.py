@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import shapely
 
 from flycam.analysis.coregister import Registration
-from flycam.catalog.change_line import ChangeLine, mosaic_of
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import AuditEntry
-from flycam.errors import OptionUnusable
+from flycam.errors import OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change_matching import Matched, matched
 from flycam.pipeline.compare_changes import Change
 from flycam.pipeline.compare_sides import Side
 from flycam.pipeline.workspace import Workspace
 
 _DECIMALS = 8  # a millimetre
-_SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
-_DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED, ChangeStatus.REPLACED})
-"""What an analyst has said something of; for what was split or merged others stand."""
+_TRIES = 10  # at what somebody decides on meanwhile: each needs a decision within milliseconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """What was put into the catalogue: `new` of so many; the others, found before, stand as they were.
+    """What became of all that was found: put up as `new`; put up in the place of what waited since an older
+    revision (`renewed`); the others, `known`, were not put up, for what was found before stands as it was.
 
     decided  of those that are known: found again a little differently, and decided on already
     """
@@ -38,6 +37,7 @@ class Kept:
     new: int
     known: int
     decided: int = 0
+    renewed: int = 0
 
 
 def event_for(workspace: Workspace, sides: tuple[Side, Side], asked: str | None) -> Event | None:
@@ -71,10 +71,14 @@ def keep(
     crs: str,
     network: str = "",
 ) -> Kept:
-    """Put candidates (in `crs`) into the catalogue. The same found again stays as it was decided on, also
-    where another revision, area or detector draws it otherwise.
+    """Put candidates (in `crs`) into the catalogue, each place of a pair of mosaics or pictures once.
+
+    The same found again stays as it was decided on, or as somebody left it, also where another revision, area
+    or detector draws it otherwise. What nobody has touched gives way to what is found there on a newer
+    revision, with a line of its own; what is not found again stays.
 
     network: the learned model that was asked too; it stands with each of them as a note. "": none was.
+    Raises StoreConflict where others decide faster than this can be written.
     """
     shown = sides[0].shown, sides[1].shown
     at_ns = workspace.clock_ns()
@@ -114,8 +118,6 @@ def keep(
             )
         )
 
-    fresh = _undecided(workspace, lines)
-
     def told(count: int) -> AuditEntry:
         detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
         detail += f", with network {network}" if network else ""
@@ -123,36 +125,56 @@ def keep(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )
 
-    new = workspace.catalog.changes.add_new(fresh, told)
-    return Kept(event=event, new=new, known=len(lines) - new, decided=len(lines) - len(fresh))
-
-
-def _undecided(workspace: Workspace, found: Sequence[ChangeLine]) -> list[ChangeLine]:
-    """Without candidates that overlap, by half of both together, a change of their kind that was found
-    between the same two mosaics or pictures, whatever their revisions, and was decided on."""
-    if not found:
-        return []
-    sides = _sides(found[0])
-    decided = workspace.catalog.changes.current(found[0].event_id, statuses=_DECIDED)
-    same = {line.change_id for line in decided if sides in line.pairs} - {one.change_id for one in found}
-    lines = [line for some in workspace.catalog.changes.histories(same).values() for line in some]
-    shapes, old = (
-        shapely.make_valid(shapely.from_wkb(np.array([line.wkb for line in some], dtype=object)))
-        for some in (found, lines)
+    found, new = _put_up(workspace, lines, told)
+    renewed = len({one.change_id for one in found.fresh if one.origins})
+    return Kept(
+        event=event, new=new - renewed, known=len(lines) - new, decided=found.decided, renewed=renewed
     )
-    one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
-    shared = shapely.area(shapely.intersection(shapes[one], old[other]))  # shares: degrees will do
-    both = shapely.area(shapes[one]) + shapely.area(old[other]) - shared
-    known = {
-        a
-        for a, b, share in zip(one.tolist(), other.tolist(), (shared / both).tolist(), strict=True)
-        if share >= _SAME_SHARE and found[a].kind is lines[b].kind
-    }
-    return [line for number, line in enumerate(found) if number not in known]
 
 
-def _sides(line: ChangeLine) -> tuple[str, str]:
-    return mosaic_of(line.before_shown), mosaic_of(line.after_shown)
+def _put_up(
+    workspace: Workspace, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry]
+) -> tuple[Matched, int]:
+    """Write what is not known yet, and that others gave way to it; and how many lines began a change.
+
+    Looked at anew where somebody decided on one of these others meanwhile. Raises StoreConflict.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        found = matched(workspace.catalog.changes, lines)
+        gone = [_given_way(old, lines[0]) for old in found.replaced]
+        try:
+            new = workspace.catalog.changes.add_new(
+                found.fresh,
+                told,
+                replaced=gone,
+                replaced_told=[_told_gone(line, found.fresh) for line in gone],
+            )
+        except StoreConflict:
+            if not tries_left:
+                raise
+        else:
+            break
+    return found, new
+
+
+def _given_way(old: ChangeLine, found: ChangeLine) -> ChangeLine:
+    """The next line of what waited, written by the step that found it again."""
+    return replace(
+        old,
+        version=old.version + 1,
+        step_id=found.step_id,
+        status=ChangeStatus.REPLACED,
+        author=found.author,
+        at_ns=found.at_ns,
+    )
+
+
+def _told_gone(line: ChangeLine, fresh: Sequence[ChangeLine]) -> AuditEntry:
+    heirs = [one for one in fresh if line.change_id in one.origins]
+    names = ", ".join(one.change_id for one in heirs)
+    detail = f"{line.action}: {line.kind}, {line.status}, version {line.version}: found again as {names}"
+    detail += f", {heirs[0].before_shown} to {heirs[0].after_shown}"
+    return AuditEntry(who=line.author, what="change", subject=line.change_id, detail=detail, at_ns=line.at_ns)
 
 
 def _digest(*said: str) -> str:

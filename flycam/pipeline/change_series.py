@@ -23,6 +23,7 @@ from flycam.frame.change import FOUND, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.pipeline.change_places import places_of
+from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.compared_keeping import Pair, by_pair, pair_of, share_of, told_comparisons
 from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.workspace import Workspace
@@ -39,10 +40,12 @@ class SeriesPoint:
                    picture without a date, or drawn by hand
     area_m2        of its changes together, in their UTM zone; 0: nothing was found though it was compared;
                    None: nothing was found, and less than `LEAST_COMPARED` of it was compared
+    area_error_m2  1 sigma, of its changes' errors together, as if all erred alike; 0.0 where nothing was
+                   found, or nobody knows that of any
     compared       of the whole place what was compared between the two, 0 to 1; None: nobody kept that
     is_new         not the place's size, but what is new since `before`, which is not the earliest picture
     growth_pct     since the earlier date; None: there is none, or it is new ground only, or one of the two
-                   shows a part of the place only
+                   shows a part of the place only, or the errors of the two areas overlap
     is_confirmed   whether analysts have accepted all of it; also where nothing was found
     """
 
@@ -51,6 +54,7 @@ class SeriesPoint:
     before_ns: int | None
     after_ns: int | None
     area_m2: float | None
+    area_error_m2: float
     compared: float | None
     is_new: bool
     growth_pct: float | None
@@ -208,6 +212,7 @@ def _found(
         before_ns=before_ns,
         after_ns=after_ns,
         area_m2=area,
+        area_error_m2=sum(area_error_of(line) or 0.0 for line in lines),
         compared=compared,
         is_new=is_new,
         growth_pct=None,
@@ -224,6 +229,7 @@ def _nothing_found(known: _Known, pair: Pair, compared: float, *, is_new: bool) 
         before_ns=known.ends.get(pair[0]),
         after_ns=known.ends.get(pair[1]),
         area_m2=0.0 if compared >= LEAST_COMPARED else None,
+        area_error_m2=0.0,
         compared=compared,
         is_new=is_new,
         growth_pct=None,
@@ -234,17 +240,25 @@ def _nothing_found(known: _Known, pair: Pair, compared: float, *, is_new: bool) 
 
 def _grown(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
     """Each with its growth since the date before; what was drawn, or has no date, has none, nor what was
-    compared in part."""
-    earlier: float | None = None
+    compared in part, nor what may be as large as it was."""
+    earlier: SeriesPoint | None = None
     grown = []
     for one in points:
         if one.is_new or one.after_ns is None or not one.before or one.area_m2 is None or one.is_part:
             grown.append(one)
             continue
-        growth = 100.0 * (one.area_m2 - earlier) / earlier if earlier else None
-        grown.append(replace(one, growth_pct=growth))
-        earlier = one.area_m2
+        grown.append(replace(one, growth_pct=_growth_pct(earlier, one.area_m2, one.area_error_m2)))
+        earlier = one
     return grown
+
+
+def _growth_pct(earlier: SeriesPoint | None, area_m2: float, error_m2: float) -> float | None:
+    if earlier is None or not earlier.area_m2:
+        return None
+    more_m2 = area_m2 - earlier.area_m2
+    if error_m2 + earlier.area_error_m2 > 0.0 and abs(more_m2) <= earlier.area_error_m2 + error_m2:
+        return None
+    return 100.0 * more_m2 / earlier.area_m2
 
 
 def _shapes(lines: Sequence[ChangeLine]) -> list[BaseGeometry]:

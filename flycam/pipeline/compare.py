@@ -42,7 +42,7 @@ from flycam.pipeline.compare_changes import (
     write_changes,
 )
 from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
-from flycam.pipeline.compare_remarks import asked_too, clouds_said, not_looked_for, remarks_on
+from flycam.pipeline.compare_remarks import asked_too, clouds_said, not_for_review, not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.compared_keeping import keep_compared
 from flycam.pipeline.export import require_place
@@ -64,7 +64,8 @@ class Compared:
     looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    kept        what was put into the catalogue for review; None: nothing, for no event asks for it
+    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
+    is_unfit    the two are one flight or stand the wrong way round; a remark says which
     network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 
@@ -79,6 +80,7 @@ class Compared:
     remarks: tuple[Said, ...]
     seconds: float
     kept: Kept | None = None
+    is_unfit: bool = False
     network: tuple[str, str] | None = None
 
 
@@ -98,7 +100,8 @@ def compare(
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
-    They are put into the catalogue too, for review: of the event asked for, else of that of both flights.
+    They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
+    nothing of a flight beside itself, or of two the wrong way round.
 
     dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
     what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
@@ -112,7 +115,9 @@ def compare(
     require_place(out)
     require_feature_file(out)
     sides = open_side(workspace, before), open_side(workspace, after)
-    reviewed = event_for(workspace, sides, event) if for_review else None
+    asked_for = event_for(workspace, sides, event) if for_review else None
+    is_unfit = not_for_review(sides) is not None
+    reviewed = None if is_unfit else asked_for
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)
     grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
@@ -166,6 +171,7 @@ def compare(
         ),
         seconds=time.monotonic() - started,
         kept=kept,
+        is_unfit=is_unfit,
         network=None if card is None else (card.name, card.sha256),
     )
 

@@ -90,8 +90,8 @@ def remarks_on(
                 "chạy 'flycam finish' trước",
             )
         )
-    if said_before := _turned_round(*sides):
-        said.append(said_before)
+    if unfit := not_for_review(sides):
+        said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
         said.append(said_off)
     if without_heights > 1.0 - _LITTLE / 2:
@@ -142,13 +142,29 @@ def _to_be_tied(before: Side, after: Side) -> Said | None:
     )
 
 
-def _turned_round(before: Side, after: Side) -> Said | None:
-    """Where both are flights, and the second was flown first."""
+def not_for_review(sides: tuple[Side, Side]) -> Said | None:
+    """Why nothing of a comparison may go on record: both sides are one flight or file, or the second was
+    flown first. There "nothing was found" says nothing of a storm."""
+    before, after = sides
+    if _is_one(before, after):
+        return (
+            f"{after.name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
+            "for review, and its ground is not on record as compared; give two dates",
+            f"{after.name}: vừa là ảnh trước vừa là ảnh sau nên không thể có thay đổi: không đưa lên để "
+            "duyệt và không ghi nhận là đã so sánh; hãy ghi hai chuyến khác ngày",
+        )
     if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
         return None
     return (
         f"{after.name}: was flown before {before.name}, yet stands as AFTER: what healed is taken for "
-        "damage; give the older one first",
+        "damage; not put up for review, and its ground is not on record as compared; give the older one "
+        "first",
         f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
-        "hãy ghi chuyến cũ hơn trước",
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
     )
+
+
+def _is_one(before: Side, after: Side) -> bool:
+    if before.flight is not None and after.flight is not None:
+        return before.flight.flight_id == after.flight.flight_id
+    return before.file is not None and before.file == after.file

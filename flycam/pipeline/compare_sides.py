@@ -37,6 +37,7 @@ class Side(Protocol):
     name    as sentences call it
     shown   which pixels these are: "mosaic@revision", or the picture's name
     flight  the flight, None for a picture
+    file    the picture's file, None for a flight
     is_live  whether it is a flight that was not finished: its photos lie off each other by metres
     remarks  what the reader has to know of it
     """
@@ -44,6 +45,7 @@ class Side(Protocol):
     name: str
     shown: str
     flight: Flight | None
+    file: Path | None
     is_live: bool
     remarks: tuple[Said, ...]
 
@@ -66,6 +68,7 @@ class Side(Protocol):
 class FlightSide:
     """A flight's published revision: the finished one, else live."""
 
+    file: Path | None = None
     remarks: tuple[Said, ...] = ()
 
     def __init__(self, workspace: Workspace, ref: str) -> None:
@@ -124,6 +127,7 @@ class PictureSide:
 
     def __init__(self, path: Path) -> None:
         self.name = self.shown = path.name
+        self.file: Path | None = path.resolve()
         self._picture = ReferencePicture(path)
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()

@@ -19,8 +19,9 @@ from flycam.pipeline.change_shapes import area_error_of
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.compare import compare
 from flycam.pipeline.compare_changes import Change
+from flycam.pipeline.compare_sides import open_side
 from tests.analysis.ground import field, ground, moved, other_light
-from tests.pipeline.compared import Finder, Found, picture, square
+from tests.pipeline.compared import CRS, Finder, Found, picture, square
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
     answer, said = of_compare(done, "vi")
-    assert answer["review"] == {"event_id": "e1", "new": 2, "known": 0, "decided": 0}
+    assert answer["review"] == {"event_id": "e1", "new": 2, "renewed": 0, "known": 0, "decided": 0}
     assert any("chờ duyệt" in line for line in said)
     assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
 
@@ -111,29 +112,128 @@ def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, f
         assert any(said in line for line in of_compare(again, language)[1])
 
 
-def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace):
-    event = workspace.catalog.flights.event("e1")
-    change = Change(
-        polygon=shapely.MultiPolygon([shapely.box(430_000, 2_400_000, 430_080, 2_400_080)]),
-        **{"kind": "landslide", "score": 0.6, "area_m2": 6400.0, "length_m": 80.0, "slope_deg": 20.0},
+def slide(west_m=0.0, south_m=0.0, width_m=80.0, height_m=80.0, kind="landslide"):
+    """A candidate whose lower left corner lies so many metres off a place in UTM zone 48."""
+    west, south = 430_000 + west_m, 2_400_000 + south_m
+    return Change(
+        polygon=shapely.MultiPolygon([shapely.box(west, south, west + width_m, south + height_m)]),
+        **{"kind": kind, "score": 0.6, "area_m2": width_m * height_m, "length_m": 80.0, "slope_deg": 20.0},
         **{"commune": "", "commune_name": "", "tie_m": 3.0, "error_m": 0.2},
     )
 
-    def kept(before, after, moved_m=0.0):
-        sides = tuple(SimpleNamespace(shown=shown) for shown in (before, after))
-        polygon = shapely.transform(change.polygon, lambda xy: xy + moved_m)
-        found = [replace(change, polygon=polygon)]
-        return keep(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
 
-    assert kept("m1@0", "m2@0").new == 1
-    waiting = kept("m1@1", "m2@0", 1.0)
-    assert (waiting.new, waiting.decided) == (1, 0), "nobody has decided yet"
+@pytest.fixture
+def put_up(workspace):
+    """Keep candidates found between two mosaics or pictures."""
+
+    def put(before, after, *found):
+        sides = tuple(SimpleNamespace(shown=shown) for shown in (before, after))
+        event = workspace.catalog.flights.event("e1")
+        kept = keep(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
+        assert kept.new + kept.renewed + kept.known == len(found)
+        return kept
+
+    return put
+
+
+def waiting(workspace):
+    return workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])
+
+
+def counted(kept):
+    return kept.new, kept.renewed, kept.known, kept.decided
+
+
+def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace, put_up):
+    put_up("m1@0", "m2@0", slide(), slide(79.0))
     first, second = workspace.catalog.changes.current("e1")
     asked = {first.change_id: 1, second.change_id: 1}
     decide(workspace, StepAsked(step_id="step-00000003", action=ChangeAction.MERGE, changes=asked), "Lan")
-    assert kept("m1@2", "m2@3", 2.0).decided == 1
-    assert kept("m1@2", "m3@0", 2.0).new == 1, "another flight is another comparison"
-    assert kept("m1@2", "m2@3", 60.0).new == 1, "hardly the same ground"
+    assert counted(put_up("m1@2", "m2@3", slide(2.0, 2.0))) == (0, 0, 1, 1)
+    assert put_up("m1@2", "m3@0", slide(2.0, 2.0)).new == 1, "another flight is another comparison"
+    assert put_up("m1@2", "m2@3", slide(0.0, 60.0)).new == 1, "hardly the same ground"
+
+
+def test_what_waits_untouched_gives_way_to_what_a_newer_revision_shows_there(workspace, put_up):
+    assert counted(put_up("m1@0", "m2@0", slide(), slide(300.0), slide(600.0, kind="flood"))) == (3, 0, 0, 0)
+    old = {line.change_id for line in waiting(workspace)}
+    again = put_up("m1@1", "m2@1", slide(3.0, 2.0), slide(900.0), slide(600.0))
+    assert counted(again) == (2, 1, 0, 0), "of another kind is another finding"
+    now = waiting(workspace)
+    assert len(now) == 5, "the one found again once, those that were not still, and two new ones"
+    (heir,) = (line for line in now if line.origins)
+    (gone,) = old - {line.change_id for line in now}
+    assert heir.origins == (gone,)
+    assert (heir.before_shown, heir.after_shown, heir.version) == ("m1@1", "m2@1", 1)
+    first, last = workspace.catalog.changes.history(gone)
+    assert (first.status, last.status) == (ChangeStatus.PROPOSED, ChangeStatus.REPLACED)
+    assert (last.wkb, last.before_shown, last.step_id) == (first.wkb, "m1@0", heir.step_id)
+    (told,) = (one for one in workspace.catalog.audit.lines() if one.subject == gone)
+    assert told.what == "change" and heir.change_id in told.detail and "replaced" in told.detail
+
+
+def test_every_further_revision_replaces_what_waits_and_no_earlier_one_does(workspace, put_up):
+    for revision in range(4):
+        put_up(f"m1@{revision}", "m2@0", slide(float(revision)))
+        assert [line.before_shown for line in waiting(workspace)] == [f"m1@{revision}"]
+    stamp = workspace.catalog.changes.stamp()
+    assert counted(put_up("m1@1", "m2@0", slide(1.0))) == (0, 0, 1, 0), "its very id gave way before"
+    assert counted(put_up("m1@1", "m2@0", slide(1.5))) == (0, 0, 1, 0), "of an older revision"
+    assert counted(put_up("m1@3", "m2@0", slide(2.5))) == (0, 0, 1, 0), "of the same, by another detector"
+    assert workspace.catalog.changes.stamp() == stamp
+
+
+def test_pieces_and_wholes_take_the_place_of_each_other_and_a_corner_does_not(workspace, put_up):
+    put_up("m1@0", "m2@0", slide())
+    (whole,) = waiting(workspace)
+    assert counted(put_up("m1@1", "m2@0", slide(width_m=38.0), slide(42.0, width_m=38.0))) == (0, 2, 0, 0)
+    assert {line.origins for line in waiting(workspace)} == {(whole.change_id,)}
+    pieces = tuple(sorted(line.change_id for line in waiting(workspace)))
+    assert counted(put_up("m1@2", "m2@0", slide())) == (0, 1, 0, 0)
+    assert [line.origins for line in waiting(workspace)] == [pieces]
+    assert counted(put_up("m1@3", "m2@0", slide(width_m=20.0, height_m=20.0))) == (1, 0, 0, 0)
+    assert len(waiting(workspace)) == 2, "most of what waits was not found again"
+
+
+def test_what_somebody_wrote_to_stays_and_is_not_put_up_a_second_time(workspace, put_up):
+    put_up("m1@0", "m2@0", slide())
+    (line,) = waiting(workspace)
+    asked = {line.change_id: 1}
+    comment = StepAsked(step_id="step-00000001", action=ChangeAction.COMMENT, changes=asked, note="xem lại")
+    decide(workspace, comment, "Lan")
+    assert counted(put_up("m1@1", "m2@1", slide(2.0))) == (0, 0, 1, 0)
+    assert [(one.change_id, one.note) for one in waiting(workspace)] == [(line.change_id, "xem lại")]
+
+
+def test_what_is_decided_on_while_a_comparison_is_written_does_not_give_way(workspace, put_up, monkeypatch):
+    put_up("m1@0", "m2@0", slide(), slide(300.0))
+    first = waiting(workspace)[0]
+    changes, tries = type(workspace.catalog.changes), []
+    add_new = changes.add_new
+
+    def decided_on_before(self, *args, **more):
+        if not tries:
+            asked = StepAsked(
+                step_id="step-00000001", action=ChangeAction.ACCEPT, changes={first.change_id: 1}
+            )
+            decide(workspace, asked, "Lan")
+        tries.append(more["replaced"])
+        return add_new(self, *args, **more)
+
+    monkeypatch.setattr(changes, "add_new", decided_on_before)
+    assert counted(put_up("m1@1", "m2@0", slide(2.0), slide(302.0))) == (0, 1, 1, 1)
+    assert [len(replaced) for replaced in tries] == [2, 1]
+    assert workspace.catalog.changes.history(first.change_id)[-1].status is ChangeStatus.ACCEPTED
+    assert len(waiting(workspace)) == 1
+
+
+def test_what_took_the_place_of_what_waited_is_said(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    again = replace(done, kept=replace(done.kept, new=1, renewed=1))
+    assert of_compare(again)[0]["review"]["renewed"] == 1
+    for language, said in (("en", "1 new, 1 in the place of"), ("vi", "1 mới, 1 thay chỗ")):
+        assert any(said in line for line in of_compare(again, language)[1])
+        assert not any(said[6:] in line for line in of_compare(done, language)[1])
 
 
 def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
@@ -195,6 +295,38 @@ def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, f
     compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
     assert workspace.catalog.comparisons.stamp() == 1
     assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, files, tmp_path):
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, files[0], files[0], out, finder(), event="e1")
+    assert out.exists() and len(done.changes) == 2
+    assert done.kept is None
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    answer, said = of_compare(done, "vi")
+    assert answer["review"] is None
+    assert any("không đưa lên để duyệt" in line for line in said)
+    assert not any("--event" in line for line in said), "naming an event would not help"
+
+
+def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, files, tmp_path, monkeypatch):
+    def flown(workspace, ref):
+        side = open_side(workspace, ref)
+        first_ns = {"before.tif": 1, "after.tif": 2}[side.name]
+        side.flight = SimpleNamespace(
+            flight_id=side.name, event_id="e1", first_ns=first_ns, last_ns=first_ns, work_crs=CRS
+        )
+        return side
+
+    monkeypatch.setattr("flycam.pipeline.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.compare.communes_here", lambda *_: [])
+    back = compare(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
+    assert back.kept is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
+    assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
+    assert any(one.startswith("before.tif: was flown before after.tif") for one, _ in back.remarks)
+    done = compare(workspace, *files, tmp_path / "d.gpkg", finder())
+    assert done.kept.new == 2 and workspace.catalog.comparisons.events() == {"e1"}
 
 
 def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):

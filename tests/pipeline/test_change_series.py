@@ -189,6 +189,28 @@ def test_a_flood_that_falls_shrinks_to_nothing(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("error_m", "growth_pct"), [(None, 21.0), (2.4, 21.0), (2.6, None)], ids=["unknown", "apart", "overlap"]
+)
+def test_growth_is_not_told_where_the_errors_of_two_areas_overlap(
+    world: World, error_m: float | None, growth_pct: float | None
+) -> None:
+    """10 000 and 12 100 square metres, outlines of 400 and 440 m: 840 times the error is 2 100 at 2.5 m."""
+    name = f"e-error-{error_m}"
+    workspace = _event(world, name)
+    same = {"event_id": name, "status": ChangeStatus.ACCEPTED, "before_shown": "a.tif", "error_m": error_m}
+    first, later = (
+        f"{workspace.catalog.tiles.mosaics(one)[0].mosaic_id}@0" for one in (world.before, world.after)
+    )
+    number = 700 + round(10 * (error_m or 0.0))
+    large = changed(f"change-{number + 1:08}", square(0, 0, 110), after_shown=later, **same)
+    small = changed(f"change-{number:08}", square(0, 0, 100), after_shown=first, **same)
+    workspace.catalog.changes.append([small, replace(large, area_m2=12_100.0)])
+    points = series_at(workspace, small.change_id).points
+    assert [one.area_m2 for one in points] == [10_000.0, 12_100.0]
+    assert points[1].growth_pct == (None if growth_pct is None else pytest.approx(growth_pct))
+
+
 def test_growth_is_not_told_of_what_was_compared_in_part(world: World) -> None:
     workspace = _event(world, "e-part")
     same = {"event_id": "e-part", "status": ChangeStatus.ACCEPTED, "before_shown": "a.tif"}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flycam.analysis.colour import ColourFault
-from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
+from flycam.pipeline.compare_remarks import not_for_review, not_looked_for, remarks_on
 
 
 def side(name: str, first_ns: int | None, *, is_live: bool = False) -> Any:
-    flight = None if first_ns is None else SimpleNamespace(first_ns=first_ns)
-    return SimpleNamespace(name=name, flight=flight, is_live=is_live)
+    flight = None if first_ns is None else SimpleNamespace(first_ns=first_ns, flight_id=name)
+    file = Path(f"/{name}") if flight is None else None
+    return SimpleNamespace(name=name, flight=flight, file=file, is_live=is_live)
 
 
 def said_of(*sides: Any, off_px: float = 0.0) -> list[str]:
@@ -30,6 +32,16 @@ def test_flights_in_the_wrong_order_are_told(
 ) -> None:
     said = said_of(side("one", before_ns), side("other", after_ns))
     assert [english.startswith("other: was flown before one") for english in said] == [True] * is_said
+    assert all("not put up for review" in english for english in said)
+
+
+@pytest.mark.parametrize("first_ns", [1, None])
+def test_a_side_beside_itself_is_told(first_ns: int | None) -> None:
+    (said,) = said_of(side("one", first_ns), side("one", first_ns), off_px=3.0)
+    assert said.startswith("one: stands as BEFORE and AFTER") and "not put up for review" in said
+    english, vietnamese = not_for_review((side("one", first_ns), side("one", first_ns))) or ("", "")
+    assert english == said and "không đưa lên để duyệt" in vietnamese
+    assert not_for_review((side("one", 1), side("two", 1))) is None, "two that began together"
 
 
 def test_a_finished_flight_that_lay_off_can_be_adjusted_onto_the_one_before() -> None:

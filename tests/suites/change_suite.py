@@ -117,6 +117,23 @@ class ChangeSuite:
         assert catalog.changes.history(FOUND.change_id) == [FOUND, rejected]
         assert catalog.changes.add_new([]) == 0
 
+    def test_what_takes_the_place_of_another_is_written_with_it_or_not_at_all(self, catalog: Catalog) -> None:
+        catalog.changes.add_new([FOUND])
+        heir = replace(FOUND, change_id="change-00000002", origins=(FOUND.change_id,))
+        gone = decided(FOUND, ChangeStatus.REPLACED, action=ChangeAction.FOUND)
+        catalog.changes.append([decided(FOUND, ChangeStatus.ACCEPTED)])
+        with pytest.raises(StoreConflict):
+            catalog.changes.add_new([heir], lambda _count: TOLD, replaced=[gone], replaced_told=[TOLD])
+        assert [one.change_id for one in catalog.changes.current()] == [FOUND.change_id]
+        assert [one.what for one in catalog.audit.lines()] == []
+        behind = replace(gone, version=3)
+        told = replace(TOLD, detail="thay")
+        assert (
+            catalog.changes.add_new([heir], lambda _count: TOLD, replaced=[behind], replaced_told=[told]) == 1
+        )
+        assert catalog.changes.history(FOUND.change_id)[-1] == behind
+        assert [one.detail for one in catalog.audit.lines()] == ["đã xem", "thay"]
+
     def test_changes_are_of_an_event_a_place_and_a_status_the_likeliest_first(self, catalog: Catalog) -> None:
         drill = replace(FOUND, change_id="change-00000002", event_id="e2")
         likelier = replace(FOUND, change_id="change-00000003", score=0.9)

@@ -43,7 +43,7 @@ const words = {
   status_proposed: ["chờ duyệt", "waiting"],
   status_accepted: ["đã xác nhận", "accepted"],
   status_rejected: ["đã bác bỏ", "rejected"],
-  status_replaced: ["đã tách, gộp", "split or merged"],
+  status_replaced: ["đã tách, gộp hoặc dò lại", "split, merged or found anew"],
   status_removed: ["đã gỡ", "removed"],
   action_found: ["Máy tìm ra", "Found"],
   action_draw: ["Vẽ tay", "Drawn"],
