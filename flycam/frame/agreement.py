@@ -6,7 +6,7 @@ import re
 
 _NOUNS = (
     "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
-    "|feature|mark|original|file"
+    "|feature|mark|original|file|confirmed change|change|settlement|outline"
 )
 _VERBS = {
     "are": "is",
@@ -23,7 +23,7 @@ _VERBS = {
     "hold": "holds",
     "lie": "lies",
 }
-_ONE = re.compile(rf"(?<![\w.,])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
+_ONE = re.compile(rf"(?<![\w.,-])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
 
 
 def agreed(sentence: str) -> str:
