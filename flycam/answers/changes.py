@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
     """path, changes."""
-    said = f"{out}: {count} thay đổi đã xác nhận" if language == "vi" else f"{out}: {count} confirmed changes"
-    return {"path": str(out), "changes": count}, [said]
+    said = f"{count} thay đổi đã xác nhận" if language == "vi" else agreed(f"{count} confirmed changes")
+    return {"path": str(out), "changes": count}, [f"{out}: {said}"]
 
 
 def of_impact(

@@ -6,7 +6,7 @@ import re
 
 _NOUNS = (
     "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
-    "|feature|mark|original|file|change"
+    "|feature|mark|original|file|confirmed change|change|settlement|outline"
 )
 _VERBS = {
     "are": "is",
@@ -24,7 +24,7 @@ _VERBS = {
     "lie": "lies",
     "wait": "waits",
 }
-_ONE = re.compile(rf"(?<![\w.,])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
+_ONE = re.compile(rf"(?<![\w.,-])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
 
 
 def agreed(sentence: str) -> str:

@@ -62,6 +62,8 @@ class Airborne:
     recorded_s     seconds of the stream that are kept as it came; None: it is not recorded
     picture_key    where its newest picture lies in the store, small; None: none is shown
     failure        why it ended, if not in peace, (English, Vietnamese)
+    is_matching    no picture is laid yet, because it is still looked for how the clocks of video and log lie
+                   to each other
     """
 
     flight_id: str
@@ -86,3 +88,4 @@ class Airborne:
     failure: tuple[str, str] | None = None
     recorded_s: float | None = None
     picture_key: str | None = None
+    is_matching: bool = False

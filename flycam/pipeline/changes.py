@@ -21,6 +21,7 @@ from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import AccessDenied, InputUnusable, NotFound, StoreConflict
+from flycam.frame.agreement import agreed
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_shapes import MOST_PARTS, Ground, LonLat, Outline, cut_by, drawn, measured, united
 from flycam.pipeline.marks import plain_text
@@ -284,7 +285,7 @@ def _require_sensible(asked: StepAsked) -> None:
     changes, outlines = _COUNTS[asked.action]
     if len(asked.changes) not in changes or len(asked.outlines) not in outlines:
         raise InputUnusable(
-            f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines",
+            agreed(f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines"),
             vi=f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
         )
     if bool(asked.cut) != (asked.action is ChangeAction.SPLIT and len(asked.outlines) < 2):

@@ -176,6 +176,7 @@ class LiveNews:
             failure=self._failure,
             recorded_s=round(self._recording.kept.seconds, 1) if self._recording.is_on else None,
             picture_key=self._picture.key,
+            is_matching=self._phase is Phase.FLYING and is_matching(newest, self._clock),
         )
 
     def _newest(self) -> VideoPicture | None:
@@ -267,6 +268,11 @@ def age_s(newest: Seen, clock: LiveClock, *, is_stream: bool) -> float:
     if not is_stream or not clock.offset.is_known:
         return since_s
     return since_s + max(0.0, newest.pts_ns / 1e9 - clock.log_s(newest.pts_ns))
+
+
+def is_matching(newest: Seen | None, clock: LiveClock) -> bool:
+    """Whether pictures wait for the clock: before the first of them there is nothing to match."""
+    return newest is not None and not clock.is_settled
 
 
 class Track:

@@ -224,6 +224,7 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
         "left_out_said_vi": left_out_said(told.left_out, "vi"),
         "picture_url": None if sighted.is_withheld or sighted.is_barred else _picture_url(told),
         "recorded_s": told.recorded_s,
+        "is_matching": told.is_matching,
         "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
         "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
     }

@@ -262,6 +262,11 @@ def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_
     page = open_page(link="lang=vi&event=evt-new", url=own_address, wait=False)
     expect(page.locator("select.event")).to_have_value("evt-new")
     settled(page)
+    expect(page.locator(".checklist")).to_be_visible()
+    teller.say(told(event_id="evt-new", is_matching=True))
+    expect(card_of(page, "bay1")).to_contain_text("đang khớp giờ video với nhật ký, tới 60 giây")
+    expect(page.locator(".flights .empty")).to_contain_text("Máy bay đang bay")
+    expect(page.locator(".checklist")).to_have_count(0)
     for moved_deg in (0.0, 0.2):
         teller.say(told(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
         expect(card_of(page, "bay1")).to_be_visible()

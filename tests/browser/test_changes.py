@@ -96,6 +96,8 @@ def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None
 
 def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
     assert f"~{review.world.before}~{review.world.after}~" in page.url
     assert chosen(page) == NAMES[0], "the likeliest first"
@@ -110,8 +112,12 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     page.keyboard.press("r")
     expect_count(page, 1, 1, 1)
     assert review.statuses() == ["accepted", "rejected", "proposed"]
+    expect(page.locator(f'[data-change="{NAMES[2]}"]')).to_have_attribute("aria-current", "true")
+    asked.clear()
     page.keyboard.press("k")
     assert chosen(page) == NAMES[1]
+    expect(page.locator(".review .impact-note").first).not_to_have_attribute("role", "status")
+    assert any("/impact?" in one for one in asked) and not any("/series?" in one for one in asked)
     page.keyboard.press("k")
     assert chosen(page) == NAMES[0]
     page.keyboard.press("j")
@@ -232,6 +238,7 @@ def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
     page.locator(".review-count").click()
     page.keyboard.press("h")
     expect(page.locator(".review-history li")).to_have_count(2)
+    expect(page.locator(".review-history li").first).to_be_in_viewport()
     expect(page.locator(".review-history li").first).to_contain_text("Máy tìm ra Lan")
     page.keyboard.press("h")
     expect(page.locator(".review-history")).to_have_count(0)

@@ -15,7 +15,7 @@ from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.grid import lonlat_to_mercator, mercator_to_lonlat
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, on_screen, settled
-from tests.serve.world import LAT, LON, REAL
+from tests.serve.world import DRILL, LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
 
@@ -92,6 +92,10 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     page.wait_for_timeout(500)
     click_map(page)
     expect(page.locator(".card")).to_be_visible()
+
+
+def test_in_a_drill_beside_the_board_nothing_lies_over_the_ruler(open_page: OpenPage) -> None:
+    begin(open_page(link=f"lang=vi&event={DRILL}&tab=board"))
 
 
 def test_an_outline_that_crosses_itself_has_no_area(open_page: OpenPage) -> None:

@@ -121,6 +121,10 @@ def test_the_list_is_filtered_from_the_keyboard(
     expect(page.locator(".review-row")).to_have_count(1)
     assert listed(page) == [BEYOND]
     page.screenshot(path=screenshots / "filtered.png")
+    expect(page.locator('[data-kept="redraw"]')).to_be_visible()
+    page.locator('[data-kept="filter-status"]').select_option("rejected")
+    expect(page.locator(".review-row")).to_have_count(0)
+    expect(page.locator('[data-kept="redraw"]')).to_have_count(0)
 
 
 def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:

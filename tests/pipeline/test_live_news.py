@@ -25,7 +25,7 @@ from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LAYING, Seen
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
-from flycam.pipeline.live_news import LOST_S, Track, age_s
+from flycam.pipeline.live_news import LOST_S, Track, age_s, is_matching
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from tests.houses import House, StopAfter
@@ -59,6 +59,8 @@ def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
     assert 0.0 <= age_s(newest, unknown, is_stream=True) < 90.0
     ahead = LiveClock(lambda: None, None, given_s=100.0)  # type: ignore[arg-type, return-value]
     assert age_s(newest, ahead, is_stream=True) >= 0.0  # nothing was taken later than it came
+    assert is_matching(newest, unknown) and not is_matching(None, unknown)
+    assert not is_matching(newest, late), "its clock was given"
 
 
 def test_the_course_is_told_once_the_aircraft_has_moved() -> None:

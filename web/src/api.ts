@@ -261,6 +261,8 @@ export interface AirborneFlight {
   picture_url: string | null;
   /** Seconds of its video that are kept; null: it is not recorded. */
   recorded_s: number | null;
+  /** Nothing is laid yet: how the clocks of video and log lie to each other is still looked for. */
+  is_matching: boolean;
   remarks: Said[];
   failure: Said | null;
   /** Only in the answer to a request; events go on from there. */

@@ -211,7 +211,10 @@ export class Application {
 
   private render(state: State, before: State): void {
     if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
-    if (state.airborne !== before.airborne) this.drawAirborne(state);
+    if (state.airborne !== before.airborne) {
+      this.drawAirborne(state);
+      this.flights.hear(state);
+    }
     if (this.firstPlace.isDue(state)) void this.showNewest();
     if (state.withheld !== before.withheld) return this.dropShown(state);
     if (state.moved !== before.moved) {

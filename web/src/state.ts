@@ -191,6 +191,11 @@ export function isAloft(state: State, flight: FlightInfo): boolean {
   return state.airborne.some(({ said }) => said.flight_id === flight.flight_id && (said.state === "flying" || said.state === "closing"));
 }
 
+/** Whether an aircraft is in the air, of an event or of any. */
+export function anyAloft(state: State, eventId?: string | null): boolean {
+  return state.airborne.some(({ said }) => (said.state === "flying" || said.state === "closing") && (eventId === undefined || said.event_id === eventId));
+}
+
 /** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
 export function newestDay(state: State): string | null {
   const newest = visibleFlights(state)[0];

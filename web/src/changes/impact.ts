@@ -6,7 +6,7 @@ import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import { ageOf, type LayerKind } from "../specialist";
 import { formatTime } from "../time";
-import { hectares } from "./changes";
+import { hectares, type ChangeStatus } from "./changes";
 
 interface Count {
   inside: number;
@@ -89,11 +89,11 @@ export class Impacts {
   series: SeriesAnswer | null = null;
 
   /** Null: the server does not answer. `onRead` hears of every answer that is still wanted. */
-  of({ change_id, version }: { change_id: string; version: number }, onRead: () => void): ImpactAnswer | null | undefined {
+  of({ change_id, version, status }: { change_id: string; version: number; status: ChangeStatus }, onRead: () => void): ImpactAnswer | null | undefined {
     const key = `${change_id} ${version}`;
     if (key !== this.key) {
       [this.key, this.answer, this.series] = [key, undefined, null];
-      void this.read(change_id, key, onRead);
+      void this.read(change_id, key, isOfSeries(status), onRead);
     }
     return this.answer;
   }
@@ -102,12 +102,19 @@ export class Impacts {
     this.key = "";
   }
 
-  private async read(changeId: string, key: string, onRead: () => void): Promise<void> {
-    const [answer, series] = await Promise.all([api.impact(changeId).catch(() => null), api.series(changeId).catch(() => null)]);
+  private async read(changeId: string, key: string, hasSeries: boolean, onRead: () => void): Promise<void> {
+    const series = hasSeries ? api.series(changeId).catch(() => null) : null;
+    const answer = await api.impact(changeId).catch(() => null);
+    const dates = await series;
     if (key !== this.key) return;
-    [this.answer, this.series] = [answer, series];
+    [this.answer, this.series] = [answer, dates];
     onRead();
   }
+}
+
+/** What was rejected, split or merged is of no place's series: the server knows of none. */
+function isOfSeries(status: ChangeStatus): boolean {
+  return status === "proposed" || status === "accepted";
 }
 
 /** How large the place was at each date; nothing where only one is known. */

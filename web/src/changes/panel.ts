@@ -163,6 +163,11 @@ function counted(changes: readonly ChangeLine[]): string {
 
 function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTMLElement {
   const disabled = !isChosen;
+  const outlined = [
+    keyed("E", t("redraw"), acts.redraw, "redraw"),
+    keyed("S", t("cut"), acts.cut, "cut"),
+    keyed("M", t("merge"), acts.merge, "merge", { disabled: !shown.mergeable, title: t("markFirst") }),
+  ];
   return el(
     "div",
     { class: "review-actions" },
@@ -171,9 +176,7 @@ function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTM
     keyed("A", t("accept"), () => acts.decide("accept"), "accept", { disabled }),
     keyed("R", t("reject"), () => acts.decide("reject"), "reject", { disabled }),
     keyed("C", t("comment"), acts.comment, "comment", { disabled }),
-    keyed("E", t("redraw"), acts.redraw, "redraw", { disabled }),
-    keyed("S", t("cut"), acts.cut, "cut", { disabled }),
-    keyed("M", t("merge"), acts.merge, "merge", { disabled: !shown.mergeable, title: t("markFirst") }),
+    ...(isChosen ? outlined : []),
     keyed("N", t("draw"), acts.draw, "draw"),
     keyed("H", t("history"), acts.tell, "history", { disabled, "aria-pressed": String(shown.history !== null) }),
     keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),

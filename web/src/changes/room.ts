@@ -265,6 +265,7 @@ export class ReviewRoom {
     if (this.chosen !== change_id || this.isLeft) return;
     [this.history, this.trouble] = found ? [found.features, ""] : [null, t("notRead")];
     this.show();
+    this.panel.element.querySelector(".review-history")?.scrollIntoView({ block: "nearest" });
   }
 
   /** Two maps lie side by side at the swipe's handle, and an outline is of one: what is drawn is drawn on AFTER alone. */

@@ -192,7 +192,7 @@ function stateOf(one: Aloft, nowMs: number): string {
   if (said.state === "ended") {
     return said.failure ? t("aloftFailed", inLanguage(said.failure.sentence_vi, said.failure.sentence)) : t("aloftEnded");
   }
-  return picture;
+  return said.is_matching ? `${picture} · ${t("aloftMatching")}` : picture;
 }
 
 /** What else everybody must see at a glance: when the last picture was taken, and how each link is. */

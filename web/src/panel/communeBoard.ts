@@ -136,7 +136,7 @@ export class CommuneBoard {
           : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
       imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
       marks: () => el("td", { class: "marks" }, ...marksSaid(row)),
-      changes: () => el("td", {}, ...changesSaid(row)),
+      changes: () => el("td", { "data-label": row.changes === null ? undefined : t("board_changes") }, ...changesSaid(row)),
       link: () => link,
     };
     this.sayLink(link, row, this.store.state, performance.now());

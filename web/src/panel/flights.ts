@@ -7,7 +7,7 @@ import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import type { Checklist } from "../empty/checklist";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { isGuest, mayWrite } from "../marks";
-import { flightsShown, isAloft, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
+import { anyAloft, flightsShown, isAloft, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 import { Packs } from "./pack";
 
@@ -17,6 +17,8 @@ export class FlightList {
   private readonly empty = el("div", {});
   private checklist: Checklist | null = null;
   private waits = false;
+  /** What was said of the air where no flight is listed. */
+  private airSaid = "";
   private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
   private readonly packs = new Packs(() => this.render(this.store.state));
@@ -41,16 +43,23 @@ export class FlightList {
       return;
     }
     const flights = flightsShown(state);
+    this.airSaid = airOf(state);
+    const isToDo = flights.length === 0 && !anyAloft(state) && mayWrite(state.session);
     replace(
       this.element,
       el("h2", {}, t("flights"), flights.length > 1 && el("small", {}, t("newestOnTop"))),
       this.packs.desk(state, flights),
       flights.length
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
-        : el("p", { class: "empty" }, t("noFlights")),
-      flights.length === 0 && mayWrite(state.session) && this.empty,
+        : el("p", { class: "empty" }, t(anyAloft(state, state.eventId) ? "flightAloft" : "noFlights")),
+      isToDo && this.empty,
     );
-    if (flights.length === 0 && mayWrite(state.session)) void this.explain();
+    if (isToDo) void this.explain();
+  }
+
+  /** A first flight is in the air before it is on the list. */
+  hear(state: State): void {
+    if (this.airSaid !== airOf(state) && !flightsShown(state).length) this.render(state);
   }
 
   private async explain(): Promise<void> {
@@ -227,6 +236,10 @@ export class FlightList {
     this.details[flightId] = detail;
     this.render(this.store.state);
   }
+}
+
+function airOf(state: State): string {
+  return [anyAloft(state), anyAloft(state, state.eventId)].join();
 }
 
 function pair(term: string, value: string): HTMLElement[] {
