@@ -37,7 +37,8 @@ def test_flights_in_the_wrong_order_are_told(
 
 @pytest.mark.parametrize("first_ns", [1, None])
 def test_a_side_beside_itself_is_told(first_ns: int | None) -> None:
-    (said,) = said_of(side("one", first_ns), side("one", first_ns), off_px=3.0)
+    said, *of_pictures = said_of(side("one", first_ns), side("one", first_ns), off_px=3.0)
+    assert ["fitted on drills" in one for one in of_pictures] == [True] * (first_ns is None)
     assert said.startswith("one: stands as BEFORE and AFTER") and "not put up for review" in said
     english, vietnamese = not_for_review((side("one", first_ns), side("one", first_ns))) or ("", "")
     assert english == said and "không đưa lên để duyệt" in vietnamese
