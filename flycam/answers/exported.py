@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flycam.answers.answered import Answered
+from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -19,8 +19,7 @@ def of_export(exported: Exported, language: str = "en") -> Answered:
         "crs": exported.crs,
         "gsd_m": exported.gsd_m,
         "bounds": list(exported.bounds),
-        "warnings": [sentence(one) for one in exported.notes],
-        "warnings_vi": [sentence(one, "vi") for one in exported.notes],
+        **warnings_of(exported.notes),
     }
     gsd = f"{exported.gsd_m:.3g}".replace(".", "," if language == "vi" else ".")
     pixel = "mỗi điểm ảnh" if language == "vi" else "a pixel"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flycam.answers.answered import Answered
+from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.left_out import left_out_said, unfitted_said
 from flycam.frame.warning import sentence
 
@@ -39,8 +39,7 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "clock_sigma_s": round(clock.sigma_s, 4),
         "clock_drift": clock.drift,
         "gsd_m": round(flight.gsd_m, 4),
-        "warnings": [sentence(one) for one in flight.warnings],
-        "warnings_vi": [sentence(one, "vi") for one in flight.warnings],
+        **warnings_of(flight.warnings),
         "remarks": [english for english, _ in report.remarks],
         "remarks_vi": [vietnamese for _, vietnamese in report.remarks],
         "recorded": report.recorded

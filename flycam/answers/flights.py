@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
-from flycam.answers.answered import Answer, Answered
+from flycam.answers.answered import Answer, Answered, warnings_of
 from flycam.frame.warning import sentence
 from flycam.report.numbers import number
 
@@ -171,8 +171,7 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
-        "warnings": [sentence(one) for one in flight.warnings],
-        "warnings_vi": [sentence(one, "vi") for one in flight.warnings],
+        **warnings_of(flight.warnings),
         "rejections": [_rejection(one) for one in report.left_out],
         "problems": [_named(problem) for problem in report.survey.diagnosis.problems],
         "communes": [_commune(one, names) for one in report.communes],

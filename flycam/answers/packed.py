@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flycam.answers.answered import Answered
+from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -23,8 +23,7 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
         "classification": made.classification.value,
         "manifest_sha256": made.manifest_sha256,
         "seconds": round(made.seconds, 3),
-        "warnings": [sentence(one) for one in made.notes],
-        "warnings_vi": [sentence(one, "vi") for one in made.notes],
+        **warnings_of(made.notes),
     }
     page = made.out / "index.html"
     if language == "vi":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.answered import Answered
+from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import VIETNAM
 from flycam.frame.redaction import RedactionReason, RedactionStep
@@ -68,12 +68,12 @@ def of_invited(guest: Guest, secret: str, notes: Sequence[str] = (), language: s
     path = f"/guest/{secret}"
     said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
     line = _guest_line(guest, guest.made_ns, language)
-    warnings = {
-        "warnings": [sentence(one) for one in notes],
-        "warnings_vi": [sentence(one, "vi") for one in notes],
-    }
     noted = [f"  ! {sentence(one, language)}" for one in notes]
-    return {**_guest(guest, guest.made_ns), "path": path, **warnings}, [line, f"{said}: {path}", *noted]
+    return {**_guest(guest, guest.made_ns), "path": path, **warnings_of(notes)}, [
+        line,
+        f"{said}: {path}",
+        *noted,
+    ]
 
 
 def of_guests(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Answered:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +14,12 @@ from flycam.catalog.records import AuditEntry
 from flycam.errors import OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
-from flycam.geodata.crs import WGS84, point_transform
 from flycam.pipeline.change_matching import Matched, matched
+from flycam.pipeline.change_shapes import in_degrees, record_id
 from flycam.pipeline.compare_changes import Change
 from flycam.pipeline.compare_sides import Side
 from flycam.pipeline.workspace import Workspace
 
-_DECIMALS = 8  # a millimetre
 _TRIES = 10  # at what somebody decides on meanwhile: each needs a decision within milliseconds
 
 
@@ -83,16 +81,15 @@ def keep(
     shown = sides[0].shown, sides[1].shown
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
-    to_degrees = point_transform(crs, WGS84)
-    step_id = f"found-{_digest(event.event_id, *shown, str(at_ns))}"
+    step_id = f"found-{record_id(event.event_id, *shown, str(at_ns))}"
     lines = []
     for one in changes:
-        shape = shapely.transform(one.polygon, lambda xy: to_degrees(xy).round(_DECIMALS))
+        shape = in_degrees(one.polygon, crs)
         wkb = shapely.to_wkb(shape)
         west, south, east, north = (float(side) for side in shape.bounds)
         lines.append(
             ChangeLine(
-                change_id=f"change-{_digest(event.event_id, *shown, one.kind, wkb.hex())}",
+                change_id=f"change-{record_id(event.event_id, *shown, one.kind, wkb.hex())}",
                 version=1,
                 step_id=step_id,
                 event_id=event.event_id,
@@ -175,7 +172,3 @@ def _told_gone(line: ChangeLine, fresh: Sequence[ChangeLine]) -> AuditEntry:
     detail = f"{line.action}: {line.kind}, {line.status}, version {line.version}: found again as {names}"
     detail += f", {heirs[0].before_shown} to {heirs[0].after_shown}"
     return AuditEntry(who=line.author, what="change", subject=line.change_id, detail=detail, at_ns=line.at_ns)
-
-
-def _digest(*said: str) -> str:
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
-from flycam.catalog.change_line import ChangeLine, mosaic_of, revision_of
+from flycam.catalog.change_line import ChangeLine, revision_of
 from flycam.catalog.changes import Changes
 from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.pipeline.change_shapes import shapes_of
+from flycam.pipeline.compared_keeping import pair_of
 
 _SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
 _LIES_ON = 0.5  # of the smaller of two: a piece of what was found whole before, or the other way round
@@ -48,14 +49,15 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
         return Matched(fresh=[], replaced=[], decided=0)
     current = changes.current(found[0].event_id)
     here = {line.change_id for line in current}
-    names, sides = {one.change_id for one in found}, _sides(found[0])
+    names, sides = {one.change_id for one in found}, pair_of(found[0])
     others = [line for line in current if sides in line.pairs and line.change_id not in names]
     decided = [line.change_id for line in others if _is_decided(line)]
     waiting = [line for line in others if line.status is ChangeStatus.PROPOSED]
     older = [line for line in waiting if _gives_way(line, found[0])]
+    staying = [line for line in waiting if not _gives_way(line, found[0])]
     histories = changes.histories(decided).values()
     on_decided = _alike(found, [line for lines in histories for line in lines])
-    known = on_decided | _alike(found, [line for line in waiting if not _gives_way(line, found[0])])
+    known = on_decided | _alike(found, staying)
     fresh = [line for number, line in enumerate(found) if number not in known and line.change_id not in here]
     heirs = _heirs(fresh, older)
     origins: dict[int, list[str]] = {}
@@ -69,10 +71,6 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
         replaced=[older[old] for old in heirs],
         decided=len(on_decided),
     )
-
-
-def _sides(line: ChangeLine) -> tuple[str, str]:
-    return mosaic_of(line.before_shown), mosaic_of(line.after_shown)
 
 
 def _is_decided(line: ChangeLine) -> bool:
@@ -103,7 +101,7 @@ def _heirs(fresh: Sequence[ChangeLine], older: Sequence[ChangeLine]) -> dict[int
     """By the number of what waits the numbers of what takes its place."""
     one, other, shared, areas = _overlaps(fresh, older)
     lies_on = shared >= _LIES_ON * np.minimum(areas[0][one], areas[1][other])
-    shapes = _shapes(fresh), _shapes(older)
+    shapes = shapes_of(fresh), shapes_of(older)
     heirs: dict[int, list[int]] = {}
     for new, old in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
         heirs.setdefault(old, []).append(new)
@@ -117,16 +115,10 @@ def _heirs(fresh: Sequence[ChangeLine], older: Sequence[ChangeLine]) -> dict[int
 
 def _overlaps(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> tuple[Any, Any, Any, list[Any]]:
     """Pairs of one kind that intersect: their numbers, the ground they share, and the areas of all."""
-    shapes, old = _shapes(found), _shapes(there)
+    shapes, old = shapes_of(found), shapes_of(there)
     one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
     kinds = [np.array([line.kind.value for line in some], dtype=object) for some in (found, there)]
     same = kinds[0][one] == kinds[1][other]
     one, other = one[same], other[same]
     shared = shapely.area(shapely.intersection(shapes[one], old[other]))
     return one, other, shared, [shapely.area(shapes), shapely.area(old)]
-
-
-def _shapes(lines: Sequence[ChangeLine]) -> NDArray[np.object_]:
-    wkb = np.array([line.wkb for line in lines], dtype=object)
-    shapes: NDArray[np.object_] = shapely.make_valid(shapely.from_wkb(wkb))
-    return shapes

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeKind
+from flycam.pipeline.change_shapes import shapes_of
 
 SLIVER_SHARE = 0.01
 """Of a change: less beyond a boundary is how finely both are drawn."""
@@ -47,7 +47,7 @@ def place_numbers(lines: Sequence[ChangeLine]) -> list[int]:
     """Of each change the number of the place that it is, or is a part of."""
     if not lines:
         return []
-    shapes = _shapes(lines)
+    shapes = shapes_of(lines)
     kinds = np.array([line.kind.value for line in lines])
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     same = (kinds[one] == kinds[other]) & (one < other)
@@ -66,7 +66,7 @@ def own_ground(lines: Sequence[ChangeLine]) -> list[BaseGeometry | None]:
     own: list[BaseGeometry | None] = [None] * len(lines)
     if not lines:
         return own
-    shapes = _shapes(lines)
+    shapes = shapes_of(lines)
     rank = np.empty(len(lines), dtype=int)
     rank[sorted(range(len(lines)), key=lambda n: (-lines[n].area_m2, lines[n].change_id))] = range(len(lines))
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
@@ -90,14 +90,8 @@ def within(lines: Sequence[ChangeLine], communes: shapely.STRtree) -> list[tuple
     """Which change (index) has ground in which commune (index in the tree), `SLIVER_SHARE` of it or more."""
     if not lines:
         return []
-    shapes, outlines = _shapes(lines), shapely.make_valid(communes.geometries)
+    shapes, outlines = shapes_of(lines), shapely.make_valid(communes.geometries)
     one, holder = communes.query(shapes, predicate="intersects")
     parts = shapely.area(shapely.intersection(shapes[one], outlines[holder])) / shapely.area(shapes[one])
     held = parts >= SLIVER_SHARE
     return list(zip(one[held].tolist(), holder[held].tolist(), strict=True))
-
-
-def _shapes(lines: Sequence[ChangeLine]) -> NDArray[np.object_]:
-    wkbs = np.array([line.wkb for line in lines], dtype=object)
-    valid: NDArray[np.object_] = shapely.make_valid(shapely.from_wkb(wkbs))
-    return valid

@@ -23,7 +23,7 @@ from flycam.frame.change import FOUND, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.pipeline.change_places import places_of
-from flycam.pipeline.change_shapes import area_error_of
+from flycam.pipeline.change_shapes import area_error_of, shapes_of
 from flycam.pipeline.compared_keeping import Pair, by_pair, pair_of, share_of, told_comparisons
 from flycam.pipeline.picture_dates import dates_of, ends_of
 from flycam.pipeline.workspace import Workspace
@@ -141,7 +141,7 @@ def _series(known: _Known, lines: Sequence[ChangeLine]) -> Series:
     for line in lines:
         pairs.setdefault(pair_of(line), []).append(line)
     first = _earliest([before for before, _ in pairs if before], known.ends)
-    place = shapely.union_all(_shapes(lines))
+    place = shapely.union_all(shapes_of(lines))
     points = [
         _found(some, known.ends, share_of(place, known.compared, pair), is_new=pair[0] not in ("", first))
         for pair, some in pairs.items()
@@ -167,7 +167,7 @@ def _looked_at(
     here = [line for line in known.standing if line.kind is kind]
     untold = {
         pair
-        for line, shape in zip(here, _shapes(here), strict=True)
+        for line, shape in zip(here, shapes_of(here), strict=True)
         if shapely.intersects(shape, place)
         for pair in line.pairs
     }
@@ -198,7 +198,7 @@ def _found(
     lines: Sequence[ChangeLine], ends: Mapping[str, int], compared: float | None, *, is_new: bool
 ) -> SeriesPoint:
     """Ground under several counts once."""
-    shapes = _shapes(lines)
+    shapes = shapes_of(lines)
     middle = shapes[0].representative_point()
     onto = point_transform(WGS84, work_crs_for(middle.x, middle.y))
     area = lines[0].area_m2
@@ -259,7 +259,3 @@ def _growth_pct(earlier: SeriesPoint | None, area_m2: float, error_m2: float) ->
     if error_m2 + earlier.area_error_m2 > 0.0 and abs(more_m2) <= earlier.area_error_m2 + error_m2:
         return None
     return 100.0 * more_m2 / earlier.area_m2
-
-
-def _shapes(lines: Sequence[ChangeLine]) -> list[BaseGeometry]:
-    return [shapely.make_valid(shapely.from_wkb(line.wkb)) for line in lines]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.place_error import area_error_m2
@@ -29,7 +31,7 @@ MOST_PARTS = 50
 MOST_KM2 = 400.0
 
 _LAT = 80.0
-_DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
+DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
 _M2_PER_KM2 = 1e6
 _SLOPE_STEPS = 100  # across an outline, at most
 _SLOPE_STEP_M = 2.0
@@ -49,6 +51,25 @@ class Ground:
     commune: str
 
 
+def shapes_of(lines: Sequence[ChangeLine]) -> NDArray[np.object_]:
+    """What N changes cover, as it can be reckoned with (WGS 84): N."""
+    valid: NDArray[np.object_] = shapely.make_valid(
+        shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
+    )
+    return valid
+
+
+def in_degrees(shape: BaseGeometry, crs: str) -> BaseGeometry:
+    """A shape in `crs` as it is put on record: WGS 84, to the millimetre."""
+    to_degrees = point_transform(crs, WGS84)
+    return shapely.transform(shape, lambda xy: to_degrees(xy).round(DECIMALS))
+
+
+def record_id(*said: str) -> str:
+    """32 hex digits of what makes a record itself: the same put on record again is the same."""
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
+
+
 def drawn(outline: Outline) -> BaseGeometry:
     """What somebody drew, as a multipolygon.
 
@@ -63,7 +84,7 @@ def drawn(outline: Outline) -> BaseGeometry:
             vi=f"outline: đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh (kinh độ, vĩ độ); hãy vẽ lại",
         )
     _require_on_the_map(corners, "outline")
-    rounded = [[np.round(ring, _DECIMALS) for ring in polygon] for polygon in outline]
+    rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
     shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
     if not shape.is_valid or shape.area == 0.0:
         raise InputUnusable(

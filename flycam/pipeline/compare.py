@@ -145,8 +145,10 @@ def compare(
     card = None if network is None or colourless else network.card
     by = "" if card is None else card.told
     write_changes(out, changes, compared, registration, grid, crs, network=by)
-    kept = None if reviewed is None else keep(workspace, reviewed, sides, changes, registration, crs, by)
-    if reviewed is not None:  # after what was found in it: without that it would read as nothing found
+    kept = None
+    if reviewed is not None:
+        kept = keep(workspace, reviewed, sides, changes, registration, crs, by)
+        # after what was found in it: without that it would read as nothing found
         keep_compared(workspace, reviewed, sides, compared, registration, grid, crs)
     return Compared(
         path=out,

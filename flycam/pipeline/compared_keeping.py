@@ -7,7 +7,6 @@ outside of the area asked for are not in it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +23,7 @@ from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.change_shapes import DECIMALS, in_degrees, record_id
 from flycam.pipeline.commune_board import LookedAt
 from flycam.pipeline.compare_changes import windows_layer
 from flycam.pipeline.compare_sides import Side
@@ -31,8 +31,6 @@ from flycam.pipeline.workspace import Workspace
 
 Pair = tuple[str, str]
 """Mosaics (whatever their revisions) or names of pictures: before, after."""
-
-_DECIMALS = 8  # a millimetre
 
 
 def keep_compared(
@@ -52,13 +50,12 @@ def keep_compared(
     inner = _smoothed_inside(compared, grid.step_x)
     if inner.is_empty:
         return False
-    to_degrees = point_transform(crs, WGS84)
-    shape = shapely.transform(inner, lambda xy: to_degrees(xy).round(_DECIMALS))
+    shape = in_degrees(inner, crs)
     shown, wkb = (sides[0].shown, sides[1].shown), shapely.to_wkb(shape)
     west, south, east, north = (float(side) for side in shape.bounds)
     at_ns = workspace.clock_ns()
     record = Comparison(
-        comparison_id=f"compared-{_digest(event.event_id, *shown, wkb.hex())}",
+        comparison_id=f"compared-{record_id(event.event_id, *shown, wkb.hex())}",
         event_id=event.event_id,
         before_shown=shown[0],
         after_shown=shown[1],
@@ -145,7 +142,7 @@ def _smoothed_inside(compared: BaseGeometry, pixel_m: float) -> BaseGeometry:
 
 def _windows(registration: Registration, grid: OutputGrid, crs: str) -> Sequence[ComparedWindow]:
     layer = windows_layer(registration, grid)
-    places = point_transform(crs, WGS84)(shapely.get_coordinates(layer.shapes)).round(_DECIMALS)
+    places = point_transform(crs, WGS84)(shapely.get_coordinates(layer.shapes)).round(DECIMALS)
     return [
         ComparedWindow(
             lonlat_deg=(float(lon), float(lat)),
@@ -156,7 +153,3 @@ def _windows(registration: Registration, grid: OutputGrid, crs: str) -> Sequence
             places, layer.fields["state"], layer.fields["residual_m"], strict=True
         )
     ]
-
-
-def _digest(*said: str) -> str:
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]

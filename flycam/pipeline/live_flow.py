@@ -91,18 +91,16 @@ class LiveFlow:
     @property
     def first_tile_s(self) -> float:
         """From the first picture whose pose could be told to the first tiles in the log; NaN of none."""
-        shown_ns = self._laying.first_shown_ns
-        if shown_ns is None or self._posed_ns is None:
-            return float("nan")
-        return (shown_ns - self._posed_ns) / 1e9
+        return self._until_shown_s(self._posed_ns)
 
     @property
     def first_ground_s(self) -> float:
         """From the first picture that came to the first tiles in the log; NaN of none."""
+        return self._until_shown_s(self._came_ns)
+
+    def _until_shown_s(self, since_ns: int | None) -> float:
         shown_ns = self._laying.first_shown_ns
-        if shown_ns is None or self._came_ns is None:
-            return float("nan")
-        return (shown_ns - self._came_ns) / 1e9
+        return float("nan") if shown_ns is None or since_ns is None else (shown_ns - since_ns) / 1e9
 
     @property
     def left_out(self) -> Counter[str]:

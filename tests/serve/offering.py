@@ -11,16 +11,16 @@ import numpy as np
 
 from flycam.catalog.records import Role
 from flycam.frame.flight import FlightState
-from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.mark import MarkStatus
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.pipeline.layers import LayerAsked, add_layer
-from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.pipeline.marks import write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve.finished import add_parents, finish_by_hand
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, ns
+from tests.serve.world import LAT, LON, World, add_account, make_world, ns, rescue_asked
 
 OPEN_MARK, REMOVED_MARK = "mark-00000001", "mark-00000002"
 ENDED = "88000"
@@ -60,15 +60,7 @@ def make_offering(root: Path) -> Offering:
     before = workspace.catalog.flights.flight(world.before)
     workspace.catalog.flights.put_flight(replace(before, state=FlightState.WITHDRAWN))
     for mark_id in (OPEN_MARK, REMOVED_MARK):
-        asked = MarkAsked(
-            mark_id=mark_id,
-            based_on=0,
-            event_id=REAL,
-            kind=MarkKind.RESCUE,
-            status=MarkStatus.OPEN,
-            note="<b>3 người</b>",
-            places=[(LON, LAT)],
-        )
+        asked = rescue_asked(mark_id, (LON, LAT), "<b>3 người</b>")
         write_mark(workspace, asked, "Lan")
     gone = replace(asked, based_on=1, status=MarkStatus.REMOVED)
     write_mark(workspace, gone, "Lan")

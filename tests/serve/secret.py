@@ -21,18 +21,17 @@ import shapely
 from PIL import Image
 
 from flycam.catalog.records import ACCOUNT_ROLES, RecordedPiece
-from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.pipeline.marks import MarkAsked, add_photo, write_mark
+from flycam.pipeline.marks import add_photo, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve import world as worlds
 from tests.serve.offering import Offering, make_offering
 from tests.serve.test_airborne import TOLD
 from tests.serve.test_video import keep_piece
-from tests.serve.world import LAT, LON, REAL, World, add_account
+from tests.serve.world import LAT, LON, World, add_account, rescue_asked
 
 WORD = b"what the camera saw over the barracks"
 MARK = "mark-5ec4e700"
@@ -140,15 +139,7 @@ def _clip(offering: Offering, root: Path) -> None:
 
 def _mark(workspace: Workspace) -> None:
     middle = BARRACKS.centroid
-    asked = MarkAsked(
-        mark_id=MARK,
-        based_on=0,
-        event_id=REAL,
-        kind=MarkKind.RESCUE,
-        status=MarkStatus.OPEN,
-        note="",
-        places=[(middle.x, middle.y)],
-    )
+    asked = rescue_asked(MARK, (middle.x, middle.y))
     write_mark(workspace, asked, "Lan")
     add_photo(workspace, MARK, 1, _magenta_jpeg(), "Lan")
 

@@ -29,12 +29,11 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import ACCOUNT_ROLES, CommuneRecord, FrameStatus, Role
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.frame.classification import Classification
-from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.redaction import RedactionReason
 from flycam.frame.retention import RetainedKind
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.codes import make_code
-from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.pipeline.marks import write_mark
 from flycam.pipeline.people import add_user, invite_guest
 from flycam.pipeline.redacting import MaskAsked, make_mask
 from flycam.pipeline.restricting import classify_flight
@@ -46,7 +45,7 @@ from flycam.serve.door import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.pipeline.impacted import add_things, changed, square
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, rescue_asked
 
 FAR = "Yên Bình"
 """A commune without a flight; some accounts are for it alone."""
@@ -354,15 +353,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def _fill(world: World, root: Path) -> None:
     workspace, catalog = world.workspace, world.workspace.catalog
-    asked = MarkAsked(
-        mark_id=MARK,
-        based_on=0,
-        event_id=REAL,
-        kind=MarkKind.RESCUE,
-        status=MarkStatus.OPEN,
-        note="",
-        places=[(LON, LAT)],
-    )
+    asked = rescue_asked(MARK, (LON, LAT))
     write_mark(workspace, asked, "operator")
     shown = {one: f"{one}-colour@0" for one in (world.before, world.after)}
     catalog.changes.append(

@@ -30,6 +30,7 @@ from flycam.catalog.records import (
 )
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of
+from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.tile import OrthoPatch
 from flycam.frame.warning import NO_TERRAIN, warning
 from flycam.geodata.crs import to_work
@@ -45,6 +46,7 @@ from flycam.geometry.grid import (
 )
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.marks import MarkAsked
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -422,3 +424,16 @@ def _write_dem(path: Path) -> Path:
 
 def pixel_side_m() -> float:
     return ground_pixel_m(BASE_ZOOM, LAT)
+
+
+def rescue_asked(mark_id: str, place: tuple[float, float], note: str = "") -> MarkAsked:
+    """Somebody to be rescued there, as it is first asked to be marked."""
+    return MarkAsked(
+        mark_id=mark_id,
+        based_on=0,
+        event_id=REAL,
+        kind=MarkKind.RESCUE,
+        status=MarkStatus.OPEN,
+        note=note,
+        places=[place],
+    )
