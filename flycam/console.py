@@ -49,6 +49,7 @@ _STAGES_VI = {
     "lay": "trải ảnh",
     "coregister": "đặt chồng",
     "change": "tìm thay đổi",
+    "compare": "so trước và sau",
     "collect": "dọn kho",
     "backup": "sao lưu",
     "restore": "khôi phục",

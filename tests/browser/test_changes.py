@@ -177,8 +177,26 @@ def test_leaving_an_outline_alone_changes_nothing(open_page: OpenPage, review: R
 
 def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
-    page.wait_for_timeout(500)
+    settled_compare(page)
     page.keyboard.press("n")
+    drawn_square_is_saved(page, review)
+
+
+def test_what_is_drawn_while_the_pictures_are_still_fetched_is_drawn_over_them(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
+    held = hold(page, "**/assets/stage-*.js")
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(3)
+    page.keyboard.press("n")
+    expect(page.locator(".compare")).to_have_count(0)
+    held.release()
+    settled_compare(page)
+    drawn_square_is_saved(page, review)
+
+
+def drawn_square_is_saved(page: Page, review: Review) -> None:
     box = page.locator(".compare").bounding_box()
     assert box is not None
     left, top = box["x"] + 150, box["y"] + 200

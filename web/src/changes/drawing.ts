@@ -42,11 +42,12 @@ export class ChangeDrawing {
   private readonly sketch = new VectorSource();
   private on: On[] = [];
   private chosen: string | null = null;
+  /** Puts what is in hand on the maps that there are now; null: nothing is in hand. */
+  private take: (() => void) | null = null;
 
-  /** Draws on these maps from now on, on no other. */
+  /** Draws on these maps from now on, on no other; an outline that was begun is begun anew on them. */
   attach(maps: readonly Map[]): void {
     if (maps.length === this.on.length && maps.every((map, n) => map === this.on[n]?.map)) return;
-    const isOpen = this.on.some(({ interactions }) => interactions.length > 0);
     this.detach();
     this.on = maps.map((map) => {
       const style = (feature: { get: (name: string) => unknown }): Style[] => styleOf(String(feature.get("status")), feature.get("change_id") === this.chosen);
@@ -57,7 +58,7 @@ export class ChangeDrawing {
       for (const layer of layers) map.addLayer(layer);
       return { map, layers, interactions: [] };
     });
-    if (isOpen) this.letModify();
+    this.take?.();
   }
 
   detach(): void {
@@ -96,6 +97,11 @@ export class ChangeDrawing {
 
   private begin(type: "Polygon" | "LineString", onClosed: () => void): void {
     this.stop();
+    this.take = () => this.letDraw(type, onClosed);
+    this.take();
+  }
+
+  private letDraw(type: "Polygon" | "LineString", onClosed: () => void): void {
     for (const one of this.on) {
       const draw = new Draw({ source: this.sketch, type, style: SKETCH });
       draw.on("drawend", () => {
@@ -134,6 +140,7 @@ export class ChangeDrawing {
 
   private letModify(): void {
     this.letNothing();
+    this.take = () => this.letModify();
     for (const one of this.on) {
       const modify = new Modify({ source: this.sketch, style: SKETCH });
       one.map.addInteraction(modify);
@@ -142,6 +149,7 @@ export class ChangeDrawing {
   }
 
   private letNothing(): void {
+    this.take = null;
     for (const one of this.on) {
       for (const interaction of one.interactions) one.map.removeInteraction(interaction);
       one.interactions = [];
