@@ -53,12 +53,14 @@ _LARGEST_OFFSET_S = 1e10
 @click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
 @click.option("--flight", "into", help="Flight that the film joins, by id or name (default: one of its own).")
+@click.option("--relay", is_flag=True, help="Lay a film that is on the map again, by this log.")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the video's name).")
 @command
 def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Result:
     """A video and its log to a flight on the map, picture by picture."""
     from flycam.answers.filmed import of_live
+    from flycam.ingest.video import is_stream
     from flycam.pipeline.live import live as run_live
     from flycam.pipeline.live_given import LiveRequest
     from flycam.pipeline.opening import Labels
@@ -74,6 +76,11 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
         raise OptionUnusable(
             f"--clock-offset {offset_s:g}: give seconds",
             vi=f"--clock-offset {offset_s:g}: hãy ghi số giây",
+        )
+    if options["relay"] and (options["is_realtime"] or is_stream(options["video"])):
+        raise OptionUnusable(
+            "--relay: only a film that is read whole is laid again: give the file, without --realtime",
+            vi="--relay: chỉ trải lại được video đọc trọn từ tệp; hãy đưa tệp, không dùng --realtime",
         )
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
     with opened(data_dir) as (workspace, _), stop_requests() as stopped:

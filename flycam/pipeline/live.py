@@ -43,6 +43,7 @@ from flycam.pipeline.live_given import (
     ground_of,
     keep_given,
     open_given,
+    shown_log,
 )
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film, Ground, LiveLaying
@@ -116,10 +117,11 @@ def live(
     say      told what is waited for before the first picture
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
-    log is of another flight; NotFound, OptionUnusable for a flight that it cannot join; NameTaken, of a
-    stream before it is opened; OutsideTerrain where no picture could be laid; FlightBusy, StorageTrouble;
-    Cancelled where it is stopped before anything came. SourceUnreadable also where a stream came back with
-    pictures of another size: what was seen before is laid and shown, and its flight complete.
+    log is of another flight, or tells other places than those the film lies at; NotFound, OptionUnusable for
+    a flight that it cannot join; NameTaken, of a stream before it is opened; OutsideTerrain where no picture
+    could be laid; FlightBusy, StorageTrouble; Cancelled where it is stopped before anything came.
+    SourceUnreadable also where a stream came back with pictures of another size: what was seen before is laid
+    and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     workspace = watched(workspace)
@@ -152,7 +154,7 @@ def live(
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
-        patience(lambda: _audit(workspace, opened.flight_id, laying.new, started_ns))
+        patience(lambda: _audit(workspace, request, opened.flight_id, laying.new, started_ns))
         if flow.broken_by is not None:
             raise flow.broken_by  # the flight is complete as far as it was seen
         return _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
@@ -265,6 +267,7 @@ def _settled(
         workspace,
         opened.flight_id,
         opened.film,
+        request,
         _poses(opened.telemetry, opened.clock),
         fixed,
         [*_warnings(opened.film, opened.clock, opened.telemetry.poses), *opened.log_doubts(request)],
@@ -303,9 +306,9 @@ def _report(
     )
 
 
-def _audit(workspace: Workspace, flight_id: str, new: int, started_ns: int) -> None:
-    who = workspace.operator or workspace.box
-    workspace.catalog.audit.append(who, "live", flight_id, f"{new} frames", at_ns=started_ns)
+def _audit(workspace: Workspace, request: LiveRequest, flight_id: str, new: int, started_ns: int) -> None:
+    who, log = workspace.operator or workspace.box, shown_log(request.telemetry)
+    workspace.catalog.audit.append(who, "live", flight_id, f"{new} frames by {log}", at_ns=started_ns)
 
 
 def _remarks(

@@ -1,4 +1,5 @@
-"""Whether a film and its log are of one flight: by length and clock, and by how both turn.
+"""Whether a film and its log are of one flight: by length and clock, by how both turn, and by the places
+where its pictures lie already.
 
 A film is looked through before any of it is laid: for its clock in full, where that is known until its turns
 are enough to judge the log by. A log that the film's turns contradict is refused, for the map would show the
@@ -9,24 +10,29 @@ pictures come when they come: what is in the air is shown, for nobody can give a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
 from flycam.errors import Cancelled, LogContradicted, SourceUnreadable
-from flycam.frame.address import shown
 from flycam.frame.film_doubts import log_doubt
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.log_turns import Turns
-from flycam.ingest.mavlink_link import is_link
 from flycam.ingest.video import VideoSource
 from flycam.pipeline.live_clock import LOOK_EVERY_S, LiveClock
 from flycam.pipeline.live_flow import pictures_in
-from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.live_given import LiveRequest, shown_log
 from flycam.pipeline.live_laying import Film
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 
 Said = tuple[str, str]
+
+_MOST_SIGMAS = 3.0
 
 
 def look_through(
@@ -59,7 +65,7 @@ def look_through(
                     break
     clock.settle()
     if request.clock_offset_s is None and telemetry.poses.tells_camera and clock.turns.contradict:
-        raise _contradicted(video.name, _name_of(request.telemetry), clock.turns)
+        raise _contradicted(video.name, shown_log(request.telemetry), clock.turns)
 
 
 def log_doubts(
@@ -70,7 +76,7 @@ def log_doubts(
     if not why:
         return []
     english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
-    log, of = _name_of(request.telemetry), film.stream_id
+    log, of = shown_log(request.telemetry), film.stream_id
     return [log_doubt(film.name, of, log, english, vietnamese, is_stream=source.is_stream)]
 
 
@@ -80,8 +86,50 @@ def turns_doubted(clock: LiveClock) -> tuple[Said, ...]:
     return (_counted(turns),) if turns.contradict else ()
 
 
-def _name_of(telemetry: str) -> str:
-    return shown(telemetry) if is_link(telemetry) else Path(telemetry).name
+def require_same_places(
+    film: str, log: str, on_map: Sequence[FrameRecord], now: Sequence[ExteriorOrientation]
+) -> None:
+    """Raise LogContradicted where a log tells other poses of a film's pictures than those they lie by on the
+    map: of most of them farther off, or turned more, than three sigmas of both allow. A log of a like flight
+    passes by its turns, and two logs in one map are worse than either.
+
+    now  the poses by this log, of the same pictures
+    """
+    before = [record.header.exterior_prior for record in on_map]
+    if not before:
+        return
+    apart_m = np.linalg.norm(_centres(before) - _centres(now), axis=1)
+    within_m = np.hypot(_sigmas(before, "sigma_position_m"), _sigmas(now, "sigma_position_m"))
+    turned_rad = _turned(before, now)
+    within_rad = np.hypot(_sigmas(before, "sigma_attitude_rad"), _sigmas(now, "sigma_attitude_rad"))
+    is_apart = (apart_m > _MOST_SIGMAS * within_m) | (turned_rad > _MOST_SIGMAS * within_rad)
+    if 2 * is_apart.sum() <= len(before):
+        return
+    metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
+    raise LogContradicted(
+        f"{log}: tells other places than those that {len(before)} pictures of {film} lie by on the map "
+        f"({is_apart.sum()} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on the whole); "
+        "nothing was changed: give the log they were laid by, or add --relay if this one is right",
+        vi=f"{log}: cho vị trí khác với {len(before)} ảnh của {film} đang nằm trên bản đồ "
+        f"({is_apart.sum()} ảnh lệch ngoài mọi sai số, nhìn chung {metres:.0f} m và {degrees:.0f}°); "
+        "chưa thay đổi gì; hãy đưa đúng nhật ký đã dùng, hoặc thêm --relay nếu nhật ký này mới đúng",
+    )
+
+
+def _centres(poses: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    return np.array([pose.projection_centre_m[:2] for pose in poses])
+
+
+def _sigmas(poses: Sequence[ExteriorOrientation], of: str) -> NDArray[np.float64]:
+    """The larger one of each pose's first two."""
+    return np.array([max(getattr(pose, of)[:2]) for pose in poses])
+
+
+def _turned(before: Sequence[ExteriorOrientation], now: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    """The angles (rad) between the poses' axes of view."""
+    axes, others = (np.array([pose.rotation[2] for pose in poses]) for poses in (before, now))
+    turned: NDArray[np.float64] = np.arccos(np.clip((axes * others).sum(axis=1), -1.0, 1.0))
+    return turned
 
 
 def _counted(turns: Turns) -> Said:

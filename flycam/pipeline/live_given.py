@@ -55,6 +55,7 @@ class LiveRequest:
     is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
     into              the flight (id or name) that the film joins; None: it is a flight of its own
     called            what the film is called, if not as its file; card: what the card is called it lies on
+    relay             pictures that are on the map are laid again, by this log and on the terrain of today
     """
 
     video: str
@@ -70,6 +71,12 @@ class LiveRequest:
     into: str | None = None
     called: str | None = None
     card: str | None = None
+    relay: bool = False
+
+
+def shown_log(telemetry: str) -> str:
+    """What tells where a video was filmed, as sentences name it: a file's name, a link without secrets."""
+    return shown(telemetry) if is_link(telemetry) else Path(telemetry).name
 
 
 def open_given(

@@ -52,6 +52,7 @@ from flycam.pipeline.opening import (
     close_flight,
     flight_on_record,
     open_flight,
+    relabel,
     state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
@@ -312,7 +313,7 @@ class LiveLaying:
             self._open.stack.close()
         self._is_closed = True
         if self._open is None:
-            return flight_on_record(self._workspace, self._flight_id)
+            return self._as_it_stands()
         opened = self._open
         catalog = self._workspace.catalog
         used = self.patience(partial(catalog.frames.of_flight, self._flight_id, FrameStatus.USED))
@@ -326,6 +327,14 @@ class LiveLaying:
         return self.patience(
             lambda: close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
         )
+
+    def _as_it_stands(self) -> Flight | None:
+        """The flight to which nothing was laid, by the name that is asked for now; None: there is none."""
+        standing = flight_on_record(self._workspace, self._flight_id)
+        if standing is None:
+            return None
+        flight, self.notes = self.patience(partial(relabel, self._workspace, standing, self._labels))
+        return flight
 
     def _saying_doubt(self, flight: Flight) -> Flight:
         """The flight with the warning that pictures were laid by an unknown clock, the worst one."""

@@ -15,7 +15,7 @@ from flycam.frame.spelling import decimal_comma
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.takeoff import SIGMA_GNSS_HEIGHT_M
-from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.ingest.video import VideoPicture, VideoSource, name_of
 from flycam.ingest.video_clock import ClockOffset, estimate_offset
 from flycam.ingest.video_lens import (
     MOST_SIGMA,
@@ -35,7 +35,7 @@ from flycam.pipeline.live_clock import (
     TOLD_SIGMA_S,
 )
 from flycam.pipeline.live_flow import pictures_in
-from flycam.pipeline.live_given import LiveRequest, camera_of
+from flycam.pipeline.live_given import LiveRequest, camera_of, shown_log
 from flycam.pipeline.live_queue import MOST_WAITING
 from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Telemetry
@@ -71,7 +71,7 @@ def lens_of(
     """
     try:
         return FoundLens(camera_of(request, telemetry.poses, source.size_px))
-    except CalibrationMissing:
+    except CalibrationMissing as error:
         if request.camera is not None:
             raise
         search = _Search(request, source, telemetry, dems)
@@ -81,9 +81,19 @@ def lens_of(
             else _looked_through(search, progress, stopped)
         )
         if seen is None:
-            raise
+            raise _untold(request) from error
     interior = lens(source.size_px, seen.focal_px, seen.sigma_rel)
     return FoundLens(interior, (_said(source, seen),), search.motions if source.is_stream else ())
+
+
+def _untold(request: LiveRequest) -> CalibrationMissing:
+    video, log = name_of(request.video), shown_log(request.telemetry)
+    return CalibrationMissing(
+        f"{video}: nothing says what lens filmed it, and its motion fits no lens by {log}: give --camera or "
+        "--hfov, or the film's own log if this is another flight's",
+        vi=f"{video}: chưa biết ống kính, và chuyển động trong video không khớp với {log}; hãy đưa --camera "
+        "hoặc --hfov, hoặc đưa đúng nhật ký của video nếu đây là nhật ký chuyến khác",
+    )
 
 
 class _Search:

@@ -3,7 +3,8 @@ known now.
 
 A film is read again in full, but what is on the map lies where it lies: it is replayed from its own recorded
 pose and terrain, and is laid again by the rules of any flight (`flycam.pipeline.relay`). Besides, a film
-whose clocks' difference was unknown is laid again, all of it, by a run that knows it.
+whose clocks' difference was unknown is laid again, all of it, by a run that knows it; by a log that tells
+other places it is laid again on the operator's word alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.live_agreement import require_same_places
+from flycam.pipeline.live_given import LiveRequest, shown_log
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film
 from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
@@ -49,6 +52,7 @@ def settle_standing(
     workspace: Workspace,
     flight_id: str,
     film: Film,
+    request: LiveRequest,
     pose_at: PoseAt,
     ground: FixedGround | None,
     clock_warnings: Sequence[str],
@@ -60,7 +64,8 @@ def settle_standing(
     ground          under the film; None: nothing is laid again, for the clock is not known yet
     clock_warnings  what this run has to say of the clock; empty where it is known
 
-    Raises InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
+    Raises LogContradicted where the log tells other places than the record, and nobody asked to lay the film
+    again; InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
     """
     before = flight_on_record(workspace, flight_id)
     used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
@@ -75,7 +80,21 @@ def settle_standing(
     again = NO_RELAY
     if ground is not None:
         was_unknown = any(film.is_doubted_by(flight_id, one) for one in before.warnings)
-        again = _relay(workspace, before, filmed, seen, ground, clock_warnings, was_unknown=was_unknown)
+        if not (request.relay or was_unknown):
+            now = {one.header.frame_id: one.header.exterior_prior for one in seen.planned}
+            here = [one for one in filmed if one.frame_id in now]
+            log = shown_log(request.telemetry)
+            require_same_places(film.name, log, here, [now[one.frame_id] for one in here])
+        again = _relay(
+            workspace,
+            before,
+            filmed,
+            seen,
+            ground,
+            clock_warnings,
+            was_unknown=was_unknown,
+            asked=request.relay,
+        )
     if not again.is_due and not was_cut:
         return Standing(notes=again.notes)
     flight = before
@@ -108,15 +127,16 @@ def _relay(
     clock_warnings: Sequence[str],
     *,
     was_unknown: bool,
+    asked: bool,
 ) -> Relay:
-    """What is to be laid again. Poses of a known clock are not given up for those of an unknown one: it is
-    said what is missing."""
+    """What is to be laid again. Poses of a known clock are not given up for those of an unknown one, unless
+    the operator `asked`: it is said what is missing."""
     terrain = ground.terrain
-    if clock_warnings and not was_unknown:
+    if clock_warnings and not was_unknown and not asked:
         is_other = {made_of(str(record.dem_id)) for record in used} != {terrain.dem_id}
         return Relay(notes=tuple(clock_warnings) if is_other else ())
     onto_plane = terrain.vertical_datum == LOCAL_DATUM and before.vertical_datum != LOCAL_DATUM
-    asked = was_unknown and not clock_warnings and not onto_plane
+    asked = asked or (was_unknown and not clock_warnings and not onto_plane)
     return plan_relay(
         workspace, before.flight_id, (), seen.planned, seen.refused, terrain, ground.names, asked=asked
     )

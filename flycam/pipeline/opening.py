@@ -118,21 +118,40 @@ def open_flight(
         warnings=(*ground.warnings, *_doubts(workspace, before, doubted, planned)),
     )
     workspace.catalog.flights.put_flight(flight)
-    notes = relay.notes
-    if before is not None and labels.gsd_m is not None and not np.isclose(labels.gsd_m, gsd_m):
-        notes = (*notes, warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{gsd_m:.3g}"))
-    if before is not None and flight.name != before.name:
-        notes = (*notes, warning(RENAMED, before=before.name, after=flight.name))
-    if before is not None and labels.event is not None:
-        kept = workspace.catalog.flights.event(before.event_id)
-        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
-            notes = (*notes, warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
+    notes = relay.notes if before is None else (*relay.notes, *_labelled(workspace, before, flight, labels))
     was_cut_short = before is not None and before.state is FlightState.INGESTING
     if was_cut_short:
         recorded = len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED))
         notes = (*notes, *([warning(COMPLETED, frames=recorded)] if recorded else []))
     was_ready = before is not None and before.state is FlightState.READY
     return Opened(flight=flight, was_ready=was_ready, was_cut_short=was_cut_short, notes=notes)
+
+
+def relabel(workspace: Workspace, flight: Flight, labels: Labels) -> tuple[Flight, tuple[str, ...]]:
+    """A flight to which nothing new came, called as the operator asks; and what is to be said of that.
+
+    Raises NameTaken.
+    """
+    after = flight
+    if labels.name is not None:
+        after = replace(flight, name=unicodedata.normalize("NFC", labels.name))
+    if after != flight:
+        workspace.catalog.flights.put_flight(after)
+    return after, _labelled(workspace, flight, after, labels)
+
+
+def _labelled(workspace: Workspace, before: Flight, after: Flight, labels: Labels) -> tuple[str, ...]:
+    """What became of the labels asked for, where a flight stands already."""
+    notes: list[str] = []
+    if labels.gsd_m is not None and not np.isclose(labels.gsd_m, after.gsd_m):
+        notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{after.gsd_m:.3g}"))
+    if after.name != before.name:
+        notes.append(warning(RENAMED, before=before.name, after=after.name))
+    if labels.event is not None:
+        kept = workspace.catalog.flights.event(before.event_id)
+        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
+            notes.append(warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
+    return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -109,6 +109,20 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
     assert refolded.lines == 0 and house.tiles(f"{flight_id}-colour") == before
 
 
+def test_a_film_on_the_map_is_called_as_the_operator_asks_now(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    first = flown(house, film)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    labels = Labels(name="Sườn bắc", event="Bão khác", gsd_m=9.0)
+    again = live(house.workspace, request, labels, silent)
+    assert (again.flight.name, again.used, again.new) == ("Sườn bắc", first.used, 0)
+    assert house.workspace.catalog.flights.flight("Sườn bắc").flight_id == first.flight.flight_id
+    said = " ".join(english for english, _ in again.remarks)
+    assert "Sườn bắc" in said and "Bão khác" in said and "9" in said
+
+
 def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
@@ -259,7 +273,8 @@ def test_what_cannot_be_used_is_said_and_leaves_no_flight(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
     house = make_house(film)
-    with pytest.raises(CalibrationMissing, match="--hfov"):
+    fits_none = rf"fits no lens by {film.telemetry.name}: give --camera or --hfov, or the film's own log"
+    with pytest.raises(CalibrationMissing, match=fits_none):
         flown(house, film, camera=None, telemetry=str(film.telemetry), clock_offset_s=5000.0)
     square = tmp_path / "square.json"
     square.write_text(json.dumps({"width": 300, "height": 300, "fx": 200.0}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,42 @@ def test_subtitles_of_another_film_that_are_vouched_for_are_doubted_and_the_righ
         off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
         assert np.linalg.norm(off) < 15.0
     assert replays(house, right.flight.flight_id)
-    worse = flown(house, long_film, **vouched)
-    assert worse.relaid == 0, "a log that is not doubted is not given up for one that is"
+    with pytest.raises(LogContradicted, match="nothing was changed"):
+        flown(house, long_film, **vouched)
+
+
+@pytest.fixture(scope="module")
+def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log of a flight of the same plan, one strip farther east: its turns are at the same moments."""
+    log = tmp_path_factory.mktemp("alike") / "another day.srt"
+    told = long_film.subtitles.read_text(encoding="utf-8")
+    farther = re.sub(r"(?<=longitude: )[\d.]+", lambda lon: f"{float(lon.group()) + 0.0006:.6f}", told)
+    assert farther != told
+    log.write_text(farther, encoding="utf-8")
+    return log
+
+
+def test_the_log_of_a_like_flight_is_found_out_by_the_films_own_and_laid_over_on_the_operators_word(
+    long_film: VideoDrillReport, alike: Path, make_house: MakeHouse
+) -> None:
+    house = make_house(long_film)
+    wrong = flown(house, long_film, telemetry=str(alike))
+    assert codes(wrong) == []
+    flight_id = wrong.flight.flight_id
+    tiles = house.tiles(f"{flight_id}-colour")
+    said = rf"flight\.srt: tells other places .* {wrong.used} pictures .* by 6\d m and 0°"
+    with pytest.raises(LogContradicted, match=said) as refused:
+        flown(house, long_film)
+    assert "--relay" in str(refused.value) and "--relay" in str(refused.value.vi)
+    assert house.tiles(f"{flight_id}-colour") == tiles
+    right = flown(house, long_film, relay=True)
+    assert right.relaid == wrong.used and replays(house, flight_id)
+    truth = read_truth(long_film.truth.parent)
+    for record in house.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED):
+        true = truth.exteriors[record.header.provenance.source_name]
+        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        assert np.linalg.norm(off) < 15.0
+    assert flown(house, long_film).relaid == 0
 
 
 def test_the_aircrafts_angles_alone_refuse_nothing(

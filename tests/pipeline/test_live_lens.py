@@ -103,7 +103,7 @@ def test_a_stream_that_does_not_show_its_lens_is_refused_as_a_film_is(
     hovers.write_text(told, encoding="utf-8")
     refused, stream, _ = looked_for(make_house(film), film, hovers)
     assert isinstance(refused, CalibrationMissing)
-    assert "nothing says what lens filmed it: give --camera or --hfov" in str(refused)
+    assert "nothing says what lens filmed it, and its motion fits no lens by udp://:14550" in str(refused)
     assert "--hfov" in (refused.vi or "") and not stream.back
 
 
