@@ -19,6 +19,7 @@ from flycam.catalog.accounts import account_exists, hash_token, new_token
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.errors import AccessDenied, InputUnusable, StorageTrouble
 from flycam.frame.moment import iso
+from flycam.pipeline.cache_names import SETUP_CODE
 from flycam.pipeline.workspace import Workspace
 from flycam.store.syncing import make_folder, move_into_place
 
@@ -27,7 +28,6 @@ SIGN_IN_MINUTES = 15
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 12
 _GROUP = 4
-_SETUP = "setup.code"
 _MINUTE_NS = 60 * 10**9
 _MOST_NAME = 200
 _MEANT = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
@@ -48,7 +48,7 @@ def make_setup_code(workspace: Workspace) -> str:
         raise account_exists()
     code = _new_code()
     kept = {"sha256": _hash(code), "expires_ns": workspace.clock_ns() + SETUP_MINUTES * _MINUTE_NS}
-    path = workspace.cache_dir / _SETUP
+    path = workspace.cache_dir / SETUP_CODE
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         make_folder(path.parent)
@@ -101,7 +101,7 @@ def first_administrator(workspace: Workspace, code: str, name: str) -> tuple[Acc
     told = AuditEntry(who=name, what="user add", subject=name, detail="admin, by set-up code", at_ns=now)
     workspace.catalog.accounts.put_first(account, told)
     with suppress(OSError):  # with an account it is good no more
-        (workspace.cache_dir / _SETUP).unlink()
+        (workspace.cache_dir / SETUP_CODE).unlink()
     return account, token
 
 
@@ -122,7 +122,7 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
     if workspace.catalog.accounts.all():
         raise account_exists()
     try:
-        kept = json.loads((workspace.cache_dir / _SETUP).read_bytes())
+        kept = json.loads((workspace.cache_dir / SETUP_CODE).read_bytes())
     except (OSError, ValueError):  # none was made here, or it was thrown away: any code is wrong then
         kept = {"sha256": "", "expires_ns": 0}
     if not hmac.compare_digest(kept["sha256"], _hash(code)):

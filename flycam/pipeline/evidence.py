@@ -11,6 +11,7 @@ from pathlib import Path
 from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
 from flycam.errors import DiskFull, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photos import sha256_of
+from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
@@ -104,7 +105,7 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
 
     Fetched once, atomically; formats such as SRTM's HGT are known by their file's name.
     """
-    folder = workspace.cache_dir / "evidence" / sha256
+    folder = workspace.cache_dir / COPIES / sha256
     target = folder / Path(name).name
     if not target.exists():
         try:

@@ -1,14 +1,17 @@
-"""Frames that are pictures of a film, among the photos that may have joined their flight; names of films."""
+"""Films, their names, and the frames that are their pictures, among photos that may have joined a flight."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
+from flycam.frame.film_doubts import is_film_doubt
 from flycam.frame.frame import flight_id_of, frame_id_of, picture_name, picture_pts_ns
 from flycam.frame.moment import VIETNAM
+from flycam.geometry.interior import InteriorOrientation
 
 FILM_CAMERA = "video"
 """What a picture of a film is said to be taken by."""
@@ -48,6 +51,42 @@ def pictures_of(
     filmed = [record for record in records if is_of_film(record)]
     mine = [record for record in filmed if is_picture_of(record, film_id, name)]
     return mine or [one for one in filmed if is_own and one.header.provenance.film is None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Film:
+    """What is the same for every picture of one video.
+
+    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a picture's PTS it
+               makes the frame's id
+    card       what the card is called that it lies on, if it does
+    """
+
+    stream_id: str
+    name: str
+    interior: InteriorOrientation
+    is_drill: bool
+    work_crs: str
+    card: str | None = None
+
+    @property
+    def flight_id(self) -> str:
+        """Of the flight that is its own."""
+        return own_flight_id(self.stream_id)
+
+    def pictures_in(self, flight_id: str, records: Iterable[FrameRecord]) -> list[FrameRecord]:
+        """Of the frames of a flight those that are pictures of this film."""
+        return pictures_of(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
+
+    def is_doubted_by(self, flight_id: str, warning: str) -> bool:
+        """Whether a flight's warning says that the clock of this film is not known, or its log may be of
+        another."""
+        return is_film_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
+
+    @property
+    def title(self) -> str:
+        """What a flight is called that nobody named: as its card, else as `film_title` has it."""
+        return self.card or film_title(self.name)
 
 
 def stream_name(began_ns: int) -> str:

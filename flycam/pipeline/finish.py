@@ -24,6 +24,7 @@ from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.grid import TileId
 from flycam.mosaic.mending import damaged_tiles
 from flycam.mosaic.own_ground import own_ground_pct
+from flycam.pipeline.cache_names import STAGES
 from flycam.pipeline.coverage import cover_communes, main_mosaic
 from flycam.pipeline.evidence import keep, let_go_of
 from flycam.pipeline.executor import workers_here
@@ -170,7 +171,7 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
 
 def _stages(workspace: Workspace, job: LayerJob) -> StageFolder:
     name = f"{job.mosaic.layer.value}-{job.digest}"
-    return StageFolder(workspace.cache_dir / "finish" / job.flight.flight_id / name, job.digest)
+    return StageFolder(workspace.cache_dir / STAGES / job.flight.flight_id / name, job.digest)
 
 
 def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRecord:

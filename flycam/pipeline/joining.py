@@ -7,7 +7,6 @@ They were taken by one aircraft over one ground, and so are one flight: one mosa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,13 +15,10 @@ from flycam.frame.flight import Flight, FlightState
 from flycam.frame.warning import FINER_PHOTOS, warning
 from flycam.geodata.crs import to_lonlat
 from flycam.ingest.diagnosis import Diagnosis
-from flycam.pipeline.film_frames import is_of_film
+from flycam.pipeline.film_frames import Film, is_of_film
 from flycam.pipeline.opening import FINEST_SHARE, flight_on_record
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.workspace import Workspace
-
-if TYPE_CHECKING:
-    from flycam.pipeline.live_laying import Film
 
 AUTO = "auto"
 _AROUND_NS = 15 * 60 * 10**9  # by so much the clocks of camera and receiver may differ, and photos be early

@@ -9,13 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flycam.catalog.records import RevisionRecord, RevisionState
-from flycam.pipeline.live_recording import DAMAGED
-from flycam.pipeline.live_recording import FOLDER as RECORDINGS
-from flycam.pipeline.live_scratch import PREFIX as FLIGHTS
-from flycam.pipeline.verify_ledger import NAME as LEDGER
+from flycam.pipeline.cache_names import COPIES, FLIGHTS, STAGES, STAYING
 from flycam.pipeline.workspace import Workspace
-
-_STAYING = ("evidence", "finish", RECORDINGS, DAMAGED, LEDGER)
 
 
 def retired_since(workspace: Workspace, mosaic_id: str, last_line_ns: Mapping[int, int]) -> Mapping[int, int]:
@@ -53,7 +48,7 @@ def old_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iter
 
     Only while the flight's finish lock is held.
     """
-    yield from _older(workspace.cache_dir / "finish" / flight_id, old_ns)
+    yield from _older(workspace.cache_dir / STAGES / flight_id, old_ns)
 
 
 def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
@@ -61,11 +56,11 @@ def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
     killed process left half-way. Copies of registered terrain stay, and what of live flights waits to be
     kept: video, telemetry."""
     in_use = {record.sha256 for record in workspace.catalog.terrain.dems()}
-    for folder in _older(workspace.cache_dir / "evidence", old_ns):
+    for folder in _older(workspace.cache_dir / COPIES, old_ns):
         if folder.name not in in_use:
             yield folder
     for path in _older(workspace.cache_dir, old_ns):
-        if path.name not in _STAYING and not path.name.startswith(FLIGHTS):
+        if path.name not in STAYING and not path.name.startswith(FLIGHTS):
             yield path
 
 

@@ -17,6 +17,7 @@ from flycam.errors import FlightBusy, ObjectMissing
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.moment import iso
 from flycam.frame.retention import RetainedKind
+from flycam.pipeline.cache_names import COPIES, STAGES
 from flycam.pipeline.leftovers import remove
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -97,7 +98,7 @@ def finish_letting_go(workspace: Workspace, who: str) -> LettingGo:
             with _nobody_at(workspace.catalog, flight_id):
                 size_bytes += sum(_delete(workspace, line) for line in lines)
                 if flight_id:  # what a finish that was cut short had made of them
-                    remove(workspace.cache_dir / "finish" / flight_id)
+                    remove(workspace.cache_dir / STAGES / flight_id)
             originals += len(lines)
         except FlightBusy:
             left.add(flight_id)
@@ -157,7 +158,7 @@ def _delete(workspace: Workspace, line: LetGoLine) -> int:
         size = 0
     if line.kind is RetainedKind.VIDEO:
         workspace.catalog.recordings.let_go(line.sha256, line.at_ns)
-    remove(workspace.cache_dir / "evidence" / line.sha256)
+    remove(workspace.cache_dir / COPIES / line.sha256)
     workspace.store.delete(key)
     return size
 

@@ -30,6 +30,7 @@ from flycam.ingest.outages import Outages
 from flycam.ingest.video import VideoSource, is_stream, name_of
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
+from flycam.pipeline.film_frames import Film
 from flycam.pipeline.freeing import watched
 from flycam.pipeline.joining import joined_by_film
 from flycam.pipeline.known import withdrawals_said
@@ -46,7 +47,7 @@ from flycam.pipeline.live_given import (
     shown_log,
 )
 from flycam.pipeline.live_ground import FixedGround
-from flycam.pipeline.live_laying import Film, Ground, LiveLaying
+from flycam.pipeline.live_laying import Ground, LiveLaying
 from flycam.pipeline.live_lens import lens_of
 from flycam.pipeline.live_news import LiveNews
 from flycam.pipeline.live_patience import Patience

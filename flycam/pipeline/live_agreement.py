@@ -23,10 +23,10 @@ from flycam.frame.film_doubts import log_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.log_turns import Turns
 from flycam.ingest.video import VideoSource
+from flycam.pipeline.film_frames import Film
 from flycam.pipeline.live_clock import LOOK_EVERY_S, LiveClock
 from flycam.pipeline.live_flow import pictures_in
 from flycam.pipeline.live_given import LiveRequest, shown_log
-from flycam.pipeline.live_laying import Film
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 

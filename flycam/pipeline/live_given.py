@@ -26,10 +26,10 @@ from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
-from flycam.pipeline.film_frames import stream_name
+from flycam.pipeline.film_frames import Film, stream_name
 from flycam.pipeline.live_addresses import check_addresses
 from flycam.pipeline.live_ground import FixedGround, MovingGround
-from flycam.pipeline.live_laying import Film, Ground
+from flycam.pipeline.live_laying import Ground
 from flycam.pipeline.live_recording import KEEP_GB
 from flycam.pipeline.live_scratch import HEARD
 from flycam.pipeline.live_stopping import stopping

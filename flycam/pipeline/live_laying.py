@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,23 +23,16 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, NotFound, OptionUnusable
-from flycam.frame.film_doubts import clock_doubt, is_clock_doubt, is_film_doubt
+from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
-from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.film_frames import (
-    FILM_CAMERA,
-    film_title,
-    is_stream_name,
-    own_flight_id,
-    pictures_of,
-)
+from flycam.pipeline.film_frames import FILM_CAMERA, Film, is_stream_name
 from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_map import Laid, OpenMap
@@ -59,42 +52,6 @@ from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import GroundView, ground_view, recorded_pose
 from flycam.pipeline.terrain import keep_ground
 from flycam.pipeline.workspace import Progress, Workspace
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Film:
-    """What is the same for every picture of one video.
-
-    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a picture's PTS it
-               makes the frame's id
-    card       what the card is called that it lies on, if it does
-    """
-
-    stream_id: str
-    name: str
-    interior: InteriorOrientation
-    is_drill: bool
-    work_crs: str
-    card: str | None = None
-
-    @property
-    def flight_id(self) -> str:
-        """Of the flight that is its own."""
-        return own_flight_id(self.stream_id)
-
-    def pictures_in(self, flight_id: str, records: Iterable[FrameRecord]) -> list[FrameRecord]:
-        """Of the frames of a flight those that are pictures of this film."""
-        return pictures_of(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
-
-    def is_doubted_by(self, flight_id: str, warning: str) -> bool:
-        """Whether a flight's warning says that the clock of this film is not known, or its log may be of
-        another."""
-        return is_film_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
-
-    @property
-    def title(self) -> str:
-        """What a flight is called that nobody named: as its card, else as `film_title` has it."""
-        return self.card or film_title(self.name)
 
 
 class Ground(Protocol):

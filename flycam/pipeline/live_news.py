@@ -23,10 +23,11 @@ from flycam.frame.frame import FrameHeader, Layer, Provenance
 from flycam.frame.telemetry import TelemetrySample
 from flycam.frame.warning import sentence
 from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.pipeline.film_frames import Film
 from flycam.pipeline.live_agreement import turns_doubted
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, Seen
-from flycam.pipeline.live_laying import Film, Ground, LiveLaying
+from flycam.pipeline.live_laying import Ground, LiveLaying
 from flycam.pipeline.live_picture import NewestPicture
 from flycam.pipeline.live_recording import StreamRecording
 from flycam.pipeline.live_telemetry import Heard, Telemetry

@@ -22,17 +22,12 @@ from flycam.catalog.records import RecordedPiece
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video_recording import RecordingOrder
+from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.syncing import move_into_place
-
-FOLDER = "recording"
-"""Of the cache folder: what lies there is not yet kept, and so is not thrown away."""
-
-DAMAGED = "recording-damaged"
-"""Of the cache folder: pieces that a power cut left damaged, `<flight>-<UTC ns>.mp4`; they stay there."""
 
 KEEP_GB = 40.0
 """About eleven hours of an aircraft's 8 Mbit/s."""
@@ -68,7 +63,7 @@ class StreamRecording:
                 vi=f"--keep-video {keep_gb:g}: hãy ghi số gigabyte, từ 0 trở lên",
             )
         self._workspace, self._most_bytes = workspace, round(keep_gb * 1e9)
-        folder = workspace.cache_dir / FOLDER / secrets.token_hex(8)
+        folder = workspace.cache_dir / RECORDINGS / secrets.token_hex(8)
         planned = replace(order, folder=folder) if order is not None else RecordingOrder(folder=folder)
         self.order = planned if self._most_bytes else None
         self._folder = folder
@@ -175,7 +170,7 @@ def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = No
     damaged  gets a sentence (English, Vietnamese) on each piece that is, which is set aside
     """
     count, said = 0, [] if damaged is None else damaged
-    root = workspace.cache_dir / FOLDER
+    root = workspace.cache_dir / RECORDINGS
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         with suppress(OSError, FlycamError), nobody_in(folder) as free:
             if not free:
@@ -199,7 +194,7 @@ def _kept(
         try:
             piece = understood(path)
         except SourceUnreadable as error:
-            aside = workspace.cache_dir / DAMAGED / f"{flight_id}-{path.name}"
+            aside = workspace.cache_dir / RECORDINGS_DAMAGED / f"{flight_id}-{path.name}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.rename(aside)
             english, vi = (one.replace(str(path), str(aside)) for one in (str(error), error.vi or str(error)))
@@ -223,7 +218,7 @@ def _kept(
 def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]]) -> None:
     """Pieces of which a power cut took whose they are: beside those that are damaged, and said."""
     for path in finished_pieces(folder):
-        aside = workspace.cache_dir / DAMAGED / f"{folder.name}-{path.name}"
+        aside = workspace.cache_dir / RECORDINGS_DAMAGED / f"{folder.name}-{path.name}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside)
         damaged.append(

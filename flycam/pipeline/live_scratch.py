@@ -15,12 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import FlycamError
+from flycam.pipeline.cache_names import FLIGHTS
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.pipeline.workspace import Workspace
-
-PREFIX = "live-"
-"""Of folders in the cache folder: what lies in them may not be kept yet, and so is not thrown away."""
 
 HEARD = "heard.tlog"
 
@@ -50,7 +48,7 @@ def scratch_of(workspace: Workspace) -> Iterator[Path]:
 def left_heard(workspace: Workspace) -> int:
     """Keep what links said to programs that died; how many folders that were. What cannot be kept waits."""
     count = 0
-    for folder in sorted(workspace.cache_dir.glob(f"{PREFIX}*")):
+    for folder in sorted(workspace.cache_dir.glob(f"{FLIGHTS}*")):
         with suppress(OSError, FlycamError), nobody_in(folder) as free:
             if free:
                 count += _emptied(workspace, folder)
@@ -61,7 +59,7 @@ def _new(workspace: Workspace) -> tuple[Path, int]:
     """A folder, held."""
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=workspace.cache_dir))
+        folder = Path(tempfile.mkdtemp(prefix=FLIGHTS, dir=workspace.cache_dir))
         with suppress(FileNotFoundError):
             fd = hold(folder)
             if folder.is_dir():

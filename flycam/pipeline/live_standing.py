@@ -23,10 +23,10 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.film_frames import Film
 from flycam.pipeline.live_agreement import require_same_places
 from flycam.pipeline.live_given import LiveRequest, shown_log
 from flycam.pipeline.live_ground import FixedGround
-from flycam.pipeline.live_laying import Film
 from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.rectification import ground_views

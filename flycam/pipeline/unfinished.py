@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flycam.catalog.records import FrameStatus
 from flycam.errors import FlightBusy
 from flycam.frame.flight import Flight, FlightState
+from flycam.pipeline.cache_names import STAGES
 from flycam.pipeline.film_frames import is_of_film, is_of_stream
 from flycam.pipeline.refolding import is_photo_here
 from flycam.pipeline.workspace import Workspace
@@ -31,7 +32,7 @@ def unfinished(workspace: Workspace) -> list[Unfinished]:
     for flight in workspace.catalog.flights.flights():
         if flight.state is FlightState.INGESTING and _is_free(workspace, flight.flight_id):
             found += _of_ingest(workspace, flight)
-        folder = workspace.cache_dir / "finish" / flight.flight_id
+        folder = workspace.cache_dir / STAGES / flight.flight_id
         if any(folder.glob("**/*.stage")) and _is_free(workspace, f"finish-{flight.flight_id}"):
             found.append(
                 Unfinished(

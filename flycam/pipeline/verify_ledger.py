@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flycam.errors import StorageTrouble
+from flycam.pipeline.cache_names import READ_BACK
 from flycam.pipeline.held import Part
 
-NAME = "verified.txt"
 _MOST_BYTES = 1 << 20
 _DIGITS = 20
 
@@ -24,7 +24,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, now_ns: int) -> None:
-        self._path = folder / NAME
+        self._path = folder / READ_BACK
         text = self._found()
         self._read_ns = {name: ns for name, ns in _parsed(text) if ns <= now_ns}
         self._is_long = len(text) > _MOST_BYTES

@@ -14,6 +14,7 @@ from flycam.catalog.records import FrameRecord
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.backup_place import MANIFEST, OBJECTS
+from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import Read, State, is_whole, read_back
 from flycam.pipeline.workspace import Workspace
@@ -74,7 +75,7 @@ class Originals:
     def _cached(self, held: Held) -> list[Path]:
         if held.kind not in _BY_HASH:
             return []
-        folder = self._workspace.cache_dir / "evidence" / keys.hash_in(held.key)
+        folder = self._workspace.cache_dir / COPIES / keys.hash_in(held.key)
         return sorted(path for path in folder.glob("*") if path.is_file())
 
     def _files(self) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from flycam.errors import Cancelled, InputUnusable, NotFound
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.cache_names import SETUP_CODE
 from flycam.pipeline.collect import DAY_S, collect
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.opening import Labels
@@ -207,6 +208,8 @@ def test_what_a_stopped_finish_left_on_disk_goes_after_the_grace(finished: Finis
         finish_quickly(workspace, cancelled=stop_at_the_second_report())
     killed = workspace.cache_dir / "tmpkilled" / "DJI_0001.JPG"
     photo = workspace.cache_dir / "evidence" / ("0" * 64) / "DJI_0001.JPG"
+    code = workspace.cache_dir / SETUP_CODE
+    code.write_text("not used yet")
     for path in (killed, photo):
         path.parent.mkdir(parents=True)
         path.write_bytes(bytes(1000))
@@ -221,7 +224,7 @@ def test_what_a_stopped_finish_left_on_disk_goes_after_the_grace(finished: Finis
         assert tried.local_bytes == 2000
         assert list(stages.iterdir()), "somebody goes on with it now"
     assert collect(later).local_bytes >= 2000
-    assert terrain.exists() and not killed.exists() and not photo.exists()
+    assert code.exists() and terrain.exists() and not killed.exists() and not photo.exists()
     assert not list(stages.iterdir())
 
 

@@ -29,11 +29,12 @@ from flycam.frame.flight import FlightState
 from flycam.ingest.video import VideoPicture
 from flycam.ingest.video_recording import Recorder, RecordingOrder
 from flycam.pipeline import live_picture
+from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
 from flycam.pipeline.collect import collect
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_picture import NewestPicture
-from flycam.pipeline.live_recording import DAMAGED, FOLDER, StreamRecording, left_before
+from flycam.pipeline.live_recording import StreamRecording, left_before
 from flycam.pipeline.live_scratch import left_heard
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
@@ -103,7 +104,7 @@ def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
     frames = workspace.catalog.frames.of_flight(report.flight.flight_id)
     times = [one.header.captured_ns for one in frames]
     assert min(times) > pieces[0].began_ns - 0.3e9 and max(times) < pieces[-1].ended_ns + 1e9
-    assert list((workspace.cache_dir / FOLDER).iterdir()) == []
+    assert list((workspace.cache_dir / RECORDINGS).iterdir()) == []
     collect(workspace, grace_s=0.0)
     assert all(workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
 
@@ -134,7 +135,7 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
         words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill"]
         words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
         with subprocess.Popen([sys.executable, "-m", "flycam", *words], stderr=subprocess.DEVNULL) as process:
-            root, until_s = house.workspace.cache_dir / FOLDER, time.monotonic() + 30.0
+            root, until_s = house.workspace.cache_dir / RECORDINGS, time.monotonic() + 30.0
             while not list(root.glob("*/*.part")) and time.monotonic() < until_s:
                 time.sleep(0.1)
             time.sleep(4.0)
@@ -212,7 +213,7 @@ def piece(number: int, flight_id: str = "f1", size: int = 100) -> RecordedPiece:
 
 def left(house: House, name: str, flight_id: str | None, began_ns: int, film: Path) -> Path:
     """A folder as a program that died leaves it, with a piece of a film that nobody closed."""
-    folder = house.workspace.cache_dir / FOLDER / name
+    folder = house.workspace.cache_dir / RECORDINGS / name
     folder.mkdir(parents=True)
     if flight_id is not None:
         (folder / "flight").write_text(flight_id)
@@ -266,7 +267,7 @@ def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
     (kept,) = house.workspace.catalog.recordings.of_flight("f7")
     assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
     assert kept.seconds == pytest.approx(1.5, abs=0.01)
-    assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
+    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
 
 
 def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(
@@ -276,7 +277,7 @@ def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_a
     film = write_film(tmp_path / "film.mp4", pictures=60)
     for name, flight_id in (("a", "f7"), ("b", "f8")):
         left(house, name, flight_id, BEGUN_S * 10**9, film)
-    (path,) = (house.workspace.cache_dir / FOLDER / "a").glob("*.part")
+    (path,) = (house.workspace.cache_dir / RECORDINGS / "a").glob("*.part")
     whole = path.read_bytes()
     at = whole.index(b"trun")
     damaged = whole[:at] + bytes(40) + whole[at + 40 :]
@@ -285,13 +286,13 @@ def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_a
     assert left_before(house.workspace, said) == 1 and left_before(house.workspace, said) == 0
     assert house.workspace.catalog.recordings.of_flight("f7") == []
     assert len(house.workspace.catalog.recordings.of_flight("f8")) == 1
-    aside = house.workspace.cache_dir / DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
+    aside = house.workspace.cache_dir / RECORDINGS_DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
     os.utime(aside, (0, 0))
     collect(house.workspace, grace_s=0.0)
     assert aside.read_bytes() == damaged
     ((english, vietnamese),) = said
     assert str(aside) in english and str(aside) in vietnamese
-    assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
+    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
 
 
 def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeHouse, tmp_path: Path) -> None:
@@ -311,7 +312,7 @@ def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeH
 def test_a_folder_that_cannot_be_made_records_nothing_and_says_so(make_house: MakeHouse) -> None:
     house = make_house()
     house.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-    (house.workspace.cache_dir / FOLDER).write_text("in the way")
+    (house.workspace.cache_dir / RECORDINGS).write_text("in the way")
     with StreamRecording(house.workspace) as recording:
         recording.of_flight("f1")
         assert not recording.is_on and "waits in" in recording.remarks[0][0]

@@ -18,10 +18,10 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import NotWhole, OptionUnusable, StoreUnavailable
 from flycam.pipeline.audit import audit_trouble, prove_audit
 from flycam.pipeline.backup import backup
+from flycam.pipeline.cache_names import READ_BACK
 from flycam.pipeline.held import Kind
 from flycam.pipeline.readback import State
 from flycam.pipeline.verify import VerifyRequest, verify
-from flycam.pipeline.verify_ledger import NAME as LEDGER
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store.wrappers import CountingStore, FaultyStore
@@ -182,7 +182,7 @@ def test_a_withdrawn_flight_is_whole(house: Workspace) -> None:
 
 def test_a_share_is_read_at_a_time_and_all_of_it_in_the_end(house: Workspace) -> None:
     whole = verify(house, VerifyRequest(mend=False)).objects
-    (house.cache_dir / LEDGER).unlink()
+    (house.cache_dir / READ_BACK).unlink()
     parts = [verify(house, VerifyRequest(share=0.25)) for _ in range(4)]
     assert all(0 <= one.objects < whole and one.left for one in parts)
     assert whole <= sum(one.objects for one in parts)
@@ -195,7 +195,9 @@ def test_a_share_is_read_at_a_time_and_all_of_it_in_the_end(house: Workspace) ->
 
 def test_what_is_not_whole_is_not_ticked_off(house: Workspace) -> None:
     (house.cache_dir).mkdir(exist_ok=True)
-    (house.cache_dir / LEDGER).write_bytes(b"\xff nonsense\n17\n99999999999999999999 originals/00\n9 o\n1764")
+    (house.cache_dir / READ_BACK).write_bytes(
+        b"\xff nonsense\n17\n99999999999999999999 originals/00\n9 o\n1764"
+    )
     photo = held(house, Kind.PHOTO)[0]
     spoil(house, photo.key, "lost")
     assert len(verify(house).standing) == 1
