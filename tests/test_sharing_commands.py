@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from flycam.answers.sharing import of_masks
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
+from flycam.frame.spelling import search_key
 from flycam.pipeline.people import invite_guest
 from tests.serve.world import REAL, World, make_world
 
@@ -173,6 +174,11 @@ def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World
     assert accounts["Xã"].communes == (first, second)
     assert run("user", "add", "Xã", "--role", "operator")[1]["communes"] == [first, second], "a new token"
     assert run("user", "add", "Xã", "--communes", "all")[1]["communes"] == []
+    bare = search_key(name)
+    for called in (bare, f"Xã {name}", f"XA {bare}"):
+        assert run("user", "add", "Xã", "--communes", called)[1]["communes"] == [first]
+    code, _, said = run("user", "add", "Khác", "--communes", f"{bare[:-1]}", language="vi_VN.UTF-8")
+    assert code == 3 and f"gần nhất: {name}" in said
     assert run("user", "add", "Khác", "--communes", "Không có")[0] == 3
     assert run("user", "add", "Khác", "--communes", " , ")[0] == 2
     assert {one.name for one in house[0].workspace.catalog.accounts.all()} == set(accounts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import secrets
+from collections.abc import Mapping
 
 import shapely
 
@@ -19,6 +21,9 @@ from flycam.pipeline.workspace import Workspace
 
 MOST_GUEST_HOURS = 168.0
 _ALL = "all"
+_KINDS = ("xa", "phuong", "thi tran", "dac khu")
+"""What stands before a commune's name, as `search_key` spells it."""
+_EXAMPLES = 3
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -83,12 +88,9 @@ def commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
     codes = []
     for asked in [one.strip() for one in text.split(",") if one.strip()]:
         key = search_key(asked)
-        found = [asked] if asked in names else [code for code in names if search_key(names[code]) == key]
+        found = [asked] if asked in names else _called(names, key)
         if not found:
-            raise NotFound(
-                f"{asked}: no commune in force has this name or code; see 'flycam communes add'",
-                vi=f"{asked}: không có xã nào mang tên hoặc mã này; nạp ranh giới bằng 'flycam communes add'",
-            )
+            raise _no_commune(asked, key, names)
         if len(found) > 1:
             raise OptionUnusable(
                 f"--communes {asked}: several have this name ({', '.join(found)}); give the code",
@@ -101,6 +103,35 @@ def commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
             vi="--communes: chưa ghi xã nào; hãy ghi all nếu tài khoản dùng cho toàn tỉnh",
         )
     return tuple(dict.fromkeys(codes))
+
+
+def _called(names: Mapping[str, str], key: str) -> list[str]:
+    """Codes of the communes of this name; if there is none, of those whose name it is but for the word for
+    their kind."""
+    spelled = {code: search_key(name) for code, name in names.items()}
+    exactly = [code for code, one in spelled.items() if one == key]
+    return exactly or [code for code, one in spelled.items() if _bare(one) == _bare(key)]
+
+
+def _bare(key: str) -> str:
+    kind = next((kind for kind in _KINDS if key.startswith(f"{kind} ")), "")
+    return key.removeprefix(kind).lstrip()
+
+
+def _no_commune(asked: str, key: str, names: Mapping[str, str]) -> NotFound:
+    if not names:
+        return NotFound(
+            f"{asked}: no communes are known here yet; bring their boundaries: flycam communes add FILE",
+            vi=f"{asked}: chưa có ranh giới xã nào; hãy nạp bằng: flycam communes add TỆP",
+        )
+    by_key = {search_key(name): name for name in names.values()}
+    alike = [name for spelled, name in by_key.items() if key in spelled]
+    alike = alike or [by_key[one] for one in difflib.get_close_matches(key, by_key, _EXAMPLES)]
+    near = "; ".join(sorted(alike)[:_EXAMPLES])
+    return NotFound(
+        f"{asked}: no commune has this name or code" + (f"; nearest: {near}" if near else ""),
+        vi=f"{asked}: không có xã nào mang tên hoặc mã này" + (f"; gần nhất: {near}" if near else ""),
+    )
 
 
 def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...] = ()) -> tuple[str, ...]:

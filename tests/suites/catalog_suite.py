@@ -26,6 +26,7 @@ from multiprocessing.synchronize import Barrier
 import pytest
 import shapely
 
+from flycam.catalog import accounts
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import SET_ASIDE
@@ -1161,6 +1162,18 @@ class CatalogSuite(ABC):
             with pytest.raises(NotFound, match="guest-2"):
                 other.guests.revoke("guest-2", STORM_NS)
         _eventually(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
+
+    def test_a_token_made_elsewhere_lets_in_though_all_were_read_a_moment_ago(
+        self, catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(accounts, "_CACHE_S", math.inf)
+        monkeypatch.setattr(accounts, "_MISSED_S", 0.0)
+        token = new_token()
+        assert catalog.accounts.by_token(token) is None
+        with open_catalog(url) as other:
+            made = Account(name="a", role=Role.VIEWER, token_hash=hash_token(token), created_ns=STORM_NS)
+            other.accounts.put(made)
+        assert catalog.accounts.by_token(token) == made
 
     def test_an_account_taken_away_elsewhere_is_refused_soon(self, catalog: Catalog, url: str) -> None:
         token = new_token()
