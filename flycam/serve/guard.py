@@ -37,13 +37,18 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
         if visitor.account is not None and not visitor.reaches(request.method, request.url.path):
             raise beyond(visitor.name, visitor.account.scope)
         if not visitor.may(role):
-            raise AccessDenied(
-                f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",
-                vi=f"{visitor.name}: việc này cần quyền {_NAMES_VI[role]}; hãy hỏi quản trị viên",
-            )
+            raise role_missing(visitor, role)
         return visitor
 
     return check
+
+
+def role_missing(visitor: Visitor, role: Role) -> AccessDenied:
+    """That a visitor who is known may not have what this role may."""
+    return AccessDenied(
+        f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",
+        vi=f"{visitor.name}: việc này cần quyền {_NAMES_VI[role]}; hãy hỏi quản trị viên",
+    )
 
 
 viewer_or_box = visitor_with(Role.BOX)

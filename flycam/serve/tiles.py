@@ -28,6 +28,7 @@ from flycam.serve.asked import ON_SHOW, Asked, AskedViews, asked_of
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
+from flycam.serve.guard import role_missing
 from flycam.serve.looks import Looks
 from flycam.serve.scopes import beyond
 from flycam.serve.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
@@ -204,9 +205,11 @@ class TileRoute:
 
 def _refusal(visitor: Visitor | None, scope: Scope) -> tuple[Message, Message]:
     """What is said to whoever may not have this tile: a token for other things is not a wrong one."""
-    if visitor is not None and visitor.account is not None and not visitor.reaches("GET", scope["path"]):
+    if visitor is None:
+        return denied(scope)
+    if visitor.account is not None and not visitor.reaches("GET", scope["path"]):
         return answer_to(beyond(visitor.name, visitor.account.scope), scope)
-    return denied(scope)
+    return answer_to(role_missing(visitor, Role.GUEST), scope)
 
 
 def _concerns(withholding: Withholding, path: str) -> bool:

@@ -368,3 +368,10 @@ def test_only_a_browser_with_something_to_do_here_signs_in(client: httpx.Client,
     _, secret = make_token(services.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
     client.post("/api/login", json={"token": secret}).raise_for_status()
     assert client.get("/api/uploads").status_code == 200 and client.get("/api/flights").status_code == 403
+
+
+def test_a_box_that_asks_for_tiles_is_told_of_its_role_and_not_of_a_wrong_token(client: httpx.Client) -> None:
+    address = "/tiles/flight-colour/8/200/110.png"
+    refused = client.get(address, headers=by("box"))
+    assert refused.status_code == 403 and "quyền khách" in refused.text
+    assert client.get(address, headers=by("wrong")).status_code == 401

@@ -129,7 +129,7 @@ def test_a_box_may_hand_on_what_it_knows_and_nothing_else(at: str, operations: l
                 refused = _call(client, method, path, bearer(Role.BOX)) == 403
                 assert refused != path.startswith("/api/sync"), (method, path)
         tile = "/tiles/nothing-colour/8/202/112.png"
-        assert client.get(tile, headers=bearer(Role.BOX)).status_code == 401
+        assert client.get(tile, headers=bearer(Role.BOX)).status_code == 403
 
 
 def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) -> None:
