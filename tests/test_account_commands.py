@@ -109,8 +109,10 @@ def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: R
 
     said, _ = started("127.0.0.1")
     assert CODE.search(said) is None, "whoever sits at the machine is let in as it is"
+    assert "--tls" not in said
     said, status = started("0.0.0.0")
     assert status == 200 and "flycam account code" in said
+    assert "http://0.0.0.0" not in said and "map: http://" in said and "--tls encrypts" in said
     said, status = started("0.0.0.0")
     assert CODE.search(said) is None and status == 403
     assert [one["name"] for one in run("user", "list")[1]["accounts"]] == ["Lan"]

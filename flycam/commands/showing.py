@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from flycam.serve.services import SignInService
 
 
+_ALL_NETWORKS = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
+_IN_CLEAR = "not encrypted: who listens on this network reads tokens and pictures; --tls encrypts"
+_IN_CLEAR_VI = "không mã hoá: ai nghe trên mạng này đọc được mã truy cập và ảnh; thêm --tls để mã hoá"
 PORT = click.IntRange(1, 65_535)
 _PACKS = "packs"
 _ARRIVING = "arriving"
@@ -100,18 +103,34 @@ def _encryption(tls: TlsSettings, data_dir: Path, host: str) -> Encryption | Non
 
 
 def _addresses(host: str, port: int, encryption: Encryption | None) -> list[str]:
-    """Where the map is, and by what others believe that it is this one."""
+    """Where others reach the map, and by what they believe that it is this one."""
+    from flycam.serve.services import is_loopback
+
     vi = language() == "vi"
-    url = f"{'https' if encryption else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    said = [f"{'bản đồ' if vi else 'map'}: {url}/   ({'bấm Ctrl-C để dừng' if vi else 'Ctrl-C stops'})"]
+    scheme = "https" if encryption else "http"
+    urls = [f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}" for name in _reached_at(host)]
+    url, word = urls[0], "bản đồ" if vi else "map"
+    said = [f"{word}: {url}/   ({'bấm Ctrl-C để dừng' if vi else 'Ctrl-C stops'})"]
+    said += [f"{word}: {one}/" for one in urls[1:]]
     if encryption is None:
-        return said
+        return said if is_loopback(host) else [*said, _IN_CLEAR_VI if vi else _IN_CLEAR]
     said.append(f"{'dấu vân tay' if vi else 'fingerprint'} SHA-256: {encryption.fingerprint}")
     if encryption.authority is not None:
         word = "chứng chỉ để máy khác tin máy này" if vi else "certificate by which others believe this box"
         said.append(f"{word}: {url}{AUTHORITY_PATH}")
         said.append(f"{'dùng được dưới tên' if vi else 'good for'}: {', '.join(sorted(encryption.names))}")
     return said
+
+
+def _reached_at(host: str) -> list[str]:
+    """What may be typed elsewhere to come here: addresses of the networks where all are listened on."""
+    if host not in _ALL_NETWORKS:
+        return [host]
+    from flycam.pipeline.authority import network_addresses
+    from flycam.serve.services import is_loopback
+
+    here = sorted((one for one in network_addresses() if not is_loopback(one)), key=lambda one: ":" in one)
+    return here or ["127.0.0.1"]
 
 
 def _serve(

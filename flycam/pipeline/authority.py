@@ -99,19 +99,23 @@ def certified(folder: Path, names: Collection[str], now: datetime | None = None)
     )
 
 
-def names_here(host: str, more: Iterable[str] = ()) -> frozenset[str]:
-    """What this machine is called by others: its host name, the addresses of its networks, `host` where it is
-    served under one, and what its owner adds. Nobody is asked."""
-    name = socket.gethostname().partition(".")[0]
+def network_addresses() -> frozenset[str]:
+    """The addresses of this machine's networks, IPv6 without those that hold on one cable alone."""
     addresses = {
         one.address.partition("%")[0]
         for of_card in psutil.net_if_addrs().values()
         for one in of_card
         if one.family in (socket.AF_INET, socket.AF_INET6)
     }
-    lasting = {one for one in addresses if not ip_address(one).is_link_local or "." in one}
+    return frozenset(one for one in addresses if not ip_address(one).is_link_local or "." in one)
+
+
+def names_here(host: str, more: Iterable[str] = ()) -> frozenset[str]:
+    """What this machine is called by others: its host name, the addresses of its networks, `host` where it is
+    served under one, and what its owner adds. Nobody is asked."""
+    name = socket.gethostname().partition(".")[0]
     said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}
-    return frozenset(said - {"0.0.0.0", "::", ""}) | lasting  # noqa: S104  left out, not listened on
+    return frozenset(said - {"0.0.0.0", "::", ""}) | network_addresses()  # noqa: S104  left out, not listened on
 
 
 def _authority(folder: Path) -> _Pair:
