@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.analysis import fitted
-from flycam.analysis.evidence import Seen, bare_patches, flooded_patches, look
+from flycam.analysis.evidence import CellEvidence, bare_patches, flooded_patches, look
 from flycam.analysis.learned import Learned, learned_of, proposed
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
@@ -221,7 +221,7 @@ def logit_of(model: Logistic, what: Measured) -> float:
     return float(model.logits(values[None])[0])
 
 
-def _candidate(seen: Seen, told: Told) -> Candidate:
+def _candidate(seen: CellEvidence, told: Told) -> Candidate:
     rings = rings_of(told.patch, seen.work.to_pixels, _LEAST_HOLE_M2 / seen.work.cell_m**2)
     return Candidate(
         kind=told.kind,

@@ -39,8 +39,8 @@ _OLD_WATER_OPEN_M, _OLD_WATER_LOGIT = 4.0, 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """Everything that a pair shows, on the work grid; bare and flooded are ln(p / (1 - p)), float32 H×W."""
+class CellEvidence:
+    """What a pair shows cell by cell, on the work grid; bare and flooded are ln(p / (1 - p)), float32 H×W."""
 
     work: WorkPair
     planes: Planes
@@ -48,13 +48,13 @@ class Seen:
     flooded: Reals
 
 
-def look(work: WorkPair) -> Seen:
+def look(work: WorkPair) -> CellEvidence:
     """Relief, cues and the evidence of each cell."""
     relief = relief_of(work.heights_m, work.cell_m)
     cues = cues_of(work, relief)
     water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
     there = tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
-    return Seen(
+    return CellEvidence(
         work=work,
         planes=Planes(
             cues=cues,
@@ -69,7 +69,7 @@ def look(work: WorkPair) -> Seen:
     )
 
 
-def bare_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
+def bare_patches(seen: CellEvidence) -> list[tuple[Patch, Measured]]:
     """Patches that lost what grew on them, cut out in several ways: they overlap.
 
     A slide that ends in a ploughed field or crosses a new road hangs together with it; the one cut that parts
@@ -88,7 +88,7 @@ def bare_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
     return found
 
 
-def flooded_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
+def flooded_patches(seen: CellEvidence) -> list[tuple[Patch, Measured]]:
     """Patches under water that were land, cut out in several ways: they overlap.
 
     Water that glints is taken for the river of before, and so is much that is none: the cut that finds a
@@ -104,7 +104,7 @@ def flooded_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
     return found
 
 
-def _flooded(seen: Seen, logit: float, bank_logit: float, close_m: float) -> Mask:
+def _flooded(seen: CellEvidence, logit: float, bank_logit: float, close_m: float) -> Mask:
     """Land under water by a least logit, another within 10 m of the old river, gaps up to close_m shut.
 
     What stands in it belongs to it, the old river does not.
