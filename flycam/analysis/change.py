@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.analysis import fitted
-from flycam.analysis.evidence import Seen, bare_patches, flooded_patches, look
+from flycam.analysis.evidence import CellEvidence, bare_patches, flooded_patches, look
 from flycam.analysis.learned import Learned, learned_of, proposed
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
@@ -31,10 +31,13 @@ Kind = Literal["landslide", "flood", "other"]
 Doubles = NDArray[np.float64]
 
 _LEAST_HOLE_M2 = 60.0
+# what a patch ten times as large gains, in logits, over those it overlaps: chosen by hand with the first
+# detector on the development scenes 501 to 520 and kept since; no search for it is on record
 _LARGER, _MOST_SHARED = 1.5, 0.25
 _MOSTLY = 0.5
 _LEAST_LIKE: Mapping[Kind, float] = {"landslide": -3.0, "flood": -5.0, "other": -3.0}
-# a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score
+# a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score. Chosen as
+# _LARGER was; scores are fitted on what both choose, so who moves one fits anew (tests/bench/change_fit.py)
 _FAVOUR: Mapping[Kind, float] = {"landslide": 2.0, "flood": 0.0, "other": 0.0}
 _LANDSLIDE: Kind = "landslide"
 _FLOOD: Kind = "flood"
@@ -218,7 +221,7 @@ def logit_of(model: Logistic, what: Measured) -> float:
     return float(model.logits(values[None])[0])
 
 
-def _candidate(seen: Seen, told: Told) -> Candidate:
+def _candidate(seen: CellEvidence, told: Told) -> Candidate:
     rings = rings_of(told.patch, seen.work.to_pixels, _LEAST_HOLE_M2 / seen.work.cell_m**2)
     return Candidate(
         kind=told.kind,

@@ -123,8 +123,10 @@ def coregister(
         raise refusing.no_overlap(names)
     levels = _pyramid(before_rgb, before_seen, after_rgb, after_seen, gsd_m, reach_m)
     finest = levels[0]
-    if common < _LEAST_WINDOWS * (WINDOW_PX * finest.factor) ** 2:
-        raise refusing.little_overlap(names, common * gsd_m**2)
+    least = _LEAST_WINDOWS * (WINDOW_PX * finest.factor) ** 2
+    if common < least:
+        sharp_m = gsd_m * float(np.sqrt(common / least))
+        raise refusing.little_overlap(names, common * gsd_m**2, gsd_m, sharp_m)
     steps = len(levels) + 1
     progress("coregister", 0, steps)
     warp = _placed(levels[-1], gsd_m, reach_m, names)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.analysis.evidence import LEAST_BARE_M2, LEAST_FLOODED_M2, Seen
+from flycam.analysis.evidence import LEAST_BARE_M2, LEAST_FLOODED_M2, CellEvidence
 from flycam.analysis.measures import Measured, measured
 from flycam.analysis.network import Ground, Network
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
@@ -51,7 +51,7 @@ def learned_of(network: Network, pair: ImagePair, work: WorkPair) -> Learned:
     return Learned(logits=network.logits(pair, ground), weight=network.card.weight)
 
 
-def proposed(learned: Learned, seen: Seen) -> tuple[Patches, Patches]:
+def proposed(learned: Learned, seen: CellEvidence) -> tuple[Patches, Patches]:
     """Patches of dry and of flooded ground that the network takes for changed rather than not, measured as
     all others are. The old river is no flood."""
     dry: Patches = []

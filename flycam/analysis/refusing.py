@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from flycam.errors import NotRegistered
+from flycam.frame.spelling import decimal_comma
 
 Names = tuple[str, str]
 """What the before and the after picture are called in sentences."""
+
+_SHARPEST_FLOWN_M = 0.02  # a light drone some 70 m above the ground
 
 
 def no_overlap(names: Names) -> NotRegistered:
@@ -17,14 +22,26 @@ def no_overlap(names: Names) -> NotRegistered:
     )
 
 
-def little_overlap(names: Names, common_m2: float) -> NotRegistered:
-    """They show some, and too little to tell how they lie on each other."""
-    before, after = names
+def little_overlap(names: Names, common_m2: float, gsd_m: float, sharp_m: float) -> NotRegistered:
+    """They show some, in too few pixels to tell how they lie on each other.
+
+    gsd_m    their pixel
+    sharp_m  the pixel at which as much ground would do; where nobody flies so low, more ground is the cure
+    """
+    both = f"{names[0]} and {names[1]}: show"
+    both_vi = f"{names[0]} và {names[1]}: chỉ có {_number(common_m2)} m² đất chung"
+    if sharp_m < _SHARPEST_FLOWN_M:
+        return NotRegistered(
+            f"{both} only {common_m2:,.0f} m² of ground in common, too little to lay one on the other; fly "
+            "more of the same ground",
+            vi=f"{both_vi}, quá ít để đặt chồng lên nhau; hãy bay thêm phần đất đó",
+        )
+    pixel, sharp = f"{gsd_m:.3g}", f"{math.floor(sharp_m * 100.0) / 100.0:g}"
     return NotRegistered(
-        f"{before} and {after}: show only {common_m2:,.0f} m² of ground in common, too little to lay one on "
-        "the other; fly more of the same ground",
-        vi=f"{before} và {after}: chỉ có {_number(common_m2)} m² đất chung, quá ít để đặt chồng lên nhau; "
-        "hãy bay thêm phần đất đó",
+        f"{both} {common_m2:,.0f} m² of ground in common, at {pixel} m a pixel too few pixels to lay one on "
+        f"the other; give pictures of at most {sharp} m a pixel, or of more of the same ground",
+        vi=f"{both_vi}, mỗi điểm ảnh {decimal_comma(pixel)} m nên quá ít điểm ảnh để đặt chồng lên nhau; hãy "
+        f"đưa ảnh nét hơn (không quá {decimal_comma(sharp)} m), hoặc ảnh phủ thêm phần đất đó",
     )
 
 

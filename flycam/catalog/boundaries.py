@@ -59,6 +59,13 @@ class Boundaries:
             west, south, east, north = connection.execute(select(*sides).where(_in_force(on_date))).one()
         return None if west is None else (west, south, east, north)
 
+    def boxes(self) -> list[BoundsLonLat]:
+        """(west, south, east, north) in degrees of the latest communes, without reading the polygons."""
+        c = tables.communes.c
+        query = select(c.west, c.south, c.east, c.north).where(_in_force(None)).order_by(c.code)
+        with self._database.read() as connection:
+            return [(row.west, row.south, row.east, row.north) for row in connection.execute(query)]
+
     def names(self, on_date: date | None = None) -> dict[str, str]:
         """Name by code, without reading the polygons: of the communes in force on a date, or the latest."""
         c = tables.communes.c

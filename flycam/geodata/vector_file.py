@@ -19,6 +19,7 @@ from flycam.geodata.vector_drivers import DRIVERS, confine
 from flycam.geodata.vector_kind import check_vector_file
 
 Geometries = NDArray[np.object_]
+_GEOJSON = (".geojson", ".json")
 _READ_ERRORS = (
     DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError,
     shapely.GEOSException,
@@ -104,12 +105,7 @@ def _read_layer(path: Path, name: str) -> VectorLayer:
     geometries = shapely.from_wkb(wkb, on_invalid="fix")
     crs = meta["crs"]
     if crs is None:
-        raise CrsMissing(
-            f"{path.name}: does not say which coordinate reference system it is in: add the .prj file, or "
-            "save it as GeoPackage with its CRS",
-            vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy kèm tệp .prj, hoặc lưu lại dạng GeoPackage có hệ "
-            "toạ độ",
-        )
+        raise _without_crs(path)
     fields = dict(zip([str(f) for f in meta["fields"]], values, strict=True))
     return VectorLayer(name=name, geometries=_to_degrees(path, geometries, crs), fields=fields, crs=crs)
 
@@ -119,6 +115,8 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
     xy = shapely.get_coordinates(degrees)
     if xy.size and not (np.isfinite(xy).all() and (np.abs(xy) <= (180.0, 90.0)).all()):
         x, y = shapely.get_coordinates(geometries)[0]
+        if crs == WGS84 and path.suffix.lower() in _GEOJSON:
+            raise _taken_for_degrees(path, x, y)
         raise CrsMissing(
             f"{path.name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate reference system "
             f"it states ({crs[:40]}): they may be metres or latitude first: save it again with its true CRS",
@@ -126,6 +124,27 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
             f"({crs[:40]}); có thể là mét, hoặc vĩ độ đứng trước; hãy lưu lại với hệ toạ độ đúng",
         )
     return degrees
+
+
+def _without_crs(path: Path) -> CrsMissing:
+    cure, cure_vi = "save it again", "lưu lại"
+    if path.suffix.lower() == ".shp":
+        cure, cure_vi = f"add {path.stem}.prj, or save it", f"kèm tệp {path.stem}.prj, hoặc lưu lại"
+    return CrsMissing(
+        f"{path.name}: does not say which coordinate reference system it is in: {cure} as GeoPackage with "
+        "its CRS",
+        vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy {cure_vi} dạng GeoPackage có hệ toạ độ",
+    )
+
+
+def _taken_for_degrees(path: Path, x: float, y: float) -> CrsMissing:
+    """GeoJSON of metres, or of latitudes first."""
+    return CrsMissing(
+        f"{path.name}: does not name its coordinate reference system: GeoJSON then means degrees of WGS 84, "
+        f"longitude first, and {x:.1f}, {y:.1f} are none: save it in WGS 84, or as GeoPackage with its CRS",
+        vi=f"{path.name}: tệp không ghi hệ toạ độ; GeoJSON khi đó là độ WGS 84, kinh độ trước, còn {x:.1f}, "
+        f"{y:.1f} không phải độ; hãy lưu lại theo WGS 84, hoặc dạng GeoPackage có hệ toạ độ",
+    )
 
 
 def _polygonal(geometries: Geometries) -> NDArray[np.bool_]:

@@ -53,8 +53,10 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
     others = [line for line in current if sides in line.pairs and line.change_id not in names]
     decided = [line.change_id for line in others if _is_decided(line)]
     waiting = [line for line in others if line.status is ChangeStatus.PROPOSED]
-    older = [line for line in waiting if _gives_way(line, found[0])]
-    staying = [line for line in waiting if not _gives_way(line, found[0])]
+    older: list[ChangeLine] = []
+    staying: list[ChangeLine] = []
+    for line in waiting:
+        (older if _gives_way(line, found[0]) else staying).append(line)
     histories = changes.histories(decided).values()
     on_decided = _alike(found, [line for lines in histories for line in lines])
     known = on_decided | _alike(found, staying)

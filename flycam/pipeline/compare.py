@@ -19,12 +19,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.cloud import without_clouds
 from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.network import Network
+from flycam.analysis.network_card import NetworkCard
 from flycam.analysis.pair import ImagePair
+from flycam.frame.flight import Event
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
@@ -42,11 +45,20 @@ from flycam.pipeline.compare_changes import (
     write_changes,
 )
 from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
-from flycam.pipeline.compare_remarks import asked_too, clouds_said, not_for_review, not_looked_for, remarks_on
+from flycam.pipeline.compare_remarks import (
+    asked_too,
+    clouds_said,
+    lies_elsewhere,
+    not_for_review,
+    not_looked_for,
+    remarks_on,
+)
 from flycam.pipeline.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.compared_keeping import keep_compared
+from flycam.pipeline.event_ground import far_off_m
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
+from flycam.pipeline.terrain import lonlat_bounds
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 Mask = NDArray[np.bool_]
@@ -65,7 +77,7 @@ class Compared:
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
-    is_unfit    the two are one flight or stand the wrong way round; a remark says which
+    is_unfit    the two are one flight, stand the wrong way round, or lie far from the event; a remark says so
     network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 
@@ -101,7 +113,8 @@ def compare(
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
     They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
-    nothing of a flight beside itself, or of two the wrong way round.
+    nothing of a flight beside itself, of two the wrong way round, or of ground far from all that is known of
+    the event.
 
     dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
     what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
@@ -115,70 +128,118 @@ def compare(
     require_place(out)
     require_feature_file(out)
     sides = open_side(workspace, before), open_side(workspace, after)
-    asked_for = event_for(workspace, sides, event) if for_review else None
-    is_unfit = not_for_review(sides) is not None
-    reviewed = None if is_unfit else asked_for
+    reviewing = event_for(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)
-    grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
+    grid, said_of_grid = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
     if network is not None:
         network.require_gsd(grid.step_x)
-    pair, registration, on_terrain = _on_each_other(sides, grid, crs, dem, progress)
-    pair, hidden = without_clouds(pair)
-    colourless = _colourless(sides, pair)
-    asked = {} if network is None else {"network": network}
-    stable = registration.stable((grid.rows, grid.cols))
-    find = tuple if colourless else detecting(pair, stable=stable, **asked)
-    common = pair.both_seen
-    if area is not None:  # only now: what is usual around is learnt outside of the area too
-        keep_inside(area, grid, crs, common)
-    without_heights = _without(pair.heights_m, common)
-    del pair, stable  # of large ground there is no room for them beside what is made of them now
-    progress("change", 0, 1)
-    candidates = find()
-    progress("change", 1, 1)
+    unfit = not_for_review(sides) or _elsewhere(workspace, reviewing, sides, grid, crs)
+    found = _detected(sides, grid, crs, detecting, dem=dem, area=area, network=network, progress=progress)
+    registration, common, card = found.registration, found.common, found.card
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
-    compared = compared_ground(common & (not colourless), grid)
+    compared = compared_ground(common & found.looked_for, grid)
     changes, by_commune = placed(
-        candidates, grid, common, compared, communes, crs, registration, on_terrain=on_terrain
+        found.candidates, grid, common, compared, communes, crs, registration, on_terrain=found.on_terrain
     )
-    card = None if network is None or colourless else network.card
     by = "" if card is None else card.told
     write_changes(out, changes, compared, registration, grid, crs, network=by)
     kept = None
-    if reviewed is not None:
-        kept = keep(workspace, reviewed, sides, changes, registration, crs, by)
+    if reviewing is not None and unfit is None:
+        kept = keep(workspace, reviewing, sides, changes, registration, crs, by)
         # after what was found in it: without that it would read as nothing found
-        keep_compared(workspace, reviewed, sides, compared, registration, grid, crs)
+        keep_compared(workspace, reviewing, sides, compared, registration, grid, crs)
+    came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
+    said_of_sides = remarks_on(sides, unfit, came_off_px, found.without_heights, communes)
     return Compared(
         path=out,
         crs=crs,
         gsd_m=grid.step_x,
         common_m2=float(np.count_nonzero(common)) * grid.step_x**2,
         registration=registration,
-        looked_for=not colourless,
+        looked_for=found.looked_for,
         changes=tuple(changes),
         by_commune=tuple(by_commune),
-        remarks=(
-            *remarks,
-            *colourless,
-            *clouds_said(hidden),
-            *([] if card is None else [asked_too(card)]),
-            *remarks_on(
-                sides,
-                came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,
-                without_heights=without_heights,
-                communes=communes,
-            ),
-        ),
+        remarks=(*said_of_grid, *found.remarks, *said_of_sides),
         seconds=time.monotonic() - started,
         kept=kept,
-        is_unfit=is_unfit,
+        is_unfit=unfit is not None,
         network=None if card is None else (card.name, card.sha256),
     )
 
 
-def _on_each_other(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Detected:
+    """What the detector found, in pixels of the grid.
+
+    common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
+    looked_for       whether both have the colours that it takes
+    without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
+    card             of the network that was asked too; None: none was
+    remarks          why changes were not looked for, what clouds hide, and what was asked too
+    """
+
+    candidates: Sequence[Candidate]
+    registration: Registration
+    common: Mask
+    looked_for: bool
+    on_terrain: bool
+    without_heights: float
+    card: NetworkCard | None
+    remarks: list[Said]
+
+
+def _detected(
+    sides: tuple[Side, Side],
+    grid: OutputGrid,
+    crs: str,
+    detecting: Detecting,
+    *,
+    dem: Path | None,
+    area: BaseGeometry | None,
+    network: Network | None,
+    progress: Progress,
+) -> _Detected:
+    """Candidates where both sides are seen and have colours. Raises NotRegistered, TerrainMissing."""
+    pair, registration, on_terrain = _coregistered(sides, grid, crs, dem, progress)
+    pair, hidden = without_clouds(pair)
+    colourless = _colourless(sides, pair)
+    find: Callable[[], Sequence[Candidate]] = tuple
+    if not colourless:
+        asked = {} if network is None else {"network": network}
+        find = detecting(pair, stable=registration.stable((grid.rows, grid.cols)), **asked)
+    common = pair.both_seen
+    if area is not None:  # only now: what is usual around is learnt outside of the area too
+        keep_inside(area, grid, crs, common)
+    without_heights = _without(pair.heights_m, common)
+    del pair  # of large ground there is no room for it beside what is made of it now
+    progress("change", 0, 1)
+    candidates = find()
+    progress("change", 1, 1)
+    card = None if network is None or colourless else network.card
+    return _Detected(
+        candidates=candidates,
+        registration=registration,
+        common=common,
+        looked_for=not colourless,
+        on_terrain=on_terrain,
+        without_heights=without_heights,
+        card=card,
+        remarks=[*colourless, *clouds_said(hidden), *([] if card is None else [asked_too(card)])],
+    )
+
+
+def _elsewhere(
+    workspace: Workspace, event: Event | None, sides: tuple[Side, Side], grid: OutputGrid, crs: str
+) -> Said | None:
+    """That the ground compared is not the event's, where it lies too far off for that."""
+    if event is None:
+        return None
+    off_m = far_off_m(workspace.catalog, event, lonlat_bounds(grid.bounds, crs))
+    return None if off_m is None else lies_elsewhere(sides, event.name, off_m)
+
+
+def _coregistered(
     sides: tuple[Side, Side], grid: OutputGrid, crs: str, dem: Path | None, progress: Progress
 ) -> tuple[ImagePair, Registration, bool]:
     """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.

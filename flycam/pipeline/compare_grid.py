@@ -65,7 +65,7 @@ def common_grid(
         around = _grown(bounds_in(area.bounds, point_transform(WGS84, crs)), margin)
         inside = None if area.is_empty else _intersection(bounds, around)
         if inside is None:
-            raise _beside(area_name, names)
+            raise _beside(area_name, names, area.bounds, bounds_in(bounds, point_transform(crs, WGS84)))
         bounds = inside
     gsd, ground_m2 = max(gsds), _size(bounds)
     if ground_m2 > MOST_PIXELS * gsd**2:
@@ -127,13 +127,24 @@ def _coarsened(ground_m2: float, gsd_m: float) -> Said:
     )
 
 
-def _beside(area_name: str, names: tuple[str, str]) -> InputUnusable:
+def _beside(area_name: str, names: tuple[str, str], area: Bounds, common: Bounds) -> InputUnusable:
+    """area, common: in degrees; where they lie tells a wrong place from a missing CRS."""
+    said, said_vi = "", ""
+    if not np.isnan(area).any():  # of nothing it is
+        said = f" (it lies around {_middle(area)}, they around {_middle(common)})"
+        said_vi = f" (vùng ở quanh {_middle(area)}, hai ảnh ở quanh {_middle(common)})"
     return InputUnusable(
-        f"{area_name}: this area holds no ground that {names[0]} and {names[1]} have in common; draw it over "
-        "them",
-        vi=f"{area_name}: vùng này không có phần đất chung của {names[0]} và {names[1]}; hãy vẽ lại cho đúng "
-        "chỗ",
+        f"{area_name}: this area holds no ground that {names[0]} and {names[1]} have in common{said}; draw "
+        "it over them; a file that does not name its coordinate reference system is read as degrees",
+        vi=f"{area_name}: vùng này không có phần đất chung của {names[0]} và {names[1]}{said_vi}; hãy vẽ lại "
+        "cho đúng chỗ; tệp không ghi hệ toạ độ được đọc theo độ kinh vĩ",
     )
+
+
+def _middle(bounds: Bounds) -> str:
+    """As maps are asked for a place."""
+    lon, lat = (bounds[0] + bounds[2]) / 2.0, (bounds[1] + bounds[3]) / 2.0
+    return f"{lat:.4f}, {lon:.4f}"
 
 
 def _intersection(one: Bounds, other: Bounds) -> Bounds | None:

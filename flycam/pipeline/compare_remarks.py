@@ -70,13 +70,14 @@ _FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adju
 
 def remarks_on(
     sides: tuple[Side, Side],
-    *,
+    unfit: Said | None,
     came_off_px: float,
     without_heights: float,
     communes: Sequence[CommuneRecord],
 ) -> list[Said]:
     """What the two sides, the terrain and the boundaries leave to be said.
 
+    unfit            why nothing of them goes on record, where that is so
     came_off_px      how far AFTER lay off BEFORE before it was laid on it
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
@@ -90,7 +91,7 @@ def remarks_on(
                 "chạy 'flycam finish' trước",
             )
         )
-    if unfit := not_for_review(sides):
+    if unfit is not None:
         said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
         said.append(said_off)
@@ -161,6 +162,21 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
         "first",
         f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
         "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
+    )
+
+
+def lies_elsewhere(sides: tuple[Side, Side], event: str, off_m: float) -> Said:
+    """Why nothing of a comparison may go on record with an event: its ground is so far from all that is known
+    of it that the pictures are others than were meant."""
+    before, after = (side.name for side in sides)
+    km = f"{off_m / 1e3:,.0f}"
+    return (
+        f"{before} and {after}: lie {km} km from every flight of {event} and every commune known here: not "
+        "put up for review, and their ground is not on record as compared; give pictures of that event, or "
+        "register the boundaries of their ground with flycam communes add",
+        f"{before} và {after}: cách mọi chuyến bay của {event} và mọi xã đã nạp {km.replace(',', '.')} km: "
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của đúng sự kiện, hoặc nạp ranh "
+        "giới nơi đó bằng flycam communes add",
     )
 
 

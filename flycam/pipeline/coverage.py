@@ -12,6 +12,7 @@ from pathlib import Path
 import shapely
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound
@@ -91,11 +92,8 @@ def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = Non
 def _communes_under(
     workspace: Workspace, flight: Flight, frames: Iterable[FrameRecord]
 ) -> list[CommuneRecord]:
-    outlines = [shapely.from_wkb(record.footprint_wkb) for record in frames if record.footprint_wkb]
-    if not outlines:
-        return []
-    west, south, east, north = (float(v) for v in shapely.total_bounds(outlines))
-    return communes_of(workspace.catalog, flight, (west, south, east, north))
+    bounds = bounds_of(frames)
+    return [] if bounds is None else communes_of(workspace.catalog, flight, bounds)
 
 
 def communes_of(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.footprints import footprints_of
 from flycam.catalog.records import FrameStatus
 from flycam.frame.flight import Flight
 from flycam.frame.sharing_words import LINKED_AREA
@@ -23,15 +24,15 @@ _M2_KM2 = 1e6
 def linked_area_m2(workspace: Workspace, flights: Iterable[Flight], within: BaseGeometry | None) -> float:
     """Ground that photos of these flights show, once where several do; each island in the work CRS of the
     first flight. within: only there, degrees; None: everywhere."""
-    outlines, crs = [], ""
+    footprints, crs = [], ""
     for flight in flights:
         crs = crs or flight.work_crs
         frames = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-        outlines += [shapely.from_wkb(one.footprint_wkb) for one in frames if one.footprint_wkb]
-    ground = shapely.union_all([shapely.make_valid(one) for one in outlines])
+        footprints += list(footprints_of(frames))
+    ground = shapely.union_all(footprints)
     if within is not None:
         ground = shapely.intersection(ground, within)
-    return float(shapely.transform(ground, point_transform(WGS84, crs)).area) if outlines else 0.0
+    return float(shapely.transform(ground, point_transform(WGS84, crs)).area) if footprints else 0.0
 
 
 def note_linked(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import shapely
 
+from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
@@ -268,12 +268,7 @@ def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequ
 def close_flight(workspace: Workspace, flight: Flight, state: FlightState = FlightState.READY) -> Flight:
     """Mark the flight complete (or withdrawn), with the bounds of what it imaged."""
     used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    outlines = [shapely.from_wkb(record.footprint_wkb) for record in used if record.footprint_wkb]
-    bounds = None
-    if outlines:
-        west, south, east, north = (float(v) for v in shapely.total_bounds(outlines))
-        bounds = (west, south, east, north)
-    closed = replace(flight, state=state, bounds_lonlat_deg=bounds)
+    closed = replace(flight, state=state, bounds_lonlat_deg=bounds_of(used))
     workspace.catalog.flights.put_flight(closed)
     return closed
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from flycam.catalog.footprints import footprints_of
 from flycam.catalog.records import (
     FrameRecord,
     FrameStatus,
@@ -300,10 +301,10 @@ def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecor
     if rows:
         names = {**boundaries.names(), **boundaries.names(flown_on(flight))}
         return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
-    seen = [shapely.from_wkb(one.footprint_wkb) for one in records if one.footprint_wkb is not None]
-    if not seen or flight.bounds_lonlat_deg is None:
+    footprints = footprints_of(records)
+    if not len(footprints) or flight.bounds_lonlat_deg is None:
         return ()
-    ground = shapely.union_all(seen)
+    ground = shapely.union_all(footprints)
     flown = communes_of(workspace.catalog, flight, flight.bounds_lonlat_deg)
     shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
     return tuple(name for less, name in sorted(shares) if less < 0.0)

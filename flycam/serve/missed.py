@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.footprints import footprints_of
 from flycam.catalog.records import FrameRecord
 from flycam.geodata.crs import WGS84, point_transform
 
@@ -50,9 +51,7 @@ def holes_between(frames: Sequence[FrameRecord], work_crs: str) -> list[Hole]:
 
 def imaged_ground(frames: Sequence[FrameRecord], work_crs: str) -> tuple[NDArray[np.object_], BaseGeometry]:
     """(each footprint, their union), valid, in metres of the work CRS; frames without one are left out."""
-    outlines = [frame.footprint_wkb for frame in frames if frame.footprint_wkb is not None]
-    lonlat = shapely.make_valid(shapely.from_wkb(np.array(outlines, dtype=object)))
-    footprints = shapely.transform(lonlat, point_transform(WGS84, work_crs))
+    footprints = shapely.transform(footprints_of(frames), point_transform(WGS84, work_crs))
     return footprints, shapely.union_all(footprints)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flycam.analysis.evidence import Seen, bare_patches, flooded_patches, look
+from flycam.analysis.evidence import CellEvidence, bare_patches, flooded_patches, look
 from flycam.analysis.measures import Measured
 from flycam.analysis.objects import Patch
 from flycam.analysis.workgrid import on_work_grid
@@ -39,7 +39,7 @@ class Judged:
         return self.change.shape
 
 
-def truth_on(seen: Seen, values: np.ndarray) -> np.ndarray:
+def truth_on(seen: CellEvidence, values: np.ndarray) -> np.ndarray:
     """A raster of the scene on the work grid."""
     return cv2.resize(values.astype(np.uint8), seen.work.seen.shape[::-1], interpolation=cv2.INTER_NEAREST)
 

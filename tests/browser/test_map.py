@@ -161,6 +161,28 @@ def test_a_drill_is_marked_everywhere_and_never_mixed_with_a_real_event(open_pag
     assert len(page.locator(".flight-name strong").all_inner_texts()) == 2
 
 
+@pytest.mark.parametrize("size", ["office", "wall"])
+@pytest.mark.parametrize("view", ["map=19/21.93/104.75", f"map=15/{LAT}/{LON}&tab=board"])
+def test_nothing_lies_on_the_strip_that_says_drill(open_page: OpenPage, size: str, view: str) -> None:
+    page = open_page(size, f"lang=vi&event={DRILL}&{view}")
+    strip = page.locator(".drill-frame").bounding_box()
+    assert strip is not None
+    page.locator(".measure-open").click()
+    page.wait_for_selector(".measure")
+    boxes = [page.locator(".measure").bounding_box()]
+    page.keyboard.press("Escape")
+    expect(page.locator(".measure")).to_be_hidden()
+    if "19/" in view:
+        expect(page.locator(".elsewhere")).to_contain_text("Nơi khác")
+    others = ".ol-zoom, .moves, .moves > *, .mark-begin, .measure-open, .card, .airborne"
+    boxes += [one.bounding_box() for one in page.locator(others).all()]
+    shown = [box for box in boxes if box is not None and box["height"] > 0]
+    assert len(shown) > 4
+    for box in shown:
+        apart = box["y"] >= strip["y"] + strip["height"] or box["x"] + box["width"] <= strip["x"]
+        assert apart or box["x"] >= strip["x"] + strip["width"]
+
+
 def test_without_a_link_the_real_event_opens_although_a_drill_is_newer(open_page: OpenPage) -> None:
     page = open_page()
     expect(page.locator("select.event")).to_have_value(REAL)

@@ -20,7 +20,8 @@ from tests.browser.pages import hold, settled_compare
 from tests.browser.test_changes import NAMES, Review, chosen, expect_count, with_candidates
 from tests.pipeline.impacted import add_things
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL
+from tests.serve.world import DRILL, LAT, LON, REAL, add_flight, make_world
+from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
@@ -72,22 +73,90 @@ def listed(page: Page) -> list[str | None]:
     return [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
 
 
-@pytest.mark.parametrize("size", ["office", "wall"])
-def test_more_than_the_chosen_one_is_in_sight_beside_its_details(
-    open_page: OpenPage, review: Review, size: str, screenshots: Path
-) -> None:
-    page = enter(open_page, review, size)
-    expect(page.locator(".review .impact").first).to_be_visible()
+MANY = 39
+
+
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A drill with as many candidates as a real comparison gives, over roads, houses and masts."""
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    root = tmp_path_factory.mktemp("drill")
+    world = make_world(root / "world")
+    workspace = world.workspace
+    later = add_flight(workspace, DRILL, "Diễn tập – tổ bay 2", "2024-10-13 01:00", shift=(1, 1), storm=True)
+    shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.drill, later)]
+    boxes = [
+        shapely.box(lon, lat, lon + 0.0004, lat + 0.0004)
+        for lon, lat in ((LON + 0.0006 * (n % 8), LAT - 0.003 + 0.0006 * (n // 8)) for n in range(MANY))
+    ]
+    workspace.catalog.changes.append(
+        [
+            replace(
+                FOUND,
+                change_id=f"change-{number:08d}",
+                event_id=DRILL,
+                kind=(ChangeKind.LANDSLIDE, ChangeKind.FLOOD, ChangeKind.OTHER)[number % 3],
+                score=0.95 - 0.01 * number,
+                slope_deg=31.0,
+                error_m=0.42,
+                commune=("99001", "99002", "")[number % 3],
+                before_shown=shown[0],
+                after_shown=shown[1],
+                wkb=shapely.to_wkb(shapely.MultiPolygon([box])),
+                bounds_lonlat_deg=box.bounds,
+            )
+            for number, box in enumerate(boxes)
+        ]
+    )
+    under = shapely.LineString([(LON, LAT - 0.0028), (LON + 0.005, LAT - 0.0028)])
+    add_things(workspace, root, "Đường tỉnh", LayerKind.ROAD, [("ĐT 153", under)])
+    houses = [(f"Nhà {n}", shapely.Point(LON + 0.0001 * n, LAT - 0.0029)) for n in range(9)]
+    add_things(workspace, root, "Nhà ở", LayerKind.HOUSE, houses)
+    add_things(workspace, root, "Cột điện", LayerKind.MAST, [("Cột 12", houses[2][1])])
+    with running(Services(workspace=workspace, follow_s=0.2)) as url:
+        yield url
+
+
+def whole_rows(page: Page) -> int:
+    """Rows of the list that are in sight from end to end."""
     box = page.locator(".review ol").bounding_box()
     assert box is not None
     top, bottom = box["y"] - 1, box["y"] + box["height"] + 1
     rows = [row.bounding_box() for row in page.locator(".review-row").all()]
-    whole = sum(at is not None and at["y"] >= top and at["y"] + at["height"] <= bottom for at in rows)
-    assert whole >= 3, "the chosen one and two more"
-    details = page.locator(".review-details").bounding_box()
-    assert details is not None and details["y"] + details["height"] <= SIZES[size][1]
+    return sum(at is not None and at["y"] >= top and at["y"] + at["height"] <= bottom for at in rows)
+
+
+@pytest.mark.parametrize(
+    ("size", "language", "least"), [("office", "vi", 6), ("office", "en", 6), ("wall", "vi", 8)]
+)
+def test_the_list_and_what_the_chosen_one_touches_are_in_sight_together(
+    open_page: OpenPage, drill: str, size: str, language: str, least: int, screenshots: Path
+) -> None:
+    page = open_page(size, f"lang={language}&event={DRILL}", url=drill)
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(MANY)
+    expect(page.locator(".review .roads-cut")).to_contain_text("ĐT 153")
     settled_compare(page)
-    page.screenshot(path=screenshots / f"review-list-{size}.png")
+    page.screenshot(path=screenshots / f"review-list-{size}-{language}.png")
+    panel, details = at(page, ".review"), at(page, ".review-details")
+    road, houses = at(page, ".review .roads-cut"), at(page, ".review .impact dd >> nth=2")
+    assert bottom(panel) <= SIZES[size][1]
+    assert bottom(details) <= bottom(panel), "nothing of it below the fold"
+    assert road["y"] >= details["y"] and bottom(houses) <= bottom(details)
+    assert whole_rows(page) >= least
+    buttons = [box for one in page.locator(".review-actions button").all() if (box := one.bounding_box())]
+    assert len(buttons) == 9 and len({box["y"] for box in buttons}) == 2, "in two rows"
+
+
+def at(page: Page, selector: str) -> dict[str, float]:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return dict(box)
+
+
+def bottom(box: dict[str, float]) -> float:
+    return box["y"] + box["height"]
 
 
 def test_the_list_is_filtered_from_the_keyboard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 
 import pyogrio
@@ -10,9 +11,10 @@ import pytest
 import shapely
 
 from flycam.answers.compared import of_compare
+from flycam.catalog.records import CommuneRecord
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
-from flycam.frame.flight import Event, EventKind
+from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.pipeline.change_keeping import event_for, keep
 from flycam.pipeline.change_shapes import area_error_of
@@ -308,6 +310,82 @@ def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, file
     assert answer["review"] is None
     assert any("không đưa lên để duyệt" in line for line in said)
     assert not any("--event" in line for line in said), "naming an event would not help"
+
+
+def _commune_at(lon, lat):
+    return CommuneRecord(
+        code="00001",
+        name="Xã Một",
+        valid_from=date(2025, 7, 1),
+        wkb=shapely.to_wkb(shapely.box(lon, lat, lon + 0.1, lat + 0.1)),
+        area_m2=1e8,
+        search_name="xa mot",
+    )
+
+
+def _flight_at(lon, lat, state=FlightState.READY, event_id="e1"):
+    return Flight(
+        flight_id=f"f-{event_id}-{lon}",
+        name=f"Chuyến {event_id} {lon}",
+        event_id=event_id,
+        state=state,
+        work_crs=CRS,
+        vertical_datum="EGM2008",
+        dem_id="dem",
+        gsd_m=0.1,
+        first_ns=1,
+        last_ns=2,
+        bounds_lonlat_deg=(lon, lat, lon + 0.01, lat + 0.01),
+    )
+
+
+# the pictures lie at 104.33 E, 21.70 N: 111 km to a degree of latitude
+NEAR, FAR = (104.3, 22.2), (104.3, 23.7)
+
+
+@pytest.mark.parametrize("known", ["flight", "commune"])
+def test_of_ground_far_from_all_that_is_known_of_an_event_nothing_is_kept_but_the_file(
+    workspace, files, tmp_path, known
+):
+    if known == "flight":
+        workspace.catalog.flights.put_flight(_flight_at(*FAR))
+    else:
+        workspace.catalog.boundaries.put_communes([_commune_at(*FAR)])
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *files, out, finder(), event="e1")
+    assert pyogrio.read_info(out, layer="changes")["features"] == 2
+    assert done.kept is None and done.is_unfit
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    (said,) = (one for one, _ in done.remarks if "not put up for review" in one)
+    assert said.startswith("before.tif and after.tif: lie ") and "Sự kiện e1" in said
+    km = int(said.split(" km ")[0].split()[-1])
+    assert km == pytest.approx(222, abs=3)
+    answer, lines = of_compare(done, "vi")
+    assert answer["review"] is None
+    assert any("không đưa lên để duyệt" in line and "communes add" in line for line in lines)
+    assert not any("--event" in line for line in lines), "naming it again would not help"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [_flight_at(*FAR), _flight_at(*NEAR)],
+        [_flight_at(*FAR), _commune_at(*NEAR)],
+        [_flight_at(*FAR, state=FlightState.WITHDRAWN)],
+        [_flight_at(*FAR, event_id="e2")],
+    ],
+    ids=["a flight near", "a commune near", "only what was withdrawn", "of another event"],
+)
+def test_ground_that_may_be_the_events_is_put_up(workspace, files, tmp_path, known):
+    for one in known:
+        if isinstance(one, Flight):
+            workspace.catalog.flights.put_flight(one)
+        else:
+            workspace.catalog.boundaries.put_communes([one])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert done.kept.new == 2 and not done.is_unfit
+    assert workspace.catalog.comparisons.events() == {"e1"}
 
 
 def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, files, tmp_path, monkeypatch):

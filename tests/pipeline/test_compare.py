@@ -390,6 +390,33 @@ def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes
     assert coarse_m / float(said) <= MOST_COARSER
 
 
+def test_pixels_too_coarse_for_the_ground_in_common_are_told_as_that(workspace, scenes, tmp_path):
+    """200 pixels of 10 m: 4 km², more than any flight, in fewer pixels than it takes."""
+    files = [
+        str(picture(tmp_path / f"{name}.tif", scene[:200, :200], gsd_m=10.0))
+        for name, scene in zip(("b", "a"), scenes, strict=True)
+    ]
+    with pytest.raises(NotRegistered, match=r"at 10 m a pixel too few pixels") as failure:
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+    assert "fly more" not in str(failure.value) and "mỗi điểm ảnh 10 m" in failure.value.vi
+    sharp_m = float(str(failure.value).split("at most ")[1].split(" m")[0])
+    enough = [
+        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=2000.0 / 900))
+        for name, scene in zip(("d", "e"), scenes, strict=True)
+    ]
+    assert sharp_m > 2000.0 / 900
+    assert compare(workspace, *enough, tmp_path / "c.gpkg", Finder()).registration.found > 0
+
+
+def test_ground_too_little_at_any_pixel_is_to_be_flown(workspace, scenes, tmp_path):
+    files = [
+        str(picture(tmp_path / f"{name}.tif", scene[:60, :60], gsd_m=0.06))
+        for name, scene in zip(("b", "a"), scenes, strict=True)
+    ]
+    with pytest.raises(NotRegistered, match=r"only 1\d m² .* fly more of the same ground"):
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+
+
 def test_a_small_area_on_coarse_pictures_is_laid_by_the_ground_around_it(workspace, scenes, tmp_path):
     files = [
         str(picture(tmp_path / f"{name}.tif", scene, gsd_m=1.5))
@@ -409,8 +436,33 @@ def test_an_area_without_crs(workspace, files, tmp_path):
         pyogrio.raw.write(
             path, shapes, [np.array([1])], ["n"], geometry_type="Polygon", driver="ESRI Shapefile"
         )
-    with pytest.raises(CrsMissing, match=r"aoi\.shp"):
+    with pytest.raises(CrsMissing, match=r"aoi\.shp.*coordinate reference system.*aoi\.prj"):
         compare(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
+
+
+def test_an_area_of_metres_in_geojson_is_told_what_geojson_means(workspace, files, tmp_path):
+    ring = shapely.box(WEST, NORTH - 100, WEST + 100, NORTH)
+    path = tmp_path / "aoi.geojson"
+    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(ring)}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(
+        CrsMissing, match=r"does not name its coordinate reference system: GeoJSON"
+    ) as failure:
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
+    assert "GeoJSON khi đó là độ" in failure.value.vi
+
+
+def test_an_area_that_was_taken_for_degrees_is_told_where_it_was_taken_to_lie(workspace, files, tmp_path):
+    path = tmp_path / "aoi.geojson"
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": shapely.geometry.mapping(shapely.box(0, 0, 100, 80)),
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(InputUnusable, match=r"around 40\.0000, 50\.0000, they around 21\.70") as failure:
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
+    assert "read as degrees" in str(failure.value) and "theo độ" in failure.value.vi
 
 
 def test_an_area_beside_the_pictures(workspace, files, tmp_path):

@@ -20,7 +20,7 @@ def side(name: str, first_ns: int | None, *, is_live: bool = False) -> Any:
 
 def said_of(*sides: Any, off_px: float = 0.0) -> list[str]:
     """In English, where terrain and boundaries are known."""
-    said = remarks_on(sides, came_off_px=off_px, without_heights=0.0, communes=[object()])  # type: ignore[arg-type, list-item]
+    said = remarks_on(sides, not_for_review(sides), off_px, 0.0, [object()])  # type: ignore[arg-type, list-item]
     return [english for english, _ in said]
 
 

@@ -4,7 +4,11 @@ import type Map from "ol/Map";
 import { transformExtent } from "ol/proj";
 import type { ChangeLine } from "./changes";
 
-const PANEL_PX = 350;
+/** The panel's width as review.css has it, and what lies beside it. */
+const LEAST_PX = 330;
+const MOST_PX = 400;
+const SHARE = 0.38;
+const BESIDE_PX = 20;
 const MARGIN_PX = 70;
 /** What lies over two pictures: how they are compared above, what they are below. */
 const BAR_PX = 60;
@@ -29,5 +33,6 @@ export function middleShare(width: number): number {
 
 /** How much of the map's width the panel takes; on a narrow screen it lies over all of it. */
 function covered(width: number): number {
-  return width > 2 * PANEL_PX ? PANEL_PX : 0;
+  const panel = Math.min(Math.max(SHARE * width, LEAST_PX), MOST_PX) + BESIDE_PX;
+  return width > 2 * panel ? panel : 0;
 }

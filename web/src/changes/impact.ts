@@ -148,7 +148,7 @@ function sized({ new: isNew, state, area_m2, growth_pct }: SeriesPoint): string 
   return `${hectares(area_m2)}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
 }
 
-/** As a reader is told: roads cut first, then what is there, then what nobody knows, and by which layers. */
+/** As a reader is told: roads cut first, then what is there, how much moved, by which layers, and what nobody knows. */
 export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: number): HTMLElement[] {
   if (answer === undefined) return [el("p", { class: "impact-note", role: "status" }, t("touchedReading"))];
   const change = answer?.changes[0];
@@ -156,9 +156,9 @@ export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: numbe
   const known = KINDS.filter((kind) => change.counts[kind]);
   const unknown = KINDS.filter((kind) => !change.counts[kind] && kind !== "other");
   const facts: [string, HTMLElement][] = [
-    ...volumeSaid(change),
     ...(change.roads_cut.length ? [roadsCut(change)] : []),
     ...known.map((kind): [string, HTMLElement] => [t(`kind_${kind}`), counted(change, kind, answer.reach_m[kind])]),
+    ...volumeSaid(change),
     ...(change.layers.length ? [layersSaid(answer, change, nowMs)] : []),
   ];
   return [

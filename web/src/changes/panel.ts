@@ -99,8 +99,12 @@ export class Panel {
 
 function head({ changes, trouble }: Shown, acts: Acts): Part[] {
   return [
-    el("header", {}, el("h2", {}, t("title")), button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") })),
-    el("p", { class: "review-count", role: "status" }, counted(changes)),
+    el(
+      "header",
+      {},
+      el("div", {}, el("h2", {}, t("title")), el("p", { class: "review-count", role: "status" }, counted(changes))),
+      button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") }),
+    ),
     trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
   ];
 }
@@ -116,11 +120,12 @@ function list(shown: Shown, acts: Acts): Part[] {
   ];
 }
 
-/** Of the chosen one all that is known, below the list and not in it: the next ones stay in sight. */
+/** Of the chosen one all that is known, below the list and not in it: the next ones stay in sight. First whom it
+ * touches: that is what is in sight without scrolling. */
 function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Part[] {
   return [
-    current !== undefined && el("p", { class: "review-note" }, measures(current)),
     ...(current ? impactSaid(shown.impact, Date.now()) : []),
+    current !== undefined && el("p", { class: "review-note" }, measures(current)),
     ...(current ? seriesSaid(shown.series) : []),
     current !== undefined && shown.history !== null && el("ul", { class: "review-history" }, ...shown.history.map(told)),
     ...(current ? windowsSaid(shown, acts) : []),
@@ -176,10 +181,10 @@ function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTM
     keyed("A", t("accept"), () => acts.decide("accept"), "accept", { disabled }),
     keyed("R", t("reject"), () => acts.decide("reject"), "reject", { disabled }),
     keyed("C", t("comment"), acts.comment, "comment", { disabled }),
+    keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),
     ...(isChosen ? outlined : []),
     keyed("N", t("draw"), acts.draw, "draw"),
     keyed("H", t("history"), acts.tell, "history", { disabled, "aria-pressed": String(shown.history !== null) }),
-    keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),
   );
 }
 
@@ -224,7 +229,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
-        el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`,
+        el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
         el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
     ),
   );

@@ -1,0 +1,30 @@
+"""The ground that photos show, as their records have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.catalog.records import BoundsLonLat, FrameRecord
+
+
+def footprints_of(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
+    """Valid polygons in WGS 84 degrees; frames without a footprint are left out."""
+    return np.asarray(shapely.make_valid(_recorded(frames)), dtype=object)
+
+
+def bounds_of(frames: Iterable[FrameRecord]) -> BoundsLonLat | None:
+    """(west, south, east, north) in degrees around all footprints; None where there is none."""
+    outlines = _recorded(frames)
+    if not len(outlines):
+        return None
+    west, south, east, north = (float(side) for side in shapely.total_bounds(outlines))
+    return west, south, east, north
+
+
+def _recorded(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
+    written = [frame.footprint_wkb for frame in frames if frame.footprint_wkb is not None]
+    return np.asarray(shapely.from_wkb(np.array(written, dtype=object)), dtype=object)
