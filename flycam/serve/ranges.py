@@ -19,7 +19,7 @@ FOR_A_WHILE = {"Cache-Control": "private, max-age=300", "Vary": "Authorization, 
 """Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
 
 _CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # Python reads no number of thousands of digits
 
 
 def _store_of(request: Request) -> ObjectStore:

@@ -544,6 +544,8 @@ def test_a_pack_is_fetched_on_from_where_a_thin_line_broke(own: World, tmp_path:
         assert rest.headers["etag"] == whole.headers["etag"]
         beyond = client.get(path, headers={**by("Lan"), "Range": "bytes=99999999-"})
         assert beyond.status_code == 416
+        endless = client.get(path, headers={**by("Lan"), "Range": f"bytes={'9' * 5000}-"})
+        assert (endless.status_code, endless.content) == (200, whole.content)
 
 
 def test_what_was_withdrawn_goes_when_the_next_pack_is_made(own: World, tmp_path: Path) -> None:
