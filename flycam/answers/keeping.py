@@ -28,6 +28,7 @@ _KINDS = {
     "tile": ("tile", "mảnh bản đồ"),
     "clip": ("commune clip", "bản cắt theo xã"),
     "report": ("quality report", "báo cáo chất lượng"),
+    "pack": ("meeting pack", "gói họp"),
 }
 _STATES = {"lost": ("lost", "bị mất"), "damaged": ("damaged", "bị hỏng")}
 _MOST_LINES = 50

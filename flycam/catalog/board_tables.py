@@ -1,5 +1,5 @@
 """Tables of what people and other services put on the map: layers, marks, changes under review and
-what was compared for them, briefings.
+what was compared for them, briefings, meeting packs.
 
 The rules of `tables` hold here too.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, Table, Text
 
-from flycam.catalog.columns import box, derive_postgis_geometry, key, metadata
+from flycam.catalog.columns import big_key, box, derive_postgis_geometry, key, metadata
 
 # -- since schema 7 ---------------------------------------------------------------------------------
 
@@ -140,3 +140,32 @@ comparisons = Table(
 )
 
 derive_postgis_geometry(comparisons, "wkb")
+
+# -- since schema 18 --------------------------------------------------------------------------------
+
+packs = Table(
+    "packs",
+    metadata,
+    big_key("number"),
+    Column("pack_id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("flights", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("paper", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("draft_id", Text, nullable=False),
+    Column("maker", Text, nullable=False),
+    Column("asked_ns", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("withdrawn", Integer, nullable=False),
+    Column("ended_ns", BigInteger),
+    Column("why_en", Text, nullable=False),
+    Column("why_vi", Text, nullable=False),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("classification", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("let_go_ns", BigInteger, index=True),
+)

@@ -23,6 +23,7 @@ from flycam.catalog.identities import Identities
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.one_time_codes import OneTimeCodes
+from flycam.catalog.packs import Packs
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.redactions import Redactions
@@ -54,6 +55,7 @@ class Catalog:
         self.changes = Changes(database)
         self.comparisons = Comparisons(database)
         self.briefings = Briefings(database)
+        self.packs = Packs(database)
         self.settlements = Settlements(database)
         self.accounts = Accounts(database)
         self.tokens = Tokens(database)

@@ -13,6 +13,7 @@ from flycam.catalog.board_tables import (
     layer_features,
     layers,
     marks,
+    packs,
     settlements,
 )
 from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
@@ -34,7 +35,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -53,6 +54,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     15: (retention_terms, retention_holds, let_go, upload_files),
     16: (tokens, one_time_codes),
     17: (comparisons,),
+    18: (packs,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -1,7 +1,8 @@
 """What a house holds: every object that the catalogue names, and originals that only the store knows of.
 
 Told part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
-digits of their hash, recorded terrain, what other boxes gave, and each flight's tiles and products. Tile
+digits of their hash, recorded terrain, what other boxes gave, meeting packs, and each flight's tiles and
+products. Tile
 states that were replaced, revisions that were retired and a live flight's newest picture are nobody's loss
 and are left out.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.packs import PackState
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
 from flycam.catalog.retention_records import key_of, standing_let_go
 from flycam.frame.flight import Flight, FlightState
@@ -38,6 +40,7 @@ class Kind(StrEnum):
     TILE = "tile"
     CLIP = "clip"
     REPORT = "report"
+    PACK = "pack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Part:
     flight: Flight | None = None
 
 
-_TERRAIN, _GIVEN = Part("terrain"), Part("given")
+_TERRAIN, _GIVEN, _PACKS = Part("terrain"), Part("given"), Part("packs")
 
 
 class Holdings:
@@ -111,7 +114,7 @@ class Holdings:
         """Originals and terrain first: what can be made again is made from them."""
         originals = [Part(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
         flights = [Part(f"flights/{flight.flight_id}", flight=flight) for flight in self._flights]
-        return [*originals, _TERRAIN, _GIVEN, *flights]
+        return [*originals, _TERRAIN, _GIVEN, _PACKS, *flights]
 
     def of(self, part: Part) -> Iterator[Held]:
         """The objects of a part, each once."""
@@ -127,6 +130,8 @@ class Holdings:
             return _joined(self._originals, self._by_digits.get(part.digits, ()), listed, Kind.FILE)
         if part == _GIVEN:
             return (Held(key, Kind.GIVEN) for key in self._store.list(keys.given_prefix()))
+        if part == _PACKS:
+            return iter(_packs_of(self._catalog))
         return _joined(self._terrain, self._terrain, self._store.list(keys.terrain_prefix()), Kind.TERRAIN)
 
     def size_of(self, part: Part) -> int:
@@ -134,6 +139,8 @@ class Holdings:
         if part.flight is None:
             if part == _GIVEN:
                 return 0  # the catalogue names none of them
+            if part == _PACKS:
+                return len(_packs_of(self._catalog))
             return len(self._by_digits.get(part.digits, ()) if part.digits else self._terrain)
         mosaics = self._mosaics_of(part.flight)
         return sum(self._catalog.tiles.count(mosaic.mosaic_id, mosaic.revision) for mosaic in mosaics)
@@ -210,10 +217,17 @@ def was_let_go(catalog: Catalog, store: ObjectStore, held: Held) -> bool:
         sha256 = keys.hash_in(held.key)
         if standing_let_go(catalog.retention.of_originals([sha256])):
             return not store.exists(held.key)
+    if held.kind is Kind.PACK:
+        return held not in _packs_of(catalog)
     if held.kind is not Kind.RECORDING:
         return False
     kept = [one for one in catalog.recordings.of_flight(held.flight_id) if one.let_go_ns is None]
     return keys.hash_in(held.key) not in {one.sha256 for one in kept}
+
+
+def _packs_of(catalog: Catalog) -> list[Held]:
+    made = [one for one in catalog.packs.all() if one.state is PackState.MADE]
+    return [Held(keys.pack(one.pack_id, one.sha256), Kind.PACK, name=one.pack_id) for one in made]
 
 
 def _terrain_of(record: RevisionRecord) -> Iterator[str]:

@@ -44,6 +44,10 @@ _CURES = {
         "make it anew: flycam report FLIGHT OUT.pdf",
         "làm lại: flycam report CHUYẾN_BAY TỆP.pdf",
     ),
+    Kind.PACK: Cure(
+        "put it back from a backup (flycam verify --from BACKUP), or ask for a new meeting pack on the map",
+        "lấy lại từ bản sao lưu (flycam verify --from BẢN_SAO_LƯU), hoặc yêu cầu gói họp mới trên bản đồ",
+    ),
 }
 _BUSY = Cure(
     "its flight is being written at this moment: verify again when that is done",

@@ -24,7 +24,7 @@ from flycam.serve.failures import SignInRequired, TooManyAttempts
 from flycam.serve.guard import admin, guest
 from flycam.serve.own_page import SAYS_WHOSE, require_own_page
 from flycam.serve.scopes import beyond, signs_in
-from flycam.serve.services import Services
+from flycam.serve.services import ServicesHere, services_of
 from flycam.serve.watching import ACCOUNT
 
 router = APIRouter()
@@ -51,7 +51,7 @@ def session(visitor: Annotated[Visitor, Depends(guest)]) -> dict[str, Any]:
 
 
 @router.post("/api/login")
-def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
+def login(token: Token, request: Request, response: Response, services: ServicesHere) -> dict[str, Any]:
     """Exchange a token, or a code that is good once, for a cookie that scripts cannot read. A wrong token
     after ten wrong ones of the same address: 429 until they are old; a code then right or not."""
     require_own_page(request)
@@ -60,7 +60,6 @@ def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
     if account is not None:
         attempts_of(request, WayIn.WORD).succeeded(address_of(request))
     elif is_code(token.token):
-        services: Services = request.app.state.services
         with counted(request, WayIn.CODE):
             account, how = spend_code(services.workspace, token.token), "login by code"
     else:
@@ -72,10 +71,9 @@ def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
 
 
 @router.get("/api/sign-in")
-def ways_in(request: Request) -> dict[str, bool]:
+def ways_in(services: ServicesHere) -> dict[str, bool]:
     """`openid`: whether the province's own sign-in service lets people in here (`/openid/begin`); `setup`:
     whether there is no account yet, and the set-up code makes the first (`/api/setup`)."""
-    services: Services = request.app.state.services
     return {
         "openid": services.openid is not None,
         "setup": services.workspace.catalog.accounts.is_empty(),
@@ -136,11 +134,10 @@ def logout(response: Response) -> dict[str, bool]:
 
 @router.post("/api/login-links")
 def make_link(
-    wanted: LinkFor, request: Request, visitor: Annotated[Visitor, Depends(admin)]
+    wanted: LinkFor, request: Request, services: ServicesHere, visitor: Annotated[Visitor, Depends(admin)]
 ) -> dict[str, Any]:
     """A link that signs a person in once, within a quarter of an hour (administrators only)."""
     door: Door = request.app.state.door
-    services: Services = request.app.state.services
     code = door.link_for(wanted.name)
     if code is None:
         raise NotFound(
@@ -175,8 +172,7 @@ def let_in(
 ) -> None:
     """Set the cookie of a session that lasts so long, and say so in the audit log."""
     door: Door = request.app.state.door
-    services: Services = request.app.state.services
-    services.workspace.catalog.audit.append(account.name, how, address_of(request))
+    services_of(request).workspace.catalog.audit.append(account.name, how, address_of(request))
     request.scope[ACCOUNT] = account.name
     response.set_cookie(
         COOKIE,

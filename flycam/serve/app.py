@@ -61,6 +61,7 @@ from flycam.serve.cors import Across
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
+from flycam.serve.linked_reads import LinkedReads
 from flycam.serve.lookout import look_out
 from flycam.serve.looks import Looks
 from flycam.serve.openings import Openings
@@ -158,6 +159,7 @@ def create_app(services: Services) -> App:
     api.state.shelf = commons.Shelf(services.workspace)
     api.state.attempts = {way: Attempts() for way in accounts.WayIn}
     api.state.openings = Openings()
+    api.state.linked_reads = LinkedReads()
     api.state.follower = follower
     api.state.sky = sky
     api.state.thing_names = ThingNames(services.workspace.catalog)

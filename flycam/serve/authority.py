@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from flycam.errors import NotFound
 from flycam.pipeline.trust import AUTHORITY_PATH
-from flycam.serve.services import Services
+from flycam.serve.services import ServicesHere
 
 router = APIRouter()
 
 
 @router.get(AUTHORITY_PATH, response_class=Response)
-def authority(request: Request) -> Response:
+def authority(services: ServicesHere) -> Response:
     """PEM. Needs no account: what it says is shown in every handshake, and its fingerprint proves it."""
-    services: Services = request.app.state.services
     if services.authority is None:
         raise NotFound(
             "this server has no authority of its own; its certificate is from elsewhere, or it has none",

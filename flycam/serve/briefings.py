@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from flycam.catalog.briefings import BriefingLine, BriefingPlace
@@ -14,7 +14,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator, viewer
 from flycam.serve.meeting import Degrees, Word, is_for
-from flycam.serve.services import Services
+from flycam.serve.services import ServicesHere
 from flycam.serve.wording import Json
 
 router = APIRouter()
@@ -46,10 +46,9 @@ def places(catalog: CatalogHere, event: Event, visitor: Annotated[Visitor, Depen
 
 
 @router.put("/api/meeting/places")
-def put_places(asked: Places, event: Event, visitor: Presenter, request: Request) -> Json:
+def put_places(asked: Places, event: Event, visitor: Presenter, services: ServicesHere) -> Json:
     """Make these the places of an event (409: somebody changed the list since it was seen). Places that are
     not for whoever asks stay, after the others."""
-    services: Services = request.app.state.services
     wanted = [BriefingPlace(name=one.name, view=one.view, bounds=one.bounds) for one in asked.places]
     last = services.workspace.catalog.briefings.last(event)
     unseen = [one for one in last.places if not is_for(visitor, event, one.bounds)] if last else []

@@ -34,9 +34,9 @@ from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, viewer
-from flycam.serve.marks import ServicesHere
 from flycam.serve.openings import Openings
 from flycam.serve.rectangle import parse_bounds
+from flycam.serve.services import ServicesHere
 from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
 

@@ -14,7 +14,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import box
-from flycam.serve.marks import ServicesHere
+from flycam.serve.services import ServicesHere
 from flycam.sync.commons import (
     MOST_THINGS,
     NAME_DIGITS,

@@ -20,7 +20,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.failures import SignInRequired
 from flycam.serve.guard import admin, viewer
 from flycam.serve.own_page import require_own_page
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.wording import Json, iso_or_none
 
 router = APIRouter()
@@ -57,7 +57,7 @@ def set_up(asked: First, request: Request, response: Response) -> Json:
     an address: 429, right or not, until they are old."""
     require_own_page(request)
     with counted(request, WayIn.SETUP):
-        account, token = first_administrator(_services(request).workspace, asked.code, asked.name)
+        account, token = first_administrator(services_of(request).workspace, asked.code, asked.name)
     let_in(request, response, account, "login by set-up code")
     return {"account": {"name": account.name, "role": account.role.value}, "token": token}
 
@@ -65,7 +65,7 @@ def set_up(asked: First, request: Request, response: Response) -> Json:
 @router.get("/api/accounts")
 def accounts(request: Request, _: Annotated[Visitor, Depends(admin)]) -> list[Json]:
     """All accounts by name (administrators only)."""
-    known = _services(request).workspace.catalog.accounts.all()
+    known = services_of(request).workspace.catalog.accounts.all()
     return [{"name": one.name, "role": one.role.value, "communes": list(one.communes)} for one in known]
 
 
@@ -73,13 +73,13 @@ def accounts(request: Request, _: Annotated[Visitor, Depends(admin)]) -> list[Js
 def tokens(request: Request, visitor: Person) -> list[Json]:
     """The tokens that hold: one's own, for administrators everybody's."""
     own = None if visitor.may(Role.ADMIN) else visitor.name
-    return [_told(one, visitor) for one in held_tokens(_services(request).workspace, own)]
+    return [_told(one, visitor) for one in held_tokens(services_of(request).workspace, own)]
 
 
 @router.post("/api/tokens")
 def make(asked: TokenAsked, request: Request, visitor: Person) -> Json:
     """Make a token of one's own account; administrators of any. `token` is told this once."""
-    workspace = _services(request).workspace
+    workspace = services_of(request).workspace
     account = _whose(request, asked.account, visitor)
     until_ns = visitor.account.until_ns if visitor.account else None
     made, secret = make_token(
@@ -95,7 +95,7 @@ def make(asked: TokenAsked, request: Request, visitor: Person) -> Json:
 def revoke(token_id: str, request: Request, visitor: Person) -> Json:
     """Let a token, and the sessions that it opened, open nothing any more."""
     own = None if visitor.may(Role.ADMIN) else visitor.name
-    return _told(revoke_token(_services(request).workspace, token_id, visitor.name, own), visitor)
+    return _told(revoke_token(services_of(request).workspace, token_id, visitor.name, own), visitor)
 
 
 @router.post("/api/codes")
@@ -107,20 +107,15 @@ def code(asked: CodeAsked, request: Request, visitor: Person) -> Json:
         raise SignInRequired("bad_token")
     is_own = visitor.account is not None and visitor.account.name == name
     token_id = visitor.account.token_id if visitor.account is not None and is_own else ""
-    made = make_code(_services(request).workspace, name, visitor.name, token_id)
+    made = make_code(services_of(request).workspace, name, visitor.name, token_id)
     return {"account": name, "code": made, "seconds": 60 * SIGN_IN_MINUTES}
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
 
 
 def _whose(request: Request, asked: str | None, visitor: Visitor) -> str:
     """Whose account is meant. Whom the sign-in service bars is out within a shift: who came by it makes
     nothing that lasts longer. Raises AccessDenied, NotFound (in open access nobody has an account)."""
     name = visitor.name if asked is None else asked.strip()
-    services = _services(request)
+    services = services_of(request)
     if visitor.account is None:
         raise NotFound(
             f"{name}: no such account; make it with: flycam user add NAME --role admin",
@@ -143,7 +138,7 @@ def _whose(request: Request, asked: str | None, visitor: Visitor) -> str:
 
 def _is_still_let_in(request: Request, visitor: Visitor) -> bool:
     account: Account | None = visitor.account
-    return account is None or _services(request).workspace.catalog.accounts.holds(account)
+    return account is None or services_of(request).workspace.catalog.accounts.holds(account)
 
 
 def _told(token: Token, visitor: Visitor) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import guest
 from flycam.serve.meeting import Meeting, as_heard
 from flycam.serve.meeting import in_words as meeting_in_words
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.watching import ACCOUNT
 
 router = APIRouter()
@@ -44,7 +44,7 @@ async def events(request: Request) -> StreamingResponse:
 
 
 async def _stream(request: Request) -> AsyncIterator[str]:
-    services: Services = request.app.state.services
+    services = services_of(request)
     follower: Follower = request.app.state.follower
     door: Door = request.app.state.door
     sky: Sky = request.app.state.sky

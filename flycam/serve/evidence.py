@@ -41,10 +41,10 @@ from flycam.serve.covered import COVERED_HEADERS, PREVIEW_SIDE_PX, covered_jpeg,
 from flycam.serve.door import Visitor
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import guest, operator, viewer
-from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, beyond_the_end, bytes_answer, wanted
+from flycam.serve.services import ServicesHere
 from flycam.serve.spots import newest_oblique, spot_of
 from flycam.serve.until import parse_until
 from flycam.serve.veils import Veils

@@ -23,7 +23,7 @@ from flycam.serve.guard import Sees, guest, viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
 from flycam.serve.offered import flight_here, flights_here, revision_on_show
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
 router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see asks for more
@@ -31,8 +31,7 @@ router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see as
 
 def catalog_of(request: Request) -> Catalog:
     """The catalogue behind a request."""
-    services: Services = request.app.state.services
-    return services.workspace.catalog
+    return services_of(request).workspace.catalog
 
 
 CatalogHere = Annotated[Catalog, Depends(catalog_of)]

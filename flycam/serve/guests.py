@@ -25,7 +25,7 @@ from flycam.serve.failures import SignInRequired
 from flycam.serve.guard import operator
 from flycam.serve.openings import Openings
 from flycam.serve.own_page import SAYS_WHOSE, require_own_page
-from flycam.serve.services import Services
+from flycam.serve.services import Services, ServicesHere
 from flycam.serve.wording import Json
 
 router = APIRouter()
@@ -45,9 +45,8 @@ class Invitation(BaseModel):
 
 
 @router.post("/api/guests")
-def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
+def invite(asked: Invitation, services: ServicesHere, visitor: Presenter) -> Json:
     """Make a link. Its `path` is told this once; `warnings`, `warnings_vi`: what must be said of it."""
-    services: Services = request.app.state.services
     own = visitor.account.communes if visitor.account else ()
     communes = guest_communes(services.workspace, asked.communes, own)
     guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
@@ -62,9 +61,8 @@ def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
 
 
 @router.get("/api/guests")
-def guests(request: Request, visitor: Presenter) -> list[Json]:
+def guests(services: ServicesHere, visitor: Presenter) -> list[Json]:
     """The links that hold: one's own, for administrators everybody's."""
-    services: Services = request.app.state.services
     now_ns = services.workspace.clock_ns()
     held = [one for one in services.workspace.catalog.guests.all() if one.holds(now_ns)]
     names = _names(services)
@@ -72,9 +70,8 @@ def guests(request: Request, visitor: Presenter) -> list[Json]:
 
 
 @router.delete("/api/guests/{guest_id}")
-def revoke(guest_id: str, request: Request, visitor: Presenter) -> Json:
+def revoke(guest_id: str, services: ServicesHere, visitor: Presenter) -> Json:
     """Let a link open nothing any more."""
-    services: Services = request.app.state.services
     known = services.workspace.catalog.guests.all()
     if not any(one.guest_id == guest_id and _is_theirs(one, visitor) for one in known):
         raise NotFound(
@@ -91,11 +88,10 @@ def page() -> HTMLResponse:
 
 
 @router.post("/guest/{secret}", include_in_schema=False)
-def come_in(secret: str, request: Request) -> Response:
+def come_in(secret: str, request: Request, services: ServicesHere) -> Response:
     """Open the map with the link, as often as wanted while it holds. Whoever is signed in stays so."""
     require_own_page(request)
     door: Door = request.app.state.door
-    services: Services = request.app.state.services
     openings: Openings = request.app.state.openings
     guest = door.guest(secret)
     if guest is None:

@@ -19,7 +19,7 @@ from flycam.errors import StorageTrouble
 from flycam.serve.guard import viewer
 from flycam.serve.packing import Packing
 from flycam.serve.patience import ENDED
-from flycam.serve.services import Services
+from flycam.serve.services import Services, ServicesHere
 from flycam.serve.tiles import TileCounts
 from flycam.store import keys
 from flycam.store.room import LOW_BYTES
@@ -28,9 +28,8 @@ router = APIRouter()
 
 
 @router.get("/healthz")
-def healthz(request: Request) -> JSONResponse:
+def healthz(services: ServicesHere) -> JSONResponse:
     """200 when catalogue and store answer, else 503; names which of them does not, and nothing more."""
-    services: Services = request.app.state.services
     checks = {"catalog": True, "store": True}
     try:
         services.workspace.catalog.flights.events()
@@ -44,11 +43,10 @@ def healthz(request: Request) -> JSONResponse:
 
 
 @router.get("/api/machine", dependencies=[Depends(viewer)])
-def machine(request: Request) -> dict[str, Any]:
+def machine(services: ServicesHere) -> dict[str, Any]:
     """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power; disk:
     free_bytes of the one with the least room, is_low (flights delete what can be made again), or null: nobody
     can tell."""
-    services: Services = request.app.state.services
     power = services.workspace.power
     told = power.battery
     battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.left_s}
@@ -91,7 +89,6 @@ class _House(Collector):
         if self._services.request_log is not None:
             lost = self._services.request_log.lost
             yield CounterMetricFamily("flycam_request_log_lost", "Lines that could not be written", lost)
-        yield self._counted("flycam_packs", "Meeting packs of this server by state", self._packing.states())
         yield from self._machine()
         yield from self._catalog()
 
@@ -111,12 +108,14 @@ class _House(Collector):
         """What lies in the catalogue; where that does not answer, this alone is said."""
         try:
             flights = self._services.workspace.catalog.flights.flights()
+            packs = self._packing.states()
         except StorageTrouble:
             flights = None
         yield GaugeMetricFamily("flycam_catalog_up", "Whether the catalogue answers", flights is not None)
         if flights is not None:
             states = [flight.state.value for flight in flights]
             yield self._counted("flycam_flights", "Flights in the catalogue by state", states)
+            yield self._counted("flycam_packs", "Meeting packs by state", packs)
 
     @staticmethod
     def _counted(name: str, what: str, states: Iterable[str]) -> Metric:

@@ -27,7 +27,7 @@ from flycam.serve.guard import Sees, operator, viewer
 from flycam.serve.offered import withheld_from
 from flycam.serve.ranges import FOR_A_WHILE
 from flycam.serve.rectangle import parse_bounds
-from flycam.serve.services import Services
+from flycam.serve.services import ServicesHere
 from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
 from flycam.store import keys
@@ -47,14 +47,6 @@ class Mark(BaseModel):
     status: MarkStatus = MarkStatus.OPEN
     note: Annotated[str, Field(max_length=NOTE_LETTERS * 2)] = ""
     places: Annotated[list[tuple[float, float]], Field(min_length=1, max_length=MOST_CORNERS)]
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-ServicesHere = Annotated[Services, Depends(_services)]
 
 
 @router.get("/api/marks", dependencies=[Depends(viewer)])

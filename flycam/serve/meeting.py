@@ -23,7 +23,7 @@ from flycam.frame.moment import iso
 from flycam.pipeline.briefings import require_view
 from flycam.serve.door import Visitor
 from flycam.serve.guard import guest, operator
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.wording import Json
 
 router = APIRouter()
@@ -233,5 +233,4 @@ def in_words(shown: Shown | None) -> Json | None:
 
 
 def _on_record(request: Request, who: str, what: str, screen: str) -> None:
-    services: Services = request.app.state.services
-    services.workspace.catalog.audit.append(who, what, screen)
+    services_of(request).workspace.catalog.audit.append(who, what, screen)

@@ -20,7 +20,7 @@ from flycam.pipeline.openid_client import CALLBACK
 from flycam.pipeline.openid_person import sign_in
 from flycam.serve import sessions
 from flycam.serve.accounts import WayIn, counted, failing, let_in
-from flycam.serve.services import Services, SignInService
+from flycam.serve.services import ServicesHere, SignInService
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,8 +60,7 @@ class _Way:
         return float(self.body.partition(".")[0]) >= now_s  # of our own making, or the state were another
 
 
-def _provider(request: Request) -> SignInService:
-    services: Services = request.app.state.services
+def _provider(services: ServicesHere) -> SignInService:
     if services.openid is None:
         raise NotFound(
             "no sign-in service is configured here; sign in with an access token",
@@ -74,9 +73,10 @@ Configured = Annotated[SignInService, Depends(_provider)]
 
 
 @router.get("/openid/begin")
-def begin(request: Request, provider: Configured, page: Literal["map", "upload"] = "map") -> RedirectResponse:
+def begin(
+    request: Request, services: ServicesHere, provider: Configured, page: Literal["map", "upload"] = "map"
+) -> RedirectResponse:
     """Send the browser to the service."""
-    services: Services = request.app.state.services
     body = f"{int(time.time()) + 60 * _MINUTES}.{secrets.token_urlsafe(24)}.{page}"
     way = _Way(services.session_key, body)
     response = RedirectResponse(provider.begin(way.state, way.nonce, way.verifier), status_code=303)
@@ -96,13 +96,13 @@ def begin(request: Request, provider: Configured, page: Literal["map", "upload"]
 @router.get(CALLBACK)
 def come_back(
     request: Request,
+    services: ServicesHere,
     provider: Configured,
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str, Query(max_length=4000)] = "",
     error: Annotated[str, Query(max_length=200)] = "",
 ) -> RedirectResponse:
     """Meet the browser that comes back with a code, and let it in."""
-    services: Services = request.app.state.services
     way = _Way(services.session_key, request.cookies.get(COOKIE, ""))
     if not way.is_way_back(state, time.time()):
         raise failing(request, WayIn.SERVICE, _begun_elsewhere(provider.client.address))

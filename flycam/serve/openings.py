@@ -39,21 +39,23 @@ class Openings:
         """Write that a guest link was opened from an address."""
         self._once(audit, guest_id, "guest link opened", address, "")
 
-    def note_export(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> None:
-        """Write that `who` takes an export away (what: "changes exported", …). Raises as `note`."""
-        self._once(audit, who, what, subject, detail, beside=detail)
+    def note_export(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> bool:
+        """Write that `who` takes an export away (what: "changes exported", …); whether that is news. Raises
+        as `note`."""
+        return self._once(audit, who, what, subject, detail, beside=detail)
 
     def _once(
         self, audit: Audit, who: str, what: str, subject: str, detail: str, *, beside: str = ""
-    ) -> None:
+    ) -> bool:
         key = (who, what, subject, beside)
         with self._lock:
             now = self._clock()
             last = self._written.get(key)
             if last is not None and now - last < WINDOW_S:
-                return
+                return False
             audit.append(who, what, subject, detail)
             self._written[key] = now
             self._written.move_to_end(key)
             while len(self._written) > _KEPT:
                 self._written.popitem(last=False)
+        return True

@@ -1,114 +1,88 @@
 """Meeting packs that the page asks for: made one after the other, each by a process of its own.
 
-A pack is a file for a while, not a record: the newest few lie in a folder of this server and go with newer
-ones. That one was made, and by whom, is in the audit log.
+asked for -> on record -> made in a folder of this machine -> its bytes in the store -> on record as made
+
+The newest few drafts have a file, and as many approved packs: a draft never drives out what was approved.
+What was asked for, who approved it and what became of it stay on record. Decision 0037.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import queue
 import secrets
 import shutil
-import subprocess
 import threading
-import time
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from flycam.catalog.packs import Pack, PackState
+from flycam.catalog.records import AuditEntry
 from flycam.errors import DiskFull, NotFound, StorageTrouble
-from flycam.outcomes import sentence
+from flycam.ingest.photos import sha256_of
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
+from flycam.serve.pack_making import END_S, STOPPED, Made, Why, make, pack_up, why_not
 from flycam.serve.services import Services
+from flycam.store import keys
 from flycam.store.room import SPARE_BYTES, free_bytes
 
 MOST_WAITING = 8
 """Packs that wait for their turn, of all visitors."""
 ROOM_BYTES = 2 * (256 << 20)
-"""What one of some hundred photos takes while it is made: its folder, and the ZIP of it."""
-_KEPT = 8
-_MOST_S = 3600.0  # one that hangs must not bar the others
-_END_S = 5.0
+"""What one of some hundred photos takes while it is made: its folder or the store's copy, and the ZIP."""
+KEPT = 8
+"""Drafts that have a file, and approved packs."""
 _LEFT_S = 86_400.0
+_AGAIN_S = 2.0
 _LOG = logging.getLogger("flycam.serve")
 _NAME = "goi-hop"
 
 
-class PackState(StrEnum):
-    """MADE: there is a file to fetch; FAILED: `Pack.why` says why not."""
-
-    WAITING = "waiting"
-    MAKING = "making"
-    MADE = "made"
-    FAILED = "failed"
-
-
-@dataclass(slots=True)
-class Pack:
-    """One that was asked for.
-
-    account    by whose eyes it is made; "": by those of whoever sits at this machine
-    rules      what is withheld from them, when it was asked for (`Withholding.fingerprint`)
-    paper      of its quick report: "a4", "a3"
-    approved_by  the account that approved the draft of which it is the final one; "": it is a draft
-    digest     SHA-256 of its manifest; "": not known yet
-    why        sentences in English and Vietnamese
-    size       of the file, bytes
-    withdrawn  how many frames of its flights were withdrawn when it was begun
-    """
-
-    pack_id: str
-    owner: str
-    flights: tuple[str, ...]
-    language: str
-    account: str = ""
-    rules: str = ""
-    paper: str = "a4"
-    approved_by: str = ""
-    digest: str = ""
-    state: PackState = PackState.WAITING
-    why: tuple[str, str] = ("", "")
-    size: int = 0
-    withdrawn: int = 0
-
-
 class Packing:
-    """Packs of one server. `start` before, `stop` after serving."""
+    """Packs as this server makes them. `start` before, `stop` after serving."""
 
     def __init__(self, services: Services) -> None:
         self._folder = services.packs_dir
-        self._clock_ns = services.workspace.clock_ns
-        self._power = services.workspace.power
-        self._frames = services.workspace.catalog.frames
+        self._workspace = services.workspace
+        self._known = services.workspace.catalog.packs
         self._command = services.pack_command
-        self._packs: dict[str, Pack] = {}
         self._waiting: queue.Queue[Pack | None] = queue.Queue()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._holding = ExitStack()
+        self._maker = ""
 
     def start(self) -> None:
-        """Begin to make what is asked for."""
+        """Say what became of packs of servers that are gone, and begin to make what is asked for. Raises
+        CatalogUnavailable."""
         if self._folder is None or not self._command:
             return
+        self._maker = self._holding.enter_context(self._known.making())
+        for one in self._known.orphans(self._maker):
+            self._known.give_up(one.pack_id, STOPPED, self._workspace.clock_ns())
         self._stop.clear()
         self._waiting = queue.Queue()
         self._thread = threading.Thread(target=self._run, args=(self._folder,), name="packs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the work; what was not made has to be asked for again."""
+        """End the work; what was not made is told as ended, and has to be asked for again."""
+        if self._thread is None:
+            return
         self._stop.set()
         self._waiting.put(None)
-        if self._thread is not None:
-            self._thread.join(2 * _END_S)
-            self._thread = None
+        self._thread.join(2 * END_S)
+        self._thread = None
+        try:
+            for one in self._mine_under_way():
+                self._known.give_up(one.pack_id, STOPPED, self._workspace.clock_ns())
+        except StorageTrouble:  # the next server says it
+            _LOG.exception("packs that were not made")
+        self._holding.close()
 
     def ask(
         self,
@@ -116,9 +90,10 @@ class Packing:
         flights: Sequence[str],
         language: str,
         paper: str = "a4",
-        approved_by: str = "",
+        draft: Pack | None = None,
     ) -> Pack:
-        """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one.
+        """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one, on
+        record. draft: what the visitor approves; it becomes the final one.
 
         Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait).
         """
@@ -127,15 +102,23 @@ class Packing:
                 "this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'",
                 vi="máy chủ này không lập gói họp; hãy chạy bằng 'flycam serve', hoặc dùng 'flycam pack'",
             )
-        rules = visitor.withholding.fingerprint
+        wanted = Pack(
+            pack_id=secrets.token_hex(8),
+            owner=visitor.name,
+            flights=tuple(flights),
+            language=language,
+            asked_ns=self._workspace.clock_ns(),
+            maker=self._maker,
+            account=visitor.account.name if visitor.account else "",
+            rules=visitor.withholding.fingerprint,
+            paper=paper,
+            approved_by=visitor.name if draft else "",
+            draft_id=draft.pack_id if draft else "",
+        )
         with self._lock:
-            on_their_way = [
-                one for one in self._packs.values() if one.state in (PackState.WAITING, PackState.MAKING)
-            ]
-            wanted = (visitor.name, tuple(flights), language, rules, paper, approved_by)
+            on_their_way = self._mine_under_way()
             for one in on_their_way:
-                kind = (one.owner, one.flights, one.language, one.rules, one.paper, one.approved_by)
-                if kind == wanted:
+                if _kind(one) == _kind(wanted):
                     return one
             if len(on_their_way) >= MOST_WAITING:
                 raise Refused(
@@ -145,141 +128,164 @@ class Packing:
                     {"Retry-After": "30"},
                 )
             require_room(self._folder)
-            pack = Pack(
-                pack_id=secrets.token_hex(8),
-                owner=visitor.name,
-                flights=tuple(flights),
-                language=language,
-                account=visitor.account.name if visitor.account else "",
-                rules=rules,
-                paper=paper,
-                approved_by=approved_by,
-            )
-            self._packs[pack.pack_id] = pack
+            pack = self._known.add(wanted, _asked(wanted, draft))
             self._waiting.put(pack)
         return pack
 
     def all(self) -> list[Pack]:
-        """Those that are remembered, the newest first."""
-        with self._lock:
-            return list(reversed(self._packs.values()))
+        """Those that are told of, the newest first. Raises CatalogUnavailable."""
+        return self._known.all()
 
     def states(self) -> list[str]:
-        """Of every pack that is remembered."""
+        """Of every pack that is told of. Raises CatalogUnavailable."""
         return [one.state.value for one in self.all()]
 
     def get(self, pack_id: str) -> Pack:
         """Raises NotFound."""
-        with self._lock:
-            pack = self._packs.get(pack_id)
-        if pack is None:
+        pack = self._known.find(pack_id)
+        if pack is None or pack.let_go_ns is not None:
             raise no_such_pack()
         return pack
 
-    def file(self, pack_id: str) -> Path:
-        """The ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn since."""
-        pack = self.get(pack_id)
-        if pack.state is not PackState.MADE or self._folder is None:
+    def file(self, pack: Pack) -> str:
+        """Key of the ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn
+        since."""
+        if pack.state is not PackState.MADE:
             raise no_such_pack()
-        path = self._folder / f"{pack.pack_id}.zip"
         if self._withdrawn(pack) != pack.withdrawn:
-            with self._lock:
-                self._packs.pop(pack_id, None)
-            path.unlink(missing_ok=True)
+            self._let_go(pack)
             raise NotFound(
                 "this meeting pack shows pictures that were withdrawn since and is gone: ask for a new one",
                 vi="gói họp này có ảnh đã bị rút sau khi lập nên đã xoá: hãy yêu cầu gói mới",
             )
-        return path
+        return keys.pack(pack.pack_id, pack.sha256)
+
+    def _mine_under_way(self) -> list[Pack]:
+        return [one for one in self._known.all() if one.is_under_way and one.maker == self._maker]
 
     def _withdrawn(self, pack: Pack) -> int:
-        return sum(len(self._frames.withdrawals(flight_id)) for flight_id in pack.flights)
+        frames = self._workspace.catalog.frames
+        return sum(len(frames.withdrawals(flight_id)) for flight_id in pack.flights)
 
     # -- the thread -----------------------------------------------------------------------------
 
     def _run(self, folder: Path) -> None:
+        self._sweep()
         while (pack := self._waiting.get()) is not None and not self._stop.is_set():
-            pack.state = PackState.MAKING
             try:
-                pack.why = self._make(folder, pack) or pack.why
-                pack.state = PackState.FAILED if pack.why[0] else PackState.MADE
+                why = self._make(folder, pack)
             except Exception as error:  # noqa: BLE001  one pack's trouble must not end the making of others
                 _LOG.exception("pack %s", pack.pack_id)
-                pack.why = _why_not(error)
-                pack.state = PackState.FAILED
+                why = why_not(error)
+            if why is not None:
+                self._give_up(pack, why)
 
-    def _make(self, folder: Path, pack: Pack) -> tuple[str, str] | None:
-        """Make one and pack its folder up; why it could not be, in English and Vietnamese."""
+    def _make(self, folder: Path, pack: Pack) -> Why | None:
+        """Make one and keep it; why it could not be, in English and Vietnamese."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._make_room(folder)
+        self._make_room(folder, pack)
         require_room(folder)  # others have written while it waited
-        pack.withdrawn = self._withdrawn(pack)
+        self._known.begin(pack.pack_id, self._withdrawn(pack))
         place = folder / pack.pack_id
         place.mkdir()
         try:
-            why = self._made_by_process(pack, place / _NAME)
-            if why is None:
-                part = place / "pack.zip"
-                _zip(place / _NAME, part)
-                pack.size = part.stat().st_size
-                part.replace(folder / f"{pack.pack_id}.zip")
-            return why
+            made = make(self._command, pack, place / _NAME, self._workspace.power, self._stop)
+            if not isinstance(made, Made):
+                return made
+            pack_up(place / _NAME, place / "pack.zip")
+            shutil.rmtree(place / _NAME)  # three times the bytes at once would be one too many
+            self._keep(pack, made, place / "pack.zip")
+            return None
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _made_by_process(self, pack: Pack, out: Path) -> tuple[str, str] | None:
-        command = [*self._command, "--out", str(out), "--language", pack.language, "--json"]
-        command += ["--paper", pack.paper]
-        if pack.approved_by:
-            command.append(f"--approved-by={pack.approved_by}")
-        if pack.account:
-            command.append(f"--as={pack.account}")
-        # what it says to people is Vietnamese, its JSON is English: so both are known
-        environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "FLYCAM_OPERATOR": pack.owner}
-        process = subprocess.Popen(  # noqa: S603  our own
-            [*command, "--", *pack.flights],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            encoding="utf-8",
-            errors="replace",
+    def _keep(self, pack: Pack, made: Made, path: Path) -> None:
+        """The bytes, and then the record that names them."""
+        size, sha256 = path.stat().st_size, sha256_of(path)
+        self._workspace.require_room(size)
+        key = keys.pack(pack.pack_id, sha256)
+        self._workspace.store.put_file(key, path, durable=True)
+        kept = replace(
+            pack,
+            ended_ns=self._workspace.clock_ns(),
+            manifest_sha256=made.manifest_sha256,
+            classification=made.classification,
+            sha256=sha256,
+            size_bytes=size,
         )
-        self._power.let_go(process.pid)
-        ends_s, is_asked_to_end = time.monotonic() + _MOST_S, False
-        try:
-            while True:
-                try:
-                    said, told = process.communicate(timeout=0.2)
-                    break
-                except subprocess.TimeoutExpired:
-                    late_s = time.monotonic() - ends_s
-                    if is_asked_to_end and late_s > _END_S:
-                        process.kill()
-                    elif not is_asked_to_end and (self._stop.is_set() or late_s > 0.0):
-                        process.terminate()
-                        ends_s, is_asked_to_end = time.monotonic(), True
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if process.returncode != 0:
-            return _why(said, told)
-        pack.digest = _digest(said)
-        return None
+        if not self._known.keep(kept, self._told(kept, "pack kept")):
+            self._workspace.store.delete(key)
 
-    def _make_room(self, folder: Path) -> None:
-        """Forget the oldest packs; what a server left that is gone goes after a day."""
-        with self._lock:
-            done = [one for one in self._packs.values() if one.state in (PackState.MADE, PackState.FAILED)]
-            for old in done[: max(len(done) - _KEPT + 1, 0)]:
-                del self._packs[old.pack_id]
-                (folder / f"{old.pack_id}.zip").unlink(missing_ok=True)
-            known = set(self._packs)
+    def _give_up(self, pack: Pack, why: Why) -> None:
+        """On record, whenever the catalogue answers: else it would be told as being made for ever."""
+        while True:
+            try:
+                said = STOPPED if self._stop.is_set() else why
+                self._known.give_up(pack.pack_id, said, self._workspace.clock_ns())
+                return
+            except StorageTrouble:
+                if self._stop.wait(_AGAIN_S):
+                    return  # the next server says it
+
+    def _make_room(self, folder: Path, coming: Pack) -> None:
+        """Let go of the oldest of its kind, and of what was withdrawn; what a server left that is gone goes
+        after a day."""
+        ended = [one for one in self._known.all() if not one.is_under_way]
+        alike = [one for one in ended if bool(one.approved_by) == bool(coming.approved_by)]
+        old = {one.pack_id for one in alike[KEPT - 1 :]}
+        for one in ended:
+            if one.pack_id in old or (one.state is PackState.MADE and self._withdrawn(one) != one.withdrawn):
+                self._let_go(one)
+        under_way = {one.pack_id for one in self._known.all() if one.is_under_way}
         for path in folder.iterdir():
-            age_s = self._clock_ns() / 1e9 - path.stat().st_mtime
-            if path.name.removesuffix(".zip") not in known and age_s > _LEFT_S:
+            age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
+            if path.name not in under_way and age_s > _LEFT_S:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _let_go(self, pack: Pack) -> None:
+        """On record first: what is named by no record is deleted by whoever comes next."""
+        had_file = pack.state is PackState.MADE
+        told = self._told(pack, "pack let go") if had_file else None
+        self._known.let_go(pack.pack_id, self._workspace.clock_ns(), told)
+        if had_file:
+            self._workspace.store.delete(keys.pack(pack.pack_id, pack.sha256))
+
+    def _sweep(self) -> None:
+        """Delete bytes of packs that were given up or let go, which a kill left. What no record knows of is
+        left alone: another catalogue may share the store."""
+        try:
+            for key in self._workspace.store.list(keys.pack_prefix()):
+                pack = self._known.find(keys.pack_of(key))
+                if pack is not None and (pack.let_go_ns is not None or pack.state is PackState.FAILED):
+                    self._workspace.store.delete(key)
+        except StorageTrouble:  # what is left lies there until the next start
+            _LOG.exception("bytes of old packs")
+
+    def _told(self, pack: Pack, what: str) -> AuditEntry:
+        return AuditEntry(
+            who=self._workspace.box,
+            what=what,
+            subject=" ".join(pack.flights),
+            detail=f"{pack.pack_id}; SHA-256 {pack.sha256}",
+            at_ns=self._workspace.clock_ns(),
+        )
+
+
+def _kind(pack: Pack) -> tuple[object, ...]:
+    """What two packs are the same by."""
+    return pack.owner, pack.flights, pack.language, pack.rules, pack.paper, pack.approved_by
+
+
+def _asked(pack: Pack, draft: Pack | None) -> AuditEntry:
+    """What the audit log tells of one that was asked for, or of the draft that was approved by asking."""
+    if draft is None:
+        what, detail = "pack asked", f"{pack.paper}, {pack.language}; {pack.pack_id}"
+    else:
+        known_by = draft.manifest_sha256 or draft.pack_id
+        what, detail = "pack approved", f"draft {known_by} by {draft.owner}; {pack.pack_id}"
+    return AuditEntry(
+        who=pack.owner, what=what, subject=" ".join(pack.flights), detail=detail, at_ns=pack.asked_ns
+    )
 
 
 def no_such_pack() -> NotFound:
@@ -288,31 +294,6 @@ def no_such_pack() -> NotFound:
         "there is no such meeting pack here: ask for it again",
         vi="không có gói họp này ở đây: hãy yêu cầu lại",
     )
-
-
-def _zip(folder: Path, path: Path) -> None:
-    """The folder as one file; its pictures are packed already. Files of a clock at 1970 are of 1980 in it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-        for one in sorted(folder.rglob("*")):
-            archive.write(one, one.relative_to(folder.parent))
-
-
-def _digest(said: str) -> str:
-    """Of the manifest that a command wrote, from its JSON."""
-    try:
-        return str(json.loads(said.strip().splitlines()[-1])["manifest_sha256"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _why(said: str, told: str) -> tuple[str, str]:
-    """The sentence of a command that failed, from its JSON and from what it told people."""
-    try:
-        english = str(json.loads(said.strip().splitlines()[-1])["sentence"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return _ENDED
-    lines = [line for line in told.splitlines() if line.startswith("flycam: ")]
-    return english, lines[-1].removeprefix("flycam: ") if lines else english
 
 
 def require_room(folder: Path) -> None:
@@ -327,22 +308,3 @@ def require_room(folder: Path) -> None:
         vi=f"máy chủ còn {gb_free:.1f} GB, lập gói họp cần {gb:.1f} GB; hãy giải phóng bớt chỗ trên máy chủ "
         "('flycam collect'), hoặc ghi gói ra ổ đĩa khác bằng 'flycam pack --out'",
     )
-
-
-def _why_not(error: Exception) -> tuple[str, str]:
-    if isinstance(error, DiskFull):
-        return sentence(error), sentence(error, "vi")
-    return _disk_trouble(error) if isinstance(error, OSError) else _ENDED
-
-
-def _disk_trouble(error: OSError) -> tuple[str, str]:
-    return (
-        f"the meeting pack could not be kept on the server ({error.strerror}); make room there",
-        "không lưu được gói họp trên máy chủ; hãy giải phóng bớt ổ đĩa",
-    )
-
-
-_ENDED = (
-    "the program that made the meeting pack ended without a word; ask again, or run 'flycam pack'",
-    "chương trình lập gói họp dừng đột ngột; hãy thử lại, hoặc dùng lệnh 'flycam pack'",
-)

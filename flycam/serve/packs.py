@@ -8,13 +8,12 @@ the audit log, and from then on whoever may see all that is in it can fetch it.
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
@@ -23,7 +22,8 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, operator, viewer
 from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.packing import Pack, Packing, PackState, no_such_pack
+from flycam.serve.packing import Packing, no_such_pack
+from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json
 
 router = APIRouter()
@@ -89,32 +89,40 @@ def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: J
             "this meeting pack is no draft that is made: look at the list of packs again",
             vi="gói họp này không phải bản dự thảo đã lập xong: hãy xem lại danh sách gói họp",
         )
-    made = packing.ask(visitor, draft.flights, draft.language, draft.paper, approved_by=visitor.name)
-    detail = f"draft {draft.digest or draft.pack_id} by {draft.owner}; {made.pack_id}"
-    catalog.audit.append(visitor.name, "pack approved", " ".join(draft.flights), detail)
-    return _said(made)
+    return _said(packing.ask(visitor, draft.flights, draft.language, draft.paper, draft))
 
 
-@router.get("/api/packs/{pack_id}/file", response_class=FileResponse)
+@router.get("/api/packs/{pack_id}/file", response_class=Response)
 def file(
-    pack_id: str, request: Request, catalog: CatalogHere, packing: PackingHere, visitor: Reader
-) -> FileResponse:
-    """The folder as one ZIP. Who took it away is written to the audit log."""
+    pack_id: str,
+    request: Request,
+    catalog: CatalogHere,
+    store: StoreHere,
+    packing: PackingHere,
+    visitor: Reader,
+    range_header: Annotated[str | None, Header(alias="range")] = None,
+) -> Response:
+    """The folder as one ZIP; ranges are honoured. Who took it away is written to the audit log."""
     pack = _within_reach(catalog, packing, pack_id, visitor)
     for flight_id in pack.flights:  # what is withheld may be more by now
         _whole(catalog, flight_id, visitor)
     _require_same_rules(pack, visitor)
-    name = quote(f"goi-hop-{pack.flights[0]}-{pack.language}.zip")
-    path = packing.file(pack_id)
+    key = packing.file(pack)
+    size = store.size(key)
+    start, stop = wanted(range_header, size)
+    if start >= stop:
+        return beyond_the_end(size)
     openings: Openings = request.app.state.openings
     openings.note_export(catalog.audit, visitor.name, "pack fetched", " ".join(pack.flights), pack_id)
-    return FileResponse(
-        path,
+    return bytes_answer(
+        store,
+        key,
+        size,
+        (start, stop),
+        name=f"goi-hop-{pack.flights[0]}-{pack.language}.zip",
+        etag=pack.sha256,
         media_type="application/zip",
-        headers={
-            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
-            "Cache-Control": "private, no-cache",
-        },
+        is_saved=True,
     )
 
 
@@ -178,7 +186,7 @@ def _said(pack: Pack) -> Json:
         "paper": pack.paper,
         "owner": pack.owner,
         "approved_by": pack.approved_by or None,
-        "size": pack.size,
+        "size": pack.size_bytes,
         "sentence": pack.why[0],
         "sentence_vi": pack.why[1],
     }

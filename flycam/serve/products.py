@@ -18,9 +18,11 @@ from flycam.serve.asked_for import Name
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.linked_reads import LinkedReads
 from flycam.serve.offered import revision_on_show, shown_mosaic, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.services import ServicesHere
 from flycam.store import keys
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -66,6 +68,7 @@ def cog(
     request: Request,
     catalog: CatalogHere,
     store: StoreHere,
+    services: ServicesHere,
     visitor: Annotated[Visitor, Depends(viewer)],
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
@@ -89,7 +92,9 @@ def cog(
     if request.method == "GET":
         openings: Openings = request.app.state.openings
         subject = f"{mosaic_id} r{revision} {commune}"
-        openings.note_export(catalog.audit, visitor.name, "map exported", subject, flight.name)
+        if openings.note_export(catalog.audit, visitor.name, "map exported", subject, flight.name):
+            linked: LinkedReads = request.app.state.linked_reads
+            linked.note(services.workspace, visitor.name, flight.flight_id, commune)
     answer = bytes_answer(
         store,
         key,

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.store.base import ObjectStore
 
 SHA256 = "^[0-9a-f]{64}$"
@@ -19,12 +19,11 @@ FOR_A_WHILE = {"Cache-Control": "private, max-age=300", "Vary": "Authorization, 
 """Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
 
 _CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # Python reads no number of thousands of digits
 
 
 def _store_of(request: Request) -> ObjectStore:
-    services: Services = request.app.state.services
-    return services.workspace.store
+    return services_of(request).workspace.store
 
 
 StoreHere = Annotated[ObjectStore, Depends(_store_of)]
@@ -55,13 +54,15 @@ def bytes_answer(
     name: str,
     etag: str,
     media_type: str,
+    is_saved: bool = False,
 ) -> Response:
-    """An object of the store, or the part of it (start, stop) that was `wanted`."""
+    """An object of the store, or the part of it (start, stop) that was `wanted`. is_saved: browsers put it
+    into a file instead of showing it."""
     start, stop = part
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(stop - start),
-        "Content-Disposition": f'inline; filename="{_plain(name)}"',
+        "Content-Disposition": f'{"attachment" if is_saved else "inline"}; filename="{_plain(name)}"',
         "Cache-Control": "private, no-cache",
         "ETag": f'"{etag}"',
         "X-Content-Type-Options": "nosniff",

@@ -26,9 +26,9 @@ from flycam.pipeline.redacting import MaskAsked, make_mask, take_back_mask
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, operator
-from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import is_hidden, withheld_from
 from flycam.serve.ranges import SHA256
+from flycam.serve.services import ServicesHere
 from flycam.serve.wording import Json
 
 router = APIRouter()

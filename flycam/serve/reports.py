@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from flycam.frame.frame import Layer
 from flycam.pipeline.report import report_of
@@ -13,7 +13,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.guard import viewer
 from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.policy import of_page_alone
-from flycam.serve.services import Services
+from flycam.serve.services import ServicesHere
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
@@ -22,7 +22,7 @@ _TYPES = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 
 @router.get("/api/flights/{ref}/report", response_class=Response)
 def report(
-    request: Request,
+    services: ServicesHere,
     ref: str,
     visitor: Annotated[Visitor, Depends(viewer)],
     kind: Literal["html", "pdf"] = "html",
@@ -31,7 +31,6 @@ def report(
     revision: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     """The report of the revision on show, or of the one named."""
-    services: Services = request.app.state.services
     flight = flight_here(services.workspace.catalog, ref, visitor.withholding)
     if visitor.withholding.touches_box(flight.bounds_lonlat_deg):
         raise withheld_from(flight.name, visitor.name)

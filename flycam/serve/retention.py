@@ -29,7 +29,7 @@ from flycam.pipeline.retention import (
 )
 from flycam.serve.door import Visitor
 from flycam.serve.guard import admin
-from flycam.serve.marks import ServicesHere
+from flycam.serve.services import ServicesHere
 from flycam.serve.wording import Json
 
 router = APIRouter()

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
 
 from flycam.pipeline.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
@@ -76,3 +78,12 @@ class Services:
     authority: bytes | None = None
     request_log: RequestLog | None = None
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)
+
+
+def services_of(request: Request) -> Services:
+    """What the server behind a request works with."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesHere = Annotated[Services, Depends(services_of)]

@@ -23,7 +23,7 @@ from flycam.pipeline.settlements import (
 )
 from flycam.serve.changes import Analyst
 from flycam.serve.guard import Sees, viewer
-from flycam.serve.marks import ServicesHere
+from flycam.serve.services import ServicesHere
 from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
 

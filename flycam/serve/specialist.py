@@ -18,7 +18,7 @@ from flycam.pipeline.fetching import is_address
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
 from flycam.serve.rectangle import parse_bounds
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.thing_names import ThingNames
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
@@ -31,8 +31,7 @@ MOST_OUTLINE_BYTES = 32 << 20
 
 
 def _now_ns(request: Request) -> int:
-    services: Services = request.app.state.services
-    return services.workspace.clock_ns()
+    return services_of(request).workspace.clock_ns()
 
 
 Now = Annotated[int, Depends(_now_ns)]

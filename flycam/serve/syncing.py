@@ -23,7 +23,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import box
 from flycam.serve.looks import Looks
-from flycam.serve.services import Services
+from flycam.serve.services import Services, services_of
 from flycam.store import keys
 from flycam.sync.desk import RecordsMissing, answer, take_step
 from flycam.sync.masks import keeps_to_masks
@@ -86,7 +86,7 @@ def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: 
     look, and the word for what there is for it here (`/api/sync/common`)."""
     arrivals = _arrivals(request)
     speaks = partial(arrivals.require_speaker, visitor)
-    said = answer(_services(request).workspace, question, __version__, speaks)
+    said = answer(services_of(request).workspace, question, __version__, speaks)
     arrivals.tell(visitor, str(question["box"]))
     word = shelf(request).state(visitor.withholding, masks=keeps_to_masks(question))
     return {**said, **_wished(request), "common": word}
@@ -217,8 +217,3 @@ def _whole(request: Request, name: str) -> int:
 def _arrivals(request: Request) -> Arrivals:
     arrivals: Arrivals = request.app.state.arrivals
     return arrivals
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services

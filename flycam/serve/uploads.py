@@ -23,7 +23,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import operator
 from flycam.serve.reception import Reception, is_worked_on
-from flycam.serve.services import Services
+from flycam.serve.services import services_of
 from flycam.serve.upload_words import Card, Opened, Standing, opened_of, stage_of, standing_of
 
 HEADS = "application/vnd.flycam.heads"
@@ -143,8 +143,7 @@ def remove(upload_id: str, request: Request, visitor: Uploader) -> Response:
     found = reception.of(upload_id, visitor)
     if is_worked_on(found):
         raise Refused(409, "it is being laid on the map", "đang được đưa lên bản đồ")
-    services: Services = request.app.state.services
-    services.workspace.catalog.audit.append(visitor.name, "upload removed", upload_id)
+    services_of(request).workspace.catalog.audit.append(visitor.name, "upload removed", upload_id)
     reception.uploads.remove(found)
     return Response(status_code=204)
 

@@ -22,10 +22,10 @@ from flycam.pipeline.evidence import require_not_let_go
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import is_hidden, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, beyond_the_end, bytes_answer, wanted
+from flycam.serve.services import ServicesHere
 from flycam.serve.wording import Json
 from flycam.store import keys
 

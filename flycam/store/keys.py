@@ -116,6 +116,21 @@ def product_prefix(mosaic_id: str, revision: int) -> str:
     return f"products/{mosaic_id}/r{revision}/"
 
 
+def pack(pack_id: str, sha256: str) -> str:
+    """A meeting pack that the page asked for, one ZIP under its hex SHA-256."""
+    return f"{pack_prefix(pack_id)}{sha256}.zip"
+
+
+def pack_prefix(pack_id: str | None = None) -> str:
+    """What lies of one meeting pack; of all of them."""
+    return "packs/" if pack_id is None else f"packs/{pack_id}-"
+
+
+def pack_of(key: str) -> str:
+    """The id of the pack that lies under this key."""
+    return key.removeprefix(pack_prefix()).partition("-")[0]
+
+
 def given_prefix() -> str:
     """All that other boxes gave, and how far each was taken in."""
     return "sync/"

@@ -3,10 +3,10 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
-adjust compare-registration compare-changes compare-flights sync growth titiler thin-line cluster viewers, and
-of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes finish-pixels finish-published
-finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some are named). Ends
-with code 0 whether the numbers are met or not; with 1 only if something did not run.
+adjust compare-registration compare-changes compare-flights sync growth titiler thin-line pack cluster
+viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes finish-pixels
+finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some
+are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from tests.bench import (
     live_streams,
     live_watched,
     memory,
+    packs,
     position,
     sync,
     thin_line,
@@ -124,6 +125,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "growth": lambda _: growth.measure(),
     "titiler": lambda o: titiler_peer.measure(o.strips, o.per_strip),
     "thin-line": lambda o: thin_line.measure(o.strips, o.per_strip),
+    "pack": lambda o: packs.measure(o.strips, o.per_strip),
     "cluster": lambda o: cluster.measure(o.strips, o.per_strip, o.rounds),
     "viewers": lambda o: viewers.measure(o.viewing),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},

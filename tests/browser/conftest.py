@@ -31,6 +31,13 @@ OpenPage = Callable[..., Page]
 expect.set_options(timeout=60_000)  # a busy machine answers late, and is not wrong for that
 
 
+@pytest.fixture(scope="session", autouse=True)
+def built_map() -> None:
+    """Without it there is nothing to look at."""
+    if not all((STATIC_DIR / page).is_file() for page in ("index.html", "upload.html")):
+        pytest.skip("the map is not built: make map")
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("world"))
@@ -38,8 +45,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def address(world: World) -> Iterator[str]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield url
 

@@ -20,7 +20,7 @@ from flycam.frame.specialist import LayerKind
 from flycam.pipeline.layers import LayerAsked, add_layer, refresh_layer
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, on_screen, settled, wait_for_place
 from tests.serve.running import running
@@ -55,8 +55,6 @@ class Board:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     world = make_world(tmp_path / "world")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield Board(url, world.workspace, tmp_path)

@@ -16,7 +16,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import Role
 from flycam.frame.change import STANDING, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold, settled_compare
 from tests.serve.running import running
@@ -71,8 +71,6 @@ def with_candidates(root: Path) -> World:
 
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     world = with_candidates(tmp_path / "world")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield Review(url, world)

@@ -17,7 +17,7 @@ from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.moment import iso
 from flycam.pipeline.marks import MarkAsked, write_mark
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled, wait_for_place, wait_for_zoom
 from tests.serve.running import running
@@ -46,8 +46,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def url(house: World) -> Iterator[str]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     with running(Services(workspace=house.workspace, follow_s=0.2)) as address:
         yield address
 

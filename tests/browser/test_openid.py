@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from flycam.catalog.records import Role
 from flycam.pipeline.openid import Provider
 from flycam.pipeline.openid_client import OpenIdClient
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.serve.services import Services
 from tests.attack.uploading import free_port
 from tests.browser.pages import wait_for_zoom
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell
@@ -25,8 +25,6 @@ BUTTON = "Đăng nhập bằng tài khoản của tỉnh"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     workspace, port = make_world(tmp_path_factory.mktemp("openid")).workspace, free_port()
     add_account(workspace, "Quản trị", Role.ADMIN, "admin-token")
     with provider() as issuer:

@@ -17,7 +17,6 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from flycam.drill.drill import write_drill
-from flycam.serve.services import STATIC_DIR
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess
@@ -48,8 +47,6 @@ class Field:
 
 @pytest.fixture
 def field(tmp_path: Path) -> Iterator[Field]:
-    if not (STATIC_DIR / "upload.html").is_file():
-        pytest.skip("the map is not built: make map")
     flown = write_drill(
         tmp_path / "flown", seed=5, photos=(3, 4), size_px=(480, 360), gsd_m=0.5, truth_rasters=False
     )

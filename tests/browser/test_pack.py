@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from flycam.pipeline.pack import PackRequest, pack
 from flycam.report.words import DRILL_MARK
+from flycam.serve.pack_making import STOPPED
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.serve.running import running
@@ -61,6 +62,30 @@ def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, t
         card.get_by_role("button", name="Gói họp").click()
         expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>", timeout=60_000)
         expect(card.get_by_role("button", name="Gói họp")).to_be_enabled()
+
+
+def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
+    open_page: OpenPage, tmp_path: Path, screenshots: Path
+) -> None:
+    world = make_world(tmp_path / "data")
+    never = (sys.executable, "-c", "import time; time.sleep(600)")
+    services = Services(workspace=world.workspace, packs_dir=tmp_path / "packs", pack_command=never)
+    with running(services) as url:
+        page = open_page(link=f"event={REAL}&lang=vi", url=url)
+        card = page.locator(f'[data-flight="{world.after}"]')
+        card.get_by_role("button", name="Gói họp").click()
+        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        page.close()
+    fails = (sys.executable, "-c", FAILS)
+    again = Services(workspace=world.workspace, packs_dir=tmp_path / "packs", pack_command=fails)
+    with running(again) as url:
+        page = open_page(link=f"event={REAL}&lang=vi", url=url)
+        told = page.locator(".pack-desk .warning")
+        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {STOPPED[1]}")
+        page.screenshot(path=screenshots / "pack-ended.png")
+        card = page.locator(f'[data-flight="{world.after}"]')
+        card.get_by_role("button", name="Gói họp").click()
+        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
 
 
 def test_the_folder_opens_without_a_server(

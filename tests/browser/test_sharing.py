@@ -17,7 +17,7 @@ from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
 from flycam.pipeline.people import invite_guest
 from flycam.pipeline.restricting import add_area, classify_flight
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import settled
 from tests.serve.running import running
@@ -37,8 +37,6 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
     root = tmp_path_factory.mktemp("sharing")
     world = make_world(root)
     for role in (Role.VIEWER, Role.OPERATOR, Role.ANALYST):

@@ -15,6 +15,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.comparison_suite import ComparisonSuite
+from tests.suites.pack_suite import PackSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -44,6 +45,12 @@ class TestPostgresChanges(ChangeSuite):
 
 
 class TestPostgresComparisons(ComparisonSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
+
+
+class TestPostgresPacks(PackSuite):
     def tamper(self, url: str, statement: str) -> None:
         with _connect(url) as connection:
             connection.execute(statement)

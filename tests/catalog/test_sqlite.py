@@ -20,6 +20,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.comparison_suite import ComparisonSuite
+from tests.suites.pack_suite import PackSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -43,6 +44,13 @@ class TestSqliteChanges(ChangeSuite):
 
 
 class TestSqliteComparisons(ComparisonSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+        connection.close()
+
+
+class TestSqlitePacks(PackSuite):
     def tamper(self, url: str, statement: str) -> None:
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute(statement)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from flycam.catalog.packs import Pack
+from flycam.catalog.records import AuditEntry
 from flycam.pipeline.held import Held, Holdings, Kind
 from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
 from tests.pipeline.finished_house import open_workspace
 
 
@@ -31,6 +36,19 @@ def spoil(workspace: Workspace, key: str, way: str) -> None:
     workspace.store.delete(key)
     if change is not None:
         workspace.store.put(key, change(data))
+
+
+def with_pack(workspace: Workspace) -> Workspace:
+    """A house with a meeting pack that is kept in it."""
+    data = b"PK" + bytes(range(256)) * 9
+    told = AuditEntry(who="Lan", what="pack", subject="", detail="", at_ns=1)
+    asked = Pack(
+        pack_id="0123456789abcdef", owner="Lan", flights=("f1",), language="vi", asked_ns=1, maker="p"
+    )
+    pack = replace(workspace.catalog.packs.add(asked, told), sha256=hashlib.sha256(data).hexdigest())
+    workspace.store.put(keys.pack(pack.pack_id, pack.sha256), data, durable=True)
+    workspace.catalog.packs.keep(replace(pack, size_bytes=len(data)), told)
+    return workspace
 
 
 def held(workspace: Workspace, *kinds: Kind) -> list[Held]:

@@ -51,7 +51,7 @@ from flycam.store.opening import open_store
 from flycam.store.wrappers import CountingStore, FaultyStore
 from flycam.sync.ledger import Ledger
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
-from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
+from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
 
 ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 
@@ -59,7 +59,7 @@ ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("backup") / "house"
-    close(ingested(folder, drill))
+    close(with_pack(ingested(folder, drill)))
     return folder
 
 

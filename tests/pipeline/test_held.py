@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from flycam.pipeline.held import Holdings, Kind
+from flycam.catalog.packs import Pack
+from flycam.catalog.records import AuditEntry
+from flycam.pipeline.held import Held, Holdings, Kind, was_let_go
 from flycam.store import keys
 from flycam.sync.learning import learn
 from flycam.sync.records import records_of
@@ -39,3 +42,27 @@ def test_a_flight_being_laid_here_is_held_to_all_of_its_photos(tmp_path: Path) -
     one = keys.evidence(record(0).header.provenance.source_sha256)
     province.workspace.store.put(one, b"its bytes")
     assert (Kind.PHOTO, one) in named(province)
+
+
+def test_meeting_packs_are_held_while_they_have_a_file(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    asked = Pack(
+        pack_id="0123456789abcdef", owner="Lan", flights=("f1",), language="vi", asked_ns=1, maker="p"
+    )
+    pack = box.catalog.packs.add(asked, TOLD)
+    assert packs_held(box) == []
+    box.catalog.packs.keep(replace(pack, sha256="ab" * 32), TOLD)
+    (held,) = packs_held(box)
+    assert (held.key, held.name) == (keys.pack(pack.pack_id, "ab" * 32), pack.pack_id)
+    assert not was_let_go(box.catalog, box.workspace.store, held), "it is lost"
+    box.catalog.packs.let_go(pack.pack_id, 3, TOLD)
+    assert packs_held(box) == []
+    assert was_let_go(box.catalog, box.workspace.store, held)
+
+
+TOLD = AuditEntry(who="Lan", what="pack", subject="f1", detail="", at_ns=1)
+
+
+def packs_held(box: Box) -> list[Held]:
+    holdings = Holdings(box.catalog, box.workspace.store, box.workspace.box)
+    return [one for part in holdings.parts() for one in holdings.of(part) if one.kind is Kind.PACK]

@@ -18,8 +18,10 @@ from flycam.pipeline.export import export_flight
 from flycam.pipeline.linked_area import linked_area_m2, note_linked
 from flycam.pipeline.people import invite_guest, linked_by
 from flycam.pipeline.restricting import classify_flight
+from flycam.serve.linked_reads import LinkedReads
 from flycam.serve.services import Services
 from flycam.settings import read_settings
+from tests.serve.offering import VIEWER, make_offering
 from tests.serve.running import running
 from tests.serve.world import DRILL, REAL, World, add_account, make_world
 
@@ -94,6 +96,52 @@ def test_the_page_is_told_with_the_link(world: World) -> None:
         told = httpx.post(f"{url}/api/guests", json={"hours": 1, "event": REAL}, headers=by).json()
     assert told["path"].startswith("/guest/")
     assert "linked mosaic" in told["warnings"][0] and "Ảnh ghép" in told["warnings_vi"][0]
+
+
+def test_what_is_read_of_clipped_maps_is_linked_by_whoever_has_it(tmp_path: Path) -> None:
+    """By ranges, once a minute as the reading itself; where it passes with another commune, then."""
+    offering = make_offering(tmp_path)
+    workspace = offering.workspace
+    flight = workspace.catalog.flights.flight(offering.world.after)
+    commune = shapely.from_wkb(workspace.catalog.boundaries.commune("99000").wkb)
+    km2 = linked_area_m2(workspace, [flight], commune) / 1e6
+    assert km2 > 0
+    cog, by = f"/cog/{offering.mosaic}/2/99000.tif", {"Authorization": f"Bearer {VIEWER}"}
+
+    def read(limit_km2: float | None) -> list[tuple[str, str, str]]:
+        house = replace(offering.world, workspace=replace(workspace, linked_km2=limit_km2))
+        known = noted(house)
+        with running(Services(workspace=house.workspace)) as url, httpx.Client(base_url=url) as client:
+            assert client.head(cog, headers=by).status_code == 200
+            assert noted(house) == known, "nothing was taken away"
+            for part in ("bytes=0-99", "bytes=100-"):
+                assert client.get(cog, headers={**by, "Range": part}).status_code == 206
+        return noted(house)[len(known) :]
+
+    assert read(None) == read(km2 * 1.01) == []
+    ((who, subject, detail),) = read(km2 * 0.99)
+    assert (who, subject) == ("Lan", f"{flight.flight_id} 99000")
+    assert detail.startswith("clipped maps: ")
+
+
+def test_many_small_maps_are_one_linked_mosaic_to_whoever_has_them_all(world: World) -> None:
+    workspace, clock_s = world.workspace, [0.0]
+    flight = workspace.catalog.flights.flight(world.after)
+    codes = [one.code for one in workspace.catalog.boundaries.communes()]
+    grounds = {code: shapely.from_wkb(workspace.catalog.boundaries.commune(code).wkb) for code in codes}
+    areas = {code: linked_area_m2(workspace, [flight], ground) / 1e6 for code, ground in grounds.items()}
+    first, second = sorted(code for code, area in areas.items() if area > 0)[:2]
+    house = replace(workspace, linked_km2=max(areas[first], areas[second]) + 0.01)
+    reads, known = LinkedReads(lambda: clock_s[0]), len(noted(world))
+    reads.note(house, "Lan", world.after, first)
+    reads.note(house, "Minh", world.after, second)
+    assert len(noted(world)) == known, "each has had one"
+    clock_s[0] = 86_000.0
+    reads.note(house, "Lan", world.after, second)
+    assert [one[:2] for one in noted(world)[known:]] == [("Lan", f"{world.after} {second}")]
+    clock_s[0] = 3 * 86_400.0
+    reads.note(house, "Lan", world.after, first)
+    assert len(noted(world)) == known + 1, "the day is over"
 
 
 def test_the_area_is_set_in_the_environment() -> None:

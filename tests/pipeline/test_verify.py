@@ -26,7 +26,7 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store.wrappers import CountingStore, FaultyStore
 from tests.pipeline.finished_house import NAME, QUICK, Finished, ingested, make_finished
-from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
+from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
 
 DAY_S = 86400.0
 
@@ -34,7 +34,7 @@ DAY_S = 86400.0
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("verify") / "house"
-    close(ingested(folder, drill))
+    close(with_pack(ingested(folder, drill)))
     return folder
 
 

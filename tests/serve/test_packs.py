@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
+import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from flycam.catalog.records import Role, Withdrawal
+from flycam.catalog import packs as catalog_packs
+from flycam.catalog.records import AuditLine, Role, Withdrawal
+from flycam.errors import DiskFull
 from flycam.frame.classification import Classification
 from flycam.pipeline.restricting import classify_flight
-from flycam.serve import packing
+from flycam.serve import pack_making, packing
 from flycam.serve.services import Services
+from flycam.store import keys
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world
 
@@ -144,7 +149,7 @@ def test_names_never_become_options(house: tuple[World, Path], open_with: Open) 
 
 
 def test_a_command_that_fails_is_quoted_in_both_languages(house: tuple[World, Path], open_with: Open) -> None:
-    for program, sentences in ((FAILS, ("the disk is full", "đĩa đầy")), (DIES, packing._ENDED)):
+    for program, sentences in ((FAILS, ("the disk is full", "đĩa đầy")), (DIES, pack_making.ENDED)):
         client = open_with((sys.executable, "-c", program))
         pack_id = ask(client, house[0].after).json()["pack_id"]
         said = ended(client, pack_id)
@@ -202,7 +207,7 @@ def test_the_same_asked_twice_is_one_and_too_many_are_refused(
 def test_old_packs_make_room(
     house: tuple[World, Path], open_with: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "_KEPT", 2)
+    monkeypatch.setattr(packing, "KEPT", 2)
     client = open_with((sys.executable, "-c", WRITES))
     packs = []
     for _ in range(4):
@@ -210,9 +215,11 @@ def test_old_packs_make_room(
         ended(client, packs[-1])
     codes = [client.get(f"/api/packs/{one}/file", headers=by("Lan")).status_code for one in packs]
     assert codes == [404, 404, 200, 200]
-    assert sorted(path.name for path in (tmp_path / "packs").iterdir()) == sorted(
-        f"{p}.zip" for p in packs[2:]
-    )
+    assert list((tmp_path / "packs").iterdir()) == []
+    store = house[0].workspace.store
+    assert [len(list(store.list(keys.pack_prefix(one)))) for one in packs] == [0, 0, 1, 1]
+    gone = house[0].workspace.catalog.packs.find(packs[0])
+    assert gone is not None and gone.let_go_ns is not None and gone.owner == "Lan"
 
 
 def test_a_server_that_makes_none_says_how(house: tuple[World, Path]) -> None:
@@ -288,7 +295,7 @@ def test_a_pack_made_under_a_clock_at_1970_is_one_file_all_the_same(tmp_path: Pa
     folder.mkdir()
     (folder / "a.txt").write_text("a")
     os.utime(folder / "a.txt", (0, 0))
-    packing._zip(folder, tmp_path / "pack.zip")
+    pack_making.pack_up(folder, tmp_path / "pack.zip")
     with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
         assert archive.read("pack/a.txt") == b"a"
 
@@ -384,3 +391,178 @@ def test_an_approved_pack_is_not_for_those_who_do_not_see_all_of_it(
             assert world.before not in answer.text
     finally:
         classify_flight(world.workspace, world.before, Classification.OPEN, "trị")
+
+
+# -- what a restart leaves --------------------------------------------------------------------------
+
+
+@contextmanager
+def served(world: World, folder: Path, program: str = SAYS) -> Iterator[httpx.Client]:
+    """A client of a server that is gone when the block is left."""
+    services = Services(
+        workspace=world.workspace, packs_dir=folder, pack_command=(sys.executable, "-c", program)
+    )
+    with running(services) as address, httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> World:
+    """A house that no other test makes packs in."""
+    world = make_world(tmp_path / "own")
+    for name, role in (("Lan", Role.OPERATOR), ("xem", Role.VIEWER), ("Bà Thắm", Role.ANALYST)):
+        add_account(world.workspace, name, role, f"{name}-token".encode().hex())
+    return world
+
+
+def lines_of(world: World, what: str) -> list[AuditLine]:
+    return [one for one in world.workspace.catalog.audit.lines() if one.what == what]
+
+
+def test_packs_and_approvals_are_there_after_a_restart(own: World, tmp_path: Path) -> None:
+    with served(own, tmp_path / "first") as client:
+        draft = ended(client, ask(client, own.after).json()["pack_id"])
+        final = ended(client, approve(client, draft["pack_id"], "Bà Thắm").json()["pack_id"], "Bà Thắm")
+        before = client.get("/api/packs", headers=by("Bà Thắm")).json()
+        path = f"/api/packs/{final['pack_id']}/file"
+        content = client.get(path, headers=by("xem")).content
+    assert [one["approved_by"] for one in before] == ["Bà Thắm", None]
+    with served(own, tmp_path / "another folder") as client:
+        assert client.get("/api/packs", headers=by("Bà Thắm")).json() == before
+        assert list(told(client, "xem")) == [final["pack_id"]]
+        assert client.get(path, headers=by("xem")).content == content
+        assert approve(client, final["pack_id"], "Bà Thắm").status_code == 409
+    (kept,) = [one for one in lines_of(own, "pack kept") if one.detail.startswith(final["pack_id"])]
+    assert kept.detail.endswith(hashlib.sha256(content).hexdigest())
+    record = own.workspace.catalog.packs.find(final["pack_id"])
+    assert record is not None and record.draft_id == draft["pack_id"]
+
+
+def test_the_draft_is_approved_in_the_transaction_that_tells_of_it(
+    own: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An approval that cannot be put on record is none, and is told nowhere."""
+    with served(own, tmp_path / "packs") as client:
+        draft = ended(client, ask(client, own.after).json()["pack_id"])
+        monkeypatch.setattr(catalog_packs, "write_entries", full)
+        assert approve(client, draft["pack_id"], "Bà Thắm").status_code == 507
+        monkeypatch.undo()
+        assert list(told(client, "Bà Thắm")) == [draft["pack_id"]]
+        assert lines_of(own, "pack approved") == []
+        assert approve(client, draft["pack_id"], "Bà Thắm").status_code == 202
+
+
+def full(*_args: object) -> None:
+    raise DiskFull("no space left for the catalogue", vi="ổ đĩa không còn chỗ cho cơ sở dữ liệu")
+
+
+def test_a_pack_whose_server_stops_is_told_as_ended(own: World, tmp_path: Path) -> None:
+    with served(own, tmp_path / "packs", WAITS) as client:
+        under_way = [ask(client, *flights).json()["pack_id"] for flights in ([own.after], [own.before])]
+        while told(client, "Lan")[under_way[0]]["state"] != "making":
+            time.sleep(0.05)
+    with served(own, tmp_path / "packs") as client:
+        for pack_id in under_way:
+            said = client.get(f"/api/packs/{pack_id}", headers=by("Lan")).json()
+            assert (said["state"], said["sentence"], said["sentence_vi"]) == ("failed", *pack_making.STOPPED)
+        again = ask(client, own.after).json()["pack_id"]
+        assert again not in under_way
+        assert ended(client, again)["state"] == "made"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from flycam.catalog.catalog import open_catalog
+from flycam.catalog.packs import Pack
+from flycam.catalog.records import AuditEntry
+from flycam.store import keys
+from flycam.store.local import LocalStore
+catalog = open_catalog(sys.argv[1])
+making = catalog.packs.making()
+pack = Pack(
+    pack_id="0123456789abcdef", owner="Lan", flights=(sys.argv[3],), language="vi", asked_ns=1,
+    maker=making.__enter__(),
+)
+catalog.packs.add(pack, AuditEntry(who="Lan", what="pack asked", subject="", detail="", at_ns=1))
+catalog.packs.begin(pack.pack_id, 0)
+LocalStore(Path(sys.argv[2])).put(keys.pack(pack.pack_id, "ab" * 32), b"bytes", durable=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_that_was_killed_before_its_record_leaves_a_pack_that_ended_and_no_bytes(
+    own: World, tmp_path: Path
+) -> None:
+    workspace = own.workspace
+    strange = keys.pack("fedcba9876543210", "cd" * 32)
+    workspace.store.put(strange, b"of another catalogue")
+    root = str(tmp_path / "own" / "store")
+    command = [sys.executable, "-c", KILLED, f"sqlite:///{workspace.catalog.place}", root, own.after]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(list(workspace.store.list(keys.pack_prefix("0123456789abcdef")))) == 1
+    with served(own, tmp_path / "packs") as client:
+        said = client.get("/api/packs/0123456789abcdef", headers=by("Lan")).json()
+        assert (said["state"], said["sentence"]) == ("failed", pack_making.STOPPED[0])
+        eventually(lambda: list(workspace.store.list(keys.pack_prefix())) == [strange])
+
+
+def test_a_pack_that_cannot_be_put_on_record_says_so_and_leaves_no_bytes(
+    own: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(own, tmp_path / "packs") as client:
+        monkeypatch.setattr(own.workspace.catalog.packs, "keep", full)
+        said = ended(client, ask(client, own.after).json()["pack_id"])
+        assert said["state"] == "failed" and "cơ sở dữ liệu" in said["sentence_vi"]
+        monkeypatch.undo()
+    with served(own, tmp_path / "packs"):
+        eventually(lambda: list(own.workspace.store.list(keys.pack_prefix())) == [])
+
+
+def test_drafts_never_drive_out_what_was_approved(
+    own: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "KEPT", 2)
+    with served(own, tmp_path / "packs") as client:
+        draft = ended(client, ask(client, own.after).json()["pack_id"])
+        final = ended(client, approve(client, draft["pack_id"], "Bà Thắm").json()["pack_id"], "Bà Thắm")
+        for _ in range(3):
+            ended(client, ask(client, own.after).json()["pack_id"])
+        codes = [
+            client.get(f"/api/packs/{one['pack_id']}/file", headers=by("Lan")).status_code
+            for one in (draft, final)
+        ]
+    assert codes == [404, 200]
+
+
+def test_a_pack_is_fetched_on_from_where_a_thin_line_broke(own: World, tmp_path: Path) -> None:
+    with served(own, tmp_path / "packs") as client:
+        path = f"/api/packs/{ended(client, ask(client, own.after).json()['pack_id'])['pack_id']}/file"
+        whole = client.get(path, headers=by("Lan"))
+        rest = client.get(path, headers={**by("Lan"), "Range": "bytes=100-"})
+        assert (rest.status_code, rest.content) == (206, whole.content[100:])
+        assert rest.headers["etag"] == whole.headers["etag"]
+        beyond = client.get(path, headers={**by("Lan"), "Range": "bytes=99999999-"})
+        assert beyond.status_code == 416
+        endless = client.get(path, headers={**by("Lan"), "Range": f"bytes={'9' * 5000}-"})
+        assert (endless.status_code, endless.content) == (200, whole.content)
+
+
+def test_what_was_withdrawn_goes_when_the_next_pack_is_made(own: World, tmp_path: Path) -> None:
+    """Its bytes too, though nobody asked for it."""
+    workspace = own.workspace
+    with served(own, tmp_path / "packs") as client:
+        old = ended(client, ask(client, own.before).json()["pack_id"])["pack_id"]
+        frame = workspace.catalog.frames.of_flight(own.before)[0]
+        gone = Withdrawal(
+            frame_id=frame.frame_id,
+            flight_id=own.before,
+            reason="shows a victim",
+            authority="Quân",
+            withdrawn_ns=1,
+        )
+        workspace.catalog.frames.withdraw([gone])
+        ended(client, ask(client, own.after).json()["pack_id"])
+        assert list(workspace.store.list(keys.pack_prefix(old))) == []
+    (line,) = lines_of(own, "pack let go")
+    assert line.detail.startswith(old)

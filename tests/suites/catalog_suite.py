@@ -596,6 +596,7 @@ class CatalogSuite(ABC):
             "DROP TABLE settlements",
             "DROP TABLE identities",
             "DROP TABLE comparisons",
+            "DROP TABLE packs",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -608,7 +609,7 @@ class CatalogSuite(ABC):
             assert newer.airborne.since(0) == []
             assert newer.recordings.of_flight("f1") == []
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
-            assert newer.comparisons.of_event("e1") == []
+            assert newer.comparisons.of_event("e1") == newer.packs.all() == []
             assert newer.briefings.last("e1") is None
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []

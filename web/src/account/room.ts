@@ -1,5 +1,6 @@
 /** The room of what lets in: a short code for another machine, and tokens, made, shown once, listed, revoked one by one. */
 
+import "../room.css";
 import "./account.css";
 import { api, ApiError } from "../api";
 import { el, renew, replace } from "../dom";
@@ -40,8 +41,8 @@ export class AccountRoom {
     const close = el("button", { type: "button", click: () => this.dialog.close() }, t("close"));
     this.dialog = el(
       "dialog",
-      { class: "account-room", "aria-labelledby": "account-title" },
-      el("div", { class: "account-bar" }, el("h1", { id: "account-title" }, title), close),
+      { class: "room-dialog account-room", "aria-labelledby": "account-title" },
+      el("div", { class: "room-bar" }, el("h1", { id: "account-title" }, title), close),
       el("div", { class: "account-desk", tabindex: 0, role: "group", "aria-labelledby": "account-title" }, this.isAdmin && field(this.whose, t("whose")), this.trouble, this.shown, this.elsewhere(), this.making(), this.list),
     );
     this.dialog.addEventListener("close", () => {

@@ -1,5 +1,6 @@
 /** The room where parts of a photo are covered: drawn by mouse or finger, listed, taken back. */
 
+import "../room.css";
 import "./masks.css";
 import { ApiError, api, previewUrl, type PhotoSource } from "../api";
 import { el, replace, write } from "../dom";
@@ -46,8 +47,8 @@ export class MaskRoom {
     );
     this.dialog = el(
       "dialog",
-      { class: "mask-room", "aria-labelledby": "mask-title" },
-      el("div", { class: "mask-bar" }, el("h1", { id: "mask-title" }, `${t("room")}: ${photo.source_name}`), close),
+      { class: "room-dialog mask-room", "aria-labelledby": "mask-title" },
+      el("div", { class: "room-bar" }, el("h1", { id: "mask-title" }, `${t("room")}: ${photo.source_name}`), close),
       el(
         "div",
         { class: "mask-desk" },

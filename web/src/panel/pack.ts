@@ -40,15 +40,26 @@ export class Packs {
     const here = new Set(flights.map((one) => one.flight_id));
     const known = new Set([...this.packs.values()].map((one) => one.pack_id));
     const others = this.listed.filter((one) => one.state === "made" && !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
+    const ended = this.ended(state).filter((one) => !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
     const asks = mayWrite(state.session) && shown.length > 0;
-    if (!asks && !others.length) return null;
+    if (!asks && !others.length && !ended.length) return null;
     return el(
       "div",
       { class: "pack-desk" },
       asks && this.asking(shown),
       asks && shown.length > 1 && this.lineOf(shown, state),
+      ...ended.map((one) => el("p", { class: "warning pack-line", role: "status" }, el("strong", {}, `${namesOf(one, flights)} · ${one.paper.toUpperCase()}`), `: ${inLanguage(one.sentence_vi, one.sentence)}`)),
       others.length > 0 && el("details", { open: others.some((one) => one.approved_by) }, el("summary", {}, `${t("packList")} (${others.length})`), el("ul", {}, ...others.map((one) => el("li", {}, this.said(one, state, flights))))),
     );
+  }
+
+  /** One's own that were not made, as when the server stopped, until the same is asked for again. */
+  private ended(state: State): PackInfo[] {
+    const { account } = state.session ?? {};
+    return this.listed.filter((one, index) => {
+      const isAskedAgain = this.listed.slice(0, index).some((newer) => newer.owner === one.owner && keyOf(newer.flights, newer.paper) === keyOf(one.flights, one.paper));
+      return one.state === "failed" && (!account || one.owner === account.name) && !isAskedAgain;
+    });
   }
 
   private asking(shown: string[]): HTMLElement {
@@ -72,14 +83,14 @@ export class Packs {
 
   private said(pack: PackInfo, state: State, flights: FlightInfo[] = []): HTMLElement {
     const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", size(pack.size)));
-    const names = pack.flights.map((id) => flights.find((one) => one.flight_id === id)?.name).filter(Boolean);
-    const whose = pack.approved_by ? t("packApproved", pack.approved_by) : [t("packDraft"), names.length ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
+    const names = namesOf(pack, flights);
+    const whose = pack.approved_by ? t("packApproved", pack.approved_by) : [t("packDraft"), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
     const { account } = state.session ?? {};
     const approve = !pack.approved_by && account && JUDGES.includes(account.role);
     return el(
       "p",
       { class: "pack-line", role: "status" },
-      names.length > 0 && el("strong", {}, `${names.join(", ")} · ${pack.paper.toUpperCase()} `),
+      names && el("strong", {}, `${names} · ${pack.paper.toUpperCase()} `),
       link,
       ` ${whose} `,
       approve && el("button", { type: "button", class: "pack-approve", click: () => void this.approve(pack, account.name) }, t("packApprove")),
@@ -146,6 +157,11 @@ export class Packs {
   private key(flights: string[]): string {
     return keyOf(flights, this.paper);
   }
+}
+
+/** Of its flights, as far as they are among these. */
+function namesOf(pack: PackInfo, flights: FlightInfo[]): string {
+  return pack.flights.map((id) => flights.find((one) => one.flight_id === id)?.name).filter(Boolean).join(", ");
 }
 
 function keyOf(flights: string[], paper: Paper): string {

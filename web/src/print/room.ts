@@ -1,5 +1,6 @@
 /** The room where a sheet is laid out and printed: paper, scale, place; what is printed is the sheet and nothing else. */
 
+import "../room.css";
 import "./print.css";
 import { el, write } from "../dom";
 import type { House } from "../rooms";
@@ -13,7 +14,7 @@ export class PrintRoom {
   private readonly desk: HTMLElement;
   private readonly print: HTMLButtonElement;
   private readonly hint = el("span", { class: "print-hint", role: "status" });
-  private readonly fit = (): void => this.fitDesk();
+  private readonly fit = new ResizeObserver(() => this.fitDesk()); // the bar takes more lines, or the screen is turned
   private readonly onKey = (event: KeyboardEvent): void => this.heard(event);
 
   constructor(
@@ -24,16 +25,16 @@ export class PrintRoom {
     this.sheet = new Sheet(house, house.store.state, (busy) => this.setBusy(busy));
     const paper = choice(t("paper"), Object.keys(PAPERS), "A4", (value) => value, (value) => this.setPaper(value as Paper));
     const scale = choice(t("scale"), SCALES.map(String), String(this.sheet.scaleDrawn), (value) => `1:${formatNumber(Number(value))}`, (value) => this.sheet.setScale(Number(value)));
-    const bar = el("div", { class: "print-bar" }, el("strong", {}, t("room")), paper, scale, this.print, el("button", { type: "button", click: () => this.close() }, t("close")), this.hint);
+    const bar = el("div", { class: "room-bar print-bar" }, el("strong", {}, t("room")), paper, scale, this.print, el("button", { type: "button", click: () => this.close() }, t("close")), this.hint);
     this.desk = el("div", { class: "print-desk" }, this.sheet.element);
-    this.element = el("div", { class: "print-room", role: "dialog", "aria-modal": "true", "aria-label": t("room"), tabindex: "-1" }, bar, this.desk);
+    this.element = el("div", { class: "room-over print-room", role: "dialog", "aria-modal": "true", "aria-label": t("room"), tabindex: "-1" }, bar, this.desk);
     this.setBusy(true);
   }
 
   enter(): void {
     document.body.append(this.element);
     document.body.classList.add("printing");
-    window.addEventListener("resize", this.fit);
+    this.fit.observe(this.desk);
     window.addEventListener("keydown", this.onKey, true);
     this.sheet.attach("A4");
     this.fitDesk();
@@ -41,7 +42,7 @@ export class PrintRoom {
   }
 
   private close(): void {
-    window.removeEventListener("resize", this.fit);
+    this.fit.disconnect();
     window.removeEventListener("keydown", this.onKey, true);
     document.body.classList.remove("printing");
     this.sheet.dispose();

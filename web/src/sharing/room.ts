@@ -1,5 +1,6 @@
 /** The room of who may see what: guests are invited, what is restricted is listed, and for administrators what is due to go. */
 
+import "../room.css";
 import "./sharing.css";
 import { el } from "../dom";
 import type { House } from "../rooms";
@@ -28,10 +29,10 @@ export class SharingRoom {
     const { session } = state();
     this.retention = session?.open || session?.account?.role === "admin" ? new Retention() : null;
     const close = el("button", { type: "button", class: "sharing-close", click: () => this.close() }, t("close"));
-    const bar = el("div", { class: "sharing-bar" }, el("h1", { id: "sharing-title" }, t("room")), close);
+    const bar = el("div", { class: "room-bar" }, el("h1", { id: "sharing-title" }, t("room")), close);
     const desk = el("div", { class: "sharing-desk", role: "group", "aria-labelledby": "sharing-title", tabindex: 0 }, this.invitations.element, this.restrictions.element, ...(this.retention ? [this.retention.element] : []));
     const sheet = el("div", { class: "sharing-sheet", role: "dialog", "aria-modal": "true", "aria-labelledby": "sharing-title", tabindex: -1 }, bar, desk);
-    this.element = el("div", { class: "sharing-room" }, sheet);
+    this.element = el("div", { class: "room-over sharing-room" }, sheet);
   }
 
   enter(): void {

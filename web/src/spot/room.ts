@@ -1,5 +1,6 @@
 /** A photo (reduced, as everybody may have it) with a cross on the place that was asked for. */
 
+import "../room.css";
 import "./spot.css";
 import { previewUrl, type Spot } from "../api";
 import { el } from "../dom";
@@ -43,8 +44,8 @@ export class SpotRoom {
     }
     this.element = el(
       "div",
-      { class: "spot-room", role: "dialog", "aria-modal": "true", "aria-labelledby": "spot-title" },
-      el("div", { class: "spot-bar" }, el("h1", { id: "spot-title" }, `${photo.source_name} · ${formatTime(photo.captured)}`), this.closing),
+      { class: "room-over spot-room", role: "dialog", "aria-modal": "true", "aria-labelledby": "spot-title" },
+      el("div", { class: "room-bar" }, el("h1", { id: "spot-title" }, el("span", {}, photo.source_name), el("span", { class: "spot-time" }, formatTime(photo.captured))), this.closing),
       el("div", { class: "spot-desk" }, frame, trouble),
       el("p", { class: "spot-note" }, t(spot ? "note" : "noSpot")),
     );

@@ -1,0 +1,190 @@
+"""Meeting packs that the page asked for: by whom, of what, who approved them, what became of them.
+
+Their bytes are the store's, and are there before the line that names them. A pack that was let go keeps its
+line: what it was, its hashes and who approved it stay known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+
+from flycam.catalog.audit import write_entries
+from flycam.catalog.board_tables import packs as _mine
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry
+from flycam.catalog.tables import audit_log
+from flycam.errors import FlightBusy
+
+
+class PackState(StrEnum):
+    """MADE: there is a file to fetch; FAILED: `Pack.why` says why not."""
+
+    WAITING = "waiting"
+    MAKING = "making"
+    MADE = "made"
+    FAILED = "failed"
+
+
+UNDER_WAY = frozenset({PackState.WAITING, PackState.MAKING})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pack:
+    """One that was asked for.
+
+    number       grows with each; 0: it is not on record yet
+    account      by whose eyes it is made; "": by those of whoever sits at the machine
+    paper        of its quick report: "a4", "a3"
+    rules        what is withheld from them, when it was asked for (`Withholding.fingerprint`)
+    approved_by  the account that approved the draft of which it is the final one; "": it is a draft
+    draft_id     that draft
+    maker        name of the server that makes it (`Packs.making`)
+    withdrawn    how many frames of its flights were withdrawn when it was begun
+    ended_ns     when it was made or given up
+    why          sentences in English and Vietnamese
+    manifest_sha256, classification  as it says itself; "": not known
+    sha256, size_bytes  of the file
+    let_go_ns    since when there is no file any more, nor anything told of it
+    """
+
+    pack_id: str
+    owner: str
+    flights: tuple[str, ...]
+    language: str
+    asked_ns: int
+    maker: str
+    number: int = 0
+    account: str = ""
+    paper: str = "a4"
+    rules: str = ""
+    approved_by: str = ""
+    draft_id: str = ""
+    state: PackState = PackState.WAITING
+    withdrawn: int = 0
+    ended_ns: int | None = None
+    why: tuple[str, str] = ("", "")
+    manifest_sha256: str = ""
+    classification: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    let_go_ns: int | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in UNDER_WAY
+
+
+class Packs:
+    """Packs by id. What a method wrote is on disk when it returns, with the audit log's line that tells of
+    it; all raise CatalogUnavailable, DiskFull."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, pack: Pack, told: AuditEntry) -> Pack:
+        """Put one on record that was asked for, as it is from then on."""
+        with self._database.write(alone_in=audit_log) as connection:
+            last = connection.execute(select(func.max(_mine.c.number))).scalar()
+            numbered = replace(pack, number=(last or 0) + 1)
+            connection.execute(_mine.insert(), _row(numbered))
+            write_entries(connection, [told], self._database.audit_key)
+        return numbered
+
+    def begin(self, pack_id: str, withdrawn: int) -> None:
+        """Say that it is being made, with so many frames withdrawn by now."""
+        self._change(pack_id, {"state": PackState.MAKING.value, "withdrawn": withdrawn})
+
+    def keep(self, pack: Pack, told: AuditEntry) -> bool:
+        """Name the file of one that is made, whose bytes are in the store; False where it was given up
+        meanwhile, and has none."""
+        named = ("ended_ns", "manifest_sha256", "classification", "sha256", "size_bytes")
+        values = {name: getattr(pack, name) for name in named}
+        return self._change(pack.pack_id, {**values, "state": PackState.MADE.value}, told)
+
+    def give_up(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
+        """Say why one that is under way was not made; one that is not stays as it is."""
+        english, vietnamese = why
+        failed = {
+            "state": PackState.FAILED.value,
+            "ended_ns": at_ns,
+            "why_en": english,
+            "why_vi": vietnamese,
+        }
+        self._change(pack_id, failed)
+
+    def let_go(self, pack_id: str, at_ns: int, told: AuditEntry | None = None) -> None:
+        """Say that there is no file of it any more; its bytes are deleted after this."""
+        still = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.let_go_ns.is_(None))
+        with self._database.write(alone_in=audit_log) as connection:
+            is_news = connection.execute(still.values(let_go_ns=at_ns)).rowcount > 0
+            if is_news and told is not None:
+                write_entries(connection, [told], self._database.audit_key)
+
+    def all(self) -> list[Pack]:
+        """Those that were not let go, the newest first."""
+        return self._found(select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.number.desc()))
+
+    def find(self, pack_id: str) -> Pack | None:
+        """Also one that was let go."""
+        found = self._found(select(_mine).where(_mine.c.pack_id == pack_id))
+        return found[0] if found else None
+
+    @contextmanager
+    def making(self) -> Iterator[str]:
+        """The name under which a server makes packs, its own until the block is left or its process dies."""
+        for name in map("packs-{}".format, count()):
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(self._database.exclusive(name))
+                except FlightBusy:
+                    continue
+                yield name
+                return
+
+    def orphans(self, maker: str) -> list[Pack]:
+        """Packs under way that nobody makes: those of earlier servers by this name, which the caller holds,
+        and of other names that nobody holds."""
+        under_way = [one for one in self.all() if one.is_under_way]
+        dead = {name for name in {one.maker for one in under_way} if name == maker or self._is_free(name)}
+        return [one for one in under_way if one.maker in dead]
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            with self._database.exclusive(name):
+                return True
+        except FlightBusy:
+            return False
+
+    def _change(self, pack_id: str, values: dict[str, Any], told: AuditEntry | None = None) -> bool:
+        """Of one that is under way; False, and nothing is told, where it is not."""
+        states = [one.value for one in UNDER_WAY]
+        change = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.state.in_(states))
+        with self._database.write(alone_in=audit_log if told else None) as connection:
+            is_done = connection.execute(change.values(values)).rowcount > 0
+            if is_done and told is not None:
+                write_entries(connection, [told], self._database.audit_key)
+        return is_done
+
+    def _found(self, query: Select[Any]) -> list[Pack]:
+        with self._database.read() as connection:
+            return [_pack(row._mapping) for row in connection.execute(query)]
+
+
+def _row(pack: Pack) -> dict[str, Any]:
+    row = {one.name: getattr(pack, one.name) for one in fields(pack) if one.name != "why"}
+    english, vietnamese = pack.why
+    said = {"state": pack.state.value, "flights": "\n".join(pack.flights)}
+    return {**row, **said, "why_en": english, "why_vi": vietnamese}
+
+
+def _pack(row: Any) -> Pack:
+    values = {name: value for name, value in row.items() if name not in ("why_en", "why_vi")}
+    values["flights"] = tuple(row["flights"].split("\n"))
+    return Pack(**{**values, "state": PackState(row["state"]), "why": (row["why_en"], row["why_vi"])})

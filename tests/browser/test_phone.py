@@ -1,0 +1,131 @@
+"""Rooms of the page on a phone, in both languages: all of it on the screen, and large enough for a thumb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from flycam.catalog.records import Role
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import click_map, settled
+from tests.browser.test_evidence import FLOWN, house
+from tests.browser.test_retention import House, made
+from tests.browser.test_retention import house as kept
+from tests.serve.world import REAL, World
+
+pytestmark = pytest.mark.browser
+
+__all__ = ["house", "kept", "made"]
+WIDTH, HEIGHT = SIZES["phone"]
+THUMB_PX = 44
+LANGUAGES = pytest.mark.parametrize("language", ["vi", "en"])
+
+
+def turned(page: Page) -> None:
+    """The phone is held the other way."""
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size({"width": size["height"], "height": size["width"]})
+    settled(page)
+
+
+def on_screen(page: Page, things: Locator) -> list[dict[str, float]]:
+    """Boxes of these things, each wholly on the screen."""
+    size = page.viewport_size
+    assert size is not None
+    boxes = [box for one in things.all() if (box := one.bounding_box()) is not None]
+    assert boxes
+    for box in boxes:
+        assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"] + 0.5
+        assert box["y"] >= 0 and box["y"] + box["height"] <= size["height"] + 0.5
+    return [dict(box) for box in boxes]
+
+
+def lines(thing: Locator) -> int:
+    """How many lines its words take."""
+    return int(
+        thing.evaluate(
+            """node => {
+                const range = document.createRange();
+                range.selectNodeContents(node);
+                return new Set([...range.getClientRects()].map(one => Math.round(one.bottom))).size;
+            }"""
+        )
+    )
+
+
+@LANGUAGES
+def test_a_photo_with_its_place_fills_the_width(
+    open_page: OpenPage, house: tuple[World, str], screenshots: Path, language: str
+) -> None:
+    page = open_page("phone", f"lang={language}&event={REAL}&{FLOWN}", url=house[1])
+    settled(page)
+    click_map(page)
+    page.locator(".spot-open").click()
+    image = page.locator(".spot-frame img")
+    image.evaluate("e => e.decode()")
+    settled(page)
+    page.screenshot(path=screenshots / f"spot-phone-{language}.png")
+    (drawn,) = on_screen(page, image)
+    assert drawn["width"] == pytest.approx(WIDTH, abs=1)
+    name, time = page.locator(".room-bar h1 span").all()
+    assert (lines(name), lines(time)) == (1, 1), "a line each, without a dot between"
+    turned(page)
+    page.screenshot(path=screenshots / f"spot-phone-{language}-turned.png")
+    (drawn,) = on_screen(page, image)
+    assert drawn["height"] >= 0.6 * WIDTH
+    (note,) = on_screen(page, page.locator(".spot-note"))
+    assert drawn["y"] + drawn["height"] <= note["y"] + 0.5
+    (close,) = on_screen(page, page.locator(".spot-close"))
+    assert close["height"] >= THUMB_PX
+
+
+@LANGUAGES
+def test_what_is_kept_how_long_is_read_and_confirmed(
+    open_page: OpenPage, kept: House, screenshots: Path, language: str
+) -> None:
+    vi = language == "vi"
+    page = open_page("phone", f"lang={language}&event={REAL}", url=kept.url, wait=False)
+    page.locator("#token").fill(f"{Role.ADMIN.value}-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    page.get_by_role("button", name="Mời xem" if vi else "Invite").click()
+    section = page.locator(".sharing-desk section").nth(2)
+    expect(section.locator(".due-list li")).to_have_count(1)
+    section.evaluate("e => e.scrollIntoView()")
+    page.screenshot(path=screenshots / f"retention-phone-{language}.png")
+    numbers = section.locator("li > span")
+    expect(numbers).to_have_count(3)
+    assert [lines(one) for one in numbers.all()] == [1, 1, 1], "a number stands beside its unit"
+    section.get_by_role("button", name="Xác nhận xoá" if vi else "Let go of this list").click()
+    page.screenshot(path=screenshots / f"retention-phone-{language}-asked.png")
+    for button in on_screen(page, section.locator(".due-confirm button")):
+        assert button["height"] >= THUMB_PX
+    (close,) = on_screen(page, page.locator(".sharing-close"))
+    assert close["height"] >= THUMB_PX
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
+
+
+@LANGUAGES
+def test_the_sheet_that_is_printed_stands_under_its_bar(
+    open_page: OpenPage, screenshots: Path, language: str
+) -> None:
+    """The room is offered where the phone is held across; then it is turned."""
+    page = open_page("phone", f"lang={language}&event={REAL}&{FLOWN}")
+    turned(page)
+    page.locator(".print-open").click()
+    page.wait_for_selector('.print-room[aria-busy="false"]')
+    for name in ("across", "upright"):
+        if name == "upright":
+            turned(page)
+        page.screenshot(path=screenshots / f"print-phone-{language}-{name}.png")
+        bar = page.locator(".print-bar")
+        (all_of_it,) = on_screen(page, bar)
+        assert all_of_it["height"] <= 0.25 * HEIGHT, "words are not in a column one word wide"
+        pressed = on_screen(page, bar.locator("button, select"))
+        assert len(pressed) == 4 and min(one["height"] for one in pressed) >= THUMB_PX
+        on_screen(page, page.locator(".print-hint"))
+        (sheet,) = on_screen(page, page.locator(".print-sheet"))
+        assert sheet["y"] >= all_of_it["y"] + all_of_it["height"]
