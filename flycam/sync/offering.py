@@ -52,8 +52,9 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
 
     originals  photos and logs too
 
-    Raises InputUnusable if `since` is beyond the end of a log here (another box's cursor, or this box went
-    back to an older backup), ObjectMissing if the store lost a tile.
+    What is lost or damaged here is passed over (`Offer.passed`) and owed. Raises InputUnusable if `since` is
+    beyond the end of a log here (another box's cursor, or this box went back to an older backup),
+    ObjectMissing if the log moved on meanwhile and a tile was collected.
     """
     say_what_was_owed(house)
     readable = Readable(house)

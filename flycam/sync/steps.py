@@ -2,7 +2,7 @@
 
 A step is `u32 length · manifest, compressed · objects`, little-endian, and is named by the SHA-256 of it
 (docs/formats/sync.md). Its manifest begins at the cursor that the step before left, so the receiver's cursor
-is all that anybody has to remember. Order: what flights the peer knows nothing new of, the records of
+is all that anybody has to remember. Order: records of flights of which no tile is to come, the records of
 the others with their coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's
 viewers look, views go before others of their zoom, and a flight's before other flights'.
 """
