@@ -193,7 +193,7 @@ class LiveLaying:
             self.filmed_before += 1
             return False
         if self._open is None:
-            self._check_lies_nowhere_else(frame_id)
+            self.patience(lambda: self._check_lies_nowhere_else(frame_id))
         name = picture_name(self._film.name, picture.pts_ns)
         header = FrameHeader(
             frame_id=frame_id,
@@ -286,7 +286,7 @@ class LiveLaying:
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
         """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
         with suppress(FrameRejected):
-            terrain = self._ground.under(told.projection_centre_m)
+            terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
             self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
 
     @property
@@ -312,7 +312,7 @@ class LiveLaying:
             self._open.stack.close()
         self._is_closed = True
         if self._open is None:
-            return flight_on_record(self._workspace, self._flight_id)
+            return self.patience(lambda: flight_on_record(self._workspace, self._flight_id))
         opened = self._open
         catalog = self._workspace.catalog
         used = self.patience(partial(catalog.frames.of_flight, self._flight_id, FrameStatus.USED))
