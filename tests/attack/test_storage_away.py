@@ -149,14 +149,20 @@ def filming(film: VideoDrillReport) -> tuple[object, ...]:
 
 
 def tiles(operator: Operator, *, shown: bool = False) -> Mapping[str, str]:
-    """Content hash of each head of the only flight's live map, or of that on show; each object is there."""
+    """Content hash of each head of the only flight's live map, or of that on show; each object is there. And
+    of that on show which communes were cut out of it."""
     address = operator.environment.get("FLYCAM_DATABASE", f"sqlite:///{operator.data / 'catalog.sqlite'}")
     with open_catalog(address) as catalog, store_of(operator) as store:
         (flight,) = catalog.flights.flights()
         mosaic_id = f"{flight.flight_id}-colour"
-        heads = catalog.tiles.heads(mosaic_id, catalog.tiles.mosaic(mosaic_id).revision if shown else 0)
+        revision = catalog.tiles.mosaic(mosaic_id).revision if shown else 0
+        heads = catalog.tiles.heads(mosaic_id, revision)
         assert all(store.exists(head.key) for head in heads)
-        return {str(head.tile_id): head.content_hash for head in heads}
+        found = {str(head.tile_id): head.content_hash for head in heads}
+        for one in catalog.boundaries.coverage(flight.flight_id) if shown else ():
+            assert one.clip_key is None or f"/r{revision}/" in one.clip_key
+            found[one.commune_code] = "cut out" if one.clip_key else "none of it to be seen"
+        return found
 
 
 @contextmanager
