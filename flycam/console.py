@@ -183,6 +183,11 @@ def _fail(error: BaseException, as_json: bool, answered: Answer = MappingProxyTy
     sys.exit(code)
 
 
+def say_aside(english: str, vi: str) -> None:
+    """A sentence for whoever sits at the terminal, beside the progress."""
+    click.echo(vi if language() == "vi" else english, err=True)
+
+
 def language() -> str:
     """Vietnamese where the terminal speaks it, else English. The first of the names that is set decides."""
     spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")

@@ -126,11 +126,13 @@ class Boundaries:
         return next((c for c in candidates if shapely.from_wkb(c.wkb).intersects(point)), None)
 
     def put_coverage(self, flight_id: str, coverage: Sequence[Coverage]) -> None:
-        """Replace all that is said about what a flight covers, in one step."""
+        """Replace all that is said about what a flight covers, in one step. Raises FlightBusy if this process
+        held the flight's lock and lost it."""
         if any(row.flight_id != flight_id for row in coverage):
             raise ValueError(f"coverage of another flight was given for {flight_id}")
         rows = [_coverage_row(row) for row in coverage]
         with self._database.write() as connection:
+            self._database.require_held(connection, flight_id)
             connection.execute(delete(tables.coverage).where(tables.coverage.c.flight_id == flight_id))
             if rows:
                 connection.execute(tables.coverage.insert(), rows)

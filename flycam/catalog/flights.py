@@ -57,10 +57,12 @@ class Flights:
             return [event_of(row) for row in connection.execute(query)]
 
     def put_flight(self, flight: Flight) -> None:
-        """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id."""
+        """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id,
+        FlightBusy if this process held its lock and lost it."""
         taken = _taken(flight.name)
         try:
             with self._database.write(alone_in=tables.flights) as connection:
+                self._database.require_held(connection, flight.flight_id)
                 if _is_id_of_another(connection, flight):
                     raise taken
                 connection.execute(self._database.upsert(tables.flights), flight_row(flight))

@@ -41,12 +41,15 @@ class Frames:
         self._database = database
 
     def put(self, records: Iterable[FrameRecord]) -> list[FrameRecord]:
-        """Record frames; idempotent. Returns them as they stand, which is what must be rectified."""
+        """Record frames; idempotent. Returns them as they stand, which is what must be rectified. Raises
+        FlightBusy if this process held the lock of their flight and lost it: who has it now may be through
+        with the flight, and nobody would lay what is recorded after."""
         standing: dict[str, FrameRecord] = {}
         order: list[str] = []
         remaining = iter(records)
         with self._database.write(alone_in=tables.frames) as connection:
             while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
+                self._database.require_held(connection, *sorted({record.flight_id for record in chunk}))
                 order.extend(record.frame_id for record in chunk)
                 standing.update(self._put_chunk(connection, chunk))
         return [standing[frame_id] for frame_id in order]
@@ -95,7 +98,8 @@ class Frames:
         """Take frames out for good; returns the ids that were not withdrawn before, sorted.
 
         A frame that is not known yet may be withdrawn: it will be withdrawn when it comes. Of two
-        withdrawals of one frame the earlier one is kept, so boxes that exchange them agree.
+        withdrawals of one frame the earlier one is kept, so boxes that exchange them agree. Raises FlightBusy
+        as `put` does.
         """
         earliest: dict[str, Withdrawal] = {}
         for withdrawal in sorted(withdrawals, key=precedence):
@@ -103,6 +107,8 @@ class Frames:
         if not earliest:
             return []
         with self._database.write(alone_in=tables.frames) as connection:
+            flights = {one.flight_id for one in earliest.values() if one.flight_id}
+            self._database.require_held(connection, *sorted(flights))
             known = withdrawals_of(connection, list(earliest))
             for frame_id, withdrawal in sorted(earliest.items()):
                 before = known.get(frame_id)

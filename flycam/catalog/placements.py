@@ -40,9 +40,10 @@ class Placements:
 
         Their poses get a version above every one known of the frame; without a pose a frame is set aside,
         for the reason in its message. What the doctor settled comes with the record. Raises NotFound for a
-        frame that was never recorded.
+        frame that was never recorded, FlightBusy as `Frames.put` does.
         """
         with self._database.write(alone_in=tables.frames) as connection:
+            self._database.require_held(connection, *sorted({record.flight_id for record in records}))
             standing = _standing(connection, [record.frame_id for record in records])
             known = placements_of(connection, list(standing))
             answer = []

@@ -76,14 +76,17 @@ class Tiles:
         return mosaic_of(found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
-        """Move the pointer: this revision is shown from now on, in one step. NotFound."""
+        """Move the pointer: this revision is shown from now on, in one step. NotFound, FlightBusy."""
         with self._database.write() as connection:
+            self._require_held(connection, mosaic_id)
             self._lock_log(connection, mosaic_id)
             self._show(connection, mosaic_id, revision)
 
     def hide(self, mosaic_id: str) -> None:
-        """Show no revision of a mosaic whose frames were all moved away; `publish` shows it again."""
+        """Show no revision of a mosaic whose frames were all moved away; `publish` shows it again.
+        FlightBusy."""
         with self._database.write() as connection:
+            self._require_held(connection, mosaic_id)
             self._lock_log(connection, mosaic_id)
             shown = update(tables.mosaics).where(tables.mosaics.c.mosaic_id == mosaic_id)
             connection.execute(shown.values(published=False))
@@ -181,6 +184,13 @@ class Tiles:
         query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
         with self._database.read() as connection:
             return connection.execute(query).scalar() or 0
+
+    def _require_held(self, connection: Connection, mosaic_id: str) -> None:
+        """The locks of a mosaic's flight, where this process took them."""
+        c = tables.mosaics.c
+        query = select(c.flight_id).where(c.mosaic_id == mosaic_id).limit(1)
+        for flight_id in connection.execute(query).scalars().all():
+            self._database.require_held(connection, flight_id, finishing(flight_id))
 
     def _lock_log(self, connection: Connection, mosaic_id: str) -> int:
         """Hold this mosaic's log until the transaction ends; returns its last seq."""

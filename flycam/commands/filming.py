@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flycam.commands.house import DATUM, FILE, Result, opened
-from flycam.console import ProgressBar, command, language, stop_requests
+from flycam.console import ProgressBar, command, language, say_aside, stop_requests
 from flycam.errors import OptionUnusable
 
 _LARGEST_OFFSET_S = 1e10
@@ -86,9 +86,5 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     with opened(data_dir) as (workspace, _), stop_requests() as stopped:
         if dem is not None:
             register_dem(workspace, dem, datum)
-        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped, _say)
+        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped, say_aside)
         return of_live(report, language())
-
-
-def _say(english: str, vi: str) -> None:
-    click.echo(vi if language() == "vi" else english, err=True)

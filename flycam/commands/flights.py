@@ -12,7 +12,7 @@ import click
 from flycam.commands.clustering import clustered
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
-from flycam.console import ProgressBar, command, language
+from flycam.console import ProgressBar, command, language, say_aside
 from flycam.settings import read_settings
 
 
@@ -70,6 +70,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
         from flycam.answers.flights import of_ingest
         from flycam.pipeline.batch import ingest as ingest_flight
         from flycam.pipeline.opening import Labels
+        from flycam.pipeline.outlasting import outlasting
         from flycam.pipeline.terrain import register_dem
 
         with opened(data_dir) as (house, settings), clustered(house, settings) as workspace:
@@ -79,14 +80,14 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
                 from flycam.pipeline.boundaries import register_communes
 
                 register_communes(workspace, options["communes"])
-            report = ingest_flight(
+            request = replace(survey_request(options), own_dem=options["dem"])
+            labels = Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"])
+            how = {"relay": options["relay"], "into": options["into"], "early": early}
+            report = outlasting(
                 workspace,
-                replace(survey_request(options), own_dem=options["dem"]),
-                Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
+                lambda progress: ingest_flight(workspace, request, labels, progress, **how),
                 ProgressBar(),
-                relay=options["relay"],
-                into=options["into"],
-                early=early,
+                say_aside,
             )
             return of_ingest(report, workspace.catalog, language())
 

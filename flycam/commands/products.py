@@ -9,7 +9,7 @@ import click
 
 from flycam.commands.clustering import clustered
 from flycam.commands.house import FILE, Result, opened
-from flycam.console import ProgressBar, command, stop_requests
+from flycam.console import ProgressBar, command, say_aside, stop_requests
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
@@ -46,6 +46,7 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
     from flycam.answers.finished import of_finish
     from flycam.pipeline.finish import FinishRequest
     from flycam.pipeline.finish import finish as finish_flight
+    from flycam.pipeline.outlasting import outlasting
     from flycam.pipeline.reference_flight import reference_map
 
     with (
@@ -55,7 +56,13 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
     ):
         tied_to = None if reference is None else reference_map(workspace, flight, reference)
         request = FinishRequest(reference=tied_to, **options)
-        report = finish_flight(workspace, flight, request, ProgressBar(), asked_to_stop)
+        report = outlasting(
+            workspace,
+            lambda progress: finish_flight(workspace, flight, request, progress, asked_to_stop),
+            ProgressBar(),
+            say_aside,
+            asked_to_stop,
+        )
         return of_finish(report, spoken())
 
 

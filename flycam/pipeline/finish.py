@@ -312,13 +312,15 @@ def _show(workspace: Workspace, flight: Flight, standing: RevisionRecord) -> int
 
 def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> list[Coverage]:
     """Communes of the revision on show: measured and clipped anew unless they are of that revision already.
+    Where none has a picture, a run before may have been cut off between measuring and cutting.
 
     Not while the flight is ingested or withdrawn from, for what those decide must not be overwritten.
     """
     shown = main_mosaic(workspace, flight.flight_id)
     own = keys.product_prefix(shown.mosaic_id, shown.revision)
     standing = workspace.catalog.boundaries.coverage(flight.flight_id)
-    if standing and all(one.clip_key is None or one.clip_key.startswith(own) for one in standing):
+    clips = [one.clip_key for one in standing if one.clip_key is not None]
+    if clips and all(one.startswith(own) for one in clips):
         return standing
     with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as told:
         return cover_communes(workspace, flight, told, changed=True)

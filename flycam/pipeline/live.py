@@ -115,7 +115,7 @@ def live(
     unless more is known of its clock or its log now; a stream is a new flight.
 
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
-    say      told what is waited for before the first picture
+    say      told what is waited for before the first picture, and that store or database are away
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
     log is of another flight, or tells other places than those the film lies at; NotFound, OptionUnusable for
@@ -136,14 +136,14 @@ def live(
             look_through(request, opened.clock, opened.telemetry, progress, stopped)
         stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
         opened.recording.of_flight(opened.flight_id)
-        ground = _ground(workspace, request, opened)
-        patience = Patience(workspace.clock_ns, stopped)
+        patience = Patience(workspace.clock_ns, stopped, say=say)
+        ground = patience(lambda: _ground(workspace, request, opened))
         news = _news(workspace, opened, ground, labels, stack)
         standing = _settled(workspace, request, opened, ground, progress)
         laying = stack.enter_context(
             LiveLaying(workspace, opened.flight_id, opened.film, ground, labels, patience)
         )
-        keep_given(workspace, request)
+        patience(lambda: keep_given(workspace, request))
         flow = opened.flow_to(laying, lambda: workspace.power.is_low)
         if news is not None:
             news.follow(flow, laying, standing.notes)
@@ -158,7 +158,9 @@ def live(
         patience(lambda: _audit(workspace, request, opened.flight_id, laying.new, started_ns))
         if flow.broken_by is not None:
             raise flow.broken_by  # the flight is complete as far as it was seen
-        return _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
+        return patience(
+            lambda: _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -151,7 +151,7 @@ class LiveLaying:
             self.filmed_before += 1
             return False
         if self._open is None:
-            self._check_lies_nowhere_else(frame_id)
+            self.patience(lambda: self._check_lies_nowhere_else(frame_id))
         name = picture_name(self._film.name, picture.pts_ns)
         header = FrameHeader(
             frame_id=frame_id,
@@ -244,7 +244,7 @@ class LiveLaying:
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
         """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
         with suppress(FrameRejected):
-            terrain = self._ground.under(told.projection_centre_m)
+            terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
             self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
 
     @property
@@ -287,7 +287,7 @@ class LiveLaying:
 
     def _as_it_stands(self) -> Flight | None:
         """The flight to which nothing was laid, by the name that is asked for now; None: there is none."""
-        standing = flight_on_record(self._workspace, self._flight_id)
+        standing = self.patience(partial(flight_on_record, self._workspace, self._flight_id))
         if standing is None:
             return None
         flight, self.notes = self.patience(partial(relabel, self._workspace, standing, self._labels))

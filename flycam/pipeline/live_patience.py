@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.pipeline.live_waiting import Say, unsaid
 
 LONGEST_AWAY_S = 1800.0
 """Given up after so long: an aircraft is down again by then, and its recording waits on the disk."""
@@ -22,9 +23,11 @@ LONGEST_AWAY_S = 1800.0
 STOPPING_S = 10.0
 """So long it is waited still once somebody asked to stop."""
 
+PASSES = (StoreUnavailable, CatalogUnavailable)
+"""What may pass by itself."""
+
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LOOK_S = 0.25, 5.0, 0.2
 _VIETNAM = timedelta(hours=7)
-_PASSES = (StoreUnavailable, CatalogUnavailable)
 
 Answer = TypeVar("Answer")
 
@@ -33,6 +36,7 @@ class Patience:
     """Call it with what asks store or database; it may be asked again. Safe between threads.
 
     clock_ns  UTC, for what is said; stopped: whether somebody asked to stop
+    say       told when they go away, and when they are back
     away_s    how long they were away by now, in all
     """
 
@@ -42,7 +46,9 @@ class Patience:
         stopped: Callable[[], bool] = lambda: False,
         longest_s: float = LONGEST_AWAY_S,
         clock_s: Callable[[], float] = time.monotonic,
+        say: Say = unsaid,
     ) -> None:
+        self._say = say
         self._clock_ns, self._stopped, self._longest_s, self._clock_s = clock_ns, stopped, longest_s, clock_s
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -57,7 +63,7 @@ class Patience:
         does not pass by itself."""
         try:
             return ask()
-        except _PASSES as error:
+        except PASSES as error:
             self._begin(error)
         try:
             return self._again(ask)
@@ -108,7 +114,7 @@ class Patience:
                     asked_to_stop_s = now_s
             try:
                 return ask()
-            except _PASSES as error:
+            except PASSES as error:
                 now_s = self._clock_s()
                 is_long = now_s - began_s >= self._longest_s
                 is_stopped = asked_to_stop_s is not None and now_s - asked_to_stop_s >= STOPPING_S
@@ -128,9 +134,19 @@ class Patience:
             self._first_ns = self._first_ns or self._clock_ns()
             self._why = str(error), error.vi or str(error)
             self._waiting += 1
+            is_first = self._waiting == 1
+        if is_first:
+            self._tell()
 
     def _end(self) -> None:
         with self._lock:
             self._waiting -= 1
-            if not self._waiting:
+            is_last = not self._waiting
+            if is_last:
                 self.away_s += self._clock_s() - self._since_s
+        if is_last:
+            self._tell()
+
+    def _tell(self) -> None:
+        for english, vi in self.said:
+            self._say(english, vi)

@@ -29,7 +29,8 @@ class ObjectStore(Protocol):
         """As `put`, from a file of any size, in bounded memory."""
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write only if the key is new; True if this call wrote it. Atomic between processes."""
+        """Write only if the key is new; True if this call wrote it. Atomic between processes, and durable:
+        who lost may rely on the winner's bytes."""
 
     def get(self, key: str) -> bytes:
         """All bytes of a key; ObjectMissing if there is none."""

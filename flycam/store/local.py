@@ -171,13 +171,18 @@ class LocalStore:
                 raise
 
     def _sync(self, pending: set[Path]) -> None:
-        if len(pending) > _SYNC_SINGLY and sync_filesystem(self._root_fd):
+        if len(pending) > _SYNC_SINGLY and self._is_held() and sync_filesystem(self._root_fd):
             return
         for path in pending:
             # an object deleted since needs no sync of its own; a folder is one that lost a name
             if path.exists():
                 sync_path(path)
                 self._sync_folders(path.parent)
+
+    def _is_held(self) -> bool:
+        """Whether the folder that is held open lies where the objects go: a disk that was pulled out and
+        plugged in again is mounted anew."""
+        return os.path.samestat(os.fstat(self._root_fd), self._root.stat())
 
     def close(self) -> None:
         """See ObjectStore.close."""

@@ -24,13 +24,6 @@ def digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
         yield digest
 
 
-def continued(digest: str, lines: Iterable[TileRecord]) -> str:
-    """The digest after all of these further lines."""
-    for after in digests(digest, lines):
-        digest = after
-    return digest
-
-
 def require_same(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> None:
     """Raise StoreConflict, with the cure, if what was taken in up to `seq` is not the log that is offered.
 

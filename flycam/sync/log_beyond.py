@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flycam.catalog.records import MosaicInfo
+from flycam.catalog.tiles import Tiles
 from flycam.frame.tile import TileRecord
-from flycam.sync.history import MARK_DIGITS
+from flycam.sync.history import MARK_DIGITS, NOTHING, digests
 from flycam.sync.manifest import Stretch
+
+_LINES_AT_ONCE = 5000
+
+
+def lines_until(tiles: Tiles, mosaic_id: str, until: int) -> Iterator[tuple[TileRecord, str]]:
+    """The lines of a mosaic's log up to `until`, each with the digest after it."""
+    seq, digest = 0, NOTHING
+    while seq < until:
+        some = tiles.log_since(mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
+        for line, after in zip(some, digests(digest, some), strict=True):
+            digest = after
+            yield line, after
+        seq = some[-1].seq
 
 
 @dataclass(kw_only=True, slots=True)

@@ -18,14 +18,14 @@ from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
 from flycam.store.base import ObjectStore
-from flycam.sync.history import MARK_DIGITS, NOTHING, continued, digests
+from flycam.sync.history import MARK_DIGITS, NOTHING
 from flycam.sync.house import House
+from flycam.sync.log_beyond import lines_until
 from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
 from flycam.sync.order import in_order, last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.whole import Readable, say_what_was_owed
 
-_LINES_AT_ONCE = 5000
 _BLOCK_BYTES = 4 << 20
 
 
@@ -52,8 +52,9 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
 
     originals  photos and logs too
 
-    Raises InputUnusable if `since` is beyond the end of a log here (another box's cursor, or this box went
-    back to an older backup), ObjectMissing if the store lost a tile.
+    What is lost or damaged here is passed over (`Offer.passed`) and owed. Raises InputUnusable if `since` is
+    beyond the end of a log here (another box's cursor, or this box went back to an older backup),
+    ObjectMissing if the log moved on meanwhile and a tile was collected.
     """
     say_what_was_owed(house)
     readable = Readable(house)
@@ -96,21 +97,16 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
     """Where a log stands, and its lines of the live revision after `since`."""
     until = house.catalog.tiles.last_seq(mosaic.mosaic_id)
     require_reached(house.box, mosaic.mosaic_id, since, until)
-    seq, digest, since_digest = 0, NOTHING, NOTHING
+    since_digest = digest = NOTHING
     after: list[TileRecord] = []
     marks: list[str] = []
-    while seq < until:
-        some = house.catalog.tiles.log_since(mosaic.mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
-        known = [line for line in some if line.seq <= since]
-        digest = continued(digest, known)
-        if known:
+    for line, digest in lines_until(house.catalog.tiles, mosaic.mosaic_id, until):
+        if line.seq <= since:
             since_digest = digest
-        new = some[len(known) :]
-        for after_line in digests(digest, new):
-            digest = after_line
-            marks.append(digest[:MARK_DIGITS])
-        after.extend(line for line in new if line.revision == 0)
-        seq = some[-1].seq
+            continue
+        marks.append(digest[:MARK_DIGITS])
+        if line.revision == 0:
+            after.append(line)
     stretch = Stretch(
         since=since,
         until=until,

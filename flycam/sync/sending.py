@@ -357,7 +357,7 @@ class _TurnedAway:
 
     @property
     def pause_s(self) -> float:
-        """None where the step got on."""
+        """Seconds; 0 where the step got on."""
         return 0.0 if self._times == 1 else min(_BUSY_S * 2 ** (self._times - 2), _LONGEST_BUSY_S)
 
 

@@ -2,7 +2,7 @@
 
 A step is `u32 length · manifest, compressed · objects`, little-endian, and is named by the SHA-256 of it
 (docs/formats/sync.md). Its manifest begins at the cursor that the step before left, so the receiver's cursor
-is all that anybody has to remember. Order: what flights the peer knows nothing new of, the records of
+is all that anybody has to remember. Order: records of flights of which no tile is to come, the records of
 the others with their coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's
 viewers look, views go before others of their zoom, and a flight's before other flights'.
 """
@@ -24,10 +24,10 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import ground_pixel_m
 from flycam.mosaic.early import early_view
 from flycam.mosaic.given import Taken
-from flycam.sync.history import MARK_DIGITS, NOTHING, digests, require_same
+from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
-from flycam.sync.log_beyond import LogBeyond
+from flycam.sync.log_beyond import LogBeyond, lines_until
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
 from flycam.sync.masks import KNOWS, showing_masked
 from flycam.sync.offering import (
@@ -50,7 +50,6 @@ _LEVEL = 9
 _MAX_MANIFEST_BYTES = 64 << 20
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
-_LINES_AT_ONCE = 5000
 
 
 class Step:
@@ -250,19 +249,12 @@ class Giver:
         require_reached(self._house.box, mosaic.mosaic_id, since, until)
         found = LogBeyond(mosaic=mosaic, since=since, digests=[NOTHING])
         lines: list[TileRecord] = []
-        seq, digest = 0, NOTHING
-        while seq < until:
-            some = self._house.catalog.tiles.log_since(
-                mosaic.mosaic_id, seq, min(_LINES_AT_ONCE, until - seq)
-            )
-            for line, after in zip(some, digests(digest, some), strict=True):
-                digest = after
-                if line.seq == since:
-                    found.digests = [digest]
-                elif line.seq > since:
-                    found.digests.append(digest)
-                    lines.append(line)
-            seq = some[-1].seq
+        for line, digest in lines_until(self._house.catalog.tiles, mosaic.mosaic_id, until):
+            if line.seq == since:
+                found.digests = [digest]
+            elif line.seq > since:
+                found.digests.append(digest)
+                lines.append(line)
         last = last_lines(line for line in lines if line.revision == 0).values()
         found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=_by_seq)
         parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]

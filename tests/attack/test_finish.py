@@ -302,16 +302,19 @@ def test_others_at_work_meanwhile(ingested: Ingested, tmp_path: Path) -> None:
     assert finished(house).json["frames"]["used"] == 11
 
 
-def test_a_store_that_goes_away_meanwhile(ingested: Ingested, tmp_path: Path) -> None:
+def test_a_store_that_goes_away_meanwhile_is_waited_for(ingested: Ingested, tmp_path: Path) -> None:
+    """A disk that is pulled out, and plugged in again."""
     house = ingested.copy(tmp_path / "nhà")
     child = house.start("finish", NAME, *QUICK)
     until(child, "overviews")
     (house.data / "store").rename(house.data / "đã rút")
-    _, err = child.communicate(timeout=300)
-    assert child.returncode == 4 and "Traceback" not in err, err
-    shutil.rmtree(house.data / "store", ignore_errors=True)
+    until(child, "store or database away since")
+    assert child.poll() is None and not (house.data / "store").exists(), "nothing is written in its place"
     (house.data / "đã rút").rename(house.data / "store")
-    assert finished(house).json["new"]
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == 0 and "Traceback" not in err, err
+    assert json.loads(out.splitlines()[-1])["new"]
+    assert house("verify").exit_code == 0
 
 
 def test_a_disk_that_fills_up_meanwhile(

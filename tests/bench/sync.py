@@ -60,7 +60,7 @@ def measure(strips: int, per_strip: int) -> list[Row]:
 def _rows(
     photos: int, box: Path, reached: dict[int, tuple[float, int]], passed: int, tile_bytes: int
 ) -> list[Row]:
-    zooms = _pixels(box)
+    zooms = pixels_of(box)
     useful = min(zoom for zoom, pixel_m in zooms.items() if pixel_m <= OVERVIEW_M)
     fine = min(zoom for zoom, pixel_m in zooms.items() if pixel_m <= 1.0)
     times = "; ".join(
@@ -101,8 +101,8 @@ def _rows(
 
 def _until_whole(box: Path, province: Path, line: ThinLine) -> dict[int, tuple[float, int]]:
     """When each zoom up to 1 m was whole at the province (s, bytes up by then); the sender is killed then."""
-    wanted = _counts(box)
-    fine = min(zoom for zoom, pixel_m in _pixels(box).items() if pixel_m <= 1.0)
+    wanted = counts_of(box)
+    fine = min(zoom for zoom, pixel_m in pixels_of(box).items() if pixel_m <= 1.0)
     reached: dict[int, tuple[float, int]] = {}
     began_s = time.monotonic()
     sender = subprocess.Popen(
@@ -116,7 +116,7 @@ def _until_whole(box: Path, province: Path, line: ThinLine) -> dict[int, tuple[f
             if sender.poll() is not None or time.monotonic() - began_s > 3 * WHOLE_S:
                 raise BenchBroken(f"sync ended with {sender.poll()} before the area was whole")
             time.sleep(_LOOK_S)
-            for zoom, count in _counts(province).items():
+            for zoom, count in counts_of(province).items():
                 if zoom not in reached and count >= wanted[zoom]:
                     reached[zoom] = (time.monotonic() - began_s, line.passed["up"])
     finally:
@@ -129,7 +129,7 @@ def _command(box: Path, line: ThinLine) -> tuple[str | Path, ...]:
     return (*FLYCAM, "sync", line.url, "--once", "--json", "--data", box)
 
 
-def _counts(data: Path) -> dict[int, int]:
+def counts_of(data: Path) -> dict[int, int]:
     """Tiles by zoom, as the catalogue has them now; read beside a server that writes."""
     with suppress(sqlite3.Error):
         database = sqlite3.connect(f"file:{data}/catalog.sqlite?mode=ro", uri=True)
@@ -140,7 +140,7 @@ def _counts(data: Path) -> dict[int, int]:
     return {}
 
 
-def _pixels(data: Path) -> dict[int, float]:
+def pixels_of(data: Path) -> dict[int, float]:
     """Metres a pixel, by zoom."""
     with open_catalog(f"sqlite:///{data}/catalog.sqlite") as catalog:
         (mosaic,) = _live(catalog.tiles.mosaics())

@@ -14,9 +14,10 @@ import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.flights import finishing
+from flycam.catalog.records import Withdrawal
 from flycam.errors import FlightBusy
 from tests.servers import PostgresServer
-from tests.suites.catalog_suite import MOSAIC, finished, frame, tile
+from tests.suites.catalog_suite import MOSAIC, finished, flight, frame, tile
 
 pytestmark = pytest.mark.postgres
 
@@ -132,6 +133,46 @@ def test_a_lost_lock_that_another_had_since_stops_the_writer_for_good(
         assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
     with catalog.flights.lock("f1"):
         assert catalog.tiles.append([tile(1, "a")], {})[0].seq == 1
+
+
+_WRITES: dict[str, Callable[[Catalog], object]] = {
+    "frames": lambda catalog: catalog.frames.put([frame(2)]),
+    "withdrawal": lambda catalog: catalog.frames.withdraw(
+        [Withdrawal(frame_id=frame(1).frame_id, flight_id="f1", reason="r", authority="a", withdrawn_ns=1)]
+    ),
+    "placement": lambda catalog: catalog.placements.supersede([frame(1)], "r", "a", 1),
+    "flight": lambda catalog: catalog.flights.put_flight(flight("f1")),
+    "coverage": lambda catalog: catalog.boundaries.put_coverage("f1", []),
+    "shown": lambda catalog: catalog.tiles.publish(MOSAIC.mosaic_id, MOSAIC.revision),
+    "hidden": lambda catalog: catalog.tiles.hide(MOSAIC.mosaic_id),
+}
+
+
+@pytest.mark.parametrize("what", list(_WRITES))
+def test_nothing_of_a_flight_is_written_by_one_whose_lock_another_had_since(
+    catalog: Catalog, url: str, what: str
+) -> None:
+    """Who had it may be through with the flight: nobody would lay a frame that is recorded after."""
+
+    def state() -> tuple[object, ...]:
+        return (
+            catalog.frames.of_flight("f1"),
+            catalog.frames.withdrawals(),
+            catalog.placements.of_flight("f1"),
+            catalog.flights.flights(),
+            catalog.boundaries.coverage("f1"),
+            catalog.tiles.mosaics("f1"),
+        )
+
+    before = state()
+    with catalog.flights.lock("f1"):
+        _end_sessions(url)
+        _taken_by(url)
+        with pytest.raises(FlightBusy, match="nothing more was written"):
+            _WRITES[what](catalog)
+        assert state() == before
+    with catalog.flights.lock("f1"):
+        _WRITES[what](catalog)
 
 
 def test_a_revision_is_not_shown_by_one_whose_lock_another_took(

@@ -29,7 +29,8 @@ def house_in(root: Path, box: str = "field") -> Operator:
 
 
 def held(operator: Operator) -> Held:
-    """Heads of every mosaic on show, frames that are withdrawn; each tile reads back as the log says."""
+    """Heads of every mosaic on show, communes cut out of it, frames that are withdrawn; each tile reads back
+    as the log says."""
     if not (operator.data / "catalog.sqlite").exists():
         return {}
     found = {}
@@ -41,6 +42,8 @@ def held(operator: Operator) -> Held:
                     read_tile(store, head)
                     found[f"{mosaic.mosaic_id} {revision} {head.tile_id}"] = head.content_hash
         for flight in catalog.flights.flights():
+            for one in catalog.boundaries.coverage(flight.flight_id):
+                found[f"{flight.flight_id} {one.commune_code}"] = "cut out" if one.clip_key else "not cut out"
             for withdrawal in catalog.frames.withdrawals(flight.flight_id):
                 found[f"withdrawn {withdrawal.frame_id}"] = withdrawal.reason
     store.close()
@@ -101,7 +104,7 @@ def done(root: Path, *arguments: object, box: str = "field") -> None:
 
 
 def card_of(drill: DrillReport) -> tuple[object, ...]:
-    return "ingest", drill.photos, "--dem", drill.dem, "--name", NAME
+    return "ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes, "--name", NAME
 
 
 def ingesting(drill: DrillReport, _scratch: Path) -> Work:

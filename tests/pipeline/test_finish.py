@@ -235,6 +235,19 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
     assert tiles_of(workspace, finished.mosaic_id, 3) == quick.tiles, "whatever the number of threads"
 
 
+def test_communes_that_were_measured_and_not_cut_out_are_cut_out_by_the_next_run(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """As a run leaves them that ends between the two."""
+    workspace = finished.copy(tmp_path / "house")
+    flight_id = finished.report.flight.flight_id
+    whole = workspace.catalog.boundaries.coverage(flight_id)
+    assert any(one.clip_key for one in whole)
+    workspace.catalog.boundaries.put_coverage(flight_id, [replace(one, clip_key=None) for one in whole])
+    finish(workspace, NAME)
+    assert workspace.catalog.boundaries.coverage(flight_id) == whole
+
+
 def test_exports_follow_the_revision(finished: Finished, tmp_path: Path) -> None:
     tags, terrain = {}, {}
     for wanted in (None, "final", "live"):

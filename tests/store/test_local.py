@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,6 +256,23 @@ def test_a_failed_sync_is_not_forgotten(store: LocalStore, monkeypatch: pytest.M
     synced.append(Path())
     store.flush()
     assert len(synced) == 2, "nothing is pending any more"
+
+
+def test_a_disk_that_was_plugged_in_again_is_synced_where_it_is_now(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that is held open is that of the mount before."""
+    store.put("t/first", b"1")
+    (tmp_path / "store").rename(tmp_path / "pulled out")
+    with pytest.raises(StoreUnavailable, match="plug its disk in"):
+        store.exists("t/first")
+    shutil.copytree(tmp_path / "pulled out", tmp_path / "store")
+    for number in range(20):
+        store.put(f"t/{number}", b"2")
+    synced: list[Path] = []
+    monkeypatch.setattr(local, "sync_path", synced.append)
+    store.flush()
+    assert {path.name for path in synced} >= {str(number) for number in range(20)}
 
 
 def test_a_durable_put_syncs_the_file_and_every_folder_that_names_it(

@@ -1,0 +1,99 @@
+"""A recipe whose store or database goes away in mid-work: waited for, said, and the recipe begun again.
+
+A recipe goes on where it was cut: what was recorded is not made anew. So it is the whole of it that is called
+again, once both answer, and nothing in it need know. Meanwhile it holds no lock. Only what may pass by itself
+is waited for, and only once the work has begun: a wrong address is told at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.pipeline.live_patience import PASSES, Patience
+from flycam.pipeline.live_waiting import Say, unsaid
+from flycam.pipeline.trial import try_store
+from flycam.pipeline.workspace import Progress, Workspace
+
+LONGEST_AWAY_S = 3600.0
+"""Each time they are away; a person looks after a store that is longer gone."""
+
+_MOST_IN_VAIN, _LONG_S = 3, 60.0
+"""So often in a row it is begun again, and fails within so long, though both answer: then it is something
+else."""
+
+_PAUSE_S = 1.0
+_VIETNAM = timedelta(hours=7)
+
+Report = TypeVar("Report")
+
+
+def outlasting(
+    workspace: Workspace,
+    work: Callable[[Progress], Report],
+    progress: Progress,
+    say: Say = unsaid,
+    stopped: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Report:
+    """What `work` reports, begun again as often as store or database went away in it.
+
+    work     given whom to tell its progress; it can be called again after it failed
+    say      told that they are away, and that it goes on
+    stopped  asked while they are away: once it says so, they are waited for a few seconds more
+
+    Raises what `work` raises; StoreUnavailable and CatalogUnavailable before its first progress, after an
+    hour, where somebody asked to stop, and where both answer and it fails all the same.
+    """
+    begun = _Begun(progress)
+    in_vain = 0
+    while True:
+        began_s = time.monotonic()
+        try:
+            return work(begun)
+        except PASSES as error:
+            in_vain = 0 if time.monotonic() - began_s > _LONG_S else in_vain
+            if not begun.is_so or in_vain >= _MOST_IN_VAIN or stopped():
+                raise
+            say(*_away_said(workspace.clock_ns(), error))
+        patience = Patience(workspace.clock_ns, stopped, LONGEST_AWAY_S)
+        sleep(_PAUSE_S)  # a server that was just ended may answer once more
+        patience(lambda: _ask_both(workspace))
+        in_vain = 0 if patience.away_s else in_vain + 1
+        say(*_back_said(patience.away_s + _PAUSE_S))
+
+
+class _Begun:
+    """Whether a work has told any progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self.is_so = progress, False
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.is_so = True
+        self._progress(stage, done, total)
+
+
+def _ask_both(workspace: Workspace) -> None:
+    workspace.catalog.flights.events()
+    try_store(workspace)
+
+
+def _away_said(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> tuple[str, str]:
+    since = datetime.fromtimestamp(now_ns / 1e9, UTC)
+    return (
+        f"store or database away since {since:%H:%M:%S} UTC: what is done is kept, and it goes on once they "
+        f"are back ({error})",
+        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {since + _VIETNAM:%H:%M:%S}: phần đã làm được giữ "
+        f"lại, sẽ làm tiếp khi có lại ({error.vi or error})",
+    )
+
+
+def _back_said(away_s: float) -> tuple[str, str]:
+    return (
+        f"store and database answer again after {away_s:.0f} s: it goes on",
+        f"kho lưu trữ và cơ sở dữ liệu đã trả lời lại sau {away_s:.0f} giây: làm tiếp",
+    )
