@@ -69,12 +69,17 @@ def check_all_fit(paths: Iterable[str]) -> None:
 
 
 def _is_unsafe(letter: str) -> bool:
-    """Control, format (also what turns the reading direction), surrogate, private; what Windows forbids."""
-    return letter in '\\:*?"<>|' or unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    """What no name holds: what nobody sees, and what Windows forbids."""
+    return letter in '\\:*?"<>|' or _is_unseen(letter)
+
+
+def _is_unseen(letter: str) -> bool:
+    """Control, format (also what turns the reading direction), surrogate, private."""
+    return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def _refused(text: str, why: str, why_vi: str) -> InputUnusable:
-    shown = "".join(" " if _is_unsafe(letter) else letter for letter in text[:_SHOWN_CHARS])
+    shown = "".join(" " if _is_unseen(letter) else letter for letter in text[:_SHOWN_CHARS])
     return InputUnusable(
         f"{shown}: this name {why}; rename the file or leave it out",
         vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",

@@ -66,6 +66,11 @@ def test_names_that_could_mean_another_place_are_refused(name: str) -> None:
     assert refused.value.vi and "\x00" not in str(refused.value) and "\u202e" not in str(refused.value)
 
 
+def test_a_name_that_is_refused_is_said_as_it_is_written() -> None:
+    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
+        checked_card_path("a:b.JPG")
+
+
 @given(st.text(max_size=40))
 def test_no_name_leaves_its_folder(name: str) -> None:
     root = Path("/root/of/uploads")
