@@ -263,5 +263,9 @@ class NotRegistered(RefusedByEvidence):
     """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""
 
 
+class DraftOutdated(RefusedByEvidence):
+    """A pack would say other things than the draft that was approved."""
+
+
 class LogContradicted(RefusedByEvidence):
     """A film turns otherwise than its log says: they are of two flights."""

@@ -22,6 +22,7 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
         "draft": made.is_draft,
         "classification": made.classification.value,
         "manifest_sha256": made.manifest_sha256,
+        "content_sha256": made.content_sha256,
         "seconds": round(made.seconds, 3),
         **warnings_of(made.notes),
     }

@@ -164,6 +164,7 @@ packs = Table(
     Column("why_en", Text, nullable=False),
     Column("why_vi", Text, nullable=False),
     Column("manifest_sha256", Text, nullable=False),
+    Column("content_sha256", Text, nullable=False),
     Column("classification", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),

@@ -49,6 +49,8 @@ class Pack:
     withdrawn    how many frames of its flights were withdrawn when it was begun
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese
+    content_sha256  what it says, by which a draft and its final pack are compared; of one that is approved
+                    and not made yet: what its draft says
     manifest_sha256, classification  as it says itself; "": not known
     sha256, size_bytes  of the file
     let_go_ns    since when there is no file any more, nor anything told of it
@@ -71,6 +73,7 @@ class Pack:
     ended_ns: int | None = None
     why: tuple[str, str] = ("", "")
     manifest_sha256: str = ""
+    content_sha256: str = ""
     classification: str = ""
     sha256: str = ""
     size_bytes: int = 0
@@ -104,7 +107,7 @@ class Packs:
     def keep(self, pack: Pack, told: AuditEntry) -> bool:
         """Name the file of one that is made, whose bytes are in the store; False where it was given up
         meanwhile, and has none."""
-        named = ("ended_ns", "manifest_sha256", "classification", "sha256", "size_bytes")
+        named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
         values = {name: getattr(pack, name) for name in named}
         return self._change(pack.pack_id, {**values, "state": PackState.MADE.value}, told)
 

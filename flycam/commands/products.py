@@ -168,6 +168,7 @@ def report(
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
+@click.option("--of-draft", default="", metavar="SHA256", help="Its content_sha256, where a draft was read.")
 @click.option("--as", "seen_by", default="", metavar="ACCOUNT", help="Only what that account may see.")
 @command
 def pack(
@@ -179,6 +180,7 @@ def pack(
     paper: str,
     letterhead: Path | None,
     approved_by: str,
+    of_draft: str,
     seen_by: str,
 ) -> Result:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
@@ -195,6 +197,7 @@ def pack(
             paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
+            of_draft=of_draft,
             seen_by=seen_by,
         )
         return of_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import withholding_of
-from flycam.errors import NotFound, OptionUnusable
+from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.pack_files import (
@@ -35,7 +35,7 @@ from flycam.pipeline.whole_folder import whole_folder
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.blocks import Plate
 from flycam.report.pack_content import OVERVIEW, PackDocument, pack_document, picture_of_number
-from flycam.report.pack_figures import Letterhead, PackFigures
+from flycam.report.pack_figures import Letterhead, PackFigures, content_sha256
 from flycam.report.pack_paper import to_band, to_pack_pdf, to_slides
 from flycam.report.pack_viewer import Shown, to_viewer
 from flycam.report.pack_word import to_docx
@@ -54,6 +54,7 @@ class PackRequest:
 
     paper        size of the PDF's pages: "a4" or "a3"
     approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    of_draft     what the draft says that was approved (`PackReport.content_sha256`); "": nobody read one
     seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
     """
 
@@ -62,6 +63,7 @@ class PackRequest:
     paper: str = "a4"
     letterhead: Letterhead = field(default_factory=Letterhead)
     approved_by: str = ""
+    of_draft: str = ""
     seen_by: str = ""
 
 
@@ -78,6 +80,7 @@ class PackReport:
     is_draft: bool
     classification: Classification
     manifest_sha256: str
+    content_sha256: str
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -86,7 +89,8 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     """Write the meeting pack of some flights into the folder `out`, in place of an older pack there.
 
     Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
-    real flight), InputUnusable (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
+    real flight), DraftOutdated (it would say other things than the draft that was approved), InputUnusable
+    (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
     Nothing half-written is left to be seen.
     """
     began = time.monotonic()
@@ -96,6 +100,9 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         band = to_band(DRILL_MARK) if scene.is_drill else None
         pictures = draw_maps(workspace, scene, band, progress)
         figures = gather_pack(workspace, scene, pictures, request.letterhead, approved_by)
+        content = content_sha256(figures)
+        if request.of_draft not in ("", content):
+            raise _outdated()
         for number, side in enumerate(scene.sides, 1):
             write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", progress)
         write_geopackage(folder / VECTORS, figures, scene)
@@ -118,6 +125,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         is_draft=not approved_by,
         classification=figures.classification,
         manifest_sha256=digest,
+        content_sha256=content,
         seconds=time.monotonic() - began,
         notes=notes,
     )
@@ -156,6 +164,15 @@ def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
         Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
         for picture, name in names.items()
     ]
+
+
+def _outdated() -> DraftOutdated:
+    return DraftOutdated(
+        "what this meeting pack shows has changed since its draft was made: ask for a new draft, look at it "
+        "and approve that one",
+        vi="nội dung gói họp đã thay đổi sau khi lập bản dự thảo: hãy lập bản dự thảo mới, xem lại rồi duyệt "
+        "bản đó",
+    )
 
 
 def _withheld_from(workspace: Workspace, name: str) -> Withholding:

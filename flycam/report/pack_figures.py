@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flycam.frame.change import ChangeKind
 from flycam.frame.classification import Classification
@@ -239,3 +240,15 @@ class PackFigures:
     audit_key: str = ""
     audit_signature: str = ""
     classification: Classification = Classification.OPEN
+
+
+def content_sha256(figures: PackFigures) -> str:
+    """What a pack says and shows, as one digest: the same for a draft and for the final pack that says no
+    other thing, whenever they are made and whoever approved. The audit log grows with each, and does not
+    count."""
+    unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
+    said = replace(unsigned, version="", made_ns=0, approved_by="", pictures={})
+    digest = hashlib.sha256(repr(said).encode())
+    for name, picture in sorted(figures.pictures.items()):
+        digest.update(f"{name} {hashlib.sha256(picture).hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -39,6 +39,7 @@ class Made:
     """What the command said of the folder that it wrote; "": nothing."""
 
     manifest_sha256: str = ""
+    content_sha256: str = ""
     classification: str = ""
 
 
@@ -60,13 +61,13 @@ def make(command: Sequence[str], pack: Pack, out: Path, power: Power, stop: thre
     if process.returncode != 0:
         return _why(said, told)
     answer = _answer(said)
-    return Made(str(answer.get("manifest_sha256", "")), str(answer.get("classification", "")))
+    return Made(**{name: str(answer.get(name, "")) for name in Made.__slots__})
 
 
 def _options(pack: Pack, out: Path) -> list[str]:
     options = ["--out", str(out), "--language", pack.language, "--json", "--paper", pack.paper]
     if pack.approved_by:
-        options.append(f"--approved-by={pack.approved_by}")
+        options += [f"--approved-by={pack.approved_by}", f"--of-draft={pack.content_sha256}"]
     if pack.account:
         options.append(f"--as={pack.account}")
     return options

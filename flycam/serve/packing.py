@@ -114,6 +114,7 @@ class Packing:
             paper=paper,
             approved_by=visitor.name if draft else "",
             draft_id=draft.pack_id if draft else "",
+            content_sha256=draft.content_sha256 if draft else "",
         )
         with self._lock:
             on_their_way = self._mine_under_way()
@@ -209,6 +210,7 @@ class Packing:
             pack,
             ended_ns=self._workspace.clock_ns(),
             manifest_sha256=made.manifest_sha256,
+            content_sha256=made.content_sha256,
             classification=made.classification,
             sha256=sha256,
             size_bytes=size,

@@ -75,7 +75,8 @@ def state(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Rea
 @router.put("/api/packs/{pack_id}/approved", status_code=202)
 def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Judge) -> Json:
     """Approve a draft that is made, under the name of one's account: begins to make the final pack (409: it
-    is not made, or approved already). What was approved is told in the audit log by the draft's hash."""
+    is not made, or approved already). What was approved is told in the audit log by the draft's hash; where
+    that is no longer what there is to say, the final pack is not made, and says so."""
     draft = _within_reach(catalog, packing, pack_id, visitor)
     if visitor.account is None:
         raise AccessDenied(

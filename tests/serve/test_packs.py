@@ -22,12 +22,15 @@ from flycam.catalog import packs as catalog_packs
 from flycam.catalog.records import AuditLine, Role, Withdrawal
 from flycam.errors import DiskFull
 from flycam.frame.classification import Classification
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.restricting import classify_flight
 from flycam.serve import pack_making, packing
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.running import running
-from tests.serve.world import World, add_account, make_world
+from tests.serve.world import LAT, LON, World, add_account, make_world
+from tests.serve.world import REAL as EVENT
 
 REAL = (sys.executable, "-m", "flycam", "pack")
 FAILS = """
@@ -566,3 +569,28 @@ def test_what_was_withdrawn_goes_when_the_next_pack_is_made(own: World, tmp_path
         assert list(workspace.store.list(keys.pack_prefix(old))) == []
     (line,) = lines_of(own, "pack let go")
     assert line.detail.startswith(old)
+
+
+def test_what_is_handed_out_is_what_was_read_and_approved(own: World, tmp_path: Path) -> None:
+    command = (*REAL, "--data", str(tmp_path / "own"))
+    services = Services(workspace=own.workspace, packs_dir=tmp_path / "packs", pack_command=command)
+    with running(services) as address, httpx.Client(base_url=address, timeout=60) as client:
+        read = ended(client, ask(client, own.after).json()["pack_id"])
+        final = ended(client, approve(client, read["pack_id"], "Bà Thắm").json()["pack_id"], "Bà Thắm")
+        assert (final["state"], final["approved_by"]) == ("made", "Bà Thắm")
+        asked = MarkAsked(
+            mark_id="mark-0123456789abcdef",
+            based_on=0,
+            event_id=EVENT,
+            kind=MarkKind.BLOCKED,
+            status=MarkStatus.OPEN,
+            note="sau khi đọc",
+            places=[(LON, LAT)],
+        )
+        write_mark(own.workspace, asked, "Lan")
+        late = ended(client, approve(client, read["pack_id"], "Bà Thắm").json()["pack_id"], "Bà Thắm")
+        assert late["state"] == "failed" and "has changed since its draft" in late["sentence"]
+        assert "đã thay đổi sau khi lập bản dự thảo" in late["sentence_vi"]
+    records = [own.workspace.catalog.packs.find(one["pack_id"]) for one in (read, final)]
+    assert len({one.content_sha256 for one in records if one is not None}) == 1 and records[0] is not None
+    assert len(records[0].content_sha256) == 64
