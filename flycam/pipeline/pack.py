@@ -94,8 +94,10 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
-        pictures = draw_maps(workspace, scene, band, progress)
-        figures = gather_pack(workspace, scene, pictures, request.letterhead, approved_by)
+        maps = draw_maps(workspace, scene, band, progress)
+        figures = gather_pack(
+            workspace, scene, maps.pictures, request.letterhead, approved_by, slides=maps.slides
+        )
         for number, side in enumerate(scene.sides, 1):
             write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", progress)
         write_geopackage(folder / VECTORS, figures, scene)
