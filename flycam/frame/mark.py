@@ -24,3 +24,13 @@ class MarkStatus(StrEnum):
     DOING = "doing"
     DONE = "done"
     REMOVED = "removed"
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether somebody deals with it, or is done with it: what was only reported may not be there."""
+        return self in (MarkStatus.DOING, MarkStatus.DONE)
+
+
+def is_road_blocked(kind: MarkKind, status: MarkStatus) -> bool:
+    """Whether a mark tells of a blocked road that somebody deals with: neither only reported nor over."""
+    return kind is MarkKind.BLOCKED and status is MarkStatus.DOING

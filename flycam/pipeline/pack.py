@@ -98,8 +98,10 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
-        pictures = draw_maps(workspace, scene, band, progress)
-        figures = gather_pack(workspace, scene, pictures, request.letterhead, approved_by)
+        maps = draw_maps(workspace, scene, band, progress)
+        figures = gather_pack(
+            workspace, scene, maps.pictures, request.letterhead, approved_by, slides=maps.slides
+        )
         content = content_sha256(figures)
         if request.of_draft not in ("", content):
             raise _outdated()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from flycam import __version__
 from flycam.catalog.masked_ground import masks_of
@@ -16,7 +17,13 @@ from flycam.pipeline.change_places import together
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
-from flycam.pipeline.pack_touched import changes_of, settlements_in, touched_by_commune
+from flycam.pipeline.pack_touched import (
+    changes_of,
+    layer_said,
+    settlements_in,
+    touched_by_commune,
+    troubles_at,
+)
 from flycam.pipeline.settlements import level_of
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
@@ -36,8 +43,9 @@ def gather_pack(
     pictures: Mapping[str, bytes],
     letterhead: Letterhead,
     approved_by: str,
+    slides: Mapping[str, bytes] | None = None,
 ) -> PackFigures:
-    """All that the pack says of a scene, numbered as it is."""
+    """All that the pack says of a scene, numbered as it is. pictures, slides: as in `PackFigures`."""
     head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
     changes = changes_of(workspace, scene)
@@ -52,18 +60,20 @@ def gather_pack(
         imaged_m2=area_m2(scene.ground, scene.work_crs),
         flights=tuple(_flight(workspace, number, side) for number, side in enumerate(scene.sides, 1)),
         communes=tuple(_communes(workspace, scene, marks, changes)),
-        loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place is None),
+        loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if not sign.places),
         changes=tuple(changes),
         places=confirmed.places,
         changes_m2=confirmed.area_m2,
         changes_elsewhere=scene.changes_elsewhere,
         near_m=REACH_M,
+        telling=tuple(layer_said(layer, workspace.clock_ns()) for layer in scene.telling),
         settlements=tuple(settlements_in(scene)),
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
         audit_head="" if head is None else head.noted,
         audit_key="" if head is None else head.key,
         audit_signature="" if head is None else head.signature,
         pictures=pictures,
+        slides=slides or {},
         classification=_classification(workspace, scene),
     )
 
@@ -77,6 +87,7 @@ def _classification(workspace: Workspace, scene: PackScene) -> Classification:
     for patch in scene.patches:
         told |= {layer.layer_id for layer in patch.impact.layers}
         told |= {one.layer.layer_id for one in patch.impact.touched}
+    told |= {layer.layer_id for layer in scene.telling}
     levels = [said.get(subject, Classification.OPEN) for subject in told]
     levels += [level_of(one, said) for _, one in scene.settlements]
     masks = masks_of(workspace.catalog)
@@ -88,6 +99,7 @@ def _classification(workspace: Workspace, scene: PackScene) -> Classification:
 
 def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
     flight = side.flight
+    error_m, shift_m = _error_of(workspace, side)
     return PackFlight(
         number=number,
         flight_id=flight.flight_id,
@@ -99,7 +111,8 @@ def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
         gsd_m=flight.gsd_m,
         imaged_m2=area_m2(side.ground, flight.work_crs),
         revision=side.mosaic.revision,
-        error_m=_error_of(workspace, side),
+        error_m=error_m,
+        shift_m=shift_m,
         on_plane=is_plane(flight.vertical_datum),
         is_complete=flight.state is FlightState.READY,
         warnings=flight.warnings,
@@ -114,16 +127,36 @@ def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
     )
 
 
-def _error_of(workspace: Workspace, side: PackSide) -> tuple[float, float] | None:
-    """Median and 95th percentile that the finished revision's report found; None where there is none."""
+def _error_of(workspace: Workspace, side: PackSide) -> tuple[tuple[float, float] | None, float | None]:
+    """`error_figures` of what is shown; of a live mosaic nothing is known."""
     if side.mosaic.revision == LIVE_REVISION:
-        return None
-    record = workspace.catalog.revisions.get(side.mosaic.mosaic_id, side.mosaic.revision)
-    found = record.stats.get("map_error_m") or {}
+        return None, None
+    return error_figures(workspace.catalog.revisions.get(side.mosaic.mosaic_id, side.mosaic.revision).stats)
+
+
+def error_figures(stats: Mapping[str, Any]) -> tuple[tuple[float, float] | None, float | None]:
+    """Median and 95th percentile of the expected error that a finished revision's report found, None where
+    there is none; and what of it is the shift of the whole, None where that is not known and not in it.
+
+    Radial, 1 sigma, metres. A shift is common to all pixels, so that percentiles grow by it as every pixel's
+    error does, by which captions on the page are said.
+    """
+    shift = _shift_of(stats)
+    found = stats.get("map_error_m") or {}
     median, p95 = found.get("median"), found.get("p95")
     if median is None or p95 is None or not (math.isfinite(median) and math.isfinite(p95)):
+        return None, shift
+    return (math.hypot(median, shift or 0.0), math.hypot(p95, shift or 0.0)), shift
+
+
+def _shift_of(stats: Mapping[str, Any]) -> float | None:
+    """0 where poses are those that were known before: their errors are in each pixel's, whole."""
+    if stats.get("accepted") is False:
+        return 0.0
+    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
+    if east_m is None or north_m is None or not (math.isfinite(east_m) and math.isfinite(north_m)):
         return None
-    return float(median), float(p95)
+    return math.hypot(east_m, north_m)
 
 
 def _communes(
@@ -152,12 +185,13 @@ def _communes(
             first_ns=min(one.first_ns for one in rows),
             last_ns=max(one.last_ns for one in rows),
             flights=tuple(shown + 1 for shown in place.shown_by),
-            marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place == number),
+            marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if number in sign.places),
             changes=tuple(
                 change for change, patch in zip(changes, scene.patches, strict=True) if number in patch.places
             ),
             touched=touched.get(place.commune.code),
             compared_pct=place.row.compared_pct,
+            troubles=tuple(troubles_at(scene, number, workspace.clock_ns())),
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -17,7 +18,7 @@ from flycam.mosaic.export import source_zoom
 from flycam.mosaic.extent import OutputGrid, output_grid
 from flycam.mosaic.resample import TileReader, resampled
 from flycam.pipeline.pack_scene import PackPatch, PackPlace, PackScene, PackSide, PackSign
-from flycam.pipeline.workspace import Progress, Workspace
+from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.pack_content import OVERVIEW, picture_of_number
 from flycam.report.pack_pictures import Drawn, ground_png, map_jpeg
 
@@ -29,19 +30,33 @@ _MARGIN = 0.05
 _LEAST_SIDE_M = 60.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackMaps:
+    """JPEG by name, with boundaries, changes, and marks by their numbers.
+
+    pictures  for paper and for files that stand alone: all marks, a drill's marked in itself
+    slides    for the pictures of a screen, which mark a drill themselves: marks that somebody took up
+    """
+
+    pictures: Mapping[str, bytes]
+    slides: Mapping[str, bytes]
+
+
 def draw_maps(
-    workspace: Workspace, scene: PackScene, band_png: bytes | None, progress: Progress
-) -> dict[str, bytes]:
-    """JPEG by name, with boundaries, and marks by their numbers. band_png marks a drill."""
-    count = len(scene.places)
-    drawn = {OVERVIEW: _drawn(workspace, scene, range(count), scene.extent, band_png)}
-    progress("maps", 1, count + 1)
-    for number, place in enumerate(scene.places):
-        drawn[picture_of_number(number + 1)] = _drawn(
-            workspace, scene, [number], place.ground.bounds, band_png
-        )
-        progress("maps", number + 2, count + 1)
-    return drawn
+    workspace: Workspace, scene: PackScene, band_png: bytes | None, progress: Progress = silent
+) -> PackMaps:
+    """An overview, and the ground shown in each commune. band_png marks a drill."""
+    every = range(len(scene.places))
+    wanted = [(OVERVIEW, every, scene.extent)]
+    wanted += [
+        (picture_of_number(number + 1), every[number : number + 1], place.ground.bounds)
+        for number, place in enumerate(scene.places)
+    ]
+    pictures, slides = {}, {}
+    for done, (name, places, extent) in enumerate(wanted, 1):
+        pictures[name], slides[name] = _drawn(workspace, scene, places, extent, band_png)
+        progress("maps", done, len(wanted))
+    return PackMaps(pictures=pictures, slides=slides)
 
 
 def ground_picture(workspace: Workspace, side: PackSide, band_png: bytes | None) -> tuple[bytes, Bounds]:
@@ -58,8 +73,9 @@ def _drawn(
     places: Sequence[int],
     extent: Bounds,
     band_png: bytes | None,
-) -> bytes:
-    """A map of some communes (indices); where there are several each has its number."""
+) -> tuple[bytes, bytes]:
+    """A map of some communes (indices), for paper and for a slide; where there are several each has its
+    number."""
     crs, extent = scene.work_crs, _padded(extent)
     finest_m = min(side.flight.gsd_m for side in scene.sides)
     grid = output_grid(extent, crs, max(_side_m(extent) / _LONG_SIDE_PX, finest_m), None)
@@ -69,8 +85,10 @@ def _drawn(
         for number in places
     ]
     signs = [_sign(one, grid, crs, str(number)) for number, one in enumerate(scene.signs, 1)]
+    taken_up = [drawn for drawn, one in zip(signs, scene.signs, strict=True) if one.line.status.is_confirmed]
     patches = [_patch(one, grid, crs, f"T{number}") for number, one in enumerate(scene.patches, 1)]
-    return map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches)
+    paper = map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches)
+    return paper, map_jpeg(rgb, shown, grid.step_x, boundaries, taken_up, changes=patches)
 
 
 def _laid(

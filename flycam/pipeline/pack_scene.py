@@ -12,7 +12,14 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_signing import Signature, quoted
 from flycam.catalog.flights import no_such_flight
-from flycam.catalog.records import CommuneRecord, FrameRecord, FrameStatus, MarkLine, MosaicInfo
+from flycam.catalog.records import (
+    CommuneRecord,
+    FrameRecord,
+    FrameStatus,
+    LayerRecord,
+    MarkLine,
+    MosaicInfo,
+)
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import AccessDenied, NotFound, OptionUnusable
@@ -27,6 +34,7 @@ from flycam.pipeline.change_places import within
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.compared_keeping import looked_at_in
 from flycam.pipeline.coverage import communes_of, main_mosaic
+from flycam.pipeline.known_troubles import LayerTroubles, troubles_in
 from flycam.pipeline.settlements import Settlement, settlements_of
 from flycam.pipeline.workspace import Workspace
 
@@ -70,14 +78,14 @@ class PackPlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSign:
-    """A field mark; `place` is the index of the commune that it stands in, None: in none of them.
+    """A field mark; places: indices of the communes that it touches, as the board counts it.
 
     shape  a point or a sector's outline, WGS 84 degrees
     """
 
     line: MarkLine
     shape: BaseGeometry
-    place: int | None
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,11 +111,13 @@ class PackPatch:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackScene:
     """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
-    what is shown of them, the largest first; marks commune by commune, the newest first, then the others;
-    confirmed changes, the largest first.
+    what is shown of them, the largest first; marks by the first commune that they touch, the newest first,
+    then the others; confirmed changes, the largest first.
 
     changes_elsewhere  how many the same events have beside those, on ground that is not shown
     settlements        in those communes, each with the event of which it was said
+    troubles           what layers say to be in trouble in those communes
+    telling            layers there that say how things stand, whether or not anything is in trouble
     """
 
     sides: tuple[PackSide, ...]
@@ -116,6 +126,8 @@ class PackScene:
     patches: tuple[PackPatch, ...]
     changes_elsewhere: int
     settlements: tuple[tuple[Event, Settlement], ...]
+    troubles: tuple[LayerTroubles, ...]
+    telling: tuple[LayerRecord, ...]
 
     @property
     def is_drill(self) -> bool:
@@ -156,6 +168,8 @@ def scene_of(
         patches=tuple(patches),
         changes_elsewhere=elsewhere,
         settlements=tuple(_settlements(workspace, sides, places, withholding)),
+        troubles=tuple(troubles_in(workspace.catalog, [place.commune for place in places], withholding)),
+        telling=tuple(_telling(workspace, places, withholding)),
     )
 
 
@@ -261,18 +275,17 @@ def _flown(workspace: Workspace, side: PackSide) -> FlownGround:
 def _signs(
     workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
 ) -> list[PackSign]:
-    """A mark stands in the first commune that covers it, a sector by a point inside it."""
-    outlines = [shapely.from_wkb(place.commune.wkb) for place in places]
+    """Marks that whoever asks may see, each with every commune that it touches."""
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
     signs = []
     for event_id in dict.fromkeys(side.event.event_id for side in sides):
         for line in workspace.catalog.marks.current(event_id):
             if sees.is_outside(line.wkb):
                 continue
             shape = shapely.from_wkb(line.wkb)
-            inside = shape.representative_point()
-            holders = (number for number, outline in enumerate(outlines) if outline.covers(inside))
-            signs.append(PackSign(line=line, shape=shape, place=next(holders, None)))
-    return sorted(signs, key=lambda one: len(places) if one.place is None else one.place)
+            touched = sorted(outlines.query(shape, predicate="intersects").tolist())
+            signs.append(PackSign(line=line, shape=shape, places=tuple(touched)))
+    return sorted(signs, key=lambda one: one.places[0] if one.places else len(places))
 
 
 def _patches(
@@ -324,3 +337,12 @@ def _settlements(
         for one in settlements_of(workspace, event, withholding=sees):
             if outlines.intersects(one.shape):
                 yield event, one
+
+
+def _telling(workspace: Workspace, places: Sequence[PackPlace], sees: Withholding) -> Iterator[LayerRecord]:
+    """Layers with words on how things stand whose rectangle meets a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for layer in workspace.catalog.layers.all():
+        is_there = layer.has_status and outlines.intersects(shapely.box(*layer.bounds_lonlat_deg))
+        if is_there and not sees.hides_layer(layer.layer_id):
+            yield layer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from flycam.catalog.records import LayerRecord
 from flycam.frame.specialist import LayerKind, is_stale
@@ -19,6 +20,7 @@ from flycam.report.pack_figures import (
     PackRoad,
     PackSettlement,
     PackTouched,
+    PackTroubles,
 )
 
 
@@ -56,7 +58,7 @@ def _change(workspace: Workspace, number: int, patch: PackPatch, now_ns: int) ->
         vn2000=None if place is None else (place.x_north_m, place.y_east_m, place.central_meridian_deg),
         roads_cut=_roads(impact.roads_cut),
         counts=_counts({kind: impact.count(kind) for kind in LayerKind}),
-        layers=tuple(_layer(layer, now_ns) for layer in impact.layers),
+        layers=tuple(layer_said(layer, now_ns) for layer in impact.layers),
     )
 
 
@@ -73,9 +75,19 @@ def _counts(counts: Mapping[LayerKind, Count | None]) -> Counts:
     }
 
 
-def _layer(layer: LayerRecord, now_ns: int) -> PackLayer:
+def layer_said(layer: LayerRecord, now_ns: int) -> PackLayer:
+    """A layer, and whether what it says is old."""
     old = is_stale(layer.valid_ns, now_ns, has_status=layer.has_status)
     return PackLayer(name=layer.name, owner=layer.owner, valid_ns=layer.valid_ns, is_stale=old)
+
+
+def troubles_at(scene: PackScene, place: int, now_ns: int) -> Iterator[PackTroubles]:
+    """What is known to be in trouble in a commune (index), layer by layer."""
+    for one in scene.troubles:
+        if one.place == place:
+            said = layer_said(replace(one.layer, valid_ns=one.valid_ns), now_ns)
+            things = tuple((thing.name, thing.status) for thing in one.things)
+            yield PackTroubles(kind=one.layer.kind, layer=said, things=things)
 
 
 def settlements_in(scene: PackScene) -> list[PackSettlement]:

@@ -8,7 +8,7 @@ from flycam.frame.specialist import LayerKind
 from flycam.report.blocks import Block, Heading, Paragraph, Table
 from flycam.report.change_names import CHANGE_KINDS, THINGS
 from flycam.report.numbers import area, listed, metres, moment, percent
-from flycam.report.pack_figures import Counts, PackChange, PackCommune, PackFigures, PackRoad
+from flycam.report.pack_figures import Counts, PackChange, PackCommune, PackFigures, PackLayer, PackRoad
 from flycam.report.pack_words import head, place_said, told
 
 _MOST_ROADS = 6
@@ -55,6 +55,8 @@ def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
             rows=tuple(rows),
             numeric=(0, 2, 3),
         )
+    if sum(one.touched.changes for one in figures.communes if one.touched) > sum(figures.places.values()):
+        yield Paragraph(text=told("changes_shared", language), kind="small")
     which = 0 if language == "vi" else 1
     near = ", ".join(f"{names[which]} {figures.near_m[kind]:g} m" for kind, names in THINGS.items())
     yield Paragraph(text=told("changes_near", language, near=near), kind="small")
@@ -159,15 +161,17 @@ def _others(counts: Counts, language: str) -> str:
 def _layers(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
     """By which layers, and how old they are."""
     layers = dict.fromkeys(layer for one in changes for layer in one.layers)
-    said = [
-        told(
-            "layer_dated" if layer.valid_ns is not None else "layer_undated",
-            language,
-            name=f"{layer.name} ({layer.owner})" if layer.owner else layer.name,
-            at="" if layer.valid_ns is None else moment(layer.valid_ns),
-            old=told("layer_old", language) if layer.is_stale and layer.valid_ns is not None else "",
-        )
-        for layer in layers
-    ]
+    said = [layer_named(layer, language) for layer in layers]
     text = told("by_layers", language, layers="; ".join(said)) if said else told("by_no_layers", language)
     yield Paragraph(text=text, kind="small")
+
+
+def layer_named(layer: PackLayer, language: str) -> str:
+    """Whose it is, of when, and whether that is old."""
+    return told(
+        "layer_dated" if layer.valid_ns is not None else "layer_undated",
+        language,
+        name=f"{layer.name} ({layer.owner})" if layer.owner else layer.name,
+        at="" if layer.valid_ns is None else moment(layer.valid_ns),
+        old=told("layer_old", language) if layer.is_stale and layer.valid_ns is not None else "",
+    )

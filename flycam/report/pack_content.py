@@ -12,15 +12,16 @@ from flycam.frame.moment import VIETNAM
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
-from flycam.report.numbers import area, centimetres, listed, metres, moment, percent, period
+from flycam.report.numbers import area, centimetres, listed, moment, number, percent, period
 from flycam.report.pack_changes import changes_by_commune, changes_in, changes_summary, loose_changes
 from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
 from flycam.report.pack_settlements import settlements_said
+from flycam.report.pack_sources import sources_said
+from flycam.report.pack_troubles import troubles_said
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
 OVERVIEW = "overview"
-_MOST_SOURCES = 300
 _MINUTE_NS = 60 * 10**9
 
 
@@ -54,7 +55,7 @@ class PackDocument:
     letterhead, dateline, signer_name  the form of an official document; empty fields become dots
     footer     on every page; page_word goes before the page's number
     made_ns    UTC; when it was made
-    pictures   JPEG by name
+    pictures   JPEG by name; slide_pictures: those of the slides
     """
 
     language: str
@@ -74,6 +75,7 @@ class PackDocument:
     blocks: tuple[PackBlock, ...]
     slides: tuple[Slide, ...]
     pictures: Mapping[str, bytes]
+    slide_pictures: Mapping[str, bytes]
 
 
 def pack_document(figures: PackFigures, language: str) -> PackDocument:
@@ -108,6 +110,7 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         blocks=tuple(_blocks(figures, language)),
         slides=tuple(_slides(figures, language)),
         pictures=figures.pictures,
+        slide_pictures=figures.slides,
     )
 
 
@@ -158,8 +161,11 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
             )
     yield Heading(text=told("communes", language))
     yield _communes(figures, language)
+    if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
+        yield Paragraph(text=told("marks_shared", language), kind="small")
     for kept in figures.remarks:
         yield Paragraph(text=brief(kept, language), kind="small")
+    yield from troubles_said(figures, language)
     yield from changes_by_commune(figures, language)
     yield from settlements_said(figures, language)
     yield Signature()
@@ -171,7 +177,7 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
         yield Heading(text=told("marks_elsewhere", language))
         yield _marks(figures.loose_marks, language)
     yield from loose_changes(figures, language)
-    yield from _sources(figures, language)
+    yield from sources_said(figures, language)
 
 
 def _approval(figures: PackFigures, language: str) -> Paragraph:
@@ -235,9 +241,18 @@ def _error(one: PackFlight, language: str) -> str:
     if one.error_m is None:
         said = told("error_live" if one.revision == 0 else "error_unreported", language)
     else:
-        median, p95 = (metres(value, language) for value in one.error_m)
+        median, p95 = (_within(value, language) for value in one.error_m)
         said = told("error_of", language, median=median, p95=p95)
+        if one.shift_m is None:
+            said = f"{said} ({told('shift_unknown', language)})"
+        elif one.shift_m > 0.0:
+            said = f"{said} ({told('shift_in_it', language, shift=_within(one.shift_m, language))})"
     return f"{said}; {told('on_plane', language)}" if one.on_plane else said
+
+
+def _within(value_m: float, language: str) -> str:
+    """An expected error with as many decimals as captions on the page have."""
+    return f"± {number(value_m, 2 if value_m < 1.0 else 1, language)}\N{NO-BREAK SPACE}m"
 
 
 def _communes(figures: PackFigures, language: str) -> Block:
@@ -259,6 +274,11 @@ def _communes(figures: PackFigures, language: str) -> Block:
         ),
         numeric=(0, 2, 3, 6),
     )
+
+
+def _numbers_of_marks(figures: PackFigures) -> set[int]:
+    """Of marks in communes, each once."""
+    return {mark.number for one in figures.communes for mark in one.marks}
 
 
 def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[Block]:
@@ -307,41 +327,6 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
             for one in marks
         ),
         numeric=(0,),
-    )
-
-
-def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
-    number = str(len(figures.communes) + 1)
-    yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
-    yield Paragraph(text=told("sources_said", language))
-    yield from _audit(figures, language)
-    rows = [
-        (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
-    ]
-    if len(rows) > _MOST_SOURCES:
-        yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
-        return
-    yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
-
-
-def _audit(figures: PackFigures, language: str) -> Iterator[Block]:
-    """What proves later that the log, as it was then, still stands."""
-    if not figures.audit_head:
-        yield Paragraph(text=told("no_audit", language), kind="small")
-        return
-    number, _, digest = figures.audit_head.partition(":")
-    rows = [("audit_number", number), ("audit_digest", digest)]
-    if figures.audit_key:
-        half = len(figures.audit_signature) // 2  # so much stands on one line
-        rows += [
-            ("audit_key", figures.audit_key),
-            ("audit_signature", figures.audit_signature[:half]),
-            ("audit_signature_rest", figures.audit_signature[half:]),
-        ]
-    yield Paragraph(text=told("audit_said", language), kind="small")
-    yield Table(
-        head=head(language, "audit", "audit_value"),
-        rows=tuple((told(f"term_{term}", language), value) for term, value in rows),
     )
 
 

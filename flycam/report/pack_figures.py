@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from flycam.frame.change import ChangeKind
 from flycam.frame.classification import Classification
@@ -51,7 +51,9 @@ class PackFlight:
 
     imaged_m2   ground shown, in the work CRS
     revision    0: the live mosaic
-    error_m     median and 95th percentile of the expected error (radial, 1 sigma); None: not known
+    error_m     median and 95th percentile of the expected error (radial, 1 sigma), the shift of the whole
+                included; None: not known
+    shift_m     of that the shift of the whole; None: not known, and not included
     on_plane    no terrain was known: the ground was taken as a plane
     is_complete not so while it is in the air or its photos are read in
     warnings    as `flycam.frame.warning` keeps them
@@ -69,6 +71,7 @@ class PackFlight:
     imaged_m2: float
     revision: int
     error_m: tuple[float, float] | None
+    shift_m: float | None
     on_plane: bool
     is_complete: bool
     warnings: tuple[str, ...]
@@ -171,6 +174,16 @@ class PackTouched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackTroubles:
+    """Things of one layer in one commune that its owner says to be in trouble: (name, the owner's words) of
+    each; name "": it has none. layer: as of the newest of them."""
+
+    kind: LayerKind
+    layer: PackLayer
+    things: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackCommune:
     """A commune of which the pack's flights show ground; `number` as on the overview, the largest first.
 
@@ -178,8 +191,10 @@ class PackCommune:
     flights                numbers of those that show it, the newest first
     first_ns, last_ns      of those flights
     gsd_m                  the coarsest of theirs
+    marks                  that touch it: a sector over several communes is in each
     changes                confirmed ones that lie in it, at least a part of them
     touched                None: no confirmed change touches it
+    troubles               what layers say to be in trouble there
     compared_pct           of its area, on which changes were looked for, 0-100; None: nowhere that is known
     """
 
@@ -196,6 +211,7 @@ class PackCommune:
     changes: tuple[PackChange, ...]
     touched: PackTouched | None
     compared_pct: float | None = None
+    troubles: tuple[PackTroubles, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,6 +221,7 @@ class PackFigures:
     made_ns       when it was made, UTC
     imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
+    telling       layers there that say how things stand
     remarks       on boundaries, as `flycam.frame.warning` keeps them
     audit_head    number and digest of the audit log's last line; "": the log is empty
     audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed
@@ -215,6 +232,7 @@ class PackFigures:
     settlements   in the communes shown, those proposed or said to be isolated first
     near_m        within which a thing of a kind counts as near a change
     pictures      JPEG by name: "overview", "commune-NUMBER"
+    slides        the same as a screen shows them: marks that somebody took up only, without a drill's band
     classification  how widely it may be shown: as widely as the strictest of what is in it
     """
 
@@ -240,6 +258,8 @@ class PackFigures:
     audit_key: str = ""
     audit_signature: str = ""
     classification: Classification = Classification.OPEN
+    telling: tuple[PackLayer, ...] = ()
+    slides: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def content_sha256(figures: PackFigures) -> str:
@@ -247,8 +267,8 @@ def content_sha256(figures: PackFigures) -> str:
     other thing, whenever they are made and whoever approved. The audit log grows with each, and does not
     count."""
     unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
-    said = replace(unsigned, version="", made_ns=0, approved_by="", pictures={})
+    said = replace(unsigned, version="", made_ns=0, approved_by="", pictures={}, slides={})
     digest = hashlib.sha256(repr(said).encode())
-    for name, picture in sorted(figures.pictures.items()):
+    for name, picture in (*sorted(figures.pictures.items()), *sorted(figures.slides.items())):
         digest.update(f"{name} {hashlib.sha256(picture).hexdigest()}\n".encode())
     return digest.hexdigest()

@@ -42,7 +42,7 @@ def to_slides(document: PackDocument) -> list[bytes]:
     files: Any = {
         "main.typ": (_HERE / "pack_slides.typ").read_bytes(),
         "slides.json": json.dumps(told, ensure_ascii=False).encode(),
-        **_pictures(document),
+        **_drawings(document.slide_pictures),
     }
     return _pages(typst.compile(files, format="png", ppi=72.0, ignore_system_fonts=True))
 
@@ -80,15 +80,12 @@ def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
     return {
         "main.typ": (_HERE / "pack.typ").read_bytes(),
         "pack.json": json.dumps(content, ensure_ascii=False).encode(),
-        **_pictures(document),
+        **_drawings(document.pictures),
     }
 
 
-def _pictures(document: PackDocument) -> dict[str, bytes]:
-    return {
-        f"{name}.svg": picture_drawing(picture, size_px(picture))
-        for name, picture in document.pictures.items()
-    }
+def _drawings(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"{name}.svg": picture_drawing(picture, size_px(picture)) for name, picture in pictures.items()}
 
 
 def _block(block: PackBlock) -> Mapping[str, Any]:

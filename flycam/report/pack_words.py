@@ -70,8 +70,30 @@ PACK_WORDS: Mapping[str, Said] = {
         "Ngoài phạm vi này còn {count} thay đổi đã xác nhận, không nằm trong gói.",
         "Confirmed changes on other ground, not in this pack: {count}.",
     ),
-    "changes": Said("5. Thay đổi đã xác nhận, theo xã, phường", "5. Confirmed changes by commune"),
-    "settlements": Said("6. Thôn, bản", "6. Settlements"),
+    "troubles": Said("5. Sự cố theo các lớp và dấu", "5. Known trouble by layers and marks"),
+    "troubles_note": Said(
+        "Theo lời đơn vị quản lý lớp, vào lúc ghi; và dấu đường tắc đang xử lý. Không có trong bảng không có"
+        " nghĩa là không có sự cố.",
+        "As the owners of layers say, of the time told; and marks of blocked roads that are being dealt with."
+        " What is not in the table is not known to be without trouble.",
+    ),
+    "troubles_none": Said(
+        "Chưa ghi nhận sự cố nào: không có nghĩa là không có sự cố.",
+        "No trouble is known: that does not mean that there is none.",
+    ),
+    "troubles_telling": Said(
+        "Các lớp có tình trạng: {layers}.", "Layers that say how things stand: {layers}."
+    ),
+    "troubles_untold": Said(
+        "Chưa có lớp nào cho biết tình trạng (đường, trạm BTS, điện) ở các xã này: chưa biết.",
+        "No layer says how things stand there (roads, masts, power): nothing is known.",
+    ),
+    "trouble_mark": Said("đường tắc (dấu)", "road blocked (mark)"),
+    "trouble_mark_said": Said("dấu {number}: {note}", "mark {number}: {note}"),
+    "troubles_more": Said("và {count} nữa", "and {count} more"),
+    "without_name": Said("không tên", "without a name"),
+    "changes": Said("6. Thay đổi đã xác nhận, theo xã, phường", "6. Confirmed changes by commune"),
+    "settlements": Said("7. Thôn, bản", "7. Settlements"),
     "settlements_said": Said(
         "Theo người có trách nhiệm ghi: {counts}. Chưa rõ là chưa ai ghi; đường bị cắt chỉ là đề xuất.",
         "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
@@ -98,6 +120,12 @@ PACK_WORDS: Mapping[str, Said] = {
     ),
     "none_on_compared": Said(
         "Không có thay đổi nào được xác nhận trên phần đã so.", "No change is confirmed on what was compared."
+    ),
+    "changes_shared": Said(
+        "Thay đổi chạm nhiều xã được tính ở mỗi xã, diện tích chỉ là phần nằm trong xã (phụ lục ghi cả thay"
+        " đổi): cộng các cột không ra số ở mục 1.",
+        "A change that touches several communes counts in each, with only its ground there (annexes tell all"
+        " of it): columns do not add up to the figures of section 1.",
     ),
     "changes_near": Said(
         "Tính là ở gần: {near}. Chỉ đếm theo các lớp dữ liệu đã nạp; chưa có lớp là chưa biết, không phải là"
@@ -137,6 +165,10 @@ PACK_WORDS: Mapping[str, Said] = {
         "{number}. Not complete when this was made: still in the air, or being read in.",
     ),
     "communes": Said("4. Theo xã, phường", "4. By commune"),
+    "marks_shared": Said(
+        "Khu vực tìm kiếm nằm trên nhiều xã được tính ở mỗi xã.",
+        "A search sector over several communes counts in each.",
+    ),
     "annex": Said("Phụ lục {number}. {name}", "Annex {number}. {name}"),
     "commune_caption": Said(
         "{name}: ảnh mới nhất lúc {last}, cách lúc lập báo cáo {age}; kẻ chéo: chưa bay chụp.",
@@ -191,6 +223,10 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_others": Said("Công trình khác", "Other works"),
     "col_touched": Said("Bị ảnh hưởng", "Touches"),
     "col_decided": Said("Người xác nhận, lúc", "Confirmed by, at"),
+    "col_thing": Said("Đối tượng", "What"),
+    "col_things": Said("Số", "How many"),
+    "col_trouble": Said("Sự cố", "Trouble"),
+    "col_told_by": Said("Nguồn, lúc", "By, as of"),
     "col_settlement": Said("Thôn, bản", "Settlement"),
     "col_access": Said("Tình trạng", "Access"),
     "col_roads_say": Said("Theo đường", "By roads"),
@@ -204,9 +240,11 @@ PACK_WORDS: Mapping[str, Said] = {
     "term_age": Said("Tuổi ảnh mới nhất khi lập báo cáo", "Age of the newest picture when this was made"),
     "term_gsd": Said("Độ phân giải mặt đất", "Ground sample distance"),
     "term_flights": Said("Chuyến bay", "Flights"),
-    "term_error": Said("Sai số tương đối (1 sigma)", "Error within the map (1 sigma)"),
+    "term_error": Said("Sai số vị trí (1 sigma)", "Error of a place (1 sigma)"),
     "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
     "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
+    "shift_in_it": Said("gồm lệch chung {shift}", "common shift of {shift} included"),
+    "shift_unknown": Said("chưa kể lệch chung: chưa rõ", "common shift not known, and not included"),
     "error_live": Said("chưa rõ (bản trực tiếp)", "not known (live mosaic)"),
     "error_unreported": Said("chưa rõ (chưa có báo cáo chất lượng)", "not known (no quality report)"),
     "on_plane": Said("không có địa hình, trải trên mặt phẳng", "no terrain known, laid on a plane"),

@@ -14,6 +14,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.compared_keeping import looked_at_in
+from flycam.pipeline.known_troubles import LayerTroubles, troubles_in
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
@@ -43,7 +44,8 @@ def board(
     Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood then.
     `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
     it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
-    now: of an earlier time none.
+    now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
+    trouble; null of an earlier time, for layers are kept as they were read last.
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
@@ -62,8 +64,13 @@ def board(
         [one for one in changed if not sees.hides_change(one)],
         looked_at_in(catalog, [event_id], sees, until_ns),
     )
+    troubles = None if until_ns is not None else troubles_in(catalog, communes, sees)
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
-    return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
+    return {
+        "event_id": event_id,
+        "valid_from": valid_from,
+        "communes": [_row(one, _troubles(troubles, number)) for number, one in enumerate(rows)],
+    }
 
 
 def _inner_point(wkb: bytes) -> bytes:
@@ -112,7 +119,23 @@ def _place(one: Sighted) -> tuple[float, float] | None:
     return one.told.aircraft.lonlat_deg if one.told.aircraft else None
 
 
-def _row(row: CommuneRow) -> Json:
+def _troubles(troubles: Sequence[LayerTroubles] | None, place: int) -> list[Json] | None:
+    """Of the commune of this index, layer by layer."""
+    if troubles is None:
+        return None
+    return [
+        {
+            "layer_id": one.layer.layer_id,
+            "name": one.layer.name,
+            "kind": one.layer.kind.value,
+            "count": len(one.things),
+        }
+        for one in troubles
+        if one.place == place
+    ]
+
+
+def _row(row: CommuneRow, troubles: list[Json] | None) -> Json:
     return {
         "code": row.code,
         "name": row.name,
@@ -127,4 +150,5 @@ def _row(row: CommuneRow) -> Json:
         "compared_pct": row.compared_pct,
         "aloft": row.aloft,
         "under_way": row.under_way,
+        "troubles": troubles,
     }

@@ -16,10 +16,12 @@ from playwright.sync_api import expect
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.moment import iso
+from flycam.frame.specialist import LayerKind
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled, wait_for_place, wait_for_zoom
+from tests.pipeline.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.comparison_suite import compared_on
@@ -208,3 +210,21 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
         assert not any("đã so" in text for text in others.all_inner_texts())
         if folder := os.environ.get("FLYCAM_PICTURES"):
             page.screenshot(path=f"{folder}/board-compared-{size}.png")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("vi", "Trạm BTS: 2 sự cố"), ("en", "Trạm BTS: 2 in trouble")]
+)
+def test_what_layers_say_to_be_in_trouble_stands_beside_the_marks(
+    house: World, url: str, open_page: OpenPage, tmp_path: Path, language: str, said: str
+) -> None:
+    masts = [("LCI0123", shapely.Point(FAR)), ("LCI0124", shapely.Point(FAR))]
+    layer = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
+    try:
+        page = open_page(link=f"lang={language}&event={REAL}", url=url)
+        page.get_by_role("tab", name={"vi": "Bảng xã", "en": "Communes"}[language]).click()
+        far = page.locator('.board tr[data-commune="99999"]')
+        expect(far.locator(".trouble")).to_have_text(said)
+        expect(page.locator(".board .trouble")).to_have_count(1)
+    finally:
+        house.workspace.catalog.layers.remove(layer.layer_id)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import wgs84_points_to_vn2000
+from flycam.pipeline.marks import MarkAsked, write_mark
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold
-from tests.serve.world import DRILL, LAT, LON, REAL
+from tests.browser.pages import hold, settled
+from tests.serve.world import DRILL, LAT, LON, REAL, World
 
 pytestmark = pytest.mark.browser
 
@@ -93,3 +97,76 @@ def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage
     expect(page.locator(".print-foot")).to_contain_text("chưa có lưới")
     expect(page.locator(".print-go")).to_be_enabled()
     expect(page.locator(".print-labels span")).to_have_count(0)
+
+
+LONG = "Xã Bản Mô Phỏng (diễn tập, không có thật), các thôn dọc suối từ cầu treo tới trường mầm non"
+
+
+@pytest.fixture(scope="module")
+def marked(world: World) -> Iterator[None]:
+    """Three kinds of marks in the middle of the sheet, for the legend."""
+    kinds = (MarkKind.RESCUE, MarkKind.BLOCKED, MarkKind.CRACK)
+    asked = [
+        MarkAsked(
+            mark_id=f"mark-f0f0f00{n}", based_on=0, event_id=REAL, kind=kind, status=MarkStatus.OPEN,
+            note="", places=[MIDDLE],
+        )
+        for n, kind in enumerate(kinds)
+    ]  # fmt: skip
+    for one in asked:
+        write_mark(world.workspace, one, "Lan")
+    yield
+    for one in asked:
+        write_mark(world.workspace, replace(one, based_on=1, status=MarkStatus.REMOVED), "Lan")
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_nothing_at_the_foot_lies_over_the_legend_and_names_are_whole(
+    open_page: OpenPage, language: str
+) -> None:
+    page = open_page("wall", f"lang={language}&event={REAL}&{FLOWN}")
+    settled(page)
+    opened(page)
+    expect(page.locator(".print-legend p")).to_have_count(3)
+    expect(page.locator(".print-picture").first).to_be_visible()
+    found = page.evaluate(
+        """() => {
+          const box = (node) => node.getBoundingClientRect();
+          const foot = box(document.querySelector(".print-foot"));
+          const rects = [...document.querySelectorAll(".print-picture b, .print-picture span")]
+            .flatMap((one) => [...one.getClientRects()]);
+          const next = document.querySelector(".print-pictures").nextElementSibling;
+          return {
+            over: rects.filter((one) => one.right > box(next).left || one.bottom > foot.bottom + 1).length,
+            lines: rects.length,
+            cut: [...document.querySelectorAll(".print-picture b")]
+              .filter((one) => getComputedStyle(one).textOverflow === "ellipsis").length,
+          };
+        }"""
+    )
+    assert found["lines"] and found["over"] == 0 and found["cut"] == 0, found
+
+
+def test_a_long_title_is_whole(open_page: OpenPage) -> None:
+    page = opened(open_page("office", f"lang=vi&event={DRILL}&{FLOWN}"))
+    title = page.locator(".print-title")
+    title.fill(LONG[:90])
+    assert title.evaluate("node => node.scrollWidth <= node.clientWidth"), "on paper nobody scrolls"
+
+
+def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page: OpenPage) -> None:
+    page = opened(open_page("office", f"lang=vi&event={REAL}&data=gsd&{FLOWN}"))
+    legends = page.evaluate("fetch('/api/legends').then((answer) => answer.json())")["gsd"]
+    rows = page.locator(".print-classes li")
+    expect(rows).to_have_text([one["label_vi"] for one in legends["classes"]])
+    expect(page.locator(".print-classes")).to_contain_text(legends["title_vi"])
+    frame = page.locator(".print-frame").bounding_box()
+    classes = page.locator(".print-classes").bounding_box()
+    assert frame and classes
+    assert frame["y"] < classes["y"] and classes["y"] + classes["height"] < frame["y"] + frame["height"]
+
+
+def test_without_colours_nothing_is_explained(open_page: OpenPage) -> None:
+    page = opened(open_page("office", f"lang=vi&event={REAL}&{FLOWN}"))
+    expect(page.locator(".print-classes")).to_be_hidden()

@@ -33,9 +33,10 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.pack import PackReport, PackRequest, pack
 from flycam.pipeline.pack_files import MANIFEST
 from flycam.pipeline.pack_gathering import gather_pack
+from flycam.pipeline.pack_maps import draw_maps
 from flycam.pipeline.pack_scene import scene_of
 from flycam.report import pack_words
-from flycam.report.blocks import Paragraph, Table
+from flycam.report.blocks import Facts, Paragraph, Table
 from flycam.report.pack_content import PackDocument, pack_document, picture_of_number
 from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures
 from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources, to_pack_pdf
@@ -108,6 +109,29 @@ def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: 
         assert said in slide.line.lower(), slide.line
 
 
+@pytest.mark.parametrize(
+    ("language", "shift_m", "said"),
+    [
+        ("vi", 1.8, "± 1,8 m; 95 % trong ± 4,6 m (gồm lệch chung ± 1,8 m)"),
+        ("en", 0.62, "± 1.8 m; 95 % within ± 4.6 m (common shift of ± 0.62 m included)"),
+        ("vi", None, "± 1,8 m; 95 % trong ± 4,6 m (chưa kể lệch chung: chưa rõ)"),
+        ("en", 0.0, "± 1.8 m; 95 % within ± 4.6 m"),
+    ],
+)
+def test_slides_facts_and_the_table_say_what_of_the_error_is_common(
+    packed: Packed, language: str, shift_m: float | None, said: str
+) -> None:
+    figures = _figures(packed.world, packed.world.after)
+    known = replace(figures.flights[0], revision=1, error_m=(1.83, 4.62), shift_m=shift_m)
+    document = pack_document(replace(figures, flights=(known,)), language)
+    lines = [slide.line for slide in document.slides[1:]]
+    tables = [one for one in document.blocks if isinstance(one, Table)]
+    facts = [dict(one.rows) for one in document.blocks if isinstance(one, Facts)]
+    errors = [rows[pack_words.told("term_error", language)] for rows in facts]
+    for text in (*lines, tables[0].rows[0][-1], *errors):
+        assert text.replace("\N{NO-BREAK SPACE}", " ").endswith(said), text
+
+
 def test_a_slide_of_many_events_has_a_title_that_fits(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     many = tuple(f"Hoàn lưu bão số {n}, huyện Bát Xát và thị xã Sa Pa" for n in range(9))
@@ -154,6 +178,28 @@ def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: 
             assert (picture[10, 20] == PURPLE).all() == is_drill
 
 
+def test_a_slide_of_a_drill_is_marked_once(packed: Packed) -> None:
+    """Its own band is as high as that on a slide, 70 px; below it begins the picture."""
+    for path in sorted((packed.drill.out / "man-hinh").iterdir()):
+        picture = cv2.imread(str(path))[..., ::-1].astype(int)
+        below = np.abs(picture[76:400] - PURPLE).max(axis=2) < 24
+        assert below.mean() < 0.002, path
+
+
+def test_slides_show_marks_that_somebody_took_up_and_paper_shows_all(packed: Packed) -> None:
+    """As meeting mode does: what was only reported is not confirmed."""
+    workspace = packed.world.workspace
+    scene = scene_of(workspace, [packed.world.after])
+    here = next(sign for sign in scene.signs if sign.line.kind is MarkKind.BLOCKED)
+    here = replace(here, shape=shapely.Point(LON + 0.0042, LAT - 0.0015))
+    bare = draw_maps(workspace, replace(scene, signs=()), None)
+    for status in (MarkStatus.OPEN, MarkStatus.DOING, MarkStatus.DONE):
+        sign = replace(here, line=replace(here.line, status=status))
+        drawn = draw_maps(workspace, replace(scene, signs=(sign,)), None)
+        assert drawn.pictures["overview"] != bare.pictures["overview"]
+        assert (drawn.slides["overview"] != bare.slides["overview"]) == (status is not MarkStatus.OPEN)
+
+
 def test_maps_of_a_drill_are_marked_by_themselves(packed: Packed) -> None:
     for report, is_drill in ((packed.real, False), (packed.drill, True)):
         for path in (report.out / "anh").iterdir():
@@ -193,6 +239,19 @@ def test_a_page_for_each_commune_with_its_marks(packed: Packed, language: str) -
     cells = [cell for block in said.blocks if isinstance(block, Table) for row in block.rows for cell in row]
     assert "đất đá <tràn> & chắn đường" in cells
     assert any(f"{LAT:.6f}, {LON:.6f}" in cell for cell in cells)  # copied coordinates have dots
+
+
+def test_a_picture_gives_way_to_a_few_rows_that_would_begin_another_page(packed: Packed) -> None:
+    figures = _figures(packed.world, packed.world.before, packed.world.after)
+    square = map_jpeg(np.full((600, 600, 3), 128, dtype=np.uint8), np.ones((600, 600), dtype=bool), 1.0)
+    marked = next(one for one in figures.communes if one.marks)
+    pages = {}
+    for count in (1, 5, 60):
+        marks = marked.marks[:1] * count
+        communes = (replace(marked, number=1, marks=marks, changes=(), touched=None),)
+        shown = replace(figures, communes=communes, pictures=dict.fromkeys(figures.pictures, square))
+        pages[count] = len(_svg_pages(pack_document(shown, "vi")))
+    assert pages[1] == pages[5] < pages[60]
 
 
 def test_one_flight_says_of_a_commune_what_the_catalogue_says(packed: Packed) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import shapely
 
 from flycam.catalog.withholdings import withholding_of
 from flycam.errors import AccessDenied, NotFound
@@ -15,6 +16,7 @@ from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.settlement import Access
 from flycam.frame.specialist import LayerKind
+from flycam.pipeline.commune_board import commune_board
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.pack import PackRequest, pack
 from flycam.pipeline.pack_gathering import gather_pack
@@ -22,6 +24,8 @@ from flycam.pipeline.pack_scene import scene_of
 from flycam.pipeline.people import add_user
 from flycam.pipeline.restricting import classify_flight, classify_layer
 from flycam.pipeline.settlements import SettlementAsked, say_access
+from flycam.report.blocks import Paragraph, Table
+from flycam.report.pack_content import pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from tests.pipeline.impacted import add_things, changed, line, point, square
 from tests.serve.world import LAT, LON, REAL, World, make_world
@@ -78,6 +82,87 @@ def notes(figures: PackFigures) -> list[str]:
 def test_a_pack_for_an_account_of_communes_holds_no_mark_beyond_them(house: House) -> None:
     assert notes(house.packed(None)) == notes(house.packed("tỉnh")) == ["số 1", "số 2"]
     assert notes(house.packed("xã")) == ["số 1"]
+
+
+def test_a_sector_over_several_communes_is_on_the_page_of_each_as_the_board_counts_it(house: House) -> None:
+    workspace = house.world.workspace
+    scene = scene_of(workspace, [house.world.after])
+    shapes = [shapely.from_wkb(place.commune.wkb) for place in scene.places]
+    assert len(shapes) > 1
+    ends = [one.representative_point() for one in shapes[:2]]
+    strip = shapely.LineString(ends).buffer(0.0003, quad_segs=1, cap_style="square")
+    asked = MarkAsked(
+        mark_id="mark-0000005e", based_on=0, event_id=REAL, kind=MarkKind.SECTOR, status=MarkStatus.OPEN,
+        note="tổ 7", places=list(strip.exterior.coords)[:-1],
+    )  # fmt: skip
+    write_mark(workspace, asked, "Lan")
+    try:
+        figures = house.packed(None)
+        lines = workspace.catalog.marks.current(REAL)
+        board = commune_board([place.commune for place in scene.places], (), lines, {})
+        counted = [row.marks[MarkKind.SECTOR] for row in board]
+        assert sum(counted) > 1
+        pages = [[mark for mark in one.marks if mark.note == "tổ 7"] for one in figures.communes]
+        assert [len(marks) for marks in pages] == counted
+        assert len({mark.number for marks in pages for mark in marks}) == 1, "one mark, one number"
+        numbers = {mark.number for one in figures.communes for mark in one.marks}
+        numbers |= {mark.number for mark in figures.loose_marks}
+        assert numbers == {1, 2, 3}
+        for language, said in (("vi", "tính ở mỗi xã"), ("en", "counts in each")):
+            blocks = pack_document(figures, language).blocks
+            assert any(said in one.text for one in blocks if isinstance(one, Paragraph))
+    finally:
+        removed = replace(asked, based_on=1, status=MarkStatus.REMOVED)
+        write_mark(workspace, removed, "Lan")
+
+
+def _said(figures: PackFigures, language: str) -> str:
+    blocks = pack_document(figures, language).blocks
+    rows = [" | ".join(row) for one in blocks if isinstance(one, Table) for row in one.rows]
+    return "\n".join([*rows, *(one.text for one in blocks if isinstance(one, Paragraph))])
+
+
+def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_none(
+    house: House, tmp_path: Path
+) -> None:
+    workspace = house.world.workspace
+    assert "Chưa có lớp nào cho biết tình trạng" in _said(house.packed(None), "vi")
+    here = [point(-200, -420), point(-190, -420), point(-180, -420)]
+    masts = [("LCI0123", here[0]), ("", here[1]), ("", here[2]), ("LCI0999", point(60_000, 0))]
+    layers = [
+        add_things(workspace, tmp_path, "Trạm", LayerKind.MAST, masts, "mất sóng, chờ phát điện"),
+        add_things(workspace, tmp_path, "Kín", LayerKind.POWER, [("Lộ 371", here[0])], "mất điện"),
+        add_things(workspace, tmp_path, "Trường", LayerKind.SCHOOL, [("A", here[0])], "bình thường"),
+    ]
+    classify_layer(workspace, layers[1].layer_id, Classification.RESTRICTED, "admin")
+    marks = [
+        MarkAsked(
+            mark_id=f"mark-000000b{number}", based_on=0, event_id=REAL, kind=MarkKind.BLOCKED, status=status,
+            note=f"đá lăn {number}", places=[(here[0].x, here[0].y)],
+        )
+        for number, status in enumerate([MarkStatus.OPEN, MarkStatus.DOING, MarkStatus.DONE])
+    ]  # fmt: skip
+    for asked in marks:
+        write_mark(workspace, asked, "Lan")
+    try:
+        theirs, everything = house.packed("xã"), house.packed("tỉnh")
+        assert theirs.classification is Classification.OPEN
+        assert [(some.kind, len(some.things)) for one in theirs.communes for some in one.troubles] == [
+            (LayerKind.MAST, 3)
+        ]
+        assert any(some.kind is LayerKind.POWER for one in everything.communes for some in one.troubles)
+        told = _said(theirs, "vi")
+        assert "LCI0123: mất sóng, chờ phát điện; 2 không tên: mất sóng, chờ phát điện" in told
+        assert "LCI0999" not in told and "Lộ 371" not in told
+        assert "đường tắc (dấu) | 1 | dấu" in told and "Trường, không rõ" in told
+        table = next(row for row in told.splitlines() if "đường tắc (dấu)" in row)
+        assert "đá lăn 1" in table and "đá lăn 0" not in table and "đá lăn 2" not in table
+        assert "2 without a name: mất sóng" in _said(theirs, "en")
+    finally:
+        for layer in layers:
+            workspace.catalog.layers.remove(layer.layer_id)
+        for asked in marks:
+            write_mark(workspace, replace(asked, based_on=1, status=MarkStatus.REMOVED), "Lan")
 
 
 def test_layers_of_a_class_that_is_not_seen_are_left_out(house: House) -> None:

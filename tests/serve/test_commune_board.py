@@ -16,9 +16,11 @@ from flycam.catalog.records import CommuneRecord
 from flycam.frame.airborne import Airborne, Phase
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.moment import iso
+from flycam.frame.specialist import LayerKind
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.serve.services import Services
+from tests.pipeline.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 
@@ -191,3 +193,22 @@ def test_all_communes_of_a_province_are_answered(tmp_path: Path, shared_data: Pa
     with running(Services(workspace=world.workspace)) as url:
         rows = httpx.get(f"{url}/api/board", params={"event": REAL}, timeout=60).json()["communes"]
     assert len(rows) >= 99
+
+
+def test_what_layers_say_to_be_in_trouble_is_counted_by_commune_and_layer(
+    url: str, house: World, tmp_path: Path
+) -> None:
+    there = shapely.Point(LON + 0.21, LAT + 0.21)
+    masts = [("LCI0123", there), ("LCI0124", there), ("xa", shapely.Point(LON + 3.0, LAT))]
+    dead = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
+    fine = add_things(house.workspace, tmp_path, "Trường", LayerKind.SCHOOL, [("A", there)], "bình thường")
+    try:
+        rows = _rows(url, event=REAL)
+        said = {"layer_id": dead.layer_id, "name": "Trạm BTS", "kind": "mast", "count": 2}
+        assert rows.pop("Bản Xa")["troubles"] == [said]
+        assert all(row["troubles"] == [] for row in rows.values())
+        then = _rows(url, event=REAL, until="2024-01-01")
+        assert all(row["troubles"] is None for row in then.values()), "how layers stood then is not kept"
+    finally:
+        for layer in (dead, fine):
+            house.workspace.catalog.layers.remove(layer.layer_id)

@@ -310,6 +310,8 @@ export interface CommuneRow {
   compared_pct: number | null;
   /** Flights in the air over it. */
   aloft: string[];
+  /** Things of layers that their owner says to be in trouble; null: of an earlier time that is not known. */
+  troubles: { layer_id: string; name: string; kind: string; count: number }[] | null;
 }
 
 export class ApiError extends Error {

@@ -69,6 +69,6 @@ export class Board {
 
 /** Whether communes may stand otherwise than they did. */
 function othersStand(state: State, before: State): boolean {
-  const parts: (keyof State)[] = ["flights", "marks", "changed", "tab"];
+  const parts: (keyof State)[] = ["flights", "marks", "changed", "specialist", "tab"];
   return parts.some((part) => state[part] !== before[part]) || (state.online && !before.online);
 }

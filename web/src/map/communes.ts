@@ -48,9 +48,10 @@ export class Communes {
 
   /**
    * The same boundaries on another map, which has its own part of the ground in view. Gives back how to take them off
-   * it: the boundaries live on, and must not keep what drew them.
+   * it: the boundaries live on, and must not keep what drew them. isPaper: with their names, which have no pointer to
+   * tell them.
    */
-  drawOn(map: Map): () => void {
+  drawOn(map: Map, isPaper = false): () => void {
     const layer = new VectorImageLayer({
       source: this.source,
       zIndex: Z.communes,
@@ -61,7 +62,9 @@ export class Communes {
     });
     map.addLayer(layer);
     let isDrawn = true;
-    const fetch = debounced(() => void (isDrawn && this.fetch(map)), 200);
+    const names = isPaper && layer.getVisible() ? new Names(map) : null;
+    const name = (): void => names?.place(this.source.getFeatures());
+    const fetch = debounced(() => void (isDrawn && this.fetch(map).then(() => isDrawn && name())), 200);
     map.on("moveend", fetch);
     return () => {
       isDrawn = false;

@@ -22,7 +22,7 @@ const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-
 const TRIED = 15;
 const NAME_PX = 250;
 const NAME_HEIGHT_PX = 44;
-const CONTROLS = ".ol-zoom, .moves, .ol-scale-line, .position, .card, .drill-frame";
+const CONTROLS = ".ol-zoom, .moves, .ol-scale-line, .position, .card, .drill-frame, .print-north, .print-classes";
 
 type Areal = Polygon | MultiPolygon;
 
@@ -69,14 +69,15 @@ export class Names {
     const target = this.map.getTargetElement() as HTMLElement | null;
     if (!target) return () => true;
     const origin = target.getBoundingClientRect();
+    const share = origin.width / (target.offsetWidth || 1) || 1; // a sheet of paper lies smaller on the screen
     const boxes = [...(target.parentElement?.querySelectorAll(CONTROLS) ?? [])]
       .map((control) => control.getBoundingClientRect())
       .filter((box) => box.width > 0);
     return (at) => {
       const pixel = this.map.getPixelFromCoordinate(at);
       if (!pixel) return true;
-      const [x, y] = [(pixel[0] ?? 0) + origin.left, (pixel[1] ?? 0) + origin.top];
-      const [across, down] = [NAME_PX / 2, NAME_HEIGHT_PX / 2];
+      const [x, y] = [(pixel[0] ?? 0) * share + origin.left, (pixel[1] ?? 0) * share + origin.top];
+      const [across, down] = [(NAME_PX / 2) * share, (NAME_HEIGHT_PX / 2) * share];
       return boxes.every(
         (box) =>
           x + across < box.left || x - across > box.right || y + down < box.top || y - down > box.bottom,

@@ -135,7 +135,7 @@ export class CommuneBoard {
           ? el("td", { title: formatTime(row.newest) }, age)
           : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
       imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
-      marks: () => el("td", { class: "marks" }, ...marksSaid(row)),
+      marks: () => el("td", { class: "marks" }, ...marksSaid(row), ...troublesSaid(row)),
       changes: () => el("td", { "data-label": row.changes === null ? undefined : t("board_changes") }, ...changesSaid(row)),
       link: () => link,
     };
@@ -159,7 +159,8 @@ function columnsOf(rows: readonly CommuneRow[]): Column[] {
   return [...always, ...changes, "link"];
 }
 
-const markCount = (row: CommuneRow): number => Object.values(row.marks).reduce((sum, count) => sum + count, 0);
+const markCount = (row: CommuneRow): number =>
+  Object.values(row.marks).reduce((sum, count) => sum + count, 0) + (row.troubles ?? []).reduce((sum, { count }) => sum + count, 0);
 const timeOf = (row: CommuneRow): number => (row.newest ? Date.parse(row.newest) : -Infinity);
 const byName = (a: CommuneRow, b: CommuneRow): number => a.name.localeCompare(b.name, "vi");
 const larger = (a: number, b: number): number => (a === b ? 0 : b - a); // two that are both unknown are alike
@@ -192,4 +193,9 @@ function changesSaid(row: CommuneRow): (HTMLElement | string)[] {
 function marksSaid(row: CommuneRow): HTMLElement[] {
   const kinds = Object.entries(row.marks) as [MarkKind, number][];
   return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${kindSaid(kind)} ${count}`));
+}
+
+/** What owners of layers say to be in trouble there: dead masts, blocked roads. */
+function troublesSaid(row: CommuneRow): HTMLElement[] {
+  return (row.troubles ?? []).map(({ name, count }) => el("span", { class: "mark-count trouble" }, t("boardTrouble", name, count)));
 }

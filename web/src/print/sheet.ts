@@ -5,9 +5,9 @@ import View from "ol/View";
 import { defaults as defaultInteractions } from "ol/interaction/defaults";
 import { intersects } from "ol/extent";
 import { toLonLat, transformExtent } from "ol/proj";
-import { api, type FlightInfo, type NationalGrid } from "../api";
+import { api, type DataLayer, type FlightInfo, type Legend, type NationalGrid } from "../api";
 import { debounced, el, replace } from "../dom";
-import { t as said } from "../i18n";
+import { inLanguage, t as said } from "../i18n";
 import { endMap } from "../map/ending";
 import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
@@ -36,7 +36,10 @@ const MM_PER_PX = 25.4 / 96; // by definition of CSS
 /** Paper shows more than a screen: the map is drawn twice as fine. */
 const PIXEL_RATIO = 2;
 const REST_MS = 250;
-const MOST_PICTURES = 4;
+/** As many as stand at the foot, on two lines each. */
+const MOST_PICTURES = 3;
+const TITLE_PT = 15;
+const LEAST_TITLE_PT = 7;
 const LONGEST_BAR_MM = 55;
 
 export class Sheet {
@@ -44,8 +47,9 @@ export class Sheet {
   private readonly target = el("div", { class: "print-map", tabindex: "0" });
   private readonly labels = el("div", { class: "print-labels", "aria-hidden": "true" });
   private readonly foot = el("footer", { class: "print-foot" });
+  private readonly classes = el("aside", { class: "print-classes", hidden: true });
   private readonly level = el("span", { class: "print-level" });
-  private readonly title = el("input", { class: "print-title", type: "text", maxlength: 90, "aria-label": t("title") });
+  private readonly title = el("input", { class: "print-title", type: "text", maxlength: 90, "aria-label": t("title"), input: () => this.fitTitle() });
   private readonly map: Map;
   private readonly ground: Ground;
   private readonly mosaics: MosaicLayers;
@@ -56,6 +60,8 @@ export class Sheet {
   private readonly ask = debounced(() => void this.askGrid(), REST_MS);
   /** "asked", "failed", or what the server told of the ground in the sheet: null where there is no grid. */
   private told: NationalGrid | null | "asked" | "failed" = "asked";
+  /** What the colours painted over the pictures mean; "asked" while that is on its way, null where none are painted. */
+  private legends: Record<DataLayer, Legend> | null | "asked" | "failed" = null;
   private asked = 0;
   private isDrawing = true;
   private shares: Shares = {};
@@ -71,7 +77,7 @@ export class Sheet {
     onBusy: (busy: boolean) => void,
   ) {
     this.house = house;
-    this.say = () => onBusy(this.isDrawing || this.told === "asked" || this.specialist.isReading);
+    this.say = () => onBusy(this.isDrawing || this.told === "asked" || this.legends === "asked" || this.specialist.isReading);
     const from = house.map.getView();
     const event = currentEvent(state);
     this.title.value = house.communes.nameAt(from.getCenter() ?? []) ?? event?.name ?? "";
@@ -87,7 +93,7 @@ export class Sheet {
     this.ground = new Ground(this.map);
     this.ground.setTerrain(house.terrain());
     this.mosaics = new MosaicLayers(this.map);
-    this.undraws = [house.communes.drawOn(this.map), house.confirmed.drawOn(this.map, true)];
+    this.undraws = [house.communes.drawOn(this.map, true), house.confirmed.drawOn(this.map, true)];
     this.specialist = new SpecialistLayers(
       this.map,
       (shares) => (this.shares = shares),
@@ -96,9 +102,9 @@ export class Sheet {
     this.marks.addTo(this.map);
     this.grid = new GridLayer(this.map);
     this.scale = this.scaleFor(house.map);
-    const frame = el("div", { class: "print-frame" }, this.target, this.labels, el("span", { class: "print-north" }, el("b", {}, "▲"), t("north")));
+    const frame = el("div", { class: "print-frame" }, this.target, this.labels, el("span", { class: "print-north" }, el("b", {}, "▲"), t("north")), this.classes);
     const isDrill = event?.is_drill ?? false;
-    const head = el("header", { class: "print-head" }, this.title, el("span", {}, event?.name ?? ""), this.level, isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
+    const head = el("header", { class: "print-head" }, this.title, el("span", { class: "print-event" }, event?.name ?? ""), this.level, isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
     this.element = el("article", { class: "print-sheet" }, head, frame, this.foot);
     this.map.on(["movestart", "loadstart"], () => this.draws(true));
     this.map.on("rendercomplete", () => this.draws(false));
@@ -113,6 +119,8 @@ export class Sheet {
     this.marks.update(this.state);
     this.specialist.update(this.state);
     this.setPaper(paper);
+    this.fitTitle();
+    if (this.state.dataLayer) void this.askLegends();
   }
 
   setPaper(paper: Paper): void {
@@ -188,6 +196,20 @@ export class Sheet {
     this.settle();
   }
 
+  private async askLegends(): Promise<void> {
+    this.legends = "asked";
+    this.legends = await api.legends().catch(() => "failed" as const);
+    this.settle();
+  }
+
+  /** A long title is written smaller: on paper nobody can scroll it. */
+  private fitTitle(): void {
+    for (let size = TITLE_PT; size >= LEAST_TITLE_PT; size -= 0.5) {
+      this.title.style.fontSize = `${size}pt`;
+      if (this.title.scrollWidth <= this.title.clientWidth) return;
+    }
+  }
+
   private bounds(): number[] {
     return transformExtent(this.map.getView().calculateExtent(this.map.getSize()), "EPSG:3857", "EPSG:4326");
   }
@@ -206,6 +228,7 @@ export class Sheet {
     const bounds = this.bounds();
     const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
     replace(this.level, levelBadge(levelWithin(state, bounds)));
+    this.writeClasses();
     replace(
       this.foot,
       el("section", {}, this.bar(), el("p", {}, t("scaleOf", formatNumber(this.scale), this.paper)), el("p", {}, this.gridSaid()), el("p", {}, t("middle", formatLonLat(lon, lat)))),
@@ -213,6 +236,25 @@ export class Sheet {
       this.legend(bounds),
       el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs))), el("p", {}, t("notOfficial"))),
     );
+  }
+
+  /** In the map, beside the colours that it explains. */
+  private writeClasses(): void {
+    const { legends } = this;
+    const layer = this.state.dataLayer;
+    this.classes.hidden = !layer;
+    if (!layer) return;
+    if (legends === null || typeof legends === "string") {
+      replace(this.classes, el("p", {}, legends === "failed" ? t("classesFailed") : t("classesAsked")));
+      return;
+    }
+    const { title, title_vi, classes } = legends[layer];
+    const rows = classes.map((one) => {
+      const swatch = el("span", { class: "print-swatch", "aria-hidden": "true" });
+      swatch.style.backgroundColor = one.colour;
+      return el("li", {}, swatch, inLanguage(one.label_vi, one.label));
+    });
+    replace(this.classes, el("h2", {}, inLanguage(title_vi, title)), el("ul", {}, ...rows), layer === "error" && el("p", {}, t("classesShift")));
   }
 
   private bar(): HTMLElement {
@@ -244,7 +286,7 @@ export class Sheet {
     const mosaic = chosenMosaic(this.state, flight);
     const revision = mosaic ? revisionOf(this.state, mosaic) : 0;
     const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revision > 0 ? said("revisionNumber", revision) : said("revisionLive")];
-    return el("p", { class: "print-picture" }, el("b", {}, flight.name), el("span", {}, facts.join(" · ")));
+    return el("p", { class: "print-picture" }, el("b", {}, flight.name), " ", el("span", {}, facts.join(" · ")));
   }
 
   /** Of what lies in the sheet: marks, confirmed changes, layers of other services. */

@@ -1,0 +1,47 @@
+"""The last annex of a meeting pack: what it was made of, by hashes, and how the audit log stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flycam.report.blocks import Block, Heading, Paragraph, Table
+from flycam.report.pack_figures import PackFigures
+from flycam.report.pack_words import head, told
+
+_MOST_SOURCES = 300
+
+
+def sources_said(figures: PackFigures, language: str) -> Iterator[Block]:
+    """Photos with their hashes, and the audit log's last line."""
+    number = str(len(figures.communes) + 1)
+    yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
+    yield Paragraph(text=told("sources_said", language))
+    yield from _audit(figures, language)
+    rows = [
+        (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
+    ]
+    if len(rows) > _MOST_SOURCES:
+        yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
+        return
+    yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+
+
+def _audit(figures: PackFigures, language: str) -> Iterator[Block]:
+    """What proves later that the log, as it was then, still stands."""
+    if not figures.audit_head:
+        yield Paragraph(text=told("no_audit", language), kind="small")
+        return
+    number, _, digest = figures.audit_head.partition(":")
+    rows = [("audit_number", number), ("audit_digest", digest)]
+    if figures.audit_key:
+        half = len(figures.audit_signature) // 2  # so much stands on one line
+        rows += [
+            ("audit_key", figures.audit_key),
+            ("audit_signature", figures.audit_signature[:half]),
+            ("audit_signature_rest", figures.audit_signature[half:]),
+        ]
+    yield Paragraph(text=told("audit_said", language), kind="small")
+    yield Table(
+        head=head(language, "audit", "audit_value"),
+        rows=tuple((told(f"term_{term}", language), value) for term, value in rows),
+    )
