@@ -105,3 +105,4 @@ export class Picking {
     this.map.getView().centerOn(coordinate, size, to);
   }
 }
+    if (!offsetWidth) return; // a card that is not seen, as in a meeting, covers nothing
