@@ -80,6 +80,7 @@ const words = {
     "Within the picture; all of it may be shifted as well: click the imagery.",
   ],
   commonShift: ["Lệch chung cả tờ", "Shift of the whole"],
+  ownError: ["Trong nội bộ ảnh", "Within the picture"],
   groundOf: ["Bề mặt", "Ground"],
   groundOwn: ["đo từ chính chuyến bay", "measured by the flight itself"],
   groundCorrected: ["suy ra hoặc hiệu chỉnh theo chuyến bay", "carried on or corrected from the flight"],
