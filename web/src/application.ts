@@ -132,6 +132,7 @@ export class Application {
     this.timeline = new Timeline(store, () => this.compareHere());
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
+      this.marks.formGone();
       this.store.set({ picked: null });
       this.communes.placeNames();
     }, {
@@ -142,7 +143,7 @@ export class Application {
       open: (photo) => void this.rooms.showSpot(photo),
     });
     const markLayer = new MarkLayer();
-    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());
+    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), (places) => this.picking.keepAllInSight(places), () => this.board.readMarks());
     this.tabs = new Tabs(store, { list: this.listed(), board: this.communeBoard.element });
     this.lay();
     this.map = createMap(this.mapElement);
