@@ -38,6 +38,7 @@ import { SettlementPanel } from "./panel/settlements";
 import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
 import { Picking } from "./picking";
 import type { SpecialistThing } from "./specialist";
+import { isGuest } from "./marks";
 import { outlinesWanted, readOutlined } from "./outlined";
 import { Rooms } from "./rooms";
 import { Sight } from "./sight";
@@ -109,7 +110,7 @@ export class Application {
     private readonly store: Store,
   ) {
     const day = (): string | null => newestDay(store.state);
-    this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
+    this.search = new CommuneSearch(day, () => !isGuest(store.state.session), ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
       review: () => void this.rooms.review(),

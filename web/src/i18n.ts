@@ -200,6 +200,16 @@ const words = {
   loginOpenid: ["Đăng nhập bằng tài khoản của tỉnh", "Sign in with the province's account"],
   upload: ["Tải ảnh lên", "Upload"],
   logout: ["Thoát", "Sign out"],
+  notLeft: [
+    "Chưa thoát: máy này vẫn đăng nhập với tên {0} ({1}). Hãy bấm Thoát lần nữa trước khi rời máy.",
+    "Not signed out: this computer is still signed in as {0} ({1}). Press Sign out again before you leave it.",
+  ],
+  guestEnded: [
+    "Liên kết xem đã hết hạn hoặc bị thu hồi. Hãy xin liên kết mới.",
+    "The guest link has expired or was revoked. Ask for a new one.",
+  ],
+  sessionEnded: ["Phiên làm việc đã hết hoặc bị thu hồi. Hãy đăng nhập lại.", "Your session has ended or was revoked. Sign in again."],
+  more: ["Thêm", "More"],
   keys: ["Mã", "Tokens"],
   keysNote: ["Mã truy cập của tôi: cấp, thu hồi, đăng nhập máy khác", "My tokens: made, revoked; sign in elsewhere"],
   openAccess: ["Chỉ máy này, chưa đặt tài khoản", "This computer only, no accounts yet"],
