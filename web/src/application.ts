@@ -132,8 +132,8 @@ export class Application {
     this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
     this.timeline = new Timeline(store, () => this.compareHere());
     this.card = new EvidenceCard(() => {
-      this.overlays.clearPicked();
       this.marks.formGone();
+      this.overlays.clearPicked();
       this.store.set({ picked: null });
       this.communes.placeNames();
     }, {
@@ -164,7 +164,7 @@ export class Application {
     this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
     this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain });
-    this.stage.append(this.rooms.notice);
+    this.stage.append(this.rooms.notice, this.header.notLeft);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
       if (!this.rooms.takesTaps) void this.picking.pick(event);
