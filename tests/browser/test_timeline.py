@@ -129,6 +129,7 @@ def test_a_pause_that_is_scrolled_out_in_part_is_not_read_in_part(
     line, gap = page.locator(".moments"), page.locator(".pause")
     expect(gap).to_have_text("21 ngày")
     page.screenshot(path=screenshots / "timeline-phone.png")
+    page.set_viewport_size({"width": 340, "height": 844})
     cut = 0
     for left in range(0, 240, 12):
         line.evaluate("(e, left) => { e.scrollLeft = left; }", left)
