@@ -126,7 +126,8 @@ def _enter(
     workspace.catalog.layers.put(layer, features)
     detail = f"{layer.name}: {layer.kind}, {layer.features} from {_shown(asked.source)}, sha256 {sha256}"
     workspace.catalog.audit.append(who, what, layer.layer_id, detail, at_ns=now_ns)
-    return layer, replace(found, remarks=(*found.remarks, *_remarks(workspace, layer, features)))
+    said = (*_replaced(before, layer), *found.remarks, *_remarks(workspace, layer, features))
+    return layer, replace(found, remarks=said)
 
 
 @contextmanager
@@ -171,6 +172,20 @@ def _feature(number: int, one: LayerFeature, said_ns: int | None) -> LayerFeatur
 def _shown(source: str) -> str:
     """A source without what its address may hold of a key; of a file its name."""
     return shown(source) if is_address(source) else Path(source).name
+
+
+def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark]:
+    """How what came differs from what stood there: another service's file under this name is seen by it."""
+    if before is None:
+        return
+    if before.kind is not layer.kind:
+        en = f"it was a layer of the kind {before.kind}, and is one of {layer.kind} now"
+        vi = f"trước là lớp loại {before.kind}, nay là {layer.kind}"
+        yield f"{layer.name}: {en}", f"{layer.name}: {vi}"
+    if (before.features, before.troubles) != (layer.features, layer.troubles):
+        en = f"features {before.features} → {layer.features}, in trouble {before.troubles} → {layer.troubles}"
+        vi = f"đối tượng {before.features} → {layer.features}, sự cố {before.troubles} → {layer.troubles}"
+        yield f"{layer.name}: {en}", f"{layer.name}: {vi}"
 
 
 def _remarks(

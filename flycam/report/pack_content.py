@@ -127,15 +127,19 @@ def picture_of_number(number: int) -> str:
 
 
 def age(then_ns: int, now_ns: int, language: str) -> str:
-    """From one moment to a later one, in the largest unit of which there are two."""
-    minutes = max(now_ns - then_ns, 0) // _MINUTE_NS
+    """From one moment to a later one, in the largest unit of which there are two; as the page says it
+    (`formatAge`): rounded up, so that nothing looks newer than it is, but for years, which are those that are
+    complete and stand beside their date."""
+    passed_ns = max(now_ns - then_ns, 0)
+    minutes = passed_ns // _MINUTE_NS
     if minutes < 120:
-        return told("age_minutes", language, count=minutes)
+        return told("age_minutes", language, count=max(-(-passed_ns // _MINUTE_NS), 1))
     if minutes < 48 * 60:
-        return told("age_hours", language, count=minutes // 60)
-    if minutes < 2 * 365 * 24 * 60:
-        return told("age_days", language, count=minutes // (24 * 60))
-    return told("age_years", language, count=minutes // (365 * 24 * 60))
+        return told("age_hours", language, count=-(-minutes // 60))
+    days = -(-minutes // (24 * 60))
+    if days <= 2 * 365:
+        return told("age_days", language, count=days)
+    return told("age_years", language, count=days * 4 // 1461)
 
 
 def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:

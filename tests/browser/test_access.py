@@ -20,7 +20,7 @@ from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
 from tests.browser.test_axe import AXE, severe
 from tests.serve.running import running
-from tests.serve.world import REAL, add_account, make_world
+from tests.serve.world import DRILL, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +51,7 @@ def empty(tmp_path: Path) -> Iterator[House]:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     root = tmp_path_factory.mktemp("access")
     workspace = make_world(root).workspace
-    for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN):
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN):
         add_account(workspace, role.value, role, f"{role.value}-token")
     services = Services(workspace=workspace, follow_s=0.2, uploads_dir=root / "uploads")
     with running(services) as url:
@@ -159,3 +159,94 @@ def test_a_token_for_uploads_leads_to_the_upload_page(page: Page, house: House) 
     page.locator(".login button").click()
     page.wait_for_selector(".picker")
     assert "/upload.html" in page.url
+
+
+def test_signing_out_that_fails_is_said_until_it_is_done(
+    page: Page, size: str, house: House, screenshots: Path
+) -> None:
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    signed_in(page, house, Role.VIEWER)
+    page.route("**/api/logout**", lambda route: route.abort())
+    out = page.get_by_role("button", name="Thoát")
+    out.click()
+    said = page.get_by_role("alert").filter(has_text="Chưa thoát")
+    expect(said).to_contain_text("viewer")
+    page.screenshot(path=screenshots / f"access-not-out-{size}.png")
+    assert not severe(page)
+    page.unroute("**/api/logout**")
+    out.click()
+    expect(page.locator("#token")).to_be_visible()
+    assert page.context.request.get(f"{house.url}/api/session").status == 401
+    assert not troubles
+
+
+@pytest.mark.parametrize("screen", ["office", "wall"])
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("role", [Role.ANALYST, Role.ADMIN])
+def test_the_strip_has_room_for_all_that_a_role_may_press(
+    browser: Browser, house: House, screen: str, language: str, role: Role, screenshots: Path
+) -> None:
+    width, height = SIZES[screen]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    try:
+        page = context.new_page()
+        page.goto(f"{house.url}/#lang={language}&event={DRILL}")
+        page.locator("#token").fill(f"{role.value}-token")
+        page.locator(".login button").click()
+        page.wait_for_selector(".flight", state="attached")
+        expect(page.locator(".top .drill-badge")).to_be_visible()
+        page.screenshot(path=screenshots / f"access-strip-{role.value}-{language}-{screen}.png")
+        strip = page.locator(".top").bounding_box()
+        assert strip is not None and strip["height"] <= (58 if screen == "wall" else 50)
+        right = 0.0
+        for part in page.locator(".top :is(button, a, select, input, time, strong):visible").all():
+            box, said = part.bounding_box(), part.inner_text()
+            assert box is not None
+            assert box["x"] + box["width"] <= width, f"{said} is cut off"
+            assert box["x"] >= right - 0.5, f"{said} lies over what stands before it"
+            right = box["x"] + box["width"]
+        if page.locator(".more-open").is_visible():
+            page.locator(".more-open").click()
+            page.screenshot(path=screenshots / f"access-more-{role.value}-{language}-{screen}.png")
+        for door in ("print-open", "share-door", "keys-door", "account"):
+            expect(page.locator(f".{door}")).to_be_in_viewport(ratio=1)
+        page.locator(".share-door").click()
+        expect(page.locator(".sharing, [role=dialog]").first).to_be_visible()
+        expect(page.locator(".top-rare.open")).to_have_count(0)
+    finally:
+        context.close()
+
+
+def test_where_the_strip_is_narrow_the_rare_doors_stand_behind_one_button(
+    browser: Browser, house: House, screenshots: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 1080, "height": 768})
+    try:
+        page = context.new_page()
+        page.goto(f"{house.url}/#lang=en&event={DRILL}")
+        page.locator("#token").fill(f"{Role.ADMIN.value}-token")
+        page.locator(".login button").click()
+        page.wait_for_selector(".flight", state="attached")
+        expect(page.locator("button.account")).to_be_in_viewport(ratio=1)
+        share, more = page.locator(".share-door"), page.get_by_role("button", name="More")
+        expect(share).to_be_hidden()
+        more.click()
+        expect(more).to_have_attribute("aria-expanded", "true")
+        expect(page.locator(".top .drill-badge")).to_be_in_viewport(ratio=1)
+        for door in ("print-open", "share-door", "keys-door", "language"):
+            expect(page.locator(f".{door}")).to_be_in_viewport(ratio=1)
+        page.screenshot(path=screenshots / "access-strip-narrow.png")
+        assert not severe(page)
+        page.keyboard.press("Escape")
+        expect(share).to_be_hidden()
+        more.click()
+        share.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        expect(share).to_be_hidden()
+        page.keyboard.press("Escape")
+        page.set_viewport_size({"width": 1920, "height": 1080})
+        expect(more).to_be_hidden()
+        expect(share).to_be_in_viewport(ratio=1)
+    finally:
+        context.close()

@@ -247,6 +247,35 @@ def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, s
     assert _only(board).kind.value == "sector"
 
 
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_the_outline_of_a_sector_stays_in_sight_while_its_form_is_open(
+    board: Board, open_page: OpenPage, size: str, screenshots: Path
+) -> None:
+    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
+    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8), (0.3, 0.75)):
+        click_map(page, x, y)
+    page.get_by_role("button", name="Xong").click()
+    form, card = page.locator(".mark-form"), page.locator(".card")
+    expect(form).to_be_visible()
+    picture = settled(page)
+    page.screenshot(path=screenshots / f"sector-form-{size}.png")
+    rows, columns = np.nonzero(np.abs(picture.astype(int) - (0, 114, 178)).max(-1) < 12)
+    assert len(rows) > 300, "the line around the sector"
+    box = card.bounding_box()
+    assert box is not None
+    if size == "phone":
+        assert rows.max() < box["y"], "above the card"
+    else:
+        assert columns.max() < box["x"], "beside the card"
+    form.get_by_role("button", name="Huỷ").click()
+    expect(card).to_be_hidden()
+    gone = settled(page).astype(int)
+    assert (np.abs(gone - (0, 114, 178)).max(-1) < 12).sum() < 30
+
+
 def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board, open_page: OpenPage) -> None:
     watching = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     page = open_page("phone", f"lang=vi&event={REAL}&{VIEW}", url=board.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from playwright.sync_api import expect
 from flycam.catalog.frame_rows import row_of
 from flycam.catalog.tables import frames as frame_table
 from flycam.frame.terraincodec import encode_terrain
+from flycam.report.pack_content import age
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import SIZES, OpenPage
@@ -62,6 +64,27 @@ def test_the_spot_is_crossed_in_the_photo(
     page.keyboard.press("Escape")
     expect(page.locator(".spot-room")).to_have_count(0)
     expect(page.locator(".card")).to_be_visible()
+
+
+def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: World) -> None:
+    page = open_page(wait=False)
+    at = f"{LAT}/{LON + 0.004}"
+    with page.expect_response("**/api/pixel**") as answered:
+        page.goto(f"{page.url.partition('#')[0]}?a#lang=vi&event={REAL}&{FLOWN}&at={at}")
+    captured = datetime.fromisoformat(answered.value.json()["captured"])
+    then_ns = int(captured.timestamp()) * 10**9
+    for passed in (
+        timedelta(minutes=70, seconds=20),
+        timedelta(hours=30, minutes=5),
+        timedelta(days=79, hours=2),
+        timedelta(days=730),
+        timedelta(days=1100),
+    ):
+        page.clock.set_fixed_time(captured + passed)
+        page.reload()
+        said = age(then_ns, then_ns + int(passed.total_seconds()) * 10**9, "vi")
+        taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
+        expect(taken).to_contain_text(f"{said} trước")
 
 
 def test_the_newest_photo_from_the_side_is_a_button_on_the_card(

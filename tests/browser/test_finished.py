@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -142,6 +143,31 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
         # another picture under an open card is another card
         page.locator("select.revision").select_option("1")
         expect(page.locator(".card")).to_contain_text("Bản hoàn thiện 1")
+
+
+def test_one_place_has_one_error_on_its_card_as_under_a_meetings_picture(
+    open_page: OpenPage, tmp_path: Path, screenshots: Path
+) -> None:
+    world = make_world(tmp_path)
+    finish_by_hand(world.workspace, world.after)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
+        settled(page)
+        with page.expect_response("**/api/pixel**") as answered:
+            click_map(page)
+        own_m, shift_m = answered.value.json()["sigma_m"], math.hypot(0.8, 0.8)
+
+        def said(metres: float) -> str:
+            return f"± {metres:.{2 if metres < 1 else 1}f} m".replace(".", ",")
+
+        whole = said(math.hypot(own_m, shift_m))
+        row = page.locator(".card dt", has_text="Sai số vị trí").locator("xpath=following-sibling::dd[1]")
+        expect(row).to_have_text(re.compile(rf"^{re.escape(whole)}\s"))
+        expect(row).to_contain_text(f"Trong nội bộ ảnh {said(own_m)}")
+        expect(row).to_contain_text(f"Lệch chung cả tờ {said(shift_m)}")
+        page.screenshot(path=screenshots / "card-error.png")
+        page.locator("button.meet").click()
+        expect(page.locator(".meeting-caption")).to_contain_text(f"sai số {whole}")
 
 
 def test_the_outline_is_that_of_the_revision_that_is_drawn(open_page: OpenPage, tmp_path: Path) -> None:

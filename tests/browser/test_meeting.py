@@ -107,6 +107,25 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     assert "meet" not in page.url
 
 
+def test_a_click_in_a_meeting_moves_no_picture(open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}")
+    page.locator("button.meet").click()
+    caption = page.locator(".meeting-caption")
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    settled(page)
+    before = _view(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.mouse.click(700, 300)
+    page.wait_for_timeout(1500)  # a map waits whether a tap becomes a double one, and asks then
+    assert not [url for url in asked if "/api/pixel" in url]
+    assert _view(page) == before
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    page.keyboard.press("Escape")
+    expect(page.locator(".top")).to_be_visible()
+    expect(page.locator(".card")).to_be_hidden()
+
+
 def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_page: OpenPage) -> None:
     page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
     caption = page.locator(".meeting-caption span").last

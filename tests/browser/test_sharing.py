@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -15,11 +16,11 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people import invite_guest, revoke_guest
 from flycam.pipeline.restricting import add_area, classify_flight
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import click_map, settled
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 
@@ -141,6 +142,59 @@ def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
     caption = page.locator(".meeting-caption")
     expect(caption).to_contain_text(re.compile(r"10/09/2024 10:15.*±"))
     page.screenshot(path=screenshots / "guest-meeting.png")
+
+
+def test_a_guest_is_offered_no_layer_that_is_not_told_and_asks_for_none(
+    open_page: OpenPage, house: House
+) -> None:
+    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "analyst")
+    page = open_page("office", "", url=house.url, wait=False)
+    refused: list[str] = []
+    page.goto(f"{house.url}/guest/{secret}")
+    page.on("response", lambda one: refused.append(one.url) if one.status in (401, 403) else None)
+    page.get_by_role("button").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.locator("[data-layer=communes]")).to_be_visible()
+    for layer in ("marks", "changes"):
+        expect(page.locator(f"[data-layer={layer}]")).to_have_count(0)
+    settled(page)
+    page.wait_for_timeout(6000)  # what runs on the machine is asked five seconds after the map
+    # with the question who is there, before that is known: a round trip is saved for everybody else
+    assert [urlsplit(one).path for one in refused] == ["/api/airborne"]
+
+
+def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
+    open_page: OpenPage, house: House, screenshots: Path
+) -> None:
+    workspace = house.world.workspace
+    guest, secret = invite_guest(workspace, 2.0, REAL, "analyst")
+    page = open_page("office", "", url=house.url, wait=False)
+    page.goto(f"{house.url}/guest/{secret}")
+    page.get_by_role("button").click()
+    page.wait_for_selector(".flight", state="attached")
+    settled(page)
+    revoke_guest(workspace, guest.guest_id, "analyst")
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("đã hết hạn hoặc bị thu hồi")
+    expect(page.locator(".map")).to_have_count(0)
+    expect(page.locator("body")).not_to_contain_text("Mất kết nối")
+    page.screenshot(path=screenshots / "guest-revoked.png")
+
+
+def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
+    open_page: OpenPage, house: House, screenshots: Path
+) -> None:
+    page = entered(open_page, house, Role.VIEWER)
+    settled(page)
+    page.context.clear_cookies()
+    click_map(page)
+    expect(page.get_by_role("alert")).to_contain_text("Phiên làm việc đã hết")
+    expect(page.locator(".map")).to_have_count(0)
+    page.screenshot(path=screenshots / "session-ended.png")
+    page.locator("#token").fill("viewer-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    assert f"event={REAL}" in page.url
 
 
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:

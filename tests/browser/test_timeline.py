@@ -122,6 +122,30 @@ def test_it_is_a_strip_of_forty_pixels_under_the_map(open_page: OpenPage, size: 
         expect(page.locator(".link-state")).to_have_text("Đang nối")
 
 
+def test_a_pause_that_is_scrolled_out_in_part_is_not_read_in_part(
+    open_page: OpenPage, screenshots: Path
+) -> None:
+    page = open_page("phone", f"lang=vi&event={REAL}")
+    line, gap = page.locator(".moments"), page.locator(".pause")
+    expect(gap).to_have_text("21 ngày")
+    page.screenshot(path=screenshots / "timeline-phone.png")
+    page.set_viewport_size({"width": 340, "height": 844})
+    cut = 0
+    for left in range(0, 240, 12):
+        line.evaluate("(e, left) => { e.scrollLeft = left; }", left)
+        page.wait_for_timeout(120)
+        around, box = line.bounding_box(), gap.bounding_box()
+        assert around is not None and box is not None
+        hidden = max(around["x"] - box["x"], box["x"] + box["width"] - around["x"] - around["width"], 0.0)
+        if 3.0 < hidden < box["width"]:
+            cut += 1
+            expect(gap).to_have_css("color", "rgba(0, 0, 0, 0)")
+        elif hidden == 0.0:
+            expect(gap).not_to_have_css("color", "rgba(0, 0, 0, 0)")
+            assert gap.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert cut > 2
+
+
 def test_on_a_wide_screen_the_evidence_stands_beside_the_map_on_others_over_it(
     open_page: OpenPage, screenshots: Path
 ) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -128,6 +129,29 @@ def test_refreshing_reads_the_file_again_and_a_broken_one_changes_nothing(
         workspace, "a", "Minh", source=str(layer_file(tmp_path / "b.geojson")), valid_ns=7
     )
     assert (other.name, other.valid_ns, Path(other.source).name) == ("a", 7, "b.geojson")
+
+
+def test_another_services_file_under_a_layers_name_is_seen_by_how_many_and_how_many_in_trouble(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    path = layer_file(tmp_path / "a.geojson")
+    one = json.loads(path.read_text(encoding="utf-8"))
+    two = {"properties": {"ten": "Trạm B", "tinh_trang": "hoạt động", "cap_nhat": "10:15 10/09/2024"}}
+    one["features"].append(one["features"][0] | two)
+    path.write_text(json.dumps(one), encoding="utf-8")
+    _, first = add_layer(workspace, asked(path), "Lan")
+    _, again = refresh_layer(workspace, "a", "Lan")
+    assert first.remarks == again.remarks == ()
+    other = layer_file(tmp_path / "school.geojson", "hoạt động")
+    _, found = refresh_layer(workspace, "a", "Lan", source=str(other))
+    assert found.remarks == (("a: features 2 → 1, in trouble 1 → 0", "a: đối tượng 2 → 1, sự cố 1 → 0"),)
+    _, found = add_layer(workspace, replace(asked(other, name="a"), kind=LayerKind.SCHOOL), "Lan")
+    assert found.remarks == (
+        (
+            "a: it was a layer of the kind mast, and is one of school now",
+            "a: trước là lớp loại mast, nay là school",
+        ),
+    )
 
 
 def test_a_layer_removed_is_gone_and_its_bytes_stay(workspace: Workspace, tmp_path: Path) -> None:

@@ -327,10 +327,22 @@ export class ApiError extends Error {
 export class NoAnswer extends Error {}
 
 let onNoAnswer = (): void => undefined;
+let onRefused = (): void => undefined;
 
 /** Who hears of every request that is not answered. */
 export function whenNotAnswered(listener: () => void): void {
   onNoAnswer = listener;
+}
+
+/** Who hears of every answer that nobody is signed in. */
+export function whenRefused(listener: () => void): void {
+  onRefused = listener;
+}
+
+/** Whether the server says that nobody is signed in here any more; what does not answer, or is no server of ours, says nothing. */
+export async function isSignedOut(): Promise<boolean> {
+  const answer = await fetch("/api/session", { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
+  return answer?.status === 401 && (answer.headers.get("Content-Type") ?? "").includes("json");
 }
 
 /** After so long a request is taken as not answered; a line that died in the middle of one says nothing by itself. */
@@ -382,7 +394,10 @@ async function ask<T>(address: string, request: RequestInit, withinMs: number | 
   try {
     return await read<T>(await fetch(address, withinMs === null ? request : { ...request, signal: AbortSignal.timeout(withinMs) }));
   } catch (error) {
-    if (error instanceof ApiError) throw error;
+    if (error instanceof ApiError) {
+      if (error.status === 401) onRefused();
+      throw error;
+    }
     onNoAnswer();
     throw new NoAnswer(String(error));
   }

@@ -38,6 +38,7 @@ import { SettlementPanel } from "./panel/settlements";
 import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
 import { Picking } from "./picking";
 import type { SpecialistThing } from "./specialist";
+import { isGuest } from "./marks";
 import { outlinesWanted, readOutlined } from "./outlined";
 import { Rooms } from "./rooms";
 import { Sight } from "./sight";
@@ -109,7 +110,7 @@ export class Application {
     private readonly store: Store,
   ) {
     const day = (): string | null => newestDay(store.state);
-    this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
+    this.search = new CommuneSearch(day, () => !isGuest(store.state.session), ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
       review: () => void this.rooms.review(),
@@ -131,6 +132,7 @@ export class Application {
     this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
     this.timeline = new Timeline(store, () => this.compareHere());
     this.card = new EvidenceCard(() => {
+      this.marks.formGone();
       this.overlays.clearPicked();
       this.store.set({ picked: null });
       this.communes.placeNames();
@@ -142,7 +144,7 @@ export class Application {
       open: (photo) => void this.rooms.showSpot(photo),
     });
     const markLayer = new MarkLayer();
-    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());
+    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), (places) => this.picking.keepAllInSight(places), () => this.board.readMarks());
     this.tabs = new Tabs(store, { list: this.listed(), board: this.communeBoard.element });
     this.lay();
     this.map = createMap(this.mapElement);
@@ -162,7 +164,7 @@ export class Application {
     this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
     this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain });
-    this.stage.append(this.rooms.notice);
+    this.stage.append(this.rooms.notice, this.header.notLeft);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
       if (!this.rooms.takesTaps) void this.picking.pick(event);

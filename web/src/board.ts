@@ -4,6 +4,7 @@
  */
 
 import { api } from "./api";
+import { isGuest } from "./marks";
 import { newestDay, type State, type Store } from "./state";
 
 /** Who flies over which commune changes while nothing else does. */
@@ -37,6 +38,7 @@ export class Board {
   }
 
   async readLayers(): Promise<void> {
+    if (isGuest(this.store.state.session)) return;
     const turn = ++this.asked;
     const specialist = await api.layers().catch(() => null);
     if (specialist && this.isNewer("specialist", turn)) this.store.set({ specialist });
@@ -44,7 +46,8 @@ export class Board {
 
   async readMarks(): Promise<void> {
     const turn = ++this.asked;
-    const { eventId, asOf } = this.store.state;
+    const { eventId, asOf, session } = this.store.state;
+    if (isGuest(session)) return; // who is not told asks for nothing
     const marks = eventId && (await api.marks(eventId, asOf).catch(() => null));
     const now = this.store.state;
     if (marks && eventId === now.eventId && asOf === now.asOf && this.isNewer("marks", turn)) this.store.set({ marks: marks.features });

@@ -37,7 +37,14 @@ export function captionOf(name: string, imaged: Imaged | null, nowMs: number, wi
 /** The expected error of a pixel, with what the whole revision may be shifted by; nobody may read an unknown one as none. */
 export function errorSaid(pixel: PixelSource): string {
   if (pixel.sigma_m === null) return t("captionErrorUnknown");
-  const shift = Math.hypot(...(pixel.finished?.shift_sigma_m ?? []).slice(0, 2));
-  const together = Math.hypot(pixel.sigma_m, shift);
-  return t("captionError", formatNumber(together, together < 1 ? 2 : 1));
+  return t("captionError", formatErrorM(Math.hypot(pixel.sigma_m, shiftM(pixel))));
+}
+
+/** What the whole revision may be shifted by, metres; 0 where it has no shift of its own. */
+export function shiftM(pixel: PixelSource): number {
+  return Math.hypot(...(pixel.finished?.shift_sigma_m ?? []).slice(0, 2));
+}
+
+export function formatErrorM(metres: number): string {
+  return formatNumber(metres, metres < 1 ? 2 : 1);
 }

@@ -5,9 +5,11 @@
  */
 
 import { heard, type Aloft } from "./airborne";
-import { api, whenNotAnswered, type AirborneFlight, type Presented, type TilesMoved } from "./api";
+import { api, isSignedOut, whenNotAnswered, whenRefused, type AirborneFlight, type Presented, type TilesMoved } from "./api";
 import type { Board } from "./board";
 import { throttled } from "./dom";
+import { isGuest } from "./marks";
+import { toTheDoor } from "./panel/login";
 import { defaultEvent, type Store } from "./state";
 import * as versions from "./versions";
 
@@ -21,12 +23,14 @@ export class Live {
   private readonly asked = new Set<string>();
   private stream: EventSource | null = null;
   private retry = 0;
+  private asksWho = false;
 
   constructor(
     private readonly store: Store,
     private readonly board: Board,
   ) {
     whenNotAnswered(() => this.reopen());
+    whenRefused(() => void this.askWho());
   }
 
   follow(): void {
@@ -66,6 +70,7 @@ export class Live {
     });
     stream.addEventListener("error", () => {
       this.setOnline(false);
+      void this.askWho();
       // The browser reconnects by itself unless the server said no; then it is asked again, slowly.
       if (stream.readyState === EventSource.CLOSED) this.reopen();
     });
@@ -73,6 +78,7 @@ export class Live {
 
   /** Whole tracks: events go on from them. */
   private async readAirborne(): Promise<void> {
+    if (isGuest(this.store.state.session)) return; // who is not told asks for nothing
     const said = await api.airborne().catch(() => null);
     if (said) this.setAirborne(said);
   }
@@ -100,6 +106,14 @@ export class Live {
     this.stream?.close();
     this.retry = window.setTimeout(() => this.follow(), RETRY_MS);
     this.setOnline(false);
+  }
+
+  /** The stream ended, or somebody was refused: a link that was revoked is no lost network, and shows no picture any more. */
+  private async askWho(): Promise<void> {
+    if (this.asksWho) return;
+    this.asksWho = true;
+    if (await isSignedOut()) toTheDoor(isGuest(this.store.state.session) ? "guest" : "account");
+    else this.asksWho = false;
   }
 
   private tellChanged(): void {

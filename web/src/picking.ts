@@ -2,6 +2,7 @@
 
 import type Map from "ol/Map";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { boundingExtent } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import type { FlightInfo } from "./api";
 import { imagedAt } from "./imaged";
@@ -23,6 +24,9 @@ interface Views {
   readonly confirmed: Confirmed;
   readonly card: EvidenceCard;
 }
+
+/** Around an outline that is moved beside the card. */
+const FREE_PX = 24;
 
 export class Picking {
   private readonly changeCard: ChangeCard;
@@ -85,9 +89,26 @@ export class Picking {
     const imaged = await imagedAt(state, lon, lat);
     if (this.store.state.picked !== state.picked) return;
     this.views.overlays.setPicked(lon, lat, imaged.pixel);
+    this.views.marks.formGone();
     // the boundaries may have come while the pixel was asked for
     this.views.card.show({ lon, lat, commune: this.views.communes.nameAt(coordinate), ...imaged }, this.store.state.nowMs);
     this.views.communes.placeNames();
+  }
+
+  /** An outline that the card would cover, wholly beside it if that can be. */
+  keepAllInSight(places: readonly (readonly [number, number])[]): void {
+    this.map.updateSize();
+    this.map.renderSync();
+    const at = places.map((place) => this.map.getPixelFromCoordinate(fromLonLat([...place])));
+    const [width = 0, height = 0] = this.map.getSize() ?? [];
+    const { offsetLeft, offsetTop, offsetWidth } = this.views.card.element;
+    if (!offsetWidth) return;
+    const isBelow = offsetWidth >= width;
+    const [right, bottom] = isBelow ? [width, offsetTop] : [offsetLeft, height];
+    if (Math.min(right, bottom) < 4 * FREE_PX || at.every(([x = 0, y = 0]) => x < right && y < bottom)) return;
+    const padding = [FREE_PX, width - right + FREE_PX, height - bottom + FREE_PX, FREE_PX];
+    const view = this.map.getView();
+    view.fit(boundingExtent(places.map((place) => fromLonLat([...place]))), { padding, maxZoom: view.getZoom() ?? 18 });
   }
 
   /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */
@@ -99,6 +120,7 @@ export class Picking {
     if (!size || !at) return;
     const [width = 0, height = 0] = size;
     const { offsetLeft, offsetTop, offsetWidth } = this.views.card.element;
+    if (!offsetWidth) return; // a card that is not seen, as in a meeting, covers nothing
     const below = offsetWidth >= width;
     if (below ? (at[1] ?? 0) < offsetTop - 20 : (at[0] ?? 0) < offsetLeft - 20) return;
     const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];

@@ -54,9 +54,9 @@ export class Rooms {
     return this.compare?.maps ?? [this.house.map];
   }
 
-  /** Whether taps on the map are corners of an outline, or of what is measured: no questions about a place. */
+  /** Whether taps on the map are no questions about a place: corners of an outline, or of what is measured; in a meeting nothing answers. */
   get takesTaps(): boolean {
-    return (this.reviewed?.takesTaps ?? false) || this.measuring !== null || performance.now() < this.quietUntilMs;
+    return (this.meeting?.isOn ?? false) || (this.reviewed?.takesTaps ?? false) || this.measuring !== null || performance.now() < this.quietUntilMs;
   }
 
   render(state: State, before: State): void {

@@ -48,7 +48,7 @@ export function formatPeriod(first: string, last: string): string {
   return `${formatTime(first)} – ${formatTime(last)}`;
 }
 
-/** In whole minutes, hours, days, rounded up: nothing looks newer than it is. Years are those that are complete; the date stands beside them. */
+/** In whole minutes, hours, days, rounded up: nothing looks newer than it is. Years are those that are complete; the date stands beside them. The pack says it alike (`pack_content.age`). */
 export function formatAge(iso: string, nowMs: number): string {
   const ageMs = nowMs - new Date(iso).getTime();
   const minutes = Math.floor(ageMs / 60000);
@@ -57,5 +57,5 @@ export function formatAge(iso: string, nowMs: number): string {
   if (minutes < 120) return t("ageMinutes", Math.ceil(ageMs / 60000));
   if (minutes < 48 * 60) return t("ageHours", Math.ceil(minutes / 60));
   const days = Math.ceil(minutes / 1440);
-  return days < 2 * 365 ? t("ageDays", days) : t("ageYears", Math.floor(days / 365.25));
+  return days <= 2 * 365 ? t("ageDays", days) : t("ageYears", Math.floor(days / 365.25));
 }

@@ -11,6 +11,7 @@ import Style from "ol/style/Style";
 import Text from "ol/style/Text";
 import { api } from "../api";
 import { hectares, kindSaid, type ChangeKind, type ChangeLine } from "../changes/changes";
+import { isGuest } from "../marks";
 import type { Store } from "../state";
 import { CHANGE_COLOURS } from "./colours";
 import { Z } from "./view";
@@ -76,7 +77,8 @@ export class Confirmed {
 
   private async read(): Promise<void> {
     const turn = ++this.asked;
-    const { eventId, asOf } = this.store.state;
+    const { eventId, asOf, session } = this.store.state;
+    if (isGuest(session)) return; // who is not told asks for nothing
     const found = eventId && (await api.confirmed(eventId, asOf).catch(() => null));
     if (found && turn === this.asked) this.draw(found.features);
   }

@@ -7,7 +7,7 @@ import LineString from "ol/geom/LineString";
 import MultiPoint from "ol/geom/MultiPoint";
 import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
-import { toLonLat } from "ol/proj";
+import { fromLonLat, toLonLat } from "ol/proj";
 import CircleStyle from "ol/style/Circle";
 import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
@@ -93,13 +93,25 @@ export class MarkLayer {
     return places;
   }
 
+  /** The outline that a form is open for: where it lies is to be seen until it is kept or given up. */
+  holdSector(places: readonly LonLat[]): void {
+    this.outline(places.map((place) => fromLonLat(place)));
+  }
+
+  letGo(): void {
+    if (!this.corners) this.sketch.clear(true);
+  }
+
   private addCorner(corner: number[]): void {
     if (!this.corners) return;
     this.corners.push(corner);
-    const [first = corner] = this.corners;
-    this.sketch.clear(true);
-    this.sketch.addFeature(new Feature(new MultiPoint(this.corners)));
-    this.sketch.addFeature(new Feature(new LineString([...this.corners, first])));
+    this.outline(this.corners);
     this.onCorner(this.corners.length);
+  }
+
+  private outline(corners: number[][]): void {
+    this.sketch.clear(true);
+    this.sketch.addFeature(new Feature(new MultiPoint(corners)));
+    this.sketch.addFeature(new Feature(new LineString([...corners, ...corners.slice(0, 1)])));
   }
 }

@@ -11,7 +11,7 @@ import { t } from "../i18n";
 import { imagedAt, sightOf, type Imaged } from "../imaged";
 import { levelBadge, levelWithin } from "../levels";
 import { isAt, look, show, viewOf } from "../linked";
-import { isConfirmed, mayWrite } from "../marks";
+import { isConfirmed, isGuest, mayWrite } from "../marks";
 import type { House, Rooms } from "../rooms";
 import { currentEvent, readLink, writeLink, type State } from "../state";
 import { formatTime } from "../time";
@@ -100,7 +100,7 @@ export class MeetingRoom {
     if (this.role === "present" && presented && presented.screen !== this.screen && presented.version > this.applied) this.turn("follow");
     if (this.role === "follow" && presented && presented.version !== this.applied) void this.apply();
     if (this.role === "present" && this.isUnsent(state)) this.send();
-    this.list.open(state.eventId);
+    if (!isGuest(state.session)) this.list.open(state.eventId); // guests are not told what the meeting will walk through
     this.offer(state);
     this.ask();
     this.say(state);
@@ -327,7 +327,7 @@ export class MeetingRoom {
       this.role === "follow" && button(t("meetingAlone"), () => this.turn("alone")),
       this.role === "alone" && isOther && button(t("meetingFollow", presenter), () => this.turn("follow"), "follow"),
       this.role !== "present" && may && button(t(isOther ? "meetingTake" : "meetingPresent"), () => void this.present(isOther), "present"),
-      this.role !== "follow" && button(t("places", readPlaces(state.eventId ?? "").length), () => this.list.toggle(state.eventId), "places-open"),
+      this.role !== "follow" && !isGuest(state.session) && button(t("places", readPlaces(state.eventId ?? "").length), () => this.list.toggle(state.eventId), "places-open"),
       unconfirmed > 0 && el("span", {}, t("meetingUnconfirmed", unconfirmed)),
       button(t("meetingLeave"), () => this.leave(), "leave"),
     ];

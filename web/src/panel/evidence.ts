@@ -1,10 +1,11 @@
 /** From any pixel back to its photo: the card that opens on a click. */
 
 import { api, evidenceUrl, hasPhoto, previewUrl, type FlightInfo, type ObliquePhoto, type PhotoSource, type PixelSource, type Vn2000 } from "../api";
+import { formatErrorM, shiftM } from "../caption";
 import { copyButton, plainLonLat, plainVn2000 } from "../copying";
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
-import { formatGsd, formatLonLat, formatNumber, formatPercent, formatVn2000 } from "../numbers";
+import { formatGsd, formatLonLat, formatPercent, formatVn2000 } from "../numbers";
 import { formatAge, formatDate, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
@@ -218,10 +219,8 @@ export class EvidenceCard {
       [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
     ];
     const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
-    if (pixel.sigma_m !== null) {
-      const digits = pixel.sigma_m < 1 ? 2 : 1;
-      facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, digits)} m${pose ? ` (${t(pose)})` : ""}`]);
-    } else if (pixel.ground === "plane") facts.push([t("positionError"), t("errorUnknown")]);
+    if (pixel.sigma_m !== null) facts.push(...errorFacts(pixel.sigma_m, shiftM(pixel), pose ? ` (${t(pose)})` : ""));
+    else if (pixel.ground === "plane") facts.push([t("positionError"), t("errorUnknown")]);
     facts.push(...finished(pixel));
     if (pixel.camera) facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
@@ -265,14 +264,19 @@ function unansweredTitle({ message }: Unknown): string {
   return message === null ? t("noAnswerTitle") : t("serverError");
 }
 
-/** What a finished revision knows beside: the shift that is the same everywhere, and whose ground this is. */
+/** How far off the place may be, as every caption says it; below, what of that is the picture's own and what is the same everywhere. */
+function errorFacts(ownM: number, commonM: number, pose: string): Fact[] {
+  const said = (metres: number): string => `± ${formatErrorM(metres)} m`;
+  if (commonM === 0) return [[t("positionError"), said(ownM) + pose]];
+  const parts = el("small", { class: "error-parts" }, `${t("ownError")} ${said(ownM)}${pose}\n${t("commonShift")} ${said(commonM)}`);
+  return [[t("positionError"), el("span", {}, `${said(Math.hypot(ownM, commonM))}\n`, parts)]];
+}
+
+/** What a finished revision knows beside: which it is, and whose ground this is. */
 function finished({ revision, finished: known, ground }: PixelSource): Fact[] {
   const lies: Fact = [t("groundOf"), t(GROUND_WORDS[ground])];
   if (!known) return [[t("revision"), t("revisionLive")], lies];
-  const shift = Math.hypot(...(known.shift_sigma_m ?? []).slice(0, 2));
-  const rows: Fact[] = [[t("revision"), t("revisionNumber", revision)]];
-  if (shift > 0) rows.push([t("commonShift"), `± ${formatNumber(shift, 1)} m`]);
-  return [...rows, lies];
+  return [[t("revision"), t("revisionNumber", revision)], lies];
 }
 
 function terms(facts: Fact[]): HTMLElement[] {

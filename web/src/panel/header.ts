@@ -1,6 +1,6 @@
 /** The strip on top: which event, is it a drill, find a commune, what time it is, the meeting, which language, who. */
 
-import { api } from "../api";
+import { api, ApiError } from "../api";
 import { mayDecide } from "../changes/changes";
 import { el, replace, write } from "../dom";
 import { t, tOr } from "../i18n";
@@ -14,7 +14,12 @@ export class Header {
   private said = "";
   private readonly machine;
   private readonly link = el("span", { class: "link-state", role: "status" });
-  private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
+  /** On the map until it is true no more: who walks away from a shared computer must know that it is still open. */
+  readonly notLeft = el("p", { class: "room-notice", role: "alert", hidden: true });
+  private readonly clock = el("time", { class: "top-clock" });
+  /** What a meeting needs least: behind one button where the strip has no room for all. */
+  private readonly rare = el("div", { class: "top-rare", id: "top-rare" });
+  private readonly more = el("button", { type: "button", class: "more-open", "aria-controls": "top-rare", click: () => this.openRare(!this.rare.classList.contains("open")) }, "⋯");
 
   constructor(
     private readonly store: Store,
@@ -23,16 +28,43 @@ export class Header {
     private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void; keys: () => void },
   ) {
     this.machine = new MachineBadges(() => store.state.session !== null && store.state.session.account?.role !== "guest");
+    new ResizeObserver(() => this.fit()).observe(this.element);
+    this.rare.addEventListener("click", () => this.openRare(false));
+    window.addEventListener("pointerdown", ({ target }) => {
+      if (target instanceof Node && !this.rare.contains(target) && target !== this.more) this.openRare(false);
+    });
+    this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.openRare(false));
   }
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
   tick(state: State): void {
-    write(this.clock, formatTime(state.nowMs));
+    writeTime(this.clock, state.nowMs);
+    this.fit(); // how the machine fares is told now and then, and takes room
+  }
+
+  /** Gives way in steps until the last button, which signs out, is on the screen: the day and the brand, what is rare, the clock. */
+  private fit(): void {
+    const { classList } = this.element;
+    const isOver = (): boolean => this.element.scrollWidth > this.element.clientWidth;
+    const isOpen = this.rare.classList.contains("open");
+    this.rare.classList.remove("open"); // it lies under the strip, and is not of its width
+    const steps = ["short", "tight", "tightest"];
+    classList.remove(...steps);
+    for (const step of steps) if (isOver()) classList.add(step);
+    if (classList.contains("tight")) this.openRare(isOpen);
+  }
+
+  private openRare(isOpen: boolean): void {
+    this.rare.classList.toggle("open", isOpen);
+    this.more.setAttribute("aria-expanded", String(isOpen));
+    const label = t("more");
+    this.more.title = label;
+    this.more.setAttribute("aria-label", label);
   }
 
   render(state: State): void {
     const event = currentEvent(state);
-    this.tick(state);
+    writeTime(this.clock, state.nowMs);
     this.link.classList.toggle("lost", !state.online);
     this.link.title = t(state.online ? "linkGood" : "linkLost");
     write(this.link, this.link.title);
@@ -40,6 +72,14 @@ export class Header {
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
     this.machine.render();
+    this.openRare(false);
+    replace(
+      this.rare,
+      el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
+      this.share(state),
+      this.keys(state),
+      this.languageChoice(state),
+    );
     replace(
       this.element,
       el("button", { type: "button", class: "list-fold", "aria-label": t("foldList"), title: t("foldList"), "aria-controls": "panel", click: this.doors.list }, "☰"),
@@ -52,15 +92,14 @@ export class Header {
       this.clock,
       this.machine.disk,
       this.machine.battery,
-      el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
-      this.share(state),
+      this.rare,
       this.meeting(state),
       this.review(state),
       this.upload(state),
-      this.languageChoice(state),
-      this.keys(state),
+      this.more,
       this.account(state),
     );
+    this.fit();
   }
 
   private eventChoice(state: State): HTMLElement {
@@ -126,13 +165,30 @@ export class Header {
   private account(state: State): HTMLElement | null {
     const account = state.session?.account;
     if (!account) return null;
-    const leave = (): void => void api.logout().then(() => window.location.reload());
+    const leave = async (): Promise<void> => {
+      this.notLeft.hidden = true;
+      try {
+        await api.logout();
+        window.location.reload();
+      } catch (error) {
+        write(this.notLeft, t("notLeft", account.name, error instanceof ApiError ? error.message : t("noAnswer")));
+        this.notLeft.hidden = false;
+      }
+    };
     return el(
       "button",
-      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: leave },
+      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: () => void leave() },
       t("logout"),
     );
   }
+}
+
+/** The day gives way where the strip is short of room; the hour stays. */
+function writeTime(clock: HTMLElement, nowMs: number): void {
+  const [day = "", hour = ""] = formatTime(nowMs).split(" ");
+  if (clock.textContent === `${day} ${hour}`) return;
+  clock.title = `${day} ${hour} (UTC+7)`;
+  replace(clock, el("span", { class: "clock-day" }, `${day} `), hour);
 }
 
 /** The law's words; where the strip is short of room, a short form of them. */

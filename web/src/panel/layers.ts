@@ -4,18 +4,20 @@ import { api, type DataLayer, type Legend } from "../api";
 import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
 import { CHANGE_COLOURS, COLOURS } from "../map/colours";
+import { isGuest } from "../marks";
 import { OUTLINED, showsFinished } from "../outlined";
 import type { LayerName, State, Store } from "../state";
 import { formatDate } from "../time";
 
-const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: boolean }[] = [
+/** `notForGuests`: what guests are not told of; a switch would read as "there is none". */
+const SWITCHES: { layer: LayerName; word: Word; sign: string; notForGuests?: boolean }[] = [
   { layer: "communes", word: "layerCommunes", sign: "commune" },
-  { layer: "marks", word: "marks", sign: "mark" },
-  { layer: "changes", word: "changesConfirmed", sign: "change" },
+  { layer: "marks", word: "marks", sign: "mark", notForGuests: true },
+  { layer: "changes", word: "changesConfirmed", sign: "change", notForGuests: true },
   { layer: "notFlown", word: "layerNotFlown", sign: "not-flown" },
   { layer: "hillshade", word: "layerHillshade", sign: "hillshade" },
-  { layer: "footprints", word: "layerFootprints", sign: "footprint" },
-  { layer: "gaps", word: "layerGaps", sign: "gap" },
+  { layer: "footprints", word: "layerFootprints", sign: "footprint", notForGuests: true },
+  { layer: "gaps", word: "layerGaps", sign: "gap", notForGuests: true },
 ];
 
 const DATA: [DataLayer, Word][] = [
@@ -25,12 +27,12 @@ const DATA: [DataLayer, Word][] = [
   ["surface", "dataSurface"],
 ];
 
-const EXPLAINED: { word: Word; sign: string }[] = [
+const EXPLAINED: { word: Word; sign: string; notForGuests?: boolean }[] = [
   { word: "legendNotFlown", sign: "not-flown" },
   { word: "legendNoTerrain", sign: "no-terrain" },
   { word: "legendFlight", sign: "flight" },
   { word: "legendPicked", sign: "picked" },
-  { word: "legendAircraft", sign: "aircraft" },
+  { word: "legendAircraft", sign: "aircraft", notForGuests: true },
 ];
 
 export class LayerPanel {
@@ -58,16 +60,17 @@ export class LayerPanel {
 
   render(state: State): void {
     this.renderOpacity(state);
+    const isTold = (item: { notForGuests?: boolean }): boolean => !(item.notForGuests && isGuest(state.session));
     replace(
       this.switches,
       el("h2", {}, t("layers")),
-      el("ul", {}, ...SWITCHES.map((item) => this.row(state, item.layer, item.word, item.sign))),
+      el("ul", {}, ...SWITCHES.filter(isTold).map((item) => this.row(state, item.layer, item.word, item.sign))),
     );
     replace(
       this.below,
       this.dataChoice(state),
       el("h2", {}, t("legend")),
-      el("ul", {}, ...EXPLAINED.map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
+      el("ul", {}, ...EXPLAINED.filter(isTold).map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
     );
     this.legend.hidden = !state.dataLayer;
     replace(this.legend, ...(state.dataLayer ? this.explained(state.dataLayer) : []));

@@ -5,6 +5,21 @@ import { el } from "../dom";
 import { t } from "../i18n";
 
 const KEPT = "flycam-view";
+const ENDED = "flycam-ended";
+
+/** From a page whose session is over: nothing that it drew, or has in memory, stays. */
+export function toTheDoor(who: "guest" | "account"): void {
+  sessionStorage.setItem(ENDED, who);
+  document.getElementById("app")?.replaceChildren();
+  window.location.reload();
+}
+
+/** Why somebody stands at the door again; null: they come for the first time, or went out by themselves. */
+function takeEnded(): string | null {
+  const who = sessionStorage.getItem(ENDED);
+  sessionStorage.removeItem(ENDED);
+  return who && t(who === "guest" ? "guestEnded" : "sessionEnded");
+}
 
 /** What the address says after "#" does not travel to the sign-in service and back. */
 function keepView(): void {
@@ -24,7 +39,8 @@ export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map")
     const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
     // a code that is read out is typed letter by letter: who types it may see it
     const shown = el("input", { type: "checkbox", change: () => (input.type = shown.checked ? "text" : "password") });
-    const problem = el("p", { class: "warning", hidden: true, role: "alert" });
+    const ended = takeEnded();
+    const problem = el("p", { class: "warning", hidden: ended === null, role: "alert" }, ended);
     const submit = (event: Event): void => {
       event.preventDefault();
       api

@@ -47,6 +47,7 @@ export class Marks {
     private readonly layer: MarkLayer,
     private readonly card: EvidenceCard,
     private readonly goTo: (place: LonLat) => void,
+    private readonly keepInSight: (places: readonly LonLat[]) => void,
     private readonly readAgain: () => Promise<void>,
   ) {}
 
@@ -85,6 +86,11 @@ export class Marks {
     return "point";
   }
 
+  /** Another card took the place of the form. */
+  formGone(): void {
+    this.layer.letGo();
+  }
+
   /** The mark under the pointer. */
   at(pixel: number[]): string | null {
     return this.layer.at(pixel);
@@ -93,6 +99,7 @@ export class Marks {
   /** Opens the card of a mark; what it says follows the mark as others change it. */
   show(markId: string): void {
     this.history = [];
+    this.layer.letGo();
     this.card.tell(() => {
       const mark = this.store.state.marks.find((one) => one.properties.mark_id === markId);
       if (!mark) return [t("markGone"), [el("p", {}, t("markGoneText"))]];
@@ -261,6 +268,9 @@ export class Marks {
     );
     // the same nodes every time: what is being typed is not written anew under the writer's hand
     this.card.tell(() => [before ? t("markEditTitle") : isSector ? t("mark_sector") : t("markNew"), [form]]);
+    if (!isSector) return;
+    this.layer.holdSector(places);
+    this.keepInSight(places);
   }
 }
 

@@ -25,6 +25,10 @@ export class Timeline {
   private readonly live = el("span", { class: "live-badges", role: "status" });
   private drawn = "";
   private shown = "";
+  /** "gày" is no word: of a pause that is scrolled out in part, none is said. */
+  private readonly cut = new IntersectionObserver((seen) => {
+    for (const { target, intersectionRatio } of seen) target.classList.toggle("cut", intersectionRatio < 0.95);
+  }, { root: this.line, threshold: [0.95] });
 
   constructor(
     private readonly store: Store,
@@ -55,6 +59,8 @@ export class Timeline {
     this.now.title = t("nowNote");
     this.now.setAttribute("aria-pressed", String(state.asOf === null));
     renew(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
+    this.cut.disconnect();
+    this.line.querySelectorAll(".pause").forEach((one) => this.cut.observe(one));
     const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');
     if (isHeld && isOther) chosen?.focus();
     if (isHeld && !isOther) this.line.scrollLeft = scrollLeft;
