@@ -41,7 +41,7 @@ from pathlib import Path
 
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
-from flycam.pipeline.openid_client import ROLES, OpenIdClient, is_safe
+from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
 from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of
 

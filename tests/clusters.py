@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flycam.pipeline.cluster_fence import Turn
-from flycam.pipeline.cluster_worker import Order, move_in, perform
+from flycam.pipeline.cluster.fence import Turn
+from flycam.pipeline.cluster.worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
 from tests.servers import _end, _free_ports, _start
 

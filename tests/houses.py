@@ -15,8 +15,8 @@ from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store

@@ -15,7 +15,7 @@ STAGES = sorted(
     {
         stage
         for room in (flycam.pipeline, flycam.commands)
-        for source in Path(room.__file__).parent.glob("*.py")
+        for source in Path(room.__file__).parent.rglob("*.py")
         for stage in re.findall(
             r'(?:\bprogress\(|\bbar\(|\.stage\()"(\w+)"', source.read_text(encoding="utf-8")
         )

@@ -16,7 +16,7 @@ from flycam.answers.keeping import _KINDS
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
-from flycam.pipeline.held import Kind
+from flycam.pipeline.upkeep.held import Kind
 from tests.pipeline.finished_house import ingested, open_workspace
 from tests.pipeline.spoiled import close, copy_of, held, spoil
 

@@ -15,7 +15,7 @@ from flycam.answers.sharing import of_masks
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.frame.spelling import search_key
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people.accounts import invite_guest
 from tests.serve.world import REAL, World, make_world
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]

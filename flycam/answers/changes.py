@@ -15,8 +15,8 @@ from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.volume import Volume
-    from flycam.pipeline.commune_impact import Tally
-    from flycam.pipeline.impact_report import ImpactReport
+    from flycam.pipeline.change.commune_impact import Tally
+    from flycam.pipeline.change.impact_report import ImpactReport
 
 
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:

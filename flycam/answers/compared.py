@@ -10,9 +10,9 @@ from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
-    from flycam.pipeline.compare import Compared
-    from flycam.pipeline.compare_changes import CommuneChanges
-    from flycam.pipeline.compare_sides import Said
+    from flycam.pipeline.change.compare import Compared
+    from flycam.pipeline.change.compare_changes import CommuneChanges
+    from flycam.pipeline.change.compare_sides import Said
 
 _MOST = 0.5  # of the windows found; where fewer agree, that is said
 _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác"}

@@ -10,7 +10,7 @@ from flycam.frame.left_out import left_out_said, unfitted_said
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.pipeline.live import LiveReport
+    from flycam.pipeline.live.recipe import LiveReport
 
 
 def of_live(report: LiveReport, language: str = "en") -> Answered:

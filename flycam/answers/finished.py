@@ -12,8 +12,8 @@ from flycam.report.heard import translated
 from flycam.report.numbers import listed, number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.pipeline.finish_report import FinishReport, LayerReport
-    from flycam.pipeline.report import ReportFile
+    from flycam.pipeline.finish.quality_report import ReportFile
+    from flycam.pipeline.finish.report import FinishReport, LayerReport
 
 
 def of_finish(report: FinishReport, language: str = "en") -> Answered:
@@ -224,7 +224,7 @@ def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
 
 def _warnings(report: FinishReport, language: str) -> list[str]:
     """What the revision could not know: the ground beside its own surface, how its rows were read out."""
-    from flycam.pipeline.readout import readout_said  # noqa: PLC0415  the recipe has loaded it
+    from flycam.pipeline.finish.readout import readout_said  # noqa: PLC0415  the recipe has loaded it
 
     ground = [one for one in report.flight.warnings if code_of(one) == NO_TERRAIN]
     readout = readout_said(report.main.stats) if report.main else ()

@@ -10,8 +10,8 @@ from flycam.answers.answered import Answered
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.records import Account
     from flycam.pipeline.collect import CollectReport
-    from flycam.pipeline.doctor import Check
     from flycam.pipeline.room import Freed, Place
+    from flycam.pipeline.upkeep.doctor import Check
 
 
 def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") -> Answered:

@@ -10,11 +10,11 @@ from flycam.answers.answered import Answered
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.audit_proof import SignedBy
-    from flycam.pipeline.audit import AuditProof
-    from flycam.pipeline.backup import BackupReport
-    from flycam.pipeline.backup_place import Manifest
-    from flycam.pipeline.restore import RestoreReport
-    from flycam.pipeline.verify import Damage, VerifyReport
+    from flycam.pipeline.upkeep.audit import AuditProof
+    from flycam.pipeline.upkeep.backup import BackupReport
+    from flycam.pipeline.upkeep.backup_place import Manifest
+    from flycam.pipeline.upkeep.restore import RestoreReport
+    from flycam.pipeline.upkeep.verify import Damage, VerifyReport
 
 _KINDS = {
     "photo": ("photo", "ảnh gốc"),

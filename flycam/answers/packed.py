@@ -8,7 +8,7 @@ from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.pipeline.pack import PackReport
+    from flycam.pipeline.pack.recipe import PackReport
 
 
 def of_pack(made: PackReport, language: str = "en") -> Answered:

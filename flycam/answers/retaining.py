@@ -11,7 +11,7 @@ from flycam.frame.retention import HoldStep, RetainedKind
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.retention_records import HoldLine, LetGoLine, Term
-    from flycam.pipeline.retention import Confirmed, Due, DueList
+    from flycam.pipeline.upkeep.retention import Confirmed, Due, DueList
 
 _KINDS = {
     RetainedKind.PHOTO: ("photos", "ảnh gốc"),

@@ -15,9 +15,9 @@ from flycam.outcomes import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
-    from flycam.pipeline.upload_films import FilmLaid, FilmsLaid
-    from flycam.pipeline.upload_sending import Sent
-    from flycam.pipeline.upload_work import Looked, PhotosLaid
+    from flycam.pipeline.upload.films import FilmLaid, FilmsLaid
+    from flycam.pipeline.upload.sending import Sent
+    from flycam.pipeline.upload.work import Looked, PhotosLaid
 
 
 _NO_PHOTOS: Answer = {"frames": 0, "usable": 0, "problems": [], "rejections": [], "gaps": []}
@@ -60,7 +60,7 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
 
 
 def _expected(film: str, log: str | None) -> Answer:
-    from flycam.pipeline.upload_films import no_log_of  # noqa: PLC0415  the look has no need of what lays films
+    from flycam.pipeline.upload.films import no_log_of  # noqa: PLC0415  the look has no need of what lays films
 
     missing = None if log else no_log_of(film)
     return {

@@ -36,7 +36,7 @@ def user() -> None:
 def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
     """Make an account; its token is shown once."""
     from flycam.answers.house import of_account
-    from flycam.pipeline.people import add_user
+    from flycam.pipeline.people.accounts import add_user
 
     with opened(data_dir) as (workspace, _):
         account, token = add_user(workspace, name, role, communes)
@@ -60,7 +60,7 @@ def user_list(*, data_dir: str | None) -> Result:
 def user_remove(*, data_dir: str | None, name: str) -> Result:
     """Take an account away: its token, sessions and guest links end; what it did stays in the audit log."""
     from flycam.answers.house import of_removed_account
-    from flycam.pipeline.people import remove_user
+    from flycam.pipeline.people.accounts import remove_user
 
     with opened(data_dir) as (workspace, _):
         account, links = remove_user(workspace, name)
@@ -73,7 +73,7 @@ def user_remove(*, data_dir: str | None, name: str) -> Result:
 def account_code(*, data_dir: str | None, name: str | None) -> Result:
     """A code to type into the sign-in form, good once: for NAME, or to make the first administrator."""
     from flycam.answers.access import of_code
-    from flycam.pipeline.codes import make_code, make_setup_code
+    from flycam.pipeline.people.codes import make_code, make_setup_code
 
     with opened(data_dir) as (workspace, settings):
         code = make_code(workspace, name, who_asks(settings)) if name else make_setup_code(workspace)
@@ -98,7 +98,7 @@ def account_token(
 ) -> Result:
     """Make a further token of an account; it is shown once."""
     from flycam.answers.access import of_token
-    from flycam.pipeline.tokens import make_token
+    from flycam.pipeline.people.tokens import make_token
 
     with opened(data_dir) as (workspace, settings):
         who = who_asks(settings)
@@ -112,7 +112,7 @@ def account_token(
 def account_tokens(*, data_dir: str | None, name: str | None) -> Result:
     """The tokens that hold, of one account or of all."""
     from flycam.answers.access import of_tokens
-    from flycam.pipeline.tokens import held_tokens
+    from flycam.pipeline.people.tokens import held_tokens
 
     with opened(data_dir) as (workspace, _):
         return of_tokens(held_tokens(workspace, name), language())
@@ -124,7 +124,7 @@ def account_tokens(*, data_dir: str | None, name: str | None) -> Result:
 def account_revoke(*, data_dir: str | None, token_id: str) -> Result:
     """Let one token (its id, as `account tokens` lists it) open nothing any more."""
     from flycam.answers.access import of_revoked
-    from flycam.pipeline.tokens import revoke_token
+    from flycam.pipeline.people.tokens import revoke_token
 
     with opened(data_dir) as (workspace, settings):
         return of_revoked(revoke_token(workspace, token_id, who_asks(settings)), language())

@@ -23,8 +23,8 @@ def changes() -> None:
 def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
     """Write confirmed changes to OUT: .gpkg, .geojson, .kmz, .csv, or .xml (CAP 1.2, a draft)."""
     from flycam.answers.changes import of_exported_changes
-    from flycam.pipeline.audit import on_record
-    from flycam.pipeline.change_export import export_changes
+    from flycam.pipeline.change.export import export_changes
+    from flycam.pipeline.upkeep.audit import on_record
 
     with opened(data_dir) as (workspace, _):
         count = export_changes(workspace, out, event)
@@ -51,8 +51,8 @@ def changes_impact(
             vi=f"{' '.join(refs)}: hãy ghi một sự kiện, hoặc hai chuyến bay đã so sánh",
         )
     from flycam.answers.changes import of_impact
-    from flycam.pipeline.impact_report import impact_report
-    from flycam.pipeline.impact_words import commune_csv, impact_answer
+    from flycam.pipeline.change.impact_report import impact_report
+    from flycam.pipeline.change.impact_words import commune_csv, impact_answer
     from flycam.pipeline.whole_file import write_file
 
     with opened(data_dir) as (workspace, _):
@@ -70,8 +70,8 @@ def changes_impact(
 def changes_series(*, data_dir: str | None, event: str, change: str | None) -> Result:
     """Places of EVENT (name or id) that several dates show: how large a slide or a flood was at each."""
     from flycam.answers.changes import of_series
-    from flycam.pipeline.change_series import series_at, series_of
-    from flycam.pipeline.impact_words import series_said
+    from flycam.pipeline.change.impact_words import series_said
+    from flycam.pipeline.change.series import series_at, series_of
 
     with opened(data_dir) as (workspace, _):
         found_event = workspace.catalog.flights.event(event)

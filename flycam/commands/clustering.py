@@ -25,7 +25,7 @@ def clustered(workspace: Workspace, settings: Settings) -> Iterator[Workspace]:
     if settings.cluster is None:
         yield workspace
         return
-    from flycam.pipeline.cluster import connected
+    from flycam.pipeline.cluster.dask_cluster import connected
 
     with connected(settings.cluster, workspace) as cluster:
         yield replace(workspace, cluster=cluster)
@@ -48,7 +48,7 @@ def worker(*, data_dir: str | None, threads: int | None, is_scheduler: bool) -> 
                 "FLYCAM_CLUSTER: give the scheduler's address such as tcp://10.0.0.5:8786",
                 vi="FLYCAM_CLUSTER: hãy ghi địa chỉ máy điều phối như tcp://10.0.0.5:8786",
             )
-        from flycam.pipeline.cluster import serve_worker
+        from flycam.pipeline.cluster.dask_cluster import serve_worker
 
         address = settings.cluster
         serve_worker(

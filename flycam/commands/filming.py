@@ -61,9 +61,9 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     """A video and its log to a flight on the map, picture by picture."""
     from flycam.answers.filmed import of_live
     from flycam.ingest.video import is_stream
-    from flycam.pipeline.live import live as run_live
-    from flycam.pipeline.live_given import LiveRequest
-    from flycam.pipeline.opening import Labels
+    from flycam.pipeline.laying.opening import Labels
+    from flycam.pipeline.live.given import LiveRequest
+    from flycam.pipeline.live.recipe import live as run_live
     from flycam.pipeline.terrain import register_dem
 
     if options["camera"] is not None and options["hfov_deg"] is not None:

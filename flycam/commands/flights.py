@@ -69,7 +69,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
     with looking_early(search(options["paths"]).photos) as early:  # while all the rest is loaded
         from flycam.answers.flights import of_ingest
         from flycam.pipeline.batch import ingest as ingest_flight
-        from flycam.pipeline.opening import Labels
+        from flycam.pipeline.laying.opening import Labels
         from flycam.pipeline.outlasting import outlasting
         from flycam.pipeline.terrain import register_dem
 

@@ -27,8 +27,8 @@ def dem() -> None:
 def dem_add(*, data_dir: str | None, file: Path, datum: str | None, sigma: str | None) -> Result:
     """Register terrain: GeoTIFF, HGT or VRT."""
     from flycam.answers.ground import of_dem
-    from flycam.pipeline.audit import on_record
     from flycam.pipeline.terrain import register_dem
+    from flycam.pipeline.upkeep.audit import on_record
 
     with opened(data_dir) as (workspace, _):
         record, info = register_dem(workspace, file, datum, _sigmas(sigma))
@@ -89,8 +89,8 @@ def communes() -> None:
 def communes_add(*, data_dir: str | None, file: Path, valid_from: datetime | None) -> Result:
     """Register commune boundaries: GeoJSON, GeoPackage, Shapefile or KML, in any CRS."""
     from flycam.answers.ground import of_communes
-    from flycam.pipeline.audit import on_record
     from flycam.pipeline.boundaries import register_communes
+    from flycam.pipeline.upkeep.audit import on_record
 
     with opened(data_dir) as (workspace, _):
         found = register_communes(workspace, file, valid_from.date() if valid_from else None)

@@ -23,8 +23,8 @@ def verify(
     """Read everything back against its hashes, and make again what can be made again."""
     from flycam.answers.keeping import of_verify
     from flycam.pipeline.collect import DAY_S
-    from flycam.pipeline.verify import VerifyRequest
-    from flycam.pipeline.verify import verify as read_everything
+    from flycam.pipeline.upkeep.verify import VerifyRequest
+    from flycam.pipeline.upkeep.verify import verify as read_everything
 
     request = VerifyRequest(
         since_s=None if since_days is None else since_days * DAY_S,
@@ -43,7 +43,7 @@ def verify(
 def backup(*, data_dir: str | None, folder: Path) -> Result:
     """Save the catalogue and every object into DIR; again: what is new. Others may go on working."""
     from flycam.answers.keeping import of_backup
-    from flycam.pipeline.backup import backup as save_house
+    from flycam.pipeline.upkeep.backup import backup as save_house
 
     with opened(data_dir) as (workspace, settings):
         if folder.resolve().is_relative_to(settings.data_dir):
@@ -62,8 +62,8 @@ def backup(*, data_dir: str | None, folder: Path) -> Result:
 def restore(*, data_dir: str | None, folder: Path, check: bool) -> Result:
     """Put the house saved in DIR into an empty place (--data NEW), all that still is as it was written."""
     from flycam.answers.keeping import of_check, of_restore
-    from flycam.pipeline.restore import check_backup, check_trouble, manifest_of
-    from flycam.pipeline.restore import restore as put_back
+    from flycam.pipeline.upkeep.restore import check_backup, check_trouble, manifest_of
+    from flycam.pipeline.upkeep.restore import restore as put_back
 
     if check:
         manifest = manifest_of(folder)
@@ -86,7 +86,7 @@ def audit() -> None:
 def audit_verify(*, data_dir: str | None, head: str | None, keys: tuple[str, ...]) -> Result:
     """Prove that no line of the log was changed, written anew, taken out or, with --head, cut off."""
     from flycam.answers.keeping import of_audit
-    from flycam.pipeline.audit import audit_trouble, prove_audit
+    from flycam.pipeline.upkeep.audit import audit_trouble, prove_audit
 
     kept = None if head is None else _head(head)
     known = [_key(key) for key in keys]

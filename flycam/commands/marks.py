@@ -35,8 +35,8 @@ def marks_list(*, data_dir: str | None, event: str | None) -> Result:
 def marks_export(*, data_dir: str | None, out: Path, event: str | None, history: bool) -> Result:
     """Write marks to OUT.geojson: WGS 84, with VN-2000 beside it."""
     from flycam.answers.marks import of_exported_marks
-    from flycam.pipeline.audit import on_record
     from flycam.pipeline.mark_export import export_marks
+    from flycam.pipeline.upkeep.audit import on_record
 
     with opened(data_dir) as (workspace, _):
         count = export_marks(workspace, out, event, history=history)

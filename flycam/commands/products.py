@@ -44,10 +44,10 @@ from flycam.report.words import LANGUAGES
 def finish(*, data_dir: str | None, flight: str, reference: str | None, **options: Any) -> Result:
     """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
     from flycam.answers.finished import of_finish
-    from flycam.pipeline.finish import FinishRequest
-    from flycam.pipeline.finish import finish as finish_flight
+    from flycam.pipeline.finish.recipe import FinishRequest
+    from flycam.pipeline.finish.recipe import finish as finish_flight
+    from flycam.pipeline.finish.reference_flight import reference_map
     from flycam.pipeline.outlasting import outlasting
-    from flycam.pipeline.reference_flight import reference_map
 
     with (
         opened(data_dir) as (house, settings),
@@ -94,8 +94,8 @@ def export(
 ) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     from flycam.answers.exported import of_export
-    from flycam.pipeline.audit import on_record
     from flycam.pipeline.export import export_contours, export_flight, export_surface
+    from flycam.pipeline.upkeep.audit import on_record
 
     whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
     if dsm and not whole:
@@ -132,7 +132,7 @@ def compare(
     from flycam.analysis.change import detecting
     from flycam.analysis.network import load_network
     from flycam.answers.compared import of_compare
-    from flycam.pipeline.compare import compare as compare_sides
+    from flycam.pipeline.change.compare import compare as compare_sides
 
     asked = None if network is None else load_network(network)
     with opened(data_dir) as (workspace, _):
@@ -154,7 +154,7 @@ def report(
 ) -> Result:
     """The quality report of a finished flight: how far it can be trusted, and what was left out."""
     from flycam.answers.finished import of_report
-    from flycam.pipeline.report import write_report
+    from flycam.pipeline.finish.quality_report import write_report
 
     with opened(data_dir) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
@@ -185,9 +185,9 @@ def pack(
 ) -> Result:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
     from flycam.answers.packed import of_pack
-    from flycam.pipeline.letterhead import read_letterhead
-    from flycam.pipeline.pack import PackRequest
-    from flycam.pipeline.pack import pack as pack_flights
+    from flycam.pipeline.pack.letterhead import read_letterhead
+    from flycam.pipeline.pack.recipe import PackRequest
+    from flycam.pipeline.pack.recipe import pack as pack_flights
 
     with opened(data_dir) as (workspace, settings):
         given = letterhead or settings.letterhead

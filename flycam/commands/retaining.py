@@ -28,7 +28,7 @@ def retention() -> None:
 def retention_set(*, data_dir: str | None, kind: str, days: str, event: str | None) -> Result:
     """Keep originals of a KIND so many DAYS after their flight; `house`: the event as all others."""
     from flycam.answers.retaining import of_terms
-    from flycam.pipeline.retention import as_house, holds_in_force, names_of, set_term
+    from flycam.pipeline.upkeep.retention import as_house, holds_in_force, names_of, set_term
 
     if days not in (_FOREVER, _HOUSE) and not (days.isascii() and days.isdigit()):
         raise _no_days(days)
@@ -49,7 +49,7 @@ def retention_set(*, data_dir: str | None, kind: str, days: str, event: str | No
 def retention_list(*, data_dir: str | None) -> Result:
     """The terms, and the holds in force."""
     from flycam.answers.retaining import of_terms
-    from flycam.pipeline.retention import holds_in_force, names_of
+    from flycam.pipeline.upkeep.retention import holds_in_force, names_of
 
     with opened(data_dir) as (workspace, _):
         catalog = workspace.catalog
@@ -61,7 +61,7 @@ def retention_list(*, data_dir: str | None) -> Result:
 def retention_due(*, data_dir: str | None) -> Result:
     """What is due today, and the digest that confirms this very list."""
     from flycam.answers.retaining import of_due
-    from flycam.pipeline.retention import due_list, names_of
+    from flycam.pipeline.upkeep.retention import due_list, names_of
 
     with opened(data_dir) as (workspace, _):
         return of_due(due_list(workspace), names_of(workspace.catalog), language())
@@ -74,7 +74,7 @@ def retention_due(*, data_dir: str | None) -> Result:
 def retention_confirm(*, data_dir: str | None, digest: str, authority: str) -> Result:
     """Let go of what stands on the list of this DIGEST, for good; the same again completes it."""
     from flycam.answers.retaining import of_confirmed
-    from flycam.pipeline.retention import confirm
+    from flycam.pipeline.upkeep.retention import confirm
 
     if not authority.strip():
         raise OptionUnusable(
@@ -92,7 +92,7 @@ def retention_confirm(*, data_dir: str | None, digest: str, authority: str) -> R
 def retention_hold(*, data_dir: str | None, ref: str, reason: str) -> Result:
     """Let nothing go of a flight or an event, until the hold is released."""
     from flycam.answers.retaining import of_hold
-    from flycam.pipeline.retention import hold, names_of
+    from flycam.pipeline.upkeep.retention import hold, names_of
 
     with opened(data_dir) as (workspace, settings):
         who = who_asks(settings)
@@ -107,7 +107,7 @@ def retention_hold(*, data_dir: str | None, ref: str, reason: str) -> Result:
 def retention_release(*, data_dir: str | None, hold_id: str, reason: str) -> Result:
     """End a hold, for good: who wants it again makes another."""
     from flycam.answers.retaining import of_hold
-    from flycam.pipeline.retention import names_of, release
+    from flycam.pipeline.upkeep.retention import names_of, release
 
     with opened(data_dir) as (workspace, settings):
         who = who_asks(settings)
@@ -122,7 +122,7 @@ def retention_release(*, data_dir: str | None, hold_id: str, reason: str) -> Res
 def retention_lift(*, data_dir: str | None, ref: str, reason: str) -> Result:
     """Let originals that were let go come back: 'flycam verify --from CARD' puts them back then."""
     from flycam.answers.retaining import of_lifted
-    from flycam.pipeline.retention import lift
+    from flycam.pipeline.upkeep.retention import lift
 
     with opened(data_dir) as (workspace, settings):
         who = who_asks(settings)

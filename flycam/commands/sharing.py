@@ -71,7 +71,7 @@ def restricted_remove(*, data_dir: str | None, ref: str) -> Result:
 def restricted_mask(*, data_dir: str | None, photo: str, polygon: str, reason: str) -> Result:
     """Cover a part of a photo (its SHA-256) and the ground it shows, from all but analysts and admins."""
     from flycam.answers.sharing import of_mask
-    from flycam.pipeline.redacting import MaskAsked, corners_of, make_mask
+    from flycam.pipeline.laying.redacting import MaskAsked, corners_of, make_mask
 
     with opened(data_dir) as (workspace, settings):
         asked = MaskAsked(
@@ -99,7 +99,7 @@ def restricted_masks(*, data_dir: str | None) -> Result:
 def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
     """Take a mask back, for good: who wants it again draws another."""
     from flycam.answers.sharing import of_mask
-    from flycam.pipeline.redacting import take_back_mask
+    from flycam.pipeline.laying.redacting import take_back_mask
 
     with opened(data_dir) as (workspace, settings):
         line = take_back_mask(workspace, mask_id, who_asks(settings))
@@ -139,7 +139,7 @@ def guests() -> None:
 def guests_add(*, data_dir: str | None, hours: float, event: str | None, communes: str | None) -> Result:
     """Make a link; it is shown once."""
     from flycam.answers.sharing import of_invited
-    from flycam.pipeline.people import guest_communes, invite_guest, linked_by
+    from flycam.pipeline.people.accounts import guest_communes, invite_guest, linked_by
 
     with opened(data_dir) as (workspace, settings):
         shown = guest_communes(workspace, communes)
@@ -164,7 +164,7 @@ def guests_list(*, data_dir: str | None) -> Result:
 def guests_revoke(*, data_dir: str | None, guest_id: str) -> Result:
     """Let a link (its id) open nothing any more."""
     from flycam.answers.sharing import of_revoked
-    from flycam.pipeline.people import revoke_guest
+    from flycam.pipeline.people.accounts import revoke_guest
 
     with opened(data_dir) as (workspace, settings):
         guest = revoke_guest(workspace, guest_id, who_asks(settings))

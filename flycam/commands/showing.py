@@ -136,7 +136,7 @@ def _reached_at(host: str) -> list[str]:
 def _serve(
     workspace: Workspace, settings: Settings, host: str, port: int, encryption: Encryption | None = None
 ) -> None:
-    from flycam.pipeline.live_abandoned import ending_abandoned
+    from flycam.pipeline.live.abandoned import ending_abandoned
     from flycam.serve.request_log import RequestLog
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
@@ -177,7 +177,7 @@ def _serve(
 def _say_unfinished(workspace: Workspace) -> None:
     """What a kill or a power cut left, with the commands that complete it. A store that is away keeps no map
     from being served: then nothing is said."""
-    from flycam.pipeline.unfinished import unfinished
+    from flycam.pipeline.upkeep.unfinished import unfinished
 
     vi = language() == "vi"
     with suppress(StorageTrouble):
@@ -189,7 +189,7 @@ def _say_setup_code(workspace: Workspace) -> None:
     """Where others reach the map and there is no account yet: how the first is made. A code of a start before
     is good no more."""
     from flycam.answers.access import setup_words
-    from flycam.pipeline.codes import make_setup_code
+    from flycam.pipeline.people.codes import make_setup_code
 
     try:
         click.echo(setup_words(make_setup_code(workspace), language()), err=True)
@@ -213,6 +213,6 @@ def sign_in_service(settings: Settings) -> SignInService | None:
     """What speaks to it is loaded where one is configured."""
     if settings.openid is None:
         return None
-    from flycam.pipeline.openid import Provider
+    from flycam.pipeline.people.openid import Provider
 
     return Provider(settings.openid)

@@ -13,7 +13,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 
 if TYPE_CHECKING:
-    from flycam.pipeline.survey import SurveyRequest
+    from flycam.pipeline.laying.survey import SurveyRequest
 
 LAYER = click.Choice([layer.value for layer in Layer])
 _LONGEST_OFFSET_S = 10 * 365.25 * 86_400
@@ -78,7 +78,7 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
 
 def survey_request(options: dict[str, Any]) -> SurveyRequest:
     """What these options ask for. Raises OptionUnusable for a value that cannot be meant."""
-    from flycam.pipeline.survey import SurveyRequest
+    from flycam.pipeline.laying.survey import SurveyRequest
 
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:

@@ -138,7 +138,7 @@ def sync(
     areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.answers.synced import of_passed, of_sync
     from flycam.pipeline.receiving import Receiving
-    from flycam.pipeline.upload_line import Line
+    from flycam.pipeline.upload.line import Line
     from flycam.sync.fetching import Fetcher
     from flycam.sync.sending import Limits, Sender
 

@@ -37,7 +37,7 @@ def trust_of(ca: Path | None, fingerprint: str | None) -> Trust:
 
 def token_for(url: str, token_file: Path | None) -> str | None:
     """The token to show; whoever sends it in the open is told once. Raises OptionUnusable."""
-    from flycam.pipeline.upload_sending import read_token
+    from flycam.pipeline.upload.sending import read_token
 
     token = read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None
     if goes_unprotected(url, token):

@@ -39,7 +39,7 @@ def collect(*, data_dir: str | None, grace_days: float, dry_run: bool, wanted_gb
 def doctor(*, data_dir: str | None) -> Result:
     """Is this machine ready for a flight?"""
     from flycam.answers.house import of_checks
-    from flycam.pipeline.doctor import examine
+    from flycam.pipeline.upkeep.doctor import examine
 
     with opened(data_dir) as (workspace, settings):
         return of_checks(examine(workspace, settings.data_dir), language())

@@ -44,8 +44,8 @@ def upload(
 ) -> Result:
     """Photos, films and flight logs to a server over any line. Cut off, the same command goes on."""
     from flycam.answers.uploaded import look_lines, of_upload
-    from flycam.pipeline.upload_card import Sending
-    from flycam.pipeline.upload_sending import send
+    from flycam.pipeline.upload.card import Sending
+    from flycam.pipeline.upload.sending import send
 
     del data_dir  # nothing is kept on this side
     sending = Sending(
@@ -78,7 +78,7 @@ def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
     """Look at an upload's heads, or lay its photos or its films on the map; what came of it goes into a file
     beside it."""
     from flycam.answers.uploaded import of_failure
-    from flycam.pipeline.upload_files import FILMED, LAID, LOOK, held_for_work, write_answer
+    from flycam.pipeline.upload.files import FILMED, LAID, LOOK, held_for_work, write_answer
 
     with opened(data_dir) as (workspace, settings):
         folder = settings.data_dir / UPLOADS / upload_id
@@ -98,8 +98,8 @@ def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
 
 def _look(workspace: Workspace, folder: Path) -> Answer:
     from flycam.answers.uploaded import of_failure, of_look
-    from flycam.pipeline.upload_files import PREVIEW, write_bytes
-    from flycam.pipeline.upload_work import SMEARED_PX, awaits_logs, look
+    from flycam.pipeline.upload.files import PREVIEW, write_bytes
+    from flycam.pipeline.upload.work import SMEARED_PX, awaits_logs, look
 
     awaits = awaits_logs(folder)  # before it looks: those that come meanwhile are not seen
     try:
@@ -115,15 +115,15 @@ def _look(workspace: Workspace, folder: Path) -> Answer:
 
 def _lay(workspace: Workspace, folder: Path) -> Answer:
     from flycam.answers.uploaded import of_laying
-    from flycam.pipeline.upload_work import lay
+    from flycam.pipeline.upload.work import lay
 
     return of_laying(lay(workspace, folder), workspace.catalog)
 
 
 def _film(workspace: Workspace, folder: Path) -> Answer:
     from flycam.answers.uploaded import of_films
-    from flycam.pipeline.upload_files import LAID, said_in
-    from flycam.pipeline.upload_films import lay_films
+    from flycam.pipeline.upload.files import LAID, said_in
+    from flycam.pipeline.upload.films import lay_films
 
     photos = said_in(folder, LAID)
     flight_id = None if photos is None else photos.get("flight_id")

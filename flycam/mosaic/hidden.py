@@ -26,7 +26,7 @@ ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 class Hidden:
     """What stands in for hidden ground.
 
-    patch_of, error_of  as `finish_tiles` takes them, of frames as if nothing hid anything
+    patch_of, error_of  as `finish.tiles` takes them, of frames as if nothing hid anything
     """
 
     patch_of: PatchOf

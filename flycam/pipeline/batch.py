@@ -6,7 +6,7 @@
 Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
 recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
 Tiles of the flight that are lost or damaged are made again, and frames are laid again on terrain that came
-after them (`flycam.pipeline.relay`).
+after them (`flycam.pipeline.laying.relay`).
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.layers import doubted_cameras
+from flycam.pipeline.cluster.squares import join_all
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.freeing import watched
 from flycam.pipeline.ingest_spread import spread_frames
-from flycam.pipeline.joining import finer_said, joined
-from flycam.pipeline.known import (
+from flycam.pipeline.laying.joining import finer_said, joined
+from flycam.pipeline.laying.known import (
     in_their_layers,
     let_go_warnings,
     options_unused_said,
     withdrawals_said,
     without_let_go,
 )
-from flycam.pipeline.merging import Rejections, merge_frames
-from flycam.pipeline.moving import (
+from flycam.pipeline.laying.merging import Rejections, merge_frames
+from flycam.pipeline.laying.moving import (
     carry_out_moves,
     open_targets,
     show_layers_in_use,
     with_moves,
 )
-from flycam.pipeline.opening import (
+from flycam.pipeline.laying.opening import (
     Labels,
     Opened,
     close_flight,
@@ -55,13 +56,12 @@ from flycam.pipeline.opening import (
     open_mosaic,
     state_of,
 )
+from flycam.pipeline.laying.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
+from flycam.pipeline.laying.refolding import Refolded, live_mosaics, refold_mosaic
+from flycam.pipeline.laying.relay import Relay, carry_out, plan_relay
+from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
-from flycam.pipeline.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
-from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
-from flycam.pipeline.relay import Relay, carry_out, plan_relay
-from flycam.pipeline.squares import join_all
-from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import names_here, registered_dems, terrain_beside
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -109,7 +109,7 @@ def ingest(
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
     relay  lay frames that are on the map again on the terrain of today, whatever it is
-    into   the flight that the photos join (id, name, or "auto"; see `flycam.pipeline.joining`)
+    into   the flight that the photos join (id, name, or "auto"; see `flycam.pipeline.laying.joining`)
     early  looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process

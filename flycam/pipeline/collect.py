@@ -17,8 +17,8 @@ from flycam.catalog.records import MosaicInfo
 from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
+from flycam.pipeline.cluster.spread import FINISH, INGEST, clear
 from flycam.pipeline.leftovers import old_copies, old_stage_folders, remove, retired_since, size_of
-from flycam.pipeline.spread import FINISH, INGEST, clear
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 

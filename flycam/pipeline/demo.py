@@ -10,11 +10,11 @@ from flycam.analysis.change import detecting
 from flycam.drill.drill import write_drill
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.compare import Compared, compare
-from flycam.pipeline.finish import finish
-from flycam.pipeline.finish_report import FinishReport
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.change.compare import Compared, compare
+from flycam.pipeline.finish.recipe import finish
+from flycam.pipeline.finish.report import FinishReport
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 

@@ -29,8 +29,8 @@ from flycam.mosaic.pixel_figures import figures_of
 from flycam.mosaic.resample import COLOURS, Seen, TileLook
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
+from flycam.pipeline.laying.opening import check_gsd
 from flycam.pipeline.linked_area import note_linked
-from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface, contours

@@ -22,10 +22,10 @@ from pathlib import Path
 from flycam.catalog.flights import finishing
 from flycam.errors import FlightBusy
 from flycam.frame.flight import Flight
+from flycam.pipeline.cluster.spread import INGEST, clear
 from flycam.pipeline.collect import DAY_S, GRACE_S, delete_object, old_objects
 from flycam.pipeline.leftovers import old_copies, old_stage_folders, remove, size_of
 from flycam.pipeline.room import Freed, RoomWatch
-from flycam.pipeline.spread import INGEST, clear
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.room import free_bytes

@@ -23,19 +23,19 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.claiming import Claiming
-from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
-from flycam.pipeline.cluster_fence import Fence
+from flycam.pipeline.cluster.fence import Fence
+from flycam.pipeline.cluster.spread import INGEST, Spread, spread_of
+from flycam.pipeline.cluster.squares import AboveSquares, along, square_of, square_zoom
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.finish_originals import Originals
-from flycam.pipeline.making import Due, Frame, Maker, Resized
-from flycam.pipeline.merging import Records, Rejections
-from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
-from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.finish.originals import Originals
+from flycam.pipeline.laying.claiming import Claiming
+from flycam.pipeline.laying.claims import NO_CLAIM, Claim, Turns
+from flycam.pipeline.laying.making import Due, Frame, Maker, Resized
+from flycam.pipeline.laying.merging import Records, Rejections
+from flycam.pipeline.laying.rectification import parts_of, patch_of, recorded_pose
+from flycam.pipeline.laying.refolding import amendments_of
 from flycam.pipeline.room import GROUP_BYTES
-from flycam.pipeline.spread import INGEST, Spread, spread_of
-from flycam.pipeline.squares import AboveSquares, along, square_of, square_zoom
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 

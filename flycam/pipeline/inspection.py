@@ -20,9 +20,9 @@ from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.kml import refly_kml
 from flycam.pipeline.evidence import FULL
+from flycam.pipeline.laying.planning import ground_under, nothing_seen, planned_on
+from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
-from flycam.pipeline.planning import ground_under, nothing_seen, planned_on
-from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import names_here
 from flycam.pipeline.workspace import Progress, silent
 from flycam.store.syncing import move_into_place

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from flycam.errors import CatalogUnavailable, StoreUnavailable
-from flycam.pipeline.live_patience import PASSES, Patience
-from flycam.pipeline.live_waiting import Say, unsaid
+from flycam.pipeline.live.patience import PASSES, Patience
+from flycam.pipeline.live.waiting import Say, unsaid
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace
 

@@ -11,10 +11,10 @@ from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import Amendments
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import local_copy
-from flycam.pipeline.moving import show_layers_in_use
-from flycam.pipeline.redacting import settle_masked_ground
-from flycam.pipeline.refolding import folded_here
-from flycam.pipeline.retired import drop_retired_reports, forget_pictures
+from flycam.pipeline.laying.moving import show_layers_in_use
+from flycam.pipeline.laying.redacting import settle_masked_ground
+from flycam.pipeline.laying.refolding import folded_here
+from flycam.pipeline.laying.retired import drop_retired_reports, forget_pictures
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 

@@ -14,9 +14,9 @@ from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.opening import close_flight
-from flycam.pipeline.refolding import live_mosaics, refold_mosaic
-from flycam.pipeline.retired import drop_retired_reports, forget_pictures
+from flycam.pipeline.laying.opening import close_flight
+from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.laying.retired import drop_retired_reports, forget_pictures
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 

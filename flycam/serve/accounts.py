@@ -15,7 +15,7 @@ from flycam import __version__
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Account
 from flycam.errors import AccessDenied, FlycamError, NotFound
-from flycam.pipeline.codes import is_code, spend_code
+from flycam.pipeline.people.codes import is_code, spend_code
 from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
 from flycam.serve.button_page import button_page

@@ -21,15 +21,15 @@ from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
 from flycam.errors import InputUnusable
 from flycam.frame.change import FOUND, STANDING, ChangeAction, ChangeKind, ChangeStatus
-from flycam.pipeline.change_export import export_changes
-from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
-from flycam.pipeline.change_series import series_at, series_of
-from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
-from flycam.pipeline.change_words import change_features, windows_said
-from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
-from flycam.pipeline.commune_impact import communes_around, impact_by_commune
-from flycam.pipeline.compared_keeping import windows_of
-from flycam.pipeline.impact_words import impact_answer, series_said
+from flycam.pipeline.change.commune_impact import communes_around, impact_by_commune
+from flycam.pipeline.change.compared_keeping import windows_of
+from flycam.pipeline.change.deciding import MOST_AT_ONCE, StepAsked, decide
+from flycam.pipeline.change.export import export_changes
+from flycam.pipeline.change.impact import MOST_REACH_M, impact_of
+from flycam.pipeline.change.impact_words import impact_answer, series_said
+from flycam.pipeline.change.series import series_at, series_of
+from flycam.pipeline.change.shapes import MOST_CORNERS, MOST_PARTS
+from flycam.pipeline.change.words import change_features, windows_said
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere

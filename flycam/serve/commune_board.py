@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
-from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
-from flycam.pipeline.compared_keeping import looked_at_in
+from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.change.compared_keeping import looked_at_in
 from flycam.pipeline.known_troubles import LayerTroubles, troubles_in
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere

@@ -13,8 +13,15 @@ from flycam.catalog.access_records import Scope, Token
 from flycam.catalog.records import Account, Role
 from flycam.catalog.tokens import no_account
 from flycam.errors import AccessDenied, NotFound
-from flycam.pipeline.codes import SIGN_IN_MINUTES, first_administrator, make_code
-from flycam.pipeline.tokens import MOST_DAYS, MOST_LABEL, USUAL_DAYS, held_tokens, make_token, revoke_token
+from flycam.pipeline.people.codes import SIGN_IN_MINUTES, first_administrator, make_code
+from flycam.pipeline.people.tokens import (
+    MOST_DAYS,
+    MOST_LABEL,
+    USUAL_DAYS,
+    held_tokens,
+    make_token,
+    revoke_token,
+)
 from flycam.serve.accounts import WayIn, counted, let_in
 from flycam.serve.door import Visitor
 from flycam.serve.failures import SignInRequired

@@ -35,7 +35,7 @@ from flycam.mosaic.given import has_given
 from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.evidence import let_go_among, require_not_let_go
-from flycam.pipeline.rectification import ground_view
+from flycam.pipeline.laying.rectification import ground_view
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.covered import COVERED_HEADERS, PREVIEW_SIDE_PX, covered_jpeg, covering_of, preview_jpeg
 from flycam.serve.door import Visitor

@@ -16,8 +16,8 @@ from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
+from flycam.pipeline.finish.readout import readouts_said
 from flycam.pipeline.outdated import outdated_said
-from flycam.pipeline.readout import readouts_said
 from flycam.serve.door import Visitor
 from flycam.serve.guard import Sees, guest, viewer
 from flycam.serve.layers import LEGENDS, legend_json

@@ -17,7 +17,13 @@ from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
 from flycam.frame.warning import sentence
-from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, linked_by, revoke_guest
+from flycam.pipeline.people.accounts import (
+    MOST_GUEST_HOURS,
+    guest_communes,
+    invite_guest,
+    linked_by,
+    revoke_guest,
+)
 from flycam.serve.accounts import WayIn, address_of, failing
 from flycam.serve.button_page import button_page
 from flycam.serve.door import GUEST_COOKIE, Door, Visitor

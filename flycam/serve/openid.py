@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse
 
 from flycam.errors import AccessDenied, NotFound
-from flycam.pipeline.openid_client import CALLBACK
-from flycam.pipeline.openid_person import sign_in
+from flycam.pipeline.people.openid_client import CALLBACK
+from flycam.pipeline.people.openid_person import sign_in
 from flycam.serve import sessions
 from flycam.serve.accounts import WayIn, counted, failing, let_in
 from flycam.serve.services import ServicesHere, SignInService

@@ -23,10 +23,10 @@ from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.ingest.card_files import FileKind
 from flycam.outcomes import EXIT_STORAGE, sentence
-from flycam.pipeline.upload import Upload, UploadFile
-from flycam.pipeline.upload_files import FILMED, LAID, LOOK, PROGRESS, no_such_upload, said_in, write_json
-from flycam.pipeline.upload_keeping import keep_file
-from flycam.pipeline.uploads import Uploads
+from flycam.pipeline.upload.files import FILMED, LAID, LOOK, PROGRESS, no_such_upload, said_in, write_json
+from flycam.pipeline.upload.keeping import keep_file
+from flycam.pipeline.upload.upload import Upload, UploadFile
+from flycam.pipeline.upload.uploads import Uploads
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.services import Services

@@ -22,7 +22,7 @@ from flycam.errors import NotFound
 from flycam.frame.frame import frame_id_of
 from flycam.frame.moment import iso
 from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
-from flycam.pipeline.redacting import MaskAsked, make_mask, take_back_mask
+from flycam.pipeline.laying.redacting import MaskAsked, make_mask, take_back_mask
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, operator

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Response
 
 from flycam.frame.frame import Layer
-from flycam.pipeline.report import report_of
+from flycam.pipeline.finish.quality_report import report_of
 from flycam.serve.door import Visitor
 from flycam.serve.guard import viewer
 from flycam.serve.offered import flight_here, withheld_from

@@ -16,7 +16,7 @@ from flycam.catalog.retention_records import HOUSE, HoldLine, Term
 from flycam.errors import AccessDenied
 from flycam.frame.moment import iso
 from flycam.frame.retention import MOST_DAYS, RetainedKind
-from flycam.pipeline.retention import (
+from flycam.pipeline.upkeep.retention import (
     Due,
     as_house,
     confirm,

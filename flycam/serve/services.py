@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
-from flycam.pipeline.openid_client import OpenIdClient
+from flycam.pipeline.people.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.request_log import RequestLog
 from flycam.serve.sessions import new_key

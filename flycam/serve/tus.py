@@ -16,8 +16,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
-from flycam.pipeline.upload import Upload, UploadFile, Writer
-from flycam.pipeline.uploads import MAX_FILM_BYTES
+from flycam.pipeline.upload.upload import Upload, UploadFile, Writer
+from flycam.pipeline.upload.uploads import MAX_FILM_BYTES
 from flycam.serve.bodies import LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused

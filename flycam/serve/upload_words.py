@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from flycam.frame.moment import iso
 from flycam.ingest.card_files import FileKind
-from flycam.pipeline.upload import Upload
-from flycam.pipeline.upload_files import LOOK
-from flycam.pipeline.uploads import MAX_FILES
+from flycam.pipeline.upload.files import LOOK
+from flycam.pipeline.upload.upload import Upload
+from flycam.pipeline.upload.uploads import MAX_FILES
 from flycam.serve.reception import Reception, progress_of, result_of, so_far
 
 Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]

@@ -16,8 +16,8 @@ from fastapi.responses import FileResponse
 
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
-from flycam.pipeline.upload import UploadFile
-from flycam.pipeline.upload_files import LOOK, PREVIEW
+from flycam.pipeline.upload.files import LOOK, PREVIEW
+from flycam.pipeline.upload.upload import UploadFile
 from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused

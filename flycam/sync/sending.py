@@ -44,7 +44,7 @@ class Answered(Protocol):
 
 
 class Asking(Protocol):
-    """Requests to one peer; `flycam.pipeline.upload_line.Line` is one."""
+    """Requests to one peer; `flycam.pipeline.upload.line.Line` is one."""
 
     @property
     def url(self) -> str: ...

@@ -7,7 +7,7 @@ import pytest
 
 from flycam.adjust.shifted import shifted_control
 from flycam.geometry.camera import project
-from tests.pipeline.test_control import EAST, GROUND, NORTH, frames
+from tests.pipeline.finish.test_control import EAST, GROUND, NORTH, frames
 
 
 def test_control_points_project_where_they_were_seen():

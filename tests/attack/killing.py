@@ -18,7 +18,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.finish.state import StageFolder
 from flycam.store.base import ObjectStore
 from flycam.store.opening import open_store
 from tests.attack.commands import Operator

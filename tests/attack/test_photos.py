@@ -17,8 +17,8 @@ from PIL import Image
 
 from flycam.drill.drill import DrillReport
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from tests.attack.commands import Operator, Said, remounted, reworded
 from tests.houses import House
 
@@ -200,7 +200,7 @@ def test_oblique_frame_in_parts_is_the_frame(
         photo.write_bytes(reworded(photo.read_bytes(), GimbalPitchDegree=pitch))
     at_once = ready("ingest", card).json["flight_id"]
     in_parts = make_operator("từng phần").with_ground(drill)
-    monkeypatch.setattr("flycam.pipeline.rectification._MOST_TILES_AT_ONCE", 2)
-    monkeypatch.setattr("flycam.pipeline.rectification._PART_TILES", 1)
+    monkeypatch.setattr("flycam.pipeline.laying.rectification._MOST_TILES_AT_ONCE", 2)
+    monkeypatch.setattr("flycam.pipeline.laying.rectification._PART_TILES", 1)
     assert in_parts("ingest", card).json["flight_id"] == at_once
     assert in_parts.tiles(at_once) == ready.tiles(at_once)

@@ -34,7 +34,7 @@ from tests.attack.killing import NAME, STAGES, store_of
 from tests.attack.test_uploads import assert_each_byte_once, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess, serving
 from tests.ingest.streaming import free_port
-from tests.pipeline.test_live_stream import in_the_air
+from tests.pipeline.live.test_stream import in_the_air
 from tests.servers import PostgresServer, SeaweedServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]

@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from flycam.drill.drill import DrillReport
-from flycam.pipeline import upload_sending
-from flycam.pipeline.upload_card import Card, Sending
-from flycam.pipeline.upload_journal import Journal
+from flycam.pipeline.upload import sending as upload_sending
+from flycam.pipeline.upload.card import Card, Sending
+from flycam.pipeline.upload.journal import Journal
 from flycam.store import keys
 from flycam.store.room import SPARE_BYTES
 from tests.attack.commands import Operator, remounted

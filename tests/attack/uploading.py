@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import httpx
 
-from flycam.pipeline.upload_line import Line, Reply
+from flycam.pipeline.upload.line import Line, Reply
 from tests.attack.commands import Operator
 
 _BLOCK = 4096

@@ -31,8 +31,8 @@ from flycam.errors import NotRegistered
 from flycam.geodata.crs import point_transform
 from flycam.geodata.geotiff import write_geotiff
 from flycam.mosaic.extent import OutputGrid
-from flycam.pipeline.compare_grid import common_grid
-from flycam.pipeline.compare_sides import PictureSide, laid
+from flycam.pipeline.change.compare_grid import common_grid
+from flycam.pipeline.change.compare_sides import PictureSide, laid
 from tests.bench.finish_flights import finished
 from tests.bench.flights import ROOT
 from tests.bench.kept import key_of, made_once

@@ -18,8 +18,8 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.coverage import main_mosaic
-from flycam.pipeline.finish_originals import Originals
-from flycam.pipeline.rectification import ground_view, patch_of, tiles_of
+from flycam.pipeline.finish.originals import Originals
+from flycam.pipeline.laying.rectification import ground_view, patch_of, tiles_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from tests.bench.finish_flights import NAME, opened

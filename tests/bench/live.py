@@ -28,10 +28,10 @@ from flycam.frame.frame import picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.video import VideoPicture
 from flycam.pipeline.export import export_flight
-from flycam.pipeline.live import live
-from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.live_registration import LiveRegistration
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import live
+from flycam.pipeline.live.registration import LiveRegistration
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store

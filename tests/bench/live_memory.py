@@ -19,9 +19,9 @@ import psutil
 
 from flycam.drill.video import VIDEO_NAME
 from flycam.drill.video_course import VideoPlan
-from flycam.pipeline.live import live
-from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import live
 from flycam.pipeline.terrain import register_dem
 from tests.bench.draped_film import draped_film
 from tests.bench.flights import ROOT

@@ -24,7 +24,7 @@ from flycam.drill.video_course import VideoPlan
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.grid import range_bounds
 from flycam.geometry.rectify import source_coordinates
-from flycam.pipeline.rectification import recorded_pose
+from flycam.pipeline.laying.rectification import recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store

@@ -12,8 +12,8 @@ from flycam.adjust.ties import as_read, find_ties
 from flycam.catalog.records import FrameStatus
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.executor import workers_here
-from flycam.pipeline.finish_block import block_frames, terrain_id
-from flycam.pipeline.finish_originals import Originals
+from flycam.pipeline.finish.block import block_frames, terrain_id
+from flycam.pipeline.finish.originals import Originals
 from flycam.pipeline.terrain import recorded_terrain
 from tests.bench.finish_flights import NAME, opened
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.cli import main as flycam
-from flycam.pipeline.live_laying import LiveLaying
-from flycam.pipeline.live_map import Laid
+from flycam.pipeline.live.laying import LiveLaying
+from flycam.pipeline.live.map import Laid
 
 
 def told_live(out: Path) -> tuple[str | Path, ...]:

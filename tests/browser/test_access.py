@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Role
-from flycam.pipeline.codes import make_code, make_setup_code
-from flycam.pipeline.tokens import make_token
+from flycam.pipeline.people.codes import make_code, make_setup_code
+from flycam.pipeline.people.tokens import make_token
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES

@@ -24,17 +24,17 @@ from flycam.catalog.catalog import Catalog
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
 from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.live import live
-from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import live
 from flycam.pipeline.workspace import silent
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.houses import House
 from tests.ingest.streaming import free_port, rtsp_server
-from tests.pipeline.test_live_news import log_start_s
-from tests.pipeline.test_live_stream import replayed
+from tests.pipeline.live.test_news import log_start_s
+from tests.pipeline.live.test_stream import replayed
 from tests.serve.running import running
 from tests.serve.test_tiles import write
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world

@@ -15,7 +15,7 @@ from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.layers import LayerAsked, add_layer
 from flycam.pipeline.marks import MarkAsked, write_mark
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people.accounts import invite_guest
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, settled

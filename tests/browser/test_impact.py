@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from flycam.analysis.volume import Volume
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change_volume import volumes_of
-from flycam.pipeline.changes import StepAsked, decide
+from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.volume import volumes_of
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold

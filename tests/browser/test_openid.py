@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
-from flycam.pipeline.openid import Provider
-from flycam.pipeline.openid_client import OpenIdClient
+from flycam.pipeline.people.openid import Provider
+from flycam.pipeline.people.openid_client import OpenIdClient
 from flycam.serve.services import Services
 from tests.attack.uploading import free_port
 from tests.browser.pages import wait_for_zoom

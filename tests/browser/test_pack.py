@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.pipeline.pack import PackRequest, pack
+from flycam.pipeline.pack.recipe import PackRequest, pack
 from flycam.report.words import DRILL_MARK
 from flycam.serve.pack_making import STOPPED
 from flycam.serve.services import Services

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.retention import RetainedKind
-from flycam.pipeline.retention import hold, set_term
+from flycam.pipeline.upkeep.retention import hold, set_term
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import on_screen, settled

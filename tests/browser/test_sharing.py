@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
-from flycam.pipeline.people import invite_guest, revoke_guest
+from flycam.pipeline.people.accounts import invite_guest, revoke_guest
 from flycam.pipeline.restricting import add_area, classify_flight
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage

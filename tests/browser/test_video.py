@@ -16,10 +16,10 @@ from playwright.sync_api import Locator, Page, expect
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.airborne import Phase
 from flycam.ingest.video_recording import Recorder, RecordingOrder
-from flycam.pipeline.live import live
-from flycam.pipeline.live_picture import small_jpeg
-from flycam.pipeline.live_recording import StreamRecording
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.picture import small_jpeg
+from flycam.pipeline.live.recipe import live
+from flycam.pipeline.live.recording import StreamRecording
 from flycam.pipeline.workspace import silent
 from flycam.serve.services import Services
 from flycam.store import keys
@@ -28,7 +28,7 @@ from tests.browser.pages import settled
 from tests.browser.test_airborne import HERE, Teller, card_of, told
 from tests.houses import House
 from tests.ingest.test_video_recording import packets_of
-from tests.pipeline.test_live_recording import on_air
+from tests.pipeline.live.test_recording import on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 
@@ -202,7 +202,7 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
 ) -> None:  # fmt: skip
     """A real RTSP server, a real UDP link, a real browser."""
     monkeypatch.setattr(
-        "flycam.pipeline.live_recording.RecordingOrder",
+        "flycam.pipeline.live.recording.RecordingOrder",
         lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
     )
     house, over = make_house(film), threading.Event()

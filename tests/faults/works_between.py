@@ -17,7 +17,7 @@ from zlib import crc32
 import httpx
 
 from flycam.drill.drill import DrillReport
-from flycam.pipeline.upload_card import Card, Sending
+from flycam.pipeline.upload.card import Card, Sending
 from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, masts

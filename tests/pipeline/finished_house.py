@@ -11,10 +11,10 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.finish import FinishRequest, finish
-from flycam.pipeline.finish_report import FinishReport
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.finish.recipe import FinishRequest, finish
+from flycam.pipeline.finish.report import FinishReport
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.opening import open_store

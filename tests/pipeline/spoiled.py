@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flycam.catalog.packs import Pack
 from flycam.catalog.records import AuditEntry
-from flycam.pipeline.held import Held, Holdings, Kind
+from flycam.pipeline.upkeep.held import Held, Holdings, Kind
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.pipeline.finished_house import open_workspace

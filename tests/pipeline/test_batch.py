@@ -39,8 +39,8 @@ from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.inspection import inspect_flight
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, registered_dems
 from flycam.pipeline.trial import try_store
 from flycam.store import keys

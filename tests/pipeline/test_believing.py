@@ -9,7 +9,7 @@ import pytest
 from flycam.errors import OptionUnusable, ServerUntrusted
 from flycam.pipeline.authority import certified
 from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of, goes_unprotected
-from flycam.pipeline.upload_line import Line
+from flycam.pipeline.upload.line import Line
 from tests.certificates import DAY, NOW, self_signed, showing
 
 _HERE = ("127.0.0.1", "localhost")

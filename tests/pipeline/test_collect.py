@@ -15,11 +15,11 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.cache_names import SETUP_CODE
+from flycam.pipeline.cluster.spread import FINISH, INGEST
 from flycam.pipeline.collect import DAY_S, collect
 from flycam.pipeline.evidence import local_copy
-from flycam.pipeline.opening import Labels
-from flycam.pipeline.spread import FINISH, INGEST
-from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, remove_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace

@@ -18,17 +18,17 @@ from flycam.frame.warning import sentence
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.cluster.spread import INGEST
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.freeing import LEAST_GRACE_S, could_free, free_derived, watched
-from flycam.pipeline.live import live
-from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import live
 from flycam.pipeline.room import GROUP_BYTES, Freed
-from flycam.pipeline.spread import INGEST
-from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.verify import verify
+from flycam.pipeline.upkeep.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.store.room import RESERVED_BYTES, free_bytes

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flycam.pipeline.backup import backup
 from flycam.pipeline.evidence import keep, keep_bytes
-from flycam.pipeline.held import Held, Kind
-from flycam.pipeline.readback import State, read_back
-from flycam.pipeline.restore import restore
-from flycam.pipeline.verify import VerifyRequest, verify
+from flycam.pipeline.upkeep.backup import backup
+from flycam.pipeline.upkeep.held import Held, Kind
+from flycam.pipeline.upkeep.readback import State, read_back
+from flycam.pipeline.upkeep.restore import restore
+from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.pipeline.spoiled import WAYS, held, spoil

@@ -15,7 +15,10 @@ from flycam.catalog.records import FrameRecord, Withdrawal
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy, FrameUnreadable
 from flycam.frame.flight import FlightState
-from flycam.pipeline import finish_originals, ingest_spread, making, squares
+from flycam.pipeline import ingest_spread
+from flycam.pipeline.cluster import squares
+from flycam.pipeline.finish import originals as finish_originals
+from flycam.pipeline.laying import making
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess

@@ -16,7 +16,7 @@ from flycam.frame.warning import sentence
 from flycam.geodata.crs import to_work
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.linked_area import linked_area_m2, note_linked
-from flycam.pipeline.people import invite_guest, linked_by
+from flycam.pipeline.people.accounts import invite_guest, linked_by
 from flycam.pipeline.restricting import classify_flight
 from flycam.serve.linked_reads import LinkedReads
 from flycam.serve.services import Services

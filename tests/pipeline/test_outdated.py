@@ -10,9 +10,9 @@ from flycam.catalog.records import RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.frame.warning import FINISHED_OLDER, RELAID, code_of
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.outdated import is_outdated, outdated_said
-from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from tests.pipeline.finished_house import NAME, finish_quickly, open_workspace, tiles_of
 

@@ -17,10 +17,10 @@ from flycam.frame.flight import FlightState
 from flycam.frame.retention import LetGoStep, RetainedKind
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.finish import FinishRequest, finish
+from flycam.pipeline.finish.recipe import FinishRequest, finish
+from flycam.pipeline.laying.refolding import photos_elsewhere, refold_mosaic
 from flycam.pipeline.receiving import Receiving
-from flycam.pipeline.refolding import photos_elsewhere, refold_mosaic
-from flycam.pipeline.verify import verify
+from flycam.pipeline.upkeep.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle

@@ -17,7 +17,7 @@ from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification
 from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.changes import StepAsked, decide
+from flycam.pipeline.change.deciding import StepAsked, decide
 from flycam.pipeline.settlement_export import export_settlements
 from flycam.pipeline.settlements import (
     Settlement,

@@ -15,7 +15,7 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.masked_ground import Masks
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
-from flycam.pipeline.people import add_user
+from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.airborne import SILENT_S, Sighted, Sky, Standing, as_seen, in_words
 from flycam.serve.services import Services

@@ -21,8 +21,8 @@ from schemathesis.generation import GenerationMode
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES, Role
-from flycam.pipeline.people import invite_guest
-from flycam.pipeline.tokens import make_token
+from flycam.pipeline.people.accounts import invite_guest
+from flycam.pipeline.people.tokens import make_token
 from flycam.serve.door import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.serve.offering import OPEN_MARK, make_offering

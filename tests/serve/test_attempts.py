@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.records import Role
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people.accounts import invite_guest
 from flycam.serve.attempts import PER_ADDRESS, WINDOW_S, Attempts
 from flycam.serve.services import Services
 from tests.serve.running import running

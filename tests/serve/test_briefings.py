@@ -12,7 +12,7 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.pipeline.briefings import MOST_PLACES
-from flycam.pipeline.people import add_user
+from flycam.pipeline.people.accounts import add_user
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world

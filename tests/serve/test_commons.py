@@ -12,10 +12,10 @@ import pytest
 from flycam.catalog.records import Role
 from flycam.errors import ObjectMissing
 from flycam.frame.classification import Classification
-from flycam.pipeline import upload_line
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people.accounts import invite_guest
 from flycam.pipeline.receiving import Receiving
-from flycam.pipeline.upload_line import Line
+from flycam.pipeline.upload import line as upload_line
+from flycam.pipeline.upload.line import Line
 from flycam.store import keys
 from flycam.sync.commons import NAME_DIGITS
 from flycam.sync.fetching import Fetcher, Got

@@ -17,8 +17,8 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Person
 from flycam.errors import AccessDenied
-from flycam.pipeline.codes import SETUP_MINUTES, first_administrator, make_code, make_setup_code
-from flycam.pipeline.tokens import make_token
+from flycam.pipeline.people.codes import SETUP_MINUTES, first_administrator, make_code, make_setup_code
+from flycam.pipeline.people.tokens import make_token
 from flycam.serve.attempts import PER_ADDRESS
 from flycam.serve.services import Services
 from tests.serve.running import running

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from flycam.cli import flycam
 from flycam.errors import OptionUnusable, ServerUntrusted
 from flycam.pipeline import authority
-from flycam.pipeline.people import add_user
+from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.trust import Trust
-from flycam.pipeline.upload_line import Line
+from flycam.pipeline.upload.line import Line
 from flycam.serve.encrypting import Given, Own
 from flycam.serve.services import Services
 from flycam.settings import read_settings

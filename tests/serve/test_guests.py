@@ -16,7 +16,7 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import ACCOUNT_ROLES, Role
 from flycam.frame.classification import Classification
-from flycam.pipeline.people import invite_guest, remove_user, revoke_guest
+from flycam.pipeline.people.accounts import invite_guest, remove_user, revoke_guest
 from flycam.pipeline.restricting import add_area, classify_flight, remove_area
 from flycam.serve.attempts import PER_ADDRESS
 from flycam.serve.services import Services

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from flycam.drill.video import VideoDrillReport
-from flycam.pipeline.live import LiveReport, live
-from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.opening import Labels
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.serve.services import Services
 from tests.houses import House
 from tests.serve.running import running

@@ -18,7 +18,7 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.errors import StoreConflict
 from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.people import add_user, invite_guest
+from flycam.pipeline.people.accounts import add_user, invite_guest
 from flycam.serve.meeting import GONE_S, Meeting, Shown
 from flycam.serve.services import Services
 from tests.serve.running import running

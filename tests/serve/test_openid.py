@@ -14,10 +14,10 @@ import pytest
 from flycam.catalog.records import Account, Role
 from flycam.commands import showing
 from flycam.errors import AccessDenied, OptionUnusable, SignInUnavailable
-from flycam.pipeline.openid import Provider
-from flycam.pipeline.openid_client import OpenIdClient
-from flycam.pipeline.openid_person import role_of
-from flycam.pipeline.people import add_user, remove_user
+from flycam.pipeline.people.accounts import add_user, remove_user
+from flycam.pipeline.people.openid import Provider
+from flycam.pipeline.people.openid_client import OpenIdClient
+from flycam.pipeline.people.openid_person import role_of
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from flycam.settings import read_settings

@@ -15,9 +15,9 @@ import pytest
 
 from flycam.catalog.audit import Audit
 from flycam.errors import StorageTrouble
-from flycam.pipeline.upload import Upload, UploadFile
-from flycam.pipeline.upload_files import FILMED, LAID, write_json
-from flycam.pipeline.uploads import UNFINISHED_S
+from flycam.pipeline.upload.files import FILMED, LAID, write_json
+from flycam.pipeline.upload.upload import Upload, UploadFile
+from flycam.pipeline.upload.uploads import UNFINISHED_S
 from flycam.pipeline.workspace import Workspace
 from flycam.serve import reception as reception_module
 from flycam.serve.reception import Reception, is_worked_on, result_of, so_far

@@ -18,7 +18,7 @@ from flycam.geometry.burning import GREY
 from flycam.geometry.camera import project
 from flycam.geometry.grid import lonlat_to_mercator, tile_at
 from flycam.geometry.seen_ground import ground_points
-from flycam.pipeline.redacting import settle_masked_ground
+from flycam.pipeline.laying.redacting import settle_masked_ground
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.pipeline.report import write_report
+from flycam.pipeline.finish.quality_report import write_report
 from flycam.serve.services import Services
 from tests.pipeline.reported_house import Reported, make_reported
 from tests.serve.running import running

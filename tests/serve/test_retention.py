@@ -12,7 +12,7 @@ import pytest
 
 from flycam.catalog.records import FrameStatus, Role
 from flycam.frame.retention import RetainedKind
-from flycam.pipeline.retention import set_term
+from flycam.pipeline.upkeep.retention import set_term
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.running import running

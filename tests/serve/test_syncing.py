@@ -11,7 +11,7 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
 from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
-from flycam.pipeline.upload_line import Line
+from flycam.pipeline.upload.line import Line
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync import sending

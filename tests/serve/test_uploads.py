@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from flycam.catalog.records import Role
-from flycam.pipeline import upload as upload_module
+from flycam.pipeline.upload import upload as upload_module
 from flycam.pipeline.workspace import Workspace
 from flycam.serve import bodies
 from flycam.serve.services import Services

@@ -12,8 +12,8 @@ import pytest
 
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
-from flycam.pipeline.codes import make_code
-from flycam.pipeline.people import invite_guest
+from flycam.pipeline.people.accounts import invite_guest
+from flycam.pipeline.people.codes import make_code
 from flycam.serve.door import GUEST_COOKIE
 from flycam.serve.request_log import RequestLog
 from flycam.serve.services import Services

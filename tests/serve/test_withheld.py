@@ -36,7 +36,7 @@ from flycam.geometry.grid import (
     single_tile_range,
 )
 from flycam.pipeline.marks import MarkAsked, write_mark
-from flycam.pipeline.people import add_user
+from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.restricting import add_area, classify_flight, classify_layer, remove_area
 from flycam.serve.services import Services
 from flycam.sync.commons import NAME_DIGITS, commons_of

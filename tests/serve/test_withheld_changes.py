@@ -20,8 +20,8 @@ from flycam.catalog.withholdings import withholding_of
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.pack_scene import scene_of
-from flycam.pipeline.people import add_user
+from flycam.pipeline.pack.scene import scene_of
+from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.restricting import classify_flight
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services

@@ -32,13 +32,13 @@ from flycam.frame.classification import Classification
 from flycam.frame.redaction import RedactionReason
 from flycam.frame.retention import RetainedKind
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.codes import make_code
+from flycam.pipeline.laying.redacting import MaskAsked, make_mask
 from flycam.pipeline.marks import write_mark
-from flycam.pipeline.people import add_user, invite_guest
-from flycam.pipeline.redacting import MaskAsked, make_mask
+from flycam.pipeline.people.accounts import add_user, invite_guest
+from flycam.pipeline.people.codes import make_code
+from flycam.pipeline.people.tokens import make_token
 from flycam.pipeline.restricting import classify_flight
-from flycam.pipeline.retention import hold
-from flycam.pipeline.tokens import make_token
+from flycam.pipeline.upkeep.retention import hold
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import _ROUTERS
 from flycam.serve.door import GUEST_COOKIE

@@ -11,7 +11,7 @@ import pytest
 from flycam.catalog.retention_records import LetGoLine, standing_holds, standing_let_go
 from flycam.frame.flight import FlightState
 from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
-from flycam.pipeline.retention import confirm, due_list
+from flycam.pipeline.upkeep.retention import confirm, due_list
 from flycam.store import keys
 from flycam.sync.desk import answer
 from flycam.sync.offering import original_items

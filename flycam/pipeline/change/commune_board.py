@@ -1,0 +1,237 @@
+"""The board: of every commune what was imaged, how old that is, what is marked in it, who flies over it.
+
+A commune of which nothing was imaged has no share at all, not a share of zero: of ground that nobody looked
+at nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
+from flycam.frame.change import ChangeStatus
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change.places import place_numbers, within
+
+OPEN = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
+"""Marks that somebody still has to see to."""
+
+_SLIVER_SHARE = 0.005
+"""Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
+
+
+_LEAST_COMPARED = 0.001  # of a commune
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlownGround:
+    """What one flight shows.
+
+    outline_wkb  around it, WGS 84; None: nothing is known to be shown yet
+    coverage     what was measured of communes when it was laid; a flight in the air has none yet
+    """
+
+    flight_id: str
+    last_ns: int
+    work_crs: str
+    outline_wkb: bytes | None
+    coverage: Sequence[Coverage] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommuneRow:
+    """How a commune stands.
+
+    imaged_pct   of its area, by all flights together, 0-100; None: not flown
+    newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
+    flights      how many imaged it
+    marks        open marks by kind; a sector counts in every commune that it touches
+    changes      confirmed ones with ground in it, those that lie on each other once; 0: some of it was
+                 compared and nothing stands there; None: none is confirmed, and nobody looked, or it waits
+    compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
+    aloft        flights in the air over it now
+    under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
+                 then is not known
+    """
+
+    code: str
+    name: str
+    bounds_lonlat_deg: BoundsLonLat
+    imaged_pct: float | None = None
+    newest_ns: int | None = None
+    newest_flight: str | None = None
+    newest_pct: float | None = None
+    flights: int = 0
+    marks: Mapping[MarkKind, int] = field(default_factory=dict)
+    changes: int | None = None
+    compared_pct: float | None = None
+    aloft: tuple[str, ...] = ()
+    under_way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookedAt:
+    """Where changes were looked for (WGS 84), and all that stand there, accepted or waiting, told or not."""
+
+    ground: BaseGeometry
+    standing: Sequence[ChangeLine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    flight: FlownGround
+    last_ns: int
+    share_pct: float
+
+
+def commune_board(
+    communes: Sequence[CommuneRecord],
+    flown: Sequence[FlownGround],
+    marks: Iterable[MarkLine],
+    aloft: Mapping[str, tuple[float, float]],
+    under_way: Sequence[FlownGround] = (),
+    changes: Sequence[ChangeLine] = (),
+    compared: LookedAt | None = None,
+) -> list[CommuneRow]:
+    """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
+    under_way: flights that were not over, as they ended; changes: as they stand, that are told; compared:
+    where they were looked for.
+
+    One flight's share is the one measured when it was laid; of several it is their outlines' union, never
+    less than the largest that was measured.
+    """
+    shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))
+    tree = shapely.STRtree(shapes)
+    seen = _seen_by_commune(communes, shapes, tree, flown)
+    marked = _marks_by_commune(tree, marks, len(communes))
+    over = _aloft_by_commune(tree, aloft, len(communes))
+    changed = _changes_by_commune(tree, changes, len(communes))
+    shares = _compared_pct(shapes, compared)
+    nothing = _without_any(tree, compared, len(communes))
+    begun = _seen_by_commune(communes, shapes, tree, under_way)
+    rows = [
+        CommuneRow(
+            code=commune.code,
+            name=commune.name,
+            bounds_lonlat_deg=shape.bounds,
+            marks=marked[n],
+            changes=0 if changed[n] is None and shares[n] is not None and nothing[n] else changed[n],
+            compared_pct=shares[n],
+            aloft=tuple(over[n]),
+            under_way=tuple(one.flight.flight_id for one in begun[n]),
+        )
+        for n, (commune, shape) in enumerate(zip(communes, shapes, strict=True))
+    ]
+    return [_imaged(row, shapes[n], seen[n]) for n, row in enumerate(rows)]
+
+
+def _seen_by_commune(
+    communes: Sequence[CommuneRecord], shapes: np.ndarray, tree: shapely.STRtree, flown: Sequence[FlownGround]
+) -> list[list[_Seen]]:
+    """Which flights imaged each commune. Where boundaries are newer than what was measured, outlines tell."""
+    seen: list[list[_Seen]] = [[] for _ in communes]
+    for flight in flown:
+        measured = {one.commune_code: one for one in flight.coverage if one.covered_m2 > 0}
+        for n, commune in enumerate(communes):
+            if (one := measured.get(commune.code)) is not None:
+                seen[n].append(_Seen(flight, one.last_ns, one.covered_pct))
+        if flight.outline_wkb is None:
+            continue
+        outline = shapely.from_wkb(flight.outline_wkb)
+        for n in tree.query(outline, predicate="intersects").tolist():
+            if communes[n].code in measured:
+                continue
+            if shapely.intersection(shapes[n], outline).area >= _SLIVER_SHARE * outline.area:
+                share = _share_pct(shapes[n], [outline], flight.work_crs)
+                seen[n].append(_Seen(flight, flight.last_ns, share))
+    return seen
+
+
+def _imaged(row: CommuneRow, shape: BaseGeometry, seen: Sequence[_Seen]) -> CommuneRow:
+    """The row with what was imaged of it; as it is where nothing was."""
+    if not seen:
+        return row
+    newest = max(seen, key=lambda one: one.last_ns)
+    share = max(one.share_pct for one in seen)
+    if len(seen) > 1:
+        outlines = [one.flight.outline_wkb for one in seen if one.flight.outline_wkb is not None]
+        both = _share_pct(shape, [shapely.from_wkb(wkb) for wkb in outlines], newest.flight.work_crs)
+        share = max(share, both)
+    return replace(
+        row,
+        imaged_pct=min(share, 100.0),
+        newest_ns=newest.last_ns,
+        newest_flight=newest.flight.flight_id,
+        newest_pct=min(newest.share_pct, 100.0),
+        flights=len(seen),
+    )
+
+
+def _share_pct(shape: BaseGeometry, outlines: Sequence[BaseGeometry], work_crs: str) -> float:
+    """Of a commune's area (0-100) within the outlines' union, measured in the work CRS; all are WGS 84."""
+    onto = point_transform(WGS84, work_crs)
+    commune = shapely.transform(shape, onto)
+    ground = shapely.union_all([shapely.transform(one, onto) for one in outlines])
+    return float(100.0 * shapely.intersection(commune, ground).area / commune.area)
+
+
+def _marks_by_commune(
+    tree: shapely.STRtree, marks: Iterable[MarkLine], count: int
+) -> list[Mapping[MarkKind, int]]:
+    open_marks = [one for one in marks if one.status in OPEN]
+    counts: list[Counter[MarkKind]] = [Counter() for _ in range(count)]
+    if open_marks:
+        places = shapely.from_wkb(np.array([one.wkb for one in open_marks], dtype=object))
+        found, holders = tree.query(places, predicate="intersects")
+        for mark, holder in zip(found.tolist(), holders.tolist(), strict=True):
+            counts[holder][open_marks[mark].kind] += 1
+    return list(counts)
+
+
+def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], count: int) -> list[int | None]:
+    """One across a border counts in both, as in what changes do by commune. Never none: that a false alarm
+    was rejected does not tell what was looked at (`LookedAt` does)."""
+    confirmed = [one for one in changes if one.status is ChangeStatus.ACCEPTED]
+    places = place_numbers(confirmed)
+    held: list[set[int]] = [set() for _ in range(count)]
+    for change, holder in within(confirmed, tree):
+        held[holder].add(places[change])
+    return [len(some) or None for some in held]
+
+
+def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float | None]:
+    """Of each commune, 0-100; degrees of one small shape will do. None: none, but for how finely its boundary
+    is drawn."""
+    if compared is None or compared.ground.is_empty:
+        return [None] * len(shapes)
+    whole = shapely.area(shapes)
+    inside = shapely.area(shapely.intersection(shapely.make_valid(shapes), compared.ground))
+    return [
+        float(100.0 * part / all_of_it) if part > _LEAST_COMPARED * all_of_it else None
+        for part, all_of_it in zip(inside.tolist(), whole.tolist(), strict=True)
+    ]
+
+
+def _without_any(tree: shapely.STRtree, compared: LookedAt | None, count: int) -> list[bool]:
+    """Communes in which nothing stands, told or not: only there is none known to be there."""
+    standing = [] if compared is None else list(compared.standing)
+    held = {holder for _, holder in within(standing, tree)}
+    return [n not in held for n in range(count)]
+
+
+def _aloft_by_commune(
+    tree: shapely.STRtree, aloft: Mapping[str, tuple[float, float]], count: int
+) -> list[list[str]]:
+    over: list[list[str]] = [[] for _ in range(count)]
+    for flight_id, place in sorted(aloft.items()):
+        for holder in tree.query(shapely.Point(place), predicate="intersects").tolist():
+            over[holder].append(flight_id)
+    return over

@@ -1,0 +1,184 @@
+"""What changes do, commune by commune: each thing in the commune where it is touched."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.records import CommuneRecord
+from flycam.frame.change import ChangeStatus
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.change.cut_roads import cut_once
+from flycam.pipeline.change.impact import ChangeImpact, counted
+from flycam.pipeline.change.places import SLIVER_SHARE, own_ground, place_numbers
+from flycam.pipeline.change.touched_things import Count, Touched, length_cut, named_once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """Of some changes in one commune.
+
+    changes    that touch it, those that lie on each other once: one across a border counts in both
+    area_m2    of their ground in it, ground under several once
+    counts     things by kind; None: no layer of the kind covers any of them, so that nothing is known
+    roads_cut  in it; one that is cut in several places stands once for each
+    road_cut_m length of road under changes, as far as roads are lines; what lies under several, once
+    """
+
+    changes: int
+    area_m2: float
+    counts: Mapping[LayerKind, Count | None]
+    roads_cut: tuple[Touched, ...]
+    road_cut_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommuneImpact:
+    """One commune; code "": ground outside of all boundaries that are known.
+
+    confirmed, waiting  by what analysts have accepted, and by what nobody has decided on yet
+    """
+
+    code: str
+    name: str
+    confirmed: Tally
+    waiting: Tally
+
+
+def impact_by_commune(
+    communes: Sequence[CommuneRecord], changes: Sequence[ChangeImpact]
+) -> list[CommuneImpact]:
+    """A row for each of the communes that holds ground of a change or a thing that is touched, the most
+    confirmed ground first; what lies in none of them is a row of its own, with the code ""."""
+    outlines = shapely.make_valid(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
+    codes = [one.code for one in communes]
+    confirmed, waiting = (
+        _standing(outlines, codes, [one for one in changes if one.line.status is status])
+        for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
+    )
+    names = {one.code: one.name for one in communes}
+    rows = [
+        CommuneImpact(
+            code=code,
+            name=names.get(code, ""),
+            confirmed=_tally(code, confirmed),
+            waiting=_tally(code, waiting),
+        )
+        for code in confirmed.codes | waiting.codes
+    ]
+    return sorted(rows, key=lambda row: (-row.confirmed.area_m2, -row.waiting.area_m2, row.code))
+
+
+def communes_around(boundaries: Boundaries, changes: Sequence[ChangeImpact]) -> list[CommuneRecord]:
+    """The communes of today around changes and all that they touch."""
+    if not changes:
+        return []
+    boxes = [one.line.bounds_lonlat_deg for one in changes]
+    boxes += [(*at.lonlat_deg, *at.lonlat_deg) for one in changes for at in one.touched]
+    west, south = np.min(boxes, axis=0)[:2].tolist()
+    east, north = np.max(boxes, axis=0)[2:].tolist()
+    return boundaries.communes(None, (west, south, east, north))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Standing:
+    """Changes that stand one way, and of each, by commune or thing:
+
+    shares   which part of its ground (0-1) lies in which commune
+    own      the same of the ground that no larger one covers
+    holders  the commune of each thing that it touches
+    places   the number of the place that it is a part of
+    cut      what it cuts of roads where no larger one does
+    """
+
+    changes: Sequence[ChangeImpact]
+    shares: Sequence[Mapping[str, float]]
+    own: Sequence[Mapping[str, float]]
+    holders: Sequence[Sequence[str]]
+    places: Sequence[int]
+    cut: Sequence[Sequence[Touched]]
+
+    @property
+    def codes(self) -> set[str]:
+        return {code for some in (*self.shares, *self.holders) for code in some}
+
+
+def _standing(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> _Standing:
+    lines = [one.line for one in changes]
+    shapes = shapely.make_valid(shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object)))
+    own = shapes.copy()
+    for number, ground in enumerate(own_ground(lines)):
+        own[number] = shapes[number] if ground is None else ground
+    areas = shapely.area(shapes)
+    return _Standing(
+        changes=changes,
+        shares=_shares(outlines, codes, shapes, areas),
+        own=_shares(outlines, codes, own, areas),
+        holders=_holders(outlines, codes, changes),
+        places=place_numbers(lines),
+        cut=cut_once(changes),
+    )
+
+
+def _tally(code: str, some: _Standing) -> Tally:
+    """A change counts for the things it touches in a commune also where its own ground lies beside it."""
+    here, touched, places = [], [], set()
+    roads: list[Touched] = []
+    area_m2, road_cut_m = 0.0, 0.0
+    for n, one in enumerate(some.changes):
+        if not (code in some.shares[n] or code in some.holders[n]):
+            continue
+        here.append(one)
+        if code in some.shares[n]:
+            places.add(some.places[n])
+        area_m2 += one.line.area_m2 * some.own[n].get(code, 0.0)
+        inside = [at for at, holder in zip(one.touched, some.holders[n], strict=True) if holder == code]
+        touched.append(inside)
+        keys = {(at.key, at.lonlat_deg) for at in inside}
+        cut = [at for at in some.cut[n] if (at.key, at.lonlat_deg) in keys]
+        roads += named_once(cut)
+        road_cut_m += length_cut(cut)
+    return Tally(
+        changes=len(places),
+        area_m2=area_m2,
+        counts={kind: counted(kind, here, touched) for kind in LayerKind},
+        roads_cut=tuple(roads),
+        road_cut_m=road_cut_m,
+    )
+
+
+def _shares(
+    outlines: np.ndarray, codes: Sequence[str], shapes: np.ndarray, areas: np.ndarray
+) -> list[dict[str, float]]:
+    """Of each shape which part (of what `areas` says, 0-1) lies in which commune; "" is what lies in none.
+
+    Shares of one small shape: degrees will do.
+    """
+    shares: list[dict[str, float]] = [{} for _ in shapes]
+    of, holders = shapely.STRtree(outlines).query(shapes, predicate="intersects")
+    parts = shapely.area(shapely.intersection(shapes[of], outlines[holders])) / areas[of]
+    for change, holder, part in zip(of.tolist(), holders.tolist(), parts.tolist(), strict=True):
+        if part >= SLIVER_SHARE:
+            shares[change][codes[holder]] = part
+    wholes = (shapely.area(shapes) / areas).tolist()
+    for share, whole in zip(shares, wholes, strict=True):
+        beyond = whole - sum(share.values())
+        if beyond >= SLIVER_SHARE:
+            share[""] = beyond
+    return shares
+
+
+def _holders(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> list[list[str]]:
+    """Of each change the commune of each thing that it touches; "": none of them holds it."""
+    places = np.array([at.lonlat_deg for one in changes for at in one.touched]).reshape(-1, 2)
+    held = [""] * len(places)
+    found, holders = shapely.STRtree(outlines).query(shapely.points(places), predicate="intersects")
+    for place, holder in zip(found.tolist(), holders.tolist(), strict=True):
+        held[place] = codes[holder]
+    ends = np.cumsum([0, *(len(one.touched) for one in changes)]).tolist()
+    return [held[start:end] for start, end in itertools.pairwise(ends)]

@@ -1,0 +1,310 @@
+"""`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
+
+    sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
+          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ what clouds hide is not seen
+          ─ candidates, where both have colours
+          ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
+
+The detector is handed in, and the network that it is to ask: this recipe knows where things lie, not what a
+landslide looks like.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from flycam.analysis.cloud import without_clouds
+from flycam.analysis.colour import colour_fault
+from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.analysis.network import Network
+from flycam.analysis.network_card import NetworkCard
+from flycam.analysis.pair import ImagePair
+from flycam.frame.flight import Event
+from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem_info import read_dem_info
+from flycam.geodata.feature_file import require_feature_file
+from flycam.geometry.gridded import gridded_heights
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.change.compare_changes import (
+    Candidate,
+    Change,
+    CommuneChanges,
+    communes_here,
+    compared_ground,
+    placed,
+    write_changes,
+)
+from flycam.pipeline.change.compare_grid import common_grid, keep_inside, work_crs
+from flycam.pipeline.change.compare_remarks import (
+    asked_too,
+    clouds_said,
+    lies_elsewhere,
+    not_for_review,
+    not_looked_for,
+    remarks_on,
+)
+from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
+from flycam.pipeline.change.compared_keeping import keep_compared
+from flycam.pipeline.change.event_ground import far_off_m
+from flycam.pipeline.change.keeping import Kept, event_for, keep
+from flycam.pipeline.export import require_place
+from flycam.pipeline.inspection import read_area
+from flycam.pipeline.terrain import lonlat_bounds
+from flycam.pipeline.workspace import Progress, Workspace, silent
+
+Mask = NDArray[np.bool_]
+Detecting = Callable[..., Callable[[], Sequence[Candidate]]]
+"""`flycam.analysis.change.detecting`: (pair, *, stable), with a network also `network`, to what gives the
+candidates once the pair itself may be let go of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What was found.
+
+    common_m2   ground imaged on both dates and hidden by no cloud (inside the area asked for), all that is
+                spoken of
+    looked_for  whether changes were looked for at all; the remarks say why not
+    by_commune  every commune that the grid touches, the most changed first
+    remarks     what the reader has to know
+    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
+    is_unfit    the two are one flight, stand the wrong way round, or lie far from the event; a remark says so
+    network     name and SHA-256 of the learned model that was asked too; None: none was
+    """
+
+    path: Path
+    crs: str
+    gsd_m: float
+    common_m2: float
+    registration: Registration
+    looked_for: bool
+    changes: tuple[Change, ...]
+    by_commune: tuple[CommuneChanges, ...]
+    remarks: tuple[Said, ...]
+    seconds: float
+    kept: Kept | None = None
+    is_unfit: bool = False
+    network: tuple[str, str] | None = None
+
+
+def compare(
+    workspace: Workspace,
+    before: str,
+    after: str,
+    out: Path,
+    detecting: Detecting,
+    *,
+    dem: Path | None = None,
+    aoi: Path | None = None,
+    event: str | None = None,
+    for_review: bool = True,
+    network: Network | None = None,
+    progress: Progress = silent,
+) -> Compared:
+    """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
+
+    They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
+    nothing of a flight beside itself, of two the wrong way round, or of ground far from all that is known of
+    the event.
+
+    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
+    what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
+    detector; it is on record in the file and with every candidate.
+
+    Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
+    CrsMissing, InputUnusable (no such folder, area beside the pictures), TerrainMissing; NotRegistered where
+    the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
+    """
+    started = time.monotonic()
+    require_place(out)
+    require_feature_file(out)
+    sides = open_side(workspace, before), open_side(workspace, after)
+    reviewing = event_for(workspace, sides, event) if for_review else None
+    area = None if aoi is None else read_area(aoi)
+    crs = work_crs(*sides)
+    grid, said_of_grid = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
+    if network is not None:
+        network.require_gsd(grid.step_x)
+    unfit = not_for_review(sides) or _elsewhere(workspace, reviewing, sides, grid, crs)
+    found = _detected(sides, grid, crs, detecting, dem=dem, area=area, network=network, progress=progress)
+    registration, common, card = found.registration, found.common, found.card
+    communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
+    compared = compared_ground(common & found.looked_for, grid)
+    changes, by_commune = placed(
+        found.candidates, grid, common, compared, communes, crs, registration, on_terrain=found.on_terrain
+    )
+    by = "" if card is None else card.told
+    write_changes(out, changes, compared, registration, grid, crs, network=by)
+    kept = None
+    if reviewing is not None and unfit is None:
+        kept = keep(workspace, reviewing, sides, changes, registration, crs, by)
+        # after what was found in it: without that it would read as nothing found
+        keep_compared(workspace, reviewing, sides, compared, registration, grid, crs)
+    came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
+    said_of_sides = remarks_on(sides, unfit, came_off_px, found.without_heights, communes)
+    return Compared(
+        path=out,
+        crs=crs,
+        gsd_m=grid.step_x,
+        common_m2=float(np.count_nonzero(common)) * grid.step_x**2,
+        registration=registration,
+        looked_for=found.looked_for,
+        changes=tuple(changes),
+        by_commune=tuple(by_commune),
+        remarks=(*said_of_grid, *found.remarks, *said_of_sides),
+        seconds=time.monotonic() - started,
+        kept=kept,
+        is_unfit=unfit is not None,
+        network=None if card is None else (card.name, card.sha256),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Detected:
+    """What the detector found, in pixels of the grid.
+
+    common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
+    looked_for       whether both have the colours that it takes
+    without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
+    card             of the network that was asked too; None: none was
+    remarks          why changes were not looked for, what clouds hide, and what was asked too
+    """
+
+    candidates: Sequence[Candidate]
+    registration: Registration
+    common: Mask
+    looked_for: bool
+    on_terrain: bool
+    without_heights: float
+    card: NetworkCard | None
+    remarks: list[Said]
+
+
+def _detected(
+    sides: tuple[Side, Side],
+    grid: OutputGrid,
+    crs: str,
+    detecting: Detecting,
+    *,
+    dem: Path | None,
+    area: BaseGeometry | None,
+    network: Network | None,
+    progress: Progress,
+) -> _Detected:
+    """Candidates where both sides are seen and have colours. Raises NotRegistered, TerrainMissing."""
+    pair, registration, on_terrain = _coregistered(sides, grid, crs, dem, progress)
+    pair, hidden = without_clouds(pair)
+    colourless = _colourless(sides, pair)
+    find: Callable[[], Sequence[Candidate]] = tuple
+    if not colourless:
+        asked = {} if network is None else {"network": network}
+        find = detecting(pair, stable=registration.stable((grid.rows, grid.cols)), **asked)
+    common = pair.both_seen
+    if area is not None:  # only now: what is usual around is learnt outside of the area too
+        keep_inside(area, grid, crs, common)
+    without_heights = _without(pair.heights_m, common)
+    del pair  # of large ground there is no room for it beside what is made of it now
+    progress("change", 0, 1)
+    candidates = find()
+    progress("change", 1, 1)
+    card = None if network is None or colourless else network.card
+    return _Detected(
+        candidates=candidates,
+        registration=registration,
+        common=common,
+        looked_for=not colourless,
+        on_terrain=on_terrain,
+        without_heights=without_heights,
+        card=card,
+        remarks=[*colourless, *clouds_said(hidden), *([] if card is None else [asked_too(card)])],
+    )
+
+
+def _elsewhere(
+    workspace: Workspace, event: Event | None, sides: tuple[Side, Side], grid: OutputGrid, crs: str
+) -> Said | None:
+    """That the ground compared is not the event's, where it lies too far off for that."""
+    if event is None:
+        return None
+    off_m = far_off_m(workspace.catalog, event, lonlat_bounds(grid.bounds, crs))
+    return None if off_m is None else lies_elsewhere(sides, event.name, off_m)
+
+
+def _coregistered(
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, dem: Path | None, progress: Progress
+) -> tuple[ImagePair, Registration, bool]:
+    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.
+
+    Raises NotRegistered, TerrainMissing.
+    """
+    (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
+    registration = coregister(
+        before_rgb,
+        before_seen,
+        after_rgb,
+        after_seen,
+        gsd_m=grid.step_x,
+        names=(sides[0].name, sides[1].name),
+        progress=progress,
+    )
+    after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
+    terrain = _terrain(sides, dem, grid, crs)
+    pair = ImagePair(
+        before_rgb=before_rgb,
+        after_rgb=after_rgb,
+        before_seen=before_seen,
+        after_seen=after_seen,
+        gsd_m=grid.step_x,
+        heights_m=_heights(terrain, grid),
+    )
+    return pair, registration, terrain is not None
+
+
+def _both_laid(
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, progress: Progress
+) -> list[tuple[NDArray[np.uint8], Mask]]:
+    """Both sides over the grid, each in a thread of its own."""
+    progress("lay", 0, 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
+        both = list(pool.map(lambda side: laid(side, grid, crs), sides))
+    progress("lay", 2, 2)
+    return both
+
+
+def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: str) -> TerrainGrid | None:
+    """The file given, else what a flight was laid on; None where no terrain is known."""
+    if dem is not None:
+        return load_terrain([read_dem_info(dem, "LOCAL")], crs, grid.bounds)
+    return next(filter(None, (side.terrain(crs) for side in sides)), None)
+
+
+def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:
+    """Why changes cannot be told: a remark on each side without the colours it takes."""
+    common = pair.both_seen
+    faults = [colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
+    return [
+        not_looked_for(side.name, fault)
+        for side, fault in zip(sides, faults, strict=True)
+        if fault is not None
+    ]
+
+
+def _without(heights: NDArray[np.float32], common: Mask) -> float:
+    """Share of the common ground that has no height; of all there is, where nothing is common."""
+    unknown = np.isnan(heights)
+    return float((unknown[common] if common.any() else unknown).mean())
+
+
+def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:
+    if terrain is None:
+        return np.full((grid.rows, grid.cols), np.nan, np.float32)
+    return gridded_heights(terrain, *grid.centres(0, 0, (grid.rows, grid.cols)))

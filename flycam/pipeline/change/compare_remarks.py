@@ -1,0 +1,186 @@
+"""What the reader of a comparison has to know, in English and in Vietnamese."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flycam.analysis.colour import ColourFault
+from flycam.analysis.network_card import NetworkCard
+from flycam.catalog.records import CommuneRecord
+from flycam.frame.spelling import decimal_comma
+from flycam.pipeline.change.compare_sides import Said, Side
+
+_COLOURS: dict[ColourFault, Said] = {
+    ColourFault.GREY: (
+        "has no colours (grey, panchromatic or infrared)",
+        "không có màu (đen trắng, toàn sắc hoặc hồng ngoại)",
+    ),
+    ColourFault.UNREAL: (
+        "has not the colours of daylight (an infrared band?)",
+        "màu không phải màu ban ngày (có kênh hồng ngoại?)",
+    ),
+    ColourFault.DARK: ("is too dark to have colours (night?)", "quá tối nên không rõ màu (ban đêm?)"),
+}
+
+
+def not_looked_for(name: str, fault: ColourFault) -> Said:
+    """Why the pictures were laid on each other and no more."""
+    english, vietnamese = _COLOURS[fault]
+    return (
+        f"{name}: {english}: changes were not looked for, the pictures were only laid on each other; give a "
+        "colour picture taken by day",
+        f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp "
+        "ban ngày",
+    )
+
+
+def asked_too(card: NetworkCard) -> Said:
+    """That a learned model has a word in what was found, and what nobody has measured of that."""
+    return (
+        f"network {card.told}: has a word in every candidate and its score (weight {card.weight:g}); whether "
+        f"scores still hold as probabilities nobody has measured; its card says: {card.figures}",
+        f"mạng {card.told}: tham gia đề xuất và chấm điểm mọi chỗ nghi thay đổi (trọng số "
+        f"{decimal_comma(f'{card.weight:g}')}); chưa kiểm định điểm số khi dùng mạng này, thẻ của mạng ghi: "
+        f"{card.figures}",
+    )
+
+
+_LITTLE = 0.01
+_LEAST_CLOUD = 0.0005
+
+
+def clouds_said(share: float) -> list[Said]:
+    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do."""
+    if share < _LEAST_CLOUD:
+        return []
+    percent = 100.0 * share
+    said = f"{percent:.0f}" if percent >= 1.0 else f"{percent:.1f}"
+    return [
+        (
+            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; fly "
+            "there again under the clouds",
+            f"mây che {said.replace('.', ',')} % phần chung của hai ảnh ở một trong hai ngày: không kết luận "
+            "gì ở đó; hãy bay lại bên dưới mây",
+        )
+    ]
+
+
+_FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adjustment
+
+
+def remarks_on(
+    sides: tuple[Side, Side],
+    unfit: Said | None,
+    came_off_px: float,
+    without_heights: float,
+    communes: Sequence[CommuneRecord],
+) -> list[Said]:
+    """What the two sides, the terrain and the boundaries leave to be said.
+
+    unfit            why nothing of them goes on record, where that is so
+    came_off_px      how far AFTER lay off BEFORE before it was laid on it
+    without_heights  share of the common ground whose height is not known, 0 to 1
+    """
+    said: list[Said] = []
+    if live := " & ".join(side.name for side in sides if side.is_live):
+        said.append(
+            (
+                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
+                "'flycam finish' first",
+                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
+                "chạy 'flycam finish' trước",
+            )
+        )
+    if unfit is not None:
+        said.append(unfit)
+    elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
+        said.append(said_off)
+    if without_heights > 1.0 - _LITTLE / 2:
+        said.append(
+            (
+                "no terrain: changes are judged without slope; give it with --dem",
+                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
+            )
+        )
+    elif without_heights > _LITTLE:
+        percent = f"{100.0 * without_heights:.0f}"
+        said.append(
+            (
+                f"no terrain is known under {percent} % of the ground: changes there are judged without "
+                "slope; give it whole with --dem",
+                f"{percent} % diện tích không có độ cao: ở đó xét thay đổi mà không biết độ dốc; hãy đưa "
+                "mô hình độ cao đủ bằng --dem",
+            )
+        )
+    if not any(side.flight for side in sides):
+        said.append(
+            (
+                "scores were fitted on drills of flights over mountains: of other pictures they are worth "
+                "less, and damaged buildings are not looked for",
+                "điểm số được hiệu chỉnh trên các chuyến bay diễn tập vùng núi: với ảnh khác thì kém tin cậy "
+                "hơn, và không tìm nhà cửa hư hại",
+            )
+        )
+    if not communes:
+        said.append(
+            (
+                "no boundaries here: changes have no commune; register them with flycam communes add",
+                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
+            )
+        )
+    return said
+
+
+def _to_be_tied(before: Side, after: Side) -> Said | None:
+    """Where both are finished flights: the later one can be adjusted onto the earlier, photo by photo."""
+    if before.flight is None or after.flight is None or before.is_live or after.is_live:
+        return None
+    told = f"'flycam finish {after.name} --reference {before.name}'"
+    return (
+        f"{after.name}: lay off {before.name} and was bent onto it; {told} adjusts its photos instead",
+        f"{after.name}: lệch so với {before.name} nên đã được nắn lên; lệnh {told} bình sai các ảnh theo bản "
+        "trước thay vì nắn",
+    )
+
+
+def not_for_review(sides: tuple[Side, Side]) -> Said | None:
+    """Why nothing of a comparison may go on record: both sides are one flight or file, or the second was
+    flown first. There "nothing was found" says nothing of a storm."""
+    before, after = sides
+    if _is_one(before, after):
+        return (
+            f"{after.name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
+            "for review, and its ground is not on record as compared; give two dates",
+            f"{after.name}: vừa là ảnh trước vừa là ảnh sau nên không thể có thay đổi: không đưa lên để "
+            "duyệt và không ghi nhận là đã so sánh; hãy ghi hai chuyến khác ngày",
+        )
+    if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
+        return None
+    return (
+        f"{after.name}: was flown before {before.name}, yet stands as AFTER: what healed is taken for "
+        "damage; not put up for review, and its ground is not on record as compared; give the older one "
+        "first",
+        f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
+    )
+
+
+def lies_elsewhere(sides: tuple[Side, Side], event: str, off_m: float) -> Said:
+    """Why nothing of a comparison may go on record with an event: its ground is so far from all that is known
+    of it that the pictures are others than were meant."""
+    before, after = (side.name for side in sides)
+    km = f"{off_m / 1e3:,.0f}"
+    return (
+        f"{before} and {after}: lie {km} km from every flight of {event} and every commune known here: not "
+        "put up for review, and their ground is not on record as compared; give pictures of that event, or "
+        "register the boundaries of their ground with flycam communes add",
+        f"{before} và {after}: cách mọi chuyến bay của {event} và mọi xã đã nạp {km.replace(',', '.')} km: "
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của đúng sự kiện, hoặc nạp ranh "
+        "giới nơi đó bằng flycam communes add",
+    )
+
+
+def _is_one(before: Side, after: Side) -> bool:
+    if before.flight is not None and after.flight is not None:
+        return before.flight.flight_id == after.flight.flight_id
+    return before.file is not None and before.file == after.file

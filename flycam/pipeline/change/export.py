@@ -1,0 +1,245 @@
+"""Confirmed changes into files: GeoPackage, GeoJSON, KMZ, CSV, and CAP as Draft or Exercise only."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import OptionUnusable
+from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.flight import Event
+from flycam.frame.moment import iso
+from flycam.frame.spelling import decimal_comma, plain_cell
+from flycam.geodata.cap_file import CapPlace, cap_alert
+from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.kml_file import Placemark, kmz
+from flycam.pipeline.change.impact import ChangeImpact, impact_of
+from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.change.picture_dates import dates_of, ends_of
+from flycam.pipeline.change.shapes import area_error_of
+from flycam.pipeline.export import require_place
+from flycam.pipeline.whole_file import write_file
+from flycam.pipeline.workspace import Workspace
+from flycam.report.change_names import CHANGE_KINDS
+
+LAYER = "changes"
+_COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+_CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
+_M2_PER_HA = 1e4
+_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
+_NUMBERS |= {"tie_m", "rmse_m", "error_m", "area_error_m2", *IMPACT_NUMBERS}
+_COLUMNS = (
+    *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
+    *("commune", "commune_name", "tie_m", "rmse_m", "error_m", "area_error_m2"),
+    *("before", "after", "before_time", "after_time"),
+    *("note", "note_by", "decided_by", "decided", "event", "drill"),
+    *IMPACT_COLUMNS,
+)
+_DRILL = "DIỄN TẬP"
+_CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
+_CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What a file tells: confirmed changes of one event, whose each is and what it touches (both by id),
+    communes' names by code, and when the flight of each mosaic ended."""
+
+    event: Event
+    lines: Sequence[ChangeLine]
+    impacts: Mapping[str, ChangeImpact]
+    signatures: Mapping[str, Signature]
+    names: Mapping[str, str]
+    ends: Mapping[str, int]
+    box: str
+    at_ns: int
+
+
+def export_changes(
+    workspace: Workspace, out: Path, event: str, withholding: Withholding = NOTHING_WITHHELD
+) -> int:
+    """Write the confirmed changes of an event (name or id), by the name's ending; how many.
+
+    Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
+    degrees. Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder), StorageTrouble.
+    """
+    suffix = out.suffix.lower()
+    require_change_file(out)
+    require_place(out)
+    told = _told(workspace, event, withholding)
+    if suffix in _BYTES:
+        write_file(out, _BYTES[suffix](told))
+    else:
+        crs = _crs(told.lines) if suffix == ".gpkg" else WGS84
+        write_features(out, [_layer(told, crs)], crs=crs)
+    return len(told.lines)
+
+
+def require_change_file(out: Path) -> None:
+    """Raise OptionUnusable for a name by which none of the formats is opened."""
+    if out.suffix.lower() not in ENDINGS:
+        raise OptionUnusable(
+            f"{out}: give a name that ends in {', '.join(ENDINGS)}",
+            vi=f"{out}: hãy đặt tên tệp có đuôi {', '.join(ENDINGS)}",
+        )
+
+
+def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
+    found = workspace.catalog.flights.event(event)
+    confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
+    lines = [one for one in confirmed if not withholding.hides_change(one)]
+    return _Told(
+        event=found,
+        lines=lines,
+        impacts={
+            one.line.change_id: one for one in impact_of(workspace, lines, withholding=withholding).changes
+        },
+        signatures={
+            line.change_id: sign
+            for line, sign in zip(lines, workspace.catalog.changes.signatures(lines), strict=True)
+        },
+        names=workspace.catalog.boundaries.names(),
+        ends=ends_of(workspace),
+        box=workspace.box,
+        at_ns=workspace.clock_ns(),
+    )
+
+
+def _crs(lines: Sequence[ChangeLine]) -> str:
+    """The UTM zone of the first; where there is none, any will do for an empty layer."""
+    if not lines:
+        return work_crs_for(105.0, 21.0)
+    west, south, east, north = lines[0].bounds_lonlat_deg
+    return work_crs_for((west + east) / 2.0, (south + north) / 2.0)
+
+
+def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
+    """What is said of a change, by column. NaN: not known."""
+    sign = told.signatures[line.change_id]
+    dates = dates_of(line.before_shown, line.after_shown, told.ends)
+    return {
+        "change_id": line.change_id,
+        "kind": line.kind.value,
+        "score": _number(line.score, 3),
+        "area_ha": round(line.area_m2 / _M2_PER_HA, 4),
+        "area_m2": round(line.area_m2, 1),
+        "length_m": round(line.length_m, 1),
+        "slope_deg": _number(line.slope_deg, 1),
+        "commune": line.commune,
+        "commune_name": told.names.get(line.commune, ""),
+        "tie_m": _number(line.tie_m, 1),
+        "rmse_m": _number(line.rmse_m, 3),
+        "error_m": _number(line.error_m, 2),
+        "area_error_m2": _number(area_error_of(line), 1),
+        "before": line.before_shown,
+        "after": line.after_shown,
+        **dict(zip(("before_time", "after_time"), map(_time, dates), strict=True)),
+        "note": line.note,
+        "note_by": sign.note_by,
+        "decided_by": sign.decided_by,
+        "decided": iso(sign.decided_ns, "seconds"),
+        "event": told.event.name,
+        "drill": _DRILL if told.event.is_drill else "",
+        **impact_columns(told.impacts[line.change_id]),
+    }
+
+
+def _time(at_ns: int | None) -> str:
+    return "" if at_ns is None else iso(at_ns, "seconds")
+
+
+def _number(value: float | None, places: int) -> float:
+    return float("nan") if value is None else round(value, places)
+
+
+def _layer(told: _Told, crs: str) -> FeatureLayer:
+    rows = [_row(line, told) for line in told.lines]
+    fields: dict[str, NDArray[Any]] = {
+        name: np.array([row[name] for row in rows], np.float64 if name in _NUMBERS else object)
+        for name in _COLUMNS
+    }
+    shapes = np.empty(len(rows), dtype=object)
+    shapes[:] = [shapely.from_wkb(line.wkb) for line in told.lines]
+    if rows:
+        shapes = shapely.transform(shapes, point_transform(WGS84, crs))
+    return FeatureLayer(name=LAYER, kind="MultiPolygon", shapes=shapes, fields=fields)
+
+
+def _words(row: Mapping[str, str | float]) -> dict[str, str]:
+    """As text; what is not known is empty."""
+    return {name: "" if value != value else str(value) for name, value in row.items()}  # noqa: PLR0124  NaN
+
+
+def _csv(told: _Told) -> bytes:
+    """With a byte order mark, without which Excel does not read Vietnamese."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*_COLUMNS, "lon_deg", "lat_deg", "wkt"])
+    for line in told.lines:
+        shape = shapely.from_wkb(line.wkb)
+        inside = shape.representative_point()
+        place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
+        writer.writerow([*map(plain_cell, _words(_row(line, told)).values()), *place])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _title(told: _Told) -> str:
+    return f"{_DRILL}: {told.event.name}" if told.event.is_drill else told.event.name
+
+
+def _name(line: ChangeLine, told: _Told) -> str:
+    place = told.names.get(line.commune, "")
+    hectares = decimal_comma(f"{line.area_m2 / _M2_PER_HA:.2f}")
+    return f"{CHANGE_KINDS[line.kind][0]} {hectares} ha" + (f", {place}" if place else "")
+
+
+def _kmz(told: _Told) -> bytes:
+    return kmz(
+        _title(told),
+        [
+            Placemark(
+                shape=shapely.from_wkb(line.wkb),
+                name=_name(line, told),
+                values=_words(_row(line, told)),
+                colour=_COLOURS[line.kind],
+            )
+            for line in told.lines
+        ],
+    )
+
+
+def _cap(told: _Told) -> bytes:
+    """The identifier tells what is in it: the same changes, the same message."""
+    said = "\n".join(f"{line.change_id} {line.version}" for line in told.lines)
+    digest = hashlib.sha256(f"{told.event.event_id}\n{said}".encode()).hexdigest()[:32]
+    places = [
+        CapPlace(
+            shape=shapely.from_wkb(line.wkb),
+            event=CHANGE_KINDS[line.kind][0],
+            category=_CATEGORIES[line.kind],
+            certainty="Observed",
+            description=_name(line, told) + (f". {line.note}" if line.note else ""),
+            area=told.names.get(line.commune, "") or "ngoài ranh giới đã biết",
+            geocode=line.commune,
+        )
+        for line in told.lines
+    ]
+    note = _CAP_DRILL if told.event.is_drill else _CAP_NOTE
+    return cap_alert(f"flycam-{digest}", told.box, told.at_ns, note, places, is_drill=told.event.is_drill)
+
+
+_BYTES: dict[str, Callable[[_Told], bytes]] = {".kmz": _kmz, ".csv": _csv, ".xml": _cap}
+ENDINGS = (".gpkg", ".geojson", *_BYTES)

@@ -1,0 +1,248 @@
+"""What changes do: which things of specialist layers lie in them or near them, which roads they cut, how much
+of a slope came down.
+
+A layer says something only of the ground that it covers, taken to be the rectangle around its things and
+little beyond. Of a kind that no layer has there nothing is known, which is said: it is never none. Distances
+are measured in the UTM zone of each change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.analysis.touching import touching
+from flycam.analysis.volume import Volume
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import OptionUnusable
+from flycam.frame.change import ChangeKind
+from flycam.frame.specialist import LayerKind
+from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.geodata.layers import MOST_FEATURES
+from flycam.pipeline.change.touched_things import Count, Touched, count_of, length_cut, named_once
+from flycam.pipeline.change.volume import WhyNot, volumes_of
+from flycam.pipeline.terrain import lonlat_bounds
+from flycam.pipeline.workspace import Workspace
+
+REACH_M: Mapping[LayerKind, float] = {
+    LayerKind.POWER: 30.0,
+    LayerKind.MAST: 50.0,
+    LayerKind.ROAD: 20.0,
+    LayerKind.SCHOOL: 50.0,
+    LayerKind.HOUSE: 30.0,
+    LayerKind.SETTLEMENT: 50.0,
+    LayerKind.HYDROLOGY: 30.0,
+    LayerKind.OTHER: 30.0,
+}
+"""How near counts as touched, where nobody says otherwise: a convention, and told with every answer."""
+
+MOST_REACH_M = 5000.0
+
+_BESIDE_M = 100.0
+"""A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
+
+_CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
+LEAST_CUT_M = 1.0
+"""Of a road under a change: less is how finely outlines are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeImpact:
+    """One change, the things within reach of it (what is inside first), and the layers that cover it.
+
+    volume  of a landslide what came down, or why that is not told; None of all other changes
+    """
+
+    line: ChangeLine
+    touched: tuple[Touched, ...]
+    layers: tuple[LayerRecord, ...]
+    volume: Volume | WhyNot | None = None
+
+    @property
+    def cut(self) -> tuple[Touched, ...]:
+        """What of layers of roads lies under it, as many times as layers hold it; of a change that is not
+        confirmed: would lie."""
+        return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in _CUTTING else ()
+
+    @property
+    def roads_cut(self) -> tuple[Touched, ...]:
+        """Roads under it, what has one name in several layers once."""
+        return named_once(self.cut)
+
+    @property
+    def road_cut_m(self) -> float:
+        """Length of road under it, as far as roads are lines."""
+        return length_cut(self.cut)
+
+    def count(self, kind: LayerKind) -> Count | None:
+        """How many things of a kind; None: no layer of that kind covers the change."""
+        return counted(kind, [self], [self.touched])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Impact:
+    """Of several changes, in their order.
+
+    reach_m  within which things count, by kind
+    layers   all that there are, also those that cover no change
+    """
+
+    changes: tuple[ChangeImpact, ...]
+    layers: tuple[LayerRecord, ...]
+    reach_m: Mapping[LayerKind, float]
+
+
+def impact_of(
+    workspace: Workspace,
+    lines: Sequence[ChangeLine],
+    distance_m: float | None = None,
+    withholding: Withholding = NOTHING_WITHHELD,
+) -> Impact:
+    """What changes do; distance_m: within it things of every kind count, None: `REACH_M`. withholding: layers
+    that whoever asks must not get, and things beyond the communes of whoever asks, are as if they were not
+    there.
+
+    Raises OptionUnusable for a distance that is none, or beyond `MOST_REACH_M`.
+    """
+    reach = _reach(distance_m)
+    layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
+    shapes = shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
+    zones: dict[str, list[int]] = {}
+    for number, shape in enumerate(shapes):
+        middle = shape.representative_point()
+        zones.setdefault(work_crs_for(middle.x, middle.y), []).append(number)
+    ground = _Ground(workspace=workspace, withholding=withholding)
+    found: dict[int, ChangeImpact] = {}
+    for crs, members in zones.items():
+        some = [lines[number] for number in members]
+        found |= zip(members, _in_zone(ground, some, shapes[members], layers, reach, crs), strict=True)
+    volumes = volumes_of(workspace, lines)
+    return Impact(
+        changes=tuple(
+            replace(found[number], volume=volumes.get(line.change_id)) for number, line in enumerate(lines)
+        ),
+        layers=tuple(layers),
+        reach_m=reach,
+    )
+
+
+def counted(
+    kind: LayerKind, changes: Sequence[ChangeImpact], touched: Sequence[Sequence[Touched]]
+) -> Count | None:
+    """Things of a kind among those `touched` by each of the changes, each once; None: no layer of the kind
+    covers any of the changes."""
+    covered = [any(layer.kind is kind for layer in one.layers) for one in changes]
+    return count_of(kind, touched, is_covered=all(covered)) if any(covered) else None
+
+
+def _reach(distance_m: float | None) -> dict[LayerKind, float]:
+    if distance_m is None:
+        return dict(REACH_M)
+    if not 0.0 <= distance_m <= MOST_REACH_M:  # NaN neither
+        raise OptionUnusable(
+            f"--distance {distance_m:g}: give metres from 0 to {MOST_REACH_M:.0f}",
+            vi=f"--distance {distance_m:g}: hãy ghi số mét từ 0 đến {MOST_REACH_M:.0f}",
+        )
+    return dict.fromkeys(LayerKind, distance_m)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ground:
+    """What whoever asks may know of."""
+
+    workspace: Workspace
+    withholding: Withholding
+
+    def things(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
+        """Things of a layer in the rectangle around those boxes that it meets."""
+        met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
+        if not len(met):
+            return []
+        low, high = met.min(axis=0), met.max(axis=0)
+        bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
+        found = self.workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
+        return [one for one in found if not self.withholding.is_outside(one.wkb)]
+
+
+def _in_zone(
+    ground: _Ground,
+    lines: Sequence[ChangeLine],
+    shapes: np.ndarray,
+    layers: Sequence[LayerRecord],
+    reach: Mapping[LayerKind, float],
+    crs: str,
+) -> list[ChangeImpact]:
+    """Of changes whose metres are those of one CRS."""
+    onto, back = point_transform(WGS84, crs), point_transform(crs, WGS84)
+    areas = _sound(shapely.transform(shapes, onto))
+    boxes = {kind: [_around(area, max(reach[kind], _BESIDE_M), crs) for area in areas] for kind in LayerKind}
+    covering = [
+        tuple(one for one in layers if _meet(one.bounds_lonlat_deg, boxes[one.kind][number]))
+        for number in range(len(lines))
+    ]
+    touched: list[list[Touched]] = [[] for _ in lines]
+    for layer in layers:
+        things = ground.things(layer, boxes[layer.kind])
+        geometries = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))
+        flat = _sound(shapely.transform(geometries, onto))
+        pairs = touching(areas, flat, np.full(len(things), reach[layer.kind]))
+        places = back(pairs.place_m) if len(pairs.place_m) else pairs.place_m
+        for number, thing, distance, under, (lon, lat) in zip(
+            pairs.areas.tolist(),
+            pairs.things.tolist(),
+            pairs.distance_m.tolist(),
+            pairs.under_m.tolist(),
+            places.tolist(),
+            strict=True,
+        ):
+            touched[number].append(
+                Touched(
+                    layer=layer,
+                    thing=things[thing],
+                    distance_m=distance,
+                    under_m=None if math.isnan(under) else under,
+                    lonlat_deg=(lon, lat),
+                )
+            )
+    order = list(LayerKind)
+    return [
+        ChangeImpact(
+            line=line,
+            touched=tuple(
+                sorted(
+                    found, key=lambda one: (not one.is_inside, order.index(one.layer.kind), one.distance_m)
+                )
+            ),
+            layers=covers,
+        )
+        for line, found, covers in zip(lines, touched, covering, strict=True)
+    ]
+
+
+def _sound(shapes: np.ndarray) -> np.ndarray:
+    """Valid again, where rounding on another plane let edges cross."""
+    broken = ~shapely.is_valid(shapes)
+    shapes[broken] = shapely.make_valid(shapes[broken])
+    return shapes
+
+
+def _around(area: BaseGeometry, reach_m: float, crs: str) -> BoundsLonLat:
+    """The rectangle of degrees that holds all within reach."""
+    west, south, east, north = area.bounds
+    return lonlat_bounds((west - reach_m, south - reach_m, east + reach_m, north + reach_m), crs)
+
+
+def _meet(one: BoundsLonLat, other: BoundsLonLat) -> bool:
+    return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
+
+
+def _is_cut(one: Touched) -> bool:
+    is_long = one.under_m is None or one.under_m >= LEAST_CUT_M
+    return one.layer.kind is LayerKind.ROAD and one.is_inside and is_long

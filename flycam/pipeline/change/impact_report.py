@@ -1,0 +1,92 @@
+"""`flycam changes impact`: what an event's changes touch, or those between two sides, commune by commune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.catalog.change_line import SEVERAL, ChangeLine, mosaic_of
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.change import FOUND
+from flycam.frame.flight import Event
+from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
+from flycam.pipeline.change.impact import Impact, impact_of
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImpactReport:
+    """names: of communes by code; at_ns: when it was made, UTC."""
+
+    event: Event
+    impact: Impact
+    communes: tuple[CommuneImpact, ...]
+    names: Mapping[str, str]
+    at_ns: int
+
+
+def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float | None = None) -> ImpactReport:
+    """refs: an event (name or id), or two sides that were compared (flight's name or id, picture's name).
+
+    Raises NotFound, OptionUnusable (a distance that is none; changes of several events between two sides).
+    """
+    changes = workspace.catalog.changes
+    if len(refs) == 1:
+        event = workspace.catalog.flights.event(refs[0])
+        lines = changes.current(event.event_id, statuses=FOUND)
+    else:
+        before, after = refs
+        lines = _between(workspace, before, after, changes.current(statuses=FOUND))
+        event = _only_event(workspace, lines)
+    impact = impact_of(workspace, lines, distance_m)
+    communes = communes_around(workspace.catalog.boundaries, impact.changes)
+    return ImpactReport(
+        event=event,
+        impact=impact,
+        communes=tuple(impact_by_commune(communes, impact.changes)),
+        names=workspace.catalog.boundaries.names(),
+        at_ns=workspace.clock_ns(),
+    )
+
+
+def _between(workspace: Workspace, before: str, after: str, lines: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """Those that were found between two flights (id or name, any revision) or pictures (file's name).
+
+    Raises NotFound where there is none: the two were not compared, or that was not put up for review.
+    """
+    sides = [_shown_by(workspace, one) for one in (before, after)]
+    found = [
+        line for line in lines if _is_of(line.before_shown, sides[0]) and _is_of(line.after_shown, sides[1])
+    ]
+    if not found:
+        raise NotFound(
+            f"{before}, {after}: no change between these is under review; run 'flycam compare' on them first",
+            vi=f"{before}, {after}: chưa có thay đổi nào giữa hai bên; hãy chạy 'flycam compare' trước",
+        )
+    return found
+
+
+def _shown_by(workspace: Workspace, ref: str) -> frozenset[str]:
+    """What a side is called in changes: a flight's mosaics, or a picture's name."""
+    try:
+        flight = workspace.catalog.flights.flight(ref)
+    except NotFound:
+        return frozenset({Path(ref).name})
+    return frozenset(mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id))
+
+
+def _is_of(shown: str, names: frozenset[str]) -> bool:
+    return any(part in names or mosaic_of(part) in names for part in shown.split(SEVERAL))
+
+
+def _only_event(workspace: Workspace, lines: Sequence[ChangeLine]) -> Event:
+    """A drill's changes never stand beside real ones."""
+    events = sorted({line.event_id for line in lines})
+    if len(events) > 1:
+        names = ", ".join(workspace.catalog.flights.event(one).name for one in events)
+        raise OptionUnusable(
+            f"changes between these are of several events ({names}): give the event instead",
+            vi=f"thay đổi giữa hai bên thuộc nhiều sự kiện ({names}); hãy ghi tên sự kiện thay vào",
+        )
+    return workspace.catalog.flights.event(events[0])

@@ -1,0 +1,247 @@
+"""What changes do to things of layers, for other programs: as JSON, and as columns of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flycam.analysis.volume import Volume
+from flycam.catalog.records import LayerRecord
+from flycam.frame.change import ChangeStatus
+from flycam.frame.moment import iso
+from flycam.frame.specialist import LayerKind, is_stale
+from flycam.frame.spelling import plain_cell
+from flycam.pipeline.change.commune_impact import CommuneImpact, Tally
+from flycam.pipeline.change.impact import ChangeImpact, Impact
+from flycam.pipeline.change.series import Series
+from flycam.pipeline.change.touched_things import Count, Touched
+from flycam.pipeline.change.volume import WhyNot
+
+MOST_TOLD = 200
+"""Things that are told one by one, of one change; counts are always of all."""
+
+_UNKNOWN = float("nan")
+
+
+def impact_answer(
+    impact: Impact, communes: Sequence[CommuneImpact], names: Mapping[str, str], now_ns: int
+) -> dict[str, Any]:
+    """reach_m by kind; layers[]; changes[]; communes[]. names: of communes, by code.
+
+    A count that is null: no layer of that kind covers the ground, so that nothing is known.
+    """
+    return {
+        "reach_m": {kind.value: metres for kind, metres in impact.reach_m.items()},
+        "layers": [layer_said(layer, now_ns) for layer in impact.layers],
+        "changes": [change_said(one, names, now_ns) for one in impact.changes],
+        "communes": [
+            {
+                "code": row.code,
+                "name": row.name,
+                "confirmed": _tally_said(row.confirmed, now_ns),
+                "waiting": _tally_said(row.waiting, now_ns),
+            }
+            for row in communes
+        ],
+    }
+
+
+def layer_said(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
+    """Whose, and of when: `valid` null where nobody says, `stale` whether that counts as old by now."""
+    return {
+        "layer_id": layer.layer_id,
+        "name": layer.name,
+        "kind": layer.kind.value,
+        "owner": layer.owner or None,
+        "valid": None if layer.valid_ns is None else iso(layer.valid_ns, "seconds"),
+        "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
+    }
+
+
+def change_said(one: ChangeImpact, names: Mapping[str, str], now_ns: int) -> dict[str, Any]:
+    """One change: how it stands, counts by kind, roads that it cuts (that it would cut, while it waits), and
+    what is within reach, what is inside first, at most `MOST_TOLD`; of a landslide its volume."""
+    return {
+        "change_id": one.line.change_id,
+        "status": one.line.status.value,
+        "kind": one.line.kind.value,
+        "commune": one.line.commune,
+        "commune_name": names.get(one.line.commune, ""),
+        "area_m2": round(one.line.area_m2, 1),
+        "counts": {kind.value: _count_said(one.count(kind)) for kind in LayerKind},
+        "roads_cut": [_thing_said(at, now_ns) for at in one.roads_cut],
+        "touched": [_thing_said(at, now_ns) for at in one.touched[:MOST_TOLD]],
+        "touched_total": len(one.touched),
+        "layers": [layer.layer_id for layer in one.layers],
+        **_volume_said(one.volume),
+    }
+
+
+def _volume_said(found: Volume | WhyNot | None) -> dict[str, Any]:
+    """volume: null where none is told; no_volume: then why, null of what is no landslide."""
+    if not isinstance(found, Volume):
+        return {"volume": None, "no_volume": None if found is None else found.value}
+    return {
+        "volume": {
+            "lost_m3": round(found.lost_m3),
+            "lost_sigma_m3": round(found.lost_sigma_m3),
+            "gained_m3": round(found.gained_m3),
+            "gained_sigma_m3": round(found.gained_sigma_m3),
+            "net_m3": round(found.gained_m3 - found.lost_m3),
+            "net_sigma_m3": round(found.net_sigma_m3),
+            "measured_m2": round(found.measured_m2, 1),
+            "shift_m": [round(one, 2) for one in found.shift_m],
+            "level_sigma_m": round(found.level_sigma_m, 2),
+            "nothing": found.is_nothing,
+        },
+        "no_volume": None,
+    }
+
+
+def _tally_said(tally: Tally, now_ns: int) -> dict[str, Any]:
+    return {
+        "changes": tally.changes,
+        "area_m2": round(tally.area_m2, 1),
+        "counts": {kind.value: _count_said(count) for kind, count in tally.counts.items()},
+        "roads_cut": [_thing_said(at, now_ns) for at in tally.roads_cut],
+        "road_cut_m": round(tally.road_cut_m, 1),
+    }
+
+
+def _count_said(count: Count | None) -> dict[str, Any] | None:
+    if count is None:
+        return None
+    return {"inside": count.inside, "near": count.near, "whole": count.is_whole}
+
+
+def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
+    lon, lat = at.lonlat_deg
+    return {
+        "layer_id": at.layer.layer_id,
+        "number": at.thing.number,
+        "kind": at.layer.kind.value,
+        "name": at.thing.name or None,
+        "owner": at.thing.owner or at.layer.owner or None,
+        "status": at.thing.status or None,
+        "condition": at.thing.condition.value,
+        "valid": None if at.thing.valid_ns is None else iso(at.thing.valid_ns, "seconds"),
+        "stale": is_stale(at.thing.valid_ns, now_ns, has_status=at.layer.has_status),
+        "distance_m": round(at.distance_m, 1),
+        "under_m": None if at.under_m is None else round(at.under_m, 1),
+        "lonlat": [round(lon, 7), round(lat, 7)],
+    }
+
+
+def series_said(one: Series) -> dict[str, Any]:
+    """One place at several dates: points[], the earliest first; `after` null: nobody knows when. `new`: not
+    the place's size, but what is new since `before` (null: since a picture without a date). `state`: found,
+    none (compared, and `area_m2` is 0), not_compared (`area_m2` null); `compared_pct` of the place, null:
+    nobody kept it; `part`: too little of it to tell growth."""
+    return {
+        "kind": one.kind.value,
+        "commune": one.commune,
+        "points": [
+            {
+                "before": None if point.before_ns is None else iso(point.before_ns, "seconds"),
+                "after": None if point.after_ns is None else iso(point.after_ns, "seconds"),
+                "before_shown": point.before,
+                "after_shown": point.after,
+                "state": "found" if point.change_ids else "none" if point.area_m2 == 0.0 else "not_compared",
+                "area_m2": None if point.area_m2 is None else round(point.area_m2, 1),
+                "compared_pct": None if point.compared is None else round(100.0 * point.compared, 1),
+                "part": point.is_part,
+                "new": point.is_new,
+                "growth_pct": None if point.growth_pct is None else round(point.growth_pct, 1),
+                "confirmed": point.is_confirmed,
+                "change_ids": list(point.change_ids),
+            }
+            for point in one.points
+        ],
+    }
+
+
+VOLUME_NUMBERS = ("lost_m3", "lost_sigma_m3", "gained_m3", "gained_sigma_m3", "volume_of_m2")
+COUNT_COLUMNS = tuple(f"{kind}_{where}" for kind in LayerKind for where in ("inside", "near"))
+IMPACT_NUMBERS = frozenset({*COUNT_COLUMNS, "road_cut_m", *VOLUME_NUMBERS})
+IMPACT_COLUMNS = (
+    *COUNT_COLUMNS,
+    "roads_cut",
+    "road_cut_m",
+    "layers",
+    "no_layer",
+    *VOLUME_NUMBERS,
+    "no_volume",
+)
+
+
+def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
+    """Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with time; of a
+    landslide its volume (NaN: none is told, `no_volume` says why)."""
+    return {
+        **_count_columns({kind: one.count(kind) for kind in LayerKind}),
+        "roads_cut": road_names(one.roads_cut),
+        "road_cut_m": round(one.road_cut_m, 1) if _has(one, LayerKind.ROAD) else _UNKNOWN,
+        "layers": "; ".join(_dated(layer) for layer in one.layers),
+        "no_layer": ", ".join(kind.value for kind in LayerKind if not _has(one, kind)),
+        **_volume_columns(one.volume),
+    }
+
+
+def _volume_columns(found: Volume | WhyNot | None) -> dict[str, str | float]:
+    if not isinstance(found, Volume):
+        return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
+    said = {name: float(round(getattr(found, name))) for name in ("lost_m3", "lost_sigma_m3")}
+    gained = {
+        name: float(round(getattr(found, name))) if found.has_gained else _UNKNOWN
+        for name in ("gained_m3", "gained_sigma_m3")
+    }
+    return {**said, **gained, "volume_of_m2": float(round(found.measured_m2)), "no_volume": ""}
+
+
+def road_names(roads: Sequence[Touched]) -> str:
+    """Each name once; what has none by its number in its layer."""
+    return "; ".join(
+        dict.fromkeys(at.thing.name or f"{at.layer.name} #{at.thing.number + 1}" for at in roads)
+    )
+
+
+def commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
+    """A row for each commune and status, UTF-8 with the mark by which spreadsheets know it. Empty: nothing is
+    known, for no layer covers the ground."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    head = ["commune", "commune_name", "status", "changes", "area_ha"]
+    writer.writerow([*head, *COUNT_COLUMNS, "roads_cut", "road_cut_m"])
+    for row in communes:
+        for status, tally in ((ChangeStatus.ACCEPTED, row.confirmed), (ChangeStatus.PROPOSED, row.waiting)):
+            if not (tally.changes or any(tally.counts.values())):
+                continue
+            counts = _count_columns(tally.counts).values()
+            names, has_roads = road_names(tally.roads_cut), tally.counts[LayerKind.ROAD] is not None
+            cut = round(tally.road_cut_m, 1) if has_roads else ""
+            told = [plain_cell(row.code), plain_cell(row.name), status.value]
+            size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
+            writer.writerow([*told, *size, *map(_empty, counts), plain_cell(names), cut])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _count_columns(counts: Mapping[LayerKind, Count | None]) -> dict[str, float]:
+    columns = {}
+    for kind, count in counts.items():
+        columns[f"{kind}_inside"] = _UNKNOWN if count is None else float(count.inside)
+        columns[f"{kind}_near"] = _UNKNOWN if count is None else float(count.near)
+    return columns
+
+
+def _has(one: ChangeImpact, kind: LayerKind) -> bool:
+    return any(layer.kind is kind for layer in one.layers)
+
+
+def _dated(layer: LayerRecord) -> str:
+    return f"{layer.name} ({'?' if layer.valid_ns is None else iso(layer.valid_ns, 'minutes')})"
+
+
+def _empty(count: float) -> int | str:
+    return "" if count != count else int(count)  # noqa: PLR0124  NaN

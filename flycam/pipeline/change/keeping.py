@@ -1,0 +1,174 @@
+"""Candidates into the catalogue, where they wait for an analyst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import shapely
+
+from flycam.analysis.coregister import Registration
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry
+from flycam.errors import OptionUnusable, StoreConflict
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.flight import Event
+from flycam.pipeline.change.compare_changes import Change
+from flycam.pipeline.change.compare_sides import Side
+from flycam.pipeline.change.matching import Matched, matched
+from flycam.pipeline.change.shapes import in_degrees, record_id
+from flycam.pipeline.workspace import Workspace
+
+_TRIES = 10  # at what somebody decides on meanwhile: each needs a decision within milliseconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What became of all that was found: put up as `new`; put up in the place of what waited since an older
+    revision (`renewed`); the others, `known`, were not put up, for what was found before stands as it was.
+
+    decided  of those that are known: found again a little differently, and decided on already
+    """
+
+    event: Event
+    new: int
+    known: int
+    decided: int = 0
+    renewed: int = 0
+
+
+def event_for(workspace: Workspace, sides: tuple[Side, Side], asked: str | None) -> Event | None:
+    """The event whose analyst is to decide: the one asked for, else that of both sides; None: nobody's.
+
+    Raises NotFound; OptionUnusable where a drill's flight would put its changes beside real ones.
+    """
+    flights = [side.flight for side in sides if side.flight is not None]
+    own = {one.event_id for one in flights}
+    if asked is None:
+        return workspace.catalog.flights.event(own.pop()) if len(flights) == 2 and len(own) == 1 else None
+    event = workspace.catalog.flights.event(asked)
+    theirs = (workspace.catalog.flights.event(one) for one in sorted(own))
+    drill = next((one for one in theirs if one.is_drill), None)
+    if drill is not None and not event.is_drill:
+        raise OptionUnusable(
+            f"--event {event.name}: is real and {drill.name} is a drill: its changes would stand beside real "
+            "ones; name the drill",
+            vi=f"--event {event.name}: là sự kiện thật còn {drill.name} là diễn tập; không thể để chung, hãy "
+            "ghi tên cuộc diễn tập",
+        )
+    return event
+
+
+def keep(
+    workspace: Workspace,
+    event: Event,
+    sides: tuple[Side, Side],
+    changes: Sequence[Change],
+    registration: Registration,
+    crs: str,
+    network: str = "",
+) -> Kept:
+    """Put candidates (in `crs`) into the catalogue, each place of a pair of mosaics or pictures once.
+
+    The same found again stays as it was decided on, or as somebody left it, also where another revision, area
+    or detector draws it otherwise. What nobody has touched gives way to what is found there on a newer
+    revision, with a line of its own; what is not found again stays.
+
+    network: the learned model that was asked too; it stands with each of them as a note. "": none was.
+    Raises StoreConflict where others decide faster than this can be written.
+    """
+    shown = sides[0].shown, sides[1].shown
+    at_ns = workspace.clock_ns()
+    author = workspace.operator or workspace.box
+    step_id = f"found-{record_id(event.event_id, *shown, str(at_ns))}"
+    lines = []
+    for one in changes:
+        shape = in_degrees(one.polygon, crs)
+        wkb = shapely.to_wkb(shape)
+        west, south, east, north = (float(side) for side in shape.bounds)
+        lines.append(
+            ChangeLine(
+                change_id=f"change-{record_id(event.event_id, *shown, one.kind, wkb.hex())}",
+                version=1,
+                step_id=step_id,
+                event_id=event.event_id,
+                action=ChangeAction.FOUND,
+                status=ChangeStatus.PROPOSED,
+                kind=ChangeKind(one.kind),
+                score=one.score,
+                area_m2=one.area_m2,
+                length_m=one.length_m,
+                slope_deg=one.slope_deg if math.isfinite(one.slope_deg) else None,
+                commune=one.commune,
+                tie_m=one.tie_m if math.isfinite(one.tie_m) else None,
+                rmse_m=registration.rmse_m,
+                error_m=one.error_m if math.isfinite(one.error_m) else None,
+                before_shown=shown[0],
+                after_shown=shown[1],
+                origins=(),
+                note=f"network {network}" if network else "",
+                author=author,
+                at_ns=at_ns,
+                wkb=wkb,
+                bounds_lonlat_deg=(west, south, east, north),
+            )
+        )
+
+    def told(count: int) -> AuditEntry:
+        detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
+        detail += f", with network {network}" if network else ""
+        return AuditEntry(
+            who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
+        )
+
+    found, new = _put_up(workspace, lines, told)
+    renewed = len({one.change_id for one in found.fresh if one.origins})
+    return Kept(
+        event=event, new=new - renewed, known=len(lines) - new, decided=found.decided, renewed=renewed
+    )
+
+
+def _put_up(
+    workspace: Workspace, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry]
+) -> tuple[Matched, int]:
+    """Write what is not known yet, and that others gave way to it; and how many lines began a change.
+
+    Looked at anew where somebody decided on one of these others meanwhile. Raises StoreConflict.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        found = matched(workspace.catalog.changes, lines)
+        gone = [_given_way(old, lines[0]) for old in found.replaced]
+        try:
+            new = workspace.catalog.changes.add_new(
+                found.fresh,
+                told,
+                replaced=gone,
+                replaced_told=[_told_gone(line, found.fresh) for line in gone],
+            )
+        except StoreConflict:
+            if not tries_left:
+                raise
+        else:
+            break
+    return found, new
+
+
+def _given_way(old: ChangeLine, found: ChangeLine) -> ChangeLine:
+    """The next line of what waited, written by the step that found it again."""
+    return replace(
+        old,
+        version=old.version + 1,
+        step_id=found.step_id,
+        status=ChangeStatus.REPLACED,
+        author=found.author,
+        at_ns=found.at_ns,
+    )
+
+
+def _told_gone(line: ChangeLine, fresh: Sequence[ChangeLine]) -> AuditEntry:
+    heirs = [one for one in fresh if line.change_id in one.origins]
+    names = ", ".join(one.change_id for one in heirs)
+    detail = f"{line.action}: {line.kind}, {line.status}, version {line.version}: found again as {names}"
+    detail += f", {heirs[0].before_shown} to {heirs[0].after_shown}"
+    return AuditEntry(who=line.author, what="change", subject=line.change_id, detail=detail, at_ns=line.at_ns)

@@ -1,0 +1,126 @@
+"""Candidates beside what is in the catalogue of the same pair of mosaics or pictures: what is known already,
+and what waits there and gives way to them.
+
+Shares of small shapes: degrees will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import shapely
+
+from flycam.catalog.change_line import ChangeLine, revision_of
+from flycam.catalog.changes import Changes
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.pipeline.change.compared_keeping import pair_of
+from flycam.pipeline.change.shapes import shapes_of
+
+_SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
+_LIES_ON = 0.5  # of the smaller of two: a piece of what was found whole before, or the other way round
+_COVERED = 0.5  # of what waits: with as much of it found again nothing of it is lost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matched:
+    """What is to be written of candidates.
+
+    fresh     first lines of what is not known yet; their `origins` are the changes whose place they take
+    replaced  last lines of these changes
+    decided   how many candidates were not taken because somebody decided on them in another outline
+    """
+
+    fresh: Sequence[ChangeLine]
+    replaced: Sequence[ChangeLine]
+    decided: int
+
+
+def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
+    """Candidates of one comparison, beside all that its event has of the same two mosaics or pictures.
+
+    Known is what has its very id, and what overlaps by half of both together one of its kind that was decided
+    on, that somebody has touched, or that waits since a revision which is not older. What waits untouched
+    since an older one gives way where half of it was found again.
+    """
+    if not found:
+        return Matched(fresh=[], replaced=[], decided=0)
+    current = changes.current(found[0].event_id)
+    here = {line.change_id for line in current}
+    names, sides = {one.change_id for one in found}, pair_of(found[0])
+    others = [line for line in current if sides in line.pairs and line.change_id not in names]
+    decided = [line.change_id for line in others if _is_decided(line)]
+    waiting = [line for line in others if line.status is ChangeStatus.PROPOSED]
+    older: list[ChangeLine] = []
+    staying: list[ChangeLine] = []
+    for line in waiting:
+        (older if _gives_way(line, found[0]) else staying).append(line)
+    histories = changes.histories(decided).values()
+    on_decided = _alike(found, [line for lines in histories for line in lines])
+    known = on_decided | _alike(found, staying)
+    fresh = [line for number, line in enumerate(found) if number not in known and line.change_id not in here]
+    heirs = _heirs(fresh, older)
+    origins: dict[int, list[str]] = {}
+    for old, numbers in heirs.items():
+        for number in numbers:
+            origins.setdefault(number, []).append(older[old].change_id)
+    return Matched(
+        fresh=[
+            replace(line, origins=tuple(sorted(origins.get(number, ())))) for number, line in enumerate(fresh)
+        ],
+        replaced=[older[old] for old in heirs],
+        decided=len(on_decided),
+    )
+
+
+def _is_decided(line: ChangeLine) -> bool:
+    """Whether somebody has said something of it; for what was split or merged others stand, and so they do
+    for what was found again, of which nobody has said anything."""
+    if line.status is ChangeStatus.REPLACED:
+        return line.action is not ChangeAction.FOUND
+    return line.status in (ChangeStatus.ACCEPTED, ChangeStatus.REJECTED)
+
+
+def _gives_way(line: ChangeLine, found: ChangeLine) -> bool:
+    """Whether nobody has touched it, and one of its revisions is older and none newer than those now."""
+    if line.action is not ChangeAction.FOUND or line.version != 1:
+        return False
+    before = revision_of(line.before_shown) - revision_of(found.before_shown)
+    after = revision_of(line.after_shown) - revision_of(found.after_shown)
+    return max(before, after) <= 0 and min(before, after) < 0
+
+
+def _alike(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> set[int]:
+    """Numbers of those found that are one finding with a line of their kind."""
+    one, other, shared, areas = _overlaps(found, there)
+    both = areas[0][one] + areas[1][other] - shared
+    return set(one[shared >= _SAME_SHARE * both].tolist())
+
+
+def _heirs(fresh: Sequence[ChangeLine], older: Sequence[ChangeLine]) -> dict[int, list[int]]:
+    """By the number of what waits the numbers of what takes its place."""
+    one, other, shared, areas = _overlaps(fresh, older)
+    lies_on = shared >= _LIES_ON * np.minimum(areas[0][one], areas[1][other])
+    shapes = shapes_of(fresh), shapes_of(older)
+    heirs: dict[int, list[int]] = {}
+    for new, old in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
+        heirs.setdefault(old, []).append(new)
+    return {
+        old: sorted(numbers)
+        for old, numbers in sorted(heirs.items())
+        if shapely.intersection(shapely.union_all(shapes[0][numbers]), shapes[1][old]).area
+        >= _COVERED * areas[1][old]
+    }
+
+
+def _overlaps(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> tuple[Any, Any, Any, list[Any]]:
+    """Pairs of one kind that intersect: their numbers, the ground they share, and the areas of all."""
+    shapes, old = shapes_of(found), shapes_of(there)
+    one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
+    kinds = [np.array([line.kind.value for line in some], dtype=object) for some in (found, there)]
+    same = kinds[0][one] == kinds[1][other]
+    one, other = one[same], other[same]
+    shared = shapely.area(shapely.intersection(shapes[one], old[other]))
+    return one, other, shared, [shapely.area(shapes), shapely.area(old)]

@@ -1,0 +1,1 @@
+"""From the frames of a flight to a finished revision: adjusted, surfaced, blended, reported."""

@@ -1,0 +1,158 @@
+"""What ties a block to the ground absolutely: control points, and a reference map.
+
+The block is adjusted with the control points, compared with the reference under the poses found so, and
+adjusted again with what the reference says. Without either, the block keeps the place its GNSS gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust import block as nouns
+from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
+from flycam.adjust.bundle import AdjustOptions
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.grid import TileRange, ground_pixel_m
+from flycam.pipeline.finish.control import SettledControl, ground_control
+from flycam.pipeline.finish.control_judging import borne_out, cannot_follow, far_off
+from flycam.pipeline.finish.reference import ReferenceTie, open_reference, tie_to_reference
+from flycam.pipeline.finish.stages import LOCAL_DATUM, Run, adjust
+from flycam.pipeline.laying.rectification import patch_of
+
+_REFERENCE_KINDS = (ReferenceTie, ControlPoint)
+_SHIFT_SIGMAS = 4.0
+_MAP_OFF_M = 6.0  # what two maps without control may be off from each other beyond our own sigma
+_MOST_REACH_M = 25.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Controlled:
+    """An adjustment with its absolute control; said: sentences for the report, doubts those of them that
+    somebody should look into; reference None: none given."""
+
+    adjustment: Adjustment
+    said: Sequence[str]
+    points: int
+    reference: ReferenceTie | None
+    doubts: Sequence[str] = ()
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """JSON values for the revision's record."""
+        tie = self.reference
+        return {
+            "said": list(self.said),
+            "doubts": list(self.doubts),
+            "points": self.points if self.adjustment.accepted else 0,
+            "reference": None
+            if tie is None
+            else {
+                "used": bool(tie.control),
+                "why": tie.why,
+                "windows": {"tried": tie.tried, "found": tie.found, "agreed": tie.agreed},
+                "shift_m": list(tie.shift_m) if tie.control else None,
+                "spread_m": tie.spread_m if tie.control else None,
+            },
+        }
+
+
+def check_control(frames: Sequence[BlockFrame], reference: Path | None, gcp: Path | None) -> None:
+    """Refuse at once, before hours of work, what cannot be control of these frames.
+
+    Raises what `open_reference` and `ground_control` raise.
+    """
+    if reference is not None:
+        open_reference(reference, _centres(frames), frames[0].exterior.work_crs)
+    if gcp is not None:
+        ground_control(gcp, frames, None)
+
+
+def adjust_with_control(
+    run: Run, ties: nouns.Ties, options: AdjustOptions, reference: Path | None, gcp: Path | None
+) -> Controlled:
+    """Adjust the block of a run; see the module's recipe."""
+    terrain = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain
+    settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
+    adjustment = adjust(run, ties, options, settled.points)
+    if gcp is not None and adjustment.accepted:
+        settled = borne_out(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
+        if not settled.points:
+            adjustment = adjust(run, ties, options, (), name="adjust-free")
+    doubts = list(settled.doubts)
+    tie = None
+    if reference is not None:
+        tie = _compare(run, adjustment, reference)
+        far = far_off(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
+        if tie.control:
+            control = (*settled.points, *tie.control)
+            again = adjust(run, ties, options, control, name="adjust-reference")
+            if again.accepted:
+                adjustment = again
+            else:
+                tie, far = replace(tie, control=(), why=cannot_follow(reference.name, tie)), ""
+        if doubt := far if tie.control else tie.why:
+            doubts.append(doubt)
+    said = (*settled.said, *([] if tie is None else [tie.why]))
+    said = (*said, *(one for one in doubts if one not in said))
+    return Controlled(
+        adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
+    )
+
+
+def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:
+    """The block under the poses just found, beside the reference."""
+    frames = [
+        replace(before, exterior=after.exterior, interior=adjustment.interiors[before.camera])
+        for before, after in zip(run.frames, adjustment.frames, strict=True)
+    ]
+    headers = [
+        replace(record.header, interior=frame.interior, exterior_prior=frame.exterior)
+        for record, frame in zip(run.records, frames, strict=True)
+    ]
+    picture = open_reference(reference, _centres(frames), frames[0].exterior.work_crs)
+
+    def patch(number: int, tiles: TileRange) -> OrthoPatch:
+        frame = frames[number]
+        pixels = _no_finer_than(
+            run.originals.pixels(frame.frame_id), run.flight.gsd_m, ground_pixel_m(tiles.z, 0)
+        )
+        return patch_of(headers[number], frame.exterior, pixels, run.terrain, tiles)
+
+    with run.progress.stage("reference") as progress:
+        return run.folder.made(
+            "reference",
+            _REFERENCE_KINDS,
+            lambda: tie_to_reference(
+                picture,
+                frames,
+                patch,
+                run.terrain,
+                reach_m=_reach_m(adjustment.accuracy),
+                progress=progress,
+            ),
+        )
+
+
+def _reach_m(accuracy: Accuracy) -> float:
+    sigma = np.nan_to_num(float(np.hypot(*accuracy.shift_sigma_m[:2])), nan=_MAP_OFF_M)
+    return float(min(_SHIFT_SIGMAS * sigma + _MAP_OFF_M, _MOST_REACH_M))
+
+
+def _no_finer_than(pixels: NDArray[np.uint8], gsd_m: float, wanted_m: float) -> NDArray[np.uint8]:
+    """The picture thinned by a whole number, averaged, while it stays at least as fine as wanted."""
+    factor = int(wanted_m / gsd_m)
+    if factor < 2:
+        return pixels
+    size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _centres(frames: Sequence[BlockFrame]) -> NDArray[np.float64]:
+    return np.array([frame.exterior.projection_centre_m[:2] for frame in frames])

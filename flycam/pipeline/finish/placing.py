@@ -1,0 +1,106 @@
+"""Frames laid where the adjustment put them: pose, lens and tiles on the ground they are rectified on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Adjustment, BlockFrame
+from flycam.catalog.records import FrameRecord, RevisionFrame
+from flycam.errors import FrameRejected
+from flycam.frame.frame import FrameHeader
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.grid import TileRange
+from flycam.geometry.shutter import motion_px
+from flycam.geometry.terrain import TerrainGrid
+from flycam.pipeline.laying.rectification import GroundView, ground_view, tiles_of
+
+Floats = NDArray[np.float64]
+
+PRIOR_STATE = "prior"
+"""State of a frame whose pose is the recorded one, because nothing better was found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """One frame ready to be rectified.
+
+    header      with the adjusted interior and exterior
+    camera      key of the lens it shares with others
+    tiles       base-zoom tiles its patch may touch
+    covariance  6×6 of its pose relative to the block, None: only its sigmas are known
+    rows_px     by how much its first or last row would be off were it a picture of one moment; 0: it is one
+    kept        what the catalogue records of it
+    """
+
+    header: FrameHeader
+    camera: str
+    tiles: TileRange
+    covariance: Floats | None
+    rows_px: float
+    kept: RevisionFrame
+
+    @property
+    def frame_id(self) -> str:
+        return self.header.frame_id
+
+    @property
+    def exterior(self) -> ExteriorOrientation:
+        return self.header.exterior_prior
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placing:
+    """All frames that see known ground; (name, why in English, in Vietnamese) of those that do not."""
+
+    frames: tuple[Placed, ...]
+    left_out: tuple[tuple[str, str, str], ...]
+
+
+def _rows_px(header: FrameHeader, view: GroundView) -> float:
+    range_m = view.footprint.gsd_m * 0.5 * sum(header.interior.focal_length_px)
+    return motion_px(header.interior, header.exterior_prior, range_m)
+
+
+def place_frames(
+    records: Sequence[FrameRecord],
+    block: Sequence[BlockFrame],
+    adjustment: Adjustment,
+    terrain: TerrainGrid,
+    base_zoom: int,
+) -> Placing:
+    """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out."""
+    placed: list[Placed] = []
+    left_out: list[tuple[str, str, str]] = []
+    covariances = adjustment.frame_covariance
+    for number, (record, before, after) in enumerate(zip(records, block, adjustment.frames, strict=True)):
+        interior = adjustment.interiors[before.camera]
+        header = replace(record.header, interior=interior, exterior_prior=after.exterior)
+        try:
+            view = ground_view(header, terrain)
+        except FrameRejected as error:
+            name = record.header.provenance.source_name
+            left_out.append((name, str(error), error.vi or error.reason_vi))
+            continue
+        placed.append(
+            Placed(
+                header=header,
+                camera=before.camera,
+                tiles=tiles_of(view, after.exterior.work_crs, base_zoom),
+                covariance=None if covariances is None else covariances[number],
+                rows_px=_rows_px(header, view),
+                kept=RevisionFrame(
+                    frame_id=record.frame_id,
+                    exterior=after.exterior,
+                    interior=interior,
+                    state=after.state.value if adjustment.accepted else PRIOR_STATE,
+                    ties=after.ties,
+                    rms_px=after.rms_px,
+                    cells_pct=after.cells_pct,
+                ),
+            )
+        )
+    return Placing(frames=tuple(placed), left_out=tuple(left_out))

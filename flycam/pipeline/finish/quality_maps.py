@@ -1,0 +1,165 @@
+"""The maps behind a quality report, on one small grid in the work CRS: colours, error, overlap, ground.
+
+Colours come from the zoom that suits the grid. The error is read off the base tiles, pixel by pixel where the
+grid's points fall: a parent tile keeps the best of its four children, which would flatter the map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import FrameRejected
+from flycam.frame.frame import FrameHeader
+from flycam.geodata.crs import point_transform
+from flycam.geodata.hillshade import hillshade_tone
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, grid_pixel_m, ground_pixel_m
+from flycam.geometry.planar import fit_planar_map
+from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.mosaic.extent import MERCATOR, OutputGrid, data_bounds, output_grid
+from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.own_ground import is_own
+from flycam.mosaic.resample import TileReader, resampled
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.laying.rectification import ground_views
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.report.planes import MapPlanes
+
+_LONG_SIDE_PX = 900
+_FINEST_M = 0.01
+_LEAST_GAP_PX = 9
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def gather_maps(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    headers: Sequence[FrameHeader],
+    terrain: TerrainGrid,
+    support: TerrainGrid | None,
+    progress: Progress,
+) -> MapPlanes:
+    """All planes of a revision. headers: its frames with their adjusted poses and lenses.
+
+    Raises NotFound for a mosaic without pixels, ObjectMissing, TileCorrupt.
+    """
+    grid = _grid_over(workspace, mosaic, terrain.work_crs)
+    shape = (grid.rows, grid.cols)
+    x, y = grid.centres(0, 0, shape)
+    error = _errors(workspace, mosaic, _mercator(grid, terrain.work_crs), progress)
+    shown = np.isfinite(error)
+    zoom = _zoom_for(grid, mosaic, workspace)
+    reader = TileReader(workspace.store, workspace.catalog.tiles, mosaic, zoom)
+    rgb, _ = resampled(reader, grid, terrain.work_crs, (0, 0), shape)
+    east, north = np.meshgrid(x, y)
+    own = np.zeros(shape, dtype=np.bool_)
+    if support is not None:
+        own = is_own(support, east, north)
+    gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
+    return MapPlanes(
+        west=grid.west,
+        north=grid.north,
+        pixel_m=grid.step_x,
+        rgb=rgb,
+        shown=shown,
+        error_m=error,
+        overlap=_overlap(headers, terrain, grid),
+        own=own & shown,
+        relief=_relief(terrain, grid),
+        gaps=gaps,
+        gaps_m2=gaps_m2,
+    )
+
+
+def _grid_over(workspace: Workspace, mosaic: MosaicInfo, work_crs: str) -> OutputGrid:
+    """Over the mosaic's data, `_LONG_SIDE_PX` long."""
+    extent = data_bounds(workspace.store, workspace.catalog.tiles, mosaic)
+    rough = output_grid(extent, work_crs, (extent[2] - extent[0] + extent[3] - extent[1]) / 200.0, None)
+    west, south, east, north = rough.bounds
+    side_m = max(east - west, north - south)
+    return output_grid(extent, work_crs, max(side_m / _LONG_SIDE_PX, _FINEST_M), None)
+
+
+def _mercator(grid: OutputGrid, work_crs: str) -> Floats:
+    """Mercator metres of the grid's pixel centres, rows×cols×2."""
+    x, y = grid.centres(0, 0, (grid.rows, grid.cols))
+    return fit_planar_map(point_transform(work_crs, MERCATOR), grid.bounds).grid(x, y)
+
+
+def _zoom_for(grid: OutputGrid, mosaic: MosaicInfo, workspace: Workspace) -> int:
+    bounds = workspace.catalog.flights.flight(mosaic.flight_id).bounds_lonlat_deg
+    latitude = (bounds[1] + bounds[3]) / 2 if bounds else 0.0
+    exact = math.log2(ground_pixel_m(0, latitude) / grid.step_x)
+    return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)
+
+
+def _errors(
+    workspace: Workspace, mosaic: MosaicInfo, mercator: Floats, progress: Progress
+) -> NDArray[np.float32]:
+    """Expected error where the points fall on base tiles; NaN where the map shows nothing. Tile by tile."""
+    size = grid_pixel_m(mosaic.base_zoom)
+    col = np.floor((mercator[..., 0].ravel() + HALF_WORLD_M) / size).astype(np.int64)
+    row = np.floor((HALF_WORLD_M - mercator[..., 1].ravel()) / size).astype(np.int64)
+    tile_x, tile_y = col // TILE_SIZE_PX, row // TILE_SIZE_PX
+    order = np.lexsort((tile_x, tile_y))
+    ends = np.flatnonzero(np.diff(tile_x[order]) | np.diff(tile_y[order])) + 1
+    groups = np.split(order, ends)
+    tiles = workspace.catalog.tiles
+    heads = {
+        head.tile_id: head for head in tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
+    }
+    error = np.full(col.size, np.nan, dtype=np.float32)
+    for done, members in enumerate(groups, 1):
+        first = members[0]
+        head = heads.get(TileId(z=mosaic.base_zoom, x=int(tile_x[first]), y=int(tile_y[first])))
+        if head is not None:
+            quality = read_tile(workspace.store, head).quality
+            error[members] = error_of_quality(
+                quality[row[members] % TILE_SIZE_PX, col[members] % TILE_SIZE_PX]
+            )
+        progress("report", done, len(groups))
+    error[~np.isfinite(error)] = np.nan
+    return error.reshape(mercator.shape[:2])
+
+
+def _overlap(headers: Sequence[FrameHeader], terrain: TerrainGrid, grid: OutputGrid) -> NDArray[np.int32]:
+    count = np.zeros((grid.rows, grid.cols), dtype=np.int32)
+    for view in ground_views(headers, terrain):
+        if not isinstance(view, FrameRejected):
+            seen = np.zeros(count.shape, dtype=np.uint8)
+            cv2.fillPoly(seen, [np.rint(grid.to_pixels(view.footprint.polygon_m) - 0.5).astype(np.int32)], 1)
+            count += seen
+    return count
+
+
+def _relief(terrain: TerrainGrid, grid: OutputGrid) -> Floats:
+    """Shading of the terrain at the grid's pixels, one more of them all round for its slopes."""
+    x = grid.west + (np.arange(-1, grid.cols + 1) + 0.5) * grid.step_x
+    y = grid.north - (np.arange(-1, grid.rows + 1) + 0.5) * grid.step_y
+    heights = surface_heights(terrain, *np.meshgrid(x, y)).astype(np.float32)
+    return hillshade_tone(heights, grid.step_x)
+
+
+def _holes(shown: Mask, pixel_m2: float) -> tuple[tuple[Floats, ...], tuple[float, ...]]:
+    """Enclosed ground that is not shown, the largest first; a few pixels are the grid's, not the flight's."""
+    parts, labels, facts, _ = cv2.connectedComponentsWithStats((~shown).astype(np.uint8), connectivity=4)
+    rows, cols = shown.shape
+    found: list[tuple[int, int, Floats]] = []
+    for part in range(1, parts):
+        left, top, width, height, pixels = facts[part].tolist()
+        at_edge = left == 0 or top == 0 or left + width == cols or top + height == rows
+        if at_edge or pixels < _LEAST_GAP_PX:
+            continue
+        window = (labels[top : top + height, left : left + width] == part).astype(np.uint8)
+        outlines, _ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        corner = np.array([left + 0.5, top + 0.5])
+        found.append((-pixels, part, outlines[0].reshape(-1, 2) + corner))
+    found.sort(key=lambda one: one[:2])
+    return tuple(one[2] for one in found), tuple(-one[0] * pixel_m2 for one in found)

@@ -1,0 +1,344 @@
+"""The quality report of a finished revision: figures and maps gathered, said in two languages, kept.
+
+    revision record, its frames, all photos of the flight -> figures
+    base tiles, recorded ground, its support              -> maps
+    figures + maps -> pictures -> HTML and PDF in each language -> store, under their content
+
+Nothing is read but the catalogue and the store, and no clock: the same revision has the same report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from flycam.catalog.footprints import footprints_of
+from flycam.catalog.records import (
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    RevisionFrame,
+    RevisionRecord,
+    RevisionState,
+)
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.frame.flight import Flight, is_plane
+from flycam.frame.frame import Layer
+from flycam.frame.terraincodec import decode_terrain
+from flycam.geometry.grid import ground_pixel_m
+from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
+from flycam.pipeline.finish.quality_maps import gather_maps
+from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.report.content import document
+from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
+from flycam.report.paper import to_pdf
+from flycam.report.pictures import draw
+from flycam.report.planes import MapPlanes
+from flycam.report.raster import classes_of
+from flycam.report.screen import to_html
+from flycam.report.words import LANGUAGES
+from flycam.store import keys
+
+KINDS = {"html": to_html, "pdf": to_pdf}
+_THIN_VIEWS = 3
+_HASH_DIGITS = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFile:
+    """A report that was written out."""
+
+    path: Path
+    flight: Flight
+    revision: int
+    language: str
+    bytes: int
+
+
+def report_of(
+    workspace: Workspace,
+    ref: str,
+    language: str,
+    kind: str,
+    revision: int | None = None,
+    layer: Layer | None = None,
+) -> bytes:
+    """A report as it is kept, in "vi" or "en", "html" or "pdf".
+
+    revision  None: the one on show
+    layer     None: the one that the flight is shown by
+
+    Raises NotFound for a flight that is not finished, a revision that is not shown or has no report.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    record, _ = _finished(workspace, flight, revision, layer)
+    key = record.reports.get(f"{language}.{kind}")
+    if key is None:
+        raise NotFound(
+            f"{flight.name}: revision {record.revision} has no report yet; run 'flycam report {flight.name} "
+            "OUT.pdf' to make it",
+            vi=f"{flight.name}: bản hoàn thiện số {record.revision} chưa có báo cáo; hãy chạy 'flycam report "
+            f"{flight.name} OUT.pdf' để làm",
+        )
+    return workspace.store.get(key)
+
+
+def write_report(
+    workspace: Workspace,
+    ref: str,
+    out: Path,
+    language: str = "vi",
+    revision: int | None = None,
+    layer: Layer | None = None,
+) -> ReportFile:
+    """Write a report to a file, of the kind that its suffix says; made anew, and kept in the old one's place.
+
+    Boundaries that were imported since, and words that were mended, are therefore in it.
+
+    Raises InputUnusable for another suffix, NotFound as `report_of`, and StorageTrouble.
+    """
+    kind = out.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise InputUnusable(
+            f"{out.name}: a report is a .pdf or an .html file; name it so",
+            vi=f"{out.name}: báo cáo là tệp .pdf hoặc .html; hãy đặt tên như vậy",
+        )
+    flight = workspace.catalog.flights.flight(ref)
+    record, mosaic = _finished(workspace, flight, revision, layer)
+    reports, _ = make_reports(workspace, flight, mosaic, record)
+    workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    for key in set(record.reports.values()) - set(reports.values()):
+        workspace.store.delete(key)
+    data = report_of(workspace, ref, language, kind, record.revision, mosaic.layer)
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{out}: cannot be written ({error.strerror}); choose another place",
+            vi=f"{out}: không ghi được vào đây; hãy chọn chỗ khác",
+        ) from error
+    return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
+
+
+def make_reports(
+    workspace: Workspace,
+    flight: Flight,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    progress: Progress = silent,
+) -> tuple[dict[str, str], ErrorFigures]:
+    """Make all reports of a revision and keep them: store keys by language and kind ("vi.html"), and the
+    expected error over the map that they state."""
+    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
+    records = [
+        one
+        for one in workspace.catalog.frames.of_flight(flight.flight_id)
+        if one.header.layer is mosaic.layer
+    ]
+    planes = _planes(workspace, mosaic, record, records, kept, progress)
+    figures = gather_figures(workspace, flight, mosaic, record, records, kept, planes)
+    drawn = draw(figures, planes)
+    made = {}
+    for language in LANGUAGES:
+        said = document(figures, planes, drawn, language)
+        for kind, write in KINDS.items():
+            data = write(said)
+            digest = hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
+            key = keys.product(mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest)
+            if not workspace.store.exists(key):
+                workspace.store.put(key, data, durable=True)
+            made[f"{language}.{kind}"] = key
+    return made, figures.error
+
+
+def gather_figures(
+    workspace: Workspace,
+    flight: Flight,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    records: Sequence[FrameRecord],
+    kept: Sequence[RevisionFrame],
+    planes: MapPlanes,
+) -> ReportFigures:
+    """All that the report says, without words."""
+    catalog = workspace.catalog
+    event = catalog.flights.event(flight.event_id)
+    terrain = None if record.dem_id is None else recorded_terrain(workspace, record.dem_id)
+    is_bare_plane = is_plane(flight.vertical_datum) and record.support_key is None
+    held = {one.frame_id for one in kept}
+    gsds = [one.gsd_m for one in records if one.frame_id in held and one.gsd_m is not None] or [flight.gsd_m]
+    shown = planes.shown
+    views = planes.overlap[shown]
+    classes = np.bincount(
+        classes_of(planes.error_m[shown], ERROR_BOUNDS_M), minlength=len(ERROR_BOUNDS_M) + 1
+    )
+    error = _error_over(planes, shown)
+    return ReportFigures(
+        flight=flight.name,
+        event=event.name,
+        is_drill=event.is_drill,
+        layer=mosaic.layer.value,
+        revision=record.revision,
+        made_ns=record.made_ns,
+        first_ns=flight.first_ns,
+        last_ns=flight.last_ns,
+        operator=flight.operator,
+        inputs_hash=record.inputs_hash,
+        work_crs=flight.work_crs,
+        vertical_datum=flight.vertical_datum,
+        options=record.options,
+        stats=record.stats,
+        frames=_frame_lines(record, records, kept),
+        communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
+        boundaries=boundaries_said(workspace.catalog, flight),
+        frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
+        pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
+        post_m=None if terrain is None or is_bare_plane else terrain.post_spacing_m[0],
+        own_pct=_own_pct(record, planes),
+        error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
+        error_own=_error_over(planes, planes.own),
+        error_dem=_error_over(planes, shown & ~planes.own),
+        error_pct=tuple((100.0 * classes / max(classes.sum(), 1)).tolist()),
+        overlap=int(np.median(views)),
+        thin_pct=100.0 * float((views < _THIN_VIEWS).mean()),
+        imaged_m2=float(shown.sum()) * planes.pixel_m**2,
+        gaps_m2=planes.gaps_m2,
+    )
+
+
+def _planes(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    records: Sequence[FrameRecord],
+    kept: Sequence[RevisionFrame],
+    progress: Progress,
+) -> MapPlanes:
+    if record.dem_id is None:
+        raise NotFound(
+            f"{mosaic.mosaic_id} revision {mosaic.revision}: the ground that it lies on is not on record; "
+            "run 'flycam finish --redo'",
+            vi=f"{mosaic.mosaic_id} bản hoàn thiện số {mosaic.revision}: không còn lưu mặt đất của nó; hãy "
+            "chạy 'flycam finish --redo'",
+        )
+    by_id = {one.frame_id: one.header for one in records}
+    headers = [
+        replace(by_id[one.frame_id], interior=one.interior, exterior_prior=one.exterior) for one in kept
+    ]
+    support = None
+    if record.support_key is not None:
+        support = decode_terrain(workspace.store.get(record.support_key))
+    terrain = recorded_terrain(workspace, record.dem_id)
+    return gather_maps(workspace, mosaic, headers, terrain, support, progress)
+
+
+def _frame_lines(
+    record: RevisionRecord, records: Sequence[FrameRecord], kept: Sequence[RevisionFrame]
+) -> tuple[FrameLine, ...]:
+    """Every photo of the layer by name, as the revision used it or why it did not."""
+    used = {one.frame_id: one for one in kept}
+    frames = record.stats.get("frames") or {}
+    said = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
+    said |= {one["name"]: one["why"] for one in frames.get("untied", ())}
+    lines = [_frame_line(one, used.get(one.frame_id), said) for one in records]
+    return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
+
+
+def _frame_line(one: FrameRecord, used: RevisionFrame | None, said: dict[str, str]) -> FrameLine:
+    name = one.header.provenance.source_name
+    prior = one.exterior
+    if used is not None:
+        centre = used.exterior.projection_centre_m
+        shift = None
+        if prior is not None:
+            east, north, up = (np.array(centre) - np.array(prior.projection_centre_m)).tolist()
+            shift = (east, north, up)
+        return FrameLine(
+            name=name,
+            state=used.state,
+            sentence=said.get(name, ""),
+            centre=centre,
+            shift_m=shift,
+            ties=used.ties,
+            rms_px=used.rms_px if np.isfinite(used.rms_px) else None,
+            cells_pct=used.cells_pct,
+        )
+    pose = prior or one.header.exterior_prior
+    centre = pose.projection_centre_m
+    if one.status is FrameStatus.USED:
+        return FrameLine(name=name, state="left_out", sentence=said.get(name, ""), centre=centre)
+    state = "withdrawn" if one.status is FrameStatus.WITHDRAWN else "rejected"
+    reason = "withdrawn" if state == "withdrawn" else one.reason
+    return FrameLine(name=name, state=state, reason=reason, sentence=one.message, centre=centre)
+
+
+def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:
+    errors = planes.error_m[ground]
+    errors = errors[np.isfinite(errors)]
+    if not errors.size:
+        return None
+    median, p95 = np.percentile(errors, [50.0, 95.0])
+    return ErrorFigures(median_m=float(median), p95_m=float(p95))
+
+
+def _own_pct(record: RevisionRecord, planes: MapPlanes) -> float:
+    """The share that the revision recorded, so that report, command and map say one number."""
+    recorded = (record.stats.get("surface") or {}).get("supported_pct")
+    return 100.0 * float(planes.own[planes.shown].mean()) if recorded is None else float(recorded)
+
+
+def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecord]) -> tuple[str, ...]:
+    """Names, the largest share first; where boundaries came after the flight, those that its photos see."""
+    boundaries = workspace.catalog.boundaries
+    rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
+    if rows:
+        names = {**boundaries.names(), **boundaries.names(flown_on(flight))}
+        return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
+    footprints = footprints_of(records)
+    if not len(footprints) or flight.bounds_lonlat_deg is None:
+        return ()
+    ground = shapely.union_all(footprints)
+    flown = communes_of(workspace.catalog, flight, flight.bounds_lonlat_deg)
+    shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
+    return tuple(name for less, name in sorted(shares) if less < 0.0)
+
+
+def _latitude(flight: Flight) -> float:
+    bounds = flight.bounds_lonlat_deg
+    return 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2.0
+
+
+def _finished(
+    workspace: Workspace, flight: Flight, revision: int | None, layer: Layer | None = None
+) -> tuple[RevisionRecord, MosaicInfo]:
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    if layer is not None and layer is not mosaic.layer:
+        shown = workspace.catalog.tiles.mosaics(flight.flight_id)
+        others = [one for one in shown if one.published and one.layer is layer]
+        if not others:
+            raise NotFound(
+                f"{flight.name}: it has no {layer} layer; leave the layer out",
+                vi=f"{flight.name}: không có lớp {layer}; hãy bỏ --layer",
+            )
+        mosaic = others[0]
+    number = mosaic.revision if revision is None else revision
+    if number == LIVE_REVISION:
+        raise NotFound(
+            f"{flight.name}: only a finished revision has a quality report; run 'flycam finish' first",
+            vi=f"{flight.name}: chỉ bản hoàn thiện mới có báo cáo chất lượng; hãy chạy 'flycam finish' trước",
+        )
+    record = workspace.catalog.revisions.get(mosaic.mosaic_id, number)
+    if record.state is not RevisionState.PUBLISHED:
+        raise NotFound(
+            f"{flight.name}: revision {number} is {record.state.value} and has no report; take another",
+            vi=f"{flight.name}: bản hoàn thiện số {number} không hiển thị nên không có báo cáo; hãy "
+            "chọn bản khác",
+        )
+    return record, replace(mosaic, revision=number)

@@ -1,0 +1,116 @@
+"""What may be asked of `finish`, and what of it cannot be done for a flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from flycam.adjust.bundle import LEAST_HELD_OUT, AdjustOptions
+from flycam.errors import InputUnusable, OptionUnusable
+from flycam.frame.flight import Flight, FlightState
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.laying.opening import check_gsd
+
+_COARSEST_TIMES = 16.0
+_DSM_PER_GSD = 4.0
+_FINEST_DSM_M = 0.2  # at 1.7 cm GSD surface and blend on 7 cm posts took 300 of 335 processor seconds
+_COARSEST_DSM_M = 100.0
+_MOST_HELD_OUT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishRequest:
+    """What is asked for beyond the flight.
+
+    surface          measure the ground from the flight itself, and rectify on it
+    dsm_spacing_m    distance of its posts; None: four ground samples, 0.2 m at least
+    rolling_shutter  give every row of a picture its own moment where the camera's readout is known
+    held_out_share   share of the tie points kept out of the adjustment and reported
+    gsd_m            of the revision; None: the live mosaic's
+    reference        a map of the same ground that the block is tied to
+    gcp              ground control points, as OpenDroneMap's list writes them
+    report           make the quality report
+    redo             make a further revision even if one of the same inputs stands
+    """
+
+    surface: bool = True
+    dsm_spacing_m: float | None = None
+    rolling_shutter: bool = True
+    held_out_share: float = AdjustOptions().held_out_share
+    gsd_m: float | None = None
+    reference: Path | None = None
+    gcp: Path | None = None
+    report: bool = True
+    redo: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides the result, as JSON values; files by their content, which is read each time.
+
+        Raises SourceUnreadable.
+        """
+        plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
+        for name in ("reference", "gcp"):
+            path = getattr(self, name)
+            plain[name] = None if path is None else {"name": path.name, "sha256": sha256_of(path)}
+        return plain
+
+    def spacing_m(self, flight: Flight) -> float:
+        """Distance of the surface's posts on this flight, metres."""
+        return self.dsm_spacing_m or max(_DSM_PER_GSD * flight.gsd_m, _FINEST_DSM_M)
+
+    @property
+    def adjusting(self) -> AdjustOptions:
+        """The part of it that the adjustment is given."""
+        return AdjustOptions(held_out_share=self.held_out_share)
+
+
+def asked_again(options: Mapping[str, Any], file_of: Callable[[str, str], Path]) -> FinishRequest:
+    """The request that a revision's recorded options are of.
+
+    file_of  a local copy of a file, by its SHA-256 and name; what it raises where there is none is raised
+    """
+    asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
+    for name in ("reference", "gcp"):
+        if asked.get(name) is not None:
+            asked[name] = file_of(asked[name]["sha256"], asked[name]["name"])
+    return FinishRequest(**asked)
+
+
+def check_request(flight: Flight, request: FinishRequest) -> None:
+    """Raise InputUnusable for a flight that cannot be finished, OptionUnusable for a value without sense."""
+    if flight.state is FlightState.WITHDRAWN:
+        raise InputUnusable(
+            f"{flight.name}: this flight was withdrawn; there is nothing to finish",
+            vi=f"{flight.name}: chuyến bay này đã rút khỏi mọi bản đồ; không còn gì để hoàn thiện",
+        )
+    if flight.state is FlightState.INGESTING:
+        raise InputUnusable(
+            f"{flight.name}: its ingest is not complete; run 'flycam ingest' again first",
+            vi=f"{flight.name}: chưa nạp xong; hãy chạy lại 'flycam ingest' trước",
+        )
+    if not LEAST_HELD_OUT <= request.held_out_share <= _MOST_HELD_OUT:
+        raise OptionUnusable(
+            f"--held-out {request.held_out_share:g}: give a share from {LEAST_HELD_OUT:g} to "
+            f"{_MOST_HELD_OUT:g}; without points held out nothing tells whether the adjustment is better "
+            "than what it began with",
+            vi=f"--held-out {request.held_out_share:g}: hãy ghi tỷ lệ từ {LEAST_HELD_OUT:g} đến "
+            f"{_MOST_HELD_OUT:g}; không giữ lại điểm nào thì không biết bình sai có tốt hơn ban đầu không",
+        )
+    for option, path in (("--reference", request.reference), ("--gcp", request.gcp)):
+        if path is not None and not path.is_file():
+            raise InputUnusable(
+                f"{option} {path}: there is no such file; check the path",
+                vi=f"{option} {path}: không có tệp này; hãy kiểm tra đường dẫn",
+            )
+    if request.gsd_m is not None:
+        check_gsd(request.gsd_m, flight.gsd_m, _COARSEST_TIMES * flight.gsd_m)
+    if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= _COARSEST_DSM_M:
+        raise OptionUnusable(
+            f"--dsm-spacing {request.dsm_spacing_m:g}: give metres, from the flight's ground sample "
+            f"({flight.gsd_m:.2g} m) to {_COARSEST_DSM_M:g}",
+            vi=f"--dsm-spacing {request.dsm_spacing_m:g}: hãy ghi số mét, từ GSD của chuyến bay "
+            f"({flight.gsd_m:.2g} m) đến {_COARSEST_DSM_M:g}",
+        )

@@ -1,0 +1,222 @@
+"""The stages of `finish`, one by one: ties, adjustment, surface, radiometry, seams. Each is kept once made.
+
+A stage is a function of the run and of what came before it, and reads like the sentence that says so. What it
+needs of pixels it asks of the originals; nothing here writes a tile or the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from flycam.adjust import block as nouns
+from flycam.adjust.block import Adjustment, Block, BlockFrame, ControlPoint, TerrainPrior
+from flycam.adjust.bundle import AdjustOptions, adjust_block
+from flycam.adjust.ties import TieReport, find_ties
+from flycam.catalog.records import FrameRecord, MosaicInfo
+from flycam.errors import OutsideTerrain
+from flycam.frame.flight import Flight
+from flycam.frame.terraincodec import with_content_id
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.overview import Overview, Overviews
+from flycam.mosaic.radiometry import Radiometry, solve_radiometry
+from flycam.mosaic.seamline import SeamPlan, plan_seams
+from flycam.pipeline.cluster.spread import Spread
+from flycam.pipeline.executor import ordered_map
+from flycam.pipeline.finish.originals import Originals
+from flycam.pipeline.finish.overviews import make_overview, overview_shrink
+from flycam.pipeline.finish.placing import Placed
+from flycam.pipeline.finish.progress import FinishProgress
+from flycam.pipeline.finish.spread import (
+    OVERVIEW_KINDS,
+    FeatureFiles,
+    OverviewJob,
+    overview_name,
+    overviews_by_workers,
+    seek_by_workers,
+    sweep_by_workers,
+)
+from flycam.pipeline.finish.state import StageFolder
+from flycam.surface.options import SurfaceOptions
+from flycam.surface.pictures import SurfaceView
+from flycam.surface.refine import refine_surface
+from flycam.surface.surface import Surface
+
+_TIE_KINDS = (TieReport, nouns.Ties)
+_ADJUSTMENT_KINDS = (
+    Adjustment,
+    nouns.AdjustedFrame,
+    nouns.Accuracy,
+    nouns.FrameState,
+    ExteriorOrientation,
+    Motion,
+    PoseSource,
+    InteriorOrientation,
+    LensModel,
+)
+_SURFACE_KINDS = (Surface, TerrainGrid)
+LOCAL_DATUM = "LOCAL"
+_POSTS_PER_PIXEL = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What every stage of one layer's run works with.
+
+    records, frames  one a frame, in the same order
+    terrain          that the frames were recorded on
+    terrain_sigma_m  (vertical, horizontal) that is stated of it; None: what any model is believed
+    workers          threads
+    spread           this run's part on a cluster, if there is one
+    """
+
+    flight: Flight
+    mosaic: MosaicInfo
+    records: Sequence[FrameRecord]
+    frames: Sequence[BlockFrame]
+    terrain: TerrainGrid
+    originals: Originals
+    folder: StageFolder
+    progress: FinishProgress
+    workers: int = 2
+    terrain_sigma_m: tuple[float, float | None] | None = None
+    spread: Spread | None = None
+
+    @property
+    def terrain_prior(self) -> TerrainPrior:
+        """The terrain with what is believed of it."""
+        return TerrainPrior.stated(self.terrain, self.terrain_sigma_m)
+
+
+def tie(run: Run) -> TieReport:
+    """Tie points between the frames, from their full-size pixels."""
+
+    def make() -> TieReport:
+        if run.spread is not None:
+            with run.progress.stage("features"):
+                seek_by_workers(run.spread, run.frames, run.records, run.terrain, progress)
+        return find_ties(
+            run.frames,
+            lambda number: run.originals.pixels(run.frames[number].frame_id),
+            run.terrain,
+            keep=FeatureFiles(run.folder if run.spread is None else run.spread.stages),
+            workers=run.workers,
+            progress=progress,
+        )
+
+    with run.progress.stage("ties") as progress:
+        return run.folder.made("ties", _TIE_KINDS, make)
+
+
+def adjust(
+    run: Run,
+    ties: nouns.Ties,
+    options: AdjustOptions,
+    control: Sequence[ControlPoint],
+    *,
+    name: str = "adjust",
+) -> Adjustment:
+    """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
+    prior = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain_prior
+    block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
+    with run.progress.stage("adjust") as progress:
+        return run.folder.made(name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
+
+
+def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None:
+    """The ground as the frames show it; None where none of them sees the terrain."""
+
+    def make() -> Surface | None:
+        believed = run.terrain_prior.sigma_shift_m
+        points = adjustment.points_m[np.isfinite(adjustment.points_m).all(axis=1)]
+        try:
+            surface = refine_surface(
+                views,
+                run.originals.pixels,
+                run.terrain,
+                ties_m=points if len(points) else None,
+                spacing_m=spacing_m,
+                options=SurfaceOptions(terrain_sigma_m=(believed[2], believed[0])),
+                workers=run.workers,
+                progress=progress,
+                elsewhere=None if run.spread is None else partial(sweep_by_workers, run.spread, run.records),
+            )
+        except OutsideTerrain:
+            return None
+        named = with_content_id(surface.terrain)
+        return replace(surface, terrain=named)
+
+    views = [
+        SurfaceView(
+            frame_id=frame.frame_id,
+            interior=adjustment.interiors[before.camera],
+            exterior=frame.exterior,
+        )
+        for before, frame in zip(run.frames, adjustment.frames, strict=True)
+    ]
+    with run.progress.stage("surface") as progress:
+        return run.folder.made("surface", _SURFACE_KINDS, make)
+
+
+def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overviews:
+    """The frames as seen from afar: all made now and kept, read again when they are asked for."""
+    by_id = {one.frame_id: one for one in placed}
+    shrink = min(overview_shrink(one.header.interior.image_size_px) for one in placed)
+    coarse = _coarser(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
+
+    def make(frame_id: str) -> Overview:
+        pixels = run.originals.pixels(frame_id)
+        one = by_id[frame_id]
+        return make_overview(one.header, one.exterior, pixels, coarse, one.tiles, shrink, one.camera)
+
+    def of_frame(frame_id: str) -> Overview:
+        name = overview_name(frame_id)
+        return run.folder.made(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
+
+    def by_worker(name: str) -> Overview | None:
+        return None if run.spread is None else run.spread.stages.load(name, OVERVIEW_KINDS)
+
+    ids = [one.frame_id for one in placed]
+    with run.progress.stage("overviews") as progress:
+        if run.spread is not None:
+            overviews_by_workers(run.spread, OverviewJob(run.records, placed, coarse, shrink), progress)
+        for done, _ in enumerate(ordered_map(of_frame, ids, run.workers, 2 * run.workers), 1):
+            progress("overviews", done, len(ids))
+    return Overviews(ids, of_frame)
+
+
+def even_out(run: Run, seen: Overviews) -> Radiometry:
+    """Exposure, vignetting and haze of the block."""
+    with run.progress.stage("radiometry") as progress:
+        return run.folder.made(
+            "radiometry",
+            (Radiometry,),
+            lambda: solve_radiometry(seen, lambda done, total: progress("radiometry", done, total)),
+        )
+
+
+def _coarser(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
+    """Every n-th post of a terrain that is finer than `spacing_m`: enough for a picture as coarse as that."""
+    step = max(int(spacing_m / max(terrain.post_spacing_m)), 1)
+    heights = terrain.heights_m[::step, ::step]
+    if step == 1 or min(heights.shape) < 2:
+        return terrain
+    east, south = terrain.post_spacing_m
+    return replace(
+        terrain, heights_m=np.ascontiguousarray(heights), post_spacing_m=(step * east, step * south)
+    )
+
+
+def plan(run: Run, seen: Overviews, radiometry: Radiometry) -> SeamPlan:
+    """Which frame owns which ground."""
+    with run.progress.stage("seams") as progress:
+        return run.folder.made(
+            "seams",
+            (SeamPlan,),
+            lambda: plan_seams(seen, radiometry, progress=lambda done, total: progress("seams", done, total)),
+        )

@@ -1,0 +1,1 @@
+"""How frames come to lie on the map, and lie there again: what ingest, live, finish and sync share."""

@@ -1,0 +1,149 @@
+"""Photos and films that join a flight which is there: after landing, those on the card join what was filmed
+live, or each other.
+
+They were taken by one aircraft over one ground, and so are one flight: one mosaic, one block for `finish`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flycam.errors import OptionUnusable
+from flycam.frame.flight import Flight, FlightState
+from flycam.frame.warning import FINER_PHOTOS, warning
+from flycam.geodata.crs import to_lonlat
+from flycam.ingest.diagnosis import Diagnosis
+from flycam.pipeline.film_frames import Film, is_of_film
+from flycam.pipeline.laying.opening import FINEST_SHARE, flight_on_record
+from flycam.pipeline.laying.planning import Planned
+from flycam.pipeline.workspace import Workspace
+
+AUTO = "auto"
+_AROUND_NS = 15 * 60 * 10**9  # by so much the clocks of camera and receiver may differ, and photos be early
+_MOST_ALIKE = 0.8
+_FINER = 0.8
+_NEAR_DEG = 0.003
+_EXAMPLES = 3
+
+
+def joined(workspace: Workspace, ref: str, diagnosis: Diagnosis, standing: str | None) -> str:
+    """The id of the flight that these photos are to join.
+
+    ref       its id or name, or "auto" for the one that was filmed at their time and place
+    standing  the flight that holds them already, None: none does
+
+    Raises NotFound, OptionUnusable where they cannot belong to it.
+    """
+    flight = flight_on_record(workspace, ref) if ref == AUTO else workspace.catalog.flights.flight(ref)
+    flight = flight or _filmed_there(workspace, diagnosis)
+    if standing not in (None, flight.flight_id):
+        holder = workspace.catalog.flights.flight(str(standing))
+        raise OptionUnusable(
+            f"--flight {ref}: these photos are in the flight {holder.name} already, and stay there; run "
+            "without --flight, or use another data folder (--data)",
+            vi=f"--flight {ref}: các ảnh này đã thuộc chuyến bay {holder.name} và ở nguyên đó; hãy chạy "
+            "không có --flight, hoặc dùng thư mục dữ liệu khác (--data)",
+        )
+    _check_alike(workspace, ref, flight, is_drill=diagnosis.is_drill, work_crs=diagnosis.work_crs)
+    if standing is None:
+        name = min((one.provenance.source_name for one in diagnosis.headers), default="")
+        _check_datum(ref, flight, name, diagnosis.vertical_datum)
+    return flight.flight_id
+
+
+def joined_by_film(workspace: Workspace, ref: str, film: Film, datum: str) -> Flight:
+    """The flight (given by id or name) that a film is to join. To be asked again under the flight's lock:
+    before it, another may change the flight.
+
+    datum  of the heights by which the film would be laid
+
+    Raises NotFound, OptionUnusable where it cannot belong to it.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    _check_alike(workspace, ref, flight, is_drill=film.is_drill, work_crs=film.work_crs)
+    lies_there = film.pictures_in(flight.flight_id, workspace.catalog.frames.of_flight(flight.flight_id))
+    if not lies_there:
+        _check_datum(ref, flight, film.name, datum)
+    return flight
+
+
+def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
+    """Raise OptionUnusable where what is to join would have its heights in another datum: `finish` ties no
+    block of two. name: of a file that is to join."""
+    if flight.vertical_datum == datum:
+        return
+    raise OptionUnusable(
+        f"--flight {ref}: its heights are in {flight.vertical_datum}, those of {name} would be in {datum}: "
+        "terrain was added or removed since; give what is in the flight again ('flycam ingest' the photos, "
+        "'flycam live' the film), which lays it on the terrain of today, then this; or run without --flight",
+        vi=f"--flight {ref}: độ cao của chuyến bay theo {flight.vertical_datum}, còn {name} theo {datum}: mô "
+        "hình độ cao đã được thêm hoặc bỏ từ đó; hãy đưa lại ảnh ('flycam ingest') hoặc video ('flycam "
+        "live') của chuyến bay đó để trải lại trên mô hình hiện nay, rồi mới thêm phần này; hoặc chạy không "
+        "có --flight",
+    )
+
+
+def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:
+    """Raise OptionUnusable where pictures of this kind and place cannot belong to a flight."""
+    if flight.state is FlightState.WITHDRAWN:
+        raise OptionUnusable(
+            f"--flight {ref}: this flight was withdrawn; run without --flight",
+            vi=f"--flight {ref}: chuyến bay này đã bị rút; hãy chạy không có --flight",
+        )
+    if workspace.catalog.flights.event(flight.event_id).is_drill != is_drill:
+        raise OptionUnusable(
+            f"--flight {ref}: real pictures and a drill never mix; name another flight",
+            vi=f"--flight {ref}: không trộn ảnh thật với diễn tập; hãy chọn chuyến bay khác",
+        )
+    if flight.work_crs != work_crs:
+        raise OptionUnusable(
+            f"--flight {ref}: it lies in {flight.work_crs}, what is to join it in {work_crs}: of another "
+            "place; run without --flight",
+            vi=f"--flight {ref}: chuyến bay ở {flight.work_crs}, phần thêm vào ở {work_crs}, không cùng chỗ; "
+            "hãy chạy không có --flight",
+        )
+
+
+def finer_said(flight: Flight, planned: Sequence[Planned]) -> tuple[str, ...]:
+    """The warning where photos that joined a flight are finer than its map, whose zoom is fixed."""
+    photos_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    if photos_m > _FINER * flight.gsd_m:
+        return ()
+    finest_m = max(photos_m, FINEST_SHARE * flight.gsd_m)
+    return (warning(FINER_PHOTOS, photos=f"{finest_m:.2g}", kept=f"{flight.gsd_m:.2g}"),)
+
+
+def _filmed_there(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
+    """The one flight with frames of a film among which most of the photos were taken."""
+    found = [
+        flight
+        for flight in workspace.catalog.flights.flights()
+        if flight.state is not FlightState.WITHDRAWN
+        and _is_among(flight, diagnosis)
+        and any(map(is_of_film, workspace.catalog.frames.of_flight(flight.flight_id)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(flight.name for flight in found[:_EXAMPLES])
+    raise OptionUnusable(
+        f"--flight auto: {len(found)} live flights were in the air at the time and place of these photos"
+        f"{f' ({names})' if names else ''}: give the flight's id or name, or run without --flight",
+        vi=f"--flight auto: có {len(found)} chuyến bay trực tiếp cùng lúc, cùng chỗ với các ảnh này"
+        f"{f' ({names})' if names else ''}; hãy ghi mã hoặc tên, hoặc chạy không có --flight",
+    )
+
+
+def _is_among(flight: Flight, diagnosis: Diagnosis) -> bool:
+    if flight.bounds_lonlat_deg is None:
+        return False
+    west, south, east, north = flight.bounds_lonlat_deg
+    headers = diagnosis.headers
+    times = np.array([header.captured_ns for header in headers])
+    centres = np.array([header.exterior_prior.projection_centre_m[:2] for header in headers])
+    lon, lat = to_lonlat(centres, diagnosis.work_crs).T
+    in_time = (times >= flight.first_ns - _AROUND_NS) & (times <= flight.last_ns + _AROUND_NS)
+    in_place = (lon >= west - _NEAR_DEG) & (lon <= east + _NEAR_DEG)
+    in_place &= (lat >= south - _NEAR_DEG) & (lat <= north + _NEAR_DEG)
+    return bool((in_time & in_place).mean() >= _MOST_ALIKE)

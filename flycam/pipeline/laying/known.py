@@ -1,0 +1,122 @@
+"""What an ingest owes to photos that the catalogue knows already: their layer, place and withdrawal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.catalog.retention_records import let_go_said
+from flycam.frame.frame import FrameHeader
+from flycam.frame.moment import day_of
+from flycam.frame.warning import LAID_AS_BEFORE, LET_GO, WITHDRAWN, warning
+from flycam.pipeline.evidence import let_go_among
+from flycam.pipeline.laying.planning import Planned
+from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.workspace import Workspace
+
+_VIETNAM = timezone(timedelta(hours=7))
+
+
+def in_their_layers(
+    workspace: Workspace, flight_id: str, planned: Sequence[Planned], asked: str | None
+) -> list[Planned]:
+    """The frames, those known before in the layer that is on record; reads only.
+
+    A pixel of the map must not change its layer in silence. The operator's word `asked` moves frames that are
+    on the map (`flycam.pipeline.laying.moving`); what was withdrawn stays as it was.
+    """
+    before = {
+        record.frame_id: record
+        for record in workspace.catalog.frames.of_flight(flight_id)
+        if record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE
+    }
+    keeps = {
+        frame_id: record.header.layer
+        for frame_id, record in before.items()
+        if asked is None or record.status is FrameStatus.WITHDRAWN
+    }
+    return [
+        replace(one, header=replace(one.header, layer=keeps.get(one.header.frame_id, one.header.layer)))
+        for one in planned
+    ]
+
+
+def options_unused_said(
+    workspace: Workspace, flight_id: str, request: SurveyRequest, planned: Sequence[Planned]
+) -> list[str]:
+    """The warning where options would place or see frames otherwise that stay on the map as they lie.
+
+    To be asked when all that is laid again has been recorded.
+    """
+    given = {
+        "--camera": request.camera is not None,
+        "--takeoff": request.takeoff is not None,
+        "--height": request.height_mode != "auto",
+        "--telemetry": request.telemetry is not None,
+        "--clock-offset": request.clock_offset_s is not None,
+    }
+    options = " ".join(name for name, is_given in given.items() if is_given)
+    if not options:
+        return []
+    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    recorded = {record.frame_id: record for record in used}
+    others = sum(
+        _lies_otherwise(recorded[frame.header.frame_id], frame)
+        for frame in planned
+        if frame.header.frame_id in recorded
+    )
+    return [warning(LAID_AS_BEFORE, options=options, frames=others)] if others else []
+
+
+def _lies_otherwise(record: FrameRecord, frame: Planned) -> bool:
+    """Whether a frame on the map has another camera or pose than this run settled, whatever the version."""
+    if record.exterior is None:
+        return False
+    settled = replace(frame.header.exterior_prior, version=record.exterior.version)
+    return (record.exterior, record.header.interior) != (settled, frame.header.interior)
+
+
+def withdrawals_said(workspace: Workspace, flight_id: str, frame_ids: Iterable[str]) -> list[str]:
+    """One warning for each withdrawal (reason, authority, minute) that keeps some of these frames off."""
+    here = set(frame_ids)
+    found = Counter(
+        (one.reason, one.authority, _minute(one.withdrawn_ns))
+        for one in workspace.catalog.frames.withdrawals(flight_id)
+        if one.frame_id in here
+    )
+    return [
+        warning(WITHDRAWN, frames=count, reason=reason, authority=authority, at=at)
+        for (reason, authority, at), count in found.items()
+    ]
+
+
+def without_let_go(workspace: Workspace, planned: Sequence[Planned]) -> list[Planned]:
+    """The frames whose originals were not let go under a retention term: such a photo stays on the map as it
+    lies, and its bytes do not come back by a card. Raises LetGo where no frame is left."""
+    gone = let_go_among(workspace, [one.header.provenance.source_sha256 for one in planned])
+    left = [one for one in planned if one.header.provenance.source_sha256 not in gone]
+    if not left and planned:
+        first = planned[0].header.provenance
+        raise let_go_said(gone[first.source_sha256], first.source_name)
+    return left
+
+
+def let_go_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) -> list[str]:
+    """One warning for each confirmation (by whom, on which day) that let go of some of these photos."""
+    gone = let_go_among(workspace, [one.provenance.source_sha256 for one in headers])
+    found = Counter(
+        (one.author, one.box, day_of(one.at_ns), day_of(one.at_ns, "vi")) for one in gone.values()
+    )
+    return [
+        warning(LET_GO, frames=count, authority=author, box=box, day=day, day_vi=day_vi)
+        for (author, box, day, day_vi), count in found.items()
+    ]
+
+
+def _minute(ns: int) -> str:
+    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(_VIETNAM)
+    return f"{moment:%Y-%m-%d %H:%M} (UTC+7)"

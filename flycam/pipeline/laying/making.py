@@ -1,0 +1,181 @@
+"""Photos read, kept as evidence and rectified where they claim ground: in threads, handed back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.blocks import QualityBounds
+from flycam.geometry.grid import TileRange
+from flycam.geometry.lattice import FrameLattices
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.pixels import open_pixels
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.executor import ordered_map
+from flycam.pipeline.laying.claims import Claim
+from flycam.pipeline.laying.rectification import Prospect, bounds_of, parts_of, patch_of, recorded_pose
+from flycam.pipeline.workspace import Workspace
+
+Pixels = NDArray[np.uint8]
+
+# Tiles whose lattices are made together: with less than some hundred, calling numpy costs as much as its
+# arithmetic; with more, intermediate arrays leave the cache.
+_TILES_TOGETHER = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame to be merged; size_px (width, height) is what its pixels have, as far as is known."""
+
+    record: FrameRecord
+    path: Path
+    size_px: tuple[int, int]
+
+    @property
+    def frame_id(self) -> str:
+        return self.record.frame_id
+
+    @property
+    def placement(self) -> tuple[str, int, str]:
+        """(frame id, exterior version, terrain id)."""
+        exterior, _, dem_id = recorded_pose(self.record)
+        return self.record.frame_id, exterior.version, dem_id
+
+    @property
+    def tiles(self) -> TileRange:
+        """The base-zoom tiles that it may touch."""
+        return recorded_pose(self.record)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be made of a frame; lattices of the claimed tiles, numbered in the frame's, if there are."""
+
+    frame: Frame
+    claim: Claim
+    lattices: FrameLattices | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """Pixels are of another size (width, height) than was known: what they can win must be settled again."""
+
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the tiles that a frame claims, made at once, and their blocks; no tiles: it is only read."""
+
+    frame: Frame
+    claim: Claim
+    tiles: TileRange | None
+    blocks: NDArray[np.bool_] | None
+    lattices: FrameLattices | None
+    is_first: bool
+    is_last: bool
+
+
+Made = OrthoPatch | FrameRejected | Resized | None
+"""A patch; why the frame is left out; why nothing was made; None if nothing was claimed."""
+
+
+class Maker:
+    """Makes patches of frames in threads."""
+
+    def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
+        self._terrains = terrains
+        self._photos = _Photos(workspace, workers + 1)
+        self._workers = workers
+
+    def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
+        """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
+        batches = ordered_map(self._bounds, _batches(frames), self._workers, in_flight=self._workers + 1)
+        return chain.from_iterable(batches)
+
+    def make(self, due: Iterable[Due]) -> Iterator[tuple[Part, Made]]:
+        """Read every frame and make what it claims, part by part; no more than is under way is asked of
+        `due`."""
+        parts = (part for one in due for part in _parts(one))
+        return ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
+
+    def _bounds(self, frames: Sequence[Frame]) -> list[tuple[QualityBounds, FrameLattices | None]]:
+        seen = []
+        for frame in frames:
+            exterior, tiles, dem_id = recorded_pose(frame.record)
+            terrain = self._terrains[dem_id]
+            seen.append(Prospect(frame.record.header, exterior, frame.size_px, terrain, tiles))
+        return bounds_of(seen)
+
+    def _made(self, part: Part) -> tuple[Part, Made]:
+        header = part.frame.record.header
+        exterior, tiles, dem_id = recorded_pose(part.frame.record)
+        pixels = self._photos.read(part.frame.path, header.provenance.source_sha256)
+        if isinstance(pixels, FrameRejected):
+            return part, pixels
+        size_px = (pixels.shape[1], pixels.shape[0])
+        if size_px != part.frame.size_px:
+            return part, Resized(size_px)
+        if part.tiles is None:
+            return part, None
+        terrain = self._terrains[dem_id]
+        return part, patch_of(
+            header, exterior, pixels, terrain, tiles, part.tiles, part.blocks, part.lattices
+        )
+
+
+def _batches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
+    """Neighbours in the order they come, some hundreds of tiles together."""
+    batch: list[Frame] = []
+    tiles = 0
+    for frame in frames:
+        if batch and tiles + len(frame.tiles) > _TILES_TOGETHER:
+            yield batch
+            batch, tiles = [], 0
+        batch.append(frame)
+        tiles += len(frame.tiles)
+    if batch:
+        yield batch
+
+
+def _parts(due: Due) -> list[Part]:
+    """A claim in parts of bounded size; one that claims nothing is one part, for its photo is read all the
+    same."""
+    places = parts_of(due.claim.tiles) if due.claim.tiles else []
+    found: list[tuple[TileRange | None, NDArray[np.bool_] | None]] = []
+    found += [on for place in places if (on := due.claim.on(place)) is not None]
+    found = found or [(None, None)]
+    last = len(found) - 1
+    return [
+        Part(due.frame, due.claim, tiles, blocks, due.lattices, is_first=number == 0, is_last=number == last)
+        for number, (tiles, blocks) in enumerate(found)
+    ]
+
+
+class _Photos:
+    """Pixels of the photos at work; each is read and kept as evidence once, then shared by its parts."""
+
+    def __init__(self, workspace: Workspace, at_once: int) -> None:
+        self._workspace = workspace
+        self.read = lru_cache(maxsize=at_once)(self._read)
+
+    def _read(self, path: Path, sha256: str) -> Pixels | FrameRejected:
+        """RGB, or why the frame is left out: a result, for the flight goes on."""
+        try:
+            pixels = open_pixels(path)
+        except FrameRejected as error:
+            return error
+        try:
+            keep(self._workspace, path, sha256, durable=False)
+        except SourceUnreadable as error:
+            return FrameUnreadable.because(error)
+        return pixels

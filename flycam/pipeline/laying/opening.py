@@ -1,0 +1,338 @@
+"""Opening and closing a flight and its mosaics in the catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.catalog.footprints import bounds_of
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.errors import NameTaken, NotFound, OptionUnusable
+from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
+from flycam.frame.frame import Layer
+from flycam.frame.warning import (
+    COMPLETED,
+    EVENT_KEPT,
+    GSD_KEPT,
+    MAYBE_INFRARED,
+    NO_TERRAIN,
+    RENAMED,
+    TERRAIN_HOLES,
+    code_of,
+    warning,
+)
+from flycam.geometry.grid import zoom_for_gsd
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.diagnosis import LOCAL_DATUM
+from flycam.pipeline.laying.planning import Planned
+from flycam.pipeline.laying.relay import NO_RELAY, Relay
+from flycam.pipeline.terrain import unknown_share
+from flycam.pipeline.workspace import Workspace
+
+MIN_ZOOM = 8
+DRILL_MARK = "DIỄN TẬP"
+FINEST_SHARE = 0.25
+"""Of what photos resolve: finer pixels hold no more."""
+
+_DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
+_MOST_UNKNOWN = 0.005
+_COARSEST_TIMES = 16.0
+_SAME_GSD = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """What the operator calls the flight, and the ground sample distance asked for."""
+
+    name: str | None = None
+    event: str | None = None
+    gsd_m: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A flight open for writing; `was_ready` if all it held before had been merged.
+
+    was_cut_short  an ingest of it was, before
+    notes  what is to be said about the way it was opened, as `flycam.frame.warning` keeps it
+    """
+
+    flight: Flight
+    was_ready: bool
+    was_cut_short: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def open_flight(
+    workspace: Workspace,
+    flight_id: str,
+    planned: Sequence[Planned],
+    terrain: TerrainGrid,
+    labels: Labels,
+    terrain_names: str = "",
+    relay: Relay = NO_RELAY,
+    *,
+    default_name: str,
+    work_crs: str,
+    is_drill: bool,
+    doubted: frozenset[str] = frozenset(),
+) -> Opened:
+    """Enter the flight as being ingested; a flight that exists keeps its event, and the GSD, terrain and
+    warnings of what is on the map already and not laid again; and its name, unless another is asked for.
+
+    terrain_names  the files that `terrain` was made of, for sentences
+    relay          which of its frames are going to be laid again
+    default_name   of a new flight that nobody named
+    doubted        cameras among them whose colours may be near-infrared
+
+    Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
+    """
+    times = [frame.header.captured_ns for frame in planned]
+    before = flight_on_record(workspace, flight_id)
+    native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    if labels.gsd_m is not None:
+        check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
+    event = event_for(workspace, labels.event, is_drill=is_drill) if before is None else None
+    gsd_m = labels.gsd_m or native_m
+    if before is not None:
+        gsd_m = _gsd_after(workspace, before, relay)
+    name = labels.name or (before.name if before else _free_name(workspace, default_name, flight_id))
+    ground = _ground_of(workspace, before, planned, terrain, terrain_names, relay)
+    flight = Flight(
+        flight_id=flight_id,
+        name=unicodedata.normalize("NFC", name),
+        event_id=event.event_id if event else before.event_id if before else "",
+        state=FlightState.INGESTING,
+        work_crs=before.work_crs if before else work_crs,
+        vertical_datum=ground.vertical_datum,
+        dem_id=ground.dem_id,
+        gsd_m=gsd_m,
+        first_ns=min([*times, *([before.first_ns] if before else [])]),
+        last_ns=max([*times, *([before.last_ns] if before else [])]),
+        bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
+        operator=workspace.operator or (before.operator if before else None),
+        warnings=(*ground.warnings, *_doubts(workspace, before, doubted, planned)),
+    )
+    workspace.catalog.flights.put_flight(flight)
+    notes = relay.notes if before is None else (*relay.notes, *_labelled(workspace, before, flight, labels))
+    was_cut_short = before is not None and before.state is FlightState.INGESTING
+    if was_cut_short:
+        recorded = len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED))
+        notes = (*notes, *([warning(COMPLETED, frames=recorded)] if recorded else []))
+    was_ready = before is not None and before.state is FlightState.READY
+    return Opened(flight=flight, was_ready=was_ready, was_cut_short=was_cut_short, notes=notes)
+
+
+def relabel(workspace: Workspace, flight: Flight, labels: Labels) -> tuple[Flight, tuple[str, ...]]:
+    """A flight to which nothing new came, called as the operator asks; and what is to be said of that.
+
+    Raises NameTaken.
+    """
+    after = flight
+    if labels.name is not None:
+        after = replace(flight, name=unicodedata.normalize("NFC", labels.name))
+    if after != flight:
+        workspace.catalog.flights.put_flight(after)
+    return after, _labelled(workspace, flight, after, labels)
+
+
+def _labelled(workspace: Workspace, before: Flight, after: Flight, labels: Labels) -> tuple[str, ...]:
+    """What became of the labels asked for, where a flight stands already."""
+    notes: list[str] = []
+    if labels.gsd_m is not None and not np.isclose(labels.gsd_m, after.gsd_m):
+        notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{after.gsd_m:.3g}"))
+    if after.name != before.name:
+        notes.append(warning(RENAMED, before=before.name, after=after.name))
+    if labels.event is not None:
+        kept = workspace.catalog.flights.event(before.event_id)
+        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
+            notes.append(warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
+    return tuple(notes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ground:
+    vertical_datum: str
+    dem_id: str
+    warnings: tuple[str, ...]
+
+
+def _ground_of(
+    workspace: Workspace,
+    before: Flight | None,
+    planned: Sequence[Planned],
+    terrain: TerrainGrid,
+    terrain_names: str,
+    relay: Relay,
+) -> _Ground:
+    """What a flight says of its ground: as long as nothing new is laid, what it said before."""
+    staying: list[FrameRecord] = []
+    if before is not None:
+        records = workspace.catalog.frames.of_flight(before.flight_id)
+        laid = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
+        if not relay.is_due and laid.issuperset(frame.header.frame_id for frame in planned):
+            said_before = tuple(one for one in before.warnings if code_of(one) != MAYBE_INFRARED)
+            return _Ground(
+                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=said_before
+            )
+        staying = [r for r in records if r.status is FrameStatus.USED and r.frame_id not in relay.frame_ids]
+    said = _still_true(before.warnings, staying, relay) if before is not None and staying else []
+    if terrain.vertical_datum == LOCAL_DATUM:
+        said.append(warning(NO_TERRAIN))
+    elif (share := unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])) > _MOST_UNKNOWN:
+        said.append(warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
+    return _Ground(
+        vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
+    )
+
+
+def _doubts(
+    workspace: Workspace, before: Flight | None, doubted: frozenset[str], planned: Sequence[Planned]
+) -> tuple[str, ...]:
+    """What is not sure of the flight's colours: of the photos of this run, and as it was of those on the map
+    that are not in it."""
+    shown = [frame.header for frame in planned if frame.header.layer is Layer.COLOUR]
+    cameras = {header.provenance.camera for header in shown} & doubted
+    doubts = [warning(MAYBE_INFRARED, camera=camera) for camera in sorted(cameras)]
+    if before is not None:
+        here = {frame.header.frame_id for frame in planned}
+        used = workspace.catalog.frames.of_flight(before.flight_id, FrameStatus.USED)
+        if not here.issuperset(frame.frame_id for frame in used):
+            doubts += [one for one in before.warnings if code_of(one) == MAYBE_INFRARED]
+    return tuple(dict.fromkeys(doubts))
+
+
+def _still_true(warnings: Sequence[str], staying: Sequence[FrameRecord], relay: Relay) -> list[str]:
+    """Warnings that the frames which stay where they lie leave standing."""
+    on_plane = any(r.exterior is not None and r.exterior.vertical_datum == LOCAL_DATUM for r in staying)
+    return [one for one in warnings if not relay.is_due or code_of(one) != NO_TERRAIN or on_plane]
+
+
+def _gsd_after(workspace: Workspace, before: Flight, relay: Relay) -> float:
+    """The flight's GSD: what the operator asked for stays, what the photos resolved follows the ground."""
+    records = workspace.catalog.frames.of_flight(before.flight_id, FrameStatus.USED)
+    native = [record.gsd_m for record in records if record.gsd_m is not None]
+    if not relay.is_due or not native:
+        return before.gsd_m
+    if abs(float(np.median(native)) / before.gsd_m - 1.0) > _SAME_GSD:
+        return before.gsd_m
+    stay = [r.gsd_m for r in records if r.gsd_m is not None and r.frame_id not in relay.frame_ids]
+    again = [r.gsd_m for r in relay.frames if r.gsd_m is not None]
+    return float(np.median([*stay, *again])) if stay or again else before.gsd_m
+
+
+def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
+    """Raise OptionUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
+    if not gsd_m > 0.0:
+        raise OptionUnusable(
+            f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres",
+            vi=f"--gsd {gsd_m:g}: độ phân giải mặt đất (GSD) là số mét lớn hơn 0",
+        )
+    finest_m = FINEST_SHARE * native_m
+    if gsd_m < finest_m:
+        times = (native_m / gsd_m) ** 2
+        raise OptionUnusable(
+            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
+            f"take {times:,.0f} times the room; give {finest_m:.2g} or more",
+            vi=f"--gsd {gsd_m:g}: ảnh chỉ phân giải được {native_m:.3g} m; điểm ảnh nhỏ hơn không rõ thêm, "
+            f"chỉ tốn chỗ gấp {times:,.0f} lần; hãy ghi từ {finest_m:.2g} trở lên",
+        )
+    if gsd_m > coarsest_m:
+        raise OptionUnusable(
+            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less",
+            vi=f"--gsd {gsd_m:g}: ảnh phân giải được {native_m:.3g} m; hãy ghi không quá {coarsest_m:.2g}",
+        )
+
+
+def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[Planned]) -> MosaicInfo:
+    """The flight's live mosaic of one layer; its base zoom is fixed when it is first opened."""
+    mosaic_id = live_mosaic_id(flight.flight_id, layer)
+    for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id):
+        if mosaic.mosaic_id == mosaic_id and mosaic.revision == 0:
+            return mosaic
+    mosaic = MosaicInfo(
+        mosaic_id=mosaic_id,
+        flight_id=flight.flight_id,
+        layer=layer,
+        base_zoom=zoom_for_gsd(flight.gsd_m, float(np.median([frame.view.lat_deg for frame in frames]))),
+        min_zoom=MIN_ZOOM,
+    )
+    workspace.catalog.tiles.put_mosaic(mosaic)
+    return mosaic
+
+
+def close_flight(workspace: Workspace, flight: Flight, state: FlightState = FlightState.READY) -> Flight:
+    """Mark the flight complete (or withdrawn), with the bounds of what it imaged."""
+    used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    closed = replace(flight, state=state, bounds_lonlat_deg=bounds_of(used))
+    workspace.catalog.flights.put_flight(closed)
+    return closed
+
+
+def state_of(workspace: Workspace, flight_id: str) -> FlightState:
+    """What a flight is once all was done: one that was withdrawn whole is not shown again because its card or
+    its film was read once more."""
+    statuses = {record.status for record in workspace.catalog.frames.of_flight(flight_id)}
+    is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
+    return FlightState.WITHDRAWN if is_gone else FlightState.READY
+
+
+def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
+    """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
+
+    Raises NameTaken with the cure when the two are mixed.
+    """
+    name = ref or _DEFAULT_EVENTS[is_drill]
+    try:
+        event = workspace.catalog.flights.event(name)
+    except NotFound:
+        event = Event(
+            event_id=hashlib.sha256(f"{is_drill}:{name}".encode()).hexdigest()[:16],
+            name=name,
+            kind=EventKind.DRILL if is_drill else EventKind.SURVEY,
+            is_drill=is_drill,
+        )
+        workspace.catalog.flights.put_event(event)
+        return event
+    if event.is_drill != is_drill:
+        kinds = ("a drill", "a real event") if is_drill else ("real photos", "a drill")
+        kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
+        raise NameTaken(
+            f"{event.name}: these are {kinds[0]} but the event is {kinds[1]}; the two never mix: choose"
+            " another --event",
+            vi=f"{event.name}: {kinds_vi[0]} không được đưa vào {kinds_vi[1]}; hãy chọn --event khác",
+        )
+    return event
+
+
+def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:
+    """The flight of this id (or name), None if there is none."""
+    try:
+        return workspace.catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+
+
+def require_free_name(workspace: Workspace, name: str) -> None:
+    """Raise NameTaken where a flight has this name: before a stream is opened that cannot be had again."""
+    taken = flight_on_record(workspace, name)
+    if taken is not None:
+        raise NameTaken(
+            f"{name}: another flight has this name: choose another --name, or give --flight "
+            f"{taken.flight_id} to go on with that one",
+            vi=f"{name}: đã có chuyến bay mang tên này; hãy chọn --name khác, hoặc --flight "
+            f"{taken.flight_id} để bay tiếp vào chuyến đó",
+        )
+
+
+def _free_name(workspace: Workspace, name: str, flight_id: str) -> str:
+    """The name; with the beginning of the id where another flight has it already."""
+    try:
+        taken = workspace.catalog.flights.flight(name)
+    except NotFound:
+        return name
+    return name if taken.flight_id == flight_id else f"{name} {flight_id[:6]}"

@@ -1,0 +1,187 @@
+"""Look at a flight without writing anything: what is there, what it says, what the doctor settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from shapely.geometry.base import BaseGeometry
+
+from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, TerrainMissing
+from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.dem_info import DemInfo
+from flycam.ingest.altitude import TERRAIN_ELSEWHERE
+from flycam.ingest.diagnosis import Diagnosis, Rejection
+from flycam.ingest.duplicates import Identify, content_identity
+from flycam.ingest.flight_log import FlightLog
+from flycam.ingest.inspect import diagnose
+from flycam.ingest.judging import Checks
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.photos import interior_for, read_all, search
+from flycam.ingest.pose_files import holds_poses
+from flycam.pipeline.laying.posed import diagnosis_from_poses
+from flycam.pipeline.terrain import TerrainLookup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurveyRequest:
+    """What the operator gave and asked for.
+
+    telemetry       a flight log for photos that lack something, or poses for all of them (a table, an OpenSfM
+                    reconstruction, ODM's shots): told by what the file holds
+    camera          a camera file that beats what the photos say
+    height_mode     "auto", "relative", "absolute" or "exif"
+    takeoff         height of the take-off point in metres, or its (lon, lat) degrees
+    clock_offset_s  log's stamp minus photo's time; None: found from the evidence
+    own_dem         terrain given for this very flight: it is an error if it lies elsewhere
+    layer           the operator's word on what the pixels show; None: what tags and names say
+    """
+
+    paths: tuple[Path, ...]
+    telemetry: Path | None = None
+    camera: Path | None = None
+    height_mode: str = "auto"
+    takeoff: float | tuple[float, float] | None = None
+    clock_offset_s: float | None = None
+    layer: str | None = None
+    own_dem: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """A flight as it lies on the card.
+
+    photos      metadata of every readable photo, by file name and path
+    unreadable  photos that cannot be read, as rejections
+    skipped     other files, with the reason
+    """
+
+    photos: tuple[PhotoMetadata, ...]
+    unreadable: tuple[Rejection, ...]
+    skipped: tuple[tuple[Path, str], ...]
+    diagnosis: Diagnosis
+
+    @property
+    def read(self) -> int:
+        """Photos found, readable or not."""
+        return len(self.photos) + len(self.unreadable)
+
+
+def survey(
+    request: SurveyRequest,
+    dems: Sequence[DemInfo],
+    *,
+    checks_of: Callable[[Sequence[PhotoMetadata]], Checks] | None = None,
+    identify: Identify = content_identity,
+    area_of_interest: BaseGeometry | None = None,
+) -> Survey:
+    """Read the metadata of all photos and let the doctor settle them.
+
+    checks_of  looks at the pixels (cut off, blur, lens cap); None leaves them unread
+    identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
+
+    Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
+    a position and no log supplies one), TerrainMissing (`own_dem` lies elsewhere),
+    CalibrationMissing, and what reading the telemetry raises.
+    """
+    found = search(request.paths)
+    if not found.photos:
+        names = ", ".join(str(path) for path in request.paths)
+        raise SourceUnreadable(
+            f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
+            vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+        )
+    photos, failed = read_all(found.photos)
+    if not photos:
+        _, first = failed[0]
+        raise SourceUnreadable(
+            f"none of the {len(failed)} photos can be read; the first: {first}",
+            vi=f"không đọc được ảnh nào trong {len(failed)} ảnh; ảnh đầu: {first.vi or first}",
+        ) from first
+    camera = load_camera_file(request.camera) if request.camera else None
+    lens = partial(interior_for, camera_override=camera)
+    terrain_at = TerrainLookup(dems) if dems else None
+    log = request.telemetry
+    checks = checks_of(photos) if checks_of else {}
+    if log is not None and holds_poses(log):
+        diagnosis = diagnosis_from_poses(
+            photos,
+            log,
+            terrain_at=terrain_at,
+            interior_for=lens,
+            own_lenses=camera is None,
+            identify=identify,
+            checks=checks,
+            layer=request.layer,
+        )
+    else:
+        diagnosis = diagnose(
+            photos,
+            terrain_at=terrain_at,
+            track=_track(log) if log else None,
+            height_mode=request.height_mode,
+            takeoff=request.takeoff,
+            clock_offset_s=request.clock_offset_s,
+            interior_for=lens,
+            identify=identify,
+            checks=checks,
+            area_of_interest=area_of_interest,
+            layer=request.layer,
+        )
+    if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
+        raise _other_ground(request.own_dem, diagnosis)
+    if not diagnosis.headers:
+        raise _nothing_placed(diagnosis)
+    return Survey(
+        photos=tuple(photos),
+        unreadable=tuple(_unread(path, error) for path, error in failed),
+        skipped=found.skipped,
+        diagnosis=diagnosis,
+    )
+
+
+def _unread(path: Path, error: SourceUnreadable) -> Rejection:
+    return Rejection.of(path.name, FrameUnreadable.because(error))
+
+
+def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
+    """Every reason with how many photos it concerns and the first of them, the commonest first."""
+    by_reason: dict[str, list[Rejection]] = {}
+    for one in diagnosis.rejected:
+        by_reason.setdefault(one.reason, []).append(one)
+    groups = sorted(by_reason.values(), key=len, reverse=True)
+    count = len(diagnosis.rejected)
+    if len(groups) == 1:
+        en, vi = groups[0][0].message, groups[0][0].message_vi
+    else:
+        en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
+        vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
+    return PositionMissing(
+        f"none of the {count} photos can be placed: {en}",
+        vi=f"không ảnh nào trong {count} ảnh định vị được: {vi}",
+    )
+
+
+def _track(log: Path) -> FlightLog:
+    from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+    return read_flight_log(log)
+
+
+def _other_ground(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
+    place = place_vi = ""
+    if diagnosis.headers:
+        centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
+        lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
+        place = f" (around latitude {lat:.4f}, longitude {lon:.4f})"
+        place_vi = f" (quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f})"
+    return TerrainMissing(
+        f"{dem.name}: has no height under these photos{place}: give terrain of that place, or leave --dem "
+        "to lay them on a plane",
+        vi=f"{dem.name}: không có độ cao dưới các ảnh này{place_vi}; hãy đưa mô hình độ cao của nơi đó, hoặc "
+        "bỏ --dem để trải ảnh trên mặt phẳng",
+    )

@@ -1,0 +1,149 @@
+"""Whether a film and its log are of one flight: by length and clock, by how both turn, and by the places
+where its pictures lie already.
+
+A film is looked through before any of it is laid: for its clock in full, where that is known until its turns
+are enough to judge the log by. A log that the film's turns contradict is refused, for the map would show the
+wrong ground. It is doubted only, and the flight says so for ever, where the operator vouches for it with a
+clock offset, where the log tells the aircraft's angles alone (a gimbal may turn by itself), and where
+pictures come when they come: what is in the air is shown, for nobody can give another log now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import Cancelled, LogContradicted, SourceUnreadable
+from flycam.frame.film_doubts import log_doubt
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.ingest.log_turns import Turns
+from flycam.ingest.video import VideoSource
+from flycam.pipeline.film_frames import Film
+from flycam.pipeline.live.clock import LOOK_EVERY_S, LiveClock
+from flycam.pipeline.live.flow import pictures_in
+from flycam.pipeline.live.given import LiveRequest, shown_log
+from flycam.pipeline.live.telemetry import Telemetry
+from flycam.pipeline.workspace import Progress
+
+Said = tuple[str, str]
+
+_MOST_SIGMAS = 3.0
+
+
+def look_through(
+    request: LiveRequest,
+    clock: LiveClock,
+    telemetry: Telemetry,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> None:
+    """A film's motion measured before any of it is laid: no later time knows its clock better.
+
+    Raises LogContradicted where it is of another flight than its log; Cancelled where it is `stopped`.
+    """
+    video = Path(request.video)
+    needs_all = not clock.is_settled
+    looked_s = 0.0
+    # a film that breaks off tells what it told by then; what it is worth is said where it is laid
+    with VideoSource(str(video)) as source, suppress(SourceUnreadable):
+        for done, picture in enumerate(source.pictures(), start=1):
+            clock.add(picture)
+            progress("clock", done, pictures_in(source, done))
+            if stopped():
+                raise Cancelled(
+                    f"{video.name}: stopped before anything was laid; the same command begins again",
+                    vi=f"{video.name}: đã dừng khi chưa trải ảnh nào; chạy lại lệnh này để làm lại",
+                )
+            if not needs_all and picture.pts_ns / 1e9 - looked_s >= LOOK_EVERY_S:
+                looked_s = picture.pts_ns / 1e9
+                if clock.is_judged:
+                    break
+    clock.settle()
+    if request.clock_offset_s is None and telemetry.poses.tells_camera and clock.turns.contradict:
+        raise _contradicted(video.name, shown_log(request.telemetry), clock.turns)
+
+
+def log_doubts(
+    request: LiveRequest, film: Film, source: VideoSource, telemetry: Telemetry, clock: LiveClock
+) -> list[str]:
+    """What the flight says of a film for ever whose log may be of another."""
+    why = (*telemetry.doubts(source.duration_s, source.created_ns), *turns_doubted(clock))
+    if not why:
+        return []
+    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
+    log, of = shown_log(request.telemetry), film.stream_id
+    return [log_doubt(film.name, of, log, english, vietnamese, is_stream=source.is_stream)]
+
+
+def turns_doubted(clock: LiveClock) -> tuple[Said, ...]:
+    """That the pictures turn otherwise than the log says, (English, Vietnamese); else nothing."""
+    turns = clock.turns
+    return (_counted(turns),) if turns.contradict else ()
+
+
+def require_same_places(
+    film: str, log: str, on_map: Sequence[FrameRecord], now: Sequence[ExteriorOrientation]
+) -> None:
+    """Raise LogContradicted where a log tells other poses of a film's pictures than those they lie by on the
+    map: of most of them farther off, or turned more, than three sigmas of both allow. A log of a like flight
+    passes by its turns, and two logs in one map are worse than either.
+
+    now  the poses by this log, of the same pictures
+    """
+    before = [record.header.exterior_prior for record in on_map]
+    if not before:
+        return
+    apart_m = np.linalg.norm(_centres(before) - _centres(now), axis=1)
+    within_m = np.hypot(_sigmas(before, "sigma_position_m"), _sigmas(now, "sigma_position_m"))
+    turned_rad = _turned(before, now)
+    within_rad = np.hypot(_sigmas(before, "sigma_attitude_rad"), _sigmas(now, "sigma_attitude_rad"))
+    is_apart = (apart_m > _MOST_SIGMAS * within_m) | (turned_rad > _MOST_SIGMAS * within_rad)
+    if 2 * is_apart.sum() <= len(before):
+        return
+    metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
+    raise LogContradicted(
+        f"{log}: tells other places than those that {len(before)} pictures of {film} lie by on the map "
+        f"({is_apart.sum()} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on the whole); "
+        "nothing was changed: give the log they were laid by, or add --relay if this one is right",
+        vi=f"{log}: cho vị trí khác với {len(before)} ảnh của {film} đang nằm trên bản đồ "
+        f"({is_apart.sum()} ảnh lệch ngoài mọi sai số, nhìn chung {metres:.0f} m và {degrees:.0f}°); "
+        "chưa thay đổi gì; hãy đưa đúng nhật ký đã dùng, hoặc thêm --relay nếu nhật ký này mới đúng",
+    )
+
+
+def _centres(poses: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    return np.array([pose.projection_centre_m[:2] for pose in poses])
+
+
+def _sigmas(poses: Sequence[ExteriorOrientation], of: str) -> NDArray[np.float64]:
+    """The larger one of each pose's first two."""
+    return np.array([max(getattr(pose, of)[:2]) for pose in poses])
+
+
+def _turned(before: Sequence[ExteriorOrientation], now: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    """The angles (rad) between the poses' axes of view."""
+    axes, others = (np.array([pose.rotation[2] for pose in poses]) for poses in (before, now))
+    turned: NDArray[np.float64] = np.arccos(np.clip((axes * others).sum(axis=1), -1.0, 1.0))
+    return turned
+
+
+def _counted(turns: Turns) -> Said:
+    return (
+        f"in {turns.apart} of {turns.count} turns the pictures turn otherwise than it says",
+        f"{turns.apart}/{turns.count} lần đổi hướng trong video khác với nhật ký",
+    )
+
+
+def _contradicted(video: str, log: str, turns: Turns) -> LogContradicted:
+    english, vietnamese = _counted(turns)
+    return LogContradicted(
+        f"{log}: is not the log of {video}: {english}; nothing was laid: give this film's own log or "
+        "subtitles; if you are sure of it, add --clock-offset, and the map bears a warning",
+        vi=f"{log}: không phải nhật ký của {video}: {vietnamese}; chưa trải ảnh nào; hãy đưa đúng nhật ký "
+        "hoặc phụ đề của video này; nếu chắc chắn đúng thì thêm --clock-offset, bản đồ sẽ kèm cảnh báo",
+    )

@@ -1,0 +1,356 @@
+"""Pictures of a video laid as they come: into one flight, through the one write path, for every reader.
+
+A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
+laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference. It is
+laid by the pose that fits it to those before (`live.registration`); its prior is what the log tells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import FrameRejected, NotFound, OptionUnusable
+from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
+from flycam.frame.flight import Flight
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.footprint import looks_up
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.video import VideoPicture
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.evidence import keep_bytes
+from flycam.pipeline.film_frames import FILM_CAMERA, Film, is_stream_name
+from flycam.pipeline.laying.merging import Rejections
+from flycam.pipeline.laying.opening import (
+    Labels,
+    close_flight,
+    flight_on_record,
+    open_flight,
+    relabel,
+    state_of,
+)
+from flycam.pipeline.laying.planning import Planned, frame_record
+from flycam.pipeline.laying.rectification import GroundView, ground_view, recorded_pose
+from flycam.pipeline.live.coding import Coded, coded_jpeg
+from flycam.pipeline.live.filmed import Filmed
+from flycam.pipeline.live.map import Laid, OpenMap
+from flycam.pipeline.live.merging import Merger
+from flycam.pipeline.live.patience import Patience
+from flycam.pipeline.live.registration import LiveRegistration
+from flycam.pipeline.terrain import keep_ground
+from flycam.pipeline.workspace import Progress, Workspace
+
+
+class Ground(Protocol):
+    """names: of the files that the terrain is made of."""
+
+    names: str
+
+    def under(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """The recorded terrain for a camera at (east, north, height) of the work CRS."""
+
+
+class LiveLaying:
+    """Lays pictures into the flight of one film, which is opened by the first that can be laid.
+
+    Inside the context, which the caller leaves before he gives the flight's lock back: whatever goes wrong
+    before `close` is through, nothing of this is still writing then.
+
+    Frames that are on the map stay as they lie: `flycam.pipeline.live.standing` has seen to them before.
+
+    new         frames that this run laid, and readers see
+    late_ms     of each, from its arrival until readers see it; first_shown_ns: when the first was (monotonic)
+    laid_ns     when the newest picture on the map was taken, UTC; None: there is none
+    notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
+    rejections  frames that could not be laid
+    registration  what fits frames to each other, and counts
+    patience    with store and database, while they are away
+    withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
+                frames on record show
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        flight_id: str,
+        film: Film,
+        ground: Ground,
+        labels: Labels,
+        patience: Patience | None = None,
+    ) -> None:
+        self.patience = patience or Patience(workspace.clock_ns)
+        self._workspace, self._flight_id, self._film = workspace, flight_id, film
+        self._ground, self._labels = ground, labels
+        self._open: OpenMap | None = None
+        self._is_closed = False
+        self._doubt: tuple[float, int] | None = None  # sigma (s) and metres of the worst clock laid by
+        # a picture is made a JPEG, and read back, while it is fitted to those before
+        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
+        self._merger = Merger()
+        standing = workspace.catalog.frames.of_flight(flight_id)
+        self._standing = {record.frame_id: record for record in standing}
+        mine = film.pictures_in(flight_id, standing)
+        self._filmed = Filmed(mine)
+        self.rejections = Rejections()
+        self.registration = LiveRegistration(film.interior)
+        self.withdrawn: set[str] = set()
+        self.filmed_before = 0
+        self.new = 0
+        self.late_ms: list[float] = []
+        self.first_shown_ns: int | None = None
+        self.notes: tuple[str, ...] = ()
+        on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
+        self.laid_ns = max(on_map, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Let go of what `close` did not write."""
+        if not self._is_closed:
+            self._abandon()
+
+    def lay(
+        self,
+        picture: VideoPicture,
+        told: ExteriorOrientation,
+        *,
+        hurried: bool = False,
+        doubt_s: float | None = None,
+    ) -> bool:
+        """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
+        Raises what storage does.
+
+        told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
+        doubt_s  sigma of the clock it is laid by, where that is not known: the flight says so from now on
+        """
+        frame_id = frame_id_of(self._film.stream_id, f"pts:{picture.pts_ns}")
+        record = self._standing.get(frame_id)
+        if record is not None and record.status is FrameStatus.WITHDRAWN:
+            self.withdrawn.add(frame_id)
+            return False
+        if record is not None and record.status is FrameStatus.USED:
+            self._recall(picture, told, record)
+            return False
+        if record is None and self._filmed.covers(picture.pts_ns):
+            self.filmed_before += 1
+            return False
+        if self._open is None:
+            self.patience(lambda: self._check_lies_nowhere_else(frame_id))
+        name = picture_name(self._film.name, picture.pts_ns)
+        header = FrameHeader(
+            frame_id=frame_id,
+            captured_ns=picture.t_utc_ns,
+            layer=Layer.COLOUR,
+            interior=self._film.interior,
+            exterior_prior=told,
+            provenance=Provenance(
+                source_name=name, source_sha256="", camera=FILM_CAMERA, film=self._film.stream_id
+            ),
+        )
+        coded: Future[Coded] | None = None
+        try:
+            terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
+            if looks_up(self._film.interior, told):
+                ground_view(header, terrain)  # who sees no ground need not be fitted to it
+            coded = self._coding.submit(coded_jpeg, picture.pixels, name)
+            pose = self.registration.pose(picture, told, terrain, hurried=hurried)
+            try:
+                lay = partial(self._laid_by, pose, header, coded, terrain, picture.arrived_ns, doubt_s)
+                laid = self.patience(lay)
+            except FrameRejected:
+                self.registration.left_out()
+                raise
+        except FrameRejected as error:
+            if coded is not None:
+                coded.cancel()
+            self.rejections.add(header, error)
+            return False
+        self.registration.laid()
+        self._merger.add(laid)
+        return True
+
+    def _check_lies_nowhere_else(self, frame_id: str) -> None:
+        """Raise OptionUnusable where the film lies in another flight: a frame is in one alone."""
+        catalog = self._workspace.catalog
+        try:
+            record = catalog.frames.get(frame_id)
+        except NotFound:
+            return
+        if record.flight_id == self._flight_id or record.status is FrameStatus.REJECTED:
+            return
+        name = catalog.flights.flight(record.flight_id).name
+        raise OptionUnusable(
+            f"{self._film.name}: this film lies in the flight {name} already, and stays there; give "
+            f"--flight {record.flight_id}",
+            vi=f"{self._film.name}: video này đã thuộc chuyến bay {name} và ở nguyên đó; hãy thêm "
+            f"--flight {record.flight_id}",
+        )
+
+    def _laid_by(
+        self,
+        pose: ExteriorOrientation,
+        header: FrameHeader,
+        coded: Future[Coded],
+        terrain: TerrainGrid,
+        arrived_ns: int,
+        doubt_s: float | None,
+    ) -> Callable[[], None]:
+        """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
+        metres = round(header.exterior_prior.sigma_position_m[0])
+        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        # only now: who sees no ground need not be kept
+        data, sha256, kept = coded.result()
+        keep_bytes(self._workspace, data, sha256)
+        header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
+        # a name alone: the picture lies in the evidence store
+        planned = Planned(header=header, view=view, path=Path(header.provenance.source_name))
+        opened = self._opened(planned, terrain)
+        if doubt_s is not None:
+            self._doubt = max(self._doubt or (doubt_s, metres), (doubt_s, metres))
+            opened.change(self._workspace, self._saying_doubt)  # now: a program that is killed says nothing
+        if ground is not terrain:
+            keep_ground(self._workspace, ground)
+        record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+        return partial(self._merge, opened, Laid(record, arrived_ns), kept, ground)
+
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
+        """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
+        view = ground_view(header, terrain)
+        centre_m = header.exterior_prior.projection_centre_m
+        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        if ground is terrain:
+            return view, terrain
+        try:
+            return ground_view(header, ground), ground
+        except FrameRejected:  # it sees past the part that was lifted
+            return view, terrain
+
+    def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
+        """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
+        with suppress(FrameRejected):
+            terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
+            self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong with what is merged already, as soon as it did; None: nothing."""
+        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Chosen pictures that are not laid, by reason."""
+        reasons = Counter(error.reason for _, error in self.rejections.errors)
+        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
+
+    def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
+        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid.
+
+        warnings  what else the flight is to say for ever
+        """
+        self._coding.shutdown()
+        self._merger.close()
+        if self._open is not None:
+            self._open.publisher.close()
+            self._open.stack.close()
+        self._is_closed = True
+        if self._open is None:
+            return self._as_it_stands()
+        opened = self._open
+        catalog = self._workspace.catalog
+        used = self.patience(partial(catalog.frames.of_flight, self._flight_id, FrameStatus.USED))
+        on_map = {record.frame_id for record in used}
+        refused = self.rejections.records(self._flight_id)
+        self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
+        flight = opened.flight.flight
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
+        cover = partial(cover_communes, self._workspace, flight, progress, changed=self.new > 0)
+        self.patience(cover)
+        return self.patience(
+            lambda: close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
+        )
+
+    def _as_it_stands(self) -> Flight | None:
+        """The flight to which nothing was laid, by the name that is asked for now; None: there is none."""
+        standing = self.patience(partial(flight_on_record, self._workspace, self._flight_id))
+        if standing is None:
+            return None
+        flight, self.notes = self.patience(partial(relabel, self._workspace, standing, self._labels))
+        return flight
+
+    def _saying_doubt(self, flight: Flight) -> Flight:
+        """The flight with the warning that pictures were laid by an unknown clock, the worst one."""
+        assert self._doubt is not None  # noqa: S101  it is called with one
+        is_stream = is_stream_name(self._film.name)
+        name = flight.name if is_stream else self._film.name
+        doubt = clock_doubt(name, self._film.stream_id, *self._doubt, is_stream=is_stream)
+        film, is_own = self._film, self._flight_id == self._film.flight_id
+        said = [one for one in flight.warnings if not is_clock_doubt(one, film.stream_id, is_own=is_own)]
+        return replace(flight, warnings=(*said, doubt))
+
+    def _abandon(self) -> None:
+        """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
+        this raises keeps none of the others from being done."""
+        opened, error = self._open, RuntimeError("abandoned")
+        with ExitStack() as steps:  # the last is done first
+            if opened is not None:
+                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
+            steps.callback(self._merger.abandon)
+            if opened is not None:
+                steps.callback(opened.publisher.abandon)  # who merges may wait for it
+            steps.callback(self._coding.shutdown, cancel_futures=True)
+            steps.callback(self.patience.give_up)  # who waits for the store would keep this waiting
+
+    def _opened(self, planned: Planned, terrain: TerrainGrid) -> OpenMap:
+        if self._open is None:
+            flight = open_flight(
+                self._workspace,
+                self._flight_id,
+                [planned],
+                terrain,
+                self._labels,
+                self._ground.names,
+                default_name=self._film.title,
+                work_crs=self._film.work_crs,
+                is_drill=self._film.is_drill,
+            )
+            self._open = OpenMap.of(self._workspace, flight, planned, self._shown, self.patience)
+            self.notes = flight.notes
+        return self._open
+
+    def _record(self, planned: Planned, opened: OpenMap, dem_id: str) -> FrameRecord:
+        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
+        return frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
+
+    def _merge(self, opened: OpenMap, laid: Laid, pixels: NDArray[np.uint8], terrain: TerrainGrid) -> None:
+        """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
+        opened.records.add(laid.record)
+        for patch in opened.claims.patches(laid.record, pixels, terrain):
+            self.patience(partial(opened.writer.add, patch))
+        opened.publisher.add(laid)
+
+    def _shown(self, laid: Sequence[Laid]) -> None:
+        """In the publisher's thread: readers see these now."""
+        assert self._open is not None  # noqa: S101  its publisher calls
+        now_ns = time.monotonic_ns()  # the log names them already
+        self.patience(partial(self._open.grow, self._workspace, [one.record for one in laid]))
+        self.first_shown_ns = self.first_shown_ns or now_ns
+        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in laid)
+        self.new += len(laid)
+        taken_ns = max(one.record.header.captured_ns for one in laid)
+        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)

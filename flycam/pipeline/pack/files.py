@@ -1,0 +1,333 @@
+"""The files of a meeting pack for other programs: PMTiles, GeoPackage, KMZ, the list of photos, hashes."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.errors import StorageTrouble
+from flycam.frame.mark import MarkKind
+from flycam.frame.moment import iso
+from flycam.frame.spelling import plain_cell
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
+from flycam.geodata.pmtiles import archive_order, write_pmtiles
+from flycam.geometry.grid import TileId, mercator_to_lonlat
+from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.pack.maps import ground_picture
+from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign
+from flycam.pipeline.settlement_export import settlement_layer
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.report.change_names import CHANGE_KINDS
+from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
+from flycam.report.pack_figures import PackFigures
+from flycam.report.words import DRILL_MARK
+
+Onto = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+MANIFEST = "manifest.sha256"
+_OF_VIEWERS = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
+"""What file managers leave in folders that they show."""
+_TILES_AT_ONCE = 64
+_LOSSY_QUALITY = 78
+
+
+def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Progress) -> None:
+    """Every tile of a flight's mosaic as PMTiles (docs/formats/pmtiles.md)."""
+    heads = {
+        head.tile_id: head
+        for head in workspace.catalog.tiles.heads(side.mosaic.mosaic_id, side.mosaic.revision)
+    }
+    (west, south), (east, north) = mercator_to_lonlat(np.array(side.extent).reshape(2, 2)).tolist()
+    write_pmtiles(
+        path,
+        _views(workspace, [heads[tile] for tile in archive_order(list(heads))], progress),
+        bounds_lonlat_deg=(west, south, east, north),
+        metadata=_about(side),
+    )
+
+
+def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None:
+    """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors, changes that are
+    confirmed with what they touch, settlements; in the work CRS.
+
+    Raises OSError.
+    """
+    to_work = point_transform(WEB_MERCATOR, scene.work_crs)
+    from_lonlat = point_transform(WGS84, scene.work_crs)
+    layers = [_flights_layer(figures, scene, to_work)]
+    if scene.places:
+        layers.append(_communes_layer(figures, scene, to_work))
+    for name, kind in (("marks", "Point"), ("sectors", "MultiPolygon")):
+        signs = [
+            (number, one)
+            for number, one in enumerate(scene.signs, 1)
+            if (one.line.kind is MarkKind.SECTOR) == (name == "sectors")
+        ]
+        if signs:
+            layers.append(_signs_layer(name, kind, signs, scene, from_lonlat))
+    if scene.patches:
+        layers.append(_changes_layer(scene, from_lonlat))
+    if scene.settlements:
+        layers.append(settlement_layer(scene.settlements, from_lonlat))
+    try:
+        write_features(path, layers, crs=scene.work_crs)
+    except StorageTrouble as error:  # it names the folder in the making, which nobody sees
+        raise OSError(errno.EIO, str(error.__cause__)) from error
+
+
+def _flights_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> FeatureLayer:
+    return FeatureLayer(
+        name="flights",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(side.ground, to_work) for side in scene.sides]),
+        fields={
+            "flight_id": _texts(one.flight_id for one in figures.flights),
+            "name": _texts(one.name for one in figures.flights),
+            "event": _texts(one.event for one in figures.flights),
+            "drill": _drill(scene, len(figures.flights)),
+            "first": _texts(iso(one.first_ns, "seconds") for one in figures.flights),
+            "last": _texts(iso(one.last_ns, "seconds") for one in figures.flights),
+            "gsd_m": np.array([one.gsd_m for one in figures.flights]),
+            "imaged_m2": np.array([one.imaged_m2 for one in figures.flights]),
+            "error_m": np.array([one.error_m[0] if one.error_m else np.nan for one in figures.flights]),
+        },
+    )
+
+
+def _communes_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> FeatureLayer:
+    return FeatureLayer(
+        name="communes",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(place.shape, to_work) for place in scene.places]),
+        fields={
+            "code": _texts(one.code for one in figures.communes),
+            "name": _texts(one.name for one in figures.communes),
+            "drill": _drill(scene, len(figures.communes)),
+            "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
+            "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
+            "last": _texts(iso(one.last_ns, "seconds") for one in figures.communes),
+            "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
+        },
+    )
+
+
+def _signs_layer(
+    name: str, kind: str, signs: Sequence[tuple[int, PackSign]], scene: PackScene, to_work: Onto
+) -> FeatureLayer:
+    shapes = [shapely.transform(one.shape, to_work) for _, one in signs]
+    lines = [one.line for _, one in signs]
+    return FeatureLayer(
+        name=name,
+        kind=kind,
+        shapes=_multi(shapes) if kind == "MultiPolygon" else np.array(shapes, dtype=object),
+        fields={
+            "number": np.array([number for number, _ in signs], dtype=np.int32),
+            "drill": _drill(scene, len(signs)),
+            "kind": _texts(line.kind.value for line in lines),
+            "status": _texts(line.status.value for line in lines),
+            "note": _texts(line.note for line in lines),
+            "author": _texts(line.author for line in lines),
+            "time": _texts(iso(line.at_ns, "seconds") for line in lines),
+        },
+    )
+
+
+def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
+    lines = [patch.impact.line for patch in scene.patches]
+    signs = [patch.signature for patch in scene.patches]
+    touched = [impact_columns(patch.impact) for patch in scene.patches]
+    return FeatureLayer(
+        name="changes",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(patch.shape, to_work) for patch in scene.patches]),
+        fields={
+            "number": np.arange(1, len(lines) + 1, dtype=np.int32),
+            "change_id": _texts(line.change_id for line in lines),
+            "drill": _drill(scene, len(lines)),
+            "kind": _texts(line.kind.value for line in lines),
+            "area_m2": np.array([line.area_m2 for line in lines]),
+            "note": _texts(line.note for line in lines),
+            "note_by": _texts(sign.note_by for sign in signs),
+            "decided_by": _texts(sign.decided_by for sign in signs),
+            "decided": _texts(iso(sign.decided_ns, "seconds") for sign in signs),
+            **{
+                name: np.array(
+                    [row[name] for row in touched], np.float64 if name in IMPACT_NUMBERS else object
+                )
+                for name in IMPACT_COLUMNS
+            },
+        },
+    )
+
+
+def _drill(scene: PackScene, count: int) -> np.ndarray:
+    """The drill's mark in every row: a row that is copied elsewhere takes it along."""
+    return _texts([DRILL_MARK if scene.is_drill else ""] * count)
+
+
+def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: bytes | None) -> None:
+    """Pictures of the flights, the newest on top, with boundaries, confirmed changes and marks, as KMZ."""
+    mark = f"{DRILL_MARK} – " if scene.is_drill else ""
+    pictures = []
+    for side in reversed(scene.sides):
+        picture, bounds = ground_picture(workspace, side, band_png)
+        pictures.append(
+            GroundPicture(
+                name=f"{mark}{side.flight.name}",
+                description=side.event.name,
+                picture=picture,
+                bounds_lonlat_deg=bounds,
+                begin=iso(side.flight.first_ns, "seconds"),
+                end=iso(side.flight.last_ns, "seconds"),
+            )
+        )
+    outlines = [
+        Placemark(
+            name=place.commune.name,
+            description=place.commune.code,
+            shape=shapely.from_wkb(place.commune.wkb),
+        )
+        for place in scene.places
+    ]
+    signs = [
+        Placemark(
+            name=f"{mark}{number}. {MARK_KINDS[one.line.kind][0]} ({MARK_STATUSES[one.line.status][0]})",
+            description=f"{one.line.note} – {one.line.author}",
+            shape=one.shape,
+        )
+        for number, one in enumerate(scene.signs, 1)
+    ]
+    patches = [
+        Placemark(
+            name=f"{mark}T{number}. {CHANGE_KINDS[patch.impact.line.kind][0]}",
+            description=f"{patch.note_said} – {patch.signature.decided_by}",
+            shape=patch.shape,
+        )
+        for number, patch in enumerate(scene.patches, 1)
+    ]
+    events = ", ".join(dict.fromkeys(side.event.name for side in scene.sides))
+    write_kmz(path, f"{mark}{events}", pictures, [*outlines, *patches, *signs])
+
+
+def write_sources(path: Path, figures: PackFigures) -> None:
+    """Every photo on the maps with its SHA-256: UTF-8 with the mark by which spreadsheets know it."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\r\n")
+    rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
+    for flight in figures.flights:
+        for one in flight.sources:
+            captured = iso(one.captured_ns)
+            rows.writerow(
+                [flight.flight_id, plain_cell(flight.name), plain_cell(one.name), captured, one.sha256]
+            )
+    path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
+
+
+def write_manifest(folder: Path) -> str:
+    """Hashes of all files of a folder as `sha256sum -c` reads them; each is on disk then. Its own hash."""
+    lines = []
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != MANIFEST):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
+    text = "".join(lines).encode()
+    with (folder / MANIFEST).open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(text).hexdigest()
+
+
+def stranger_in(folder: Path) -> str | None:
+    """Something in a folder that its manifest does not name, or that was changed since; None: there is none.
+
+    Somebody's notes, or the report as an office went on writing it, are not to be lost with an old pack. What
+    was taken away is not missed. Raises OSError.
+    """
+    listed = _listed(folder / MANIFEST)
+    if not listed:  # no pack: however large it is, one thing in it is enough
+        return next((one.name for one in folder.iterdir() if one.name not in _OF_VIEWERS), None)
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name == MANIFEST or path.name in _OF_VIEWERS:
+            continue
+        if name not in listed or listed[name] != _digest(path):
+            return name
+    return None
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """Digest by name; nothing where there is no manifest, or something else by its name."""
+    try:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return {}
+    pairs = (line.split("  ", 1) for line in lines)
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _views(
+    workspace: Workspace, heads: Sequence[TileRecord], progress: Progress
+) -> Iterator[tuple[TileId, bytes]]:
+    """WebP of each tile, in order, a few at a time in two threads."""
+
+    def view(head: TileRecord) -> tuple[TileId, bytes]:
+        rgb, mask = decode_picture(workspace.store.get(head.key), head.tile_id)
+        return head.tile_id, picture_view(rgb, mask, ViewFormat.WEBP, lossy_quality=_LOSSY_QUALITY)
+
+    done = 0
+    with ThreadPoolExecutor(2, thread_name_prefix="tiles") as pool:
+        for start in range(0, len(heads), _TILES_AT_ONCE):
+            yield from pool.map(view, heads[start : start + _TILES_AT_ONCE])
+            done = min(start + _TILES_AT_ONCE, len(heads))
+            progress("tiles", done, len(heads))
+
+
+def _about(side: PackSide) -> dict[str, object]:
+    """The archive's metadata."""
+    flight = side.flight
+    mark = f"{DRILL_MARK} – " if side.event.is_drill else ""
+    captured = [iso(flight.first_ns, "seconds"), iso(flight.last_ns, "seconds")]
+    return {
+        "name": f"{mark}{flight.name}",
+        "description": f"{side.event.name}, {captured[0]} – {captured[1]}",
+        "type": "overlay",
+        "flycam": {
+            "flight_id": flight.flight_id,
+            "mosaic_id": side.mosaic.mosaic_id,
+            "revision": side.mosaic.revision,
+            "is_drill": side.event.is_drill,
+            "captured": captured,
+        },
+    }
+
+
+def _multi(shapes: Sequence[Any]) -> np.ndarray:
+    made = np.empty(len(shapes), dtype=object)
+    made[:] = [shapely.multipolygons(shapely.get_parts(shape)) for shape in shapes]
+    return made
+
+
+def _texts(values: Any) -> np.ndarray:
+    return np.array(list(values), dtype=object)

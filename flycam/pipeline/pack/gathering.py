@@ -1,0 +1,210 @@
+"""What a meeting pack says of its flights, communes and marks: figures without words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flycam import __version__
+from flycam.catalog.masked_ground import masks_of
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import Withholding
+from flycam.frame.classification import Classification, strictest
+from flycam.frame.flight import FlightState, is_plane
+from flycam.pipeline.change.impact import REACH_M
+from flycam.pipeline.change.places import together
+from flycam.pipeline.coverage import boundaries_said
+from flycam.pipeline.national import national_place
+from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign, area_m2
+from flycam.pipeline.pack.touched import (
+    changes_of,
+    layer_said,
+    settlements_in,
+    touched_by_commune,
+    troubles_at,
+)
+from flycam.pipeline.settlements import level_of
+from flycam.pipeline.workspace import Workspace
+from flycam.report.pack_figures import (
+    Letterhead,
+    PackChange,
+    PackCommune,
+    PackFigures,
+    PackFlight,
+    PackMark,
+    PackSource,
+)
+
+
+def gather_pack(
+    workspace: Workspace,
+    scene: PackScene,
+    pictures: Mapping[str, bytes],
+    letterhead: Letterhead,
+    approved_by: str,
+    slides: Mapping[str, bytes] | None = None,
+) -> PackFigures:
+    """All that the pack says of a scene, numbered as it is. pictures, slides: as in `PackFigures`."""
+    head = workspace.catalog.audit.signed_head()
+    marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
+    changes = changes_of(workspace, scene)
+    confirmed = together([patch.impact.line for patch in scene.patches])
+    return PackFigures(
+        version=__version__,
+        made_ns=workspace.clock_ns(),
+        is_drill=scene.is_drill,
+        approved_by=approved_by,
+        letterhead=letterhead,
+        events=tuple(dict.fromkeys(side.event.name for side in scene.sides)),
+        imaged_m2=area_m2(scene.ground, scene.work_crs),
+        flights=tuple(_flight(workspace, number, side) for number, side in enumerate(scene.sides, 1)),
+        communes=tuple(_communes(workspace, scene, marks, changes)),
+        loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if not sign.places),
+        changes=tuple(changes),
+        places=confirmed.places,
+        changes_m2=confirmed.area_m2,
+        changes_elsewhere=scene.changes_elsewhere,
+        near_m=REACH_M,
+        telling=tuple(layer_said(layer, workspace.clock_ns()) for layer in scene.telling),
+        settlements=tuple(settlements_in(scene)),
+        remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
+        audit_head="" if head is None else head.noted,
+        audit_key="" if head is None else head.key,
+        audit_signature="" if head is None else head.signature,
+        pictures=pictures,
+        slides=slides or {},
+        classification=_classification(workspace, scene),
+    )
+
+
+def _classification(workspace: Workspace, scene: PackScene) -> Classification:
+    """The strictest level of what is in it: flights, layers of which it tells anything; of ground in a
+    restricted area or under a mask, restricted."""
+    restrictions = workspace.catalog.restrictions
+    said = restrictions.levels()
+    told = {side.flight.flight_id for side in scene.sides}
+    for patch in scene.patches:
+        told |= {layer.layer_id for layer in patch.impact.layers}
+        told |= {one.layer.layer_id for one in patch.impact.touched}
+    told |= {layer.layer_id for layer in scene.telling}
+    levels = [said.get(subject, Classification.OPEN) for subject in told]
+    levels += [level_of(one, said) for _, one in scene.settlements]
+    masks = masks_of(workspace.catalog)
+    withheld = Withholding(areas=[area.wkb for area in restrictions.areas()], masks=masks)
+    if any(withheld.touches_box(side.flight.bounds_lonlat_deg) for side in scene.sides):
+        levels.append(Classification.RESTRICTED)
+    return strictest(levels)
+
+
+def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
+    flight = side.flight
+    error_m, shift_m = _error_of(workspace, side)
+    return PackFlight(
+        number=number,
+        flight_id=flight.flight_id,
+        name=flight.name,
+        event=side.event.name,
+        operator=flight.operator or "",
+        first_ns=flight.first_ns,
+        last_ns=flight.last_ns,
+        gsd_m=flight.gsd_m,
+        imaged_m2=area_m2(side.ground, flight.work_crs),
+        revision=side.mosaic.revision,
+        error_m=error_m,
+        shift_m=shift_m,
+        on_plane=is_plane(flight.vertical_datum),
+        is_complete=flight.state is FlightState.READY,
+        warnings=flight.warnings,
+        sources=tuple(
+            PackSource(
+                name=one.header.provenance.source_name,
+                sha256=one.header.provenance.source_sha256,
+                captured_ns=one.header.captured_ns,
+            )
+            for one in side.frames
+        ),
+    )
+
+
+def _error_of(workspace: Workspace, side: PackSide) -> tuple[tuple[float, float] | None, float | None]:
+    """`error_figures` of what is shown; of a live mosaic nothing is known."""
+    if side.mosaic.revision == LIVE_REVISION:
+        return None, None
+    return error_figures(workspace.catalog.revisions.get(side.mosaic.mosaic_id, side.mosaic.revision).stats)
+
+
+def error_figures(stats: Mapping[str, Any]) -> tuple[tuple[float, float] | None, float | None]:
+    """Median and 95th percentile of the expected error that a finished revision's report found, None where
+    there is none; and what of it is the shift of the whole, None where that is not known and not in it.
+
+    Radial, 1 sigma, metres. A shift is common to all pixels, so that percentiles grow by it as every pixel's
+    error does, by which captions on the page are said.
+    """
+    shift = _shift_of(stats)
+    found = stats.get("map_error_m") or {}
+    median, p95 = found.get("median"), found.get("p95")
+    if median is None or p95 is None or not (math.isfinite(median) and math.isfinite(p95)):
+        return None, shift
+    return (math.hypot(median, shift or 0.0), math.hypot(p95, shift or 0.0)), shift
+
+
+def _shift_of(stats: Mapping[str, Any]) -> float | None:
+    """0 where poses are those that were known before: their errors are in each pixel's, whole."""
+    if stats.get("accepted") is False:
+        return 0.0
+    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
+    if east_m is None or north_m is None or not (math.isfinite(east_m) and math.isfinite(north_m)):
+        return None
+    return math.hypot(east_m, north_m)
+
+
+def _communes(
+    workspace: Workspace, scene: PackScene, marks: Sequence[PackMark], changes: Sequence[PackChange]
+) -> Iterator[PackCommune]:
+    """As the board has them; GSD and times as they were measured when each flight was laid."""
+    measured = {
+        (row.flight_id, row.commune_code): row
+        for side in scene.sides
+        for row in workspace.catalog.boundaries.coverage(side.flight.flight_id)
+    }
+    touched = touched_by_commune(scene)
+    for number, place in enumerate(scene.places):
+        flights = [scene.sides[shown].flight for shown in place.shown_by]
+        covered = [measured.get((flight.flight_id, place.commune.code)) for flight in flights]
+        rows = [one or flight for one, flight in zip(covered, flights, strict=True)]
+        imaged_pct = place.row.imaged_pct or 0.0
+        only = covered[0] if len(covered) == 1 else None
+        yield PackCommune(
+            number=number + 1,
+            code=place.commune.code,
+            name=place.commune.name,
+            imaged_m2=only.covered_m2 if only else place.commune.area_m2 * imaged_pct / 100.0,
+            imaged_pct=imaged_pct,
+            gsd_m=max(one.gsd_m for one in rows),
+            first_ns=min(one.first_ns for one in rows),
+            last_ns=max(one.last_ns for one in rows),
+            flights=tuple(shown + 1 for shown in place.shown_by),
+            marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if number in sign.places),
+            changes=tuple(
+                change for change, patch in zip(changes, scene.patches, strict=True) if number in patch.places
+            ),
+            touched=touched.get(place.commune.code),
+            compared_pct=place.row.compared_pct,
+            troubles=tuple(troubles_at(scene, number, workspace.clock_ns())),
+        )
+
+
+def _mark(workspace: Workspace, number: int, sign: PackSign) -> PackMark:
+    line, point = sign.line, sign.shape.representative_point()
+    place = national_place(workspace.catalog.boundaries, point.x, point.y)
+    return PackMark(
+        number=number,
+        kind=line.kind,
+        status=line.status,
+        note=line.note,
+        author=line.author,
+        at_ns=line.at_ns,
+        lonlat_deg=(point.x, point.y),
+        vn2000=None if place is None else (place.x_north_m, place.y_east_m, place.central_meridian_deg),
+    )

@@ -1,0 +1,213 @@
+"""The meeting pack: what a command room hands out, in one folder that opens from a USB stick.
+
+flights -> what each shows -> communes under it, marks in them -> maps
+figures + maps -> quick report as PDF and DOCX, pictures for the screen, a page for any browser
+tiles -> PMTiles · outlines -> GeoPackage · both -> KMZ
+hashes of all of it -> manifest -> the folder, whole or not at all -> a line in the audit log
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.catalog.withholdings import withholding_of
+from flycam.errors import DraftOutdated, NotFound, OptionUnusable
+from flycam.frame.classification import Classification
+from flycam.pipeline.linked_area import note_linked
+from flycam.pipeline.pack.files import (
+    MANIFEST,
+    stranger_in,
+    write_earth,
+    write_geopackage,
+    write_manifest,
+    write_sources,
+    write_tiles,
+)
+from flycam.pipeline.pack.gathering import gather_pack
+from flycam.pipeline.pack.maps import draw_maps
+from flycam.pipeline.pack.scene import scene_of
+from flycam.pipeline.whole_folder import whole_folder
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.report.blocks import Plate
+from flycam.report.pack_content import OVERVIEW, PackDocument, pack_document, picture_of_number
+from flycam.report.pack_figures import Letterhead, PackFigures, content_sha256
+from flycam.report.pack_paper import to_band, to_pack_pdf, to_slides
+from flycam.report.pack_viewer import Shown, to_viewer
+from flycam.report.pack_word import to_docx
+from flycam.report.pack_words import told
+from flycam.report.words import DRILL_MARK
+
+REPORT_PDF, REPORT_DOCX = "bao-cao-nhanh.pdf", "bao-cao-nhanh.docx"
+PAGE, SOURCES = "index.html", "nguon-anh.csv"
+VECTORS, EARTH = "du-lieu.gpkg", "ban-do.kmz"
+_MAPS, _SLIDES = "anh", "man-hinh"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackRequest:
+    """What is asked for.
+
+    paper        size of the PDF's pages: "a4" or "a3"
+    approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    of_draft     what the draft says that was approved (`PackReport.content_sha256`); "": nobody read one
+    seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
+    """
+
+    flights: tuple[str, ...]
+    language: str = "vi"
+    paper: str = "a4"
+    letterhead: Letterhead = field(default_factory=Letterhead)
+    approved_by: str = ""
+    of_draft: str = ""
+    seen_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackReport:
+    """What was written: paths of the files, the manifest last, and what it holds; notes: as
+    `flycam.frame.warning` keeps them."""
+
+    out: Path
+    files: tuple[Path, ...]
+    flights: tuple[str, ...]
+    communes: tuple[str, ...]
+    is_drill: bool
+    is_draft: bool
+    classification: Classification
+    manifest_sha256: str
+    content_sha256: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progress = silent) -> PackReport:
+    """Write the meeting pack of some flights into the folder `out`, in place of an older pack there.
+
+    Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
+    real flight), DraftOutdated (it would say other things than the draft that was approved), InputUnusable
+    (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
+    Nothing half-written is left to be seen.
+    """
+    began = time.monotonic()
+    approved_by = _leader(request.approved_by)
+    scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
+    with whole_folder(out, stranger_in) as folder:
+        band = to_band(DRILL_MARK) if scene.is_drill else None
+        maps = draw_maps(workspace, scene, band, progress)
+        figures = gather_pack(
+            workspace, scene, maps.pictures, request.letterhead, approved_by, slides=maps.slides
+        )
+        content = content_sha256(figures)
+        if request.of_draft not in ("", content):
+            raise _outdated()
+        for number, side in enumerate(scene.sides, 1):
+            write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", progress)
+        write_geopackage(folder / VECTORS, figures, scene)
+        write_earth(workspace, folder / EARTH, scene, band)
+        write_sources(folder / SOURCES, figures)
+        _write_documents(folder, figures, request, progress)
+        digest = write_manifest(folder)
+        written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = [path for path in written if path.name != MANIFEST]
+    _tell_audit(workspace, figures, digest)
+    who = workspace.operator or workspace.box
+    shown = [side.flight for side in scene.sides]
+    notes = note_linked(workspace, shown, who, "pack", " ".join(one.flight_id for one in shown))
+    return PackReport(
+        out=out,
+        files=tuple(out / path for path in [*files, Path(MANIFEST)]),
+        flights=tuple(one.flight_id for one in figures.flights),
+        communes=tuple(one.name for one in figures.communes),
+        is_drill=figures.is_drill,
+        is_draft=not approved_by,
+        classification=figures.classification,
+        manifest_sha256=digest,
+        content_sha256=content,
+        seconds=time.monotonic() - began,
+        notes=notes,
+    )
+
+
+def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
+    """The quick report, the pictures for the screen, and the page that shows maps without a server."""
+    document = pack_document(figures, request.language)
+    (folder / REPORT_PDF).write_bytes(to_pack_pdf(document, request.paper))
+    progress("documents", 1, 4)
+    (folder / REPORT_DOCX).write_bytes(to_docx(document))
+    progress("documents", 2, 4)
+    (folder / _SLIDES).mkdir()
+    for number, slide in enumerate(to_slides(document), 1):
+        (folder / _SLIDES / f"{number:02}.png").write_bytes(slide)
+    progress("documents", 3, 4)
+    (folder / _MAPS).mkdir()
+    for name, picture in document.pictures.items():
+        (folder / _MAPS / f"{name}.jpg").write_bytes(picture)
+    offered = sorted(path.name for path in folder.iterdir() if path.is_file())
+    (folder / PAGE).write_bytes(to_viewer(document, _shown(figures, document), offered))
+    progress("documents", 4, 4)
+
+
+def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
+    """The maps of the page, with the captions that they have in the report."""
+    captions = {
+        figure.picture: figure.caption
+        for block in document.blocks
+        if isinstance(block, Plate)
+        for figure in block.figures
+    }
+    names = {OVERVIEW: told("viewer_overview", document.language)}
+    names |= {picture_of_number(one.number): f"{one.number}. {one.name}" for one in figures.communes}
+    return [
+        Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
+        for picture, name in names.items()
+    ]
+
+
+def _outdated() -> DraftOutdated:
+    return DraftOutdated(
+        "what this meeting pack shows has changed since its draft was made: ask for a new draft, look at it "
+        "and approve that one",
+        vi="nội dung gói họp đã thay đổi sau khi lập bản dự thảo: hãy lập bản dự thảo mới, xem lại rồi duyệt "
+        "bản đó",
+    )
+
+
+def _withheld_from(workspace: Workspace, name: str) -> Withholding:
+    """What an account must not get. Raises NotFound: of an account that is gone nobody knows what that is."""
+    if not name:
+        return NOTHING_WITHHELD
+    account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
+    if account is None:
+        raise NotFound(
+            f"{name}: there is no such account; see 'flycam user list'",
+            vi=f"{name}: không có tài khoản này; xem 'flycam user list'",
+        )
+    return withholding_of(workspace.catalog, account)
+
+
+def _leader(name: str) -> str:
+    """The leader's name as it is written. Raises OptionUnusable for a name of spaces."""
+    said = unicodedata.normalize("NFC", " ".join(name.split()))
+    if name and not said:
+        raise OptionUnusable(
+            "--approved-by: give the name of the leader who approved the pack, or leave it out",
+            vi="--approved-by: hãy ghi họ tên lãnh đạo đã duyệt, hoặc bỏ tuỳ chọn này",
+        )
+    return said
+
+
+def _tell_audit(workspace: Workspace, figures: PackFigures, digest: str) -> None:
+    """Who exported what, who approved it, and the hash by which this very pack is known again."""
+    said = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "pack",
+        " ".join(one.flight_id for one in figures.flights),
+        f"{said}, {figures.classification}; {MANIFEST} {digest}",
+        at_ns=figures.made_ns,
+    )

@@ -1,0 +1,348 @@
+"""What a meeting pack shows: flights, the communes under them, the field marks of their events; all of it as
+whoever asks for the pack may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.change_signing import Signature, quoted
+from flycam.catalog.flights import no_such_flight
+from flycam.catalog.records import (
+    CommuneRecord,
+    FrameRecord,
+    FrameStatus,
+    LayerRecord,
+    MarkLine,
+    MosaicInfo,
+)
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import AccessDenied, NotFound, OptionUnusable
+from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Event, Flight, FlightState
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.geometry.planar import Bounds
+from flycam.mosaic.shown_ground import shown_ground
+from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.change.compared_keeping import looked_at_in
+from flycam.pipeline.change.impact import ChangeImpact, impact_of
+from flycam.pipeline.change.places import within
+from flycam.pipeline.coverage import communes_of, main_mosaic
+from flycam.pipeline.known_troubles import LayerTroubles, troubles_in
+from flycam.pipeline.settlements import Settlement, settlements_of
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSide:
+    """A flight as it is on show.
+
+    frames  that its mosaic is made of, by time
+    ground  polygons that it shows, Web Mercator metres
+    """
+
+    flight: Flight
+    event: Event
+    mosaic: MosaicInfo
+    frames: tuple[FrameRecord, ...]
+    ground: BaseGeometry
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around its ground, Web Mercator metres."""
+        west, south, east, north = self.ground.bounds
+        return west, south, east, north
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackPlace:
+    """A commune of which ground is shown.
+
+    row            as the board has it, of these flights alone; compared: in their events
+    shown_by       indices of the flights that show it, the newest first
+    shape, ground  its outline, and the part that is shown, Web Mercator metres
+    """
+
+    commune: CommuneRecord
+    row: CommuneRow
+    shown_by: tuple[int, ...]
+    shape: BaseGeometry
+    ground: BaseGeometry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSign:
+    """A field mark; places: indices of the communes that it touches, as the board counts it.
+
+    shape  a point or a sector's outline, WGS 84 degrees
+    """
+
+    line: MarkLine
+    shape: BaseGeometry
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackPatch:
+    """A confirmed change that touches ground that is shown, and what it touches; places: indices of the
+    communes that it lies in.
+
+    signature  who confirmed it, when, and whose its note is
+    shape      its outline, WGS 84 degrees
+    """
+
+    impact: ChangeImpact
+    signature: Signature
+    shape: BaseGeometry
+    places: tuple[int, ...]
+
+    @property
+    def note_said(self) -> str:
+        """Its note, under the name of whoever wrote it where that is not who confirmed the change."""
+        return quoted(self.impact.line.note, self.signature.note_by, self.signature.decided_by)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackScene:
+    """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
+    what is shown of them, the largest first; marks by the first commune that they touch, the newest first,
+    then the others; confirmed changes, the largest first.
+
+    changes_elsewhere  how many the same events have beside those, on ground that is not shown
+    settlements        in those communes, each with the event of which it was said
+    troubles           what layers say to be in trouble in those communes
+    telling            layers there that say how things stand, whether or not anything is in trouble
+    """
+
+    sides: tuple[PackSide, ...]
+    places: tuple[PackPlace, ...]
+    signs: tuple[PackSign, ...]
+    patches: tuple[PackPatch, ...]
+    changes_elsewhere: int
+    settlements: tuple[tuple[Event, Settlement], ...]
+    troubles: tuple[LayerTroubles, ...]
+    telling: tuple[LayerRecord, ...]
+
+    @property
+    def is_drill(self) -> bool:
+        return self.sides[0].event.is_drill
+
+    @property
+    def work_crs(self) -> str:
+        """In which areas and maps are measured: that of the newest flight."""
+        return self.sides[0].flight.work_crs
+
+    @property
+    def ground(self) -> BaseGeometry:
+        """All that is shown, Web Mercator metres."""
+        return shapely.union_all([side.ground for side in self.sides])
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around all that is shown, Web Mercator metres."""
+        west, south, east, north = np.array([side.extent for side in self.sides]).T
+        return float(west.min()), float(south.min()), float(east.max()), float(north.max())
+
+
+def scene_of(
+    workspace: Workspace, refs: Sequence[str], withholding: Withholding = NOTHING_WITHHELD
+) -> PackScene:
+    """The flights, each once, and what belongs to them; without what is withheld.
+
+    Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
+    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
+    """
+    sides = _sides(workspace, refs, withholding)
+    places = _places(workspace, sides, withholding)
+    patches, elsewhere = _patches(workspace, sides, places, withholding)
+    return PackScene(
+        sides=tuple(sides),
+        places=tuple(places),
+        signs=tuple(_signs(workspace, sides, places, withholding)),
+        patches=tuple(patches),
+        changes_elsewhere=elsewhere,
+        settlements=tuple(_settlements(workspace, sides, places, withholding)),
+        troubles=tuple(troubles_in(workspace.catalog, [place.commune for place in places], withholding)),
+        telling=tuple(_telling(workspace, places, withholding)),
+    )
+
+
+def area_m2(ground: BaseGeometry, work_crs: str) -> float:
+    """Area of polygons in Web Mercator, measured in the work CRS."""
+    return float(shapely.transform(ground, point_transform(WEB_MERCATOR, work_crs)).area)
+
+
+def _sides(workspace: Workspace, refs: Sequence[str], sees: Withholding) -> list[PackSide]:
+    flights = {one.flight_id: one for one in (_whole(workspace, ref, sees) for ref in refs)}
+    sides = [_side(workspace, flight) for flight in flights.values()]
+    if len({side.event.is_drill for side in sides}) > 1:
+        drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
+        raise OptionUnusable(
+            f"{drills}: a drill, and never stands in one pack with real flights; make two packs",
+            vi=f"{drills}: là diễn tập, không được chung gói với chuyến bay thật; hãy làm hai gói",
+        )
+    return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
+
+
+def _whole(workspace: Workspace, ref: str, sees: Withholding) -> Flight:
+    """A flight of which nothing is withheld: packs are of whole flights."""
+    flight = workspace.catalog.flights.flight(ref)
+    if sees.hides_flight(flight.flight_id):
+        raise no_such_flight(ref)
+    if sees.touches_box(flight.bounds_lonlat_deg):
+        raise AccessDenied(
+            f"{flight.name}: shows ground that is withheld from whoever asks; leave it out",
+            vi=f"{flight.name}: có phần địa bàn hạn chế đối với người yêu cầu; hãy bỏ ra",
+        )
+    return flight
+
+
+def _side(workspace: Workspace, flight: Flight) -> PackSide:
+    if flight.state is FlightState.WITHDRAWN:
+        raise NotFound(
+            f"{flight.name}: this flight was withdrawn; leave it out",
+            vi=f"{flight.name}: chuyến bay này đã bị rút; hãy bỏ ra",
+        )
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    ground, _ = shown_ground(workspace.store, workspace.catalog.tiles, mosaic)
+    if ground.is_empty:
+        raise NotFound(
+            f"{flight.name}: there is nothing on its map; ingest photos of it first, or leave it out",
+            vi=f"{flight.name}: bản đồ chưa có gì; hãy nạp ảnh của chuyến bay trước, hoặc bỏ ra",
+        )
+    return PackSide(
+        flight=flight,
+        event=workspace.catalog.flights.event(flight.event_id),
+        mosaic=mosaic,
+        frames=_frames(workspace, mosaic),
+        ground=ground,
+    )
+
+
+def _frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
+    """What a finished revision holds, or all that the live one is made of."""
+    used = [
+        one
+        for one in workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+        if one.header.layer is mosaic.layer
+    ]
+    if mosaic.revision > LIVE_REVISION:
+        kept = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
+        used = [one for one in used if one.frame_id in kept]
+    return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
+
+
+def _places(workspace: Workspace, sides: Sequence[PackSide], sees: Withholding) -> list[PackPlace]:
+    """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
+    looked_at = looked_at_in(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
+    flown = [_flown(workspace, side) for side in sides]
+    whole = shapely.union_all([side.ground for side in sides])
+    bounds = shapely.transform(shapely.box(*whole.bounds), point_transform(WEB_MERCATOR, WGS84)).bounds
+    communes = communes_of(workspace.catalog, sides[0].flight, bounds)
+    showing = [commune_board(communes, [one], (), {}) for one in flown]
+    places = []
+    for number, row in enumerate(commune_board(communes, flown, (), {}, compared=looked_at)):
+        shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
+        place = PackPlace(
+            commune=communes[number],
+            row=row,
+            shown_by=tuple(n for n, rows in enumerate(showing) if rows[number].imaged_pct is not None),
+            shape=shape,
+            ground=shape.intersection(whole),
+        )
+        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of the outlines is no page
+            places.append(place)
+    return sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
+
+
+def _flown(workspace: Workspace, side: PackSide) -> FlownGround:
+    outline = shapely.transform(side.ground, point_transform(WEB_MERCATOR, WGS84))
+    return FlownGround(
+        flight_id=side.flight.flight_id,
+        last_ns=side.flight.last_ns,
+        work_crs=side.flight.work_crs,
+        outline_wkb=shapely.to_wkb(outline),
+        coverage=workspace.catalog.boundaries.coverage(side.flight.flight_id),
+    )
+
+
+def _signs(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
+) -> list[PackSign]:
+    """Marks that whoever asks may see, each with every commune that it touches."""
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
+    signs = []
+    for event_id in dict.fromkeys(side.event.event_id for side in sides):
+        for line in workspace.catalog.marks.current(event_id):
+            if sees.is_outside(line.wkb):
+                continue
+            shape = shapely.from_wkb(line.wkb)
+            touched = sorted(outlines.query(shape, predicate="intersects").tolist())
+            signs.append(PackSign(line=line, shape=shape, places=tuple(touched)))
+    return sorted(signs, key=lambda one: one.places[0] if one.places else len(places))
+
+
+def _patches(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
+) -> tuple[list[PackPatch], int]:
+    """Confirmed changes of the flights' events on ground that is shown; how many others there are."""
+    event_ids = dict.fromkeys(side.event.event_id for side in sides)
+    confirmed = [
+        line
+        for event_id in event_ids
+        for line in workspace.catalog.changes.current(event_id, statuses=[ChangeStatus.ACCEPTED])
+        if not sees.hides_change(line)
+    ]
+    whole = shapely.union_all([side.ground for side in sides])
+    shapes = {line.change_id: shapely.from_wkb(line.wkb) for line in confirmed}
+    lines = [
+        line
+        for line in confirmed
+        if whole.intersects(shapely.transform(shapes[line.change_id], lonlat_to_mercator))
+    ]
+    lines.sort(key=lambda line: (-line.area_m2, line.change_id))
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
+    holders: list[list[int]] = [[] for _ in lines]
+    for number, place in within(lines, outlines):
+        holders[number].append(place)
+    patches = [
+        PackPatch(
+            impact=impact,
+            signature=signature,
+            shape=shapes[impact.line.change_id],
+            places=tuple(sorted(held)),
+        )
+        for impact, signature, held in zip(
+            impact_of(workspace, lines, withholding=sees).changes,
+            workspace.catalog.changes.signatures(lines),
+            holders,
+            strict=True,
+        )
+    ]
+    return patches, len(confirmed) - len(lines)
+
+
+def _settlements(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
+) -> Iterator[tuple[Event, Settlement]]:
+    """Of the flights' events, those that lie in a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for event in {side.event.event_id: side.event for side in sides}.values():
+        for one in settlements_of(workspace, event, withholding=sees):
+            if outlines.intersects(one.shape):
+                yield event, one
+
+
+def _telling(workspace: Workspace, places: Sequence[PackPlace], sees: Withholding) -> Iterator[LayerRecord]:
+    """Layers with words on how things stand whose rectangle meets a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for layer in workspace.catalog.layers.all():
+        is_there = layer.has_status and outlines.intersects(shapely.box(*layer.bounds_lonlat_deg))
+        if is_there and not sees.hides_layer(layer.layer_id):
+            yield layer

@@ -1,0 +1,202 @@
+"""Signing in through the province's own sign-in service: OpenID Connect, authorization code with PKCE.
+
+The issuer is what was configured and nothing else: no request names an address that is asked. Its document
+names the others; all are asked over https (or on this machine), without a redirect, and for so much only.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote_plus
+
+import urllib3
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+from urllib3.exceptions import HTTPError
+
+from flycam.errors import AccessDenied, SignInUnavailable
+from flycam.frame.address import shown
+from flycam.pipeline.people.openid_client import OpenIdClient, is_safe
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512")
+"""All with a key of which the service alone has the secret half."""
+_KEPT_S = 3600.0
+_ANEW_S = 60.0
+_CLOCK_S = 60
+_MOST_BYTES = 1 << 20
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Provider:
+    """The service. Its document and keys are kept for an hour. Safe to use from several threads."""
+
+    def __init__(self, client: OpenIdClient, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.client = client
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=10.0, read=10.0))
+        self._said: dict[str, Any] = {}
+        self._keys = KeySet([])
+        self._read_s = float("-inf")
+
+    def begin(self, state: str, nonce: str, verifier: str) -> str:
+        """The service's address to which a browser is sent. Raises SignInUnavailable."""
+        return str(
+            prepare_grant_uri(
+                self._document()["authorization_endpoint"],
+                self.client.client_id,
+                "code",
+                redirect_uri=self.client.redirect_uri,
+                scope="openid profile email",
+                state=state,
+                nonce=nonce,
+                code_challenge=create_s256_code_challenge(verifier),
+                code_challenge_method="S256",
+            )
+        )
+
+    def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
+        """What the service says of whoever came back with this code, proven by its signature.
+
+        Raises AccessDenied (it does not say that they are who they are), SignInUnavailable.
+        """
+        answer = self._exchanged(code, verifier)
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise _unusable(self.client.issuer, "no id_token")
+        try:
+            proven = self._proven(token)
+            claims = CodeIDToken(
+                proven.claims,
+                proven.header,
+                {
+                    "iss": {"essential": True, "value": self.client.issuer},
+                    "aud": {"essential": True, "value": self.client.client_id},
+                    "sub": {"essential": True},
+                    "exp": {"essential": True},
+                    "iat": {"essential": True},
+                    "nonce": {"essential": True, "value": nonce},
+                },
+                {
+                    "nonce": nonce,
+                    "client_id": self.client.client_id,
+                    "access_token": answer.get("access_token"),
+                },
+            )
+            claims.validate(leeway=_CLOCK_S)
+        except (JoseError, ValueError, TypeError) as error:
+            raise _not_confirmed(self.client.issuer, str(error) or type(error).__name__) from error
+        return dict(claims)
+
+    def _exchanged(self, code: str, verifier: str) -> dict[str, Any]:
+        client, said = self.client, self._document()
+        form = {"code": code, "code_verifier": verifier}
+        headers = {"Content-Type": _FORM, "Accept": "application/json"}
+        if client.secret is None:
+            form["client_id"] = client.client_id
+        elif "client_secret_basic" in said.get(
+            "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+        ):
+            both = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
+            headers |= urllib3.make_headers(basic_auth=both)
+        else:
+            form |= {"client_id": client.client_id, "client_secret": client.secret}
+        body = prepare_token_request("authorization_code", redirect_uri=client.redirect_uri, **form)
+        status, answer = self._asked("POST", said["token_endpoint"], body, headers)
+        if status == 200:
+            return answer
+        why = str(answer.get("error", status))[:80]
+        if why == "invalid_grant":
+            raise _not_confirmed(client.issuer, why)
+        raise _unusable(said["token_endpoint"], why)
+
+    def _proven(self, token: str) -> jwt.Token:
+        """By the service's keys; one that is not known may be newer than what was read."""
+        self._document()
+        try:
+            return jwt.decode(token, self._keys, ALGORITHMS)
+        except (InvalidKeyIdError, ValueError):
+            with self._lock:
+                if self._clock_s() - self._read_s >= _ANEW_S:
+                    self._read()
+            return jwt.decode(token, self._keys, ALGORITHMS)
+
+    def _document(self) -> dict[str, Any]:
+        with self._lock:
+            if self._clock_s() - self._read_s >= _KEPT_S:
+                self._read()
+            return self._said
+
+    def _read(self) -> None:
+        issuer = self.client.issuer
+        where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+        said = self._got(where)
+        if said.get("issuer") != issuer:
+            raise _unusable(where, f"it names itself {str(said.get('issuer'))[:200]}, not {issuer}")
+        for name in _ENDPOINTS:
+            if not isinstance(said.get(name), str) or not is_safe(said[name]):
+                raise _unusable(where, f"{name} is no https address")
+        keys = self._got(said["jwks_uri"]).get("keys")
+        try:
+            ours = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
+            self._keys = KeySet.import_key_set({"keys": ours})
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
+        self._said, self._read_s = said, self._clock_s()
+
+    def _got(self, address: str) -> dict[str, Any]:
+        status, answer = self._asked("GET", address, None, {"Accept": "application/json"})
+        if status != 200:
+            raise _unusable(address, str(status))
+        return answer
+
+    def _asked(
+        self, method: str, address: str, body: str | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = self._pool.request(
+                method, address, body=body, headers=headers, redirect=False, preload_content=False
+            )
+            try:
+                data = answer.read(_MOST_BYTES + 1, decode_content=True)
+            finally:
+                answer.close()
+        except HTTPError as error:
+            raise SignInUnavailable(
+                f"{shown(address)}: does not answer ({type(error).__name__}): check the line; "
+                "an access token still signs you in",
+                vi=f"{shown(address)}: không trả lời; hãy kiểm tra đường truyền; vẫn có thể đăng nhập bằng "
+                "mã truy cập",
+            ) from error
+        try:
+            said = json.loads(data) if len(data) <= _MOST_BYTES else None
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise _unusable(address, f"{answer.status}, and no JSON object")
+        return answer.status, said
+
+
+def _unusable(where: str, why: str) -> SignInUnavailable:
+    return SignInUnavailable(
+        f"{shown(where)}: {why}: whoever runs the sign-in service can mend that; "
+        "an access token still signs you in",
+        vi=f"{shown(where)}: {why}: hãy báo đơn vị quản lý dịch vụ đăng nhập; vẫn có thể đăng nhập bằng mã "
+        "truy cập",
+    )
+
+
+def _not_confirmed(issuer: str, why: str) -> AccessDenied:
+    return AccessDenied(
+        f"{issuer}: does not confirm who you are ({why}): sign in again",
+        vi=f"{issuer}: không xác nhận được bạn là ai ({why}); hãy đăng nhập lại",
+    )

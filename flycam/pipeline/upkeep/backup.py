@@ -1,0 +1,221 @@
+"""A house saved into a folder: the catalogue at one moment, and every object that it names then.
+
+    catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
+
+The manifest is written last and in one step, so a backup that was cut short leaves the one before as it was,
+and the same command goes on where it stopped. Objects are immutable: what lies there whole is not copied
+again, and what the house has lost meanwhile stays in the backup.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from flycam import __version__
+from flycam.catalog.catalog import open_catalog
+from flycam.catalog.snapshot import settle
+from flycam.errors import FlightBusy, NotWhole
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.upkeep.backup_copying import Copying
+from flycam.pipeline.upkeep.backup_place import (
+    LOCK,
+    OBJECTS,
+    Index,
+    Manifest,
+    catalogue_name,
+    is_named_file,
+    place_of,
+    read_manifest,
+    require_no_links,
+    sums_name,
+    write_manifest,
+    write_sums,
+    writing,
+)
+from flycam.pipeline.upkeep.held import Holdings
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store import keys
+from flycam.store.local import LocalStore
+from flycam.store.syncing import sync_path
+
+_SCRATCH = ".new-"
+_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile goes on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupReport:
+    """new, new_bytes: objects copied by this run; removed: tiles, products, recordings and originals that the
+    house has let go."""
+
+    folder: Path
+    manifest: Manifest
+    new: int
+    new_bytes: int
+    removed: int
+    seconds: float
+
+    @property
+    def trouble(self) -> NotWhole | None:
+        """What there is to say of a backup of a house that is not whole itself."""
+        missing = self.manifest.missing
+        if not missing:
+            return None
+        return NotWhole(
+            f"{self.folder}: the backup is made, but {len(missing)} objects are lost or damaged in the house "
+            f"(the first: {missing[0]}); run 'flycam verify', then back up again",
+            vi=f"{self.folder}: đã sao lưu, nhưng {len(missing)} mục trong kho bị mất hoặc hỏng (đầu tiên: "
+            f"{missing[0]}); hãy chạy 'flycam verify' rồi sao lưu lại",
+        )
+
+
+def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> BackupReport:
+    """Save the house into a folder that holds nothing else; see the recipe above. Incremental, resumable.
+
+    Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
+    (another backup into it), InputUnusable (a link lies there), DiskFull, StorageTrouble (run again: it goes
+    on).
+    """
+    began_ns = workspace.clock_ns()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        require_no_links(folder)
+        read_manifest(folder)  # raises where it is of something else
+        with (
+            _alone(folder),
+            closing(LocalStore(folder / OBJECTS)) as objects,
+            closing(Index(folder)) as index,
+        ):
+            _sweep(folder)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
+                scratch = Path(name)
+                copying = Copying(workspace, folder / OBJECTS, objects, index, scratch)
+                frozen = _frozen(workspace, scratch, copying, progress)
+                old = copying.carry_over(frozen.let_go)
+                manifest = _written(workspace, folder, frozen, index, copying)
+            _let_go(folder, objects, index, old, manifest)
+    _record(workspace, folder, manifest)
+    return BackupReport(
+        folder=folder,
+        manifest=manifest,
+        new=copying.new,
+        new_bytes=copying.new_bytes,
+        removed=len(old),
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frozen:
+    """The catalogue at one moment, and what of it the manifest says; let_go: keys of originals that were."""
+
+    path: Path
+    flights: int
+    audit_head: tuple[int, str] | None
+    outside: tuple[str, ...]
+    let_go: frozenset[str]
+
+
+def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
+    """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
+    all of them are there.
+
+    Cursors of what others gave come after the lines that they speak of, and are listed before them: one that
+    is ahead of its catalogue would keep a restored house from ever asking for those lines again.
+    """
+    path = scratch / "catalogue.sqlite"
+    cursors = frozenset(key for prefix in keys.cursor_prefixes() for key in workspace.store.list(prefix))
+    workspace.catalog.save(path)
+    with open_catalog(f"sqlite:///{path}") as catalog:
+        holdings = Holdings(catalog, workspace.store, workspace.box)
+        copying.all_of(holdings, cursors, progress)
+        head = catalog.audit.last()
+        frozen = _Frozen(
+            path=path,
+            flights=len(catalog.flights.flights()),
+            audit_head=None if head is None else (head.seq, head.digest),
+            outside=tuple(dem.path for dem in catalog.terrain.dems() if dem.key is None),
+            let_go=holdings.let_go,
+        )
+    settle(path)
+    return frozen
+
+
+def _written(workspace: Workspace, folder: Path, frozen: _Frozen, index: Index, copying: Copying) -> Manifest:
+    """The files that the manifest names, and then the manifest."""
+    catalogue_sha256 = sha256_of(frozen.path)
+    catalogue = catalogue_name(catalogue_sha256)
+    sums = frozen.path.with_name("sums")
+    lines = ((one.sha256, f"{OBJECTS}/{one.key}") for one in index.seen())
+    write_sums(sums, chain([(catalogue_sha256, catalogue)], lines))
+    sums_sha256 = sha256_of(sums)
+    sync_path(frozen.path)
+    frozen.path.replace(folder / catalogue)
+    sums.replace(folder / sums_name(sums_sha256))
+    count, size = index.totals()
+    manifest = Manifest(
+        made_ns=workspace.clock_ns(),
+        box=workspace.box,
+        flycam=__version__,
+        flights=frozen.flights,
+        objects=count,
+        size=size,
+        catalogue=catalogue,
+        sums=sums_name(sums_sha256),
+        sums_sha256=sums_sha256,
+        audit_head=frozen.audit_head,
+        missing=tuple(copying.missing),
+        outside=frozen.outside,
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str], manifest: Manifest) -> None:
+    """Delete what the backup before needed and this one does not."""
+    for path in folder.iterdir():
+        if is_named_file(path) and path.name not in (manifest.sums, manifest.catalogue):
+            path.unlink()
+    for key in old:
+        place_of(folder / OBJECTS, key)  # raises where a link leads out
+        objects.delete(key)
+    objects.flush()  # what the index has forgotten nobody would delete any more
+    for key in old:
+        index.forget(key)
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed run left half-way."""
+    for path in folder.glob(f"{_SCRATCH}*"):
+        if _SCRATCH_NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FlightBusy(
+                f"{folder}: another backup is being written here; wait for it and run again",
+                vi=f"{folder}: một bản sao lưu khác đang ghi vào đây; hãy đợi xong rồi chạy lại",
+            ) from error
+        yield
+
+
+def _record(workspace: Workspace, folder: Path, manifest: Manifest) -> None:
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "backup",
+        str(folder),
+        f"{manifest.objects} objects, {manifest.size} bytes, {manifest.sums} {manifest.sums_sha256}",
+        at_ns=workspace.clock_ns(),
+    )

@@ -1,0 +1,237 @@
+"""Is this machine ready for a flight? Disk, store, catalogue, clock, terrain, communes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
+from flycam.errors import FlycamError
+from flycam.pipeline.coverage import VIETNAM
+from flycam.pipeline.freeing import could_free
+from flycam.pipeline.power import SCARCE_PERCENT, Power
+from flycam.pipeline.trial import try_store
+from flycam.pipeline.upkeep.encryption import is_encrypted
+from flycam.pipeline.upkeep.unfinished import unfinished
+from flycam.pipeline.workspace import Workspace
+from flycam.store.room import LOW_BYTES, RESERVED_BYTES
+
+_BYTES_A_FLIGHT = 20 << 30
+_RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check: its sentence says what was found and, where it is not well, what to do."""
+
+    name: str
+    ok: bool
+    sentence_en: str
+    sentence_vi: str
+
+
+def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
+    """All checks; none raises."""
+    checks = [_disk(data_dir), _encryption(data_dir), _power(workspace.power), _clock(workspace)]
+    checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
+    checks.append(_guarded("room", "chỗ trống", lambda: _room(workspace)))
+    checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
+    checks.append(_guarded("accounts", "tài khoản", lambda: _accounts(workspace)))
+    checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
+    checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
+    checks.append(_guarded("unfinished", "việc dở dang", lambda: _unfinished(workspace)))
+    checks.append(_film())
+    return checks
+
+
+def _guarded(name: str, name_vi: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except FlycamError as error:
+        return Check(
+            name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error.vi or error}"
+        )
+
+
+def _disk(data_dir: Path) -> Check:
+    free = shutil.disk_usage(data_dir).free
+    ok = free >= _BYTES_A_FLIGHT
+    more, more_vi = (
+        ("", "")
+        if ok
+        else ("; free some, a flight can need 20", "; cần giải phóng, một chuyến cần tới 20 GB")
+    )
+    return Check(
+        name="disk",
+        ok=ok,
+        sentence_en=f"{free / 1e9:.0f} GB free at {data_dir}{more}",
+        sentence_vi=f"còn trống {free / 1e9:.0f} GB tại {data_dir}{more_vi}",
+    )
+
+
+def _room(workspace: Workspace) -> Check:
+    """What could be freed for flights, and for whom the last of it is kept."""
+    kept = f"{RESERVED_BYTES / 1e6:.0f} MB"
+    if workspace.store.room_bytes() is None:
+        return Check(
+            name="room",
+            ok=True,
+            sentence_en="how much is free in the store, nobody can tell from here; ask whoever runs it. Of "
+            f"the catalogue's disk the last {kept} are kept for the catalogue",
+            sentence_vi="không biết được kho lưu trữ còn trống bao nhiêu; hãy hỏi người quản lý kho. Ổ đĩa "
+            f"của cơ sở dữ liệu luôn chừa {kept} cuối cho cơ sở dữ liệu",
+        )
+    found = could_free(workspace)
+    scarcest = workspace.scarcest()
+    ok = scarcest is None or scarcest.free_bytes >= LOW_BYTES
+    mb = f"{found.size_bytes / 1e6:.1f} MB"
+    return Check(
+        name="room",
+        ok=ok,
+        sentence_en=f"{mb} could be freed without losing anything: {found.tiles} old tile states, "
+        f"{found.clips} old clips, {found.copies} local copies ('flycam collect'); flights free them "
+        f"themselves below {LOW_BYTES / 1e9:.1f} GB, and the last {kept} are kept for the catalogue"
+        + ("" if ok or scarcest is None else f"; {scarcest.name} is low: see to a larger disk"),
+        sentence_vi=f"có thể giải phóng {mb} mà không mất gì: {found.tiles} mảnh bản đồ cũ, {found.clips} "
+        f"bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect'); dưới "
+        f"{f'{LOW_BYTES / 1e9:.1f}'.replace('.', ',')} GB thì chuyến bay tự giải phóng, {kept} cuối luôn "
+        "chừa cho cơ sở dữ liệu"
+        + ("" if ok or scarcest is None else f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"),
+    )
+
+
+def _encryption(data_dir: Path) -> Check:
+    """A disk in the clear flies as well as any: this is told for whoever decides where the box may go."""
+    found = is_encrypted(data_dir)
+    said = {
+        True: ("the disk is encrypted", "ổ đĩa có mã hoá"),
+        False: (
+            "the disk is NOT encrypted: who takes this machine can read all pictures and marks; encrypt it "
+            "before it leaves the office",
+            "ổ đĩa CHƯA mã hoá: ai lấy máy này sẽ đọc được mọi hình và dấu; hãy mã hoá trước khi mang đi",
+        ),
+        None: (
+            "whether the disk is encrypted cannot be told here; look in the system's settings",
+            "không biết được ổ đĩa có mã hoá hay không; hãy xem trong cài đặt hệ thống",
+        ),
+    }
+    sentence_en, sentence_vi = said[found]
+    return Check(name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi)
+
+
+def _power(power: Power) -> Check:
+    told = power.battery
+    ok = told is None or not told.is_in_use or told.percent >= SCARCE_PERCENT
+    if told is None:
+        said, said_vi = "no battery is told of", "máy không báo có pin"
+    elif not told.is_in_use:
+        said, said_vi = f"on mains, battery {told.percent:.0f} %", f"dùng điện lưới, pin {told.percent:.0f} %"
+    else:
+        said, said_vi = f"on battery, {told.percent:.0f} %", f"đang dùng pin, {told.percent:.0f} %"
+        if told.left_s is not None:
+            hours = f"{told.left_s / 3600:.1f}"
+            said, said_vi = f"{said}, {hours} h left", f"{said_vi}, còn khoảng {hours.replace('.', ',')} giờ"
+    if power.is_low:
+        said, said_vi = f"{said}; low power is on: one core", f"{said_vi}; đang tiết kiệm điện: dùng một nhân"
+    if not ok:
+        said, said_vi = f"{said}; charge it", f"{said_vi}; hãy sạc"
+    return Check(name="power", ok=ok, sentence_en=said, sentence_vi=said_vi)
+
+
+def _clock(workspace: Workspace) -> Check:
+    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, VIETNAM)
+    ok = now >= _RELEASED
+    return Check(
+        name="clock",
+        ok=ok,
+        sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
+        sentence_vi=f"giờ máy là {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+    )
+
+
+def _store(workspace: Workspace) -> Check:
+    try_store(workspace)
+    return Check(
+        name="store",
+        ok=True,
+        sentence_en="the store keeps and returns what is written",
+        sentence_vi="kho lưu trữ ghi và đọc tốt",
+    )
+
+
+def _catalogue(workspace: Workspace) -> Check:
+    count = len(workspace.catalog.flights.flights())
+    return Check(
+        name="catalogue",
+        ok=True,
+        sentence_en=f"the catalogue opens and holds {count} flights",
+        sentence_vi=f"cơ sở dữ liệu mở được, có {count} chuyến bay",
+    )
+
+
+def _unfinished(workspace: Workspace) -> Check:
+    """What a kill or a power cut left, each with the command that completes it."""
+    left = unfinished(workspace)
+    return Check(
+        name="unfinished",
+        ok=not left,
+        sentence_en="; ".join(one.sentence_en for one in left) or "nothing was left half-done",
+        sentence_vi="; ".join(one.sentence_vi for one in left) or "không có việc nào dở dang",
+    )
+
+
+def _accounts(workspace: Workspace) -> Check:
+    """A house without accounts flies as well as any: this is told for whoever is to be let in."""
+    count = len(workspace.catalog.accounts.all())
+    said, said_vi = f"{count} account{'s' if count > 1 else ''}", f"có {count} tài khoản"
+    if not count:
+        said = "none yet: only this machine is let in; the first is made on the map: flycam account code"
+        said_vi = "chưa có: chỉ máy này xem được; tạo tài khoản đầu tiên trên bản đồ: flycam account code"
+    return Check(name="accounts", ok=True, sentence_en=said, sentence_vi=said_vi)
+
+
+def _terrain(workspace: Workspace) -> Check:
+    dems = workspace.catalog.terrain.dems()
+    names = ", ".join(sorted(dem.name for dem in dems))
+    return Check(
+        name="terrain",
+        ok=bool(dems),
+        sentence_en=f"{len(dems)} terrain files: {names}"
+        if dems
+        else "no terrain is registered, so slopes will be misplaced; add it with 'flycam dem add FILE'",
+        sentence_vi=f"{len(dems)} tệp độ cao: {names}"
+        if dems
+        else "chưa có mô hình độ cao, vị trí trên sườn dốc sẽ lệch; thêm bằng 'flycam dem add TỆP'",
+    )
+
+
+def _communes(workspace: Workspace) -> Check:
+    count = len(workspace.catalog.boundaries.communes())
+    return Check(
+        name="communes",
+        ok=count > 0,
+        sentence_en=f"{count} communes"
+        if count
+        else "no commune boundaries; add them with 'flycam communes add FILE'",
+        sentence_vi=f"{count} xã, phường"
+        if count
+        else "chưa có ranh giới xã; thêm bằng 'flycam communes add TỆP'",
+    )
+
+
+def _film() -> Check:
+    """Only drills are filmed here, so a machine without the encoder is ready for flights all the same."""
+    here = has_encoder()
+    return Check(
+        name="film",
+        ok=True,
+        sentence_en=f"{PROGRAM} is here: 'flycam drill --video' can film"
+        if here
+        else f"no {PROGRAM}, which only 'flycam drill --video' needs: install {PACKAGES}",
+        sentence_vi=f"có {PROGRAM}: 'flycam drill --video' quay được"
+        if here
+        else f"chưa có {PROGRAM}, chỉ cần cho 'flycam drill --video': cài {PACKAGES}",
+    )

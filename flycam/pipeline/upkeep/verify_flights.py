@@ -1,0 +1,204 @@
+"""What is derived of a flight made again by the writers that made it: tiles, clips, reports.
+
+Live base tiles are folded again from the evidence, parents from their children, tiles of the finished
+revision on show by the same `finish`. Nothing is made of a photo that is not whole itself: another picture
+under a tile would be worse than a hole that is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
+from flycam.errors import FlightBusy, InputUnusable, RefusedByEvidence
+from flycam.frame.flight import Flight
+from flycam.geometry.grid import TileId
+from flycam.mosaic.given import has_given
+from flycam.mosaic.mending import DAMAGE, mend_parents
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.evidence import local_copy
+from flycam.pipeline.finish.jobs import jobs_of
+from flycam.pipeline.finish.quality_report import make_reports
+from flycam.pipeline.finish.recipe import finish
+from flycam.pipeline.finish.request import asked_again
+from flycam.pipeline.laying.refolding import is_photo_here, let_go_by_this_box, refold_mosaic
+from flycam.pipeline.upkeep.held import Held, Kind
+from flycam.pipeline.upkeep.readback import Read, State, read_back
+from flycam.pipeline.upkeep.verify_originals import Originals
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
+
+_LIVE = 0
+_CANNOT = (*DAMAGE, InputUnusable, RefusedByEvidence)  # NotFound is an InputUnusable
+"""What making something again raises where it is made of things that are not whole."""
+
+_Mosaic = tuple[str, int]
+
+
+class FlightMender:
+    """Mends one flight. busy: keys that could not be looked at, for another process writes the flight."""
+
+    def __init__(
+        self, workspace: Workspace, flight: Flight, originals: Originals, progress: Progress
+    ) -> None:
+        self._workspace = workspace
+        self._flight = flight
+        self._originals = originals
+        self._progress = progress
+        self.busy: frozenset[str] = frozenset()
+
+    def mend(self, bad: Sequence[Read]) -> list[Read]:
+        """Make again what can be made again; those that are still bad.
+
+        Tiles first, then what is cut from them and said of them.
+        """
+        try:
+            self._tiles([read.held for read in bad])
+            self._clips([read.held.name for read in bad if read.held.kind is Kind.CLIP])
+            self._reports([read.held for read in bad if read.held.kind is Kind.REPORT])
+        except FlightBusy:
+            self.busy = frozenset(read.held.key for read in bad)
+            return list(bad)
+        return [read for read in bad if not self._is_whole_now(read.held)]
+
+    def _tiles(self, bad: Sequence[Held]) -> None:
+        damaged: dict[_Mosaic, list[TileId]] = {}
+        for held in bad:
+            if held.tile is not None:
+                which = held.tile.mosaic_id, held.tile.revision
+                damaged.setdefault(which, []).append(held.tile.tile_id)
+        for (mosaic_id, revision), tiles in damaged.items():
+            mosaic = self._workspace.catalog.tiles.mosaic(mosaic_id, revision)
+            with self._workspace.catalog.flights.lock(self._flight.flight_id):
+                if revision == _LIVE:
+                    self._live(mosaic, tiles)
+                else:
+                    _try(partial(self._parents, mosaic, tiles))
+            if revision != _LIVE and any(tile.z == mosaic.base_zoom for tile in tiles):
+                _try(partial(self._finished, mosaic))
+
+    def _live(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
+        """Fold again what every photo that touches it is there for, and the parents above only such tiles.
+
+        Where another box gave tiles, photos that only it has are not needed: what it gave is joined.
+        """
+        base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
+        hopeless = {tile for tile in base if not self._can_fold(mosaic, tile)}
+        known = [tile for tile in tiles if tile not in hopeless and not _above_any(tile, hopeless)]
+
+        def fold() -> None:
+            done = refold_mosaic(self._workspace, mosaic, self._progress, known=known)
+            if done.lines:  # not what it was, as after a withdrawal that was cut short
+                self._cover(changed=True)
+
+        if known:
+            _try(fold)
+
+    def _can_fold(self, mosaic: MosaicInfo, tile: TileId) -> bool:
+        frames = self._workspace.catalog.frames.touching(self._flight.flight_id, tile, FrameStatus.USED)
+        is_given = has_given(self._workspace.store, mosaic.mosaic_id)
+        gone = let_go_by_this_box(self._workspace, self._flight.flight_id)
+        if any(one.header.provenance.source_sha256 in gone for one in frames):
+            return False  # it would be made of less than it showed
+        return all(
+            self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
+            for one in frames
+            if one.header.layer == mosaic.layer
+        )
+
+    def _parents(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
+        base = {tile for tile in tiles if tile.z == mosaic.base_zoom}
+        mend_parents(
+            self._workspace.store,
+            self._workspace.catalog.tiles,
+            mosaic,
+            [tile for tile in tiles if tile not in base and not _above_any(tile, base)],
+            origin=self._workspace.box,
+            now_ns=self._workspace.clock_ns(),
+        )
+
+    def _finished(self, mosaic: MosaicInfo) -> None:
+        """The same `finish` again, where it would mend this very revision and change nothing else."""
+        workspace = self._workspace
+        shown = workspace.catalog.tiles.mosaic(mosaic.mosaic_id)
+        record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+        used = workspace.catalog.frames.of_flight(self._flight.flight_id, FrameStatus.USED)
+        if shown.revision != mosaic.revision or not all(map(self._originals.can_make, used)):
+            return
+        request = asked_again(record.options, lambda sha256, name: local_copy(workspace, sha256, name))
+        for job in jobs_of(workspace, self._flight, request):
+            standing = workspace.catalog.revisions.standing(job.mosaic.mosaic_id, job.digest)
+            on_show = workspace.catalog.tiles.mosaic(job.mosaic.mosaic_id).revision
+            if not job.why_not and (standing is None or standing.revision != on_show):
+                return
+        finish(workspace, self._flight.flight_id, request, self._progress)
+
+    def _clips(self, communes: Sequence[str]) -> None:
+        if communes:
+            with self._workspace.catalog.flights.lock(self._flight.flight_id):
+                _try(partial(self._cover, changed=False, again=communes))
+
+    def _cover(self, *, changed: bool, again: Sequence[str] = ()) -> None:
+        cover_communes(self._workspace, self._flight, self._progress, changed=changed, again=again)
+
+    def _reports(self, bad: Sequence[Held]) -> None:
+        lost = {held.key for held in bad}
+        finished = [one for one in self._mosaics() if lost and one.revision != _LIVE]
+        for mosaic in finished:
+            record = self._workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+            if lost & set(record.reports.values()):
+                _try(partial(self._report, mosaic, record, lost))
+
+    def _mosaics(self) -> list[MosaicInfo]:
+        return self._workspace.catalog.tiles.mosaics(self._flight.flight_id)
+
+    def _report(self, mosaic: MosaicInfo, record: RevisionRecord, lost: set[str]) -> None:
+        for key in lost & set(record.reports.values()):
+            self._workspace.store.delete(key)
+        made, _ = make_reports(self._workspace, self._flight, mosaic, record, self._progress)
+        self._workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, made)
+
+    def _is_whole_now(self, held: Held) -> bool:
+        """Whether what stands in its place reads whole, or nobody names it any more: a tile may have changed,
+        a clip have another hash, a revision been retired while the house was read."""
+        now = self._standing(held)
+        return now is None or read_back(self._workspace.store, now).state is State.WHOLE
+
+    def _standing(self, held: Held) -> Held | None:
+        """The object that the catalogue names in its place now."""
+        catalog = self._workspace.catalog
+        if held.kind is Kind.CLIP:
+            communes = catalog.boundaries.coverage(self._flight.flight_id)
+            clips = {one.commune_code: one.clip_key for one in communes}
+            key = clips.get(held.name)
+            return None if key is None else replace(held, key=key)
+        if held.tile is not None:
+            line = held.tile
+            head = catalog.tiles.head(line.mosaic_id, line.revision, line.tile_id)
+            is_shown = line.revision == _LIVE or self._is_published(line.mosaic_id, line.revision)
+            return replace(held, key=head.key, tile=head) if head is not None and is_shown else None
+        for mosaic in self._mosaics():
+            if held.key.startswith(keys.product_prefix(mosaic.mosaic_id, mosaic.revision)):
+                key = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).reports.get(held.name)
+                is_shown = self._is_published(mosaic.mosaic_id, mosaic.revision)
+                return replace(held, key=key) if key is not None and is_shown else None
+        return None
+
+    def _is_published(self, mosaic_id: str, revision: int) -> bool:
+        return self._workspace.catalog.revisions.get(mosaic_id, revision).state is RevisionState.PUBLISHED
+
+
+def _above_any(tile: TileId, below: set[TileId]) -> bool:
+    """Whether any of these finer tiles lies under a tile."""
+    return any(
+        b.z > tile.z and (b.x >> (b.z - tile.z), b.y >> (b.z - tile.z)) == (tile.x, tile.y) for b in below
+    )
+
+
+def _try(make: Callable[[], object]) -> None:
+    """Where it is made of things that are not whole it is not made, and stays on the list."""
+    with suppress(*_CANNOT):
+        make()

@@ -1,0 +1,1 @@
+"""A card's files on their way: sent, received, looked at, kept, laid."""

@@ -1,0 +1,175 @@
+"""The films of an upload to the map: each into the flight of its card's photos, or of the film before it.
+
+What a film lacks is said of that film, and holds up nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from flycam.catalog.records import FrameStatus
+from flycam.errors import FilmUnplaced, FlycamError, SourceUnreadable, StorageTrouble
+from flycam.frame.flight import Flight
+from flycam.ingest.card_files import FileKind
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.film_frames import is_picture_of, own_flight_id
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.flow import LAYING
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.upload.card_logs import CardLogs
+from flycam.pipeline.upload.upload import Manifest
+from flycam.pipeline.upload.work import FileProgress, stored_hashes
+from flycam.pipeline.workspace import Progress, Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilmLaid:
+    """What became of one film.
+
+    film    its path on the card; log: that of the log it was laid by
+    frames  how many of its pictures are on the map; flight_id: of the flight in which they are
+    error   why none is, or no more are, if so; is_cut: it broke off while it was laid
+    """
+
+    film: str
+    log: str | None = None
+    report: LiveReport | None = None
+    frames: int = 0
+    flight_id: str | None = None
+    error: FlycamError | None = None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilmsLaid:
+    """What became of a card's films. flight: the one in which they lie; None where none does."""
+
+    films: tuple[FilmLaid, ...]
+    flight: Flight | None
+
+
+def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid:
+    """All films of an upload, as `flycam live` lays them, in the sender's name. Idempotent.
+
+    into  the flight (id) of the card's photos; None: they have none
+
+    Raises StorageTrouble alone: what else is wrong with a film stands in what became of it.
+    """
+    manifest = Manifest.read(folder)
+    mine = replace(workspace, operator=manifest.owner)
+    logs = CardLogs(folder / "card" / manifest.label, manifest.paths_of(FileKind.LOG))
+    films = manifest.paths_of(FileKind.FILM)
+    names = _names(films)
+    progress = FileProgress(folder)
+    hashes = stored_hashes(folder)
+    done: list[FilmLaid] = []
+    for film in films:
+        request = LiveRequest(
+            video=str(folder / "card" / manifest.label / film),
+            telemetry="",
+            into=into,
+            called=names[film],
+            card=manifest.label,
+        )
+        labels = Labels(name=manifest.name, event=manifest.event) if into is None else Labels()
+        film_id = hashes.get(film) or sha256_of(Path(request.video))
+        known = _Known(workspace=mine, film_id=film_id, name=names[film], into=into)
+        one = _laid(mine, request, film, logs, labels, progress, known)
+        into = one.flight_id or into
+        done.append(one)
+    held = [one.flight_id for one in done if one.flight_id is not None]
+    return FilmsLaid(films=tuple(done), flight=mine.catalog.flights.flight(held[-1]) if held else None)
+
+
+class _Begun:
+    """Hears whether a film's pictures were being laid: what went wrong then is no fault of its log."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.is_so = False
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.is_so |= stage == LAYING
+        self._progress(stage, done, total)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What is on the map of one film, whatever its laying said."""
+
+    workspace: Workspace
+    film_id: str
+    name: str
+    into: str | None
+
+    @property
+    def flight_id(self) -> str:
+        """Of the flight that it lies in, or will."""
+        return self.into or own_flight_id(self.film_id)
+
+    def frames(self) -> int:
+        """How many of its pictures readers see."""
+        used = self.workspace.catalog.frames.of_flight(self.flight_id, FrameStatus.USED)
+        return sum(is_picture_of(record, self.film_id, self.name) for record in used)
+
+
+def _laid(
+    workspace: Workspace,
+    request: LiveRequest,
+    film: str,
+    logs: CardLogs,
+    labels: Labels,
+    progress: Progress,
+    known: _Known,
+) -> FilmLaid:
+    """One film by the first log that tells where it was filmed; else what was said of the likeliest. What
+    lies on the map of one that broke off stays there, and is counted."""
+    wrong: list[FlycamError] = []
+    before = known.frames()
+    there = FilmLaid(film=film, frames=before, flight_id=known.flight_id if before else None)
+    try:
+        for log in logs.of_film(film):
+            given = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
+            begun = _Begun(progress)
+            try:
+                report = live(workspace, given, labels, begun)
+            except StorageTrouble:
+                raise
+            except FlycamError as error:
+                wrong.append(error)
+                is_cut = begun.is_so and isinstance(error, SourceUnreadable)
+                if not is_cut or not known.frames():
+                    continue
+                there = replace(there, log=log, frames=known.frames(), flight_id=known.flight_id)
+                return replace(there, error=error, is_cut=True)
+            there = replace(there, log=log, frames=known.frames(), flight_id=report.flight.flight_id)
+            return replace(there, report=report)
+    except StorageTrouble:
+        raise
+    except FlycamError as error:  # of the film itself
+        wrong.append(error)
+    return replace(there, error=(wrong or [*logs.unreadable, no_log_of(film)])[0])
+
+
+def no_log_of(film: str) -> FilmUnplaced:
+    """What a film lacks that came alone."""
+    return FilmUnplaced(
+        f"{film}: nothing says where it was filmed: upload it again with its .SRT beside it under the same "
+        "name, or with the flight log (.tlog, .bin, .ulg); the film itself is kept",
+        vi=f"{film}: không tệp nào cho biết quay ở đâu; hãy tải lại cùng tệp .SRT trùng tên, hoặc cùng "
+        "nhật ký bay (.tlog, .bin, .ulg); video đã được lưu",
+    )
+
+
+def _names(films: list[str]) -> dict[str, str]:
+    """What each film is called: its file's name, with its folders where the card has several of that name."""
+    count = Counter(PurePosixPath(film).stem.lower() for film in films)
+    return {
+        film: PurePosixPath(film).name
+        if count[PurePosixPath(film).stem.lower()] == 1
+        else film.replace("/", "-")
+        for film in films
+    }

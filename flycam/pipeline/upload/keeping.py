@@ -1,0 +1,62 @@
+"""Files of an upload into the evidence store. The server does it itself, so it loads no recipe for it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from flycam.catalog.retention_records import UploadedFile
+from flycam.errors import LetGo, NotFound
+from flycam.ingest.card_files import FileKind
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.upload.files import no_such_upload, require_room
+from flycam.pipeline.upload.upload import Upload
+from flycam.pipeline.workspace import Workspace
+
+
+def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
+    """A whole file to the evidence store, under its hash. Raises NotFound, StorageTrouble,
+    SourceUnreadable; DiskFull, and nothing was written, where it would take the room that is left to flights.
+
+    Bytes that lie there already, put there by another process that has not flushed, are safe all the same:
+    the upload's own copy is synced, and stays until the flight is on the map. What was let go under a
+    retention term is not kept anew: whoever lays the upload says so.
+    """
+
+    def check_room() -> None:
+        free = workspace.store.room_bytes()
+        if free is not None:
+            require_room(upload.folder, free, upload.size(number))
+
+    # else zeros of the same card, announced again, could be stored under the hash of its bytes
+    with upload.reading_of(number):
+        if upload.is_gone:
+            raise no_such_upload()
+        try:
+            sha256 = keep(workspace, upload.path(number), before_put=check_room)
+            _note(workspace, upload, number, sha256)
+        except LetGo:
+            sha256 = sha256_of(upload.path(number))
+        upload.note_stored(number, sha256)
+
+
+def _note(workspace: Workspace, upload: Upload, number: int, sha256: str) -> None:
+    """That an upload brought a photo or a film, which has a term of its own where it comes into no flight."""
+    manifest = upload.manifest
+    if number in manifest.numbers_of(FileKind.LOG):
+        return
+    file = UploadedFile(
+        sha256=sha256,
+        name=PurePosixPath(manifest.files[number].path).name,
+        event_id=_event_id(workspace, manifest.event),
+        came_ns=workspace.clock_ns(),
+    )
+    workspace.catalog.retention.note_uploaded(file)
+
+
+def _event_id(workspace: Workspace, event: str | None) -> str:
+    """The event that an upload names, if it is on record by now."""
+    try:
+        return workspace.catalog.flights.event(event).event_id if event else ""
+    except NotFound:
+        return ""

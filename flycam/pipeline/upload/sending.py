@@ -1,0 +1,253 @@
+"""`flycam upload`: a card to a server, heads first, each byte until it is acknowledged.
+
+Nothing is kept on this side. The server knows the card by its files' names, sizes and times, so the same
+command goes on where an earlier one ended, whatever ended it, also when the server has another address now.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
+from flycam.ingest.card_files import FileKind
+from flycam.ingest.container import opened
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.upload.card import Answer, Card, Part, Sending, packed_heads
+from flycam.pipeline.upload.line import Line, LineDown, Reply
+from flycam.pipeline.workspace import Progress, silent
+
+_FIRST_CHUNK, _SMALLEST_CHUNK, _LARGEST_CHUNK = 512 << 10, 64 << 10, 8 << 20
+_QUICK_S, _SLOW_S = 1.5, 6.0
+_SENDERS = 4
+_ORDER = (FileKind.LOG, FileKind.PHOTO, FileKind.FILM)  # photos are laid before the films are here
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What came of it. sent_bytes: acknowledged in this run; laid: as `flycam ingest` answers."""
+
+    upload_id: str
+    files: int
+    bytes: int
+    sent_bytes: int
+    skipped: tuple[tuple[Path, str], ...]
+    laid: Answer
+    seconds: float
+
+
+def send(
+    sending: Sending,
+    progress: Progress = silent,
+    told: Callable[[Answer], None] = lambda _look: None,
+    note: Callable[[str], None] = lambda _why: None,
+) -> Sent:
+    """Send a card and wait until it is on the map there. `told` gets what the heads say, once,
+    early; `note` why it is waited.
+
+    Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
+    the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.
+    """
+    began = time.monotonic()
+    card = Card(sending)
+    line = Line(sending.url, sending.token, sending.patience_s, sending.language, note, trust=sending.trust)
+    said = line.ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").json
+    upload_id = str(said["upload_id"])
+    parts = card.parts(said)
+    here = sum(part.offset for part in parts)
+    if not said["saved"]:
+        parts = _send_log(line, upload_id, card, parts)
+        parts = _send_heads(line, upload_id, parts, progress)
+        tell = _Teller(line, upload_id, told)
+        _send_rest(line, upload_id, parts, progress, tell)
+        _check_saved(line, upload_id, parts, progress)
+        tell()
+    laid = _wait_for_map(line, upload_id, progress)
+    total = sum(part.size for part in parts)
+    return Sent(
+        upload_id=upload_id,
+        files=len(parts),
+        bytes=total,
+        sent_bytes=total - here if not said["saved"] else 0,
+        skipped=card.skipped,
+        laid=laid,
+        seconds=time.monotonic() - began,
+    )
+
+
+def read_token(path: Path) -> str:
+    """The token in a file. Raises OptionUnusable."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionUnusable(
+            f"{path}: the access token cannot be read; write it there as one line",
+            vi=f"{path}: không đọc được mã truy cập; hãy ghi mã thành một dòng trong tệp",
+        ) from error
+
+
+def _send_log(line: Line, upload_id: str, card: Card, parts: list[Part]) -> list[Part]:
+    """The flight's log before all else, whole: without it photos may have no place to be looked at."""
+    reached: dict[int, int] = {}
+    for part in parts:
+        if part.path == card.log:
+            _send_file(line, upload_id, part, reached)
+    return [_at(part, reached) for part in parts]
+
+
+def _at(part: Part, reached: Mapping[int, int]) -> Part:
+    return replace(part, offset=reached.get(part.number, part.offset))
+
+
+def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> list[Part]:
+    """The first bytes of all photos that have none there, many in one request."""
+    reached: dict[int, int] = {}
+    photos = [part for part in parts if part.kind is FileKind.PHOTO]
+    done = sum(part.offset > 0 for part in photos)
+    for numbers, body in packed_heads([part for part in photos if not part.offset]):
+        reply = line.ask(
+            "POST",
+            f"/api/uploads/{upload_id}/heads",
+            body,
+            Content_Type="application/vnd.flycam.heads",
+            Content_Encoding="gzip",
+        )
+        reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
+        done += len(numbers)
+        progress("heads", done, len(photos))
+    return [_at(part, reached) for part in parts]
+
+
+def _send_rest(
+    line: Line, upload_id: str, parts: list[Part], progress: Progress, tell: Callable[[], None]
+) -> None:
+    """All other bytes, several files at a time: logs, photos, films, of each in order of their numbers."""
+    total = sum(part.size for part in parts)
+    reached = {part.number: part.offset for part in parts}
+    with ThreadPoolExecutor(_SENDERS, thread_name_prefix="send") as pool:
+        running: set[Future[None]] = {
+            pool.submit(_send_file, line, upload_id, part, reached)
+            for part in sorted(parts, key=lambda part: _ORDER.index(part.kind))
+            if part.offset < part.size
+        }
+        try:
+            while True:
+                done, running = wait(running, _POLL_S)
+                for one in done:
+                    one.result()
+                progress("send", sum(reached.values()) >> 10, total >> 10)
+                tell()
+                if not running:
+                    return
+        except BaseException:
+            line.stop()  # else the pool would wait for whole files
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Teller:
+    """Tells what the heads say as soon as the server knows, once."""
+
+    def __init__(self, line: Line, upload_id: str, told: Callable[[Answer], None]) -> None:
+        self._line = line
+        self._where = f"/api/uploads/{upload_id}/look"
+        self._told = told
+        self._is_told = False
+
+    def __call__(self) -> None:
+        if self._is_told:
+            return
+        try:
+            look = self._line.once("GET", self._where)
+        except (LineDown, NotFound):
+            return
+        if look.status == 200:
+            self._is_told = True
+            self._told(look.json)
+
+
+def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) -> None:
+    """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
+    where = f"/files/{upload_id}/{part.number}"
+    chunk, at = _FIRST_CHUNK, part.offset
+    with opened(part.path) as file:
+        while at < part.size:
+            data = os.pread(file.fileno(), min(chunk, part.size - at), at)
+            if not data:
+                raise SourceUnreadable(
+                    f"{part.path}: became shorter while it was sent; run the same command again",
+                    vi=f"{part.path}: tệp bị ngắn lại trong khi gửi; hãy chạy lại cùng lệnh",
+                )
+            began = time.monotonic()
+            try:
+                reply: Reply | None = _patch(line, where, data, at)
+            except LineDown:
+                reply = None
+            took = time.monotonic() - began
+            if reply is not None and reply.status == 204:
+                at = int(reply.headers["Upload-Offset"])
+                chunk = min(2 * chunk, _LARGEST_CHUNK) if took < _QUICK_S else chunk
+            else:
+                at = int(line.ask("HEAD", where).headers["Upload-Offset"])
+            if reply is None or took > _SLOW_S:
+                chunk = max(chunk // 2, _SMALLEST_CHUNK)
+            elif reply.status == 423:
+                time.sleep(_POLL_S)  # an older connection of ours that the server still believes in
+            elif reply.status not in (204, 409, 460):
+                line.say(line.said(reply))  # such as a full disk, which somebody there must mend
+                time.sleep(_POLL_S)
+            reached[part.number] = at
+
+
+def _patch(line: Line, where: str, data: bytes, at: int) -> Reply:
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return line.once(
+        "PATCH",
+        where,
+        data,
+        Content_Type="application/offset+octet-stream",
+        Upload_Offset=str(at),
+        Upload_Checksum=f"sha256 {digest}",
+    )
+
+
+def _check_saved(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> None:
+    """Wait until all is in the evidence store there, and compare its hashes with the files here."""
+    while not (said := line.ask("GET", f"/api/uploads/{upload_id}").json)["saved"]:
+        progress("keep", said["stored"], len(parts))
+        line.say_wait(said)
+        time.sleep(_POLL_S)
+    progress("keep", len(parts), len(parts))
+    kept = line.ask("GET", f"/api/uploads/{upload_id}/files").json["parts"]
+    for part, there in zip(parts, kept, strict=True):
+        if sha256_of(part.path) != there["sha256"]:
+            raise InputUnusable(
+                f"{part.path}: changed while it was sent: the server holds other bytes; check the card and "
+                "send the folder again",
+                vi=f"{part.path}: tệp thay đổi trong khi gửi nên máy chủ giữ dữ liệu khác; hãy kiểm tra thẻ "
+                "nhớ rồi gửi lại",
+            )
+
+
+def _wait_for_map(line: Line, upload_id: str, progress: Progress) -> Answer:
+    while True:
+        said: Answer = line.ask("GET", f"/api/uploads/{upload_id}").json
+        laid = said["laid"]
+        if said["stage"] == "laid":
+            return dict(laid or {})
+        if said["stage"] == "failed":
+            raise InputUnusable(
+                f"all files are safe on the server, but: {laid['sentence']}",
+                vi=f"mọi tệp đã an toàn trên máy chủ, nhưng: {laid['sentence_vi']}",
+            )
+        if at := said["progress"]:
+            progress(at["stage"], at["done"], at["total"])
+        line.say_wait(said)
+        time.sleep(_POLL_S)

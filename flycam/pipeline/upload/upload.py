@@ -1,0 +1,382 @@
+"""One upload: a card's files as they arrive. What it says was acknowledged lies synced on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from flycam.ingest.card_files import FileKind, kind_of
+from flycam.pipeline.upload.files import (
+    JOURNAL,
+    MANIFEST,
+    no_such_upload,
+    require_room,
+    storage_trouble,
+    write_json,
+)
+from flycam.pipeline.upload.journal import Journal
+from flycam.store.room import free_bytes
+
+ARRIVED, STORED, _LAID = "at", "stored", "laid"
+_HEADS_AT_ONCE = 16  # files open at once for one request
+_STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadFile:
+    """A file as it was announced. modified_ms tells two cards with the same names apart."""
+
+    path: str
+    size: int
+    modified_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What an upload is to bring.
+
+    label      folder that the files lie in, which names the flight where `name` does not
+    telemetry  which of the files is the flight's log, if one is
+    files      in the order of their numbers
+    """
+
+    upload_id: str
+    owner: str
+    created_s: float
+    label: str
+    name: str | None
+    event: str | None
+    telemetry: str | None
+    files: tuple[UploadFile, ...]
+
+    def numbers_of(self, kind: FileKind) -> list[int]:
+        """The files of one kind; what `telemetry` names is a log, whatever its name promises."""
+        return [n for n, one in enumerate(self.files) if self._kind(one.path) is kind]
+
+    def paths_of(self, kind: FileKind) -> list[str]:
+        """As `numbers_of`, their paths."""
+        return [self.files[number].path for number in self.numbers_of(kind)]
+
+    def _kind(self, path: str) -> FileKind | None:
+        return FileKind.LOG if path == self.telemetry else kind_of(path)
+
+    def write(self, folder: Path) -> None:
+        """Durably and whole. Raises OSError."""
+        write_json(folder / MANIFEST, asdict(self))
+
+    @staticmethod
+    def read(folder: Path) -> Manifest:
+        """Raises OSError, ValueError, KeyError, TypeError."""
+        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return Manifest(**{**said, "files": tuple(UploadFile(**one) for one in said["files"])})
+
+
+class Upload:
+    """An upload on the disk. Safe between threads of the one process that receives.
+
+    numbers  of its files, by kind
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open one that is there. Raises OSError, ValueError, KeyError, TypeError where it is damaged."""
+        self.folder = folder
+        self.manifest = Manifest.read(folder)
+        self.lock = threading.RLock()
+        # one is held while a file goes to the evidence store: its path must not change. Films have their
+        # own, for they take so long that no photo of the card shall wait for them
+        self.reading, self.reading_films = threading.Lock(), threading.Lock()
+        self.numbers = {kind: self.manifest.numbers_of(kind) for kind in FileKind}
+        self._journal = Journal(folder / JOURNAL)
+        self._writers: dict[int, Writer] = {}
+        self.offsets = [0] * len(self.manifest.files)
+        self.stored: dict[int, str] = {}
+        self.is_laid = False
+        self.is_gone = False  # given up: its folder may be another upload's by now
+        for word, number, value in self._journal.lines:
+            if word == ARRIVED:
+                self.offsets[number] = int(value)
+            elif word == STORED:
+                self.stored[number] = value
+            elif word == _LAID:
+                self.is_laid = True
+        self._journal.lines.clear()
+        if self.is_laid:
+            shutil.rmtree(folder / "card", ignore_errors=True)  # what a kill left
+        self.touched_s = self.manifest.created_s  # when something arrived last
+        with suppress(FileNotFoundError):
+            self.touched_s = max(self.touched_s, (folder / JOURNAL).stat().st_mtime)
+
+    @property
+    def upload_id(self) -> str:
+        return self.manifest.upload_id
+
+    @property
+    def card(self) -> Path:
+        """The folder an ingest reads."""
+        return self.folder / "card" / self.manifest.label
+
+    def path(self, number: int) -> Path:
+        """Where a file's bytes lie. Raises NotFound for a number nobody announced."""
+        if not 0 <= number < len(self.manifest.files):
+            raise no_such_upload()
+        return self.card / self.manifest.files[number].path
+
+    def size(self, number: int) -> int:
+        """Bytes that were announced of a file."""
+        return self.manifest.files[number].size
+
+    @property
+    def is_received(self) -> bool:
+        """Whether every byte was acknowledged."""
+        return all(at == file.size for at, file in zip(self.offsets, self.manifest.files, strict=True))
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether something of every photo is there: of a card without photos at once."""
+        return all(self.offsets[number] for number in self.numbers[FileKind.PHOTO])
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether every flight log is whole."""
+        return all(self.offsets[n] == self.size(n) for n in self.numbers[FileKind.LOG])
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether every file is whole, hashed and in the evidence store: the card may be taken out."""
+        return len(self.stored) == len(self.manifest.files)
+
+    @property
+    def has_photos_saved(self) -> bool:
+        """Whether all but the films is in the evidence store: photos do not wait for them."""
+        films = set(self.numbers[FileKind.FILM])
+        return all(n in self.stored or n in films for n in range(len(self.manifest.files)))
+
+    def unstored(self, *, films: bool) -> list[int]:
+        """Files that are whole and not in the evidence store yet: films, or all others."""
+        asked = set(self.numbers[FileKind.FILM])
+        whole = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
+        return [n for n in whole if n not in self.stored and (n in asked) is films]
+
+    def reading_of(self, number: int) -> threading.Lock:
+        """Held while this file goes to the evidence store."""
+        return self.reading_films if number in self.numbers[FileKind.FILM] else self.reading
+
+    def relabel(self, name: str | None, event: str | None) -> None:
+        """The flight's name and event as they are wished now, if they are and it is not on the map yet.
+        Raises StorageTrouble."""
+        with self.lock:
+            wished = replace(
+                self.manifest, name=name or self.manifest.name, event=event or self.manifest.event
+            )
+            if self.is_laid or wished == self.manifest:
+                return
+            try:
+                wished.write(self.folder)
+            except OSError as error:
+                raise storage_trouble(self.folder, error) from error
+            self.manifest = wished
+
+    def note_stored(self, number: int, sha256: str) -> None:
+        """Write that a file is in the evidence store. Raises NotFound, StorageTrouble."""
+        self._note([(STORED, number, sha256)])
+        self.stored[number] = sha256
+
+    def note_laid(self) -> None:
+        """Write that the flight is on the map; its bytes are in the evidence store and go from here."""
+        with self.lock:  # also around the folder: given up and announced again, it would be another's
+            self._note([(_LAID, 0, "-")])
+            self.is_laid = True
+            shutil.rmtree(self.folder / "card", ignore_errors=True)
+
+    def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
+        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageTrouble."""
+        with self.lock:
+            self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
+            for number, offset in offsets:
+                self.offsets[number] = offset
+            self.touched_s = time.time()
+
+    def touch(self, now_s: float) -> None:
+        """Begin the time anew after which it is forgotten, also after a restart. now_s: since 1970."""
+        self.touched_s = now_s
+        with suppress(OSError):
+            os.utime(self.folder / JOURNAL, (now_s, now_s))
+
+    def end(self) -> None:
+        """Nothing is written any more, by whoever still holds this upload: its folder is about to go, and the
+        same card announced again makes another upload in the same place."""
+        with self.lock:
+            self.is_gone = True
+            writers = list(self._writers.values())
+        for writer in writers:  # without the lock: a writer is locked first, the upload after it
+            writer.drop()
+
+    def _note(self, lines: Sequence[tuple[str, int, str]]) -> None:
+        with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
+            try:
+                self._journal.append(lines)
+            except OSError as error:
+                raise storage_trouble(self.folder, error) from error
+
+    def writer(self, number: int, offset: int) -> Writer | None:
+        """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
+
+        One that went silent (its line was cut and nobody told this end) keeps what it brought and is let go.
+        Raises NotFound, also once the upload is given up, StorageTrouble.
+        """
+        path = self.path(number)
+        self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
+        with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
+            if number in self._writers or self.offsets[number] != offset:
+                return None
+            writer = self._writers[number] = Writer(self, number, path, offset)
+            return writer
+
+    def add_heads(self, heads: Sequence[tuple[int, bytes]]) -> None:
+        """First bytes (number, bytes) of files that have none; others are left alone. The journal is synced
+        once for many of them. Raises NotFound, StorageTrouble."""
+        for start in range(0, len(heads), _HEADS_AT_ONCE):
+            writers: list[Writer] = []
+            try:
+                for number, head in heads[start : start + _HEADS_AT_ONCE]:
+                    writer = self.writer(number, 0) if head else None
+                    if writer is not None:
+                        writers.append(writer)
+                        writer.keeps_parts = False
+                        writer.write(head)
+                sealed = [(one.number, one.seal()) for one in writers]
+                self.note_arrived([(number, offset) for number, offset in sealed if offset])
+            finally:
+                for one in writers:
+                    one.drop()
+                    self.forget(one)
+
+    def is_written(self, number: int) -> bool:
+        """Whether somebody adds to a file at this moment."""
+        return number in self._writers
+
+    @property
+    def has_writers(self) -> bool:
+        """Whether somebody adds to any file at this moment."""
+        return bool(self._writers)
+
+    def release_stale(self, number: int) -> None:
+        """Let a writer go that has brought nothing for a while. Raises StorageTrouble."""
+        writer = self._writers.get(number)
+        if writer is not None and time.monotonic() - writer.heard_s > _STALE_S:
+            writer.close()
+
+    def forget(self, writer: Writer) -> None:
+        """A writer is done."""
+        with self.lock:
+            if self._writers.get(writer.number) is writer:
+                del self._writers[writer.number]
+
+
+class Writer:
+    """Adds to the end of one file. Nothing counts before `commit`; what is cut off is written over later."""
+
+    def __init__(self, upload: Upload, number: int, path: Path, offset: int) -> None:
+        self.number = number
+        self.heard_s = time.monotonic()
+        self._upload = upload
+        self._lock = threading.Lock()
+        self._committed = self._at = offset
+        self._open = True
+        self.keeps_parts = True
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise storage_trouble(path, error) from error
+
+    @property
+    def is_open(self) -> bool:
+        """False once another took over."""
+        return self._open
+
+    @property
+    def room(self) -> int:
+        """Bytes that still fit into what was announced."""
+        return self._upload.size(self.number) - self._at
+
+    @property
+    def waiting(self) -> int:
+        """Bytes written and not committed."""
+        return self._at - self._committed
+
+    def write(self, data: bytes) -> bool:
+        """Add bytes; False, and nothing written, where another took over. Raises StorageTrouble; DiskFull
+        before anything is written where they would take the room that is left to flights."""
+        with self._lock:
+            if not self._open:
+                return False
+            self.heard_s = time.monotonic()
+            try:
+                # it was looked at when the card was announced: others have written since
+                require_room(self._upload.folder, free_bytes(self._upload.folder), len(data))
+                done = 0
+                while done < len(data):
+                    done += os.pwrite(self._fd, data[done:], self._at + done)
+            except OSError as error:
+                raise storage_trouble(self._upload.folder, error) from error
+            self._at += len(data)
+            return True
+
+    def commit(self) -> int:
+        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageTrouble."""
+        with self._lock:
+            return self._commit()
+
+    def close(self) -> None:
+        """Let the file go, keeping what was written unless it had to be whole. Raises NotFound,
+        StorageTrouble."""
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                if self.keeps_parts:
+                    self._commit()
+            finally:
+                self._open = False
+                os.close(self._fd)
+                self._upload.forget(self)
+
+    def seal(self) -> int:
+        """Sync what was written and let the file itself go, but not its place: nobody else adds before this
+        is acknowledged and forgotten. The file's offset; 0 where another took over. Raises StorageTrouble."""
+        with self._lock:
+            if not self._open:
+                return 0
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise storage_trouble(self._upload.folder, error) from error
+            self._open = False
+            os.close(self._fd)
+            return self._at
+
+    def drop(self) -> None:
+        """Let the file go, and what was written since the last commit."""
+        self.keeps_parts = False
+        self.close()
+
+    def _commit(self) -> int:
+        if self._open and self._at > self._committed:
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise storage_trouble(self._upload.folder, error) from error
+            self._upload.note_arrived([(self.number, self._at)])
+            self._committed = self._at
+        return self._committed

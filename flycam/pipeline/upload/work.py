@@ -1,0 +1,169 @@
+"""What is done with an upload: a look at its heads, and its flight to the map.
+
+`look`, `lay` and the laying of films (`flycam.pipeline.upload.films`) run in a process of their own (`flycam
+upload-work`) and leave what they found in files beside the upload, so that a picture that kills a decoder
+kills no server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from flycam.errors import FlycamError
+from flycam.ingest.card_files import FileKind
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.photos import read_all, search
+from flycam.pipeline.batch import IngestReport, ingest
+from flycam.pipeline.inspection import InspectionReport, inspect_flight
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.planning import Planned, ground_under, planned_on
+from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.terrain import registered_dems
+from flycam.pipeline.upload.card_logs import CardLogs, likely_log
+from flycam.pipeline.upload.files import JOURNAL, PROGRESS, write_json
+from flycam.pipeline.upload.journal import Journal
+from flycam.pipeline.upload.preview import Preview, preview
+from flycam.pipeline.upload.upload import ARRIVED, STORED, Manifest
+from flycam.pipeline.workspace import Workspace
+
+SMEARED_PX = 1.5
+"""Smear from which small things on the ground (a person, a wire) are lost."""
+
+_PROGRESS_S = 0.5
+_LONGEST_STEP_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What the heads of a card's photos say.
+
+    inspection  None of a card without photos
+    planned   photos that see ground, with it
+    preview   their thumbnails on the ground; None where they have none
+    smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
+    films     of the card, each with the log that it will probably be laid by
+    """
+
+    films: dict[str, str | None]
+    inspection: InspectionReport | None = None
+    planned: tuple[Planned, ...] = ()
+    smear_px: dict[str, float] = field(default_factory=dict)
+    preview: Preview | None = None
+
+
+def look(workspace: Workspace, folder: Path) -> Looked:
+    """Read the heads that are there, and the flight's log if it is whole. Raises what `inspect_flight`
+    raises; writes nothing."""
+    manifest = Manifest.read(folder)
+    logs = manifest.paths_of(FileKind.LOG)
+    films = {film: likely_log(film, logs) for film in manifest.paths_of(FileKind.FILM)}
+    if not manifest.numbers_of(FileKind.PHOTO):
+        return Looked(films=films)
+    request, _ = _request(folder, _whole_logs(folder))
+    dems = registered_dems(workspace)
+    inspection = inspect_flight(request, dems, check_pixels=False)
+    diagnosis = inspection.survey.diagnosis
+    planned, _ = planned_on(diagnosis, ground_under(None, diagnosis, dems))
+    photos = {str(photo.path): photo for photo in inspection.survey.photos}
+    return Looked(
+        films=films,
+        inspection=inspection,
+        planned=tuple(planned),
+        smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
+        preview=preview(planned),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotosLaid:
+    """report: as `flycam ingest` has it; unreadable: what was said of flight logs that were of no use."""
+
+    report: IngestReport
+    unreadable: Sequence[FlycamError] = field(default=())
+
+
+def lay(workspace: Workspace, folder: Path) -> PhotosLaid:
+    """The card's photos to the map, as `flycam ingest` does it, in the sender's name. Raises what that
+    raises."""
+    manifest = Manifest.read(folder)
+    labels = Labels(name=manifest.name, event=manifest.event)
+    mine = replace(workspace, operator=manifest.owner)
+    request, unreadable = _request(folder, manifest.paths_of(FileKind.LOG))
+    return PhotosLaid(report=ingest(mine, request, labels, FileProgress(folder)), unreadable=unreadable)
+
+
+def awaits_logs(folder: Path) -> bool:
+    """Whether a flight log of the card is not whole yet: it may say what the heads do not."""
+    return len(_whole_logs(folder)) < len(Manifest.read(folder).numbers_of(FileKind.LOG))
+
+
+def smears_px(planned: Sequence[Planned], photos: Sequence[PhotoMetadata]) -> dict[str, float]:
+    """Speed over ground × exposure / GSD, pixels, by frame id.
+
+    The speed is the aircraft's own where the photo states it, else the way to the next photo by the time it
+    took, if that was less than half a minute. Turning is not counted, so it is at least this.
+    """
+    if not planned:
+        return {}
+    places = np.array([one.header.exterior_prior.projection_centre_m[:2] for one in planned])
+    seconds = np.array([one.header.captured_ns for one in planned]) / 1e9
+    way = np.hypot(*np.diff(places, axis=0, append=places[-1:]).T)
+    took = np.diff(seconds, append=seconds[-1:])
+    is_step = (took > 0.0) & (took < _LONGEST_STEP_S)
+    between = np.where(is_step, way / np.where(is_step, took, 1.0), np.nan)
+    stated = np.array([np.hypot(*p.speed_mps[:2]) if p.speed_mps else np.nan for p in photos])
+    exposure = np.array([p.exposure_s or np.nan for p in photos])
+    gsd = np.array([one.view.footprint.gsd_m for one in planned])
+    smear = np.where(np.isfinite(stated), stated, between) * exposure / gsd
+    known = np.flatnonzero(np.isfinite(smear)).tolist()
+    return {planned[i].header.frame_id: float(smear[i]) for i in known}
+
+
+class FileProgress:
+    """Tells how far a recipe is in a file that is looked at now and then. Listens as `Progress`."""
+
+    def __init__(self, folder: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._path = folder / PROGRESS
+        self._clock_s = clock_s
+        self._said = ("", -np.inf)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = self._clock_s()
+        if stage == self._said[0] and now - self._said[1] < _PROGRESS_S:
+            return
+        self._said = (stage, now)
+        with suppress(OSError):  # on a full disk the flight matters, not the word of it
+            write_json(self._path, {"stage": stage, "done": done, "total": total})
+
+
+def stored_hashes(folder: Path) -> dict[str, str]:
+    """By their paths on the card, the SHA-256 of files that are in the evidence store."""
+    files = Manifest.read(folder).files
+    return {files[n].path: value for word, n, value in Journal(folder / JOURNAL).lines if word == STORED}
+
+
+def _whole_logs(folder: Path) -> list[str]:
+    manifest = Manifest.read(folder)
+    reached = {number: value for word, number, value in Journal(folder / JOURNAL).lines if word == ARRIVED}
+    logs = manifest.numbers_of(FileKind.LOG)
+    return [manifest.files[n].path for n in logs if reached.get(n) == str(manifest.files[n].size)]
+
+
+def _request(folder: Path, logs: Sequence[str]) -> tuple[SurveyRequest, Sequence[FlycamError]]:
+    """The card's photos with their flight log, of those given: the one that the sender named, else the one
+    that fits; and what was said of those that cannot be read."""
+    manifest = Manifest.read(folder)
+    card = folder / "card" / manifest.label
+    named = manifest.telemetry if manifest.telemetry in logs else None
+    unreadable: Sequence[FlycamError] = ()
+    if manifest.telemetry is None and logs:
+        found = CardLogs(card, logs)
+        photos, _ = read_all(search((card,)).photos)
+        named, unreadable = found.of_photos(photos), found.unreadable
+    return SurveyRequest(paths=(card,), telemetry=card / named if named else None), unreadable

@@ -1,0 +1,199 @@
+"""The board's rows are a function of what was flown, whatever the order in which it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import CommuneRecord, Coverage, MarkLine
+from flycam.frame.change import ChangeStatus
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.geodata.crs import to_work
+from flycam.pipeline.change.commune_board import FlownGround, LookedAt, commune_board
+from tests.suites.change_suite import FOUND
+
+WORK_CRS = "EPSG:32648"
+LON, LAT, SIDE = 104.80, 21.90, 0.02
+
+
+def _commune(column: int, row: int) -> CommuneRecord:
+    west, south = LON + column * SIDE, LAT + row * SIDE
+    box = shapely.box(west, south, west + SIDE, south + SIDE)
+    return CommuneRecord(
+        code=f"{column}{row}",
+        name=f"Xã {column}{row}",
+        valid_from=date(2025, 7, 1),
+        wkb=shapely.to_wkb(box),
+        area_m2=4e6,
+    )
+
+
+COMMUNES = [_commune(column, row) for column in range(3) for row in range(2)]
+
+
+def _flight(name: str, place: tuple[float, float], size: float, last_ns: int) -> FlownGround:
+    west, south = LON + place[0], LAT + place[1]
+    box = shapely.box(west, south, west + size, south + size)
+    return FlownGround(flight_id=name, last_ns=last_ns, work_crs=WORK_CRS, outline_wkb=shapely.to_wkb(box))
+
+
+places = st.tuples(st.floats(-0.02, 0.07), st.floats(-0.02, 0.05))
+flights = st.lists(
+    st.tuples(places, st.floats(0.002, 0.05), st.integers(0, 10**18)),
+    max_size=5,
+    unique_by=lambda one: one[2],
+).map(lambda drawn: [_flight(f"flight{n}", *one) for n, one in enumerate(drawn)])
+
+
+@given(flights, st.randoms(use_true_random=False))
+def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlownGround], random) -> None:
+    mixed = list(flown)
+    random.shuffle(mixed)
+    for one, other in zip(
+        commune_board(COMMUNES, flown, (), {}), commune_board(COMMUNES, mixed, (), {}), strict=True
+    ):
+        assert one.newest_flight == other.newest_flight
+        assert one.imaged_pct == pytest.approx(other.imaged_pct) or one.imaged_pct is other.imaged_pct is None
+
+
+@given(flights)
+def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlownGround]) -> None:
+    rows = commune_board(COMMUNES, flown, (), {})
+    outlines = [shapely.from_wkb(one.outline_wkb) for one in flown]
+    for commune, row in zip(COMMUNES, rows, strict=True):
+        shape = shapely.from_wkb(commune.wkb)
+        assert (row.imaged_pct is None) == (row.newest_ns is None) == (row.flights == 0)
+        truth = 100 * shapely.intersection(shape, shapely.union_all(outlines)).area / shape.area
+        if row.imaged_pct is None:
+            # nothing, or slivers that the simplified outlines leave along a boundary
+            assert truth <= 100 * sum(0.005 * one.area for one in outlines) / shape.area + 1e-9
+        else:
+            assert row.newest_pct is not None
+            assert 0 < row.newest_pct <= row.imaged_pct + 1e-9 <= 100 + 1e-6
+            # degrees are no metres, but for a share of one small commune they nearly are
+            assert row.imaged_pct <= truth + 0.1
+
+
+def test_one_flight_tells_what_was_measured_when_it_was_laid() -> None:
+    measured = Coverage(
+        flight_id="f", commune_code="00", covered_m2=2e6, covered_pct=41.5, gsd_m=0.1, first_ns=1, last_ns=7
+    )
+    flight = FlownGround(
+        flight_id="f",
+        last_ns=9,
+        work_crs=WORK_CRS,
+        outline_wkb=_flight("f", (0.0, 0.0), 0.01, 9).outline_wkb,
+        coverage=[measured],
+    )
+    row = next(one for one in commune_board(COMMUNES, [flight], (), {}) if one.code == "00")
+    assert (row.imaged_pct, row.newest_ns) == (41.5, 7)
+
+
+def test_the_share_is_measured_in_the_work_crs() -> None:
+    """A tall commune, imaged in its north: degrees would say half, metres say a little less."""
+    tall = shapely.box(LON, 18.0, LON + 0.5, 24.0)
+    north = shapely.box(LON, 21.0, LON + 0.5, 24.0)
+    commune = CommuneRecord(
+        code="t", name="t", valid_from=date(2025, 7, 1), wkb=shapely.to_wkb(tall), area_m2=1.0
+    )
+    flight = FlownGround(
+        flight_id="f", last_ns=1, work_crs=WORK_CRS, outline_wkb=shapely.to_wkb(north), coverage=()
+    )
+
+    def area(shape: shapely.Polygon) -> float:
+        return shapely.transform(shape, lambda lonlat: to_work(lonlat, WORK_CRS)).area
+
+    row = commune_board([commune], [flight], (), {})[0]
+    assert row.imaged_pct == pytest.approx(100 * area(north) / area(tall), abs=0.05)
+    assert row.imaged_pct != pytest.approx(50.0, abs=0.3)
+
+
+def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_none() -> None:
+    def mark(number: int, kind: MarkKind, status: MarkStatus, shape: object) -> MarkLine:
+        return MarkLine(
+            mark_id=f"mark-{number:08x}",
+            version=1,
+            event_id="e",
+            kind=kind,
+            status=status,
+            note="",
+            photo_sha256=None,
+            author="Lan",
+            at_ns=1,
+            wkb=shapely.to_wkb(shape),
+            bounds_lonlat_deg=(0, 0, 0, 0),
+        )
+
+    sector = shapely.box(LON + SIDE * 0.5, LAT + 0.001, LON + SIDE * 1.5, LAT + 0.002)
+    point = shapely.Point(LON + 0.001, LAT + 0.001)
+    marks = [
+        mark(1, MarkKind.SECTOR, MarkStatus.DOING, sector),
+        mark(2, MarkKind.RESCUE, MarkStatus.OPEN, point),
+        mark(3, MarkKind.RESCUE, MarkStatus.DONE, point),
+        mark(4, MarkKind.RESCUE, MarkStatus.REMOVED, point),
+    ]
+    counts = {row.code: dict(row.marks) for row in commune_board(COMMUNES, [], marks, {})}
+    assert counts["00"] == {MarkKind.SECTOR: 1, MarkKind.RESCUE: 1}
+    assert counts["10"] == {MarkKind.SECTOR: 1}
+    assert counts["20"] == counts["01"] == {}
+
+
+def test_without_communes_there_are_no_rows() -> None:
+    flight = _flight("f", (0, 0), 0.01, 1)
+    assert commune_board([], [flight], (), {"f": (LON, LAT)}) == []
+
+
+def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeLine:
+    box = shapely.box(LON + west, LAT + 0.004, LON + west + size, LAT + 0.008)
+    return replace(FOUND, change_id=name, status=status, wkb=shapely.to_wkb(box))
+
+
+def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided() -> None:
+    changes = [
+        _change("a", ChangeStatus.ACCEPTED, 0.004),
+        _change("b", ChangeStatus.ACCEPTED, SIDE - 0.002),
+        _change("c", ChangeStatus.REJECTED, 0.004),
+        _change("d", ChangeStatus.REPLACED, 0.004),
+        _change("e", ChangeStatus.PROPOSED, 2 * SIDE + 0.004),
+    ]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    assert (rows["00"], rows["10"]) == (2, 1), "one across the border counts in both"
+    assert rows["20"] is rows["01"] is None, "what waits is no finding, and neither is silence"
+    rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=rejected)}
+    assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
+
+
+def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> None:
+    changes = [
+        _change("a", ChangeStatus.ACCEPTED, 0.004),
+        _change("b", ChangeStatus.ACCEPTED, 0.005),
+        _change("c", ChangeStatus.ACCEPTED, SIDE - 0.00399),  # a four hundredth of it lies beyond the border
+    ]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    assert (rows["00"], rows["10"]) == (2, None)
+
+
+def test_none_found_is_told_from_nobody_looked() -> None:
+    waits = _change("e", ChangeStatus.PROPOSED, SIDE + 0.004)
+    ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE / 2)
+    looked_at = LookedAt(ground=ground, standing=[waits])
+    rows = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    assert (rows["00"].changes, rows["00"].compared_pct) == (0, pytest.approx(50.0))
+    assert (rows["10"].changes, rows["10"].compared_pct) == (None, pytest.approx(50.0)), "a candidate waits"
+    assert (rows["20"].changes, rows["20"].compared_pct) == (None, None)
+    assert rows["01"].compared_pct is None, "no more than its boundary was touched"
+    confirmed = [_change("a", ChangeStatus.ACCEPTED, 0.004)]
+    looked_at = LookedAt(ground=ground, standing=confirmed)
+    rows = {
+        one.code: one for one in commune_board(COMMUNES, [], (), {}, changes=confirmed, compared=looked_at)
+    }
+    assert (rows["00"].changes, rows["10"].changes, rows["20"].changes) == (1, 0, None)
+    hidden = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    assert hidden["00"].changes is None, "what is withheld is not told as nothing"

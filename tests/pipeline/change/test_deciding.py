@@ -1,0 +1,353 @@
+"""Deciding on changes: every step is signed, whole, sent once though asked twice, and can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_signing import Signature
+from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.flight import Event, EventKind
+from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.shapes import Outline, drawn, measured
+from flycam.pipeline.workspace import Workspace
+from tests.serve.world import LAT, LON, add_communes, make_workspace
+from tests.suites.change_suite import FOUND
+
+
+def ring(west: float, south: float, size: float = 0.001) -> Outline:
+    east, north = west + size, south + size
+    return [[[(west, south), (east, south), (east, north), (west, north), (west, south)]]]
+
+
+def wkb(outline: Outline) -> bytes:
+    return shapely.to_wkb(drawn(outline))
+
+
+WHOLE = ring(LON, LAT, 0.002)
+WHOLE_M2 = 4 * 110.7 * 103.3
+PARTS = [ring(LON, LAT), ring(LON + 0.001, LAT + 0.001)]
+ACROSS = [(LON + 0.0005, LAT - 0.001), (LON + 0.0005, LAT + 0.003)]
+ONE, TWO = "change-00000001", "change-00000002"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return _house(tmp_path)
+
+
+def _house(folder: Path) -> Workspace:
+    one = make_workspace(folder / "house")
+    add_communes(one)
+    for event_id in ("e1", "e2"):
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=event_id, kind=EventKind.STORM, is_drill=False)
+        )
+    one.catalog.changes.append([_found(ONE, WHOLE), _found(TWO, ring(LON + 0.002, LAT))])
+    return one
+
+
+def _found(change_id: str, outline: Outline) -> ChangeLine:
+    shape = drawn(outline)
+    west, south, east, north = (float(side) for side in shape.bounds)
+    box = (west, south, east, north)
+    return replace(FOUND, change_id=change_id, wkb=shapely.to_wkb(shape), bounds_lonlat_deg=box)
+
+
+def step(number: int, action: ChangeAction, **more: object) -> StepAsked:
+    return StepAsked(step_id=f"step-{number:08x}", action=action, **more)  # type: ignore[arg-type]
+
+
+ACCEPT = step(1, ChangeAction.ACCEPT, changes={ONE: 1})
+
+
+def last(workspace: Workspace, change_id: str) -> ChangeLine:
+    return workspace.catalog.changes.history(change_id)[-1]
+
+
+def standing(workspace: Workspace) -> list[ChangeLine]:
+    return workspace.catalog.changes.current("e1", statuses=STANDING)
+
+
+def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None:
+    (line,) = decide(workspace, replace(ACCEPT, note="rõ vách <b>trượt</b>\u0000"), "Lan")
+    assert (line.status, line.author, line.version) == (ChangeStatus.ACCEPTED, "Lan", 2)
+    assert line.note == "rõ vách <b>trượt</b>"
+    assert last(workspace, ONE) == line
+    (told,) = workspace.catalog.audit.lines()
+    assert (told.who, told.what, told.subject) == ("Lan", "change", ONE)
+    assert "accepted" in told.detail
+    assert workspace.catalog.audit.verify() is None
+
+
+def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
+    first = decide(workspace, ACCEPT, "Lan")
+    decide(workspace, step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="xem lại"), "Minh")
+    assert decide(workspace, ACCEPT, "Lan") == first
+    assert len(workspace.catalog.changes.history(ONE)) == 3
+    with pytest.raises(StoreConflict):
+        decide(workspace, ACCEPT, "Minh")
+
+
+@pytest.mark.parametrize("seen", [0, 2, 9])
+def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) -> None:
+    with pytest.raises(StoreConflict) as failure:
+        decide(workspace, step(1, ChangeAction.REJECT, changes={TWO: 1, ONE: seen}), "Lan")
+    assert failure.value.vi
+    assert workspace.catalog.changes.stamp() == 2
+
+
+def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: Workspace) -> None:
+    decide(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
+    (line,) = decide(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}, kind=ChangeKind.FLOOD), "Lan")
+    assert (line.kind, line.note, line.status) == (ChangeKind.FLOOD, "nước đục", ChangeStatus.ACCEPTED)
+
+
+def test_a_note_stays_under_the_name_of_whoever_wrote_it(workspace: Workspace) -> None:
+    decide(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Hoa")
+    (line,) = decide(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}), "Lan")
+    changes = workspace.catalog.changes
+    assert changes.signatures([line]) == [
+        Signature(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+    _, *parts = decide(workspace, step(3, ChangeAction.SPLIT, changes={ONE: 3}, cut=ACROSS), "Minh")
+    assert {one.note for one in parts} == {"nước đục (Hoa)"}
+    decide(workspace, step(4, ChangeAction.UNDO, undoes=parts[0].step_id), "Minh")
+    assert changes.signatures([last(workspace, ONE)])[0].decided_ns == line.at_ns
+    assert changes.signatures([last(workspace, ONE)])[0].note_by == "Hoa"
+    decide(workspace, step(5, ChangeAction.REJECT, changes={ONE: 5}, note="nhầm"), "Minh")
+    assert changes.signatures([last(workspace, ONE), line]) == [
+        Signature(decided_by="Minh", decided_ns=last(workspace, ONE).at_ns, note_by="Minh"),
+        Signature(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+
+
+def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
+    (accepted,) = decide(workspace, ACCEPT, "Lan")
+    said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
+    (line,) = decide(workspace, said, "Minh")
+    (later,) = decide(workspace, step(3, ChangeAction.COMMENT, changes={ONE: 3}, note="rõ"), "Hoa")
+    signs = workspace.catalog.changes.signatures([accepted, line, later])
+    assert [one.decided_by for one in signs] == ["Lan", "Minh", "Minh"]
+
+
+def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
+    (line,) = decide(workspace, step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=[PARTS[0]]), "Lan")
+    assert line.wkb == wkb(PARTS[0])
+    ground = measured(drawn(PARTS[0]), workspace)
+    assert (line.area_m2, line.commune) == (ground.area_m2, ground.commune)
+    # a thousandth of a degree is 111 m north, and 103 m east at this latitude
+    assert line.area_m2 == pytest.approx(110.7 * 103.3, rel=0.01)
+    assert (line.status, line.score) == (ChangeStatus.PROPOSED, FOUND.score)
+
+
+def test_what_is_drawn_by_hand_is_accepted_without_a_candidate(workspace: Workspace) -> None:
+    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE)
+    (line,) = decide(workspace, asked, "Lan")
+    assert (line.status, line.score, line.version) == (ChangeStatus.ACCEPTED, None, 1)
+    assert line.commune
+    assert decide(workspace, asked, "Lan") == [line]
+    with pytest.raises(NotFound):
+        decide(workspace, replace(asked, step_id="step-0000000a", event_id="e9"), "Lan")
+
+
+def test_parts_stand_for_the_whole(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    lines = decide(workspace, step(2, ChangeAction.SPLIT, changes={ONE: 2}, outlines=PARTS), "Lan")
+    assert [one.status for one in lines] == [ChangeStatus.REPLACED] + [ChangeStatus.ACCEPTED] * 2
+    parts = [one for one in standing(workspace) if one.origins == (ONE,)]
+    assert sorted(one.wkb for one in parts) == sorted(map(wkb, PARTS))
+    with pytest.raises(StoreConflict):
+        decide(workspace, step(3, ChangeAction.ACCEPT, changes={ONE: 3}), "Lan")
+
+
+def test_a_line_across_a_change_splits_it(workspace: Workspace) -> None:
+    whole, *parts = decide(workspace, step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
+    assert (whole.status, whole.change_id) == (ChangeStatus.REPLACED, ONE)
+    assert {one.origins for one in parts} == {(ONE,)}
+    assert sorted(one.area_m2 for one in parts) == pytest.approx([WHOLE_M2 / 4, 3 * WHOLE_M2 / 4], rel=0.01)
+    decide(workspace, step(2, ChangeAction.UNDO, undoes=whole.step_id), "Lan")
+    assert {one.change_id for one in standing(workspace)} == {ONE, TWO}
+
+
+def test_a_step_sent_again_with_other_changes_is_no_repetition(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    with pytest.raises(StoreConflict) as failure:
+        decide(workspace, replace(ACCEPT, changes={TWO: 1}), "Lan")
+    assert failure.value.vi
+    assert last(workspace, TWO).version == 1
+
+
+def test_a_whole_stands_for_its_parts(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    lines = decide(workspace, step(2, ChangeAction.MERGE, changes={ONE: 2, TWO: 1}), "Lan")
+    (whole,) = standing(workspace)
+    assert whole == lines[-1]
+    assert (whole.status, whole.origins) == (ChangeStatus.PROPOSED, (ONE, TWO)), "one part was not accepted"
+    both = shapely.union(shapely.from_wkb(wkb(WHOLE)), drawn(ring(LON + 0.002, LAT)))
+    assert shapely.equals(shapely.from_wkb(whole.wkb), both)
+
+
+def test_what_is_merged_lies_as_surely_as_its_least_sure_part_and_names_every_picture(
+    workspace: Workspace,
+) -> None:
+    outline = ring(LON + 0.004, LAT)
+    sure = replace(_found("change-00000003", outline), tie_m=5.0, rmse_m=0.1, error_m=0.2)
+    doubtful = {"tie_m": 90.0, "rmse_m": 0.3, "error_m": 1.5, "after_shown": "m3@1", "area_m2": 1.0}
+    far = replace(_found("change-00000004", ring(LON + 0.005, LAT)), **doubtful)
+    workspace.catalog.changes.append([sure, far])
+    merged = step(1, ChangeAction.MERGE, changes={sure.change_id: 1, far.change_id: 1})
+    whole = decide(workspace, merged, "Lan")[-1]
+    assert (whole.before_shown, whole.after_shown) == ("m1@2", "m2@1 + m3@1")
+    assert (whole.tie_m, whole.rmse_m, whole.error_m) == (90.0, 0.3, 1.5)
+    assert whole.mosaics == ("m1", "m2", "m3")
+    assert whole.pairs == {("m1", "m2"), ("m1", "m3")}
+    by_hand = decide(
+        workspace,
+        step(
+            2,
+            ChangeAction.DRAW,
+            outlines=[ring(LON + 0.006, LAT)],
+            event_id="e1",
+            kind=ChangeKind.LANDSLIDE,
+        ),
+        "Lan",
+    )[0]
+    merged = step(3, ChangeAction.MERGE, changes={whole.change_id: 1, by_hand.change_id: 1})
+    both = decide(workspace, merged, "Lan")[-1]
+    assert (both.after_shown, both.error_m) == ("m2@1 + m3@1", None), "nobody knows how well it was drawn"
+
+
+def test_changes_of_different_events_are_not_merged(workspace: Workspace) -> None:
+    other = replace(_found("change-00000003", WHOLE), event_id="e2")
+    workspace.catalog.changes.append([other])
+    with pytest.raises(InputUnusable):
+        decide(workspace, step(1, ChangeAction.MERGE, changes={ONE: 1, other.change_id: 1}), "Lan")
+
+
+def _stripped(lines: list[ChangeLine]) -> dict[str, ChangeLine]:
+    """How changes stand, without who last wrote to them."""
+    bare = {"version": 0, "step_id": "", "action": ChangeAction.FOUND, "author": "", "at_ns": 0, "undoes": ""}
+    return {one.change_id: replace(one, **bare) for one in lines}  # type: ignore[arg-type]
+
+
+CHOICES = {
+    "accept": lambda n, seen: step(n, ChangeAction.ACCEPT, changes=dict(seen[:1])),
+    "reject": lambda n, seen: step(n, ChangeAction.REJECT, changes=dict(seen)),
+    "comment": lambda n, seen: step(n, ChangeAction.COMMENT, changes=dict(seen[:1]), note=f"số {n}"),
+    "redraw": lambda n, seen: step(n, ChangeAction.REDRAW, changes=dict(seen[:1]), outlines=[PARTS[n % 2]]),
+    "split": lambda n, seen: step(n, ChangeAction.SPLIT, changes=dict(seen[:1]), outlines=PARTS),
+    "cut": lambda n, seen: step(n, ChangeAction.SPLIT, changes=dict(seen[:1]), cut=ACROSS),
+    "merge": lambda n, seen: step(n, ChangeAction.MERGE, changes=dict(seen[:2])),
+    "draw": lambda n, _seen: step(
+        n, ChangeAction.DRAW, outlines=[PARTS[n % 2]], event_id="e1", kind=ChangeKind.OTHER
+    ),
+}
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.sampled_from(sorted(CHOICES)), min_size=1, max_size=5))
+def test_undoing_every_step_leads_back_and_undoing_that_forth(
+    tmp_path_factory: pytest.TempPathFactory, chosen: list[str]
+) -> None:
+    workspace = _house(tmp_path_factory.mktemp("undo"))
+    stood, steps = [_stripped(standing(workspace))], []
+    for number, name in enumerate(chosen):
+        seen = [(one.change_id, one.version) for one in standing(workspace)]
+        if name == "merge" and len(seen) < 2:
+            continue
+        try:
+            lines = decide(workspace, CHOICES[name](number, seen), "Lan")
+        except InputUnusable:
+            assert name == "cut", "a piece is not crossed again by the line that cut it"
+            continue
+        steps.append(lines[0].step_id)
+        stood.append(_stripped(standing(workspace)))
+    undone = []
+    for number, step_id in enumerate(reversed(steps)):
+        assert _stripped(standing(workspace)) == stood[-1 - number]
+        asked = step(100 + number, ChangeAction.UNDO, undoes=step_id)
+        undone.append(decide(workspace, asked, "Minh")[0].step_id)
+    assert _stripped(standing(workspace)) == stood[0]
+    for number, step_id in enumerate(reversed(undone)):
+        decide(workspace, step(200 + number, ChangeAction.UNDO, undoes=step_id), "Lan")
+    assert _stripped(standing(workspace)) == stood[-1]
+
+
+def test_what_was_undone_is_not_done_again_over_a_later_decision(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    decide(workspace, step(2, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    with pytest.raises(StoreConflict):
+        decide(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    decide(workspace, step(4, ChangeAction.REJECT, changes={ONE: 3}), "Minh")
+    with pytest.raises(StoreConflict):
+        decide(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Lan")
+    decide(workspace, step(6, ChangeAction.UNDO, undoes="step-00000004"), "Minh")
+    decide(workspace, step(7, ChangeAction.UNDO, undoes="step-00000002"), "Lan")
+    assert last(workspace, ONE).status is ChangeStatus.ACCEPTED
+
+
+def test_only_the_last_decision_on_a_change_can_be_undone(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    decide(workspace, step(2, ChangeAction.REJECT, changes={ONE: 2}), "Minh")
+    with pytest.raises(StoreConflict) as failure:
+        decide(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    assert failure.value.vi
+    for unknown in ("step-99999999", FOUND.step_id):
+        with pytest.raises(NotFound):
+            decide(workspace, step(4, ChangeAction.UNDO, undoes=unknown), "Lan")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step_id": "../../etc"},
+        {"step_id": "step-00000001\n"},
+        {"action": ChangeAction.FOUND},
+        {"changes": {}},
+        {"outlines": [WHOLE]},
+        {"action": ChangeAction.MERGE},
+        {"action": ChangeAction.SPLIT, "outlines": [WHOLE]},
+        {"action": ChangeAction.SPLIT},
+        {"action": ChangeAction.SPLIT, "outlines": PARTS, "cut": ACROSS},
+        {"action": ChangeAction.SPLIT, "cut": ACROSS[:1]},
+        {"action": ChangeAction.SPLIT, "cut": ACROSS[:1] * 2},
+        {"action": ChangeAction.SPLIT, "cut": [ACROSS[0], (LON + 0.001, LAT + 0.001)]},
+        {"action": ChangeAction.SPLIT, "cut": [ACROSS[0], (LON, float("nan"))]},
+        {"action": ChangeAction.REDRAW, "outlines": [WHOLE], "cut": ACROSS},
+        {"cut": ACROSS},
+        {"undoes": "step-00000009"},
+        {"action": ChangeAction.UNDO, "changes": {}},
+        {"action": ChangeAction.COMMENT},
+        {"action": ChangeAction.COMMENT, "note": " \u0000\n"},
+        {"action": ChangeAction.REDRAW},
+        {"action": ChangeAction.DRAW, "changes": {}, "outlines": [WHOLE], "event_id": "e1"},
+        {"note": "x" * 1001},
+        {"action": ChangeAction.REDRAW, "outlines": [[]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[(LON, LAT), (LON, LAT + 0.1)]]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[(LON, LAT)] * 4]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(float("nan"), LAT)]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(LAT, LON)]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(LON, LAT, 1.0)]},
+        {"action": ChangeAction.REDRAW, "outlines": [[*WHOLE, *PARTS[0]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[*WHOLE[0][0][:4]] * 1251]]]},
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(
+    workspace: Workspace, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(InputUnusable) as failure:
+        decide(workspace, replace(ACCEPT, **wrong), "Lan")  # type: ignore[arg-type]
+    assert failure.value.vi
+    assert workspace.catalog.changes.stamp() == 2

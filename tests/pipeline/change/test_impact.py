@@ -1,0 +1,292 @@
+"""What changes touch: roads cut by name, houses counted or said to be unknown, each in its own commune."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.change import ChangeStatus
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
+from flycam.pipeline.change.export import export_changes
+from flycam.pipeline.change.impact import ChangeImpact, impact_of
+from flycam.pipeline.change.impact_report import ImpactReport, impact_report
+from flycam.pipeline.change.impact_words import COUNT_COLUMNS, commune_csv, impact_answer, road_names
+from flycam.pipeline.change.touched_things import Count
+from flycam.pipeline.workspace import Workspace
+from tests.pipeline.impacted import (
+    FLOOD,
+    SLIDE,
+    add_roads_and_masts,
+    add_things,
+    changed,
+    impacted_house,
+    line,
+    place,
+    point,
+    square,
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    one = impacted_house(tmp_path)
+    add_roads_and_masts(one, tmp_path)
+    return one
+
+
+def of(workspace: Workspace, distance_m: float | None = None) -> dict[str, ChangeImpact]:
+    report = impact_report(workspace, ["e1"], distance_m)
+    return {one.line.change_id: one for one in report.impact.changes}
+
+
+def test_a_road_is_cut_by_name_with_its_length_under_the_slide_and_where(workspace: Workspace) -> None:
+    found = of(workspace)
+    (road,) = found[SLIDE].roads_cut
+    assert road.thing.name == "ĐT 153"
+    assert road.under_m == pytest.approx(100.0, rel=0.01)
+    assert road.lonlat_deg == pytest.approx(place(50, 50), abs=1e-5)
+    # one that ends ten metres before the slide is near, and not cut
+    assert found[SLIDE].count(LayerKind.ROAD) == Count(inside=1, near=1)
+    assert [one.thing.name for one in found[FLOOD].roads_cut] == ["ĐT 153"], "would be, while it waits"
+    assert "change-00000003" not in found, "what was rejected did nothing"
+
+
+def test_other_changes_cut_no_road(workspace: Workspace) -> None:
+    ploughed = changed("change-00000009", square(0, 0, 100), kind="other", status=ChangeStatus.ACCEPTED)
+    (one,) = impact_of(workspace, [ploughed]).changes
+    assert (one.roads_cut, one.count(LayerKind.ROAD)) == ((), Count(inside=1, near=1))
+
+
+@pytest.mark.parametrize(
+    ("distance", "masts"), [(None, (0, 1)), (0.0, (0, 0)), (29.0, (0, 0)), (31.0, (0, 1)), (151.0, (0, 2))]
+)
+def test_how_near_counts_is_the_kinds_own_or_what_is_asked(
+    workspace: Workspace, distance: float | None, masts: tuple[int, int]
+) -> None:
+    found = of(workspace, distance)[SLIDE].count(LayerKind.MAST)
+    assert found is not None
+    assert (found.inside, found.near) == masts
+
+
+@pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf"), 5001.0])
+def test_a_distance_that_is_none_is_refused(workspace: Workspace, distance: float) -> None:
+    with pytest.raises(OptionUnusable) as failure:
+        of(workspace, distance)
+    assert failure.value.vi
+
+
+def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) is None
+    add_things(workspace, tmp_path, "Nhà nơi khác", LayerKind.HOUSE, [("", point(5000, 5000))])
+    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) is None, "of another place"
+    houses = [("a", point(10, 10)), ("b", point(60, 60)), ("c", point(-20, 50)), ("d", point(900, 900))]
+    add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, [*houses, ("e", point(-300, -300))])
+    found = of(workspace)
+    assert found[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=1)
+    assert found[FLOOD].count(LayerKind.HOUSE) == Count(inside=0, near=0), "covered, and there is none"
+
+
+def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path: Path) -> None:
+    houses = [("a", point(10, 10)), ("b", point(60, 60))]
+    add_things(workspace, tmp_path, "Nhà địa chính", LayerKind.HOUSE, houses)
+    add_things(workspace, tmp_path, "Nhà OSM", LayerKind.HOUSE, houses[:1])
+    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=0)
+
+
+def houses_at(*places: tuple[float, float]) -> list[tuple[str, shapely.Geometry]]:
+    return [("", point(*one)) for one in places]
+
+
+def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> Count | None:
+    """Of confirmed changes in one commune."""
+    changes = [
+        changed(f"change-0000001{number}", shape, status=ChangeStatus.ACCEPTED)
+        for number, shape in enumerate(shapes)
+    ]
+    (row,) = by_commune(workspace, impact_of(workspace, changes).changes)
+    return row.confirmed.counts[LayerKind.HOUSE]
+
+
+def test_two_districts_layers_each_count_where_they_lie(workspace: Workspace, tmp_path: Path) -> None:
+    mine = houses_at(*((10.0 * n, 20) for n in range(1, 10)), (50, 80))
+    theirs = houses_at(*((400 + 10.0 * n, 20) for n in range(1, 9)))
+    add_things(workspace, tmp_path, "Nhà huyện A", LayerKind.HOUSE, [*mine, ("", point(700, 700))])
+    add_things(workspace, tmp_path, "Nhà huyện B", LayerKind.HOUSE, [*theirs, ("", point(-700, -700))])
+    found = house_counts(workspace, square(0, 0, 100), square(400, 0, 100))
+    assert found == Count(inside=18, near=0)
+
+
+def test_houses_under_two_changes_count_once_whichever_layer_tells(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Each layer misses one: under the first change one layer has more, under the second the other."""
+    shared = [(30.0 + 5.0 * n, 50.0) for n in range(8)]
+    add_things(workspace, tmp_path, "Nhà A", LayerKind.HOUSE, houses_at(*shared, (10, 10), (12, 10)))
+    add_things(workspace, tmp_path, "Nhà B", LayerKind.HOUSE, houses_at(*shared, (190, 90)))
+    found = house_counts(workspace, square(0, 0, 100), square(20, 0, 180))
+    assert found == Count(inside=11, near=0)
+
+
+def test_who_is_there_for_one_commune_is_told_of_no_thing_beyond_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (575, 90), (665, 90)))
+    within = Withholding(within=workspace.catalog.boundaries.commune("99002").wkb)
+    lines = workspace.catalog.changes.current("e1", statuses=[ChangeStatus.ACCEPTED])
+    everybody, mine = (
+        impact_of(workspace, lines, 5000.0, withholding).changes[0]
+        for withholding in (NOTHING_WITHHELD, within)
+    )
+    assert everybody.count(LayerKind.HOUSE) == Count(inside=1, near=2)
+    assert mine.count(LayerKind.HOUSE) == Count(inside=1, near=1)
+    assert {one.thing.name for one in mine.roads_cut} == {"ĐT 153"}, "a road that comes in stands"
+
+
+def by_commune(workspace: Workspace, changes: Sequence[ChangeImpact]) -> list[CommuneImpact]:
+    return impact_by_commune(communes_around(workspace.catalog.boundaries, changes), changes)
+
+
+def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace, tmp_path: Path) -> None:
+    # the border of two communes runs through the flood-wide change that lies 600 m to 700 m east
+    across = changed("change-00000004", square(570, 0, 100), status=ChangeStatus.ACCEPTED)
+    workspace.catalog.changes.append([across])
+    houses = [("tây", point(575, 90)), ("đông", point(665, 90)), ("ngoài", point(-3000, 90))]
+    add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses)
+    found = impact_of(workspace, [across]).changes
+    rows = {row.code: row for row in by_commune(workspace, found)}
+    assert sorted(rows) == ["99002", "99003"]
+    for row in rows.values():
+        assert row.confirmed.changes == 1
+        assert row.confirmed.counts[LayerKind.HOUSE] == Count(inside=1, near=0)
+        assert row.waiting.changes == 0
+    assert sum(row.confirmed.area_m2 for row in rows.values()) == pytest.approx(10_000.0)
+    assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
+
+
+def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) -> None:
+    again = changed("change-00000006", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
+    grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
+    neighbour = changed("change-00000008", square(152, 0, 20), status=ChangeStatus.ACCEPTED)
+    lines = [*workspace.catalog.changes.last([SLIDE]), again, grown, replace(neighbour, area_m2=400.0)]
+    (row,) = by_commune(workspace, impact_of(workspace, lines).changes)
+    assert row.confirmed.changes == 2
+    assert row.confirmed.area_m2 == pytest.approx(15_400.0, rel=0.001)
+    assert row.confirmed.road_cut_m == pytest.approx(150.0, rel=0.01)
+    assert road_names(row.confirmed.roads_cut) == "ĐT 153"
+    assert sum(at.under_m or 0.0 for at in row.confirmed.roads_cut) == pytest.approx(150.0, rel=0.01)
+
+
+def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:
+    beyond = changed("change-00000005", square(9000, 0, 100), status=ChangeStatus.ACCEPTED)
+    (row,) = by_commune(workspace, impact_of(workspace, [beyond]).changes)
+    assert (row.code, row.name, row.confirmed.changes) == ("", "", 1)
+
+
+def report(workspace: Workspace) -> ImpactReport:
+    return impact_report(workspace, ["Bão e1"])
+
+
+def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(workspace: Workspace) -> None:
+    said = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(commune_csv(said.communes).decode("utf-8-sig"))))
+    assert [(row["commune"], row["status"], row["changes"]) for row in rows] == [
+        ("99002", "accepted", "1"),
+        ("99002", "proposed", "1"),
+    ]
+    assert (rows[0]["roads_cut"], rows[0]["road_inside"], rows[0]["mast_near"]) == ("ĐT 153", "1", "1")
+    assert float(rows[0]["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
+    assert rows[0]["house_inside"] == rows[0]["house_near"] == "", "not none: not known"
+
+
+def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) -> None:
+    said = report(workspace)
+    answer = impact_answer(said.impact, said.communes, said.names, said.at_ns)
+    assert {(one["name"], one["valid"], one["stale"]) for one in answer["layers"]} == {
+        ("Đường", None, True),
+        ("Trạm BTS", None, True),
+    }
+    slide = next(one for one in answer["changes"] if one["change_id"] == SLIDE)
+    assert slide["counts"]["house"] is None
+    assert slide["counts"]["mast"] == {"inside": 0, "near": 1, "whole": True}
+    (mast,) = [one for one in slide["touched"] if one["kind"] == "mast"]
+    assert (mast["name"], mast["condition"], mast["stale"]) == ("LCI0123", "no_signal", True)
+    assert mast["distance_m"] == pytest.approx(30.0, abs=0.5)
+
+
+def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
+    # the changes were found between mosaics m1 and m2, which are pictures' names to this house
+    assert len(impact_report(workspace, ["m1", "m2"]).impact.changes) == 2
+    with pytest.raises(NotFound) as failure:
+        impact_report(workspace, ["m2", "m1"])
+    assert failure.value.vi
+    workspace.catalog.changes.append([changed("change-00000006", square(0, 0, 100), event_id="e2")])
+    with pytest.raises(OptionUnusable) as unsure:
+        impact_report(workspace, ["m1", "m2"])
+    assert "Bão e2" in unsure.value.vi
+
+
+def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspace, tmp_path: Path) -> None:
+    empty = impact_report(workspace, ["e2"])
+    assert (empty.impact.changes, empty.communes) == ((), ())
+    bare = impacted_house(tmp_path / "bare")
+    found = of(bare)[SLIDE]
+    assert found.touched == ()
+    assert {found.count(kind) for kind in LayerKind} == {None}
+
+
+def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) -> None:
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    assert (row["roads_cut"], row["road_inside"], row["house_inside"]) == ("ĐT 153", "1.0", "")
+    assert "house" in row["no_layer"].split(", ") and "road" not in row["no_layer"].split(", ")
+    assert row["layers"] == "Trạm BTS (?); Đường (?)"
+    assert set(COUNT_COLUMNS) <= set(row)
+
+
+def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) -> None:
+    add_things(workspace, tmp_path, "Đường OSM", LayerKind.ROAD, [("ĐT 153", line((-200, 52), (900, 52)))])
+    said = report(workspace)
+    one = next(one for one in said.impact.changes if one.line.change_id == SLIDE)
+    assert [at.thing.name for at in one.roads_cut] == ["ĐT 153"]
+    assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
+    confirmed = next(row.confirmed for row in said.communes if row.code == "99002")
+    assert [at.thing.name for at in confirmed.roads_cut] == ["ĐT 153"]
+    assert confirmed.road_cut_m == pytest.approx(100.0, rel=0.01)
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    assert float(row["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
+
+
+def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
+    for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
+        add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
+    assert [at.thing.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
+
+
+def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_things(workspace, tmp_path, "Đường xã", LayerKind.ROAD, [("Liên thôn", line((20, -200), (20, 60)))])
+    one = of(workspace)[SLIDE]
+    assert {at.thing.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
+    assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"
+
+
+def test_a_road_drawn_as_an_area_is_cut_at_a_length_nobody_knows(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    strip = shapely.box(*place(-50, 70), *place(300, 76))
+    add_things(workspace, tmp_path, "Mặt đường", LayerKind.ROAD, [("QL 279", strip)])
+    cut = {one.thing.name: one.under_m for one in of(workspace)[SLIDE].roads_cut}
+    assert cut["QL 279"] is None

@@ -1,0 +1,416 @@
+"""Candidates of a comparison in the catalogue: once, of one event, a drill's never beside real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
+
+import pyogrio
+import pytest
+import shapely
+
+from flycam.answers.compared import of_compare
+from flycam.catalog.records import CommuneRecord
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change.compare import compare
+from flycam.pipeline.change.compare_changes import Change
+from flycam.pipeline.change.compare_sides import open_side
+from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.keeping import event_for, keep
+from flycam.pipeline.change.shapes import area_error_of
+from tests.analysis.ground import field, ground, moved, other_light
+from tests.pipeline.compared import CRS, Finder, Found, picture, square
+
+
+@pytest.fixture
+def workspace(make_house):
+    one = make_house().workspace
+    for event_id, kind in (("e1", EventKind.STORM), ("e2", EventKind.DRILL)):
+        is_drill = kind is EventKind.DRILL
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=f"Sự kiện {event_id}", kind=kind, is_drill=is_drill)
+        )
+    return one
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    before = ground(1, 900)
+    after = other_light(moved(before, field(before.shape[:2], (9.0, -6.0))))
+    return str(picture(folder / "before.tif", before)), str(picture(folder / "after.tif", after))
+
+
+def finder():
+    return Finder(
+        found=[Found(square((300, 300), 80), score=0.6), Found(square((500, 500), 60), kind="flood")]
+    )
+
+
+def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="Sự kiện e1")
+    lines = workspace.catalog.changes.current("e1")
+    assert [(one.kind, one.score) for one in lines] == [(one.kind, one.score) for one in done.changes]
+    assert {(one.status, one.action, one.version) for one in lines} == {
+        (ChangeStatus.PROPOSED, ChangeAction.FOUND, 1)
+    }
+    assert {(one.before_shown, one.after_shown) for one in lines} == {("before.tif", "after.tif")}
+    onto = point_transform(WGS84, done.crs)
+    for line, change in zip(lines, done.changes, strict=True):
+        flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
+        assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
+        assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
+        assert line.error_m == change.error_m and 0.0 < change.error_m < 1.0
+        assert area_error_of(line) == pytest.approx(change.polygon.length * change.error_m, rel=1e-3)
+        assert line.rmse_m == done.registration.rmse_m
+        assert line.slope_deg is None, "no terrain is known"
+    answer, said = of_compare(done, "vi")
+    assert answer["review"] == {"event_id": "e1", "new": 2, "renewed": 0, "known": 0, "decided": 0}
+    assert any("chờ duyệt" in line for line in said)
+    assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
+
+
+def test_the_same_found_again_stays_as_it_was_decided_on(workspace, files, tmp_path):
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    first = workspace.catalog.changes.current("e1")[0]
+    asked = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={first.change_id: 1})
+    decide(workspace, asked, "Lan")
+    again = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert again.kept is not None
+    assert (again.kept.new, again.kept.known) == (0, 2)
+    assert workspace.catalog.changes.history(first.change_id)[-1].status is ChangeStatus.REJECTED
+    assert workspace.catalog.changes.stamp() == 3
+
+
+def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, files, tmp_path):
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    slide, flood = sorted(workspace.catalog.changes.current("e1"), key=lambda line: line.kind, reverse=True)
+    reject = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={slide.change_id: 1})
+    other = StepAsked(
+        step_id="step-00000002",
+        action=ChangeAction.ACCEPT,
+        changes={flood.change_id: 1},
+        kind=ChangeKind.OTHER,
+    )
+    decide(workspace, reject, "Lan")
+    decide(workspace, other, "Lan")
+    drawn_otherwise = Finder(
+        found=[
+            Found(square((310, 305), 75)),
+            Found(square((505, 500), 60), kind="flood"),  # found as a flood, accepted as something else
+            Found(square((305, 300), 80), kind="other"),
+            Found(square((350, 350), 80)),
+        ]
+    )
+    again = compare(workspace, *files, tmp_path / "c.gpkg", drawn_otherwise, event="e1")
+    assert (again.kept.new, again.kept.known, again.kept.decided) == (2, 2, 2)
+    assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 2
+    assert of_compare(again)[0]["review"]["decided"] == 2
+    for language, said in (("en", "2 decided on before"), ("vi", "2 đã duyệt trước đây")):
+        assert any(said in line for line in of_compare(again, language)[1])
+
+
+def slide(west_m=0.0, south_m=0.0, width_m=80.0, height_m=80.0, kind="landslide"):
+    """A candidate whose lower left corner lies so many metres off a place in UTM zone 48."""
+    west, south = 430_000 + west_m, 2_400_000 + south_m
+    return Change(
+        polygon=shapely.MultiPolygon([shapely.box(west, south, west + width_m, south + height_m)]),
+        **{"kind": kind, "score": 0.6, "area_m2": width_m * height_m, "length_m": 80.0, "slope_deg": 20.0},
+        **{"commune": "", "commune_name": "", "tie_m": 3.0, "error_m": 0.2},
+    )
+
+
+@pytest.fixture
+def put_up(workspace):
+    """Keep candidates found between two mosaics or pictures."""
+
+    def put(before, after, *found):
+        sides = tuple(SimpleNamespace(shown=shown) for shown in (before, after))
+        event = workspace.catalog.flights.event("e1")
+        kept = keep(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
+        assert kept.new + kept.renewed + kept.known == len(found)
+        return kept
+
+    return put
+
+
+def waiting(workspace):
+    return workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])
+
+
+def counted(kept):
+    return kept.new, kept.renewed, kept.known, kept.decided
+
+
+def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace, put_up):
+    put_up("m1@0", "m2@0", slide(), slide(79.0))
+    first, second = workspace.catalog.changes.current("e1")
+    asked = {first.change_id: 1, second.change_id: 1}
+    decide(workspace, StepAsked(step_id="step-00000003", action=ChangeAction.MERGE, changes=asked), "Lan")
+    assert counted(put_up("m1@2", "m2@3", slide(2.0, 2.0))) == (0, 0, 1, 1)
+    assert put_up("m1@2", "m3@0", slide(2.0, 2.0)).new == 1, "another flight is another comparison"
+    assert put_up("m1@2", "m2@3", slide(0.0, 60.0)).new == 1, "hardly the same ground"
+
+
+def test_what_waits_untouched_gives_way_to_what_a_newer_revision_shows_there(workspace, put_up):
+    assert counted(put_up("m1@0", "m2@0", slide(), slide(300.0), slide(600.0, kind="flood"))) == (3, 0, 0, 0)
+    old = {line.change_id for line in waiting(workspace)}
+    again = put_up("m1@1", "m2@1", slide(3.0, 2.0), slide(900.0), slide(600.0))
+    assert counted(again) == (2, 1, 0, 0), "of another kind is another finding"
+    now = waiting(workspace)
+    assert len(now) == 5, "the one found again once, those that were not still, and two new ones"
+    (heir,) = (line for line in now if line.origins)
+    (gone,) = old - {line.change_id for line in now}
+    assert heir.origins == (gone,)
+    assert (heir.before_shown, heir.after_shown, heir.version) == ("m1@1", "m2@1", 1)
+    first, last = workspace.catalog.changes.history(gone)
+    assert (first.status, last.status) == (ChangeStatus.PROPOSED, ChangeStatus.REPLACED)
+    assert (last.wkb, last.before_shown, last.step_id) == (first.wkb, "m1@0", heir.step_id)
+    (told,) = (one for one in workspace.catalog.audit.lines() if one.subject == gone)
+    assert told.what == "change" and heir.change_id in told.detail and "replaced" in told.detail
+
+
+def test_every_further_revision_replaces_what_waits_and_no_earlier_one_does(workspace, put_up):
+    for revision in range(4):
+        put_up(f"m1@{revision}", "m2@0", slide(float(revision)))
+        assert [line.before_shown for line in waiting(workspace)] == [f"m1@{revision}"]
+    stamp = workspace.catalog.changes.stamp()
+    assert counted(put_up("m1@1", "m2@0", slide(1.0))) == (0, 0, 1, 0), "its very id gave way before"
+    assert counted(put_up("m1@1", "m2@0", slide(1.5))) == (0, 0, 1, 0), "of an older revision"
+    assert counted(put_up("m1@3", "m2@0", slide(2.5))) == (0, 0, 1, 0), "of the same, by another detector"
+    assert workspace.catalog.changes.stamp() == stamp
+
+
+def test_pieces_and_wholes_take_the_place_of_each_other_and_a_corner_does_not(workspace, put_up):
+    put_up("m1@0", "m2@0", slide())
+    (whole,) = waiting(workspace)
+    assert counted(put_up("m1@1", "m2@0", slide(width_m=38.0), slide(42.0, width_m=38.0))) == (0, 2, 0, 0)
+    assert {line.origins for line in waiting(workspace)} == {(whole.change_id,)}
+    pieces = tuple(sorted(line.change_id for line in waiting(workspace)))
+    assert counted(put_up("m1@2", "m2@0", slide())) == (0, 1, 0, 0)
+    assert [line.origins for line in waiting(workspace)] == [pieces]
+    assert counted(put_up("m1@3", "m2@0", slide(width_m=20.0, height_m=20.0))) == (1, 0, 0, 0)
+    assert len(waiting(workspace)) == 2, "most of what waits was not found again"
+
+
+def test_what_somebody_wrote_to_stays_and_is_not_put_up_a_second_time(workspace, put_up):
+    put_up("m1@0", "m2@0", slide())
+    (line,) = waiting(workspace)
+    asked = {line.change_id: 1}
+    comment = StepAsked(step_id="step-00000001", action=ChangeAction.COMMENT, changes=asked, note="xem lại")
+    decide(workspace, comment, "Lan")
+    assert counted(put_up("m1@1", "m2@1", slide(2.0))) == (0, 0, 1, 0)
+    assert [(one.change_id, one.note) for one in waiting(workspace)] == [(line.change_id, "xem lại")]
+
+
+def test_what_is_decided_on_while_a_comparison_is_written_does_not_give_way(workspace, put_up, monkeypatch):
+    put_up("m1@0", "m2@0", slide(), slide(300.0))
+    first = waiting(workspace)[0]
+    changes, tries = type(workspace.catalog.changes), []
+    add_new = changes.add_new
+
+    def decided_on_before(self, *args, **more):
+        if not tries:
+            asked = StepAsked(
+                step_id="step-00000001", action=ChangeAction.ACCEPT, changes={first.change_id: 1}
+            )
+            decide(workspace, asked, "Lan")
+        tries.append(more["replaced"])
+        return add_new(self, *args, **more)
+
+    monkeypatch.setattr(changes, "add_new", decided_on_before)
+    assert counted(put_up("m1@1", "m2@0", slide(2.0), slide(302.0))) == (0, 1, 1, 1)
+    assert [len(replaced) for replaced in tries] == [2, 1]
+    assert workspace.catalog.changes.history(first.change_id)[-1].status is ChangeStatus.ACCEPTED
+    assert len(waiting(workspace)) == 1
+
+
+def test_what_took_the_place_of_what_waited_is_said(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    again = replace(done, kept=replace(done.kept, new=1, renewed=1))
+    assert of_compare(again)[0]["review"]["renewed"] == 1
+    for language, said in (("en", "1 new, 1 in the place of"), ("vi", "1 mới, 1 thay chỗ")):
+        assert any(said in line for line in of_compare(again, language)[1])
+        assert not any(said[6:] in line for line in of_compare(done, language)[1])
+
+
+def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder())
+    assert done.kept is None
+    answer, said = of_compare(done)
+    assert answer["review"] is None
+    assert any("--event" in line for line in said)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
+    assert workspace.catalog.changes.stamp() == 0
+    with pytest.raises(NotFound):
+        compare(workspace, *files, tmp_path / "d.gpkg", finder(), event="e9")
+    assert not (tmp_path / "d.gpkg").exists()
+
+
+def _side(event_id):
+    return SimpleNamespace(flight=None if event_id is None else SimpleNamespace(event_id=event_id))
+
+
+@pytest.mark.parametrize(
+    ("sides", "asked", "expected"),
+    [
+        (("e1", "e1"), None, "e1"),
+        (("e1", "e2"), None, None),
+        ((None, "e1"), None, None),
+        ((None, None), None, None),
+        ((None, "e1"), "e1", "e1"),
+        (("e1", "e2"), "e2", "e2"),
+    ],
+)
+def test_whose_changes_they_are(workspace, sides, asked, expected):
+    event = event_for(workspace, tuple(map(_side, sides)), asked)
+    assert (event.event_id if event else None) == expected
+
+
+def test_a_drills_changes_never_stand_beside_real_ones(workspace):
+    with pytest.raises(OptionUnusable) as failure:
+        event_for(workspace, (_side(None), _side("e2")), "e1")
+    assert failure.value.vi
+
+
+def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    (kept,) = workspace.catalog.comparisons.of_event("e1")
+    onto = point_transform(WGS84, done.crs)
+    ground = shapely.transform(shapely.from_wkb(kept.wkb), onto)
+    compared = shapely.from_wkb(pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")[2][0])
+    assert ground.difference(compared.buffer(0.01)).is_empty
+    assert 0.97 < ground.area / compared.area < 1.0
+    assert (kept.before_shown, kept.after_shown, kept.rmse_m) == (
+        "before.tif",
+        "after.tif",
+        done.registration.rmse_m,
+    )
+    windows = workspace.catalog.comparisons.windows(kept.comparison_id)
+    assert len(windows) == len(done.registration.windows)
+    assert sum(one.state == "agreed" for one in windows) == done.registration.agreed.sum()
+    assert all((one.residual_m is None) == (one.state == "not found") for one in windows)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert workspace.catalog.comparisons.stamp() == 1
+    assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, files, tmp_path):
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, files[0], files[0], out, finder(), event="e1")
+    assert out.exists() and len(done.changes) == 2
+    assert done.kept is None
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    answer, said = of_compare(done, "vi")
+    assert answer["review"] is None
+    assert any("không đưa lên để duyệt" in line for line in said)
+    assert not any("--event" in line for line in said), "naming an event would not help"
+
+
+def _commune_at(lon, lat):
+    return CommuneRecord(
+        code="00001",
+        name="Xã Một",
+        valid_from=date(2025, 7, 1),
+        wkb=shapely.to_wkb(shapely.box(lon, lat, lon + 0.1, lat + 0.1)),
+        area_m2=1e8,
+        search_name="xa mot",
+    )
+
+
+def _flight_at(lon, lat, state=FlightState.READY, event_id="e1"):
+    return Flight(
+        flight_id=f"f-{event_id}-{lon}",
+        name=f"Chuyến {event_id} {lon}",
+        event_id=event_id,
+        state=state,
+        work_crs=CRS,
+        vertical_datum="EGM2008",
+        dem_id="dem",
+        gsd_m=0.1,
+        first_ns=1,
+        last_ns=2,
+        bounds_lonlat_deg=(lon, lat, lon + 0.01, lat + 0.01),
+    )
+
+
+# the pictures lie at 104.33 E, 21.70 N: 111 km to a degree of latitude
+NEAR, FAR = (104.3, 22.2), (104.3, 23.7)
+
+
+@pytest.mark.parametrize("known", ["flight", "commune"])
+def test_of_ground_far_from_all_that_is_known_of_an_event_nothing_is_kept_but_the_file(
+    workspace, files, tmp_path, known
+):
+    if known == "flight":
+        workspace.catalog.flights.put_flight(_flight_at(*FAR))
+    else:
+        workspace.catalog.boundaries.put_communes([_commune_at(*FAR)])
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *files, out, finder(), event="e1")
+    assert pyogrio.read_info(out, layer="changes")["features"] == 2
+    assert done.kept is None and done.is_unfit
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    (said,) = (one for one, _ in done.remarks if "not put up for review" in one)
+    assert said.startswith("before.tif and after.tif: lie ") and "Sự kiện e1" in said
+    km = int(said.split(" km ")[0].split()[-1])
+    assert km == pytest.approx(222, abs=3)
+    answer, lines = of_compare(done, "vi")
+    assert answer["review"] is None
+    assert any("không đưa lên để duyệt" in line and "communes add" in line for line in lines)
+    assert not any("--event" in line for line in lines), "naming it again would not help"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [_flight_at(*FAR), _flight_at(*NEAR)],
+        [_flight_at(*FAR), _commune_at(*NEAR)],
+        [_flight_at(*FAR, state=FlightState.WITHDRAWN)],
+        [_flight_at(*FAR, event_id="e2")],
+    ],
+    ids=["a flight near", "a commune near", "only what was withdrawn", "of another event"],
+)
+def test_ground_that_may_be_the_events_is_put_up(workspace, files, tmp_path, known):
+    for one in known:
+        if isinstance(one, Flight):
+            workspace.catalog.flights.put_flight(one)
+        else:
+            workspace.catalog.boundaries.put_communes([one])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert done.kept.new == 2 and not done.is_unfit
+    assert workspace.catalog.comparisons.events() == {"e1"}
+
+
+def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, files, tmp_path, monkeypatch):
+    def flown(workspace, ref):
+        side = open_side(workspace, ref)
+        first_ns = {"before.tif": 1, "after.tif": 2}[side.name]
+        side.flight = SimpleNamespace(
+            flight_id=side.name, event_id="e1", first_ns=first_ns, last_ns=first_ns, work_crs=CRS
+        )
+        return side
+
+    monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_: [])
+    back = compare(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
+    assert back.kept is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
+    assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
+    assert any(one.startswith("before.tif: was flown before after.tif") for one, _ in back.remarks)
+    done = compare(workspace, *files, tmp_path / "d.gpkg", finder())
+    assert done.kept.new == 2 and workspace.catalog.comparisons.events() == {"e1"}
+
+
+def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):
+    light = ground(1, 900).mean(axis=2, keepdims=True)
+    grey = picture(tmp_path / "grey.tif", light.repeat(3, 2).astype("u1"))
+    compare(workspace, files[0], files[1], tmp_path / "c.gpkg", finder())
+    done = compare(workspace, files[0], str(grey), tmp_path / "d.gpkg", finder(), event="e1")
+    assert not done.looked_for
+    assert workspace.catalog.comparisons.events() == set()

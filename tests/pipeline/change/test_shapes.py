@@ -1,0 +1,122 @@
+"""Outlines of changes: how they are cut, and how large, long and steep they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from rasterio.transform import from_origin
+
+from flycam.errors import InputUnusable
+from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change.shapes import cut_by, measured
+from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.workspace import Workspace
+from tests.serve.world import LAT, LON, make_workspace
+
+CRS = "EPSG:32648"
+SIDE = 0.002
+HOLED = shapely.MultiPolygon(
+    [
+        shapely.box(LON, LAT, LON + SIDE, LAT + SIDE)
+        - shapely.box(LON + 0.0004, LAT + 0.0004, LON + 0.0008, LAT + 0.0008),
+        shapely.box(LON + 2 * SIDE, LAT, LON + 3 * SIDE, LAT + SIDE),
+    ]
+)
+places = st.tuples(
+    st.floats(LON - SIDE, LON + 4 * SIDE, allow_nan=False), st.floats(LAT - SIDE, LAT + 2 * SIDE)
+)
+
+
+@given(st.lists(places, min_size=2, max_size=6))
+def test_pieces_of_a_cut_are_the_whole_and_share_no_ground(line: list[tuple[float, float]]) -> None:
+    try:
+        pieces = cut_by(HOLED, line)
+    except InputUnusable as failure:
+        assert failure.vi
+        return
+    assert len(pieces) > 2
+    assert sum(one.area for one in pieces) == pytest.approx(HOLED.area, rel=1e-9)
+    assert shapely.union_all(pieces).area == pytest.approx(HOLED.area, rel=1e-9)
+    assert all(one.is_valid and one.geom_type == "MultiPolygon" for one in pieces)
+
+
+@given(st.floats(LON + 0.0001, LON + SIDE - 0.0001))
+def test_a_line_from_side_to_side_always_cuts(lon: float) -> None:
+    assume(not LON + 0.0004 <= lon <= LON + 0.0008)
+    assert len(cut_by(HOLED, [(lon, LAT - SIDE), (lon, LAT + 2 * SIDE)])) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        [],
+        [(LON, LAT)],
+        [(LON + 0.001, LAT + 0.001)] * 2,
+        [(LON - SIDE, LAT + 0.0015), (LON + 0.001, LAT + 0.0015)],
+        [(LON - SIDE, LAT), (LON - SIDE, LAT + SIDE)],
+        [(LON, LAT), (LON + SIDE, LAT)],
+        [(LAT, LON), (LAT, LON + SIDE)],
+        [(LON + SIDE * (n / 200), LAT + SIDE * (2 * (n % 2) - 0.5)) for n in range(1, 200)],
+    ],
+)
+def test_a_line_that_cuts_nothing_or_to_shreds_is_refused(line: list[tuple[float, float]]) -> None:
+    with pytest.raises(InputUnusable) as failure:
+        cut_by(HOLED, line)
+    assert failure.value.vi
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return make_workspace(tmp_path / "house")
+
+
+def _slope(folder: Path, degrees: float, unknown_from: float = np.inf) -> Path:
+    """Terrain that rises to the east, its heights unknown from so many metres east of the corner."""
+    (west, south), (east, north) = point_transform(WGS84, CRS)(
+        np.array([(LON - 0.001, LAT - 0.001), (LON + 0.004, LAT + 0.004)])
+    )
+    rows, cols = int((north - south) / 5), int((east - west) / 5)
+    east_m = np.broadcast_to(5.0 * np.arange(cols), (rows, cols))
+    heights = (100 + east_m * np.tan(np.radians(degrees))).astype(np.float32)
+    heights[east_m >= unknown_from] = -9999
+    path = folder / "dem.tif"
+    shape = {"height": rows, "width": cols, "count": 1, "dtype": "float32"}
+    place = {"crs": CRS, "transform": from_origin(west, north, 5, 5), "nodata": -9999}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **place) as out:
+        out.write(heights, 1)
+    return path
+
+
+SQUARE = shapely.MultiPolygon([shapely.box(LON, LAT, LON + SIDE, LAT + SIDE)])
+
+
+def test_slope_is_that_of_the_registered_terrain(workspace: Workspace, tmp_path: Path) -> None:
+    assert measured(SQUARE, workspace).slope_deg is None, "no terrain is known"
+    register_dem(workspace, _slope(tmp_path, 30.0), "EGM96")
+    ground = measured(SQUARE, workspace)
+    assert ground.slope_deg == pytest.approx(30.0, abs=0.1)
+    assert ground.length_m == pytest.approx(2 * 110.7, rel=0.01)
+
+
+def test_slope_is_not_told_where_most_heights_are_unknown(workspace: Workspace, tmp_path: Path) -> None:
+    register_dem(workspace, _slope(tmp_path, 30.0, unknown_from=103 + 60), "EGM96")
+    assert measured(SQUARE, workspace).slope_deg is None
+    inside = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.0004, LAT + SIDE)])
+    assert measured(inside, workspace).slope_deg == pytest.approx(30.0, abs=0.1)
+
+
+def test_damaged_terrain_keeps_nobody_from_deciding(workspace: Workspace, tmp_path: Path) -> None:
+    path = _slope(tmp_path, 30.0)
+    register_dem(workspace, path, "EGM96")
+    for kept in (tmp_path / "house").rglob("*"):
+        if kept.is_file() and kept.stat().st_size == path.stat().st_size:
+            kept.write_bytes(b"")
+    ground = measured(SQUARE, workspace)
+    assert ground.slope_deg is None
+    assert ground.area_m2 == pytest.approx(4 * 110.7 * 103.3, rel=0.01)

@@ -1,0 +1,71 @@
+"""`finish --reference` with a flight: its finished map is what the block is tied to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.pipeline.batch import ingest
+from flycam.pipeline.finish.recipe import finish
+from flycam.pipeline.finish.reference_flight import reference_map
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.workspace import Workspace
+from tests.pipeline.finished_house import NAME, QUICK, ingested
+
+LATER = "Bản Lầu sau bão"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Workspace:
+    """Two flights over the same ground: every other photo of a drill each."""
+    folder = tmp_path_factory.mktemp("two")
+    photos = sorted(drill.photos.iterdir())
+    for name, taken in (("first", photos[::2]), ("then", photos[1::2])):
+        (folder / name).mkdir()
+        for photo in taken:
+            shutil.copy(photo, folder / name)
+    workspace = ingested(folder / "house", drill, folder / "first")
+    ingest(workspace, SurveyRequest(paths=(folder / "then",)), Labels(name=LATER))
+    return workspace
+
+
+def test_a_flight_that_is_live_is_no_reference(workspace: Workspace) -> None:
+    with pytest.raises(InputUnusable, match=f"flycam finish {NAME}"):
+        reference_map(workspace, LATER, NAME)
+
+
+def test_a_finished_flight_is_written_out_once(workspace: Workspace) -> None:
+    finish(workspace, NAME, QUICK)
+    path = reference_map(workspace, LATER, NAME)
+    written = path.read_bytes()
+    assert reference_map(workspace, LATER, NAME) == path and path.read_bytes() == written
+    path.unlink()  # what is in the cache may go at any time
+    assert reference_map(workspace, LATER, NAME).read_bytes() == written
+    finish(workspace, NAME, replace(QUICK, held_out_share=0.1))
+    assert reference_map(workspace, LATER, NAME) != path
+
+
+def test_a_later_flight_is_adjusted_onto_it(workspace: Workspace) -> None:
+    finish(workspace, NAME, QUICK)
+    words = ["finish", LATER, "--reference", NAME, "--no-surface", "--no-report"]
+    done = CliRunner().invoke(flycam, [*words, "--data", str(workspace.cache_dir.parent), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout.splitlines()[-1])["control"]["reference"]["used"]
+
+
+def test_what_is_no_reference_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(OptionUnusable, match="the flight itself"):
+        reference_map(workspace, NAME, NAME)
+    with pytest.raises(NotFound, match="neither a file nor a flight"):
+        reference_map(workspace, LATER, "Bản Không Có")
+    absent = tmp_path / "map.tif"
+    assert reference_map(workspace, LATER, str(absent)) == absent  # the request says that it is not there

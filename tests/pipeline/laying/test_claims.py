@@ -1,0 +1,123 @@
+"""Claims: nothing that could win is left out, what cannot win is, and finished tiles are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.geometry.blocks import BLOCKS, QualityBounds
+from flycam.geometry.grid import TileId, TileRange
+from flycam.pipeline.laying.claims import NO_CLAIM, Claim, Claims, Turns
+
+TILES = TileRange(z=18, x_start=40, y_start=70, x_stop=43, y_stop=72)
+
+
+def bounds(seed: int) -> tuple[QualityBounds, np.ndarray]:
+    """Bounds of some tiles of the range, and qualities between them."""
+    rng = np.random.default_rng(seed)
+    index = np.flatnonzero(rng.random(len(TILES)) < 0.7)
+    low = rng.integers(0, 900, (index.size, BLOCKS, BLOCKS), dtype=np.uint16)
+    low[rng.random(low.shape) < 0.2] = 0
+    high = low + rng.integers(0, 300, low.shape, dtype=np.uint16)
+    found = QualityBounds(index=index, lowest=low, highest=high)
+    return found, rng.integers(low, high + 1).astype(np.uint16)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=80, unique=True))
+def test_every_winner_has_a_claim(seeds: list[int]) -> None:
+    claims, best = Claims(), np.zeros((len(TILES), BLOCKS, BLOCKS), dtype=np.uint16)
+    frames = {f"{seed}": bounds(seed) for seed in seeds}
+    for frame_id, (found, quality) in frames.items():
+        claims.enter(frame_id, TILES, found)
+        best[found.index] = np.maximum(best[found.index], quality)
+    for frame_id, (found, quality) in frames.items():
+        wins = np.zeros(best.shape, dtype=bool)
+        wins[found.index] = (quality > 0) & (quality == best[found.index])
+        claim = claims.of(frame_id)
+        for place, tile in enumerate(TILES):
+            claimed = claim.blocks.get(tile, np.zeros((BLOCKS, BLOCKS), dtype=bool))
+            assert not (wins[place] & ~claimed).any()
+
+
+def test_what_is_outdone_is_not_claimed() -> None:
+    claims = Claims()
+    ones = np.ones((1, BLOCKS, BLOCKS), dtype=np.uint16)
+    here = np.array([4])
+    claims.enter("good", TILES, QualityBounds(index=here, lowest=500 * ones, highest=600 * ones))
+    claims.enter("bad", TILES, QualityBounds(index=here, lowest=100 * ones, highest=499 * ones))
+    claims.enter("near", TILES, QualityBounds(index=here, lowest=100 * ones, highest=500 * ones))
+    assert claims.of("bad") == NO_CLAIM == claims.of("never entered")
+    tile = TileId(z=18, x=41, y=71)
+    assert set(claims.of("good").blocks) == set(claims.of("near").blocks) == {tile}
+    found = claims.of("near").on(TILES)
+    assert found is not None
+    assert list(found[0]) == [tile]
+    assert found[1].all()
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=40, unique=True), st.integers(0, len(TILES)))
+def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[int], kept: int) -> None:
+    """As a film is laid: what comes is not known, and far tiles are forgotten, which only makes more."""
+    claims, best = Claims(), np.zeros((len(TILES), BLOCKS, BLOCKS), dtype=np.uint16)
+    for seed in seeds:
+        found, quality = bounds(seed)
+        claims.enter(f"{seed}", TILES, found)
+        claim = claims.of(f"{seed}")
+        claims.forget(f"{seed}")
+        claims.forget_tiles(kept)
+        assert len(claims._promised) <= kept
+        wins = np.zeros(best.shape, dtype=bool)
+        wins[found.index] = (quality > 0) & (quality >= best[found.index])
+        best[found.index] = np.maximum(best[found.index], quality)
+        for place, tile in enumerate(TILES):
+            claimed = claim.blocks.get(tile, np.zeros((BLOCKS, BLOCKS), dtype=bool))
+            assert not (wins[place] & ~claimed).any()
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_claims_join_and_part_like_sets(one: int, other: int) -> None:
+    def claim(seed: int) -> Claim:
+        rng = np.random.default_rng(seed)
+        return Claim({tile: rng.random((BLOCKS, BLOCKS)) < 0.3 for tile in TILES if rng.random() < 0.6})
+
+    a, b = claim(one), claim(other)
+    rest, both = a.without(b), a.joined(b)
+    assert all(blocks.any() for blocks in rest.blocks.values())
+    for tile in TILES:
+        nothing = np.zeros((BLOCKS, BLOCKS), dtype=bool)
+        in_a, in_b = a.blocks.get(tile, nothing), b.blocks.get(tile, nothing)
+        np.testing.assert_array_equal(rest.blocks.get(tile, nothing), in_a & ~in_b)
+        np.testing.assert_array_equal(both.blocks.get(tile, nothing), in_a | in_b)
+    assert not b.without(both)
+
+
+def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
+    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
+    a, b, c = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70), TileId(z=18, x=42, y=70)
+    first, second = Claim({a: blocks, b: blocks}), Claim({b: blocks, c: blocks})
+    turns = Turns([TILES, TILES, TILES])
+    turns.settled(TILES, first)
+    turns.laid(first)
+    assert turns.finished == []
+    turns.settled(TILES, NO_CLAIM)
+    turns.laid(NO_CLAIM)
+    turns.settled(TILES, second)
+    assert turns.finished == [a]
+    turns.laid(second)
+    assert turns.finished == [a, b, c]
+
+
+def test_a_frame_that_claims_less_at_its_turn_than_at_first_holds_no_tile_back() -> None:
+    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
+    a, b = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70)
+    turns = Turns([TILES, TILES])
+    both, less = Claim({a: blocks, b: blocks}), Claim({b: blocks})
+    turns.settled(TILES, both)
+    turns.settled(TILES, less)
+    turns.laid(less)
+    assert turns.finished == []
+    turns.settled(both.blocks, less)
+    assert turns.finished == [a]
+    turns.laid(less)
+    assert turns.finished == [a, b]

@@ -1,0 +1,311 @@
+"""Leaving out what cannot win changes no byte of the mosaic, also when frames do not keep their promises."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.catalog.records import FrameStatus
+from flycam.drill.drill import DrillReport
+from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
+from flycam.frame.frame import FrameHeader
+from flycam.geometry.grid import TileId
+from flycam.geometry.lattice import FrameLattices
+from flycam.pipeline.laying import checkpoint, claiming, making
+from flycam.pipeline.laying.checkpoint import Checkpoint
+from flycam.pipeline.laying.claims import Claims
+from flycam.pipeline.laying.merging import Records, Rejections
+from flycam.store import keys
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+def everything(_claims: Claims, _tile: TileId, highest: np.ndarray) -> np.ndarray:
+    """Each frame is made wherever it has pixels."""
+    return highest > 0
+
+
+def test_mosaic_is_the_same_as_from_whole_patches(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    patch_of = making.patch_of
+
+    def counted(*arguments: object) -> object:
+        patch = patch_of(*arguments)
+        made.append(cv2.countNonZero(patch.quality))
+        return patch
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
+    flight_id = quick.ingest(drill.photos).flight.flight_id
+    of_claims = sum(made)
+    monkeypatch.setattr(Claims, "_winnable", everything)
+    assert whole.ingest(drill.photos).flight.flight_id == flight_id
+    assert of_claims < 0.7 * (sum(made) - of_claims)
+    assert quick.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+class Killed(Exception):
+    """The machine is gone."""
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0.0)
+    made: list[str] = []
+    patch_of, reached = making.patch_of, Checkpoint.reached
+
+    def counted(header: FrameHeader, *arguments: object) -> object:
+        made.append(header.frame_id)
+        return patch_of(header, *arguments)
+
+    noted: list[set[str]] = [set()]
+
+    def killed(one: Checkpoint, frame_ids: set[str]) -> None:
+        if len(frame_ids) >= at:
+            raise Killed
+        reached(one, frame_ids)
+        noted.append(set(frame_ids))
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    calm, house = make_house(drill, "calm"), make_house(drill, "killed")
+    flight_id = calm.ingest(drill.photos).flight.flight_id
+    whole = set(made)
+    made.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "reached", killed)
+        with pytest.raises(Killed):
+            house.ingest(drill.photos)
+    assert len(noted[-1]) == at - 1
+    made.clear()
+    report = house.ingest(drill.photos)
+    assert set(made) == whole - noted[-1]
+    assert report.new == drill.frames
+    assert house.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
+    made.clear()
+    house.ingest(drill.photos)
+    assert made == []
+
+
+def test_a_note_of_another_log_is_not_believed(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(Checkpoint, "over", lambda _one: None)
+    first, second = make_house(drill, "first"), make_house(drill, "second")
+    flight_id = first.ingest(drill.photos).flight.flight_id
+    (note,) = (first.workspace.cache_dir / "merging").iterdir()
+    target = second.workspace.cache_dir / "merging" / note.name
+    target.parent.mkdir(parents=True)
+    target.write_bytes(note.read_bytes())  # an empty log: no line of that number
+    second.ingest(drill.photos)
+    assert second.tiles(f"{flight_id}-colour") == first.tiles(f"{flight_id}-colour")
+
+
+def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[FrameLattices | None] = []
+    patch_of = making.patch_of
+
+    def watched(*arguments: object) -> object:
+        assert arguments[7] is None or isinstance(arguments[7], FrameLattices)
+        handed.append(arguments[7])
+        return patch_of(*arguments)
+
+    monkeypatch.setattr(making, "patch_of", watched)
+    roomy, narrow = make_house(drill, "roomy"), make_house(drill, "narrow")
+    flight_id = roomy.ingest(drill.photos).flight.flight_id
+    assert all(handed)
+    sizes = [one.size_bytes for one in handed if one]
+    assert len(sizes) > 2
+    handed.clear()
+    monkeypatch.setattr(claiming, "_LATTICE_BYTES_AHEAD", max(sizes))
+    narrow.ingest(drill.photos)
+    assert any(one is None for one in handed)
+    assert roomy.tiles(f"{flight_id}-colour") == narrow.tiles(f"{flight_id}-colour")
+
+
+def test_how_far_ahead_frames_are_asked_changes_no_byte(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    patch_of = making.patch_of
+
+    def counted(*arguments: object) -> object:
+        patch = patch_of(*arguments)
+        made.append(cv2.countNonZero(patch.quality))
+        return patch
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    ahead, alone = make_house(drill, "ahead"), make_house(drill, "alone")
+    flight_id = ahead.ingest(drill.photos).flight.flight_id
+    of_ahead = sum(made)
+    monkeypatch.setattr(claiming, "_FRAMES_AHEAD", 1)
+    alone.ingest(drill.photos)
+    assert sum(made) - of_ahead > 1.2 * of_ahead
+    assert ahead.tiles(f"{flight_id}-colour") == alone.tiles(f"{flight_id}-colour")
+
+
+def test_frames_that_turn_out_unreadable_leave_no_hole(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = sorted(drill.photos.iterdir())
+    spoiled = {photos[0].name, photos[4].name}
+    open_pixels = making.open_pixels
+
+    def failing(path: Path) -> object:
+        if path.name in spoiled:
+            raise FrameUnreadable(f"{path}: spoiled for this test")
+        return open_pixels(path)
+
+    monkeypatch.setattr(making, "open_pixels", failing)
+    broken, whole = make_house(drill, "broken"), make_house(drill, "whole")
+    report = broken.ingest(drill.photos)
+    assert (report.new, report.rejected) == (drill.frames - 2, {"unreadable": 2})
+    monkeypatch.setattr(Claims, "_winnable", everything)
+    whole.ingest(drill.photos)
+    mosaic_id = f"{report.flight.flight_id}-colour"
+    assert broken.tiles(mosaic_id) == whole.tiles(mosaic_id)
+
+
+def test_frames_of_another_size_than_their_heads_say_are_settled_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = sorted(drill.photos.iterdir())[1].name
+    open_pixels = making.open_pixels
+
+    def smaller(path: Path) -> object:
+        pixels = open_pixels(path)
+        return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if path.name == name else pixels
+
+    monkeypatch.setattr(making, "open_pixels", smaller)
+    quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
+    report = quick.ingest(drill.photos)
+    assert report.new == drill.frames
+    monkeypatch.setattr(Claims, "_winnable", everything)
+    whole.ingest(drill.photos)
+    mosaic_id = f"{report.flight.flight_id}-colour"
+    assert quick.tiles(mosaic_id) == whole.tiles(mosaic_id)
+
+
+def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(drill)
+    catalog, store = house.workspace.catalog, house.workspace.store
+    append, flush = type(catalog.tiles).append, type(store).flush
+    durable: set[str] = set()
+    named: list[int] = []
+
+    def noting(self: object) -> None:
+        flush(self)
+        durable.update(store.list("evidence/"))
+
+    def checked(self: object, records: list, expected: object) -> object:
+        frames = catalog.frames.of_flight(catalog.flights.flights()[0].flight_id, FrameStatus.USED)
+        assert frames
+        assert {keys.evidence(f.header.provenance.source_sha256) for f in frames} <= durable
+        named.append(len(frames))
+        return append(self, records, expected)
+
+    monkeypatch.setattr(type(store), "flush", noting)
+    monkeypatch.setattr(type(catalog.tiles), "append", checked)
+    house.ingest(drill.photos)
+    assert named[-1] == drill.frames
+
+
+def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    class Picture:
+        pass
+
+    def refused() -> FrameRejected:
+        picture = Picture()
+        alive.append(weakref.ref(picture))
+        try:
+            try:
+                raise ValueError("of the lens")
+            except ValueError as error:
+                raise FrameUnreadable("its name: cannot be read", vi="không đọc được") from error
+        except FrameRejected as error:
+            return error
+
+    alive: list[weakref.ref[Picture]] = []
+    rejections = Rejections()
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    header = house.workspace.catalog.frames.of_flight(flight_id)[0].header
+    rejections.add(header, refused())
+    gc.collect()
+    assert alive[0]() is None, "the frames of a traceback hold the picture"
+    (said,) = rejections.records(flight_id)
+    assert said.message == "its name: cannot be read" and said.reason == "unreadable"
+
+
+class _Keeping:
+    """A store and catalogue of frames that wait at a gate, and refuse as often as told."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.begun, self.gate, self.kept = threading.Event(), threading.Event(), []
+        self.store = self
+        self.catalog = SimpleNamespace(frames=self)
+        self._refusals = refusals
+
+    def flush(self) -> None:
+        self.begun.set()
+        assert self.gate.wait(30.0)
+
+    def put(self, records: list[object]) -> None:
+        if self._refusals:
+            self._refusals -= 1
+            raise StorageTrouble("the disk went away: run again")
+        self.kept += records
+
+
+def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
+    keeping = _Keeping()
+    records, on_record = Records(keeping), []  # type: ignore[arg-type]
+    records.add("X")  # type: ignore[arg-type]
+    first = threading.Thread(target=records.write, daemon=True)
+    first.start()
+    assert keeping.begun.wait(30.0)
+
+    def append() -> None:
+        records.write()
+        on_record.append(list(keeping.kept))
+
+    second = threading.Thread(target=append, daemon=True)
+    second.start()
+    second.join(0.3)
+    assert on_record == [], "the log would name a frame without a record"
+    keeping.gate.set()
+    first.join(30.0)
+    second.join(30.0)
+    assert on_record == [["X"]] and keeping.kept == ["X"]
+
+
+def test_records_that_could_not_be_written_are_written_next() -> None:
+    keeping = _Keeping(refusals=1)
+    keeping.gate.set()
+    records = Records(keeping)  # type: ignore[arg-type]
+    records.add("X")  # type: ignore[arg-type]
+    with pytest.raises(StorageTrouble):
+        records.write()
+    records.add("Y")  # type: ignore[arg-type]
+    records.write()
+    assert keeping.kept == ["X", "Y"]

@@ -1,0 +1,58 @@
+"""Poses of a table: the datum that it states, and no other, is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flycam.drill.drill import DrillReport
+from flycam.drill.truth import read_truth
+from flycam.errors import DatumUnknown
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.geoid import convert_height
+from flycam.ingest.pose_files import stated_datum
+from flycam.pipeline.laying.survey import SurveyRequest, survey
+from flycam.pipeline.terrain import registered_dems
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.mark.parametrize(
+    ("column", "prj", "held"),
+    [("", "EPSG:32648", None), ("ellipsoid", "EPSG:32648", "ELLIPSOID"), ("", "EPSG:32648+3855", "EGM2008")],
+)
+def test_heights_of_a_table_are_in_the_datum_that_it_states(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, column: str, prj: str, held: str | None
+) -> None:
+    header, *lines = (drill.truth / "poses.csv").read_text(encoding="utf-8").splitlines()
+    if column:
+        header, lines = f"{header},vertical_datum", [f"{line},{column}" for line in lines]
+    table = tmp_path / "poses.csv"
+    table.write_text("\n".join([header, *lines]), encoding="utf-8")
+    table.with_suffix(".prj").write_text(prj, encoding="utf-8")
+    request = SurveyRequest(paths=(drill.photos,), telemetry=table)
+    found = survey(request, registered_dems(make_house(drill).workspace)).diagnosis
+    exact = read_truth(drill.photos.parent).exteriors
+    for header_ in found.headers:
+        here, there = header_.exterior_prior, exact[header_.provenance.source_name]
+        assert here.vertical_datum == there.vertical_datum == "EGM96"
+        written = there.projection_centre_m[2]
+        lonlat = to_lonlat(np.array([there.projection_centre_m[:2]]), there.work_crs)
+        z = written if held is None else convert_height(np.array([written]), lonlat, held, "EGM96")[0]
+        assert here.projection_centre_m == pytest.approx((*there.projection_centre_m[:2], z), abs=1e-3)
+    said = next(one for one in found.problems if one.code == "pose_datum")
+    assert (held or "says no height datum") in said.sentence_en
+
+
+@pytest.mark.parametrize("words", [("EGM96", "EGM2008"), ("EGM96", ""), ("LOCAL", "LOCAL"), ("MSL", "MSL")])
+def test_a_datum_that_cannot_be_meant_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    table = tmp_path / "poses.csv"
+    lines = [f"{k}.JPG,21.8,104.8,900,0,0,0,{word}" for k, word in enumerate(words)]
+    head = "filename,latitude,longitude,altitude,roll,pitch,yaw,vertical_datum"
+    table.write_text("\n".join([head, *lines]), encoding="utf-8")
+    with pytest.raises(DatumUnknown, match="one of EGM96, EGM2008, ELLIPSOID in every line"):
+        stated_datum(table)

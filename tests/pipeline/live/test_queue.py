@@ -1,0 +1,234 @@
+"""A drowning machine: pictures go whose neighbours show their ground, and new ground is lost last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.errors import StorageTrouble
+from flycam.ingest.select import CLOSES_AT, OPENS_AT
+from flycam.ingest.video import VideoHealth, VideoPicture
+from flycam.pipeline.live.flow import LiveFlow
+from flycam.pipeline.live.patience import Patience
+from flycam.pipeline.live.queue import LayingQueue, spacing
+from flycam.pipeline.workspace import silent
+from tests.ingest.test_select import CAMERA, north, texture
+
+_DEEP_M = 72.0  # the view of `north`
+
+
+def picture(number: int, arrived_ns: int | None = None) -> VideoPicture:
+    return VideoPicture(
+        pts_ns=number,
+        t_utc_ns=number,
+        arrived_ns=time.monotonic_ns() if arrived_ns is None else arrived_ns,
+        pixels=np.zeros((2, 2, 3), np.uint8),
+    )
+
+
+def numbers(queue: LayingQueue) -> list[int]:
+    queue.release()
+    queue.close()
+    found = []
+    while (one := queue.get()) is not None:
+        found.append(one.pts_ns)
+    return found
+
+
+def test_the_picture_goes_whose_neighbours_show_most_of_it() -> None:
+    queue = LayingQueue(4, drops=True)
+    queue.release()
+    for number, share in enumerate((1.0, 0.5, 0.1, 0.2, 0.5)):
+        assert queue.put(picture(number), share)
+    assert queue.dropped == {"thinned": 1}
+    assert numbers(queue) == [0, 1, 3, 4]  # the third: the fourth is then 30 % new against the second
+
+
+def test_new_ground_is_lost_only_where_every_picture_shows_it_alone_and_that_has_its_own_name() -> None:
+    queue = LayingQueue(3, drops=True)
+    queue.release()
+    for number in range(5):
+        queue.put(picture(number), 0.7)
+    assert queue.dropped == {"no_time": 2}
+    assert numbers(queue)[-1] == 4  # the newest is never the one
+
+
+def test_while_the_clock_is_unknown_pictures_wait_and_what_is_lost_is_lost_to_it() -> None:
+    queue = LayingQueue(3, drops=True)
+    for number in range(3):
+        queue.put(picture(number, arrived_ns=0), 0.7)
+    assert queue.late_s == 0.0  # nobody is late who may not go yet
+    queue.put(picture(3), 0.7)
+    assert queue.dropped == {"clock_unknown": 1}
+    queue.release()
+    assert queue.late_s > 0.0
+
+
+def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock() -> None:
+    queue, long_ago_ns = LayingQueue(3, drops=True), time.monotonic_ns() - 5_000_000_000
+    queue.put(picture(0, arrived_ns=long_ago_ns), 0.7)
+    time.sleep(0.6)
+    queue.release()
+    assert queue.late_s < 0.5
+    time.sleep(0.6)
+    queue.release()  # said with every picture from then on
+    assert 0.5 < queue.late_s < 5.0
+    queue.get()
+    queue.put(picture(1, arrived_ns=long_ago_ns), 0.7)  # of a link that decodes late
+    assert queue.late_s < 0.5
+
+
+def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
+    queue, done = LayingQueue(2, drops=False), threading.Event()
+    queue.release()
+
+    def choose() -> None:
+        for number in range(6):
+            queue.put(picture(number), 0.1)
+        done.set()
+
+    threading.Thread(target=choose, daemon=True).start()
+    assert not done.wait(0.2)
+    found = [queue.get() for _ in range(6)]
+    assert done.wait(10.0) and not queue.dropped
+    assert [one.pts_ns for one in found if one is not None] == list(range(6))
+
+
+@given(st.floats(0.0, 20.0), st.floats(0.0, 20.0))
+def test_the_later_the_wider_and_never_so_wide_that_ground_is_left_between(one: float, other: float) -> None:
+    early, late = spacing(min(one, other)), spacing(max(one, other))
+    assert OPENS_AT <= early[0] <= late[0] < 0.8 and CLOSES_AT <= early[1] <= late[1] < 0.8
+    assert spacing(0.5) == (OPENS_AT, CLOSES_AT)
+
+
+class _Laying:
+    """Takes its time over every picture."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.laid_s = seconds, []
+        self.late_ms: list[float] = []
+        self.left_out: Counter[str] = Counter()
+        self.error: BaseException | None = None
+        self.patience = Patience()
+
+    def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
+        time.sleep(self.seconds)
+        self.laid_s.append(picture.pts_ns / 1e9)
+        self.late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
+        return True
+
+    def abandon(self) -> None:
+        raise AssertionError("nothing went wrong")
+
+
+def flow_of(source: object, told: object, laying: object) -> LiveFlow:
+    """A flow from a source whose clock is the log's to a laying."""
+    telemetry = SimpleNamespace(
+        told=told,
+        zero_ns=0,
+        refresh=lambda: None,
+        covers=lambda _log_s: True,
+        poses=SimpleNamespace(exterior_at=lambda _t_ns, _sigma_s: None),
+    )
+    clock = SimpleNamespace(
+        add=lambda _picture: None,
+        settle=lambda: None,
+        log_s=lambda pts_ns: pts_ns / 1e9,
+        is_settled=True,
+        offset=SimpleNamespace(sigma_s=0.0, is_known=True),
+    )
+    return LiveFlow(source, telemetry, clock, CAMERA, laying, drops=True)  # type: ignore[arg-type]
+
+
+def flown(laying: _Laying, speed_mps: float, seconds: float, faster: float) -> LiveFlow:
+    """A flight north whose pictures come ten a second of film, so many times faster."""
+    told, pixels = north(speed_mps, seconds + 1.0), texture()
+
+    def pictures() -> Iterator[VideoPicture]:
+        began_s = time.monotonic()
+        for k in range(round(10 * seconds)):
+            time.sleep(max(0.0, began_s + k / (10.0 * faster) - time.monotonic()))
+            ns = k * 100_000_000
+            yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
+
+    source = SimpleNamespace(
+        pictures=pictures,
+        is_stream=False,
+        is_undated=False,
+        duration_s=seconds,
+        fps=10.0,
+        health=VideoHealth(),
+        stop=lambda: None,
+    )
+    flow = flow_of(source, told, laying)
+    flow.run(silent, lambda: False)
+    return flow
+
+
+@pytest.mark.parametrize(("lay_s", "is_late"), [(0.0, False), (0.2, True)])
+def test_a_slow_laying_lays_fewer_pictures_and_all_of_the_ground(lay_s: float, is_late: bool) -> None:
+    """Twelve pictures a second would be laid as usual; a slow laying takes five."""
+    laying = _Laying(lay_s)
+    flow = flown(laying, speed_mps=9.0, seconds=150.0, faster=20.0)
+    moved = np.diff(laying.laid_s) * 9.0 / _DEEP_M
+    assert moved.max() < 0.95, "ground was left between two pictures"
+    assert flow.left_out["no_time"] == 0
+    assert flow.chosen == len(laying.laid_s) + flow.left_out["thinned"]
+    if is_late:
+        assert np.median(moved[-10:]) > 1.1 * CLOSES_AT
+        print(
+            f"{1e3 * lay_s:.0f} ms a picture: {len(laying.laid_s)} laid, spacing up to {moved.max():.2f}, "
+            f"{dict(flow.left_out)}, latest {max(laying.late_ms):.0f} ms"
+        )
+    else:
+        assert not flow.left_out and np.median(moved) < CLOSES_AT + 0.02
+
+
+def test_far_too_slow_a_laying_loses_ground_counted_as_that_and_the_newest_is_laid() -> None:
+    laying = _Laying(1.2)
+    flow = flown(laying, speed_mps=9.0, seconds=150.0, faster=50.0)
+    assert flow.left_out["no_time"] > 0
+    assert flow.chosen == len(laying.laid_s) + flow.left_out["thinned"] + flow.left_out["no_time"]
+    assert laying.laid_s[-1] > 140.0
+
+
+@pytest.mark.parametrize("by", ["laying", "publishing"])
+def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: str) -> None:
+    told, pixels, over = north(9.0, 60.0), texture(), threading.Event()
+
+    class Failing(_Laying):
+        def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
+            assert quiet.wait(20.0)
+            if by == "laying":
+                raise StorageTrouble("the disk went away: run again")
+            self.error = StorageTrouble("the disk went away: run again")
+            return True
+
+    def pictures() -> Iterator[VideoPicture]:
+        for ns in range(0, 10_000_000_000, 100_000_000):
+            yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
+        quiet.set()
+        heard.append(over.wait(20.0))
+
+    quiet, heard = threading.Event(), []
+    source = SimpleNamespace(
+        pictures=pictures,
+        is_stream=True,
+        is_undated=False,
+        duration_s=0.0,
+        fps=10.0,
+        health=VideoHealth(),
+        stop=over.set,
+    )
+    laying = Failing(0.0)
+    with pytest.raises(StorageTrouble, match="disk"):
+        flow_of(source, told, laying).run(silent, lambda: False)
+    assert heard == [True]

@@ -1,0 +1,350 @@
+"""A live flight's video kept as evidence: named with its flight, bounded, and never in the map's way."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.catalog.records import RecordedPiece
+from flycam.drill.video import VideoDrillReport
+from flycam.errors import OptionUnusable
+from flycam.frame.airborne import Phase
+from flycam.frame.flight import FlightState
+from flycam.ingest.video import VideoPicture
+from flycam.ingest.video_recording import Recorder, RecordingOrder
+from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
+from flycam.pipeline.collect import collect
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live import picture as live_picture
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.picture import NewestPicture
+from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.live.recording import StreamRecording, left_before
+from flycam.pipeline.live.scratch import left_heard
+from flycam.pipeline.workspace import silent
+from flycam.store import keys
+from flycam.store.wrappers import FullStore
+from tests.houses import House
+from tests.ingest.streaming import BEGUN_S, SIZE_PX, free_port, rtsp_server, write_film
+from tests.ingest.test_video_recording import packets_of
+from tests.pipeline.live.test_news import log_start_s
+from tests.pipeline.live.test_stream import replayed
+
+MakeHouse = Callable[..., House]
+
+
+@contextmanager
+def on_air(film: VideoDrillReport) -> Iterator[LiveRequest]:
+    """A real RTSP server and a real UDP link that tells of it."""
+    over, port = threading.Event(), free_port(socket.SOCK_DGRAM)
+    with rtsp_server(film.video, free_port()) as url:
+        packets = (film.telemetry, port, time.monotonic() + 1.0, log_start_s(film), over)
+        sender = threading.Thread(daemon=True, target=replayed, args=packets)
+        sender.start()
+        try:
+            yield LiveRequest(
+                video=url,
+                telemetry=f"udp://127.0.0.1:{port}",
+                camera=film.camera,
+                is_drill=True,
+                clock_offset_s=0.0,
+            )
+        finally:
+            over.set()
+            sender.join(10.0)
+
+
+def flown(house: House, film: VideoDrillReport, seconds: float = 14.0, **changes: object) -> LiveReport:
+    with on_air(film) as request:
+        until_s = time.monotonic() + seconds
+        asked = replace(request, **changes)  # type: ignore[arg-type]
+        return live(house.workspace, asked, Labels(), silent, lambda: time.monotonic() > until_s)
+
+
+@pytest.fixture
+def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "flycam.pipeline.live.recording.RecordingOrder",
+        lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_pieces")
+def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    report = flown(house, film)
+    assert report.flight.state is FlightState.READY and report.used >= 3
+    workspace = house.workspace
+    pieces = workspace.catalog.recordings.of_flight(report.flight.flight_id)
+    assert report.recorded is not None and report.recorded.pieces == len(pieces) >= 4
+    assert report.recorded.seconds == pytest.approx(sum(one.seconds for one in pieces))
+    assert report.recorded.seconds > 7.0 and report.recorded.let_go == 0
+    for piece in pieces:
+        data = workspace.store.get(keys.recording(piece.sha256))
+        assert hashlib.sha256(data).hexdigest() == piece.sha256 and len(data) == piece.size_bytes
+    frames = workspace.catalog.frames.of_flight(report.flight.flight_id)
+    times = [one.header.captured_ns for one in frames]
+    assert min(times) > pieces[0].began_ns - 0.3e9 and max(times) < pieces[-1].ended_ns + 1e9
+    assert list((workspace.cache_dir / RECORDINGS).iterdir()) == []
+    collect(workspace, grace_s=0.0)
+    assert all(workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_pieces")
+def test_a_store_that_takes_no_video_does_not_stop_the_map_and_the_next_flight_keeps_it(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    no_room = FullStore(house.workspace.store, 0, lambda key: key.startswith("recordings/"))
+    full = House(house.root, replace(house.workspace, store=no_room))
+    report = flown(full, film)
+    assert report.flight.state is FlightState.READY and report.used >= 3
+    assert report.recorded is not None and report.recorded.pieces == 0
+    assert [english for english, _ in report.remarks if "waits in" in english and "no space left" in english]
+    assert left_before(house.workspace) >= 4
+    assert len(house.workspace.catalog.recordings.of_flight(report.flight.flight_id)) >= 4
+    assert left_before(house.workspace) == 0
+
+
+@pytest.mark.slow
+def test_what_a_killed_program_recorded_is_kept_by_the_next(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    with on_air(film) as request:
+        words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill"]
+        words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
+        with subprocess.Popen([sys.executable, "-m", "flycam", *words], stderr=subprocess.DEVNULL) as process:
+            root, until_s = house.workspace.cache_dir / RECORDINGS, time.monotonic() + 30.0
+            while not list(root.glob("*/*.part")) and time.monotonic() < until_s:
+                time.sleep(0.1)
+            time.sleep(4.0)
+            assert left_before(house.workspace) == 0, "somebody records there"
+            assert left_heard(house.workspace) == 0, "somebody flies there"
+            os.kill(process.pid, signal.SIGKILL)
+    until_s = time.monotonic() + 60.0
+    while left_before(house.workspace) == 0 and time.monotonic() < until_s:
+        time.sleep(0.2)  # its decoder has not noticed yet that it is alone
+    assert left_heard(house.workspace) == 1  # and what the aircraft said
+    (told,) = house.workspace.catalog.airborne.since(0)
+    (piece,) = house.workspace.catalog.recordings.of_flight(told.flight_id)
+    assert piece.seconds > 2.0 and house.workspace.store.exists(keys.recording(piece.sha256))
+
+
+BEFORE_S = 4.0
+
+
+def laid(house: House, seconds: float) -> bool:
+    """Whether a flight in the air has pictures on the map that span so many seconds."""
+    flying = [one for one in house.workspace.catalog.airborne.since(0) if one.phase is Phase.FLYING]
+    frames = [f for one in flying for f in house.workspace.catalog.frames.of_flight(one.flight_id)]
+    times = [frame.header.captured_ns for frame in frames]
+    return bool(times) and (max(times) - min(times)) / 1e9 >= seconds
+
+
+@pytest.mark.slow
+def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_not(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    for options, expected in ((["--no-record"], False), (["--keep-video", "0.5"], True)):
+        with on_air(film) as request:
+            words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill", "--json"]
+            words += [
+                "--camera",
+                str(film.camera),
+                "--clock-offset",
+                "0",
+                "--data",
+                str(house.root),
+                *options,
+            ]
+            with subprocess.Popen(
+                [sys.executable, "-m", "flycam", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as process:
+                until_s = time.monotonic() + 90.0
+                while not laid(house, BEFORE_S) and time.monotonic() < until_s:
+                    time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                said, _ = process.communicate(timeout=30.0)
+        answer = json.loads(said.splitlines()[-1])
+        assert answer["frames"] >= 1
+        kept = house.workspace.catalog.recordings.of_flight(answer["flight_id"])
+        if expected:
+            assert (
+                answer["recorded"]["pieces"] == len(kept) >= 1
+                and answer["recorded"]["seconds"] > BEFORE_S - 1.0
+            )
+        else:
+            assert answer["recorded"] is None and kept == []
+
+
+def piece(number: int, flight_id: str = "f1", size: int = 100) -> RecordedPiece:
+    return RecordedPiece(
+        sha256=f"{number:064x}",
+        flight_id=flight_id,
+        began_ns=number * 10**10,
+        seconds=10.0,
+        pictures=300,
+        size_bytes=size,
+        codec="avc1.42C00B",
+    )
+
+
+def left(house: House, name: str, flight_id: str | None, began_ns: int, film: Path) -> Path:
+    """A folder as a program that died leaves it, with a piece of a film that nobody closed."""
+    folder = house.workspace.cache_dir / RECORDINGS / name
+    folder.mkdir(parents=True)
+    if flight_id is not None:
+        (folder / "flight").write_text(flight_id)
+    recorder = Recorder(RecordingOrder(folder=folder, piece_s=60.0), SIZE_PX, lambda *_: None)
+    for packet in packets_of(film):
+        recorder.put(replace(packet, arrived_utc_ns=began_ns + packet.pts_ns))
+    recorder.close(10.0)
+    (whole,) = folder.glob("*.mp4")
+    cut = whole.read_bytes()[:-5]
+    whole.unlink()
+    whole.with_suffix(".part").write_bytes(cut)
+    return folder
+
+
+def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    catalog, store = house.workspace.catalog, house.workspace.store
+    for number in (1, 2, 3):
+        catalog.recordings.put(piece(number, size=4_000))
+        store.put(keys.recording(piece(number).sha256), b"x" * 4_000)
+    given = keys.evidence(piece(1).sha256)  # what somebody downloaded and gave to `live --video`
+    store.put(given, b"x" * 4_000)
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    recording = StreamRecording(house.workspace, keep_gb=14_000 / 1e9)
+    with recording:
+        assert recording.order is not None
+        recorder = Recorder(recording.order, SIZE_PX, lambda *_: None)
+        for packet in packets_of(film):
+            recorder.put(packet)
+        recorder.close(10.0)
+        recording.of_flight("f2")
+    (new,) = catalog.recordings.of_flight("f2")
+    assert 1_000 < new.size_bytes < 9_000 and recording.kept.let_go == 1 and recording.remarks == ()
+    old = catalog.recordings.of_flight("f1")
+    assert [one.let_go_ns is None for one in old] == [False, True, True]
+    assert [store.exists(keys.recording(one.sha256)) for one in old] == [False, True, True]
+    assert store.exists(given)
+    assert replace(old[0], let_go_ns=None) == piece(1, size=4_000)  # what it was stays known
+
+
+def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    left(house, "a", "f7", BEGUN_S * 10**9, film)
+    left(house, "b", None, BEGUN_S * 10**9 + 7, film)
+    assert left_before(house.workspace) == 1 and left_before(house.workspace) == 0
+    (kept,) = house.workspace.catalog.recordings.of_flight("f7")
+    assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
+    assert kept.seconds == pytest.approx(1.5, abs=0.01)
+    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
+
+
+def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    for name, flight_id in (("a", "f7"), ("b", "f8")):
+        left(house, name, flight_id, BEGUN_S * 10**9, film)
+    (path,) = (house.workspace.cache_dir / RECORDINGS / "a").glob("*.part")
+    whole = path.read_bytes()
+    at = whole.index(b"trun")
+    damaged = whole[:at] + bytes(40) + whole[at + 40 :]
+    path.write_bytes(damaged)
+    said: list[tuple[str, str]] = []
+    assert left_before(house.workspace, said) == 1 and left_before(house.workspace, said) == 0
+    assert house.workspace.catalog.recordings.of_flight("f7") == []
+    assert len(house.workspace.catalog.recordings.of_flight("f8")) == 1
+    aside = house.workspace.cache_dir / RECORDINGS_DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
+    os.utime(aside, (0, 0))
+    collect(house.workspace, grace_s=0.0)
+    assert aside.read_bytes() == damaged
+    ((english, vietnamese),) = said
+    assert str(aside) in english and str(aside) in vietnamese
+    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
+
+
+def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeHouse, tmp_path: Path) -> None:
+    house = make_house()
+    folder = left(house, "a", "f7", BEGUN_S * 10**9, write_film(tmp_path / "film.mp4", pictures=60))
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    assert left_before(house.workspace) == 0
+    os.utime(folder, (0, 0))
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    collect(house.workspace, grace_s=0.0)
+    os.close(held)
+    assert left_before(house.workspace) == 1
+
+
+def test_a_folder_that_cannot_be_made_records_nothing_and_says_so(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    (house.workspace.cache_dir / RECORDINGS).write_text("in the way")
+    with StreamRecording(house.workspace) as recording:
+        recording.of_flight("f1")
+        assert not recording.is_on and "waits in" in recording.remarks[0][0]
+
+
+@pytest.mark.parametrize("keep_gb", [-1.0, float("nan"), float("inf")])
+def test_an_amount_that_is_none_is_refused(make_house: MakeHouse, keep_gb: float) -> None:
+    with pytest.raises(OptionUnusable, match="--keep-video"):
+        StreamRecording(make_house().workspace, keep_gb)
+
+
+def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_picture, "_EVERY_S", 0.05)
+    house, newest = make_house(), [None]
+    store = house.workspace.store
+    store.put(keys.newest_picture("long-ago", 1), b"old")
+    pixels = np.zeros((720, 1280, 3), np.uint8)
+    pixels[..., 0] = 200
+    with NewestPicture(house.workspace, "f1", lambda: newest[0]) as shown:
+        time.sleep(0.2)
+        assert shown.key is None
+        for number in range(12):
+            newest[0] = VideoPicture(pts_ns=number, t_utc_ns=number, arrived_ns=0, pixels=pixels)
+            until_s = time.monotonic() + 60.0
+            while shown.key != keys.newest_picture("f1", number) and time.monotonic() < until_s:
+                time.sleep(0.01)
+        key = shown.key
+    assert key == keys.newest_picture("f1", 11)
+    jpeg = store.get(key)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (360, 640, 3) and picture[5, 5, 2] > 180 > 60 > picture[5, 5, 0]
+    there = list(store.list("newest/"))
+    assert key in there and len(there) <= 4 and all(one.startswith("newest/f1/") for one in there)

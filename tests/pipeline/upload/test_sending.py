@@ -1,0 +1,115 @@
+"""What the sender of a card says while it waits."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from flycam.errors import InputUnusable, StoreUnavailable
+from flycam.ingest.card_files import FileKind
+from flycam.pipeline.upload import line as upload_line
+from flycam.pipeline.upload import sending as upload_sending
+from flycam.pipeline.upload.card import Card, Sending
+from flycam.pipeline.upload.line import Line, Reply
+
+
+class AnsweringLine(Line):
+    """Hears the answers it is given, one after the other."""
+
+    def __init__(self, language: str, answers: list[dict[str, object]]) -> None:
+        self.noted: list[str] = []
+        super().__init__("http://server", None, 10.0, language, self.noted.append)
+        self._answers = answers
+
+    def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        return Reply(200, {}, json.dumps(self._answers.pop(0)).encode())
+
+
+def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) -> None:
+    """What is left is said with the reason; hidden files of films too."""
+    for name in ("b.SRT", "a.MP4", "c.jpg", "x.bin", "notes.txt", "._a.MP4", "a.LRF", "raw.dng"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff" if name == "c.jpg" else b"some bytes")
+    (tmp_path / "empty.srt").touch()
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    announced = json.loads(card.announcement())["files"]
+    assert {one["path"] for one in announced} == {"a.MP4", "b.SRT", "c.jpg", "x.bin"}
+    parts = [{**one, "number": n, "offset": 0} for n, one in enumerate(announced)]
+    kinds = {part.path.name: part.kind for part in card.parts({"parts": parts})}
+    assert kinds == {
+        "a.MP4": FileKind.FILM,
+        "b.SRT": FileKind.LOG,
+        "c.jpg": FileKind.PHOTO,
+        "x.bin": FileKind.LOG,
+    }
+    left = {path.name: why for path, why in card.skipped}
+    assert set(left) == {"notes.txt", "._a.MP4", "a.LRF", "raw.dng", "empty.srt"}
+    assert left["empty.srt"] == "empty (0 bytes)"
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "the store is away"), ("vi", "kho không trả lời")])
+def test_what_holds_a_card_up_on_the_server_is_said_once(
+    language: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_sending, "_POLL_S", 0.0)
+    held = {"sentence": "the store is away", "sentence_vi": "kho không trả lời"}
+    waits = {
+        "saved": False,
+        "stored": 0,
+        "stage": "laying",
+        "laid": None,
+        "progress": None,
+        "waits_for": held,
+    }
+    goes_on = {**waits, "waits_for": None}
+    keeping = AnsweringLine(language, [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
+    upload_sending._check_saved(keeping, "x", [], lambda *_: None)
+    laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
+    assert upload_sending._wait_for_map(laying, "x", lambda *_: None) == {"used": 1}
+    assert keeping.noted == laying.noted == [f"http://server: {said}"]
+
+
+def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.05)
+    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        noted: list[str] = []
+        line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.3, "vi", noted.append)
+        with pytest.raises(StoreUnavailable, match=r"out of service.*HTTP 503") as caught:
+            line.ask("GET", "/")
+        server.shutdown()
+    assert "ngừng phục vụ" in str(caught.value.vi)
+    assert noted == [f"{line.url}: HTTP 503"]
+
+
+class OutOfService(BaseHTTPRequestHandler):
+    """What a proxy says before a server that is away."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+
+
+@pytest.mark.parametrize("code", [9, 10])
+def test_a_certificate_that_does_not_hold_yet_or_any_more_is_a_matter_of_clocks(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        wrong = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        wrong.verify_code, wrong.verify_message = code, "certificate is not yet valid"
+        try:
+            raise wrong
+        except ssl.SSLError as error:
+            raise urllib3.exceptions.SSLError(error)  # noqa: B904  as urllib3 does
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", refused)
+    line = Line("https://map.example.vn", None, 1.0, "en", lambda _why: None)
+    with pytest.raises(InputUnusable, match="set the clock"):
+        line.ask("GET", "/api/sync")
