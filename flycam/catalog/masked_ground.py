@@ -1,8 +1,8 @@
 """Which ground redaction masks withhold, as their photos lie now.
 
 A photo may lie in several ways at once: as the live map has it, and as each finished revision adjusted it.
-The ground of a mask is made where terrain and pixels are at hand (`pipeline.redacting`); as long as it is not
-known for a way, all that the photo shows is withheld.
+The ground of a mask is made where terrain and pixels are at hand (`pipeline.laying.redacting`); as long as it
+is not known for a way, all that the photo shows is withheld.
 """
 
 from __future__ import annotations

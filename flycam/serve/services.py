@@ -26,8 +26,8 @@ def is_loopback(host: str) -> bool:
 
 
 class SignInService(Protocol):
-    """The province's own, as `pipeline.openid` speaks to it, whose libraries are loaded only where there is
-    one."""
+    """The province's own, as `pipeline.people.openid` speaks to it, whose libraries are loaded only where
+    there is one."""
 
     client: OpenIdClient
 
