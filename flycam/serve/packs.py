@@ -24,7 +24,7 @@ from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.packing import Packing, no_such_pack
 from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
-from flycam.serve.wording import Json
+from flycam.serve.wording import Json, iso, iso_or_none
 
 router = APIRouter()
 
@@ -187,6 +187,8 @@ def _said(pack: Pack) -> Json:
         "paper": pack.paper,
         "owner": pack.owner,
         "approved_by": pack.approved_by or None,
+        "asked": iso(pack.asked_ns),
+        "made": iso_or_none(pack.ended_ns if pack.state is PackState.MADE else None),
         "size": pack.size_bytes,
         "sentence": pack.why[0],
         "sentence_vi": pack.why[1],

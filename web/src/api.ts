@@ -526,6 +526,9 @@ export interface PackInfo {
   owner: string;
   /** null: a draft. */
   approved_by: string | null;
+  asked: string;
+  /** null: it is not made (yet). */
+  made: string | null;
   pack_id: string;
   state: "waiting" | "making" | "made" | "failed";
   size: number;

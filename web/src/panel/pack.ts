@@ -4,7 +4,8 @@ import { api, ApiError, NoAnswer, packFileUrl, type FlightInfo, type PackInfo, t
 import { el } from "../dom";
 import { inLanguage, language, t } from "../i18n";
 import { isGuest, mayWrite } from "../marks";
-import type { State } from "../state";
+import { isBy, type State } from "../state";
+import { formatTime } from "../time";
 import { size } from "../upload/size";
 
 const LOOK_MS = 1500;
@@ -36,7 +37,7 @@ export class Packs {
   /** Above the flights: one button for all that are shown, and what is ready to be fetched. */
   desk(state: State, flights: FlightInfo[]): HTMLElement | null {
     if (!state.session || isGuest(state.session)) return null;
-    const shown = flights.filter((one) => one.bounds && one.state !== "withdrawn" && !state.hidden.has(one.flight_id)).map((one) => one.flight_id);
+    const shown = flights.filter((one) => one.bounds && one.state !== "withdrawn" && !state.hidden.has(one.flight_id) && isBy(one, state.asOf)).map((one) => one.flight_id);
     const here = new Set(flights.map((one) => one.flight_id));
     const known = new Set([...this.packs.values()].map((one) => one.pack_id));
     const others = this.listed.filter((one) => one.state === "made" && !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
@@ -84,7 +85,8 @@ export class Packs {
   private said(pack: PackInfo, state: State, flights: FlightInfo[] = []): HTMLElement {
     const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", size(pack.size)));
     const names = namesOf(pack, flights);
-    const whose = pack.approved_by ? t("packApproved", pack.approved_by) : [t("packDraft"), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
+    const made = formatTime(pack.made ?? pack.asked);
+    const whose = pack.approved_by ? t("packApproved", pack.approved_by, made) : [t("packDraft", made), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
     const { account } = state.session ?? {};
     const approve = !pack.approved_by && account && JUDGES.includes(account.role);
     return el(
