@@ -17,6 +17,7 @@ from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
+from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, operator, viewer
@@ -24,7 +25,7 @@ from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.packing import Packing, no_such_pack
 from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
-from flycam.serve.wording import Json, iso, iso_or_none
+from flycam.serve.wording import Json, iso_or_none
 
 router = APIRouter()
 
