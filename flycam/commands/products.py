@@ -37,6 +37,12 @@ from flycam.report.words import LANGUAGES
 )
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
 @click.option("--reference", help="A map of the same ground to tie it to: a GeoTIFF, or an earlier flight.")
+@click.option(
+    "--reference-sigma",
+    "reference_sigma_m",
+    type=click.FloatRange(min=0.0),
+    help="How far off it may be itself, m (1 sigma; default: what an earlier flight says of itself).",
+)
 @click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
 @click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
@@ -46,7 +52,7 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
     from flycam.answers.finished import of_finish
     from flycam.pipeline.finish.recipe import FinishRequest
     from flycam.pipeline.finish.recipe import finish as finish_flight
-    from flycam.pipeline.finish.reference_flight import reference_map
+    from flycam.pipeline.finish.reference_flight import reference_map, reference_sigma_m
     from flycam.pipeline.outlasting import outlasting
 
     with (
@@ -55,6 +61,8 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
         stop_requests() as asked_to_stop,
     ):
         tied_to = None if reference is None else reference_map(workspace, flight, reference)
+        if reference is not None and options["reference_sigma_m"] is None:
+            options["reference_sigma_m"] = reference_sigma_m(workspace, reference)
         request = FinishRequest(reference=tied_to, **options)
         report = outlasting(
             workspace,

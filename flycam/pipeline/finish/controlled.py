@@ -1,11 +1,13 @@
 """What ties a block to the ground absolutely: control points, and a reference map.
 
 The block is adjusted with the control points, compared with the reference under the poses found so, and
-adjusted again with what the reference says. Without either, the block keeps the place its GNSS gives it.
+adjusted again with what the reference says. Without either, the block keeps the place its GNSS gives it. A
+block that hangs on a reference lies no surer than that does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +77,12 @@ def check_control(frames: Sequence[BlockFrame], reference: Path | None, gcp: Pat
 
 
 def adjust_with_control(
-    run: Run, ties: nouns.Ties, options: AdjustOptions, reference: Path | None, gcp: Path | None
+    run: Run,
+    ties: nouns.Ties,
+    options: AdjustOptions,
+    reference: Path | None,
+    gcp: Path | None,
+    reference_sigma_m: float | None = None,
 ) -> Controlled:
     """Adjust the block of a run; see the module's recipe."""
     terrain = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain
@@ -94,7 +101,7 @@ def adjust_with_control(
             control = (*settled.points, *tie.control)
             again = adjust(run, ties, options, control, name="adjust-reference")
             if again.accepted:
-                adjustment = again
+                adjustment = hung_on(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
             else:
                 tie, far = replace(tie, control=(), why=cannot_follow(reference.name, tie)), ""
         if doubt := far if tie.control else tie.why:
@@ -104,6 +111,23 @@ def adjust_with_control(
     return Controlled(
         adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
     )
+
+
+def hung_on(
+    tied: Adjustment, shift_m: tuple[float, float], own: Accuracy, reference_sigma_m: float | None
+) -> Adjustment:
+    """A block tied to a reference, with what is unknown of its place (1-sigma, east and north): what the tie
+    leaves open, and how far off the reference may be. Of that nobody knows more than its maker says
+    (`reference_sigma_m`, radial), nor than the flight's own positions allow: their sigma, and the distance by
+    which the two differ.
+
+    own  of the block before it was moved by `shift_m` (east, north)
+    """
+    by_maker_m = math.nan if reference_sigma_m is None else reference_sigma_m / math.sqrt(2.0)
+    by_flight_m = np.hypot(own.shift_sigma_m[:2], shift_m)
+    east_m, north_m = np.hypot(tied.accuracy.shift_sigma_m[:2], np.fmin(by_flight_m, by_maker_m))
+    sigma_m = (float(east_m), float(north_m), tied.accuracy.shift_sigma_m[2])
+    return replace(tied, accuracy=replace(tied.accuracy, shift_sigma_m=sigma_m))
 
 
 def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:

@@ -203,7 +203,9 @@ def _make_stages(run: Run, request: FinishRequest) -> Made:
     """All that tiles are made of: poses, ground, light and seams."""
     ties = tie(run)
     run = replace(run, frames=as_read(run.frames, ties))
-    controlled = adjust_with_control(run, ties.ties, request.adjusting, request.reference, request.gcp)
+    controlled = adjust_with_control(
+        run, ties.ties, request.adjusting, request.reference, request.gcp, request.reference_sigma_m
+    )
     adjustment = controlled.adjustment
     wanted = request.surface and adjustment.accepted
     surface = ground(run, adjustment, request.spacing_m(run.flight)) if wanted else None

@@ -6,6 +6,7 @@ when the two are compared.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from flycam.catalog.revisions import LIVE_REVISION
@@ -13,9 +14,24 @@ from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.warp import PICTURE_ENDINGS
 from flycam.pipeline.coverage import main_mosaic
 from flycam.pipeline.export import export_flight
+from flycam.pipeline.laying.opening import flight_on_record
 from flycam.pipeline.workspace import Workspace
 
 _FOLDER = "references"
+
+
+def reference_sigma_m(workspace: Workspace, given: str) -> float | None:
+    """How far off the whole of an earlier flight's finished map may lie (radial 1-sigma, metres), as it says
+    itself; None: it does not know, or what is `given` is a file."""
+    flight = flight_on_record(workspace, given)
+    if flight is None or Path(given).is_file():
+        return None
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    if mosaic.revision == LIVE_REVISION:
+        return None
+    stats = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).stats
+    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
+    return None if east_m is None or north_m is None else math.hypot(east_m, north_m)
 
 
 def reference_map(workspace: Workspace, flight: str, given: str) -> Path:

@@ -30,6 +30,8 @@ class FinishRequest:
     held_out_share   share of the tie points kept out of the adjustment and reported
     gsd_m            of the revision; None: the live mosaic's
     reference        a map of the same ground that the block is tied to
+    reference_sigma_m  how far off that map itself may be (radial 1-sigma); None: nobody knows, and the
+                     flight's own positions say how far at the most
     gcp              ground control points, as OpenDroneMap's list writes them
     report           make the quality report
     redo             make a further revision even if one of the same inputs stands
@@ -41,6 +43,7 @@ class FinishRequest:
     held_out_share: float = AdjustOptions().held_out_share
     gsd_m: float | None = None
     reference: Path | None = None
+    reference_sigma_m: float | None = None
     gcp: Path | None = None
     report: bool = True
     redo: bool = False
@@ -52,6 +55,8 @@ class FinishRequest:
         Raises SourceUnreadable.
         """
         plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
+        if self.reference_sigma_m is None:
+            del plain["reference_sigma_m"]  # revisions from before there was one are of the same inputs
         for name in ("reference", "gcp"):
             path = getattr(self, name)
             plain[name] = None if path is None else {"name": path.name, "sha256": sha256_of(path)}

@@ -90,6 +90,26 @@ def test_a_reference_moves_the_block_onto_it(workspace, plain, ours, tmp_path) -
     assert shift(found, plain)[:2] == pytest.approx(MOVED, abs=0.3)
 
 
+def test_a_block_lies_no_surer_than_what_it_hangs_on(workspace, plain, ours, tmp_path) -> None:
+    """Of a map of which nothing is known the flight's own positions say how far off it may be; who knows
+    better says so."""
+    path = moved_map(ours, tmp_path, MOVED)
+    own = sigma_m(workspace, QUICK)
+    unknown = sigma_m(workspace, replace(QUICK, reference=path))
+    assert own > 0.3 and unknown == pytest.approx(np.hypot(own, np.hypot(*MOVED)), abs=0.5)
+    said = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=0.5))
+    assert said == pytest.approx(0.5, abs=0.1)
+    worse = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=50.0))
+    assert worse == pytest.approx(unknown, abs=0.01)
+
+
+def sigma_m(workspace: Workspace, request: FinishRequest) -> float:
+    """What is unknown of the whole block's place, level (radial)."""
+    record = finish_quickly(workspace, request=request).main
+    assert record is not None
+    return float(np.hypot(*record.stats["shift_sigma_m"][:2]))
+
+
 def test_the_same_reference_makes_nothing_new(workspace, plain, ours, tmp_path) -> None:
     path = moved_map(ours, tmp_path, MOVED)
     first = finish_quickly(workspace, request=replace(QUICK, reference=path))

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +16,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.finish.recipe import finish
-from flycam.pipeline.finish.reference_flight import reference_map
+from flycam.pipeline.finish.reference_flight import reference_map, reference_sigma_m
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.workspace import Workspace
@@ -59,7 +60,12 @@ def test_a_later_flight_is_adjusted_onto_it(workspace: Workspace) -> None:
     words = ["finish", LATER, "--reference", NAME, "--no-surface", "--no-report"]
     done = CliRunner().invoke(flycam, [*words, "--data", str(workspace.cache_dir.parent), "--json"])
     assert done.exit_code == 0
-    assert json.loads(done.stdout.splitlines()[-1])["control"]["reference"]["used"]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["control"]["reference"]["used"]
+    known_m = reference_sigma_m(workspace, NAME)
+    assert known_m is not None and known_m > 0.3
+    assert np.hypot(*answer["shift_sigma_m"][:2]) >= 0.9 * known_m, "no surer than what it hangs on"
+    assert reference_sigma_m(workspace, "map.tif") is None
 
 
 def test_what_is_no_reference_is_said(workspace: Workspace, tmp_path: Path) -> None:
