@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,6 @@ from flycam.analysis.network import Network
 from flycam.analysis.network_card import NetworkCard
 from flycam.analysis.pair import ImagePair
 from flycam.frame.flight import Event
-from flycam.geodata.dem import load_terrain
-from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
 from flycam.geometry.gridded import gridded_heights
 from flycam.geometry.terrain import TerrainGrid
@@ -53,6 +52,7 @@ from flycam.pipeline.change.compare_remarks import (
     remarks_on,
 )
 from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
+from flycam.pipeline.change.compare_terrain import terrain_under
 from flycam.pipeline.change.compared_keeping import keep_compared
 from flycam.pipeline.change.event_ground import far_off_m
 from flycam.pipeline.change.keeping import Kept, event_for, keep
@@ -65,6 +65,8 @@ Mask = NDArray[np.bool_]
 Detecting = Callable[..., Callable[[], Sequence[Candidate]]]
 """`flycam.analysis.change.detecting`: (pair, *, stable), with a network also `network`, to what gives the
 candidates once the pair itself may be let go of."""
+
+FindTerrain = Callable[[], TerrainGrid | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,13 +118,13 @@ def compare(
     nothing of a flight beside itself, of two the wrong way round, or of ground far from all that is known of
     the event.
 
-    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
-    what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
-    detector; it is on record in the file and with every candidate.
+    dem  terrain to judge slopes by; None: what a flight was laid on, else what is registered here. aoi
+    polygons to stay inside; what lies around them helps to lay the pictures and to learn what is usual.
+    network  asked too, by the detector; it is on record in the file and with every candidate.
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
-    CrsMissing, InputUnusable (no such folder, area beside the pictures), TerrainMissing; NotRegistered where
-    the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
+    CrsMissing, InputUnusable (no such folder, area beside the pictures), what `terrain_under` raises;
+    NotRegistered where the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
     """
     started = time.monotonic()
     require_place(out)
@@ -135,7 +137,10 @@ def compare(
     if network is not None:
         network.require_gsd(grid.step_x)
     unfit = not_for_review(sides) or _elsewhere(workspace, reviewing, sides, grid, crs)
-    found = _detected(sides, grid, crs, detecting, dem=dem, area=area, network=network, progress=progress)
+    find_terrain = partial(terrain_under, workspace, sides, dem, grid, crs)
+    found = _detected(
+        sides, grid, crs, detecting, find_terrain, area=area, network=network, progress=progress
+    )
     registration, common, card = found.registration, found.common, found.card
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & found.looked_for, grid)
@@ -194,14 +199,15 @@ def _detected(
     grid: OutputGrid,
     crs: str,
     detecting: Detecting,
+    find_terrain: FindTerrain,
     *,
-    dem: Path | None,
     area: BaseGeometry | None,
     network: Network | None,
     progress: Progress,
 ) -> _Detected:
-    """Candidates where both sides are seen and have colours. Raises NotRegistered, TerrainMissing."""
-    pair, registration, on_terrain = _coregistered(sides, grid, crs, dem, progress)
+    """Candidates where both sides are seen and have colours. Raises NotRegistered, and what `find_terrain`
+    raises."""
+    pair, registration, on_terrain = _coregistered(sides, grid, crs, find_terrain, progress)
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     find: Callable[[], Sequence[Candidate]] = tuple
@@ -240,11 +246,11 @@ def _elsewhere(
 
 
 def _coregistered(
-    sides: tuple[Side, Side], grid: OutputGrid, crs: str, dem: Path | None, progress: Progress
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, find_terrain: FindTerrain, progress: Progress
 ) -> tuple[ImagePair, Registration, bool]:
     """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.
 
-    Raises NotRegistered, TerrainMissing.
+    Raises NotRegistered, and what `find_terrain` raises.
     """
     (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
     registration = coregister(
@@ -257,7 +263,7 @@ def _coregistered(
         progress=progress,
     )
     after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
-    terrain = _terrain(sides, dem, grid, crs)
+    terrain = find_terrain()
     pair = ImagePair(
         before_rgb=before_rgb,
         after_rgb=after_rgb,
@@ -278,13 +284,6 @@ def _both_laid(
         both = list(pool.map(lambda side: laid(side, grid, crs), sides))
     progress("lay", 2, 2)
     return both
-
-
-def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: str) -> TerrainGrid | None:
-    """The file given, else what a flight was laid on; None where no terrain is known."""
-    if dem is not None:
-        return load_terrain([read_dem_info(dem, "LOCAL")], crs, grid.bounds)
-    return next(filter(None, (side.terrain(crs) for side in sides)), None)
 
 
 def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:

@@ -95,23 +95,7 @@ def remarks_on(
         said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
         said.append(said_off)
-    if without_heights > 1.0 - _LITTLE / 2:
-        said.append(
-            (
-                "no terrain: changes are judged without slope; give it with --dem",
-                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
-            )
-        )
-    elif without_heights > _LITTLE:
-        percent = f"{100.0 * without_heights:.0f}"
-        said.append(
-            (
-                f"no terrain is known under {percent} % of the ground: changes there are judged without "
-                "slope; give it whole with --dem",
-                f"{percent} % diện tích không có độ cao: ở đó xét thay đổi mà không biết độ dốc; hãy đưa "
-                "mô hình độ cao đủ bằng --dem",
-            )
-        )
+    said += _without_terrain(without_heights)
     if not any(side.flight for side in sides):
         said.append(
             (
@@ -129,6 +113,33 @@ def remarks_on(
             )
         )
     return said
+
+
+def _without_terrain(share: float) -> list[Said]:
+    """What is not to be believed of candidates where no height is known, on a share of the ground in common
+    (0 to 1): what tells a slide from a field and a flood from mud is how they lie."""
+    if share <= _LITTLE:
+        return []
+    cure = "register it with 'flycam dem add', or give it with --dem, and compare again"
+    cure_vi = "hãy nạp bằng 'flycam dem add', hoặc đưa bằng --dem, rồi so lại"
+    if share > 1.0 - _LITTLE / 2:
+        return [
+            (
+                "no terrain: landslide, flood and other cannot be told apart, each candidate may be any of "
+                f"them, and scores are no probabilities; {cure}",
+                "không có mô hình độ cao: không phân biệt được sạt lở, ngập lụt và loại khác, mỗi chỗ có thể "
+                f"là bất kỳ loại nào, điểm số không phải là xác suất; {cure_vi}",
+            )
+        ]
+    percent = f"{100.0 * share:.0f}"
+    return [
+        (
+            f"no terrain is known under {percent} % of the ground: there landslide, flood and other cannot "
+            f"be told apart, and scores are no probabilities; {cure}",
+            f"{percent} % diện tích không có độ cao: ở đó không phân biệt được sạt lở, ngập lụt và loại "
+            f"khác, điểm số không phải là xác suất; {cure_vi}",
+        )
+    ]
 
 
 def _to_be_tied(before: Side, after: Side) -> Said | None:

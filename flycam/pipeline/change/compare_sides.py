@@ -61,8 +61,8 @@ class Side(Protocol):
     def let_go(self) -> None:
         """Forget what was read for windows: no more are asked for now."""
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
-        """The terrain it was laid on, if that is known, no plane, and in this CRS."""
+    def terrain(self) -> TerrainGrid | None:
+        """The terrain it was laid on, in the CRS of its flight, if that is known and no plane."""
 
 
 class FlightSide:
@@ -107,16 +107,18 @@ class FlightSide:
             self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
         return self._tiles[zoom]
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
-        """The finished revision's own surface, else what the flight was laid on."""
+    def terrain(self) -> TerrainGrid | None:
+        """The finished revision's own surface, else what the flight was laid on, in the flight's work CRS.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
         flight, dem_id = self._known, self._known.dem_id
         if is_plane(flight.vertical_datum):
             return None
         if not self.is_live:
             record = self._workspace.catalog.revisions.get(self._mosaic.mosaic_id, self._mosaic.revision)
             dem_id = record.dem_id or dem_id
-        terrain = recorded_terrain(self._workspace, dem_id)
-        return terrain if terrain.work_crs == crs else None
+        return recorded_terrain(self._workspace, dem_id)
 
 
 class PictureSide:
@@ -153,7 +155,7 @@ class PictureSide:
     def let_go(self) -> None:
         """Nothing is kept."""
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
+    def terrain(self) -> TerrainGrid | None:
         """Nobody says."""
         return None
 
