@@ -133,8 +133,10 @@ class PictureSide:
         self._picture = ReferencePicture(path)
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()
-        if collar is not None and collar.share >= _LEAST_COLLAR:
-            self.remarks = (_unseen_rim(self.name, collar.share),)
+        if collar is not None:
+            rim = [_unseen_rim(self.name, collar.rim_share)] if collar.rim_share >= _LEAST_COLLAR else []
+            holes = [_unseen_holes(self.name, collar.hole_share)] if collar.hole_share else []
+            self.remarks = (*rim, *holes)
 
     def gsd_m(self, crs: str) -> float:
         """Of its middle."""
@@ -187,6 +189,18 @@ def _unseen_rim(name: str, share: float) -> Said:
         "ground that was not imaged",
         f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({decimal_comma(percent)} % "
         "ảnh) được coi là đất chưa chụp",
+    )
+
+
+def _unseen_holes(name: str, share: float) -> Said:
+    percent = f"{100.0 * share:.2g}"
+    return (
+        f"{name}: does not say where it has no data; what is exactly black or white inside it and larger "
+        f"than a roof ({percent} % of it) is taken for ground that was not imaged; if it is ground, write "
+        "a mask or a nodata value into the file",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; các mảng đen hoặc trắng tuyệt đối bên trong, rộng "
+        f"hơn một mái nhà ({decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó là mặt đất, "
+        "hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
     )
 
 
