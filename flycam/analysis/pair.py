@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+
+_ROUNDED = 1  # levels by which what was written twice may differ
+_STRIP_ROWS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,3 +49,13 @@ class ImagePair:
     def both_seen(self) -> Mask:
         """H×W: imaged on both dates; nothing is said of any other ground."""
         return self.before_seen & self.after_seen
+
+
+def is_one_picture(one: Picture, other: Picture, both_seen: Mask) -> bool:
+    """Whether two pictures H×W×3 are the same, pixel by pixel, wherever both show ground (H×W); no two
+    flights see one place in the same light and noise. False where they have none in common."""
+    for top in range(0, len(both_seen), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        if (cv2.absdiff(one[strip], other[strip])[both_seen[strip]] > _ROUNDED).any():
+            return False
+    return bool(both_seen.any())

@@ -27,7 +27,7 @@ from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.network import Network
 from flycam.analysis.network_card import NetworkCard
-from flycam.analysis.pair import ImagePair
+from flycam.analysis.pair import ImagePair, is_one_picture
 from flycam.frame.flight import Event
 from flycam.geodata.feature_file import require_feature_file
 from flycam.geometry.gridded import gridded_heights
@@ -50,6 +50,7 @@ from flycam.pipeline.change.compare_remarks import (
     not_for_review,
     not_looked_for,
     remarks_on,
+    same_pixels,
 )
 from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.change.compare_terrain import terrain_under
@@ -115,8 +116,8 @@ def compare(
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
     They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
-    nothing of a flight beside itself, of two the wrong way round, or of ground far from all that is known of
-    the event.
+    nothing of a flight or picture beside itself, of two the wrong way round, or of ground far from all that
+    is known of the event.
 
     dem  terrain to judge slopes by; None: what a flight was laid on, else what is registered here. aoi
     polygons to stay inside; what lies around them helps to lay the pictures and to learn what is usual.
@@ -141,6 +142,8 @@ def compare(
     found = _detected(
         sides, grid, crs, detecting, find_terrain, area=area, network=network, progress=progress
     )
+    if unfit is None and found.is_one_picture:
+        unfit = same_pixels(sides)
     registration, common, card = found.registration, found.common, found.card
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & found.looked_for, grid)
@@ -180,6 +183,7 @@ class _Detected:
     common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
     looked_for       whether both have the colours that it takes
     without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
+    is_one_picture   whether both sides show the same, pixel by pixel
     card             of the network that was asked too; None: none was
     remarks          why changes were not looked for, what clouds hide, and what was asked too
     """
@@ -189,6 +193,7 @@ class _Detected:
     common: Mask
     looked_for: bool
     on_terrain: bool
+    is_one_picture: bool
     without_heights: float
     card: NetworkCard | None
     remarks: list[Said]
@@ -207,7 +212,7 @@ def _detected(
 ) -> _Detected:
     """Candidates where both sides are seen and have colours. Raises NotRegistered, and what `find_terrain`
     raises."""
-    pair, registration, on_terrain = _coregistered(sides, grid, crs, find_terrain, progress)
+    pair, registration, on_terrain, is_one = _coregistered(sides, grid, crs, find_terrain, progress)
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     find: Callable[[], Sequence[Candidate]] = tuple
@@ -229,6 +234,7 @@ def _detected(
         common=common,
         looked_for=not colourless,
         on_terrain=on_terrain,
+        is_one_picture=is_one,
         without_heights=without_heights,
         card=card,
         remarks=[*colourless, *clouds_said(hidden), *([] if card is None else [asked_too(card)])],
@@ -247,8 +253,9 @@ def _elsewhere(
 
 def _coregistered(
     sides: tuple[Side, Side], grid: OutputGrid, crs: str, find_terrain: FindTerrain, progress: Progress
-) -> tuple[ImagePair, Registration, bool]:
-    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.
+) -> tuple[ImagePair, Registration, bool, bool]:
+    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, whether terrain is known, and
+    whether both are one picture.
 
     Raises NotRegistered, and what `find_terrain` raises.
     """
@@ -262,6 +269,7 @@ def _coregistered(
         names=(sides[0].name, sides[1].name),
         progress=progress,
     )
+    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
     after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
     terrain = find_terrain()
     pair = ImagePair(
@@ -272,7 +280,7 @@ def _coregistered(
         gsd_m=grid.step_x,
         heights_m=_heights(terrain, grid),
     )
-    return pair, registration, terrain is not None
+    return pair, registration, terrain is not None, is_one
 
 
 def _both_laid(

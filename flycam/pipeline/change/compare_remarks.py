@@ -176,6 +176,17 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
     )
 
 
+def same_pixels(sides: tuple[Side, Side]) -> Said:
+    """Why nothing of a comparison may go on record: it is one picture, under whichever names."""
+    before, after = (side.name for side in sides)
+    return (
+        f"{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
+        "between the two; not put up for review, and its ground is not on record as compared; give two dates",
+        f"{before} và {after}: giống nhau từng điểm ảnh, là một ảnh đưa hai lần nên không thể có thay đổi: "
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của hai ngày",
+    )
+
+
 def lies_elsewhere(sides: tuple[Side, Side], event: str, off_m: float) -> Said:
     """Why nothing of a comparison may go on record with an event: its ground is so far from all that is known
     of it that the pictures are others than were meant."""
