@@ -80,6 +80,7 @@ class Compared:
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
+    for_review  whether they were to be put up at all
     is_unfit    the two are one flight, stand the wrong way round, or lie far from the event; a remark says so
     network     name and SHA-256 of the learned model that was asked too; None: none was
     """
@@ -95,6 +96,7 @@ class Compared:
     remarks: tuple[Said, ...]
     seconds: float
     kept: Kept | None = None
+    for_review: bool = True
     is_unfit: bool = False
     network: tuple[str, str] | None = None
 
@@ -171,6 +173,7 @@ def compare(
         remarks=(*said_of_grid, *found.remarks, *said_of_sides),
         seconds=time.monotonic() - started,
         kept=kept,
+        for_review=for_review,
         is_unfit=unfit is not None,
         network=None if card is None else (card.name, card.sha256),
     )

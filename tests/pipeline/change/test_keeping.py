@@ -244,8 +244,11 @@ def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     answer, said = of_compare(done)
     assert answer["review"] is None
     assert any("--event" in line for line in said)
-    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
+    unasked = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
     assert workspace.catalog.changes.stamp() == 0
+    for language in ("en", "vi"):
+        words = "\n".join(of_compare(unasked, language)[1])
+        assert "--no-review" in words and "--event" not in words
     with pytest.raises(NotFound):
         compare(workspace, *files, tmp_path / "d.gpkg", finder(), event="e9")
     assert not (tmp_path / "d.gpkg").exists()
