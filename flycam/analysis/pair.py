@@ -20,7 +20,8 @@ class ImagePair:
     """Before and after on one north-up grid of a work CRS; pixel (row, col) is the same ground in both.
 
     before_rgb, after_rgb    uint8 H×W×3; what lies where nothing was imaged means nothing
-    before_seen, after_seen  bool H×W: imaged there on that date
+    before_seen, after_seen  bool H×W: shown there on that date: imaged and, once `without_clouds` was asked,
+                             hidden by no cloud
     gsd_m                    side of a pixel on the ground, metres of the work CRS
     heights_m                float32 H×W, metres above the datum of the terrain, NaN where it is not known;
                              row 0 is the northernmost, as in the pictures
@@ -47,7 +48,7 @@ class ImagePair:
 
     @property
     def both_seen(self) -> Mask:
-        """H×W: imaged on both dates; nothing is said of any other ground."""
+        """H×W: shown on both dates; nothing is said of any other ground."""
         return self.before_seen & self.after_seen
 
 

@@ -79,9 +79,11 @@ class Compared:
     looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
-    for_review  whether they were to be put up at all
-    is_unfit    the two are one flight, stand the wrong way round, or lie far from the event; a remark says so
+    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, it was
+                not to be put up, or it is unfit
+    for_review  whether it was to be put up
+    is_unfit    whether it may not be: the two are one flight or picture, stand the wrong way round, or lie
+                far from the event; a remark says which
     network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 

@@ -50,17 +50,18 @@ _LEAST_CLOUD = 0.0005
 
 
 def clouds_said(share: float) -> list[Said]:
-    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do."""
+    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do, and which clouds
+    are not recognised (`analysis.cloud`)."""
     if share < _LEAST_CLOUD:
         return []
     percent = 100.0 * share
     said = f"{percent:.0f}" if percent >= 1.0 else f"{percent:.1f}"
     return [
         (
-            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; fly "
-            "there again under the clouds",
+            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; only "
+            "white clouds are recognised, look for grey ones yourself; fly there again under the clouds",
             f"mây che {said.replace('.', ',')} % phần chung của hai ảnh ở một trong hai ngày: không kết luận "
-            "gì ở đó; hãy bay lại bên dưới mây",
+            "gì ở đó; chỉ nhận ra mây trắng, mây xám phải tự xem trên ảnh; hãy bay lại bên dưới mây",
         )
     ]
 

@@ -234,6 +234,7 @@ def test_ground_under_a_cloud_was_not_compared_and_that_is_said(workspace, scene
     assert hidden > 0.05 * whole and done.common_m2 < whole - hidden
     ((english, vietnamese),) = [said for said in done.remarks if said[0].startswith("clouds hide")]
     assert "% of the ground in common" in english and "mây che" in vietnamese
+    assert "only white clouds" in english and "chỉ nhận ra mây trắng" in vietnamese
 
 
 def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
