@@ -25,6 +25,7 @@ from flycam.analysis.network import Network
 from flycam.analysis.objects import Patch, apart, rings_of
 from flycam.analysis.pair import ImagePair
 from flycam.analysis.prior import in_this_pair
+from flycam.analysis.relief import Relief, relief_of
 from flycam.analysis.workgrid import WorkPair, on_work_grid
 
 Kind = Literal["landslide", "flood", "other"]
@@ -113,14 +114,19 @@ def detecting(
     Raises NetworkUnusable.
     """
     work = on_work_grid(pair, stable)
-    learned = None if network is None else learned_of(network, pair, work)
-    return partial(_candidates, work, learned)
+    if network is None:
+        return partial(_candidates, work)
+    relief = relief_of(work.heights_m, work.cell_m)
+    return partial(_candidates, work, relief, learned_of(network, pair, work, relief))
 
 
-def _candidates(work: WorkPair, learned: Learned | None) -> tuple[Candidate, ...]:
+def _candidates(
+    work: WorkPair, relief: Relief | None = None, learned: Learned | None = None
+) -> tuple[Candidate, ...]:
+    """relief, learned: of the pair, where a network was asked."""
     if not work.seen.any():
         return ()
-    seen = look(work)
+    seen = look(work, relief)
     bare, flooded = bare_patches(seen), flooded_patches(seen)
     judge: Judge = as_it_is
     if learned is not None:

@@ -2,6 +2,7 @@
 
 Haze changes colours, and is taken out elsewhere; what is meant here shows no ground at all. It is nearly
 white, of no colour, without grain, and larger than a roof. A bright yard is there on both dates, and stays.
+A grey cloud, in the shade of others, is not recognised: by its grey alone it could be a flood or a road.
 Sun on water is as white in its middle, and may be all that is seen of a flood: its rim sparkles, a cloud's is
 soft.
 """

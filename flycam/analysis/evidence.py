@@ -14,7 +14,7 @@ from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import Measured, Planes, measured
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
 from flycam.analysis.old_water import old_water_of
-from flycam.analysis.relief import relief_of
+from flycam.analysis.relief import Relief, relief_of
 from flycam.analysis.workgrid import WorkPair
 
 Reals = NDArray[np.float32]
@@ -48,9 +48,9 @@ class CellEvidence:
     flooded: Reals
 
 
-def look(work: WorkPair) -> CellEvidence:
-    """Relief, cues and the evidence of each cell."""
-    relief = relief_of(work.heights_m, work.cell_m)
+def look(work: WorkPair, relief: Relief | None = None) -> CellEvidence:
+    """Relief, cues and the evidence of each cell. relief: of the pair, where it is at hand already."""
+    relief = relief or relief_of(work.heights_m, work.cell_m)
     cues = cues_of(work, relief)
     water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
     there = tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)

@@ -17,7 +17,7 @@ from flycam.analysis.measures import Measured, measured
 from flycam.analysis.network import Ground, Network
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
 from flycam.analysis.pair import ImagePair
-from flycam.analysis.relief import relief_of
+from flycam.analysis.relief import Relief
 from flycam.analysis.workgrid import WorkPair
 
 Reals = NDArray[np.float32]
@@ -43,11 +43,10 @@ class Learned:
         return (1.0 - self.weight) * logit + self.weight * said
 
 
-def learned_of(network: Network, pair: ImagePair, work: WorkPair) -> Learned:
-    """Ask a network of a pair, which lies on the work grid too. Raises NetworkUnusable."""
+def learned_of(network: Network, pair: ImagePair, work: WorkPair, relief: Relief) -> Learned:
+    """Ask a network of a pair, which lies on the work grid too, with its relief. Raises NetworkUnusable."""
     rows, cols = work.seen.shape
-    slope = relief_of(work.heights_m, work.cell_m).slope
-    ground = Ground(shape=(rows, cols), to_pixels=work.to_pixels, slope=slope)
+    ground = Ground(shape=(rows, cols), to_pixels=work.to_pixels, slope=relief.slope)
     return Learned(logits=network.logits(pair, ground), weight=network.card.weight)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.analysis.volume import Volume
     from flycam.pipeline.change.commune_impact import Tally
     from flycam.pipeline.change.impact_report import ImpactReport
+    from flycam.pipeline.change.touched_things import Count
 
 
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
@@ -86,9 +87,16 @@ def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
         count = tally.counts[kind]
         if count is None or not (count.inside or count.near):
             continue
-        least = "" if count.is_whole else ("ít nhất " if vi else "at least ")
-        inside, near = ("trong vùng", "ở gần") if vi else ("inside", "near")
-        yield f"    {words[not vi]}: {least}{count.inside} {inside}, {count.near} {near}"
+        yield f"    {words[not vi]}: {_count(count, vi)}"
+
+
+def _count(count: Count, vi: bool) -> str:
+    """Where layers cover only a part, how many there are at the least; none at the least says nothing."""
+    parts = ((count.inside, "trong vùng" if vi else "inside"), (count.near, "ở gần" if vi else "near"))
+    if count.is_whole:
+        return ", ".join(f"{number} {where}" for number, where in parts)
+    least = "ít nhất" if vi else "at least"
+    return ", ".join(f"{least} {number} {where}" for number, where in parts if number)
 
 
 def _volumes(report: ImpactReport, language: str) -> Iterator[str]:

@@ -121,6 +121,8 @@ def _lines_en(found: Compared) -> list[str]:
         lines.append(
             f"  for review in {kept.event.name}: {kept.new} new, {renewed}{kept.known} known already{again}"
         )
+    elif found.changes and not found.for_review:
+        lines.append("  not up for review on the map: --no-review was asked for")
     elif found.changes and not found.is_unfit:
         lines.append("  not up for review on the map: --event names whose analyst is to decide")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
@@ -144,6 +146,8 @@ def _lines_vi(found: Compared) -> list[str]:
         lines.append(
             f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {renewed}{kept.known} đã có{again}"
         )
+    elif found.changes and not found.for_review:
+        lines.append("  không đưa lên bản đồ để duyệt, theo --no-review")
     elif found.changes and not found.is_unfit:
         lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]

@@ -127,7 +127,7 @@ def export(
 @click.argument("before")
 @click.argument("after")
 @click.option("--out", type=FILE, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
-@click.option("--dem", type=FILE, help="Terrain to judge slopes by (default: what a flight was laid on).")
+@click.option("--dem", type=FILE, help="Terrain to judge by (default: a flight's, else what is registered).")
 @click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
 @click.option("--event", help="Whose analyst decides on them, on the map (default: that of both flights).")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")

@@ -1,13 +1,15 @@
-"""The rim of a picture that was never imaged, in a file that does not say where it has data.
+"""Ground of a picture that was never imaged, in a file that does not say where it has data.
 
-Many programmes fill the triangles around a turned mosaic with black or white and write neither a nodata value
-nor an alpha band. Exactly black or exactly white, without a break as far as the edge of the raster, is such a
-collar; the same colour inside the picture (a shadow, a roof) is ground.
+Many programmes fill the triangles around a turned mosaic, and the holes in it, with black or white and write
+neither a nodata value nor an alpha band. Exactly black or exactly white, without a break as far as the edge
+of the raster, is such a collar. Inside the picture it is a hole where it is larger than a roof; a smaller
+patch (a shadow, a roof) is ground.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,19 +23,26 @@ Mask = NDArray[np.bool_]
 
 _MOST_CELLS = 16_000_000  # up to there a cell is a pixel; above, memory decides
 _AT_ONCE_PX = 8_000_000
+# a hole is no smaller, and somewhere as wide both ways without a pixel of another colour: roofs are smaller,
+# and what else of a picture is as large is nowhere of one value
+_LEAST_HOLE_M2, _LEAST_HOLE_WIDTH_M = 400.0, 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collar:
-    """Cells that hold ground that was never imaged: rows×columns bool, squares of `side_px` source pixels."""
+    """Cells that hold ground that was never imaged: rows×columns bool, squares of `side_px` source pixels.
+
+    hole_share  of the picture, 0 to 1, what of them does not hang together with the rim
+    """
 
     cells: Mask
     side_px: int
+    hole_share: float = 0.0
 
     @property
-    def share(self) -> float:
-        """Of the picture, 0 to 1."""
-        return float(self.cells.mean())
+    def rim_share(self) -> float:
+        """Of the picture, 0 to 1, what hangs together with its rim."""
+        return float(self.cells.mean()) - self.hole_share
 
     def touches(self, window: Window, step: int) -> Mask:
         """Which squares of step×step source pixels, those that fill a window, hold any of the collar."""
@@ -59,10 +68,11 @@ class Collar:
         return first // self.side_px, np.minimum((first + step - 1) // self.side_px + 1, most)
 
 
-def find_collar(source: rasterio.DatasetReader, bands: list[int]) -> Collar | None:
-    """The collar of an open picture of unsigned whole numbers; None without one, or if the file has a mask.
+def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float) -> Collar | None:
+    """The collar of an open picture of unsigned whole numbers, and the holes in it; None without either, or
+    if the file has a mask.
 
-    bands  those that make its colour. Reads the picture once, only if a pixel of its rim is black or white.
+    bands  those that make its colour; pixel_m  side of a pixel on the ground. Reads the picture once.
     In pictures above 16 million pixels a cell that holds both collar and ground counts as collar.
     Raises rasterio.errors.RasterioError where the file is damaged.
     """
@@ -70,43 +80,37 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int]) -> Collar | No
     dtype = np.dtype(source.dtypes[0])
     if not silent or dtype.kind != "u":
         return None
-    fills = [fill for fill in (0, int(np.iinfo(dtype).max)) if _on_rim(source, bands, fill)]
-    if not fills:
-        return None
     side = max(1, math.ceil(math.sqrt(source.width * source.height / _MOST_CELLS)))
     cells = np.zeros((-(-source.height // side), -(-source.width // side)), np.bool_)
-    for fill in fills:
-        some, whole = _filled_cells(source, bands, fill, side)
-        cells |= _joined_to_rim(some, whole)
-    return Collar(cells=cells, side_px=side) if cells.any() else None
-
-
-def _on_rim(source: rasterio.DatasetReader, bands: list[int], fill: int) -> bool:
-    width, height = source.width, source.height
-    edges = (
-        Window(0, 0, width, 1),
-        Window(0, height - 1, width, 1),
-        Window(0, 0, 1, height),
-        Window(width - 1, 0, 1, height),
-    )
-    return any(bool((source.read(bands, window=edge) == fill).all(axis=0).any()) for edge in edges)
+    holes = np.zeros_like(cells)
+    for some, whole in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
+        if not whole.any():
+            continue
+        rim, hole = _unseen(whole, side * pixel_m)
+        cells |= _spread(rim, some)
+        holes |= _spread(hole, some)
+    holes &= ~cells
+    cells |= holes
+    return Collar(cells=cells, side_px=side, hole_share=float(holes.mean())) if cells.any() else None
 
 
 def _filled_cells(
-    source: rasterio.DatasetReader, bands: list[int], fill: int, side: int
-) -> tuple[Mask, Mask]:
-    """Cells in which some pixel has the colour, and those in which all have it; the last ones may be cut."""
+    source: rasterio.DatasetReader, bands: list[int], fills: Sequence[int], side: int
+) -> list[tuple[Mask, Mask]]:
+    """Of each colour the cells in which some pixel has it, and those in which all have it; the last ones may
+    be cut."""
     rows, cols = -(-source.height // side), -(-source.width // side)
-    some, whole = np.zeros((rows, cols), np.bool_), np.zeros((rows, cols), np.bool_)
+    found = [(np.zeros((rows, cols), np.bool_), np.zeros((rows, cols), np.bool_)) for _ in fills]
     strip = max(1, _AT_ONCE_PX // (source.width * side))
     for top in range(0, rows, strip):
         stop = min(top + strip, rows)
         height = min(stop * side, source.height) - top * side
         pixels = source.read(bands, window=Window(0, top * side, source.width, height))
-        filled = (pixels == fill).all(axis=0)
-        some[top:stop] = _by_cell(filled, (stop - top, cols), side, np.False_).any(axis=(1, 3))
-        whole[top:stop] = _by_cell(filled, (stop - top, cols), side, np.True_).all(axis=(1, 3))
-    return some, whole
+        for fill, (some, whole) in zip(fills, found, strict=True):
+            filled = (pixels == fill).all(axis=0)
+            some[top:stop] = _by_cell(filled, (stop - top, cols), side, np.False_).any(axis=(1, 3))
+            whole[top:stop] = _by_cell(filled, (stop - top, cols), side, np.True_).all(axis=(1, 3))
+    return found
 
 
 def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) -> Mask:
@@ -116,12 +120,21 @@ def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) 
     return padded.reshape(cells[0], side, cells[1], side)
 
 
-def _joined_to_rim(some: Mask, whole: Mask) -> Mask:
-    """Whole cells without a break from the rim of the raster, and what they go on to in the next cell."""
+def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
+    """Of cells of one colour those without a break from the rim of the raster, and holes."""
     count, label = cv2.connectedComponents(whole.astype(np.uint8), connectivity=4)
     at_rim = np.zeros(count, np.bool_)
     for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
         at_rim[edge] = True
-    at_rim[0] = False  # what has another colour
-    joined = at_rim[label]
+    is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _LEAST_HOLE_M2
+    wide = np.ones((max(math.ceil(_LEAST_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
+    is_wide = np.zeros(count, np.bool_)
+    is_wide[label[cv2.erode(whole.astype(np.uint8), wide).astype(np.bool_)]] = True
+    is_hole = is_large & is_wide & ~at_rim
+    at_rim[0] = is_hole[0] = False  # what has another colour
+    return at_rim[label], is_hole[label]
+
+
+def _spread(joined: Mask, some: Mask) -> Mask:
+    """Whole cells, and what they go on to in the next cell."""
     return np.asarray(cv2.dilate(joined.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & some)

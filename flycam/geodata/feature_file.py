@@ -31,7 +31,8 @@ class FeatureLayer:
 
     kind    "LineString", "Polygon", "MultiPolygon", "Point"
     shapes  N shapely geometries of that kind
-    fields  N values by name: numbers, or text as object arrays
+    fields  N values by name: numbers (whole ones that are not all known as masked arrays), or text as object
+            arrays
     """
 
     name: str
@@ -72,14 +73,15 @@ def write_features(
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         for layer in layers:
-            shapes = layer.shapes
+            shapes, values = layer.shapes, list(layer.fields.values())
             if driver == "GeoJSON":
                 shapes = shapely.transform(shapes, to_degrees)
             pyogrio.raw.write(
                 partial,
                 np.asarray(shapely.to_wkb(shapes), dtype=object),
-                list(layer.fields.values()),
+                [np.ma.getdata(one) for one in values],
                 list(layer.fields),
+                field_mask=[np.ma.getmaskarray(one) if np.ma.isMA(one) else None for one in values],
                 geometry_type=layer.kind,
                 crs=WGS84 if driver == "GeoJSON" else crs,
                 driver=driver,

@@ -35,6 +35,7 @@ PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".
 _LATTICE_PX = 32
 _MARGIN_PX = 2
 _MERCATOR = "EPSG:3857"
+_DEGREE_M = 111_195.0  # of a sphere of 6,371 km
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +50,7 @@ class ReferencePicture:
     """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
 
     gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
-    collar  its rim that was never imaged, where the file itself does not say so (`collar`)
+    collar  its rim and holes that were never imaged, where the file itself does not say so (`collar`)
 
     Raises SourceUnreadable, CrsMissing.
     """
@@ -70,7 +71,6 @@ class ReferencePicture:
                 self._to_pixel: Affine = ~source.transform
                 self._stretch = _stretch_of(source)
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
-                self.collar = _collar_of(source, self._bands, self.path)
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
@@ -84,6 +84,7 @@ class ReferencePicture:
         self.bounds_lonlat = (float(west), float(south), float(east), float(north))
         across = np.radians(east - west) * 6_371_000.0 * np.cos(np.radians((south + north) / 2.0))
         self.gsd_m = float(across) / self._size[0]
+        self.collar = _collar_of(self.path, self._bands, self._middle_m())
 
     def onto(self, tiles: TileRange) -> Laid:
         """The picture over a range of tiles; valid False beside it and where it has no data.
@@ -103,13 +104,24 @@ class ReferencePicture:
 
     def pixel_m(self, crs: str) -> float:
         """Side of a square as large as its middle pixel, in metres of a projected CRS. Raises CrsMissing."""
+        (a, b), (c, d) = self._middle_pixel(crs)
+        # nine figures: where it lies costs the rest
+        return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
+
+    def _middle_m(self) -> float:
+        """As `pixel_m`, on a sphere, in whichever zone it lies; infinite where it lies nowhere on earth."""
+        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
+        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
+        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
+        return side_m if math.isfinite(side_m) else math.inf
+
+    def _middle_pixel(self, crs: str) -> Floats:
+        """Its sides, to the next column and to the next row, in a CRS: 2×2."""
         middle = np.array(self._size) / 2.0
         corners = middle + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
         there = ~self._to_pixel
         at = point_transform(self.crs, crs)(np.stack(_apply(there, corners[:, 0], corners[:, 1]), axis=-1))
-        (a, b), (c, d) = at[1] - at[0], at[2] - at[0]
-        # nine figures: where it lies costs the rest
-        return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
+        return np.asarray(at[1:] - at[0], np.float64)
 
     def _laid(self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]) -> Laid:
         columns, rows = self._source_pixels(bounds, shape, to_source)
@@ -176,9 +188,10 @@ class ReferencePicture:
         return np.ascontiguousarray(pixels), mask, step
 
 
-def _collar_of(source: rasterio.DatasetReader, bands: list[int], path: Path) -> Collar | None:
+def _collar_of(path: Path, bands: list[int], pixel_m: float) -> Collar | None:
     try:
-        return find_collar(source, bands)
+        with rasterio.open(path) as source:
+            return find_collar(source, bands, pixel_m)
     except RasterioError as error:
         raise _damaged(path) from error
 

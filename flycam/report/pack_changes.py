@@ -146,8 +146,13 @@ def _count(kind: LayerKind, counts: Counts, language: str) -> str:
     count = counts[kind]
     if count is None:
         return told("no_layer", language)
-    said = told("inside_and_near", language, inside=str(count.inside), near=str(count.near))
-    return said if count.is_whole else told("at_least", language, said=said)
+    if count.is_whole:
+        return told("inside_and_near", language, inside=str(count.inside), near=str(count.near))
+    parts = ((count.inside, "inside"), (count.near, "near"))
+    said = [told(where, language, count=str(number)) for number, where in parts if number]
+    if not said:  # none at the least says nothing
+        return told("none_in_part", language)
+    return ", ".join(told("at_least", language, said=one) for one in said)
 
 
 def _others(counts: Counts, language: str) -> str:

@@ -141,6 +141,9 @@ PACK_WORDS: Mapping[str, Said] = {
     "none_by_layer": Said("không có, theo lớp hiện có", "none, by the layers there are"),
     "road_without_name": Said("đường không tên", "a road without a name"),
     "inside_and_near": Said("{inside} trong vùng, {near} ở gần", "{inside} inside, {near} near"),
+    "inside": Said("{count} trong vùng", "{count} inside"),
+    "near": Said("{count} ở gần", "{count} near"),
+    "none_in_part": Said("chưa thấy, lớp chỉ phủ một phần", "none seen, the layers cover only a part"),
     "at_least": Said("ít nhất {said}", "at least {said}"),
     "by_layers": Said("Theo các lớp: {layers}.", "By these layers: {layers}."),
     "by_no_layers": Said(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flycam.analysis import change, evidence, relief
 from flycam.analysis.change import Candidate, detect
 from flycam.analysis.learned import Learned
 from flycam.analysis.network import Network, load_network
@@ -43,6 +44,21 @@ def test_what_it_believes_is_surer_and_what_it_does_not_is_gone(
     assert [one.rings[0].shape for one in weak if one.kind == "flood"] == [
         one.rings[0].shape for one in found if one.kind == "flood"
     ], "of floods it says nothing"
+
+
+def test_the_relief_is_worked_out_once(
+    storm: ImagePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out: list[float] = []
+
+    def counted(heights_m: np.ndarray, cell_m: float) -> relief.Relief:
+        worked_out.append(cell_m)
+        return relief.relief_of(heights_m, cell_m)
+
+    for module in (change, evidence):
+        monkeypatch.setattr(module, "relief_of", counted)
+    detect(storm, network=saying(tmp_path, -5.0, ["landslide"]))
+    assert len(worked_out) == 1
 
 
 def test_it_proposes_what_the_rules_did_not_find(storm: ImagePair, views: ViewPair, tmp_path: Path) -> None:

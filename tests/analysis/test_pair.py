@@ -1,11 +1,11 @@
-"""A pair lies on one grid, or is none."""
+"""A pair lies on one grid, or is none; two that are alike to the pixel are one picture."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from flycam.analysis.pair import ImagePair
+from flycam.analysis.pair import ImagePair, is_one_picture
 
 
 def _pair(**other):
@@ -33,3 +33,16 @@ def test_arrays_of_other_grids_are_no_pair(name):
     }
     with pytest.raises(ValueError, match="one shape"):
         _pair(**{name: wrong[name]})
+
+
+def test_pictures_that_are_alike_wherever_both_show_ground_are_one():
+    one = np.random.default_rng(1).integers(10, 245, (2100, 7, 3)).astype(np.uint8)
+    seen = np.ones(one.shape[:2], bool)
+    assert is_one_picture(one, one.copy(), seen)
+    assert is_one_picture(one, one + np.uint8(1), seen), "written twice, rounded otherwise"
+    assert not is_one_picture(one, one, ~seen), "of nothing in common nothing is known"
+    other = one.copy()
+    other[2050, 3, 1] += 2
+    assert not is_one_picture(one, other, seen)
+    seen[2050, 3] = False
+    assert is_one_picture(one, other, seen)

@@ -1,4 +1,4 @@
-"""Black or white that reaches the edge of a picture is no ground; the same colour inside it is."""
+"""Black or white that reaches a picture's edge, or is larger than a roof, is no ground; a spot of it is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _file(path, values, nodata=None):
 
 def _found(path) -> Collar | None:
     with rasterio.open(path) as source:
-        return find_collar(source, [1, 2, 3])
+        return find_collar(source, [1, 2, 3], GSD_M)
 
 
 @pytest.mark.parametrize(("fill", "dtype"), [(0, np.uint8), (255, np.uint8), (0, np.uint16)])
@@ -43,6 +43,52 @@ def test_a_rim_of_one_colour_is_collar_and_a_spot_inside_is_not(tmp_path, fill, 
     found = _found(_file(tmp_path / "a.tif", values))
     assert found is not None and found.side_px == 1
     assert np.array_equal(found.cells, ~ground)
+
+
+def _holed(fill: int, rows: int, cols: int, size: int = 200, dtype=np.uint8) -> tuple[np.ndarray, np.ndarray]:
+    """Ground to the edge with a hole of so many pixels; and where that is."""
+    values = np.random.default_rng(2).integers(1, 230, (size, size, 3)).astype(dtype)
+    hole = np.zeros((size, size), bool)
+    hole[60 : 60 + rows, 50 : 50 + cols] = True
+    values[hole] = fill
+    return values, hole
+
+
+@pytest.mark.parametrize(
+    ("fill", "dtype"), [(0, np.uint8), (255, np.uint8), (0, np.uint16), (65535, np.uint16)]
+)
+def test_a_hole_larger_than_a_roof_was_not_imaged(tmp_path, fill, dtype):
+    values, hole = _holed(fill, 50, 60, dtype=dtype)
+    found = _found(_file(tmp_path / "a.tif", values))
+    assert found is not None and np.array_equal(found.cells, hole)
+    assert found.hole_share == pytest.approx(hole.mean()) and found.rim_share == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(38, 40), (19, 120)], ids=["of 380 m²", "9.5 m wide"])
+def test_a_patch_of_a_roofs_size_or_a_ditchs_width_is_ground(tmp_path, rows, cols):
+    assert _found(_file(tmp_path / "a.tif", _holed(0, rows, cols)[0])) is None
+
+
+def test_a_dark_place_that_is_not_of_one_value_is_ground(tmp_path):
+    values, hole = _holed(0, 80, 80)
+    values[hole] = np.random.default_rng(3).integers(0, 2, (np.count_nonzero(hole), 3))
+    assert _found(_file(tmp_path / "a.tif", values)) is None
+
+
+def test_rim_and_hole_are_told_apart(tmp_path):
+    values, hole = _holed(0, 50, 60)
+    values[:, 150:] = 255
+    found = _found(_file(tmp_path / "a.tif", values))
+    assert found is not None and found.hole_share == pytest.approx(hole.mean())
+    assert found.rim_share == pytest.approx(0.25)
+
+
+def test_a_hole_in_a_picture_of_degrees_is_judged_by_its_metres(tmp_path):
+    values, _ = _holed(0, 50, 60)
+    for step_deg, is_hole in ((GSD_M / 111_195.0, True), (GSD_M / 3 / 111_195.0, False)):
+        write_geotiff(tmp_path / "a.tif", values, (step_deg, 0.0, 105.0, 0.0, -step_deg, 1.0), "EPSG:4326")
+        found = ReferencePicture(tmp_path / "a.tif").collar
+        assert (found is not None) is is_hole
 
 
 @pytest.mark.parametrize("said", ["nodata", "ground to the edge", "almost black"])
@@ -93,3 +139,10 @@ def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
     assert not laid.valid[~truth].any()
     assert laid.valid[truth].mean() > 0.7
     assert laid.valid[side // 2, side // 2]
+
+
+def test_a_hole_is_not_valid_on_another_grid(tmp_path):
+    values, hole = _holed(0, 50, 60)
+    picture = ReferencePicture(_file(tmp_path / "a.tif", values))
+    laid = picture.over((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
+    assert not laid.valid[hole].any() and laid.valid[~hole].mean() > 0.97

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,8 @@ from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.network import Network
 from flycam.analysis.network_card import NetworkCard
-from flycam.analysis.pair import ImagePair
+from flycam.analysis.pair import ImagePair, is_one_picture
 from flycam.frame.flight import Event
-from flycam.geodata.dem import load_terrain
-from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
 from flycam.geometry.gridded import gridded_heights
 from flycam.geometry.terrain import TerrainGrid
@@ -51,8 +50,10 @@ from flycam.pipeline.change.compare_remarks import (
     not_for_review,
     not_looked_for,
     remarks_on,
+    same_pixels,
 )
 from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
+from flycam.pipeline.change.compare_terrain import terrain_under
 from flycam.pipeline.change.compared_keeping import keep_compared
 from flycam.pipeline.change.event_ground import far_off_m
 from flycam.pipeline.change.keeping import Kept, event_for, keep
@@ -66,6 +67,8 @@ Detecting = Callable[..., Callable[[], Sequence[Candidate]]]
 """`flycam.analysis.change.detecting`: (pair, *, stable), with a network also `network`, to what gives the
 candidates once the pair itself may be let go of."""
 
+FindTerrain = Callable[[], TerrainGrid | None]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
@@ -76,8 +79,11 @@ class Compared:
     looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, or
-    is_unfit    the two are one flight, stand the wrong way round, or lie far from the event; a remark says so
+    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, it was
+                not to be put up, or it is unfit
+    for_review  whether it was to be put up
+    is_unfit    whether it may not be: the two are one flight or picture, stand the wrong way round, or lie
+                far from the event; a remark says which
     network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 
@@ -92,6 +98,7 @@ class Compared:
     remarks: tuple[Said, ...]
     seconds: float
     kept: Kept | None = None
+    for_review: bool = True
     is_unfit: bool = False
     network: tuple[str, str] | None = None
 
@@ -113,16 +120,16 @@ def compare(
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
     They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
-    nothing of a flight beside itself, of two the wrong way round, or of ground far from all that is known of
-    the event.
+    nothing of a flight or picture beside itself, of two the wrong way round, or of ground far from all that
+    is known of the event.
 
-    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
-    what lies around them helps to lay the pictures and to learn what is usual. network  asked too, by the
-    detector; it is on record in the file and with every candidate.
+    dem  terrain to judge slopes by; None: what a flight was laid on, else what is registered here. aoi
+    polygons to stay inside; what lies around them helps to lay the pictures and to learn what is usual.
+    network  asked too, by the detector; it is on record in the file and with every candidate.
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
-    CrsMissing, InputUnusable (no such folder, area beside the pictures), TerrainMissing; NotRegistered where
-    the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
+    CrsMissing, InputUnusable (no such folder, area beside the pictures), what `terrain_under` raises;
+    NotRegistered where the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
     """
     started = time.monotonic()
     require_place(out)
@@ -135,7 +142,12 @@ def compare(
     if network is not None:
         network.require_gsd(grid.step_x)
     unfit = not_for_review(sides) or _elsewhere(workspace, reviewing, sides, grid, crs)
-    found = _detected(sides, grid, crs, detecting, dem=dem, area=area, network=network, progress=progress)
+    find_terrain = partial(terrain_under, workspace, sides, dem, grid, crs)
+    found = _detected(
+        sides, grid, crs, detecting, find_terrain, area=area, network=network, progress=progress
+    )
+    if unfit is None and found.is_one_picture:
+        unfit = same_pixels(sides)
     registration, common, card = found.registration, found.common, found.card
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & found.looked_for, grid)
@@ -163,6 +175,7 @@ def compare(
         remarks=(*said_of_grid, *found.remarks, *said_of_sides),
         seconds=time.monotonic() - started,
         kept=kept,
+        for_review=for_review,
         is_unfit=unfit is not None,
         network=None if card is None else (card.name, card.sha256),
     )
@@ -175,6 +188,7 @@ class _Detected:
     common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
     looked_for       whether both have the colours that it takes
     without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
+    is_one_picture   whether both sides show the same, pixel by pixel
     card             of the network that was asked too; None: none was
     remarks          why changes were not looked for, what clouds hide, and what was asked too
     """
@@ -184,6 +198,7 @@ class _Detected:
     common: Mask
     looked_for: bool
     on_terrain: bool
+    is_one_picture: bool
     without_heights: float
     card: NetworkCard | None
     remarks: list[Said]
@@ -194,14 +209,15 @@ def _detected(
     grid: OutputGrid,
     crs: str,
     detecting: Detecting,
+    find_terrain: FindTerrain,
     *,
-    dem: Path | None,
     area: BaseGeometry | None,
     network: Network | None,
     progress: Progress,
 ) -> _Detected:
-    """Candidates where both sides are seen and have colours. Raises NotRegistered, TerrainMissing."""
-    pair, registration, on_terrain = _coregistered(sides, grid, crs, dem, progress)
+    """Candidates where both sides are seen and have colours. Raises NotRegistered, and what `find_terrain`
+    raises."""
+    pair, registration, on_terrain, is_one = _coregistered(sides, grid, crs, find_terrain, progress)
     pair, hidden = without_clouds(pair)
     colourless = _colourless(sides, pair)
     find: Callable[[], Sequence[Candidate]] = tuple
@@ -223,6 +239,7 @@ def _detected(
         common=common,
         looked_for=not colourless,
         on_terrain=on_terrain,
+        is_one_picture=is_one,
         without_heights=without_heights,
         card=card,
         remarks=[*colourless, *clouds_said(hidden), *([] if card is None else [asked_too(card)])],
@@ -240,11 +257,12 @@ def _elsewhere(
 
 
 def _coregistered(
-    sides: tuple[Side, Side], grid: OutputGrid, crs: str, dem: Path | None, progress: Progress
-) -> tuple[ImagePair, Registration, bool]:
-    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, and whether terrain is known.
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, find_terrain: FindTerrain, progress: Progress
+) -> tuple[ImagePair, Registration, bool, bool]:
+    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, whether terrain is known, and
+    whether both are one picture.
 
-    Raises NotRegistered, TerrainMissing.
+    Raises NotRegistered, and what `find_terrain` raises.
     """
     (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
     registration = coregister(
@@ -256,8 +274,9 @@ def _coregistered(
         names=(sides[0].name, sides[1].name),
         progress=progress,
     )
+    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
     after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
-    terrain = _terrain(sides, dem, grid, crs)
+    terrain = find_terrain()
     pair = ImagePair(
         before_rgb=before_rgb,
         after_rgb=after_rgb,
@@ -266,7 +285,7 @@ def _coregistered(
         gsd_m=grid.step_x,
         heights_m=_heights(terrain, grid),
     )
-    return pair, registration, terrain is not None
+    return pair, registration, terrain is not None, is_one
 
 
 def _both_laid(
@@ -278,13 +297,6 @@ def _both_laid(
         both = list(pool.map(lambda side: laid(side, grid, crs), sides))
     progress("lay", 2, 2)
     return both
-
-
-def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: str) -> TerrainGrid | None:
-    """The file given, else what a flight was laid on; None where no terrain is known."""
-    if dem is not None:
-        return load_terrain([read_dem_info(dem, "LOCAL")], crs, grid.bounds)
-    return next(filter(None, (side.terrain(crs) for side in sides)), None)
 
 
 def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:

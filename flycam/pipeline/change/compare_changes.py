@@ -98,7 +98,7 @@ class CommuneChanges:
 def placed(
     candidates: Sequence[Candidate],
     grid: OutputGrid,
-    both_seen: Mask,
+    common: Mask,
     compared: BaseGeometry,
     communes: Sequence[CommuneRecord],
     crs: str,
@@ -108,10 +108,12 @@ def placed(
 ) -> tuple[list[Change], list[CommuneChanges]]:
     """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
 
-    Ground that was not imaged on both dates is cut out of them. compared: see `compared_ground`.
-    on_terrain: whether slopes are known.
+    common      H×W: what may be spoken of (imaged on both dates, hidden by no cloud, inside the area asked
+                for); all else is cut out of them
+    compared    see `compared_ground`
+    on_terrain  whether slopes are known
     """
-    shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
+    shapes = [_common_part(_polygon(one.rings, grid), grid, common) for one in candidates]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
     areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
@@ -241,8 +243,8 @@ def _polygon(rings: Sequence[Floats], grid: OutputGrid) -> BaseGeometry:
     return _areas(shapely.make_valid(shapely.Polygon(corners[0], corners[1:])))
 
 
-def _seen_part(polygon: BaseGeometry, grid: OutputGrid, both_seen: Mask) -> BaseGeometry:
-    """What of a polygon was imaged on both dates."""
+def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseGeometry:
+    """What of a polygon lies on pixels that may be spoken of."""
     polygon = _areas(polygon & shapely.box(*grid.bounds))
     if polygon.is_empty:
         return polygon
@@ -250,11 +252,11 @@ def _seen_part(polygon: BaseGeometry, grid: OutputGrid, both_seen: Mask) -> Base
     (left, top), (right, bottom) = np.floor(grid.to_pixels(np.array([(west, north), (east, south)])))
     rows = slice(int(max(top - 1, 0)), int(min(bottom + 2, grid.rows)))
     cols = slice(int(max(left - 1, 0)), int(min(right + 2, grid.cols)))
-    unseen = ~both_seen[rows, cols]
-    if not unseen.any():
+    beyond = ~common[rows, cols]
+    if not beyond.any():
         return polygon
     corner = (grid.west + cols.start * grid.step_x, grid.north - rows.start * grid.step_y)
-    return _areas(polygon - traced(unseen, *corner, grid.step_x))
+    return _areas(polygon - traced(beyond, *corner, grid.step_x))
 
 
 def _areas(geometry: BaseGeometry) -> BaseGeometry:

@@ -50,17 +50,18 @@ _LEAST_CLOUD = 0.0005
 
 
 def clouds_said(share: float) -> list[Said]:
-    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do."""
+    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do, and which clouds
+    are not recognised (`analysis.cloud`)."""
     if share < _LEAST_CLOUD:
         return []
     percent = 100.0 * share
     said = f"{percent:.0f}" if percent >= 1.0 else f"{percent:.1f}"
     return [
         (
-            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; fly "
-            "there again under the clouds",
+            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; only "
+            "white clouds are recognised, look for grey ones yourself; fly there again under the clouds",
             f"mây che {said.replace('.', ',')} % phần chung của hai ảnh ở một trong hai ngày: không kết luận "
-            "gì ở đó; hãy bay lại bên dưới mây",
+            "gì ở đó; chỉ nhận ra mây trắng, mây xám phải tự xem trên ảnh; hãy bay lại bên dưới mây",
         )
     ]
 
@@ -95,23 +96,7 @@ def remarks_on(
         said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
         said.append(said_off)
-    if without_heights > 1.0 - _LITTLE / 2:
-        said.append(
-            (
-                "no terrain: changes are judged without slope; give it with --dem",
-                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
-            )
-        )
-    elif without_heights > _LITTLE:
-        percent = f"{100.0 * without_heights:.0f}"
-        said.append(
-            (
-                f"no terrain is known under {percent} % of the ground: changes there are judged without "
-                "slope; give it whole with --dem",
-                f"{percent} % diện tích không có độ cao: ở đó xét thay đổi mà không biết độ dốc; hãy đưa "
-                "mô hình độ cao đủ bằng --dem",
-            )
-        )
+    said += _without_terrain(without_heights)
     if not any(side.flight for side in sides):
         said.append(
             (
@@ -129,6 +114,33 @@ def remarks_on(
             )
         )
     return said
+
+
+def _without_terrain(share: float) -> list[Said]:
+    """What is not to be believed of candidates where no height is known, on a share of the ground in common
+    (0 to 1): what tells a slide from a field and a flood from mud is how they lie."""
+    if share <= _LITTLE:
+        return []
+    cure = "register it with 'flycam dem add', or give it with --dem, and compare again"
+    cure_vi = "hãy nạp bằng 'flycam dem add', hoặc đưa bằng --dem, rồi so lại"
+    if share > 1.0 - _LITTLE / 2:
+        return [
+            (
+                "no terrain: landslide, flood and other cannot be told apart, each candidate may be any of "
+                f"them, and scores are no probabilities; {cure}",
+                "không có mô hình độ cao: không phân biệt được sạt lở, ngập lụt và loại khác, mỗi chỗ có thể "
+                f"là bất kỳ loại nào, điểm số không phải là xác suất; {cure_vi}",
+            )
+        ]
+    percent = f"{100.0 * share:.0f}"
+    return [
+        (
+            f"no terrain is known under {percent} % of the ground: there landslide, flood and other cannot "
+            f"be told apart, and scores are no probabilities; {cure}",
+            f"{percent} % diện tích không có độ cao: ở đó không phân biệt được sạt lở, ngập lụt và loại "
+            f"khác, điểm số không phải là xác suất; {cure_vi}",
+        )
+    ]
 
 
 def _to_be_tied(before: Side, after: Side) -> Said | None:
@@ -162,6 +174,17 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
         "first",
         f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
         "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
+    )
+
+
+def same_pixels(sides: tuple[Side, Side]) -> Said:
+    """Why nothing of a comparison may go on record: it is one picture, under whichever names."""
+    before, after = (side.name for side in sides)
+    return (
+        f"{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
+        "between the two; not put up for review, and its ground is not on record as compared; give two dates",
+        f"{before} và {after}: giống nhau từng điểm ảnh, là một ảnh đưa hai lần nên không thể có thay đổi: "
+        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của hai ngày",
     )
 
 

@@ -61,8 +61,8 @@ class Side(Protocol):
     def let_go(self) -> None:
         """Forget what was read for windows: no more are asked for now."""
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
-        """The terrain it was laid on, if that is known, no plane, and in this CRS."""
+    def terrain(self) -> TerrainGrid | None:
+        """The terrain it was laid on, in the CRS of its flight, if that is known and no plane."""
 
 
 class FlightSide:
@@ -107,16 +107,18 @@ class FlightSide:
             self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
         return self._tiles[zoom]
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
-        """The finished revision's own surface, else what the flight was laid on."""
+    def terrain(self) -> TerrainGrid | None:
+        """The finished revision's own surface, else what the flight was laid on, in the flight's work CRS.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
         flight, dem_id = self._known, self._known.dem_id
         if is_plane(flight.vertical_datum):
             return None
         if not self.is_live:
             record = self._workspace.catalog.revisions.get(self._mosaic.mosaic_id, self._mosaic.revision)
             dem_id = record.dem_id or dem_id
-        terrain = recorded_terrain(self._workspace, dem_id)
-        return terrain if terrain.work_crs == crs else None
+        return recorded_terrain(self._workspace, dem_id)
 
 
 class PictureSide:
@@ -131,8 +133,10 @@ class PictureSide:
         self._picture = ReferencePicture(path)
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()
-        if collar is not None and collar.share >= _LEAST_COLLAR:
-            self.remarks = (_unseen_rim(self.name, collar.share),)
+        if collar is not None:
+            rim = [_unseen_rim(self.name, collar.rim_share)] if collar.rim_share >= _LEAST_COLLAR else []
+            holes = [_unseen_holes(self.name, collar.hole_share)] if collar.hole_share else []
+            self.remarks = (*rim, *holes)
 
     def gsd_m(self, crs: str) -> float:
         """Of its middle."""
@@ -153,7 +157,7 @@ class PictureSide:
     def let_go(self) -> None:
         """Nothing is kept."""
 
-    def terrain(self, crs: str) -> TerrainGrid | None:
+    def terrain(self) -> TerrainGrid | None:
         """Nobody says."""
         return None
 
@@ -185,6 +189,18 @@ def _unseen_rim(name: str, share: float) -> Said:
         "ground that was not imaged",
         f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({decimal_comma(percent)} % "
         "ảnh) được coi là đất chưa chụp",
+    )
+
+
+def _unseen_holes(name: str, share: float) -> Said:
+    percent = f"{100.0 * share:.2g}"
+    return (
+        f"{name}: does not say where it has no data; what is exactly black or white inside it and larger "
+        f"than a roof ({percent} % of it) is taken for ground that was not imaged; if it is ground, write "
+        "a mask or a nodata value into the file",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; các mảng đen hoặc trắng tuyệt đối bên trong, rộng "
+        f"hơn một mái nhà ({decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó là mặt đất, "
+        "hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
     )
 
 

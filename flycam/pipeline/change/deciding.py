@@ -118,12 +118,25 @@ def _written(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLin
     is_same = asked.changes.keys() <= {line.change_id for line in lines} and all(
         (line.author, line.action, line.undoes) == (who, asked.action, asked.undoes) for line in lines
     )
-    if lines and not is_same:
+    if lines and not (is_same and _is_as_asked(lines, asked)):
         raise StoreConflict(
             f"{asked.step_id}: is another decision's; give a new one",
             vi=f"{asked.step_id}: mã này đã dùng cho quyết định khác; hãy dùng mã mới",
         )
     return lines
+
+
+def _is_as_asked(lines: Sequence[ChangeLine], asked: StepAsked) -> bool:
+    """Whether the lines of a step have the kind and the outlines that are asked for, as far as any are."""
+    named = asked.kind if asked.action is not ChangeAction.UNDO else None
+    if named is not None and any(line.kind != named for line in lines):
+        return False
+    shapes = [drawn(one) for one in asked.outlines]
+    if asked.cut and not shapes:
+        whole = next(line for line in lines if line.status is ChangeStatus.REPLACED)
+        shapes = cut_by(shapely.from_wkb(whole.wkb), asked.cut)
+    written = {line.wkb for line in lines if line.status is not ChangeStatus.REPLACED}
+    return not shapes or {shapely.to_wkb(one) for one in shapes} == written
 
 
 def _decided(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:

@@ -27,7 +27,7 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
 from flycam.pipeline.change.impact import ChangeImpact, impact_of
-from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, impact_columns, impact_field
 from flycam.pipeline.change.picture_dates import dates_of, ends_of
 from flycam.pipeline.change.shapes import area_error_of
 from flycam.pipeline.export import require_place
@@ -40,14 +40,14 @@ _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKi
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
 _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
-_NUMBERS |= {"tie_m", "rmse_m", "error_m", "area_error_m2", *IMPACT_NUMBERS}
-_COLUMNS = (
+_NUMBERS |= {"tie_m", "rmse_m", "error_m", "area_error_m2"}
+_OWN_COLUMNS = (
     *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
     *("commune", "commune_name", "tie_m", "rmse_m", "error_m", "area_error_m2"),
     *("before", "after", "before_time", "after_time"),
     *("note", "note_by", "decided_by", "decided", "event", "drill"),
-    *IMPACT_COLUMNS,
 )
+_COLUMNS = (*_OWN_COLUMNS, *IMPACT_COLUMNS)
 _DRILL = "DIỄN TẬP"
 _CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
 _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
@@ -169,8 +169,9 @@ def _layer(told: _Told, crs: str) -> FeatureLayer:
     rows = [_row(line, told) for line in told.lines]
     fields: dict[str, NDArray[Any]] = {
         name: np.array([row[name] for row in rows], np.float64 if name in _NUMBERS else object)
-        for name in _COLUMNS
+        for name in _OWN_COLUMNS
     }
+    fields |= {name: impact_field(name, [row[name] for row in rows]) for name in IMPACT_COLUMNS}
     shapes = np.empty(len(rows), dtype=object)
     shapes[:] = [shapely.from_wkb(line.wkb) for line in told.lines]
     if rows:

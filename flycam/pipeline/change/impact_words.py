@@ -7,6 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flycam.analysis.volume import Volume
 from flycam.catalog.records import LayerRecord
 from flycam.frame.change import ChangeStatus
@@ -189,6 +192,15 @@ def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
     }
 
 
+def impact_field(name: str, values: Sequence[str | float]) -> NDArray[Any]:
+    """One of `IMPACT_COLUMNS` of several changes as a column of a file; counts are whole numbers, masked
+    where they are not known."""
+    if name not in COUNT_COLUMNS:
+        return np.array(values, np.float64 if name in IMPACT_NUMBERS else object)
+    counts = np.ma.masked_invalid(np.array(values, np.float64))
+    return np.ma.MaskedArray(counts.filled(0).astype(np.int32), mask=np.ma.getmaskarray(counts))
+
+
 def _volume_columns(found: Volume | WhyNot | None) -> dict[str, str | float]:
     if not isinstance(found, Volume):
         return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
@@ -209,11 +221,11 @@ def road_names(roads: Sequence[Touched]) -> str:
 
 def commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
     """A row for each commune and status, UTF-8 with the mark by which spreadsheets know it. Empty: nothing is
-    known, for no layer covers the ground."""
+    known, for no layer covers the ground; `at_least` names the kinds whose layers cover only a part of it."""
     out = io.StringIO()
     writer = csv.writer(out)
     head = ["commune", "commune_name", "status", "changes", "area_ha"]
-    writer.writerow([*head, *COUNT_COLUMNS, "roads_cut", "road_cut_m"])
+    writer.writerow([*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"])
     for row in communes:
         for status, tally in ((ChangeStatus.ACCEPTED, row.confirmed), (ChangeStatus.PROPOSED, row.waiting)):
             if not (tally.changes or any(tally.counts.values())):
@@ -223,15 +235,16 @@ def commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
             cut = round(tally.road_cut_m, 1) if has_roads else ""
             told = [plain_cell(row.code), plain_cell(row.name), status.value]
             size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
-            writer.writerow([*told, *size, *map(_empty, counts), plain_cell(names), cut])
+            least = ", ".join(kind.value for kind, one in tally.counts.items() if one and not one.is_whole)
+            writer.writerow([*told, *size, *map(_empty, counts), least, plain_cell(names), cut])
     return out.getvalue().encode("utf-8-sig")
 
 
 def _count_columns(counts: Mapping[LayerKind, Count | None]) -> dict[str, float]:
     columns = {}
     for kind, count in counts.items():
-        columns[f"{kind}_inside"] = _UNKNOWN if count is None else float(count.inside)
-        columns[f"{kind}_near"] = _UNKNOWN if count is None else float(count.near)
+        columns[f"{kind}_inside"] = _UNKNOWN if count is None else count.inside
+        columns[f"{kind}_near"] = _UNKNOWN if count is None else count.near
     return columns
 
 

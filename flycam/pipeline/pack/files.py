@@ -27,7 +27,7 @@ from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
 from flycam.geodata.pmtiles import archive_order, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
-from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, impact_columns, impact_field
 from flycam.pipeline.pack.maps import ground_picture
 from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign
 from flycam.pipeline.settlement_export import settlement_layer
@@ -165,12 +165,7 @@ def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
             "note_by": _texts(sign.note_by for sign in signs),
             "decided_by": _texts(sign.decided_by for sign in signs),
             "decided": _texts(iso(sign.decided_ns, "seconds") for sign in signs),
-            **{
-                name: np.array(
-                    [row[name] for row in touched], np.float64 if name in IMPACT_NUMBERS else object
-                )
-                for name in IMPACT_COLUMNS
-            },
+            **{name: impact_field(name, [row[name] for row in touched]) for name in IMPACT_COLUMNS},
         },
     )
 

@@ -234,6 +234,7 @@ def test_ground_under_a_cloud_was_not_compared_and_that_is_said(workspace, scene
     assert hidden > 0.05 * whole and done.common_m2 < whole - hidden
     ((english, vietnamese),) = [said for said in done.remarks if said[0].startswith("clouds hide")]
     assert "% of the ground in common" in english and "mây che" in vietnamese
+    assert "only white clouds" in english and "chỉ nhận ra mây trắng" in vietnamese
 
 
 def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
@@ -297,6 +298,25 @@ def test_a_black_rim_that_no_file_speaks_of_was_not_imaged_and_that_is_said_once
     assert done.changes[0].polygon.intersection(rim).area == 0.0
     said = [english for english, _ in done.remarks if "rim" in english]
     assert len(said) == 1 and said[0].startswith("a.tif: ") and "33.3 %" in said[0]
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_a_hole_that_no_file_speaks_of_was_not_imaged_and_that_is_said(workspace, scenes, tmp_path, fill):
+    before, after = (np.clip(scene, 1, 254) for scene in scenes)
+    after[300:540, 300:540] = fill
+    for name, values in (("b.tif", before), ("a.tif", after)):
+        write_geotiff(tmp_path / name, values, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS)
+    finder = Finder([Found(square((250.0, 250.0), 400.0), kind="flood")])
+    files = str(tmp_path / "b.tif"), str(tmp_path / "a.tif")
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
+    # AFTER lies off by its shift; within that the hole is nowhere reported, nor compared
+    west, north = WEST + 75.0 - SHIFT_PX[0] * GSD_M, NORTH - 75.0 + SHIFT_PX[1] * GSD_M
+    hole = shapely.box(west + 1.0, north - 59.0, west + 59.0, north - 1.0)
+    assert done.changes[0].polygon.intersection(hole).area == 0.0
+    _, _, wkb, _ = pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")
+    assert shapely.from_wkb(wkb[0]).intersection(hole).area == 0.0
+    ((english, vietnamese),) = [said for said in done.remarks if "larger than a roof" in said[0]]
+    assert english.startswith("a.tif: ") and "7.1 %" in english and "7,1 %" in vietnamese
 
 
 def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):

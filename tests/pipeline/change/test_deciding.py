@@ -96,6 +96,38 @@ def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
         decide(workspace, ACCEPT, "Minh")
 
 
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [
+        (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"kind": ChangeKind.FLOOD}),
+        (step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=PARTS[:1]), {"outlines": PARTS[1:]}),
+        (
+            step(1, ChangeAction.DRAW, outlines=PARTS[:1], event_id="e1", kind=ChangeKind.OTHER),
+            {"outlines": PARTS[1:]},
+        ),
+        (
+            step(1, ChangeAction.DRAW, outlines=PARTS[:1], event_id="e1", kind=ChangeKind.OTHER),
+            {"kind": ChangeKind.FLOOD},
+        ),
+        (step(1, ChangeAction.SPLIT, changes={ONE: 1}, outlines=PARTS), {"outlines": [PARTS[0], WHOLE]}),
+        (
+            step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS),
+            {"cut": [(lon + 0.0003, lat) for lon, lat in ACROSS]},
+        ),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else one.action.value,
+)
+def test_a_steps_id_is_taken_for_the_very_decision_only(
+    workspace: Workspace, asked: StepAsked, other: dict[str, object]
+) -> None:
+    first = {line.change_id: line for line in decide(workspace, asked, "Lan")}
+    assert {line.change_id: line for line in decide(workspace, asked, "Lan")} == first
+    with pytest.raises(StoreConflict, match="another decision") as failure:
+        decide(workspace, replace(asked, **other), "Lan")  # type: ignore[arg-type]
+    assert failure.value.vi
+    assert {line.change_id: line for line in workspace.catalog.changes.step(asked.step_id)} == first
+
+
 @pytest.mark.parametrize("seen", [0, 2, 9])
 def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) -> None:
     with pytest.raises(StoreConflict) as failure:

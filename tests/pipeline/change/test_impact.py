@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyogrio
 import pytest
 import shapely
 
+from flycam.answers.changes import of_impact
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
@@ -248,10 +251,39 @@ def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspac
 def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) -> None:
     export_changes(workspace, tmp_path / "a.csv", "e1")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    assert (row["roads_cut"], row["road_inside"], row["house_inside"]) == ("ĐT 153", "1.0", "")
+    assert (row["roads_cut"], row["road_inside"], row["house_inside"]) == ("ĐT 153", "1", "")
     assert "house" in row["no_layer"].split(", ") and "road" not in row["no_layer"].split(", ")
     assert row["layers"] == "Trạm BTS (?); Đường (?)"
     assert set(COUNT_COLUMNS) <= set(row)
+
+
+def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (60, 60)))
+    add_things(workspace, tmp_path, "Trường", LayerKind.SCHOOL, houses_at((-75, 0), (-75, 50)))
+    beyond = changed("change-00000012", square(400, 0, 100), status=ChangeStatus.ACCEPTED)
+    workspace.catalog.changes.append([beyond])
+    said = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(commune_csv(said.communes).decode("utf-8-sig"))))
+    accepted = next(row for row in rows if row["status"] == "accepted")
+    assert (accepted["house_inside"], accepted["at_least"]) == ("2", "mast, school, house")
+    assert all(set(row["at_least"].split(", ")) <= {"", *LayerKind} for row in rows)
+    answer = impact_answer(said.impact, said.communes, said.names, said.at_ns)
+    for language, house in (("en", "houses: at least 2 inside"), ("vi", "nhà: ít nhất 2 trong vùng")):
+        lines = [one.strip().lower() for one in of_impact(said, answer, None, language)[1]]
+        assert house in lines, "none near at the least says nothing"
+
+
+def test_counts_are_whole_numbers_in_files(workspace: Workspace, tmp_path: Path) -> None:
+    export_changes(workspace, tmp_path / "a.gpkg", "e1")
+    info = pyogrio.read_info(tmp_path / "a.gpkg")
+    types = dict(zip(info["fields"], info["dtypes"], strict=True))
+    assert {types[name] for name in COUNT_COLUMNS} == {"int32"} and types["road_cut_m"] == "float64"
+    export_changes(workspace, tmp_path / "a.geojson", "e1")
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    told = feature["properties"]
+    assert (told["road_inside"], told["house_inside"]) == (1, None), "not none: not known"
 
 
 def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) -> None:

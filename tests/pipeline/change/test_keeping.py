@@ -23,7 +23,7 @@ from flycam.pipeline.change.deciding import StepAsked, decide
 from flycam.pipeline.change.keeping import event_for, keep
 from flycam.pipeline.change.shapes import area_error_of
 from tests.analysis.ground import field, ground, moved, other_light
-from tests.pipeline.compared import CRS, Finder, Found, picture, square
+from tests.pipeline.compared import CRS, GSD_M, WEST, Finder, Found, picture, square
 
 
 @pytest.fixture
@@ -244,8 +244,11 @@ def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     answer, said = of_compare(done)
     assert answer["review"] is None
     assert any("--event" in line for line in said)
-    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
+    unasked = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
     assert workspace.catalog.changes.stamp() == 0
+    for language in ("en", "vi"):
+        words = "\n".join(of_compare(unasked, language)[1])
+        assert "--no-review" in words and "--event" not in words
     with pytest.raises(NotFound):
         compare(workspace, *files, tmp_path / "d.gpkg", finder(), event="e9")
     assert not (tmp_path / "d.gpkg").exists()
@@ -310,6 +313,19 @@ def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, file
     assert answer["review"] is None
     assert any("không đưa lên để duyệt" in line for line in said)
     assert not any("--event" in line for line in said), "naming an event would not help"
+
+
+@pytest.mark.parametrize("left_px", [0, 200], ids=["whole", "a part of it"])
+def test_of_a_copy_under_another_name_nothing_is_kept_but_the_file(workspace, files, tmp_path, left_px):
+    rgb = ground(1, 900)[:, left_px:]
+    copy = str(picture(tmp_path / "copy.tif", rgb, west=WEST + left_px * GSD_M))
+    done = compare(workspace, files[0], copy, tmp_path / "c.gpkg", finder(), event="e1")
+    assert done.kept is None and done.is_unfit and len(done.changes) == 2
+    assert workspace.catalog.changes.stamp() == 0
+    assert workspace.catalog.comparisons.events() == set()
+    ((english, vietnamese),) = [said for said in done.remarks if "alike to the pixel" in said[0]]
+    assert english.startswith("before.tif and copy.tif: ") and "not put up for review" in english
+    assert vietnamese.startswith("before.tif và copy.tif: ") and "không ghi nhận là đã so sánh" in vietnamese
 
 
 def _commune_at(lon, lat):
