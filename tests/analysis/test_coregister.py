@@ -206,7 +206,7 @@ def test_a_sliver_in_common_is_refused_with_its_size():
     before = ground(7, 600)
     left, right = np.zeros((2, 600, 600), bool)
     left[:, :310], right[:, 290:] = True, True
-    with pytest.raises(NotRegistered, match=r"only 480 m²"):
+    with pytest.raises(NotRegistered, match=r"show 480 m² of ground in common, .* at most 0\.09 m a pixel"):
         _registered(before, before, left, right)
 
 
