@@ -258,6 +258,8 @@ const words = {
   compareReversed: ["Ảnh “Trước” không cũ hơn ảnh “Sau”: hãy xem lại ảnh đã chọn", "“Before” is not older than “After”: check what was chosen"],
   compareOneFlight: ["Cùng một chuyến bay, hai lần xử lý: khác nhau không phải là thay đổi trên mặt đất", "One flight, processed twice: a difference is no change on the ground"],
   compareNotThere: ["{0} (không còn)", "{0} (gone)"],
+  flightElsewhere: ["chuyến bay không có ở đây", "a flight that is not here"],
+  compareElsewhere: ["Ảnh này không có trên bản đồ này", "This picture is not on this map"],
   compareGone: ["Ảnh này không còn trên bản đồ; hãy chọn ảnh khác", "This picture is no longer on the map; choose another"],
   compare_swipe: ["Kéo vạch", "Swipe"],
   compare_flicker: ["Nhấp nháy", "Flicker"],

@@ -3,7 +3,7 @@
 import { el, renew } from "../dom";
 import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { CHANGE_KINDS, exportAddress, EXPORTS, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
 import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
 import { impactSaid, seriesSaid, type ImpactAnswer, type SeriesAnswer } from "./impact";
 import type { WindowsTold } from "./windows";
@@ -37,6 +37,8 @@ export interface Shown {
   /** Whether what is drawn can be saved. */
   isClosed: boolean;
   trouble: string;
+  /** Which of the chosen one's pictures this map has not; "": none. */
+  missing: string;
   canUndo: boolean;
   /** Counts how often the note was begun anew. */
   notes: number;
@@ -77,11 +79,11 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, editing, eventId, ...work } = shown;
+    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
-    this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
+    this.write(0, [language, counted(changes), trouble, missing], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
     this.write(3, [language, editing, listed, matched, isRead, chosen, marked], () => (editing ? [] : list(shown, acts)));
@@ -97,7 +99,7 @@ export class Panel {
   }
 }
 
-function head({ changes, trouble }: Shown, acts: Acts): Part[] {
+function head({ changes, trouble, missing }: Shown, acts: Acts): Part[] {
   return [
     el(
       "header",
@@ -105,6 +107,7 @@ function head({ changes, trouble }: Shown, acts: Acts): Part[] {
       el("div", {}, el("h2", {}, t("title")), el("p", { class: "review-count", role: "status" }, counted(changes))),
       button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") }),
     ),
+    missing !== "" && el("p", { class: "review-missing", role: "status" }, missing),
     trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
   ];
 }
@@ -235,16 +238,14 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   );
 }
 
-/** Length, slope, how surely the two pictures lie on each other there, and which they are where the map has them not. */
+/** Length, slope, and how surely the two pictures lie on each other there. */
 function measures({ properties }: ChangeLine): string {
-  const { length_m, slope_deg, error_m, rmse_m, tie_m, before, after } = properties;
+  const { length_m, slope_deg, error_m, rmse_m, tie_m } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
   if (error_m !== null) parts.push(t("placed", formatNumber(error_m, 1)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
   if (tie_m !== null) parts.push(t("tied", formatNumber(tie_m, 0)));
-  const isOfFlights = [before, after].every((shown) => shown === "" || flightShown(shown) !== null);
-  if (!isOfFlights) parts.push(t("pictures", before, after));
   return parts.join(" · ");
 }
 

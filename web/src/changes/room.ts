@@ -4,12 +4,13 @@ import "./review.css";
 import { api } from "../api";
 import type { House, Rooms } from "../rooms";
 import type { State } from "../state";
-import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
-import { goTo, middleShare } from "./going";
+import { goTo } from "./going";
 import { Impacts } from "./impact";
+import { missingSaid, pairToShow } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { WindowsOverlay } from "./windows";
 import { t } from "./words";
@@ -91,7 +92,15 @@ export class ReviewRoom {
     this.windows.attach(this.rooms.maps);
     if (state.eventId !== before.eventId) this.forget();
     if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
+    if (state.flights !== before.flights) this.flightsCame();
     if (state.language !== before.language) this.show();
+  }
+
+  /** A picture that was not on the map may be now. */
+  private flightsCame(): void {
+    const { compare } = this.house.store.state;
+    if (this.current && compare && [compare.before, compare.after].some((side) => side.kind === "picture")) this.compare(this.current);
+    this.show();
   }
 
   close(): void {
@@ -195,14 +204,11 @@ export class ReviewRoom {
     if (next) this.choose(next);
   }
 
-  /** The two pictures that it was found in, as before and after; what is compared already stays. */
-  private compare({ properties }: ChangeLine): void {
+  /** The two pictures that it was found in, as before and after. */
+  private compare(change: ChangeLine): void {
     const { store, stage } = this.house;
-    const { flights, compare } = store.state;
-    const [before, after] = [sideOf(properties.before, flights), sideOf(properties.after, flights)];
-    if (!before || !after) return;
-    const next = { mode: compare?.mode ?? ("swipe" as const), share: compare?.share ?? middleShare(stage.clientWidth), before, after };
-    if (JSON.stringify([compare?.before, compare?.after]) !== JSON.stringify([before, after])) store.set({ compare: next });
+    const compare = pairToShow(change, store.state.flights, store.state.compare, stage.clientWidth);
+    if (compare) store.set({ compare });
   }
 
   private async decide(action: "accept" | "reject"): Promise<void> {
@@ -272,7 +278,7 @@ export class ReviewRoom {
   private showAfterWhole(): void {
     const { store } = this.house;
     const { compare } = store.state;
-    if (compare?.mode !== "swipe" || compare.share === 0) return;
+    if (compare?.mode !== "swipe" || compare.share === 0 || compare.after.kind === "picture") return;
     this.shareBefore = compare.share;
     store.set({ compare: { ...compare, share: 0 } });
   }
@@ -480,6 +486,7 @@ export class ReviewRoom {
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
       trouble: this.trouble,
+      missing: this.current ? missingSaid(this.current, this.house.store.state.flights) : "",
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,
     };
