@@ -42,6 +42,8 @@ export interface Shown {
   canUndo: boolean;
   /** Counts how often the note was begun anew. */
   notes: number;
+  /** Changes beside which a note is written that is not saved. */
+  noted: readonly string[];
 }
 
 /** What the reader can do, by buttons as by keys. */
@@ -79,14 +81,14 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, editing, eventId, ...work } = shown;
+    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     this.write(0, [language, counted(changes), trouble, missing], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
-    this.write(3, [language, editing, listed, matched, isRead, chosen, marked], () => (editing ? [] : list(shown, acts)));
+    this.write(3, [language, editing, listed, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
   }
 
@@ -233,7 +235,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }

@@ -28,8 +28,10 @@ export class ReviewRoom {
   /** Lines of the chosen change, if they were asked for. */
   private history: ChangeLine[] | null = null;
   private kind: ChangeKind = "landslide";
-  /** What is written beside the next decision; nothing: what was noted before stays. */
-  private note = "";
+  /** What is written beside the next decision, by change ("": of what is being drawn); kept while the reader goes on. */
+  private readonly drafts = new Map<string, string>();
+  /** What others have just done to the chosen change: nothing of theirs is overturned by a key that was on its way. */
+  private overtaken = "";
   private editing: Editing | null = null;
   /** What the outline in hand began from: somebody else's newer one is not written over unseen. */
   private edited: Record<string, number> = {};
@@ -63,7 +65,7 @@ export class ReviewRoom {
     choose: (change) => this.choose(change),
     mark: (change) => this.mark(change),
     setKind: (kind) => (this.kind = kind),
-    setNote: (note) => (this.note = note),
+    setNote: (note) => this.drafts.set(this.noteOf, note),
     filter: (filter) => this.filter(filter),
     showWindows: (isOn) => this.showWindows(isOn),
   };
@@ -122,6 +124,7 @@ export class ReviewRoom {
     [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
     this.marked.clear();
     this.filters.forget();
+    this.drafts.clear();
     this.isPassedOver = false;
     this.decisions.forget();
     this.show();
@@ -134,15 +137,32 @@ export class ReviewRoom {
     const found = await api.changes(eventId).catch(() => null);
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
-      const seen = this.current?.properties.version;
+      const seen = this.current;
       [this.changes, this.matched, this.isRead] = [found.features, found.numberMatched, true];
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
-      if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
+      if (seen && this.current && this.current.properties.version !== seen.properties.version) this.overtake(this.current);
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
-      if (!this.current && !this.editing) this.choose(this.firstListed());
+      if (!this.current && !this.editing) this.choose(this.firstListed(), seen ? t("goneMeanwhile") : this.trouble);
       void this.filters.read(eventId, () => this.show());
     } else this.trouble = t("notRead");
     this.show();
+  }
+
+  private overtake({ properties }: ChangeLine): void {
+    const { kind, action, author, status } = properties;
+    [this.kind, this.history] = [kind, null];
+    const said = t("overtaken", author || t("somebody"), t(`action_${action}`).toLowerCase());
+    this.trouble = said;
+    this.overtaken = status === "proposed" ? "" : said;
+  }
+
+  /** Of what a note is that is being written. */
+  private get noteOf(): string {
+    return this.editing === "draw" ? "" : (this.chosen ?? "");
+  }
+
+  private get note(): string {
+    return this.drafts.get(this.noteOf) ?? "";
   }
 
   private get current(): ChangeLine | null {
@@ -187,8 +207,8 @@ export class ReviewRoom {
   private choose(change: ChangeLine | null, trouble = ""): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
-    [this.history, this.trouble] = [null, trouble];
-    this.beginNote();
+    [this.history, this.trouble, this.overtaken] = [null, trouble, ""];
+    this.notes += 1;
     if (change) {
       this.kind = change.properties.kind;
       this.compare(change);
@@ -214,7 +234,11 @@ export class ReviewRoom {
   private async decide(action: "accept" | "reject"): Promise<void> {
     const { current } = this;
     if (!current) return;
-    const { change_id, version } = current.properties;
+    const { change_id, version, status } = current.properties;
+    if (this.overtaken && status !== `${action}ed`) {
+      [this.trouble, this.overtaken] = [`${this.overtaken} ${t("pressAgain")}`, ""];
+      return this.show();
+    }
     const following = this.following(change_id);
     if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
     const isStillThere = this.chosen === change_id && !this.editing; // who went on meanwhile is not led elsewhere
@@ -320,9 +344,12 @@ export class ReviewRoom {
     this.edited = { [properties.change_id]: properties.version };
   }
 
+  /** A line or outline that is still being drawn is ended where it is. */
   private async save(): Promise<void> {
-    const step = this.drawnStep();
-    if (step) await this.sendAndGo(step);
+    const step = this.drawnStep() ?? (this.drawing.end() ? this.drawnStep() : null);
+    if (step) return this.sendAndGo(step);
+    this.trouble = t(this.editing === "cut" ? "lineTooShort" : "outlineTooShort");
+    this.show();
   }
 
   /** What is decided by the outline or line in hand; null: it is not closed yet. */
@@ -352,11 +379,6 @@ export class ReviewRoom {
     if (standing && this.chosen === chosen && this.editing === editing) this.choose(standing, this.trouble);
   }
 
-  private beginNote(): void {
-    this.note = "";
-    this.notes += 1;
-  }
-
   private stopEditing(): void {
     this.editing = null;
     this.drawing.stop();
@@ -365,7 +387,7 @@ export class ReviewRoom {
 
   /** The lines that were written; null: it was not decided, and the reader is told why. */
   private async send(step: StepAsked): Promise<ChangeLine[] | null> {
-    const { chosen } = this;
+    const { chosen, noteOf } = this;
     const decided = await this.decisions.send(step);
     if (!decided || this.isLeft) return null;
     if ("isBusy" in decided && decided.isBusy) {
@@ -377,15 +399,16 @@ export class ReviewRoom {
     this.isPassedOver = false;
     if ("lines" in decided) {
       this.trouble = passedOver;
-      if (this.chosen === chosen) {
-        this.history = null;
-        this.beginNote();
-      }
+      if (this.drafts.get(noteOf) === step.note) this.drafts.delete(noteOf); // what was written on meanwhile stays
+      if (this.chosen === chosen) this.history = null;
+      this.notes += 1;
       this.put(decided.lines);
       return decided.lines;
     }
     if (decided.isStale) await this.read();
-    this.trouble = [decided.trouble, passedOver].filter(Boolean).join(" ");
+    const { overtaken } = this;
+    this.overtaken = ""; // this key was the one that was on its way
+    this.trouble = [overtaken, decided.trouble, passedOver].filter(Boolean).join(" ");
     this.show();
     return null;
   }
@@ -425,9 +448,9 @@ export class ReviewRoom {
       return;
     }
     if (field.getAttribute("name") !== "note") return;
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    field.blur(); // letters are keys again
     if (event.key === "Enter") void (this.editing ? this.save() : this.comment());
-    else if (event.key === "Escape") field.blur();
-    else return;
     event.preventDefault();
     event.stopPropagation();
   }
@@ -489,6 +512,7 @@ export class ReviewRoom {
       missing: this.current ? missingSaid(this.current, this.house.store.state.flights) : "",
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,
+      noted: [...this.drafts].flatMap(([change, note]) => (note.trim() ? [change] : [])),
     };
     this.panel.render(shown, language, this.note);
   }

@@ -1,0 +1,107 @@
+"""What is in the analyst's hand: a note that is written, a line that is drawn, what another decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.serve.services import Services
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import settled_compare
+from tests.browser.test_changes import (
+    NAMES,
+    Review,
+    chosen,
+    compared_at,
+    enter,
+    expect_count,
+    with_candidates,
+)
+from tests.serve.running import running
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    world = with_candidates(tmp_path / "world")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield Review(url, world)
+
+
+def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    note = page.locator(".review [name=note]")
+    note.fill("hỏi trưởng thôn")
+    page.locator(".review-count").click()
+    page.keyboard.press("j")
+    expect(note).to_have_value("")
+    first = page.locator(f'[data-change="{NAMES[0]}"]')
+    expect(first).to_contain_text("ghi chú chưa lưu")
+    note.fill("nương mới cày")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
+    page.keyboard.press("k")
+    assert chosen(page) == NAMES[0], "after a note was saved letters are keys"
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("n")
+    expect(note).to_have_value("")  # it is not of what is drawn
+    page.keyboard.press("Escape")
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("r")
+    expect_count(page, 2, 0, 1)
+    assert [review.line(name).note for name in NAMES[:2]] == ["hỏi trưởng thôn", "nương mới cày"]
+    expect(first).not_to_contain_text("ghi chú chưa lưu")
+
+
+def test_enter_ends_the_line_that_is_being_drawn_and_splits(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    page.keyboard.press("s")
+    middle, beyond = (west + east) / 2, (north - south) / 12
+    page.mouse.click(*compared_at(page, middle, north + beyond))
+    page.wait_for_timeout(400)
+    page.keyboard.press("Enter")
+    expect(page.locator(".review-trouble")).to_contain_text("hai điểm")
+    page.mouse.click(*compared_at(page, middle, south - beyond))
+    page.wait_for_timeout(400)
+    page.mouse.move(*compared_at(page, east, south - beyond))  # is no corner
+    page.keyboard.press("Enter")
+    expect_count(page, 4, 0, 0)
+    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
+    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
+
+
+@pytest.mark.parametrize(("language", "said"), [("vi", "Minh vừa xác nhận"), ("en", "Just accepted by Minh")])
+def test_what_another_has_just_decided_is_told_and_not_overturned_by_one_key(
+    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
+) -> None:
+    page = enter(open_page, review, language=language)
+    line = review.line(NAMES[0])
+    theirs = replace(
+        line,
+        version=2,
+        step_id="theirs",
+        action=ChangeAction.ACCEPT,
+        status=ChangeStatus.ACCEPTED,
+        author="Minh",
+    )
+    review.world.workspace.catalog.changes.append([theirs])
+    trouble = page.locator(".review-trouble")
+    expect(trouble).to_contain_text(said)
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-overtaken-{language}.png")
+    page.keyboard.press("r")
+    expect(trouble).to_contain_text({"vi": "bấm lần nữa", "en": "press again"}[language])
+    assert review.line(NAMES[0]) == theirs
+    page.keyboard.press("r")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    assert review.line(NAMES[0]).status is ChangeStatus.REJECTED
