@@ -386,6 +386,7 @@ const words = {
   seriesUntil: ["đến {0}", "until {0}"],
   seriesWaits: ["có phần chờ duyệt", "a part waits for review"],
   seriesNone: ["đã so, không thấy", "compared, none found"],
+  seriesRejected: ["bác bỏ, {0}", "rejected by {0}"],
   seriesNotCompared: ["không được so: không có ảnh, hoặc mây che", "not compared: not imaged, or under a cloud"],
   seriesPart: ["mới so {0} % nơi này", "{0} % of the place compared"],
   seriesNote: ["Ngày không có trong bảng là chưa rõ, không có nghĩa là không thay đổi.", "A date that is not here does not mean that nothing was there."],
