@@ -87,6 +87,25 @@ def test_what_was_rejected_at_another_date_is_told_as_that(
     page.screenshot(path=screenshots / f"review-rejected-{language}.png")
 
 
+@pytest.mark.parametrize(("language", "said"), [("vi", "không thấy lại"), ("en", "not found again")])
+def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
+    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
+) -> None:
+    catalog = review.world.workspace.catalog
+    line = review.line(NAMES[0])
+    page = enter(open_page, review, language=language)
+    newer = [f"{one.rpartition('@')[0]}@1" for one in (line.before_shown, line.after_shown)]
+    west, south, east, north = line.bounds_lonlat_deg
+    around = shapely.MultiPolygon([shapely.box(west - 0.0001, south, east + 0.0001, north)])
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *newer)])
+    expect(page.locator(".review-row").last).to_contain_text(said)  # the page has heard of it
+    names = [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
+    assert names == [NAMES[1], NAMES[2], NAMES[0]]
+    expect(page.locator(".review-details")).to_contain_text({"vi": "bản ghép mới", "en": "newer"}[language])
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-unfound-{language}.png")
+
+
 def test_enter_ends_the_line_that_is_being_drawn_and_splits(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg

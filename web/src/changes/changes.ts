@@ -39,6 +39,8 @@ export interface ChangeLine {
     /** "mosaic@revision", or a picture's name; "" of what was drawn. */
     before: string;
     after: string;
+    /** It waits, and a newer revision of its pictures was compared there and did not show it. */
+    not_found_again: boolean;
     note: string;
     /** Whoever wrote the note, which later lines carry on. */
     note_by: string | null;

@@ -129,6 +129,7 @@ function list(shown: Shown, acts: Acts): Part[] {
  * touches: that is what is in sight without scrolling. */
 function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Part[] {
   return [
+    current?.properties.not_found_again === true && el("p", { class: "review-note" }, t("notFoundAgainMeans")),
     ...(current ? impactSaid(shown.impact, Date.now()) : []),
     current !== undefined && el("p", { class: "review-note" }, measures(current)),
     ...(current ? seriesSaid(shown.series) : []),
@@ -221,7 +222,7 @@ function noteField(note: string, acts: Acts): HTMLElement {
 }
 
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
-  const { change_id, kind, status, score, commune, commune_name, note } = change.properties;
+  const { change_id, kind, status, score, commune, commune_name, note, not_found_again } = change.properties;
   const isChosen = change_id === shown.chosen;
   const sure = score === null ? t("byHand") : formatPercent(100 * score);
   const place = commune_name || commune || t("noCommune");
@@ -235,7 +236,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), not_found_again && t("notFoundAgain"), place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }

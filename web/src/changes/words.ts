@@ -41,6 +41,11 @@ const words = {
   kind: ["Loại thay đổi", "Kind"],
   note: ["Ghi chú", "Note"],
   status_proposed: ["chờ duyệt", "waiting"],
+  notFoundAgain: ["không thấy lại", "not found again"],
+  notFoundAgainMeans: [
+    "Không thấy lại: bản ghép mới hơn đã được so ở đúng chỗ này mà không tìm ra. Có thể là tìm nhầm trên ảnh trực tiếp.",
+    "Not found again: a newer revision was compared on this very ground and did not show it. The live picture may have misled.",
+  ],
   status_accepted: ["đã xác nhận", "accepted"],
   status_rejected: ["đã bác bỏ", "rejected"],
   status_replaced: ["đã tách, gộp hoặc dò lại", "split, merged or found anew"],
