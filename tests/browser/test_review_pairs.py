@@ -69,3 +69,34 @@ def test_a_candidate_against_a_picture_is_not_shown_over_the_pair_before(
     expect(missing).to_have_count(0)
     expect(before).not_to_contain_text(gone)
     expect(page.locator(".swipe-handle")).to_have_attribute("aria-valuenow", share or "")
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_each_row_tells_its_dates_and_the_list_is_filtered_by_two_pictures(
+    open_page: OpenPage, review: Review, language: str, screenshots: Path
+) -> None:
+    page = enter(open_page, review, language=language)
+    rows = [page.locator(f'[data-change="{name}"]') for name in NAMES]
+    expect(rows[0]).to_contain_text("20/08 → 10/09/2024 10:15")
+    expect(rows[1]).to_contain_text("truoc ~1.tif → 10/09/2024 10:15")
+    expect(rows[2]).to_contain_text("a.tif → b.tif")
+    chooser = page.locator('[data-kept="filter-pair"]')
+    chooser.select_option(label="20/08 09:10 → 10/09/2024 10:15")
+    expect(page.locator(".review-row")).to_have_count(1)
+    expect(rows[0]).to_be_visible()
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-pairs-{language}.png")
+    chooser.select_option(label="a.tif → b.tif")
+    expect(rows[2]).to_have_attribute("aria-current", "true")
+    chooser.select_option("")
+    expect(page.locator(".review-row")).to_have_count(3)
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-dates-{language}.png")
+
+
+def test_where_all_is_of_two_pictures_there_is_nothing_to_choose(open_page: OpenPage, tmp_path: Path) -> None:
+    world = with_candidates(tmp_path / "one-pair")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = enter(open_page, Review(url, world))
+        expect(page.locator('[data-kept="filter-kind"]')).to_have_count(1)
+        expect(page.locator('[data-kept="filter-pair"]')).to_have_count(0)

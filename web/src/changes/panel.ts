@@ -17,6 +17,10 @@ export interface Shown {
   changes: readonly ChangeLine[];
   /** Those that the filter lets through. */
   listed: readonly ChangeLine[];
+  /** Pairs of pictures by what they are called. */
+  pairs: readonly [string, string][];
+  /** By change when its pictures were taken; nothing where all are of one pair. */
+  dates: Readonly<Record<string, string>>;
   filter: Filter;
   isFiltered: boolean;
   roads: Roads;
@@ -81,14 +85,14 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     this.write(0, [language, counted(changes), trouble, missing], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
-    this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
-    this.write(3, [language, editing, listed, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
+    this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
+    this.write(3, [language, editing, listed, dates, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
   }
 
@@ -149,8 +153,8 @@ function windowsSaid({ windows }: Shown, acts: Acts): HTMLElement[] {
 }
 
 function filters(shown: Shown, acts: Acts): Part[] {
-  const { changes, listed, filter, isFiltered, roads } = shown;
-  const chooser = (name: "status" | "kind" | "commune", all: string, options: [string, string][]): HTMLElement => {
+  const { changes, listed, pairs, filter, isFiltered, roads } = shown;
+  const chooser = (name: "status" | "kind" | "commune" | "pair", all: string, options: [string, string][]): HTMLElement => {
     const change = (event: Event): void => acts.filter({ ...filter, [name]: (event.target as HTMLSelectElement).value });
     const entries = [["", all] as [string, string], ...options].map(([value, text]) => el("option", { value, selected: value === filter[name] }, text));
     return el("select", { change, "aria-label": `${t("filter")}: ${all}`, "data-kept": `filter-${name}` }, ...entries);
@@ -162,6 +166,7 @@ function filters(shown: Shown, acts: Acts): Part[] {
     chooser("kind", t("anyKind"), CHANGE_KINDS.map((kind) => [kind, kindSaid(kind)])),
     chooser("commune", t("anyCommune"), communesOf(changes).map(([code, name]) => [code, code === NOWHERE ? t("noCommune") : name])),
     el("label", {}, cuts, t("cutsRoad")),
+    (pairs.length > 1 || filter.pair !== "") && chooser("pair", t("anyPair"), [...pairs]),
     isFiltered && el("small", { role: "status" }, t("listed", listed.length, changes.length)),
     filter.cutsRoad && trouble !== "" && el("small", { role: "status" }, trouble),
   ];
@@ -236,7 +241,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), not_found_again && t("notFoundAgain"), place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }

@@ -10,7 +10,7 @@ import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
 import { goTo } from "./going";
 import { Impacts } from "./impact";
-import { missingSaid, pairToShow } from "./pair";
+import { datesSaid, missingSaid, pairsOf, pairToShow } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { WindowsOverlay } from "./windows";
 import { t } from "./words";
@@ -484,7 +484,9 @@ export class ReviewRoom {
 
   private show(): void {
     if (this.isLeft) return;
-    const { language, eventId } = this.house.store.state;
+    const { language, eventId, flights } = this.house.store.state;
+    const pairs = pairsOf(this.changes, flights);
+    const dated = pairs.length > 1 ? this.changes : []; // of one pair the captions say it
     this.drawing.attach(this.rooms.maps);
     this.drawing.update(this.listed, this.chosen);
     void this.windows.show(this.current, () => this.show());
@@ -493,6 +495,8 @@ export class ReviewRoom {
       eventId,
       changes: this.changes,
       listed: this.listed,
+      pairs,
+      dates: Object.fromEntries(dated.map((one) => [one.properties.change_id, datesSaid(one, flights, true)])),
       filter: this.filters.now,
       isFiltered: !this.filters.isOff,
       roads: this.filters.roads,
@@ -509,7 +513,7 @@ export class ReviewRoom {
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
       trouble: this.trouble,
-      missing: this.current ? missingSaid(this.current, this.house.store.state.flights) : "",
+      missing: this.current ? missingSaid(this.current, flights) : "",
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,
       noted: [...this.drafts].flatMap(([change, note]) => (note.trim() ? [change] : [])),

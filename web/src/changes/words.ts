@@ -15,6 +15,7 @@ const words = {
   anyStatus: ["mọi tình trạng", "any state"],
   anyKind: ["mọi loại", "any kind"],
   anyCommune: ["mọi xã", "any commune"],
+  anyPair: ["mọi cặp ảnh", "any two pictures"],
   cutsRoad: ["cắt đường", "cuts a road"],
   listed: ["Hiện {0} trong {1}", "{0} of {1}"],
   noneListed: ["Không có thay đổi nào như vậy.", "There is no such change."],
