@@ -167,9 +167,11 @@ def _dated(point: Mapping[str, Any], which: int) -> str:
 
 
 def _size(point: Mapping[str, Any], which: int) -> str:
-    """How large the place was; told from where nothing was found, and from where nobody looked."""
+    """How large the place was; told from where nothing was found, it was rejected, or nobody looked."""
     if point["state"] == "not_compared":
         return ("không được so (không có ảnh, mây che)", "not compared (not imaged, or under a cloud)")[which]
+    if point["state"] == "rejected":
+        return ("bác bỏ, ", "rejected by ")[which] + ", ".join(point["rejected_by"])
     if point["state"] == "none":
         return ("đã so, không thấy", "compared, none found")[which]
     hectares = f"{point['area_m2'] / 1e4:.2f}"

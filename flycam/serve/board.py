@@ -50,7 +50,9 @@ class Board:
                     "layers": self._catalog.layers.stamp(),
                     "marks": self._catalog.marks.stamp(),
                     # what is confirmed says which roads are cut, and people what that comes to
-                    "changes": self._catalog.changes.stamp() + self._catalog.settlements.stamp(),
+                    "changes": self._catalog.changes.stamp()
+                    + self._catalog.comparisons.stamp()  # what was not found again
+                    + self._catalog.settlements.stamp(),
                 }
                 self._read_s = now_s
             return self._stamps

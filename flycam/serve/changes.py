@@ -7,7 +7,7 @@ browser send that, and what is sent twice is decided once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +25,7 @@ from flycam.pipeline.change.commune_impact import communes_around, impact_by_com
 from flycam.pipeline.change.compared_keeping import windows_of
 from flycam.pipeline.change.deciding import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.change.export import export_changes
+from flycam.pipeline.change.found_again import is_untouched, not_found_again
 from flycam.pipeline.change.impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change.impact_words import impact_answer, series_said
 from flycam.pipeline.change.series import series_at, series_of
@@ -82,6 +83,7 @@ def changes(
     until: datetime | None = None,
 ) -> Json:
     """Changes as they stand (GeoJSON), the likeliest first; those that others stand for only by `status`.
+    Last is what waits and a newer revision did not show again (`not_found_again`).
 
     Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
     whatever was decided: no change on the list does not mean that nothing changed. bounds is
@@ -95,9 +97,11 @@ def changes(
         event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
     )
     found = [one for one in found if not visitor.withholding.hides_change(one)]
+    unfound = _not_found_again(catalog, found, parse_until(until))
+    found.sort(key=lambda one: one.change_id in unfound)
     events = catalog.changes.events()
     return {
-        **_told(catalog, found[:_MOST]),
+        **_told(catalog, found[:_MOST], unfound),
         "known": bool(events) if event_id is None else event_id in events,
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
@@ -213,8 +217,14 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
     return _told(services.workspace.catalog, lines)
 
 
-def _told(catalog: Catalog, lines: Sequence[ChangeLine]) -> Json:
-    return change_features(lines, catalog.changes.signatures(lines), catalog.boundaries.names())
+def _told(catalog: Catalog, lines: Sequence[ChangeLine], unfound: Collection[str] = ()) -> Json:
+    return change_features(lines, catalog.changes.signatures(lines), catalog.boundaries.names(), unfound)
+
+
+def _not_found_again(catalog: Catalog, lines: Sequence[ChangeLine], until_ns: int | None) -> Collection[str]:
+    events = {one.event_id for one in lines if is_untouched(one)}
+    made = [one for event_id in sorted(events) for one in catalog.comparisons.of_event(event_id, until_ns)]
+    return not_found_again(lines, made)
 
 
 def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:

@@ -76,8 +76,8 @@ def review(tmp_path: Path) -> Iterator[Review]:
         yield Review(url, world)
 
 
-def enter(open_page: OpenPage, review: Review, link: str = "") -> Page:
-    page = open_page(link=f"lang=vi&event={REAL}{link}", url=review.url)
+def enter(open_page: OpenPage, review: Review, link: str = "", language: str = "vi") -> Page:
+    page = open_page(link=f"lang={language}&event={REAL}{link}", url=review.url)
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(3)
     return page

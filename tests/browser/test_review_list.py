@@ -196,6 +196,7 @@ def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) ->
     page = enter(open_page, review)
     page.locator('[data-kept="filter-road"]').check()
     expect(page.locator(".review-row")).to_have_count(1)
+    expect(page.locator(".review-row")).to_have_attribute("data-change", NAMES[1])  # the roads are known
     assert listed(page) == [NAMES[1]] and chosen(page) == NAMES[1]
     page.locator('[data-kept="filter-road"]').uncheck()
     expect(page.locator(".review-row")).to_have_count(5)

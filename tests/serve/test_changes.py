@@ -226,3 +226,20 @@ def test_everybody_may_take_away_what_was_confirmed(client: httpx.Client, form: 
     assert answer.headers["content-disposition"] == f'attachment; filename="changes.{form}"'
     assert answer.content
     assert client.get("/api/changes/export?event=e1&format=exe", headers=VIEWER).status_code == 422
+
+
+def test_what_a_newer_revision_did_not_show_again_is_marked_and_last(
+    workspace: Workspace, client: httpx.Client
+) -> None:
+    newer = replace(COMPARED, before_shown="m1@9", after_shown="m2@9")
+    workspace.catalog.changes.append(
+        [replace(FOUND, change_id="change-00000004", score=0.1, before_shown="m8@1", after_shown="m9@1")]
+    )
+
+    def told() -> list[tuple[str, bool]]:
+        answer = client.get("/api/changes?event=e1&status=proposed", headers=by(Role.ANALYST)).json()
+        return [(one["id"][-1], one["properties"]["not_found_again"]) for one in answer["features"]]
+
+    assert told() == [("1", False), ("2", False), ("4", False)]
+    workspace.catalog.comparisons.add([newer])
+    assert told() == [("4", False), ("1", True), ("2", True)]

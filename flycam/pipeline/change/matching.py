@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import shapely
 
-from flycam.catalog.change_line import ChangeLine, revision_of
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import Changes
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.pipeline.change.compared_keeping import pair_of
+from flycam.pipeline.change.found_again import is_older, is_untouched
 from flycam.pipeline.change.shapes import shapes_of
 
 _SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
@@ -85,11 +86,7 @@ def _is_decided(line: ChangeLine) -> bool:
 
 def _gives_way(line: ChangeLine, found: ChangeLine) -> bool:
     """Whether nobody has touched it, and one of its revisions is older and none newer than those now."""
-    if line.action is not ChangeAction.FOUND or line.version != 1:
-        return False
-    before = revision_of(line.before_shown) - revision_of(found.before_shown)
-    after = revision_of(line.after_shown) - revision_of(found.after_shown)
-    return max(before, after) <= 0 and min(before, after) < 0
+    return is_untouched(line) and is_older(line, found)
 
 
 def _alike(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> set[int]:

@@ -23,7 +23,8 @@ from flycam.pipeline.change.shapes import shapes_of
 SLIVER_SHARE = 0.01
 """Of a change: less beyond a boundary is how finely both are drawn."""
 
-_LEAST_SHARED = 0.1  # of the smaller of two: less is a neighbour
+LEAST_SHARED = 0.1
+"""Of the smaller of two, that they are one place: less is a neighbour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,7 @@ def place_numbers(lines: Sequence[ChangeLine]) -> list[int]:
     one, other = one[same], other[same]
     shared = shapely.area(shapely.intersection(shapes[one], shapes[other]))
     smaller = np.minimum(shapely.area(shapes[one]), shapely.area(shapes[other]))
-    lie_on = shared >= _LEAST_SHARED * smaller
+    lie_on = shared >= LEAST_SHARED * smaller
     one, other = one[lie_on], other[lie_on]
     net = coo_array((np.ones(len(one)), (one, other)), shape=(len(lines), len(lines)))
     numbers: list[int] = connected_components(net, directed=False)[1].tolist()

@@ -5,7 +5,8 @@ those of their flights. Areas can be compared where they were measured against t
 against the earliest are how large the place was, those against a later one only what came since.
 
 A date at which nothing was found there is told where the place was compared (`flycam.catalog.comparisons`);
-where it was not (not imaged, under a cloud, beyond the area asked for), that is told instead.
+where it was not (not imaged, under a cloud, beyond the area asked for), that is told instead. What was found
+and then rejected is neither: who rejected it is told, to whom candidates are told.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.pipeline.change.compared_keeping import Pair, by_pair, pair_of, share_of, told_comparisons
 from flycam.pipeline.change.picture_dates import dates_of, ends_of
-from flycam.pipeline.change.places import places_of
+from flycam.pipeline.change.places import LEAST_SHARED, places_of
 from flycam.pipeline.change.shapes import area_error_of, shapes_of
 from flycam.pipeline.workspace import Workspace
 
@@ -47,6 +48,7 @@ class SeriesPoint:
     growth_pct     since the earlier date; None: there is none, or it is new ground only, or one of the two
                    shows a part of the place only, or the errors of the two areas overlap
     is_confirmed   whether analysts have accepted all of it; also where nothing was found
+    rejected_by    who rejected what was found there, where nothing else was
     """
 
     before: str
@@ -60,6 +62,7 @@ class SeriesPoint:
     growth_pct: float | None
     is_confirmed: bool
     change_ids: tuple[str, ...]
+    rejected_by: tuple[str, ...] = ()
 
     @property
     def is_part(self) -> bool:
@@ -79,11 +82,13 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What is known of an event: changes that are told, all that stand (told or not), ground that was
-    compared, pictures by pair as they were called, and when each flight ended."""
+    """What is known of an event: changes that are told, all that stand (told or not), those rejected that are
+    told with who rejected each, ground that was compared, pictures by pair as they were called, and when each
+    flight ended."""
 
     told: Sequence[ChangeLine]
     standing: Sequence[ChangeLine]
+    rejected: Sequence[tuple[ChangeLine, str]]
     compared: Mapping[Pair, BaseGeometry]
     shown: Mapping[Pair, tuple[str, str]]
     ends: Mapping[str, int]
@@ -130,10 +135,18 @@ def _known(
     return _Known(
         told=[one for one in standing if one.status in statuses and not withholding.hides_change(one)],
         standing=standing,
+        rejected=_rejected(workspace, event, withholding) if ChangeStatus.PROPOSED in statuses else [],
         compared=by_pair(compared),
         shown={pair_of(one): (one.before_shown, one.after_shown) for one in compared},
         ends=ends_of(workspace),
     )
+
+
+def _rejected(workspace: Workspace, event: Event, withholding: Withholding) -> list[tuple[ChangeLine, str]]:
+    changes = workspace.catalog.changes
+    lines = changes.current(event.event_id, statuses={ChangeStatus.REJECTED})
+    told = [one for one in lines if not withholding.hides_change(one)]
+    return [(line, sign.decided_by) for line, sign in zip(told, changes.signatures(told), strict=True)]
 
 
 def _series(known: _Known, lines: Sequence[ChangeLine]) -> Series:
@@ -147,10 +160,11 @@ def _series(known: _Known, lines: Sequence[ChangeLine]) -> Series:
         for pair, some in pairs.items()
     ]
     if all(before for before, _ in pairs):  # of what people drew, a detector that found nothing says nothing
+        by = _rejected_by(known, place, lines[0].kind)
         points += [
-            _nothing_found(known, pair, share, is_new=pair[0] != first)
+            _nothing_found(known, pair, share, by.get(pair, ()), is_new=pair[0] != first)
             for pair, share in _looked_at(known, place, lines[0].kind, pairs)
-            if pair[0] == first or share >= LEAST_COMPARED
+            if pair[0] == first or share >= LEAST_COMPARED or pair in by
         ]
     points.sort(key=_order)
     largest = max(lines, key=lambda line: (line.area_m2, line.change_id))
@@ -176,6 +190,18 @@ def _looked_at(
         for pair, ground in known.compared.items()
         if pair not in untold and pair not in found
     ]
+
+
+def _rejected_by(known: _Known, place: BaseGeometry, kind: ChangeKind) -> dict[Pair, tuple[str, ...]]:
+    """By pair of pictures who rejected what was found of a place between them."""
+    here = [(line, by) for line, by in known.rejected if line.kind is kind]
+    names: dict[Pair, set[str]] = {}
+    for (line, by), shape in zip(here, shapes_of([line for line, _ in here]), strict=True):
+        shared = shapely.intersection(shape, place).area
+        if shared >= LEAST_SHARED * min(shape.area, place.area):
+            for pair in line.pairs:
+                names.setdefault(pair, set()).add(by)
+    return {pair: tuple(sorted(some)) for pair, some in names.items()}
 
 
 def _earliest(befores: Sequence[str], ends: Mapping[str, int]) -> str:
@@ -221,7 +247,9 @@ def _found(
     )
 
 
-def _nothing_found(known: _Known, pair: Pair, compared: float, *, is_new: bool) -> SeriesPoint:
+def _nothing_found(
+    known: _Known, pair: Pair, compared: float, rejected_by: tuple[str, ...], *, is_new: bool
+) -> SeriesPoint:
     before, after = known.shown[pair]
     return SeriesPoint(
         before=before,
@@ -235,16 +263,18 @@ def _nothing_found(known: _Known, pair: Pair, compared: float, *, is_new: bool) 
         growth_pct=None,
         is_confirmed=True,
         change_ids=(),
+        rejected_by=rejected_by,
     )
 
 
 def _grown(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
     """Each with its growth since the date before; what was drawn, or has no date, has none, nor what was
-    compared in part, nor what may be as large as it was."""
+    compared in part or rejected, nor what may be as large as it was."""
     earlier: SeriesPoint | None = None
     grown = []
     for one in points:
-        if one.is_new or one.after_ns is None or not one.before or one.area_m2 is None or one.is_part:
+        is_other = one.is_new or one.after_ns is None or not one.before
+        if is_other or one.area_m2 is None or one.is_part or one.rejected_by:
             grown.append(one)
             continue
         grown.append(replace(one, growth_pct=_growth_pct(earlier, one.area_m2, one.area_error_m2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -19,14 +19,23 @@ _DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
 
 
 def change_features(
-    lines: Sequence[ChangeLine], signatures: Sequence[Signature], names: Mapping[str, str]
+    lines: Sequence[ChangeLine],
+    signatures: Sequence[Signature],
+    names: Mapping[str, str],
+    unfound: Collection[str] = (),
 ) -> dict[str, Any]:
-    """A FeatureCollection of lines, with whose each is; names: of communes, by code."""
-    features = [_feature(line, sign, names) for line, sign in zip(lines, signatures, strict=True)]
+    """A FeatureCollection of lines, with whose each is; names: of communes, by code; unfound: ids of changes
+    that a newer revision did not show again."""
+    features = [
+        _feature(line, sign, names, is_unfound=line.change_id in unfound)
+        for line, sign in zip(lines, signatures, strict=True)
+    ]
     return {"type": "FeatureCollection", "features": features}
 
 
-def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dict[str, Any]:
+def _feature(
+    line: ChangeLine, sign: Signature, names: Mapping[str, str], *, is_unfound: bool
+) -> dict[str, Any]:
     """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2`
     null: not known; no `commune_name`: of a commune that is no more. `author` and `time` are the line's, be
     it a comment; `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of
@@ -60,6 +69,7 @@ def _feature(line: ChangeLine, sign: Signature, names: Mapping[str, str]) -> dic
             "before": line.before_shown,
             "after": line.after_shown,
             "origins": list(line.origins),
+            "not_found_again": is_unfound,
             "note": line.note,
             "note_by": sign.note_by or None,
             "decided_by": sign.decided_by if is_decided else None,

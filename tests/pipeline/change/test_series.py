@@ -10,7 +10,7 @@ import shapely
 from flycam.answers.changes import of_series
 from flycam.catalog.withholding import Allowed, Withholding
 from flycam.errors import NotFound
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change.impact_words import series_said
 from flycam.pipeline.change.series import Series, series_at, series_of
 from flycam.pipeline.workspace import Workspace
@@ -251,6 +251,51 @@ def test_nothing_found_is_not_said_where_something_waits_or_was_drawn(world: Wor
     workspace.catalog.changes.append([drawn])
     points = series_at(workspace, "change-00000061", confirmed).points
     assert all(one.change_ids for one in points), "people drew there what the detector did not find"
+
+
+def test_what_was_rejected_is_told_as_that_with_who_rejected_it(world: World) -> None:
+    workspace = _event(world, "e-rejected")
+    changes = workspace.catalog.changes
+    later = changed("change-00000082", square(0, 0, 80), **LATER, event_id="e-rejected")
+    said_no = replace(
+        later, version=2, action=ChangeAction.REJECT, status=ChangeStatus.REJECTED, step_id="no", author="Hoa"
+    )
+    noted = replace(
+        said_no, version=3, action=ChangeAction.COMMENT, note="nương cày", step_id="why", author="Minh"
+    )
+    beside = replace(
+        said_no, change_id="change-00000083", wkb=shapely.to_wkb(square(98, 0, 80)), author="Nam"
+    )
+    one = changed("change-00000081", square(0, 0, 100), **PAIR, event_id="e-rejected")
+    changes.append([one, later, beside])
+    changes.append([said_no])
+    changes.append([noted])
+    for shown in (PAIR, LATER):
+        _compared(workspace, "e-rejected", square(-50, -50, 300), **shown)
+    series = series_at(workspace, "change-00000081")
+    assert [point.rejected_by for point in series.points] == [(), ("Hoa",)], (
+        "not Nam, who rejected a neighbour"
+    )
+    answer, said = of_series([series_said(series)], {})
+    assert answer["series"][0]["points"][1]["state"] == "rejected"
+    assert said[-1].endswith("rejected by Hoa") and not any("none found" in line for line in said)
+    _, said = of_series([series_said(series)], {}, "vi")
+    assert said[-1].endswith("bác bỏ, Hoa")
+    changes.append([replace(one, version=2, status=ChangeStatus.ACCEPTED, step_id="yes")])
+    told = series_at(workspace, "change-00000081", [ChangeStatus.ACCEPTED]).points
+    assert [point.rejected_by for point in told] == [(), ()], "who rejected what is for analysts"
+
+
+def test_rejected_is_no_growth(world: World) -> None:
+    workspace = _event(world, "e-no-growth")
+    ids = [world.before, world.after, world.drill]
+    first, second, third = (f"{workspace.catalog.tiles.mosaics(one)[0].mosaic_id}@0" for one in ids)
+    pair, later = ({"before_shown": first, "after_shown": one} for one in (second, third))
+    accepted = changed("change-00000086", square(0, 0, 100), **pair, event_id="e-no-growth")
+    rejected = changed("change-00000087", square(0, 0, 100), **later, event_id="e-no-growth")
+    workspace.catalog.changes.append([accepted, replace(rejected, status=ChangeStatus.REJECTED)])
+    _compared(workspace, "e-no-growth", square(-50, -50, 300), **later)
+    assert [one.growth_pct for one in series_at(workspace, "change-00000086").points] == [None, None]
 
 
 def test_what_was_compared_on_a_flight_that_is_withheld_is_not_told(world: World) -> None:

@@ -39,6 +39,8 @@ export interface ChangeLine {
     /** "mosaic@revision", or a picture's name; "" of what was drawn. */
     before: string;
     after: string;
+    /** It waits, and a newer revision of its pictures was compared there and did not show it. */
+    not_found_again: boolean;
     note: string;
     /** Whoever wrote the note, which later lines carry on. */
     note_by: string | null;
@@ -116,8 +118,12 @@ export function flightShown(shown: string): { mosaicId: string; revision: number
   return revision !== undefined && /^\d{1,9}$/.test(revision) ? { mosaicId, revision: Number(revision) } : null;
 }
 
-/** The picture that a change was found in, if it is on this map. */
+/** The picture that a change was found in; one that is not on this map by its name, null of what was drawn. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
+  return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: flightShown(shown) ? t("flightElsewhere") : shown }) : null;
+}
+
+function flightSide(shown: string, flights: readonly FlightInfo[]): Side | null {
   const named = flightShown(shown);
   const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === named?.mosaicId);
   const flight = flights.find(of);

@@ -1,5 +1,6 @@
 /** Outlines of changes over one map or both of a comparison: drawn, dragged by their corners, cut by a line. */
 
+import type Feature from "ol/Feature";
 import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
 import LineString from "ol/geom/LineString";
@@ -44,6 +45,8 @@ export class ChangeDrawing {
   private chosen: string | null = null;
   /** Puts what is in hand on the maps that there are now; null: nothing is in hand. */
   private take: (() => void) | null = null;
+  /** What is being drawn and not ended. */
+  private begun: { draw: Draw; feature: Feature } | null = null;
 
   /** Draws on these maps from now on, on no other; an outline that was begun is begun anew on them. */
   attach(maps: readonly Map[]): void {
@@ -104,7 +107,10 @@ export class ChangeDrawing {
   private letDraw(type: "Polygon" | "LineString", onClosed: () => void): void {
     for (const one of this.on) {
       const draw = new Draw({ source: this.sketch, type, style: SKETCH });
+      draw.on("drawstart", ({ feature }) => (this.begun = { draw, feature }));
+      draw.on("drawabort", () => (this.begun = null));
       draw.on("drawend", () => {
+        this.begun = null;
         // the outline is in the source, and the tap is over, when this has been heard
         window.setTimeout(() => {
           this.letModify();
@@ -114,6 +120,14 @@ export class ChangeDrawing {
       one.map.addInteraction(draw);
       one.interactions.push(draw);
     }
+  }
+
+  /** Ends what is being drawn at its last corner, as a double tap does; whether that is enough for a line or an outline. */
+  end(): boolean {
+    const { begun } = this;
+    if (!begun || corners(begun.feature) < (begun.feature.getGeometry() instanceof Polygon ? 3 : 2)) return false;
+    begun.draw.finishDrawing();
+    return true;
   }
 
   /** What is drawn or dragged now; null: nothing is, or it is not closed yet. */
@@ -149,12 +163,19 @@ export class ChangeDrawing {
   }
 
   private letNothing(): void {
-    this.take = null;
+    [this.take, this.begun] = [null, null];
     for (const one of this.on) {
       for (const interaction of one.interactions) one.map.removeInteraction(interaction);
       one.interactions = [];
     }
   }
+}
+
+/** Of what is being drawn those that were tapped: the last is the pointer's, and an outline repeats its first. */
+function corners(feature: Feature): number {
+  const geometry = feature.getGeometry();
+  if (geometry instanceof Polygon) return (geometry.getCoordinates()[0]?.length ?? 0) - 2;
+  return geometry instanceof LineString ? geometry.getCoordinates().length - 1 : 0;
 }
 
 function featuresOf(changes: readonly ChangeLine[]) {

@@ -1,18 +1,20 @@
-/** Which changes of the list are on show: by how they stand, what they are, where, and whether they cut a road. */
+/** Which changes of the list are on show: by how they stand, what they are, where, between which pictures, and whether they cut a road. */
 
 import { api } from "../api";
 import type { ChangeKind, ChangeLine, ChangeStatus } from "./changes";
+import { DRAWN, pairOf } from "./pair";
 
-/** "" asks for nothing; commune "-": beyond known boundaries. */
+/** "" asks for nothing; commune "-": beyond known boundaries; pair "-": drawn by hand. */
 export interface Filter {
   status: ChangeStatus | "";
   kind: ChangeKind | "";
   commune: string;
+  pair: string;
   cutsRoad: boolean;
 }
 
 export const NOWHERE = "-";
-const ALL: Filter = { status: "", kind: "", commune: "", cutsRoad: false };
+const ALL: Filter = { status: "", kind: "", commune: "", pair: "", cutsRoad: false };
 
 /** What is known of cut roads: still asked for; nobody answers; no layer of roads covers any of the changes. */
 export type Roads = "reading" | "failed" | "no_layer" | "known";
@@ -24,8 +26,8 @@ export class Filters {
   private asked = 0;
 
   get isOff(): boolean {
-    const { status, kind, commune, cutsRoad } = this.now;
-    return !status && !kind && !commune && !cutsRoad;
+    const { status, kind, commune, pair, cutsRoad } = this.now;
+    return !status && !kind && !commune && !pair && !cutsRoad;
   }
 
   forget(): void {
@@ -33,12 +35,14 @@ export class Filters {
     this.asked += 1;
   }
 
-  passes({ properties }: ChangeLine): boolean {
-    const { status, kind, commune, cutsRoad } = this.now;
+  passes(change: ChangeLine): boolean {
+    const { properties } = change;
+    const { status, kind, commune, pair, cutsRoad } = this.now;
     return (
       (!status || properties.status === status) &&
       (!kind || properties.kind === kind) &&
       (!commune || (properties.commune || NOWHERE) === commune) &&
+      (!pair || (pairOf(change) || DRAWN) === pair) &&
       (!cutsRoad || this.cutting.has(properties.change_id))
     );
   }

@@ -60,8 +60,9 @@ interface SeriesPoint {
   before_shown: string;
   after: string | null;
   after_shown: string;
-  /** none: compared, nothing found; not_compared: not imaged, or under a cloud. */
-  state: "found" | "none" | "not_compared";
+  /** none: compared, nothing found; rejected: what was found an analyst rejected; not_compared: not imaged, or under a cloud. */
+  state: "found" | "none" | "rejected" | "not_compared";
+  rejected_by: string[];
   /** Null: not compared. */
   area_m2: number | null;
   /** Of the place; null: nobody kept it. */
@@ -141,7 +142,8 @@ function below(point: SeriesPoint): string[] {
 }
 
 /** What is new since a later picture is more ground, whatever the place's own growth. */
-function sized({ new: isNew, state, area_m2, growth_pct }: SeriesPoint): string {
+function sized({ new: isNew, state, rejected_by, area_m2, growth_pct }: SeriesPoint): string {
+  if (state === "rejected") return t("seriesRejected", rejected_by.join(", "));
   if (state === "none") return t("seriesNone");
   if (area_m2 === null) return t("seriesNotCompared");
   if (isNew) return `+${hectares(area_m2)}`;

@@ -3,7 +3,7 @@
 import { el, renew } from "../dom";
 import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { CHANGE_KINDS, exportAddress, EXPORTS, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
 import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
 import { impactSaid, seriesSaid, type ImpactAnswer, type SeriesAnswer } from "./impact";
 import type { WindowsTold } from "./windows";
@@ -17,6 +17,10 @@ export interface Shown {
   changes: readonly ChangeLine[];
   /** Those that the filter lets through. */
   listed: readonly ChangeLine[];
+  /** Pairs of pictures by what they are called. */
+  pairs: readonly [string, string][];
+  /** By change when its pictures were taken; nothing where all are of one pair. */
+  dates: Readonly<Record<string, string>>;
   filter: Filter;
   isFiltered: boolean;
   roads: Roads;
@@ -37,9 +41,13 @@ export interface Shown {
   /** Whether what is drawn can be saved. */
   isClosed: boolean;
   trouble: string;
+  /** Which of the chosen one's pictures this map has not; "": none. */
+  missing: string;
   canUndo: boolean;
   /** Counts how often the note was begun anew. */
   notes: number;
+  /** Changes beside which a note is written that is not saved. */
+  noted: readonly string[];
 }
 
 /** What the reader can do, by buttons as by keys. */
@@ -77,14 +85,14 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
-    this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
+    this.write(0, [language, counted(changes), trouble, missing], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
-    this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
-    this.write(3, [language, editing, listed, matched, isRead, chosen, marked], () => (editing ? [] : list(shown, acts)));
+    this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
+    this.write(3, [language, editing, listed, dates, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
   }
 
@@ -97,7 +105,7 @@ export class Panel {
   }
 }
 
-function head({ changes, trouble }: Shown, acts: Acts): Part[] {
+function head({ changes, trouble, missing }: Shown, acts: Acts): Part[] {
   return [
     el(
       "header",
@@ -105,6 +113,7 @@ function head({ changes, trouble }: Shown, acts: Acts): Part[] {
       el("div", {}, el("h2", {}, t("title")), el("p", { class: "review-count", role: "status" }, counted(changes))),
       button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") }),
     ),
+    missing !== "" && el("p", { class: "review-missing", role: "status" }, missing),
     trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
   ];
 }
@@ -124,6 +133,7 @@ function list(shown: Shown, acts: Acts): Part[] {
  * touches: that is what is in sight without scrolling. */
 function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Part[] {
   return [
+    current?.properties.not_found_again === true && el("p", { class: "review-note" }, t("notFoundAgainMeans")),
     ...(current ? impactSaid(shown.impact, Date.now()) : []),
     current !== undefined && el("p", { class: "review-note" }, measures(current)),
     ...(current ? seriesSaid(shown.series) : []),
@@ -143,8 +153,8 @@ function windowsSaid({ windows }: Shown, acts: Acts): HTMLElement[] {
 }
 
 function filters(shown: Shown, acts: Acts): Part[] {
-  const { changes, listed, filter, isFiltered, roads } = shown;
-  const chooser = (name: "status" | "kind" | "commune", all: string, options: [string, string][]): HTMLElement => {
+  const { changes, listed, pairs, filter, isFiltered, roads } = shown;
+  const chooser = (name: "status" | "kind" | "commune" | "pair", all: string, options: [string, string][]): HTMLElement => {
     const change = (event: Event): void => acts.filter({ ...filter, [name]: (event.target as HTMLSelectElement).value });
     const entries = [["", all] as [string, string], ...options].map(([value, text]) => el("option", { value, selected: value === filter[name] }, text));
     return el("select", { change, "aria-label": `${t("filter")}: ${all}`, "data-kept": `filter-${name}` }, ...entries);
@@ -156,6 +166,7 @@ function filters(shown: Shown, acts: Acts): Part[] {
     chooser("kind", t("anyKind"), CHANGE_KINDS.map((kind) => [kind, kindSaid(kind)])),
     chooser("commune", t("anyCommune"), communesOf(changes).map(([code, name]) => [code, code === NOWHERE ? t("noCommune") : name])),
     el("label", {}, cuts, t("cutsRoad")),
+    (pairs.length > 1 || filter.pair !== "") && chooser("pair", t("anyPair"), [...pairs]),
     isFiltered && el("small", { role: "status" }, t("listed", listed.length, changes.length)),
     filter.cutsRoad && trouble !== "" && el("small", { role: "status" }, trouble),
   ];
@@ -216,7 +227,7 @@ function noteField(note: string, acts: Acts): HTMLElement {
 }
 
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
-  const { change_id, kind, status, score, commune, commune_name, note } = change.properties;
+  const { change_id, kind, status, score, commune, commune_name, note, not_found_again } = change.properties;
   const isChosen = change_id === shown.chosen;
   const sure = score === null ? t("byHand") : formatPercent(100 * score);
   const place = commune_name || commune || t("noCommune");
@@ -230,21 +241,19 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }
 
-/** Length, slope, how surely the two pictures lie on each other there, and which they are where the map has them not. */
+/** Length, slope, and how surely the two pictures lie on each other there. */
 function measures({ properties }: ChangeLine): string {
-  const { length_m, slope_deg, error_m, rmse_m, tie_m, before, after } = properties;
+  const { length_m, slope_deg, error_m, rmse_m, tie_m } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
   if (error_m !== null) parts.push(t("placed", formatNumber(error_m, 1)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
   if (tie_m !== null) parts.push(t("tied", formatNumber(tie_m, 0)));
-  const isOfFlights = [before, after].every((shown) => shown === "" || flightShown(shown) !== null);
-  if (!isOfFlights) parts.push(t("pictures", before, after));
   return parts.join(" · ");
 }
 

@@ -4,12 +4,13 @@ import "./review.css";
 import { api } from "../api";
 import type { House, Rooms } from "../rooms";
 import type { State } from "../state";
-import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
-import { goTo, middleShare } from "./going";
+import { goTo } from "./going";
 import { Impacts } from "./impact";
+import { datesSaid, missingSaid, pairsOf, pairToShow } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { WindowsOverlay } from "./windows";
 import { t } from "./words";
@@ -27,8 +28,10 @@ export class ReviewRoom {
   /** Lines of the chosen change, if they were asked for. */
   private history: ChangeLine[] | null = null;
   private kind: ChangeKind = "landslide";
-  /** What is written beside the next decision; nothing: what was noted before stays. */
-  private note = "";
+  /** What is written beside the next decision, by change ("": of what is being drawn); kept while the reader goes on. */
+  private readonly drafts = new Map<string, string>();
+  /** What others have just done to the chosen change: nothing of theirs is overturned by a key that was on its way. */
+  private overtaken = "";
   private editing: Editing | null = null;
   /** What the outline in hand began from: somebody else's newer one is not written over unseen. */
   private edited: Record<string, number> = {};
@@ -62,7 +65,7 @@ export class ReviewRoom {
     choose: (change) => this.choose(change),
     mark: (change) => this.mark(change),
     setKind: (kind) => (this.kind = kind),
-    setNote: (note) => (this.note = note),
+    setNote: (note) => this.drafts.set(this.noteOf, note),
     filter: (filter) => this.filter(filter),
     showWindows: (isOn) => this.showWindows(isOn),
   };
@@ -91,7 +94,15 @@ export class ReviewRoom {
     this.windows.attach(this.rooms.maps);
     if (state.eventId !== before.eventId) this.forget();
     if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
+    if (state.flights !== before.flights) this.flightsCame();
     if (state.language !== before.language) this.show();
+  }
+
+  /** A picture that was not on the map may be now. */
+  private flightsCame(): void {
+    const { compare } = this.house.store.state;
+    if (this.current && compare && [compare.before, compare.after].some((side) => side.kind === "picture")) this.compare(this.current);
+    this.show();
   }
 
   close(): void {
@@ -113,6 +124,7 @@ export class ReviewRoom {
     [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
     this.marked.clear();
     this.filters.forget();
+    this.drafts.clear();
     this.isPassedOver = false;
     this.decisions.forget();
     this.show();
@@ -125,15 +137,32 @@ export class ReviewRoom {
     const found = await api.changes(eventId).catch(() => null);
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
-      const seen = this.current?.properties.version;
+      const seen = this.current;
       [this.changes, this.matched, this.isRead] = [found.features, found.numberMatched, true];
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
-      if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
+      if (seen && this.current && this.current.properties.version !== seen.properties.version) this.overtake(this.current);
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
-      if (!this.current && !this.editing) this.choose(this.firstListed());
+      if (!this.current && !this.editing) this.choose(this.firstListed(), seen ? t("goneMeanwhile") : this.trouble);
       void this.filters.read(eventId, () => this.show());
     } else this.trouble = t("notRead");
     this.show();
+  }
+
+  private overtake({ properties }: ChangeLine): void {
+    const { kind, action, author, status } = properties;
+    [this.kind, this.history] = [kind, null];
+    const said = t("overtaken", author || t("somebody"), t(`action_${action}`).toLowerCase());
+    this.trouble = said;
+    this.overtaken = status === "proposed" ? "" : said;
+  }
+
+  /** Of what a note is that is being written. */
+  private get noteOf(): string {
+    return this.editing === "draw" ? "" : (this.chosen ?? "");
+  }
+
+  private get note(): string {
+    return this.drafts.get(this.noteOf) ?? "";
   }
 
   private get current(): ChangeLine | null {
@@ -178,8 +207,8 @@ export class ReviewRoom {
   private choose(change: ChangeLine | null, trouble = ""): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
-    [this.history, this.trouble] = [null, trouble];
-    this.beginNote();
+    [this.history, this.trouble, this.overtaken] = [null, trouble, ""];
+    this.notes += 1;
     if (change) {
       this.kind = change.properties.kind;
       this.compare(change);
@@ -195,20 +224,21 @@ export class ReviewRoom {
     if (next) this.choose(next);
   }
 
-  /** The two pictures that it was found in, as before and after; what is compared already stays. */
-  private compare({ properties }: ChangeLine): void {
+  /** The two pictures that it was found in, as before and after. */
+  private compare(change: ChangeLine): void {
     const { store, stage } = this.house;
-    const { flights, compare } = store.state;
-    const [before, after] = [sideOf(properties.before, flights), sideOf(properties.after, flights)];
-    if (!before || !after) return;
-    const next = { mode: compare?.mode ?? ("swipe" as const), share: compare?.share ?? middleShare(stage.clientWidth), before, after };
-    if (JSON.stringify([compare?.before, compare?.after]) !== JSON.stringify([before, after])) store.set({ compare: next });
+    const compare = pairToShow(change, store.state.flights, store.state.compare, stage.clientWidth);
+    if (compare) store.set({ compare });
   }
 
   private async decide(action: "accept" | "reject"): Promise<void> {
     const { current } = this;
     if (!current) return;
-    const { change_id, version } = current.properties;
+    const { change_id, version, status } = current.properties;
+    if (this.overtaken && status !== `${action}ed`) {
+      [this.trouble, this.overtaken] = [`${this.overtaken} ${t("pressAgain")}`, ""];
+      return this.show();
+    }
     const following = this.following(change_id);
     if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
     const isStillThere = this.chosen === change_id && !this.editing; // who went on meanwhile is not led elsewhere
@@ -272,7 +302,7 @@ export class ReviewRoom {
   private showAfterWhole(): void {
     const { store } = this.house;
     const { compare } = store.state;
-    if (compare?.mode !== "swipe" || compare.share === 0) return;
+    if (compare?.mode !== "swipe" || compare.share === 0 || compare.after.kind === "picture") return;
     this.shareBefore = compare.share;
     store.set({ compare: { ...compare, share: 0 } });
   }
@@ -314,9 +344,12 @@ export class ReviewRoom {
     this.edited = { [properties.change_id]: properties.version };
   }
 
+  /** A line or outline that is still being drawn is ended where it is. */
   private async save(): Promise<void> {
-    const step = this.drawnStep();
-    if (step) await this.sendAndGo(step);
+    const step = this.drawnStep() ?? (this.drawing.end() ? this.drawnStep() : null);
+    if (step) return this.sendAndGo(step);
+    this.trouble = t(this.editing === "cut" ? "lineTooShort" : "outlineTooShort");
+    this.show();
   }
 
   /** What is decided by the outline or line in hand; null: it is not closed yet. */
@@ -346,11 +379,6 @@ export class ReviewRoom {
     if (standing && this.chosen === chosen && this.editing === editing) this.choose(standing, this.trouble);
   }
 
-  private beginNote(): void {
-    this.note = "";
-    this.notes += 1;
-  }
-
   private stopEditing(): void {
     this.editing = null;
     this.drawing.stop();
@@ -359,7 +387,7 @@ export class ReviewRoom {
 
   /** The lines that were written; null: it was not decided, and the reader is told why. */
   private async send(step: StepAsked): Promise<ChangeLine[] | null> {
-    const { chosen } = this;
+    const { chosen, noteOf } = this;
     const decided = await this.decisions.send(step);
     if (!decided || this.isLeft) return null;
     if ("isBusy" in decided && decided.isBusy) {
@@ -371,15 +399,16 @@ export class ReviewRoom {
     this.isPassedOver = false;
     if ("lines" in decided) {
       this.trouble = passedOver;
-      if (this.chosen === chosen) {
-        this.history = null;
-        this.beginNote();
-      }
+      if (this.drafts.get(noteOf) === step.note) this.drafts.delete(noteOf); // what was written on meanwhile stays
+      if (this.chosen === chosen) this.history = null;
+      this.notes += 1;
       this.put(decided.lines);
       return decided.lines;
     }
     if (decided.isStale) await this.read();
-    this.trouble = [decided.trouble, passedOver].filter(Boolean).join(" ");
+    const { overtaken } = this;
+    this.overtaken = ""; // this key was the one that was on its way
+    this.trouble = [overtaken, decided.trouble, passedOver].filter(Boolean).join(" ");
     this.show();
     return null;
   }
@@ -419,9 +448,9 @@ export class ReviewRoom {
       return;
     }
     if (field.getAttribute("name") !== "note") return;
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    field.blur(); // letters are keys again
     if (event.key === "Enter") void (this.editing ? this.save() : this.comment());
-    else if (event.key === "Escape") field.blur();
-    else return;
     event.preventDefault();
     event.stopPropagation();
   }
@@ -455,7 +484,9 @@ export class ReviewRoom {
 
   private show(): void {
     if (this.isLeft) return;
-    const { language, eventId } = this.house.store.state;
+    const { language, eventId, flights } = this.house.store.state;
+    const pairs = pairsOf(this.changes, flights);
+    const dated = pairs.length > 1 ? this.changes : []; // of one pair the captions say it
     this.drawing.attach(this.rooms.maps);
     this.drawing.update(this.listed, this.chosen);
     void this.windows.show(this.current, () => this.show());
@@ -464,6 +495,8 @@ export class ReviewRoom {
       eventId,
       changes: this.changes,
       listed: this.listed,
+      pairs,
+      dates: Object.fromEntries(dated.map((one) => [one.properties.change_id, datesSaid(one, flights, true)])),
       filter: this.filters.now,
       isFiltered: !this.filters.isOff,
       roads: this.filters.roads,
@@ -480,8 +513,10 @@ export class ReviewRoom {
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
       trouble: this.trouble,
+      missing: this.current ? missingSaid(this.current, flights) : "",
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,
+      noted: [...this.drafts].flatMap(([change, note]) => (note.trim() ? [change] : [])),
     };
     this.panel.render(shown, language, this.note);
   }

@@ -1,6 +1,7 @@
 /**
- * Two pictures to compare, and how. Each is one flight in one revision, or all that was captured by a moment. In a
- * link: `mode~before~after~share`, a picture as `flight`, `flight@revision` or `until@moment`.
+ * Two pictures to compare, and how. Each is one flight in one revision, all that was captured by a moment, or a
+ * picture that this map has not (its side stays empty, and says so). In a link: `mode~before~after~share`, a picture as
+ * `flight`, `flight@revision`, `until@moment` or `picture@name`.
  */
 
 import type { FlightInfo, MosaicInfo } from "../api";
@@ -10,7 +11,7 @@ export const MODES = ["swipe", "flicker", "side"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** `revision` null: the one on show. */
-export type Side = { kind: "flight"; flightId: string; revision: number | null } | { kind: "until"; moment: string };
+export type Side = { kind: "flight"; flightId: string; revision: number | null } | { kind: "until"; moment: string } | { kind: "picture"; name: string };
 
 export interface Comparison {
   mode: Mode;
@@ -25,6 +26,7 @@ const MIDDLE = 50;
 
 export function writeSide(side: Side): string {
   if (side.kind === "until") return `until@${side.moment}`;
+  if (side.kind === "picture") return `picture@${encodeURIComponent(side.name).replace(/~/g, "%7E")}`;
   return side.revision === null ? side.flightId : `${side.flightId}@${side.revision}`;
 }
 
@@ -35,8 +37,17 @@ export function readSide(text: string | undefined): Side | null {
     const ms = Date.parse(rest ?? "");
     return Number.isNaN(ms) ? null : { kind: "until", moment: new Date(ms).toISOString() };
   }
+  if (name === "picture") return pictureNamed(rest ?? "");
   if (rest !== undefined && !/^\d{1,9}$/.test(rest)) return null;
   return { kind: "flight", flightId: name, revision: rest === undefined ? null : Number(rest) };
+}
+
+function pictureNamed(text: string): Side | null {
+  try {
+    return text ? { kind: "picture", name: decodeURIComponent(text) } : null;
+  } catch {
+    return null; // a link that was cut
+  }
 }
 
 export function writeComparison(compare: Comparison | null): string {
@@ -66,6 +77,7 @@ export function comparable(state: State): FlightInfo[] {
 /** The state as a map draws it that shows one side alone; null where the link names what is not there. */
 export function stateOf(state: State, side: Side): State | null {
   if (side.kind === "until") return { ...state, asOf: side.moment, hidden: new Set() };
+  if (side.kind === "picture") return null;
   const flight = comparable(state).find((one) => one.flight_id === side.flightId);
   if (!flight) return null;
   const revision = side.revision;
@@ -82,7 +94,7 @@ export function stateOf(state: State, side: Side): State | null {
 
 /** Whether a side names a picture that there is: a flight on the map, in a revision that may be shown. */
 export function isThere(state: State, side: Side): boolean {
-  if (side.kind === "until") return true;
+  if (side.kind !== "flight") return side.kind === "until";
   const flight = comparable(state).find((one) => one.flight_id === side.flightId);
   return flight !== undefined && (!side.revision || publishedOf(flight).includes(side.revision));
 }

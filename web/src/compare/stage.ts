@@ -247,6 +247,7 @@ export class CompareStage {
 /** A side in words, also of one that is not offered: whose picture it is or was, or as of when. */
 function sideSaid(state: State, side: Side): string {
   if (side.kind === "until") return t("untilMoment", formatTime(side.moment));
+  if (side.kind === "picture") return side.name;
   const name = state.flights.find((one) => one.flight_id === side.flightId)?.name ?? t("flight");
   const said = side.revision === null ? name : `${name} – ${revisionSaid(side.revision)}`;
   return isThere(state, side) ? said : t("compareNotThere", said);

@@ -148,19 +148,20 @@ export class ComparedMap {
     const own = stateOf(state, side);
     const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true);
     const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged?.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
-    replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own === null));
+    replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own !== null ? null : t(side.kind === "picture" ? "compareElsewhere" : "compareGone")));
   }
 }
 
 /** The flight's name, whether the middle is imaged or not; of all there was by a moment: that moment, and whose picture it is. */
 function nameOf(state: State, side: Side, imaged: Imaged | null): string {
   if (side.kind === "flight") return state.flights.find((one) => one.flight_id === side.flightId)?.name ?? "";
+  if (side.kind === "picture") return side.name;
   const until = t("untilMoment", formatTime(side.moment));
   return imaged?.flight ? `${until}: ${imaged.flight.name}` : until;
 }
 
-function lines({ name, facts, lesser, level, isDrill }: Caption, which: string, warnings: string[], isGone: boolean): HTMLElement[] {
-  const said = isGone ? [t("compareGone")] : facts;
+function lines({ name, facts, lesser, level, isDrill }: Caption, which: string, warnings: string[], gone: string | null): HTMLElement[] {
+  const said = gone === null ? facts : [gone];
   return [
     el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), levelBadge(level), `${which}: ${name}`),
     el("span", {}, ...said.map((one, n) => el("span", { class: one === lesser ? "lesser" : "" }, `${n ? " · " : ""}${one}`))),

@@ -1,0 +1,152 @@
+"""What is in the analyst's hand: a note that is written, a line that is drawn, what another decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+from playwright.sync_api import expect
+
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.serve.services import Services
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import settled_compare
+from tests.browser.test_changes import (
+    NAMES,
+    Review,
+    chosen,
+    compared_at,
+    enter,
+    expect_count,
+    with_candidates,
+)
+from tests.serve.running import running
+from tests.serve.world import REAL
+from tests.suites.comparison_suite import compared_on
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    world = with_candidates(tmp_path / "world")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield Review(url, world)
+
+
+def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    note = page.locator(".review [name=note]")
+    note.fill("hỏi trưởng thôn")
+    page.locator(".review-count").click()
+    page.keyboard.press("j")
+    expect(note).to_have_value("")
+    first = page.locator(f'[data-change="{NAMES[0]}"]')
+    expect(first).to_contain_text("ghi chú chưa lưu")
+    note.fill("nương mới cày")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
+    page.keyboard.press("k")
+    assert chosen(page) == NAMES[0], "after a note was saved letters are keys"
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("n")
+    expect(note).to_have_value("")  # it is not of what is drawn
+    page.keyboard.press("Escape")
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("r")
+    expect_count(page, 2, 0, 1)
+    assert [review.line(name).note for name in NAMES[:2]] == ["hỏi trưởng thôn", "nương mới cày"]
+    expect(first).not_to_contain_text("ghi chú chưa lưu")
+
+
+@pytest.mark.parametrize(("language", "said"), [("vi", "bác bỏ, Hoa"), ("en", "rejected by Hoa")])
+def test_what_was_rejected_at_another_date_is_told_as_that(
+    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
+) -> None:
+    """The same place between two other pictures, where an analyst rejected it."""
+    catalog = review.world.workspace.catalog
+    line = review.line(NAMES[0])
+    other = replace(line, change_id="change-00000009", before_shown="ve-tinh.tif", score=0.1, author="Hoa")
+    rejected = replace(other, status=ChangeStatus.REJECTED)
+    catalog.changes.append([rejected])
+    west, south, east, north = line.bounds_lonlat_deg
+    around = shapely.MultiPolygon([shapely.box(west - 0.001, south - 0.001, east + 0.001, north + 0.001)])
+    for number, one in enumerate((line, other)):
+        pair = one.before_shown, one.after_shown
+        catalog.comparisons.add([compared_on(f"compared-{number}", REAL, around, *pair)])
+    page = open_page(link=f"lang={language}&event={REAL}", url=review.url)
+    page.locator(".review-door").click()
+    expect(page.locator(".review .series")).to_contain_text(said)
+    settled_compare(page)
+    page.locator(".review .series").scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / f"review-rejected-{language}.png")
+
+
+@pytest.mark.parametrize(("language", "said"), [("vi", "không thấy lại"), ("en", "not found again")])
+def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
+    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
+) -> None:
+    catalog = review.world.workspace.catalog
+    line = review.line(NAMES[0])
+    page = enter(open_page, review, language=language)
+    newer = [f"{one.rpartition('@')[0]}@1" for one in (line.before_shown, line.after_shown)]
+    west, south, east, north = line.bounds_lonlat_deg
+    around = shapely.MultiPolygon([shapely.box(west - 0.0001, south, east + 0.0001, north)])
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *newer)])
+    expect(page.locator(".review-row").last).to_contain_text(said)  # the page has heard of it
+    names = [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
+    assert names == [NAMES[1], NAMES[2], NAMES[0]]
+    expect(page.locator(".review-details")).to_contain_text({"vi": "bản ghép mới", "en": "newer"}[language])
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-unfound-{language}.png")
+
+
+def test_enter_ends_the_line_that_is_being_drawn_and_splits(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    page.keyboard.press("s")
+    middle, beyond = (west + east) / 2, (north - south) / 12
+    page.mouse.click(*compared_at(page, middle, north + beyond))
+    page.wait_for_timeout(400)
+    page.keyboard.press("Enter")
+    expect(page.locator(".review-trouble")).to_contain_text("hai điểm")
+    page.mouse.click(*compared_at(page, middle, south - beyond))
+    page.wait_for_timeout(400)
+    page.mouse.move(*compared_at(page, east, south - beyond))  # is no corner
+    page.keyboard.press("Enter")
+    expect_count(page, 4, 0, 0)
+    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
+    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
+
+
+@pytest.mark.parametrize(("language", "said"), [("vi", "Minh vừa xác nhận"), ("en", "Just accepted by Minh")])
+def test_what_another_has_just_decided_is_told_and_not_overturned_by_one_key(
+    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
+) -> None:
+    page = enter(open_page, review, language=language)
+    line = review.line(NAMES[0])
+    theirs = replace(
+        line,
+        version=2,
+        step_id="theirs",
+        action=ChangeAction.ACCEPT,
+        status=ChangeStatus.ACCEPTED,
+        author="Minh",
+    )
+    review.world.workspace.catalog.changes.append([theirs])
+    trouble = page.locator(".review-trouble")
+    expect(trouble).to_contain_text(said)
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-overtaken-{language}.png")
+    page.keyboard.press("r")
+    expect(trouble).to_contain_text({"vi": "bấm lần nữa", "en": "press again"}[language])
+    assert review.line(NAMES[0]) == theirs
+    page.keyboard.press("r")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    assert review.line(NAMES[0]).status is ChangeStatus.REJECTED
