@@ -162,7 +162,9 @@ def test_metres_and_swapped_degrees_in_plain_geojson_are_refused(tmp_path: Path)
     swapped = shapely.box(S, W, S + 0.02, W + 0.02)
     for name, shape in (("metres", metres), ("swapped", swapped)):
         path = geojson(tmp_path / f"{name}.geojson", [({"code": "1", "name": "A"}, shape)])
-        with pytest.raises(CrsMissing, match=rf"^{name}\.geojson: does not name its coordinate reference system"):
+        with pytest.raises(
+            CrsMissing, match=rf"^{name}\.geojson: does not name its coordinate reference system"
+        ):
             read_communes(path, SINCE)
 
 
