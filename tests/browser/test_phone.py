@@ -115,6 +115,8 @@ def test_the_sheet_that_is_printed_stands_under_its_bar(
     """The room is offered where the phone is held across; then it is turned."""
     page = open_page("phone", f"lang={language}&event={REAL}&{FLOWN}")
     turned(page)
+    if page.locator(".more-open").is_visible():
+        page.locator(".more-open").click()
     page.locator(".print-open").click()
     page.wait_for_selector('.print-room[aria-busy="false"]')
     for name in ("across", "upright"):
