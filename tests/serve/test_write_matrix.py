@@ -12,6 +12,7 @@ import io
 import sqlite3
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -396,7 +397,10 @@ def call(house: House, caller: str, address: tuple[str, str], asked: Asked) -> h
 
 
 def state_of(house: House) -> dict[str, object]:
-    """All that is on record, the times tokens were used last aside, and what lies beside it."""
+    """All that is on record, the times tokens were used last aside, and what lies beside it; once no pack is
+    under way: what becomes of one is written by the house, and by nobody who calls."""
+    while any(one.is_under_way for one in house.world.workspace.catalog.packs.all()):
+        time.sleep(0.05)
     with sqlite3.connect(house.root / "catalog.sqlite") as connection:
         names = [row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")]
         rows: dict[str, object] = {name: _rows(connection, name) for name in names}
