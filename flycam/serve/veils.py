@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo
+from flycam.catalog.revision_stats import shift_error_m
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.tile import MosaicTile, TileRecord
@@ -80,5 +81,5 @@ def block_error_m(stats: Mapping[str, Any]) -> float:
     not tell; 0 where its poses are those that were known before, whose errors they tell whole."""
     if stats.get("accepted") is False:
         return 0.0
-    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
-    return UNKNOWN_M if east_m is None or north_m is None else float(np.hypot(east_m, north_m))
+    shift_m = shift_error_m(stats)
+    return UNKNOWN_M if shift_m is None else shift_m

@@ -6,9 +6,9 @@ when the two are compared.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
+from flycam.catalog.revision_stats import shift_error_m
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.warp import PICTURE_ENDINGS
@@ -29,9 +29,7 @@ def reference_sigma_m(workspace: Workspace, given: str) -> float | None:
     mosaic = main_mosaic(workspace, flight.flight_id)
     if mosaic.revision == LIVE_REVISION:
         return None
-    stats = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).stats
-    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
-    return None if east_m is None or north_m is None else math.hypot(east_m, north_m)
+    return shift_error_m(workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).stats)
 
 
 def reference_map(workspace: Workspace, flight: str, given: str) -> Path:

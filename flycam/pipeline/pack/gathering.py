@@ -8,6 +8,7 @@ from typing import Any
 
 from flycam import __version__
 from flycam.catalog.masked_ground import masks_of
+from flycam.catalog.revision_stats import shift_error_m
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
@@ -153,10 +154,7 @@ def _shift_of(stats: Mapping[str, Any]) -> float | None:
     """0 where poses are those that were known before: their errors are in each pixel's, whole."""
     if stats.get("accepted") is False:
         return 0.0
-    east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
-    if east_m is None or north_m is None or not (math.isfinite(east_m) and math.isfinite(north_m)):
-        return None
-    return math.hypot(east_m, north_m)
+    return shift_error_m(stats)
 
 
 def _communes(
