@@ -7,6 +7,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 STATIC := flycam/serve/static/index.html
+# where tests drive a browser, in processes of their own: Playwright's loop and asyncio's do not share one
+BROWSER := tests/browser tests/attack/test_watched.py
+# most of the time is waiting, for streams, lines and servers: two cores are kept busy by more processes than two
+WHOLE_FILES := --dist loadfile --no-loadscope-reorder
 PORT ?= 8000
 
 demo: $(VENV)/run.stamp $(STATIC)  ## install, run the main job on a drill flight, open the map
@@ -14,8 +18,8 @@ demo: $(VENV)/run.stamp $(STATIC)  ## install, run the main job on a drill fligh
 
 test: $(VENV)/test.stamp $(STATIC)  ## install what tests need and run them
 	@failed=0; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not browser" || failed=$$?; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not soak" || failed=$$?; \
+	$(BIN)/python -m pytest -n 4 $(WHOLE_FILES) -m "not soak and not browser" || failed=$$?; \
+	$(BIN)/python -m pytest -n 3 $(WHOLE_FILES) -m "browser and not soak" $(BROWSER) || failed=$$?; \
 	exit $$failed
 
 lint: $(VENV)/test.stamp

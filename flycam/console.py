@@ -19,10 +19,12 @@ import click
 
 from flycam.errors import Cancelled, FlycamError, OptionUnusable
 from flycam.frame.agreement import agreed
+from flycam.frame.secret_line import SecretLine
 from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
+_QUARTERS = 4
 _ENDLESS_STEP = 1000  # pictures of a stream: about every half minute
 _STAGES_VI = {
     "render": "dựng ảnh",
@@ -80,7 +82,8 @@ class CommandGroup(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         try:
-            sys.exit(super().main(words, *more, **{**extra, "standalone_mode": False}) or 0)
+            extra |= {"standalone_mode": False, "obj": tuple(words)}
+            sys.exit(super().main(words, *more, **extra) or 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             _fail(
@@ -170,6 +173,8 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
 
 def _say(lines: Sequence[str], as_json: bool) -> None:
     for line in lines:
+        if as_json and isinstance(line, SecretLine):
+            continue  # once is enough: the answer has it
         click.echo(agreed(line), err=as_json)
 
 
@@ -194,30 +199,60 @@ def language() -> str:
     return "vi" if spoken.startswith("vi") else "en"
 
 
+def typed_words() -> tuple[str, ...]:
+    """The words of the command that runs, as they were given behind `flycam`."""
+    words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
+    return words
+
+
+class StopRequests:
+    """Whether somebody has asked to stop; `by_kill`: as a machine asks that shuts down, not by Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self.by_kill = False
+
+    def __call__(self) -> bool:
+        return self._asked.is_set()
+
+    def ask(self, *, by_kill: bool) -> None:
+        """Ask to stop; who asks first is remembered."""
+        if not self():
+            self.by_kill = by_kill
+            self._asked.set()
+
+
 @contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
+def stop_requests() -> Iterator[StopRequests]:
     """Whether Ctrl-C or a polite kill has asked to stop, while this is open. The second stops at once."""
-    asked = threading.Event()
+    asked = StopRequests()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals come to the main thread only
+        yield asked  # signals come to the main thread only
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        asked.set()
+        asked.ask(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
         vi = "\nđang dừng; bấm lần nữa để dừng ngay"
         click.echo(vi if language() == "vi" else "\nstopping; once more to stop at once", err=True)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def _is_told(done: int, total: int, before: int) -> bool:
+    """Whether a log hears of it: a step of a stage without an end, else another quarter of it."""
+    if not total:
+        return done % _ENDLESS_STEP == 0
+    return _QUARTERS * done // total > _QUARTERS * before // total
+
+
 class ProgressBar:
-    """One line on a terminal; in a log one line a stage, and one now and then of a stage without an end.
+    """One line on a terminal; in a log one at each quarter of a stage, or now and then of one without end.
 
     Listens as `Progress`.
     """
@@ -233,7 +268,7 @@ class ProgressBar:
             return
         words, of = self._words.get(stage, stage), f"{done}/{total}" if total else str(done)
         if not self._terminal:
-            if stage != before[0] or done == total or (not total and done % _ENDLESS_STEP == 0):
+            if stage != before[0] or _is_told(done, total, before[1] if before[2] == total else 0):
                 click.echo(f"{words} {of}", err=True)
         else:
             filled = _BAR_CHARS * done // max(total, 1) if total else 0

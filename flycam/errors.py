@@ -85,6 +85,14 @@ class ListChanged(InputUnusable):
     """What was confirmed is not the list that stands now."""
 
 
+class EventKept(InputUnusable):
+    """A flight cannot leave its event: what was said of it there would lose its ground."""
+
+
+class RealDataHere(InputUnusable):
+    """A drill was asked for in a house where something real is registered."""
+
+
 class NameTaken(InputUnusable):
     """A label is already carried by another flight; the id must be used or another name chosen."""
 
@@ -192,6 +200,10 @@ class StoreUnavailable(StorageTrouble):
     """The object store cannot be reached or does not answer in time."""
 
 
+class PeerUnavailable(StoreUnavailable):
+    """Another server does not answer over a line, or gets no further: that is no trouble of this house's."""
+
+
 class StoreDenied(StorageTrouble):
     """The object store answers, but refuses access with these credentials."""
 
@@ -210,6 +222,11 @@ class DiskFull(StorageTrouble):
 
 class ObjectMissing(StorageTrouble):
     """A key that the catalogue names is not in the store."""
+
+
+class RecordsMissing(ObjectMissing):
+    """A step counts on what its box said of a flight before, which is not here any more: it has to ask
+    anew."""
 
 
 class TileCorrupt(StorageTrouble):
@@ -247,6 +264,14 @@ class ServerUntrusted(InputUnusable):
     """A server is not surely the one that is meant: its certificate is not believed. Nothing was sent."""
 
 
+class LeftOnCard(FlycamError):
+    """A card was sent, but for some of its files: those are on the card alone."""
+
+
+class NotOffered(FlycamError):
+    """This server was started without what was asked of it; asking again is no use."""
+
+
 class SignInUnavailable(FlycamError):
     """The province's own sign-in service does not answer, or says what cannot be used."""
 
@@ -261,6 +286,10 @@ class RefusedByEvidence(FlycamError):
 
 class NotRegistered(RefusedByEvidence):
     """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""
+
+
+class NotLookedFor(RefusedByEvidence):
+    """Two pictures by which no change can be told: that none is found does not mean that there is none."""
 
 
 class DraftOutdated(RefusedByEvidence):

@@ -12,6 +12,7 @@ EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_STORAGE = 4
 EXIT_REFUSED = 5
+EXIT_PART = 6  # done, but files are on the card alone: it must not be wiped
 EXIT_CANCELLED = 130  # as a shell says of a command that Ctrl-C stopped
 
 
@@ -44,14 +45,19 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.LetGo: Outcome(EXIT_INPUT, 410, "Let go under the retention term", "Đã xoá theo thời hạn lưu giữ"),
     e.ListChanged: Outcome(EXIT_INPUT, 409, "The list has changed", "Danh sách đã thay đổi"),
     e.NameTaken: Outcome(EXIT_INPUT, 409, "The name is taken", "Tên đã được dùng"),
+    e.EventKept: Outcome(EXIT_INPUT, 409, "The flight stays in its event", "Chuyến bay phải ở lại sự kiện"),
+    e.RealDataHere: Outcome(EXIT_INPUT, 409, "Something real is here", "Ở đây đã có dữ liệu thật"),
     e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),
     e.StorageTrouble: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),
     e.StoreUnavailable: Outcome(EXIT_STORAGE, 503, "The store does not answer", "Kho lưu trữ không trả lời"),
     e.StoreDenied: Outcome(EXIT_STORAGE, 503, "The store denies access", "Kho lưu trữ từ chối truy cập"),
     e.BucketMissing: Outcome(EXIT_STORAGE, 503, "The bucket does not exist", "Chưa có bucket lưu trữ"),
-    e.StoreConflict: Outcome(EXIT_STORAGE, 409, "Two writers collided", "Hai tiến trình ghi cùng lúc"),
+    e.StoreConflict: Outcome(
+        EXIT_STORAGE, 409, "Something else was written first", "Đã có thay đổi khác được ghi trước"
+    ),
     e.DiskFull: Outcome(EXIT_STORAGE, 507, "The disk is full", "Ổ đĩa đã đầy"),
     e.ObjectMissing: Outcome(EXIT_STORAGE, 503, "An object is missing", "Thiếu dữ liệu trong kho"),
+    e.RecordsMissing: Outcome(EXIT_STORAGE, 409, "It has to be sent again", "Cần gửi lại"),
     e.TileCorrupt: Outcome(EXIT_STORAGE, 503, "A tile is damaged", "Mảnh bản đồ bị hỏng"),
     e.NotWhole: Outcome(
         EXIT_STORAGE, 503, "Not all that is kept is whole", "Dữ liệu lưu giữ không còn nguyên vẹn"
@@ -67,6 +73,10 @@ OUTCOMES: dict[type[Exception], Outcome] = {
         EXIT_STORAGE, 503, "A worker does not belong to this house", "Máy phụ không cùng hệ thống"
     ),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
+    e.LeftOnCard: Outcome(EXIT_PART, 409, "Keep the card", "Phải giữ thẻ nhớ"),
+    e.NotOffered: Outcome(
+        EXIT_USAGE, 404, "This server does not do that", "Máy chủ này không có chức năng đó"
+    ),
     e.ServerUntrusted: Outcome(EXIT_INPUT, 422, "The server is not believed", "Chưa tin được máy chủ"),
     e.SignInUnavailable: Outcome(
         EXIT_STORAGE, 503, "The sign-in service cannot be used", "Không dùng được dịch vụ đăng nhập"

@@ -25,6 +25,8 @@ FLYCAM_REQUEST_LOG  where `serve` writes a line of JSON for each request: a file
                  (default: nowhere)
 FLYCAM_LINKED_KM2  an export, a pack or a guest link of a mosaic of more square kilometres is said to be one,
                  and is in the audit log (default: none is)
+FLYCAM_CAP_SENDER  who sends CAP messages, "pccr@laocai.gov.vn": the same for every box of the office
+                 (default: this box's name). They stay drafts
 FLYCAM_CA        file of the authorities (PEM) that other boxes are believed by (default: the system's)
 FLYCAM_FINGERPRINT  of the one server that this box speaks to: SHA-256 of its certificate, or its authority's
 """
@@ -49,6 +51,7 @@ DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 _SCHEDULER = re.compile(r"tcp://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
+_CAP_SENDER = re.compile(r"[A-Za-z0-9._+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
 _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -87,6 +90,7 @@ class Settings:
     trust: Trust = SYSTEM
     request_log: str | None = None
     linked_km2: float | None = None
+    cap_sender: str = ""
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -108,6 +112,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         tls=_tls(environment),
         trust=_trust(environment),
         linked_km2=_linked_km2(environment.get("FLYCAM_LINKED_KM2", "").strip()),
+        cap_sender=_cap_sender(environment.get("FLYCAM_CAP_SENDER", "").strip()),
         request_log=environment.get("FLYCAM_REQUEST_LOG", "").strip() or None,
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
@@ -136,6 +141,19 @@ def _linked_km2(text: str) -> float | None:
             vi=f"FLYCAM_LINKED_KM2: {text[:80]}: hãy ghi số km², ví dụ 25",
         )
     return area
+
+
+def _cap_sender(text: str) -> str:
+    """As CAP 1.2 (3.2.1) takes it: no spaces, commas, < or &; with a name and a domain, so that it is one
+    sender's alone."""
+    if not text or _CAP_SENDER.fullmatch(text):
+        return text
+    raise OptionUnusable(
+        f"FLYCAM_CAP_SENDER: {text[:80]}: give who sends as NAME@DOMAIN, such as pccr@laocai.gov.vn, without "
+        "spaces, commas, < and &",
+        vi=f"FLYCAM_CAP_SENDER: {text[:80]}: hãy ghi nơi gửi dạng TÊN@TÊN-MIỀN như pccr@laocai.gov.vn, không "
+        "có dấu cách, dấu phẩy, < hoặc &",
+    )
 
 
 def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:

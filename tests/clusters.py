@@ -17,7 +17,8 @@ from typing import Any
 from flycam.pipeline.cluster.fence import Turn
 from flycam.pipeline.cluster.worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
-from tests.servers import _end, _free_ports, _start
+from tests.ports import free_port
+from tests.servers import _end, _start
 
 _START_S = 600
 
@@ -54,7 +55,7 @@ def running_cluster(
     folder: Path, environment: Mapping[str, str], workers: int = 2
 ) -> Iterator[RunningCluster]:
     """A scheduler and workers of one thread in the house that the environment names."""
-    (port,) = _free_ports(1)
+    port = free_port()
     cluster = RunningCluster(f"tcp://127.0.0.1:{port}", folder, environment)
     try:
         cluster.start("--scheduler", "--threads", "0")

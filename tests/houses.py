@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,32 +18,49 @@ from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store
+from tests.once import copied_once, made_once
+
+
+def drilled(**options: object) -> DrillReport:
+    """A drill with photos, rendered once in a run; nobody writes into it. options: of `write_drill`."""
+
+    def write(folder: Path) -> DrillReport:
+        folder.mkdir()
+        return write_drill(folder / "flight", **options)  # type: ignore[arg-type]
+
+    return made_once(_name("drill", options), write)
+
+
+def filmed_drill(**options: object) -> VideoDrillReport:
+    """A filmed drill, rendered once in a run; nobody writes into it. options: of `write_video_drill`."""
+
+    def write(folder: Path) -> VideoDrillReport:
+        folder.mkdir()
+        return write_video_drill(folder / "d", **options)
+
+    return made_once(_name("film", options), write)
+
+
+def _name(kind: str, options: dict[str, object]) -> str:
+    return f"{kind}-{hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()[:12]}"
 
 
 @pytest.fixture(scope="session")
-def drill(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
+def drill() -> DrillReport:
     """Six photos of 480×360 over the drill's valley, with the usual noise."""
-    return write_drill(
-        tmp_path_factory.mktemp("drill") / "flight",
-        photos=(2, 3),
-        size_px=(480, 360),
-        gsd_m=0.5,
-        truth_rasters=False,
-    )
+    return drilled(photos=(2, 3), size_px=(480, 360), gsd_m=0.5, truth_rasters=False)
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
+def film() -> VideoDrillReport:
     """Twenty seconds of video with a turn, 320×180, as a consumer drone tells it."""
-    return write_video_drill(
-        tmp_path_factory.mktemp("film") / "d",
-        seed=2,
-        plan=VideoPlan(seconds=20.0, fps=10, strips=2, gsd_m=0.8),
-        size_px=(320, 180),
-    )
+    plan = VideoPlan(seconds=20.0, fps=10, strips=2, gsd_m=0.8)
+    return filmed_drill(seed=2, plan=plan, size_px=(320, 180))
 
 
 class StopAfter:
@@ -80,27 +98,60 @@ class House:
 @pytest.fixture
 def make_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
     """Opens houses; the drill's terrain and communes are registered unless told otherwise."""
-    opened: list[Workspace] = []
+    opened: list[House] = []
 
     def make(drill: DrillReport | VideoDrillReport | None = None, name: str = "house") -> House:
         root = tmp_path / name
-        root.mkdir()
-        workspace = Workspace(
-            store=open_store((root / "store").as_uri()),
-            catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
-            box="test",
-            cache_dir=root / "cache",
-        )
-        opened.append(workspace)
-        if drill is not None:
-            register_dem(workspace, drill.dem)
-            register_communes(workspace, drill.communes)
-        return House(root=root, workspace=workspace)
+        if root.exists():
+            raise FileExistsError(root)
+        opened.append(_open(root, drill))
+        return opened[-1]
 
     yield make
-    for workspace in opened:
-        workspace.store.close()
-        workspace.catalog.close()
+    for house in opened:
+        _close(house)
+
+
+def _open(root: Path, drill: DrillReport | VideoDrillReport | None = None) -> House:
+    root.mkdir(exist_ok=True)
+    workspace = Workspace(
+        store=open_store((root / "store").as_uri()),
+        catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
+        box="test",
+        cache_dir=root / "cache",
+    )
+    if drill is not None:
+        register_dem(workspace, drill.dem)
+        register_communes(workspace, drill.communes)
+    return House(root=root, workspace=workspace)
+
+
+def _close(house: House) -> None:
+    house.workspace.store.close()
+    house.workspace.catalog.close()
+
+
+@pytest.fixture
+def make_filmed(film: VideoDrillReport, tmp_path: Path) -> Iterator[Callable[..., tuple[House, LiveReport]]]:
+    """Opens houses with the film on their map, laid undisturbed by its subtitles, and what was said of that:
+    copies of one."""
+    opened: list[House] = []
+
+    def lay(root: Path) -> LiveReport:
+        house = _open(root, film)
+        request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+        report = live(house.workspace, request, Labels())
+        _close(house)
+        return report
+
+    def make(name: str = "filmed") -> tuple[House, LiveReport]:
+        report = copied_once("filmed", lay, tmp_path / name)
+        opened.append(_open(tmp_path / name))
+        return opened[-1], report
+
+    yield make
+    for house in opened:
+        _close(house)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class ThinLine:
     outages   (from, to) in seconds since the start
     loss      share of blocks of 1 KB that take another round trip (and hold up those behind them)
     port      here; 0: any
+    held_at   bytes of a way ("up", "down") after which nothing more passes, until there is no such number
     """
 
     to_port: int
@@ -39,6 +40,7 @@ class ThinLine:
     port: int = 0
     to_host: str = "127.0.0.1"
     passed: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})
+    held_at: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> ThinLine:
         self._loop = asyncio.new_event_loop()
@@ -61,17 +63,22 @@ class ThinLine:
 
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(run()), daemon=True)
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def drop_out(self, seconds: float) -> None:
+        """An outage from now on."""
+        now_s = time.monotonic() - self._began_s
+        self.outages = [*self.outages, (now_s, now_s + seconds)]
 
     async def _pair(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         await asyncio.sleep(self.round_trip_s)  # the handshake of the far side
@@ -102,6 +109,8 @@ class ThinLine:
         landing = asyncio.ensure_future(arrive())
         try:
             while data := await source.read(_BLOCK):
+                while self.passed[way] >= self.held_at.get(way, sys.maxsize):
+                    await asyncio.sleep(0.02)
                 left_s = self._leaves_s(way, len(data))
                 await asyncio.sleep(max(left_s - time.monotonic(), 0.0))
                 self.passed[way] += len(data)

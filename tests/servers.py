@@ -13,7 +13,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,9 +30,11 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException
 
+from tests.ports import free_port
+
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
-_START_S = 60
+_START_S = 300
 _BUCKET = "flycam"
 
 
@@ -63,7 +64,7 @@ class SeaweedServer:
     def __init__(self, flags: list[str], folder: Path) -> None:
         """flags: more of them, each in place of the one of its name."""
         weed = _program("weed", Path(sys.executable).parent)
-        port, filer, filer_grpc = _free_ports(3)
+        port, filer, filer_grpc = (free_port() for _ in range(3))
         self.s3 = S3Server(
             f"http://127.0.0.1:{port}",
             "flycam-tests",
@@ -183,7 +184,7 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[PostgresSer
         **_identity(user),
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    (port,) = _free_ports(1)
+    port = free_port()
     command = [str(initdb.with_name("postgres")), "-D", str(data), "-p", str(port), "-k", str(folder)]
     # what is tested is what PostgreSQL promises, not whether this cluster survives a power cut
     settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200"}
@@ -224,7 +225,7 @@ def postgres_url(new_schema: Callable[[], str]) -> str:
 def gateway_of(store: S3Server, flags: list[str], folder: Path) -> Iterator[tuple[S3Server, psutil.Process]]:
     """An S3 gateway to what a store keeps, of its own, and its process; for as long as it is asked."""
     weed = _program("weed", Path(sys.executable).parent)
-    port, grpc = _free_ports(2)
+    port, grpc = free_port(), free_port()
     here = [f"-filer={store.filer}", "-ip.bind=127.0.0.1", f"-port={port}", f"-port.grpc={grpc}"]
     gateway = replace(store, endpoint=f"http://127.0.0.1:{port}")
     process = _start([str(weed), "s3", *flags, *here], folder, store.environment())
@@ -237,7 +238,7 @@ def gateway_of(store: S3Server, flags: list[str], folder: Path) -> Iterator[tupl
 
 def _weed_command(weed: Path, folder: Path, server: S3Server) -> list[str]:
     kinds = ("master", "volume")
-    ports = iter(_free_ports(2 * len(kinds) + 3))
+    ports = iter(free_port() for _ in range(2 * len(kinds) + 3))
     filer, _, filer_grpc = server.filer.rpartition(":")[2].partition(".")
     flags = [f"-{kind}.port={next(ports)}" for kind in kinds]
     flags += [f"-{kind}.port.grpc={next(ports)}" for kind in (*kinds, "s3")]
@@ -284,17 +285,6 @@ def _identity(user: str) -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
-    finally:
-        for opened in sockets:
-            opened.close()
 
 
 def _start(
@@ -357,7 +347,7 @@ def _postgres_answers(address: str) -> bool:
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
     process.send_signal(how)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

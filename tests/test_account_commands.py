@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from tests.attack.uploading import free_port
+from tests.ports import free_port
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
 CODE = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){2}\b")
@@ -45,8 +45,10 @@ def audit(data: Path) -> list[tuple[str, str]]:
 
 
 def test_tokens_are_made_listed_and_revoked_one_by_one(run: Run, tmp_path: Path) -> None:
-    assert run("account", "add", "Lan", "--role", "admin")[0] == 0
-    code, made, _ = run("account", "token", "Lan", "--label", "QGIS", "--scope", "map", "--days", "30")
+    code, account, aside = run("account", "add", "Lan", "--role", "admin")
+    assert code == 0 and len(account["token"]) == 43 and account["token"] not in aside, "once is enough"
+    code, made, aside = run("account", "token", "Lan", "--label", "QGIS", "--scope", "map", "--days", "30")
+    assert made["token"] not in aside
     assert (code, made["label"], made["scope"], len(made["token"])) == (0, "QGIS", "map", 43)
     assert run("account", "token", "Lan", "--label", "trạm", "--for-ever")[1]["expires"] is None
     listed = run("account", "tokens", "Lan")[1]["tokens"]
@@ -105,7 +107,7 @@ def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: R
             return said, httpx.post(f"http://127.0.0.1:{port}/api/setup", json=asked).status_code
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(90)
 
     said, _ = started("127.0.0.1")
     assert CODE.search(said) is None, "whoever sits at the machine is let in as it is"

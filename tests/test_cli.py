@@ -25,6 +25,7 @@ from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.raster import read_raster
+from flycam.pipeline.upload.sending import Sent
 from tests.pipeline.impacted import add_roads_and_masts, add_things, impacted_house, point
 
 
@@ -193,6 +194,30 @@ def test_photos_without_position_and_without_log(run: Run, tmp_path: Path) -> No
 def test_a_folder_that_does_not_exist(run: Run, tmp_path: Path) -> None:
     answer = run("ingest", tmp_path / "thẻ nhớ")
     assert answer.exit_code == 3 and "thẻ nhớ" in answer.json["sentence"]
+
+
+@pytest.mark.parametrize(("passed_over", "code"), [(0, 0), (1, 6)])
+def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
+    run: Run, card: Path, monkeypatch: pytest.MonkeyPatch, passed_over: int, code: int
+) -> None:
+    """The files that went are told as ever; the code alone says that the card must stay."""
+    why = (("a:b.JPG: this name has ':'", "a:b.JPG: tên có ':'"),)
+    sent = Sent(
+        upload_id="u",
+        files=6,
+        bytes=60,
+        sent_bytes=60,
+        skipped=(),
+        passed_over=passed_over,
+        passed_over_said=why[:passed_over],
+        laid={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
+        seconds=1.0,
+    )
+    monkeypatch.setattr("flycam.pipeline.upload.sending.send", lambda *_: sent)
+    answer = run("upload", "http://127.0.0.1:9", card, LC_ALL="vi_VN.UTF-8")
+    assert (answer.exit_code, answer.json["flight_id"], answer.json["files"]) == (code, "f", 6)
+    assert answer.json.get("error") == ("LeftOnCard" if passed_over else None)
+    assert ("Phải giữ thẻ nhớ: 1 tệp chỉ có trên thẻ nhớ" in answer.stderr) == bool(passed_over)
 
 
 def test_unknown_flight(run: Run, tmp_path: Path) -> None:

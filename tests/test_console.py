@@ -40,6 +40,16 @@ def test_the_stages_are_found() -> None:
     assert {"look", "rectify", "ties", "blend", "communes", "report", "render", "stream"} <= set(STAGES)
 
 
+def test_a_log_hears_of_a_long_stage_between_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar()
+    for done in range(1, 16):
+        bar("render", done, 15)
+    for done in (0, 2, 2):
+        bar("lay", done, 2)
+    said = ["render 1/15", "render 4/15", "render 8/15", "render 12/15", "render 15/15", "lay 0/2", "lay 2/2"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
 def test_a_stage_without_an_end_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
     bar = ProgressBar()
     for done in range(1, 2501):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,10 @@ from flycam.answers.keeping import _KINDS
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
+from flycam.errors import StoreUnavailable
+from flycam.pipeline.under_way import NO_ENDS
 from flycam.pipeline.upkeep.held import Kind
+from flycam.pipeline.workspace import Progress, Workspace
 from tests.pipeline.finished_house import ingested, open_workspace
 from tests.pipeline.spoiled import close, copy_of, held, spoil
 
@@ -56,6 +62,61 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return Answered(result.exit_code, json.loads(lines[-1]) if lines else {}, result.stderr)
 
     return call
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [("flycam.pipeline.upkeep.verify.verify", ()), ("flycam.pipeline.upkeep.backup.backup", ("saved",))],
+)
+def test_a_store_that_goes_away_in_mid_work_is_waited_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, words: tuple[str, ...]
+) -> None:
+    module, name = recipe.rsplit(".", 1)
+    whole, times = getattr(import_module(module), name), []
+
+    def falters(workspace: Workspace, asked: object, progress: Progress) -> object:
+        times.append(name)
+        progress(name, 0, 1)
+        if len(times) == 1:
+            raise StoreUnavailable("the store is away", vi="mất liên lạc với kho lưu trữ")
+        return whole(workspace, asked, progress)
+
+    monkeypatch.setattr(recipe, falters)
+    answer = run(name, *(tmp_path / word for word in words))
+    assert answer.exit_code == 0 and len(times) == 2
+    assert "store or database away since" in answer.stderr and "it goes on" in answer.stderr
+
+
+def test_a_store_whose_disk_is_not_mounted_is_refused_until_it_is(
+    run: Run, data: Path, drill: DrillReport, tmp_path: Path
+) -> None:
+    """As a service meets it after a power cut: nothing is written where the disk is to be mounted."""
+    (data / "store").rename(tmp_path / "disk")
+    (data / "store").mkdir()
+    for words in (("ingest", drill.photos), ("dem", "list"), ("backup", tmp_path / "stick"), ("verify",)):
+        answer = run(*words)
+        assert answer.exit_code == 4 and answer.json["error"] in {error.__name__ for error in NO_ENDS}
+        assert "mount its disk" in answer.json["sentence"]
+    assert "hãy gắn" in run("dem", "list", language="vi_VN.UTF-8").stderr
+    assert not list((data / "store").iterdir())
+    (data / "store").rmdir()
+    (tmp_path / "disk").rename(data / "store")
+    again = run("ingest", drill.photos)
+    assert again.exit_code == 0 and run("verify").json["whole"] is True
+
+
+def test_a_lost_store_is_begun_anew_from_what_there_is(run: Run, data: Path, drill: DrillReport) -> None:
+    shutil.rmtree(data / "store")
+    assert run("dem", "list").exit_code == 4
+    report = run("verify", "--from", drill.photos)
+    assert report.json["mended"] > 0
+    assert run("dem", "list").exit_code == 0
+
+
+def test_vietnamese_numbers_have_a_comma(run: Run, tmp_path: Path) -> None:
+    for words in (("verify",), ("backup", tmp_path / "stick")):
+        assert re.search(r"\d,\d MB", run(*words, language="vi_VN.UTF-8").stderr)
+        assert re.search(r"\d\.\d MB", run(*words).stderr)
 
 
 def test_a_whole_house(run: Run) -> None:

@@ -100,6 +100,17 @@ def test_a_flight_is_classified_and_its_pack_is_stamped_so(
         assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
 
 
+def test_a_flight_is_moved_to_another_event(run: Run, house: tuple[World, Path]) -> None:
+    flight, catalog = house[0].after, house[0].workspace.catalog
+    code, said, _ = run("flights", "move", flight, "--event", "Lũ quét")
+    assert (code, said["former"]["event_id"], said["event"]["name"]) == (0, REAL, "Lũ quét")
+    assert catalog.flights.flight(flight).event_id == said["event"]["event_id"]
+    assert catalog.audit.lines(limit=10_000)[-1].who == "Quản trị"
+    assert run("flights", "move", "nobody", "--event", "Lũ quét")[0] == 3
+    assert "đã thuộc" in run("flights", "move", flight, "--event", "Lũ quét", language="vi_VN.UTF-8")[2]
+    assert run("flights", "move", flight, "--event", REAL)[0] == 0
+
+
 def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
     photo = house[0].workspace.catalog.frames.of_flight(house[0].drill)[0].header.provenance.source_sha256
     corners = ("--polygon", "10,10 60,10 60,40")

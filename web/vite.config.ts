@@ -5,7 +5,7 @@ const PROGRAM = "/src/application.ts";
 /** What both pages are built on comes as one file, not as several for the sake of a few lines: each is a request. */
 const COMMON = /\/web\/src\/(api|dom|i18n|numbers|time|turns|versions|panel\/login|upload\/size)\.ts$|\/style\.css$|vite\/(preload-helper|modulepreload-polyfill)/;
 
-/** The program of the map is asked for with the page, not only when the page's first script comes to it. */
+/** The program of the map, and who is there, are asked for with the page, not only when the page's first script comes to it. */
 const programWithPage: Plugin = {
   name: "program-with-page",
   transformIndexHtml: {
@@ -18,7 +18,8 @@ const programWithPage: Plugin = {
       const scripts = program ? [program.fileName, ...program.imports] : [];
       const sheets = [...(program?.viteMetadata?.importedCss ?? [])];
       const tag = (rel: string, name: string): HtmlTagDescriptor => ({ tag: "link", attrs: { rel, crossorigin: true, href: `./${name}` }, injectTo: "head" });
-      return [...scripts.map((name) => tag("modulepreload", name)), ...sheets.map((name) => tag("stylesheet", name))].filter((one) => !html.includes(String(one.attrs?.href)));
+      const session: HtmlTagDescriptor = { tag: "link", attrs: { rel: "preload", as: "fetch", crossorigin: true, href: "/api/session" }, injectTo: "head" };
+      return [session, ...scripts.map((name) => tag("modulepreload", name)), ...sheets.map((name) => tag("stylesheet", name))].filter((one) => !html.includes(String(one.attrs?.href)));
     },
   },
 };

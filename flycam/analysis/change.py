@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.analysis import fitted
-from flycam.analysis.evidence import CellEvidence, bare_patches, flooded_patches, look
+from flycam.analysis.evidence import CellEvidence, bare_patches, cell_evidence, flooded_patches
 from flycam.analysis.learned import Learned, learned_of, proposed
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
@@ -126,7 +126,7 @@ def _candidates(
     """relief, learned: of the pair, where a network was asked."""
     if not work.seen.any():
         return ()
-    seen = look(work, relief)
+    seen = cell_evidence(work, relief)
     bare, flooded = bare_patches(seen), flooded_patches(seen)
     judge: Judge = as_it_is
     if learned is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
-from flycam.analysis.levels import Evidence
+from flycam.analysis.levels import WindowMatches
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,7 +34,7 @@ class Consensus:
     agreed: Mask
 
 
-def find_consensus(windows: Evidence, tolerance_px: float) -> Consensus:
+def find_consensus(windows: WindowMatches, tolerance_px: float) -> Consensus:
     """The affine move that most of the windows (all of them with a displacement) follow.
 
     tolerance_px  how far a window that agrees may be off, full pixels
@@ -51,7 +51,7 @@ def find_consensus(windows: Evidence, tolerance_px: float) -> Consensus:
     return Consensus(affine=affine, agreed=agreed)
 
 
-def fitted_affine(windows: Evidence, weight: Floats, otherwise: Floats) -> Floats:
+def fitted_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> Floats:
     """The affine displacement (2×3) that fits windows best, weighted; only its shift where they are few or
     lie on a line; `otherwise` where nothing has weight."""
     used = weight > 1e-6
@@ -77,7 +77,7 @@ def by_chance(tried: float, share: float, risk: float) -> int:
     return int(np.argmax(bdtrc(counts, int(tried), min(share, 1.0)) < risk))
 
 
-def _most_followed(windows: Evidence, tolerance_px: float) -> Floats:
+def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
     """The proposal, 2×3, that the most windows follow; a plain shift goes before an equal similarity."""
     chance = np.random.default_rng(0)
     place = windows.place_px[:, 0] + 1j * windows.place_px[:, 1]
@@ -108,7 +108,7 @@ def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[
     return turn, goal[one] - turn * place[one]
 
 
-def off_px(windows: Evidence, affine: Floats) -> Floats:
+def off_px(windows: WindowMatches, affine: Floats) -> Floats:
     """M: how far from where an affine move (2×3) expects it each window was found, full pixels."""
     expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
     return np.asarray(np.hypot(*(windows.displacement_px - expected).T))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from flycam.analysis import refusing
 from flycam.analysis.consensus import by_chance, find_consensus, off_px
-from flycam.analysis.levels import WINDOW_PX, Evidence, Level, halved, look, thinned
+from flycam.analysis.levels import WINDOW_PX, Level, WindowMatches, halved, thinned, windows_matched
 from flycam.analysis.refusing import Names
 from flycam.analysis.smoothing import Fit, choose_stiffness, fit_warp, supported
 from flycam.analysis.warp import Lattice, Warp
@@ -66,7 +66,7 @@ class Registration:
     """
 
     warp: Warp
-    windows: Evidence
+    windows: WindowMatches
     factor: int
     agreed: Mask
     residual_px: Floats
@@ -202,7 +202,7 @@ def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
     )
     reach_px = max(int(np.ceil(reach_m / (gsd_m * level.factor))), _FINE_REACH_PX)
     spacing = _OVERLAPPING_PX
-    windows = look(level, still, reach_px=reach_px, spacing_px=spacing)
+    windows = windows_matched(level, still, reach_px=reach_px, spacing_px=spacing)
     clear = windows.clear(_COARSE_MARGIN)
     # windows overlap: neighbours are not witnesses of their own
     witnesses = (spacing / WINDOW_PX) ** 2
@@ -226,7 +226,7 @@ def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
 
 def _refined(level: Level, warp: Warp) -> Warp:
     """The field as one level shows it; as it was where too few windows say anything."""
-    windows = look(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
+    windows = windows_matched(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
     clear = windows.clear(_FINE_MARGIN)
     if clear.sum() < _LEAST_WINDOWS:
         return warp
@@ -235,7 +235,7 @@ def _refined(level: Level, warp: Warp) -> Warp:
 
 def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names) -> Registration:
     """The field at the finest level, and its error at windows, each left out of the field that it judges."""
-    windows = look(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
+    windows = windows_matched(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
     clear = windows.clear(_FINE_MARGIN)
     if clear.sum() < _LEAST_WINDOWS:
         raise refusing.nothing_alike(names, len(windows), int(clear.sum()), reach_m)
@@ -267,7 +267,7 @@ def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names
     )
 
 
-def _left_out(level: Level, windows: Evidence, fit: Fit, found: Mask) -> Floats:
+def _left_out(level: Level, windows: WindowMatches, fit: Fit, found: Mask) -> Floats:
     """M×2: each window found minus the field made without it; NaN where nothing was found.
 
     Such a field is made as the one that is applied was: of the same stiffness, from the same windows but for
@@ -285,7 +285,9 @@ def _left_out(level: Level, windows: Evidence, fit: Fit, found: Mask) -> Floats:
     return residual
 
 
-def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask, spacing_px: int, like_px: float) -> Fit:
+def _fit(
+    level: Level, windows: WindowMatches, warp: Warp, used: Mask, spacing_px: int, like_px: float
+) -> Fit:
     """The field through those of the `used` windows of a level that support each other; as it was where they
     are too few."""
     side = float(WINDOW_PX * level.factor)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flycam.analysis import fitted
 from flycam.analysis.cues import PIXEL_CUES, cues_of, grain_of
+from flycam.analysis.least_sizes import LEAST_BARE_M2, LEAST_FLOODED_M2
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import Measured, Planes, measured
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
@@ -20,7 +21,6 @@ from flycam.analysis.workgrid import WorkPair
 Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-LEAST_BARE_M2, LEAST_FLOODED_M2 = 150.0, 120.0
 _SURE_LOGIT = 6.0
 _SAME = 0.03
 _BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
@@ -48,7 +48,7 @@ class CellEvidence:
     flooded: Reals
 
 
-def look(work: WorkPair, relief: Relief | None = None) -> CellEvidence:
+def cell_evidence(work: WorkPair, relief: Relief | None = None) -> CellEvidence:
     """Relief, cues and the evidence of each cell. relief: of the pair, where it is at hand already."""
     relief = relief or relief_of(work.heights_m, work.cell_m)
     cues = cues_of(work, relief)

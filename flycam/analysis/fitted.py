@@ -10,6 +10,7 @@ from flycam.analysis.logistic import Logistic
 # fmt: off
 LEAST_SCORE = {'landslide': 0.27, 'flood': 0.46, 'other': 0.68}
 USUAL_SHARE = {'landslide': 0.2258, 'flood': 0.3574, 'other': 0.3779}
+RIM_M = {'landslide': 1.25, 'flood': 1.35}
 
 BARE = Logistic(
     cues=('green_before', 'green_after', 'red_before', 'red_after', 'bright_before', 'bright_after',

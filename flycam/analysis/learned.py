@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.analysis.evidence import LEAST_BARE_M2, LEAST_FLOODED_M2, CellEvidence
+from flycam.analysis.evidence import CellEvidence
+from flycam.analysis.least_sizes import LEAST_BARE_M2, LEAST_FLOODED_M2
 from flycam.analysis.measures import Measured, measured
 from flycam.analysis.network import Ground, Network
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes

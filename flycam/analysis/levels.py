@@ -48,7 +48,7 @@ class Level:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
+class WindowMatches:
     """What the windows of one level say, M of them that were tried.
 
     place_px         M×2 middle of the window, full pixels of the common grid
@@ -71,9 +71,9 @@ class Evidence:
         """M: the windows with one place that stands out."""
         return np.isfinite(self.displacement_px[:, 0]) & (self.margin >= least_margin)
 
-    def take(self, chosen: Mask) -> Evidence:
+    def take(self, chosen: Mask) -> WindowMatches:
         """The windows of a mask."""
-        return Evidence(
+        return WindowMatches(
             place_px=self.place_px[chosen],
             displacement_px=self.displacement_px[chosen],
             sigma_px=self.sigma_px[chosen],
@@ -112,13 +112,15 @@ def halved(level: Level) -> Level:
     )
 
 
-def look(level: Level, warp: Warp, *, reach_px: int, spacing_px: int, workers: int = 2) -> Evidence:
+def windows_matched(
+    level: Level, warp: Warp, *, reach_px: int, spacing_px: int, workers: int = 2
+) -> WindowMatches:
     """Every window that both pictures show, looked for up to `reach_px` (of the level) around where `warp`
     expects it; windows every `spacing_px` of the level."""
     starts = list(_blocks(level.shape, spacing_px * _BLOCK_WINDOWS))
     with ThreadPoolExecutor(workers, thread_name_prefix="coregister") as pool:
-        parts = list(pool.map(lambda at: _look_in(level, warp, at, reach_px, spacing_px), starts))
-    return Evidence(
+        parts = list(pool.map(lambda at: _matched_in(level, warp, at, reach_px, spacing_px), starts))
+    return WindowMatches(
         **{
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("place_px", "displacement_px", "sigma_px", "margin", "score")
@@ -139,9 +141,9 @@ def _blocks(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
             yield slice(row, min(row + side, shape[0])), slice(col, min(col + side, shape[1]))
 
 
-def _look_in(
+def _matched_in(
     level: Level, warp: Warp, block: tuple[slice, slice], reach_px: int, spacing_px: int
-) -> Evidence:
+) -> WindowMatches:
     """Windows whose middle lies in the block. Beyond the pictures' rims there is no data to be found."""
     room = WINDOW_PX // 2 + reach_px + _RIM_PX
     rows, cols = block
@@ -157,7 +159,7 @@ def _look_in(
         second = edge_directions(after.astype(np.float32), after_seen)
         shifts = match_windows(first, second, centres, window_px=WINDOW_PX, reach_px=reach_px)
     place = (centres + np.array([col, row]) + 0.5) * level.factor - 0.5
-    return Evidence(
+    return WindowMatches(
         place_px=place,
         displacement_px=warp.at(place) + shifts.shift_px * level.factor,
         sigma_px=shifts.sigma_px * level.factor,

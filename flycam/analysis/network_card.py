@@ -28,6 +28,8 @@ TILE_PX = (32, 1024)
 _FOLDER = "networks"
 _ENDINGS = (".yaml", ".yml")
 _MOST_BYTES = 1 << 18
+_GPL = re.compile(r"\bA?GPL|\bAffero\b|(?<!Lesser )(?<!Library )\bGeneral Public Licen[cs]e", re.IGNORECASE)
+_EITHER = re.compile(r"\s+OR\s+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GSD_M = (0.01, 10.0)
 _WEIGHT = 0.5
@@ -90,7 +92,8 @@ def find_card(ref: str) -> Path:
 
 
 def read_card(path: Path) -> NetworkCard:
-    """Raises NetworkUnusable for a card that cannot be read, or does not say enough."""
+    """Raises NetworkUnusable for a card that cannot be read, does not say enough, or has a licence that
+    models/networks/README.md does not allow."""
     values = _values(path)
     inputs, outputs = _mapping(path, values, "inputs"), _mapping(path, values, "outputs")
     planes = _names(path, inputs, "inputs.planes", tuple(PLANES))
@@ -123,7 +126,7 @@ def read_card(path: Path) -> NetworkCard:
         kinds=_names(path, outputs, "outputs.kinds", KINDS),
         is_logit=form == "logit",
         weight=_within(path, {"weight": _WEIGHT} | values, "weight", (0.01, 1.0)),
-        licence=_text(path, values, "licence"),
+        licence=_licence(path, values),
         trained_on=_text(path, values, "trained_on"),
         figures=_text(path, values, "figures"),
     )
@@ -156,6 +159,19 @@ def _text(path: Path, values: Mapping[str, Any], key: str) -> str:
     if not isinstance(found, str) or not found.strip():
         raise _unfit(path, key, "words", "bằng chữ")
     return " ".join(found.split())
+
+
+def _licence(path: Path, values: Mapping[str, Any]) -> str:
+    """Raises NetworkUnusable where there is no choice ("MIT OR GPL-3.0-only") but AGPL or GPL."""
+    licence = _text(path, values, "licence")
+    if all(_GPL.search(one) for one in _EITHER.split(licence)):
+        raise NetworkUnusable(
+            f"{path.name}: licence: {licence[:80]}: no network under AGPL or GPL is run here; take one under "
+            "another licence, see models/networks/README.md",
+            vi=f"{path.name}: licence: {licence[:80]}: không chạy mạng theo giấy phép AGPL hoặc GPL; hãy "
+            "dùng mạng có giấy phép khác, xem models/networks/README.md",
+        )
+    return licence
 
 
 def _names(path: Path, values: Mapping[str, Any], key: str, known: tuple[str, ...]) -> tuple[str, ...]:

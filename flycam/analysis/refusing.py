@@ -22,6 +22,16 @@ def no_overlap(names: Names) -> NotRegistered:
     )
 
 
+def nothing_imaged(name: str) -> NotRegistered:
+    """One of them shows nothing at all: another place would not be the cure."""
+    return NotRegistered(
+        f"{name}: shows nothing: all of it is without data, or exactly black or white; open it and see, then "
+        "give a picture that was imaged",
+        vi=f"{name}: không có hình: toàn bộ là vùng không dữ liệu, hoặc đen hay trắng tuyệt đối; hãy mở tệp "
+        "xem lại rồi đưa ảnh khác",
+    )
+
+
 def little_overlap(names: Names, common_m2: float, gsd_m: float, sharp_m: float) -> NotRegistered:
     """They show some, in too few pixels to tell how they lie on each other.
 
@@ -45,16 +55,28 @@ def little_overlap(names: Names, common_m2: float, gsd_m: float, sharp_m: float)
     )
 
 
-def too_coarse(coarse: str, fine: str, times: float, least_m: float) -> NotRegistered:
+def too_coarse(coarse: str, fine: str, times: float, least_m: float, *, is_file: bool) -> NotRegistered:
     """One is so much coarser than the other that they show different things.
 
     least_m  the pixel at which the finer one could be compared, to two figures, rounded up
+    is_file  whether the finer one is a file, which flycam does not export
     """
+    pixel = f"{least_m:.2g}"
+    cure, cure_vi = (
+        (
+            f"make the finer one coarser, {pixel} m a pixel (gdalwarp -r average -tr, in a CRS of metres)",
+            f"làm thô ảnh nét còn {decimal_comma(pixel)} m mỗi điểm ảnh (gdalwarp -r average -tr, trong hệ "
+            "toạ độ mét)",
+        )
+        if is_file
+        else (
+            f"export the finer one at --gsd {pixel} and give that file",
+            f"xuất ảnh nét với --gsd {pixel} rồi đưa tệp đó",
+        )
+    )
     return NotRegistered(
-        f"{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or export the finer "
-        f"one at --gsd {least_m:.2g}",
-        vi=f"{coarse}: thô hơn {fine} {times:.0f} lần; hãy đưa ảnh nét hơn, hoặc xuất ảnh nét với "
-        f"--gsd {least_m:.2g}",
+        f"{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or {cure}",
+        vi=f"{coarse}: thô hơn {fine} {times:.0f} lần; hãy đưa ảnh nét hơn, hoặc {cure_vi}",
     )
 
 

@@ -26,7 +26,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from flycam.analysis.consensus import fitted_affine
-from flycam.analysis.levels import Evidence
+from flycam.analysis.levels import WindowMatches
 from flycam.analysis.warp import Lattice, Warp, corners
 
 Floats = NDArray[np.float64]
@@ -65,12 +65,8 @@ class Fit:
     residual_px: Floats
     spread_px: float
 
-    def agreed(self, gate_px: float) -> Mask:
-        """M: windows within `gate_px` of the field; NaN windows are not."""
-        return np.asarray(np.hypot(*self.residual_px.T) < gate_px)
 
-
-def supported(windows: Evidence, used: Mask, start: Warp, side_px: float, tolerance_px: float) -> Mask:
+def supported(windows: WindowMatches, used: Mask, start: Warp, side_px: float, tolerance_px: float) -> Mask:
     """M: the `used` windows that some of their neighbours agree with on how far off `start` is.
 
     side_px  of a window; tolerance_px  how far neighbours may differ; both full pixels
@@ -91,7 +87,7 @@ def supported(windows: Evidence, used: Mask, start: Warp, side_px: float, tolera
 
 
 def fit_warp(
-    windows: Evidence, lattice: Lattice, start: Warp, factor: int, stiffness: float | None, used: Mask
+    windows: WindowMatches, lattice: Lattice, start: Warp, factor: int, stiffness: float | None, used: Mask
 ) -> Fit:
     """The field of one stiffness through the `used` windows (M), those with a displacement.
 
@@ -126,7 +122,7 @@ def fit_warp(
 
 
 def choose_stiffness(
-    windows: Evidence, lattice: Lattice, start: Warp, factor: int, used: Mask
+    windows: WindowMatches, lattice: Lattice, start: Warp, factor: int, used: Mask
 ) -> float | None:
     """How stiff a field the `used` windows support, each third of them judging what the others make; None for
     the affine map alone."""

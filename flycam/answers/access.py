@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 from flycam.frame.moment import iso
+from flycam.frame.secret_line import SecretLine
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.access_records import Token
@@ -37,7 +38,8 @@ def setup_words(code: str, language: str = "en") -> str:
 
 def of_token(token: Token, secret: str, language: str = "en") -> Answered:
     """As in `of_tokens`, and token."""
-    return {**_token(token), "token": secret}, [f"{_line(token, language)}: {secret}"]
+    line = SecretLine(f"{_line(token, language)}: {secret}")
+    return {**_token(token), "token": secret}, [line]
 
 
 def of_tokens(tokens: Sequence[Token], language: str = "en") -> Answered:

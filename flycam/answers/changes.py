@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeKind
-from flycam.frame.spelling import decimal_comma
+from flycam.frame.moment import minute_of, ns_of
 from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS
+from flycam.report.numbers import area, area_within, plain
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.volume import Volume
@@ -23,7 +25,14 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
     """path, changes."""
     said = f"{count} thay đổi đã xác nhận" if language == "vi" else agreed(f"{count} confirmed changes")
-    return {"path": str(out), "changes": count}, [f"{out}: {said}"]
+    lines = [f"{out}: {said}"]
+    if not count:
+        lines.append(
+            "  ! chưa có gì được xác nhận: tệp trống, không có nghĩa là không có gì thay đổi"
+            if language == "vi"
+            else "  ! nothing is confirmed: the file is empty, which does not mean that nothing changed"
+        )
+    return {"path": str(out), "changes": count}, lines
 
 
 def of_impact(
@@ -71,12 +80,7 @@ def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
     if not (tally.changes or any(tally.counts.values())):
         return
     vi = language == "vi"
-    hectares = f"{tally.area_m2 / 1e4:.2f}"
-    size = (
-        f"{tally.changes} thay đổi, {decimal_comma(hectares)} ha"
-        if vi
-        else f"{tally.changes} changes, {hectares} ha"
-    )
+    size = f"{tally.changes} {'thay đổi' if vi else 'changes'}, {plain(area(tally.area_m2, language))}"
     yield f"  {how}: {agreed(size)}"
     for at in tally.roads_cut:
         lon, lat = at.lonlat_deg
@@ -158,12 +162,18 @@ def _dated(point: Mapping[str, Any], which: int) -> str:
     waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
     if point["new"]:
         since = ("mới thêm từ", "new since")[which]
-        before = point["before"] or point["before_shown"]
-        until = f" ({('đến', 'until')[which]} {point['after']})" if point["after"] else ""
+        before = _local(point["before"]) if point["before"] else point["before_shown"]
+        until = f" ({('đến', 'until')[which]} {_local(point['after'])})" if point["after"] else ""
         return f"{since} {before}: {size}{until}{waits}"
-    when = point["after"] or ("không rõ thời điểm", "at an unknown time")[which]
+    unknown = ("không rõ thời điểm", "at an unknown time")[which]
+    when = _local(point["after"]) if point["after"] else unknown
     growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
     return f"{when}: {size}{growth}{waits}"
+
+
+def _local(told: str) -> str:
+    """A moment of an answer (ISO, UTC) as people in Vietnam read it."""
+    return minute_of(ns_of(datetime.fromisoformat(told)))
 
 
 def _size(point: Mapping[str, Any], which: int) -> str:
@@ -174,8 +184,12 @@ def _size(point: Mapping[str, Any], which: int) -> str:
         return ("bác bỏ, ", "rejected by ")[which] + ", ".join(point["rejected_by"])
     if point["state"] == "none":
         return ("đã so, không thấy", "compared, none found")[which]
-    hectares = f"{point['area_m2'] / 1e4:.2f}"
-    said = f"{'+' if point['new'] else ''}{decimal_comma(hectares) if which == 0 else hectares} ha"
+    size = plain(area_within(point["area_m2"], point["area_error_m2"], ("vi", "en")[which]))
+    said = f"{'+' if point['new'] else ''}{size}"
+    if point["live"]:
+        said += (", có bản chưa hoàn thiện", ", of a mosaic that was not finished")[which]
+    if point["by_hand"]:
+        said += (", vẽ tay", ", drawn by hand")[which]
     if point["part"]:
         pct = f"{point['compared_pct']:.0f}"
         said += (f" (mới so {pct} % nơi này)", f" ({pct} % of the place compared)")[which]

@@ -6,16 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.errors import NotLookedFor
+from flycam.frame.agreement import agreed
+from flycam.frame.change import ChangeKind
 from flycam.frame.spelling import decimal_comma
+from flycam.report.change_names import CHANGE_KINDS
+from flycam.report.numbers import area, plain
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
     from flycam.pipeline.change.compare import Compared
     from flycam.pipeline.change.compare_changes import CommuneChanges
-    from flycam.pipeline.change.compare_sides import Said
-
-_MOST = 0.5  # of the windows found; where fewer agree, that is said
-_KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác"}
 
 
 def of_compare(found: Compared, language: str = "en") -> Answered:
@@ -26,7 +27,7 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
     otherwise now but were decided on (of the same two mosaics, kind and ground).
     network: null where no learned model was asked.
     """
-    remarks = _remarks(found)
+    remarks = found.remarks
     answer = {
         "path": str(found.path),
         "crs": found.crs,
@@ -59,11 +60,22 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
     return answer, _lines_vi(found) if language == "vi" else _lines_en(found)
 
 
+def nothing_looked_for(name: str) -> NotLookedFor:
+    """What a script must tell from "looked, and found none"; name: of the file that was written."""
+    return NotLookedFor(
+        f"{name}: holds no change because none was looked for, which does not mean that nothing changed; the "
+        "lines marked ! say why: give two colour pictures by daylight, of two dates",
+        vi=f"{name}: không có thay đổi nào vì chưa hề dò, không có nghĩa là không có gì thay đổi; xem lý do "
+        "ở các dòng có dấu !: hãy đưa hai ảnh màu chụp ban ngày, của hai ngày khác nhau",
+    )
+
+
 def _review(found: Compared) -> dict[str, Any] | None:
     if found.kept is None:
         return None
     return {
         "event_id": found.kept.event.event_id,
+        "begun": found.kept.begun,
         "new": found.kept.new,
         "renewed": found.kept.renewed,
         "known": found.kept.known,
@@ -88,26 +100,10 @@ def _registration(registration: Registration) -> dict[str, Any]:
     }
 
 
-def _remarks(found: Compared) -> list[Said]:
-    """Those of the recipe, and first of all whether most of the ground vouches for the registration."""
-    registration = found.registration
-    if registration.agreed_share >= _MOST:
-        return list(found.remarks)
-    agreed, windows, off = int(registration.agreed.sum()), registration.found, registration.found_p95_m
-    doubt = (
-        f"only {agreed} of {windows} windows found agree on how the pictures lie, the others are up to "
-        f"{off:.2f} m off: most of the ground changed or does not fit; look at the registration layer before "
-        "you trust a change",
-        f"chỉ {agreed} trong {windows} ô tìm thấy khớp vị trí, các ô khác lệch tới {_vi(off, 2)} m: phần lớn "
-        "mặt đất đã thay đổi hoặc không khớp; hãy xem lớp registration trước khi tin một thay đổi",
-    )
-    return [doubt, *found.remarks]
-
-
 def _lines_en(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
     lines = [
-        f"{found.path}: {_found_en(found)} on {found.common_m2 / 1e4:.1f} ha imaged on both dates",
+        f"{found.path}: {_found_en(found)} on {_area(found.common_m2, 'en')} imaged on both dates",
         f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
         f"on stable ground ({int(registration.agreed.sum())} of {registration.found} windows found agree; "
         f"95 % of all found within {registration.found_p95_m:.2f} m)",
@@ -115,24 +111,28 @@ def _lines_en(found: Compared) -> list[str]:
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {_row_en(row)}")
+    if (counted := _counted(found)) > len(found.changes):
+        lines.append(
+            f"  these add up to {counted}, not {len(found.changes)}: a candidate across a boundary counts in "
+            "each commune, with the ground that is its own"
+        )
     if (kept := found.kept) is not None:
         renewed = f"{kept.renewed} in the place of what waited, " if kept.renewed else ""
         again = f", of which {kept.decided} decided on before, in other outlines" if kept.decided else ""
-        lines.append(
-            f"  for review in {kept.event.name}: {kept.new} new, {renewed}{kept.known} known already{again}"
-        )
+        name = kept.event.name + (", which this began" if kept.begun else "")
+        lines.append(f"  for review in {name}: {kept.new} new, {renewed}{kept.known} known already{again}")
     elif found.changes and not found.for_review:
         lines.append("  not up for review on the map: --no-review was asked for")
     elif found.changes and not found.is_unfit:
         lines.append("  not up for review on the map: --event names whose analyst is to decide")
-    return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
+    return [*lines, *(f"  ! {english}" for english, _ in found.remarks)]
 
 
 def _lines_vi(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
     agreed = int(registration.agreed.sum())
     lines = [
-        f"{found.path}: {_found_vi(found)} trên {_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
+        f"{found.path}: {_found_vi(found)} trên {_area(found.common_m2, 'vi')} có ảnh ở cả hai ngày",
         f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
         f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {registration.found} ô tìm thấy "
         f"là khớp; 95 % số ô tìm thấy lệch không quá {_vi(registration.found_p95_m, 2)} m)",
@@ -140,17 +140,26 @@ def _lines_vi(found: Compared) -> list[str]:
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {_row_vi(row)}")
+    if (counted := _counted(found)) > len(found.changes):
+        lines.append(
+            f"  cộng các dòng này được {counted}, không phải {len(found.changes)}: chỗ nằm trên ranh giới "
+            "được tính ở mỗi xã, diện tích chỉ là phần trong xã"
+        )
     if (kept := found.kept) is not None:
         renewed = f"{kept.renewed} thay chỗ đang chờ duyệt, " if kept.renewed else ""
         again = f", trong đó {kept.decided} đã duyệt trước đây với đường bao khác" if kept.decided else ""
-        lines.append(
-            f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {renewed}{kept.known} đã có{again}"
-        )
+        name = kept.event.name + (" (sự kiện vừa mở)" if kept.begun else "")
+        lines.append(f"  chờ duyệt trong {name}: {kept.new} mới, {renewed}{kept.known} đã có{again}")
     elif found.changes and not found.for_review:
         lines.append("  không đưa lên bản đồ để duyệt, theo --no-review")
     elif found.changes and not found.is_unfit:
         lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
-    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
+    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
+
+
+def _counted(found: Compared) -> int:
+    """How many candidates the communes have together."""
+    return sum(row.changes for row in found.by_commune)
 
 
 def _found_en(found: Compared) -> str:
@@ -158,14 +167,16 @@ def _found_en(found: Compared) -> str:
         return "changes were NOT looked for"
     kinds = Counter(one.kind for one in found.changes)
     named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return f"{len(found.changes)} candidates{f' ({named})' if named else ''}"
+    return agreed(f"{len(found.changes)} candidates{f' ({named})' if named else ''}")
 
 
 def _found_vi(found: Compared) -> str:
     if not found.looked_for:
         return "KHÔNG dò thay đổi"
     kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
+    named = ", ".join(
+        f"{count} {CHANGE_KINDS[ChangeKind(kind)][0].lower()}" for kind, count in kinds.most_common()
+    )
     return f"{len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''}"
 
 
@@ -173,15 +184,18 @@ def _row_en(row: CommuneChanges) -> str:
     if not row.changes and not row.compared_m2:
         return "not compared"
     share = "" if row.compared_pct is None else f", {row.compared_pct:.1f} % of it"
-    return f"{row.changes}, {row.area_m2 / 1e4:.2f} ha; compared {row.compared_m2 / 1e4:.1f} ha{share}"
+    return f"{row.changes}, {_area(row.area_m2, 'en')}; compared {_area(row.compared_m2, 'en')}{share}"
 
 
 def _row_vi(row: CommuneChanges) -> str:
     if not row.changes and not row.compared_m2:
         return "chưa so sánh"
     share = "" if row.compared_pct is None else f", {_vi(row.compared_pct, 1)} % diện tích"
-    compared = _vi(row.compared_m2 / 1e4, 1)
-    return f"{row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha; đã so sánh {compared} ha{share}"
+    return f"{row.changes}, {_area(row.area_m2, 'vi')}; đã so sánh {_area(row.compared_m2, 'vi')}{share}"
+
+
+def _area(square_metres: float, language: str) -> str:
+    return plain(area(square_metres, language))
 
 
 def _vi(value: float, places: int) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import shapely
 
 from flycam.answers.answered import Answer, Answered, warnings_of
+from flycam.frame.spelling import as_typed
 from flycam.frame.warning import sentence
-from flycam.report.numbers import number
+from flycam.report.numbers import area, number, plain
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
     from flycam.catalog.records import Coverage
-    from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
+    from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.pipeline.batch import IngestReport
     from flycam.pipeline.inspection import InspectionReport
     from flycam.pipeline.withdraw import WithdrawReport
@@ -35,16 +36,7 @@ def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
         "vertical_datum": diagnosis.vertical_datum,
         "is_drill": diagnosis.is_drill,
         "takeoff": _takeoff(diagnosis),
-        "problems": [
-            {
-                "code": problem.code,
-                "severity": problem.severity.value,
-                "sentence": problem.sentence_en,
-                "sentence_vi": problem.sentence_vi,
-                "frames": list(problem.frames),
-            }
-            for problem in diagnosis.problems
-        ],
+        "problems": problems_said(diagnosis),
         "rejections": [_rejection(one) for one in rejected],
         "gaps": [
             {
@@ -76,6 +68,20 @@ def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
         "seconds": round(report.seconds, 3),
     }
     return answer, _inspection_lines(report, language)
+
+
+def problems_said(diagnosis: Diagnosis) -> list[Answer]:
+    """What the doctor found: code, severity, the sentence in both languages, frames."""
+    return [
+        {
+            "code": problem.code,
+            "severity": problem.severity.value,
+            "sentence": problem.sentence_en,
+            "sentence_vi": problem.sentence_vi,
+            "frames": list(problem.frames),
+        }
+        for problem in diagnosis.problems
+    ]
 
 
 def _rejection(one: Rejection) -> Answer:
@@ -185,7 +191,7 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
     lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): "
-        f"{number(one.covered_m2 / 1e4, 2, language)} ha, {number(one.covered_pct, 1, language)} %"
+        f"{plain(area(one.covered_m2, language))}, {number(one.covered_pct, 1, language)} %"
         for one in report.communes
     ]
     return answer, lines
@@ -231,12 +237,10 @@ def of_withdrawal(report: WithdrawReport, language: str = "en") -> Answered:
         else f"{frames} frames withdrawn from {name}, {tiles} tiles written"
     ]
     if report.retired:
-        which = ", ".join(map(str, report.retired))
+        which, again = ", ".join(map(str, report.retired)), as_typed("finish", name)
         lines.append(
-            f"bản hoàn thiện số {which} có các ảnh đó nên không hiển thị nữa; hãy chạy lại 'flycam finish "
-            f"{name}'"
+            f"bản hoàn thiện số {which} có các ảnh đó nên không hiển thị nữa; hãy chạy lại: {again}"
             if vi
-            else f"finished revision {which} held them and is not shown any more; run 'flycam finish {name}' "
-            "again"
+            else f"finished revision {which} held them and is not shown any more; run again: {again}"
         )
     return answer, lines

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.frame.secret_line import SecretLine
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.records import Account
@@ -74,7 +75,8 @@ def of_room_made(
 
 def of_account(account: Account, token: str, names: Mapping[str, str]) -> Answered:
     """name, role, communes[] (codes), token. names: of communes by code."""
-    return {**_account(account), "token": token}, [f"{_account_line(account, names)}: {token}"]
+    line = SecretLine(f"{_account_line(account, names)}: {token}")
+    return {**_account(account), "token": token}, [line]
 
 
 def of_accounts(accounts: Sequence[Account], names: Mapping[str, str], language: str = "en") -> Answered:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.audit_proof import SignedBy
@@ -53,7 +54,7 @@ def of_verify(report: VerifyReport, language: str = "en") -> Answered:
         "seconds": round(report.seconds, 1),
     }
     vi = language == "vi"
-    size = f"{report.size / 1e6:.1f} MB"
+    size = _megabytes(report.size, vi=vi)
     if vi:
         first = f"đã đọc lại {report.objects} mục, {size}; {mended} mục đã dựng hoặc lấy lại, {standing} chưa"
         left = f"còn {report.left} phần chưa đọc lần này"
@@ -70,6 +71,11 @@ def of_verify(report: VerifyReport, language: str = "en") -> Answered:
         more = len(ordered) - _MOST_LINES
         lines.append(f"  … và {more} mục nữa (--json)" if vi else f"  … and {more} more (--json lists them)")
     return answer, lines
+
+
+def _megabytes(size: int, *, vi: bool) -> str:
+    said = f"{size / 1e6:.1f} MB"
+    return decimal_comma(said) if vi else said
 
 
 def _damage(one: Damage) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def of_backup(report: BackupReport, language: str = "en") -> Answered:
         "seconds": round(report.seconds, 1),
     }
     vi = language == "vi"
-    whole, new = f"{manifest.size / 1e6:.1f} MB", f"{report.new_bytes / 1e6:.1f} MB"
+    whole, new = _megabytes(manifest.size, vi=vi), _megabytes(report.new_bytes, vi=vi)
     if vi:
         first = f"{report.folder}: {manifest.objects} mục, {whole}, trong đó mới {report.new} mục, {new}"
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import minute_of
 from flycam.frame.specialist import is_stale
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -69,8 +68,8 @@ def _line(layer: LayerRecord, now_ns: int, language: str) -> str:
     if layer.valid_ns is None:
         when = "không rõ thời điểm" if vi else "of an unknown time"
     else:
-        moment = datetime.fromtimestamp(layer.valid_ns // 10**9, VIETNAM)
-        when = f"số liệu lúc {moment:%d/%m/%Y %H:%M}" if vi else f"as of {moment:%d/%m/%Y %H:%M}"
+        minute = minute_of(layer.valid_ns)
+        when = f"số liệu lúc {minute}" if vi else f"as of {minute}"
     owner = f" ({layer.owner})" if layer.owner else ""
     count = f"{layer.features} đối tượng" if vi else f"{layer.features} features"
     trouble = ""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import minute_of
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 
 if TYPE_CHECKING:
@@ -45,10 +44,9 @@ def of_exported_marks(out: Path, count: int, language: str = "en") -> Answered:
 
 
 def _line(one: MarkLine, k: int) -> str:
-    at = datetime.fromtimestamp(one.at_ns // 10**9, VIETNAM)
     west, south, east, north = one.bounds_lonlat_deg
     place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
     note = one.note.replace("\n", " ")
     kind, status = MARK_KINDS[one.kind][k], MARK_STATUSES[one.status][k]
-    words = f"{one.mark_id}  {at:%d/%m/%Y %H:%M}  {kind} ({status})  {place}"
+    words = f"{one.mark_id}  {minute_of(one.at_ns)}  {kind} ({status})  {place}"
     return f"{words}  {one.author}" + (f": {note}" if note else "")

@@ -12,11 +12,12 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_pack(made: PackReport, language: str = "en") -> Answered:
-    """files[] (paths, the manifest last), out, flights[], communes[], drill, draft, and more."""
+    """files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …"""
     answer = {
         "files": [str(path) for path in made.files],
         "out": str(made.out),
         "flights": list(made.flights),
+        "flights_seen": list(made.flights_seen),
         "communes": list(made.communes),
         "drill": made.is_drill,
         "draft": made.is_draft,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
@@ -65,14 +66,14 @@ def of_stream(report: StreamReport, language: str = "en") -> Answered:
 
 
 def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
-    """flights, changes[{kind, score, area_m2, commune}], url."""
+    """flights, changes[{kind, score, area_m2, commune}], url; score null where the terrain is not known."""
     flown = (report.before, report.after)
     answer = {
         "flights": [one.ingested.flight.flight_id for one in flown],
         "changes": [
             {
                 "kind": one.kind,
-                "score": round(one.score, 3),
+                "score": None if math.isnan(one.probability) else round(one.probability, 3),
                 "area_m2": round(one.area_m2, 1),
                 "commune": one.commune_name or None,
             }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered, warnings_of
 from flycam.frame.classification import Classification, classification_name
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import minute_of
 from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.frame.warning import sentence
 
@@ -25,6 +24,7 @@ _REASONS = {
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.sharing_records import Guest, RedactionLine, RestrictedArea
+    from flycam.pipeline.moving import Moved
 
 
 def of_area(area: RestrictedArea, language: str = "en") -> Answered:
@@ -88,6 +88,30 @@ def of_revoked(guest: Guest, now_ns: int, language: str = "en") -> Answered:
     return _guest(guest, now_ns), [_guest_line(guest, now_ns, language)]
 
 
+def of_moved(moved: Moved, language: str = "en") -> Answered:
+    """flight_id, event, former: of both id and name; and what goes on naming the former one."""
+    vi = language == "vi"
+    flight, former, event = moved.flight, moved.former, moved.event
+    answer = {
+        "flight_id": flight.flight_id,
+        "event": {"event_id": event.event_id, "name": event.name},
+        "former": {"event_id": former.event_id, "name": former.name},
+    }
+    if former == event:
+        here = f"{flight.name}: đã thuộc sự kiện {event.name}"
+        return answer, [here if vi else f"{flight.name}: belongs to the event {event.name} already"]
+    return answer, [
+        f"{flight.name}: chuyển từ sự kiện {former.name} sang {event.name}"
+        if vi
+        else f"{flight.name}: moved from the event {former.name} to {event.name}",
+        "  báo cáo, ảnh cắt theo xã và tài liệu họp đã lập vẫn ghi sự kiện cũ cho tới khi lập lại; máy khác "
+        "đã nhận chuyến bay vẫn giữ sự kiện cũ, hãy chuyển cả ở đó"
+        if vi
+        else "  reports, commune pictures and packs made before name the former event until they are made "
+        "again; boxes that have the flight already keep its former event: move it there too",
+    ]
+
+
 def _guest(guest: Guest, now_ns: int) -> dict[str, Any]:
     return {
         "guest_id": guest.guest_id,
@@ -103,7 +127,7 @@ def _guest(guest: Guest, now_ns: int) -> dict[str, Any]:
 
 def _guest_line(guest: Guest, now_ns: int, language: str) -> str:
     vi = language == "vi"
-    until = f"{datetime.fromtimestamp(guest.expires_ns // 10**9, VIETNAM):%d/%m/%Y %H:%M}"
+    until = minute_of(guest.expires_ns)
     if guest.revoked_ns is not None:
         how = "đã thu hồi" if vi else "revoked"
     elif not guest.holds(now_ns):

@@ -93,9 +93,11 @@ def of_installer(written: Installer, language: str = "en") -> Answered:
 
 
 def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
-    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), lines (logged), receipt.
+    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), known (of them those left out,
+    for more of the same logs came before), lines (logged), receipt.
 
-    apart[]  flights that could not be joined with what is here: flight_id, name, sentence, sentence_vi
+    apart[]    flights that could not be joined with what is here: flight_id, name, sentence, sentence_vi
+    unnamed[]  SHA-256 of photos that no flight here names: they were passed over
     """
     vi = language == "vi"
     answer = {
@@ -105,24 +107,34 @@ def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
         "bundle_id": read.bundle_id,
         "flights": list(read.taken.flights),
         "tiles": read.tiles,
+        "known": read.known,
         "lines": read.taken.lines,
         "receipt": None if read.receipt is None else str(read.receipt),
-        "apart": [
-            {
-                "flight_id": one.records.flight.flight_id,
-                "name": one.records.flight.name,
-                "sentence": one.sentence,
-                "sentence_vi": one.sentence_vi,
-            }
-            for one in read.taken.apart
-        ],
+        "apart": [one.told for one in read.taken.apart],
+        "unnamed": list(read.taken.unnamed),
     }
     lines = [
-        f"đã nhận từ {read.box}: {len(read.taken.flights)} chuyến bay, {read.tiles} mảnh bản đồ"
+        f"đã nhận từ {read.box}: {len(read.taken.flights)} chuyến bay, {read.tiles - read.known} mảnh bản đồ"
         if vi
-        else f"taken in from {read.box}: {len(read.taken.flights)} flights, {read.tiles} tiles"
+        else f"taken in from {read.box}: {len(read.taken.flights)} flights, {read.tiles - read.known} tiles"
     ]
+    if read.known:
+        lines.append(
+            f"{read.known} mảnh bị bỏ qua vì trước đây đã nhận nhiều hơn từ {read.box}: đây là gói cũ, hoặc"
+            " hai máy trùng tên (ổ đĩa được sao chép): khi đó hãy đặt tên riêng cho một máy bằng FLYCAM_BOX"
+            " rồi ghi lại gói với --all"
+            if vi
+            else f"{read.known} tiles were left out, for more came from {read.box} before: this is an older"
+            " bundle, or two boxes carry this name (a copied disk): then give one a name of its own with"
+            " FLYCAM_BOX and write its bundle again with --all"
+        )
     lines += [one.sentence_vi if vi else one.sentence for one in read.taken.apart]
+    if count := len(read.taken.unnamed):
+        lines.append(
+            f"{count} ảnh không thuộc chuyến bay nào ở đây nên đã bỏ qua; hãy cài cùng phiên bản cho hai máy"
+            if vi
+            else f"photos that no flight here names, passed over: {count}; bring both boxes to one version"
+        )
     if read.receipt is None:
         lines.append(
             "không ghi được biên nhận lên USB: lần sau máy kia sẽ ghi lại toàn bộ"

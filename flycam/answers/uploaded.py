@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import shapely
 
 from flycam.answers.answered import Answer, Answered
-from flycam.answers.flights import of_ingest, of_inspection
-from flycam.frame.spelling import decimal_comma
+from flycam.answers.flights import of_ingest, of_inspection, problems_said
+from flycam.errors import LeftOnCard
 from flycam.frame.warning import sentence as warned
 from flycam.outcomes import sentence
+from flycam.report.numbers import area, centimetres, number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
@@ -27,8 +29,8 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     """As `flycam inspect` answers, and more; of a card without photos no more than this.
 
     films[] with the log that each will probably be laid by, or the sentence that it has none; photos[] with
-    outline (lon, lat ring), gsd_m, smear_px; preview: bounds of its picture, photos shown in it; smeared: how
-    many lose small things to the aircraft's own motion.
+    outline (lon, lat ring), gsd_m, smear_px; ground_m2 that they see together; preview: bounds of its
+    picture, photos shown in it; smeared: how many lose small things to the aircraft's own motion.
     """
     answer: Answer = _NO_PHOTOS
     if looked.inspection is not None:
@@ -49,6 +51,7 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     return {
         **{key: value for key, value in answer.items() if key != "refly"},
         "photos": photos,
+        "ground_m2": round(looked.ground_m2, 1),
         "films": [_expected(film, log) for film, log in looked.films.items()],
         "preview": None
         if looked.preview is None
@@ -72,10 +75,12 @@ def _expected(film: str, log: str | None) -> Answer:
 
 
 def of_laying(laid: PhotosLaid, catalog: Catalog) -> Answer:
-    """As `flycam ingest` answers, and the event the flight lies in."""
+    """As `flycam ingest` answers, and the event the flight lies in; doctor: what he found in whole photos, as
+    `problems` of `flycam inspect`, which settles what the look at heads alone could not."""
     answer, _ = of_ingest(laid.report, catalog)
     return {
         **answer,
+        "doctor": problems_said(laid.report.survey.diagnosis),
         "event_id": laid.report.flight.event_id,
         "warnings": [*answer["warnings"], *(sentence(one) for one in laid.unreadable)],
         "warnings_vi": [*answer["warnings_vi"], *(sentence(one, "vi") for one in laid.unreadable)],
@@ -144,33 +149,98 @@ def of_failure(error: BaseException) -> Answer:
     return {"error": type(error).__name__, "sentence": sentence(error), "sentence_vi": sentence(error, "vi")}
 
 
+_MOST_SAID = 8
+
+
 def look_lines(look: Answer, language: str = "en") -> list[str]:
-    """What the heads say, for people, while the rest is on its way."""
+    """What the heads say, for people, while the rest is on its way: what the upload's page shows, and that
+    there are no gaps or smear where there are none."""
     vi = language == "vi"
     key = "sentence_vi" if vi else "sentence"
     if "error" in look:
         return [look[key]]
-    usable, frames = look["usable"], look["frames"]
-    placed = (
-        f"{usable} trong {frames} ảnh định vị được" if vi else f"{usable} of {frames} photos can be placed"
-    )
-    lines = [placed] if frames else []
-    lines += [f"  {one[key]}" for one in look["problems"] if one["severity"] != "info"]
-    lines += [
-        f"  {one[key]}" for one in (*look["rejections"], *look["gaps"], *look.get("films", ())) if one[key]
+    lines = _facts(look, language) if look["frames"] else []
+    said = [
+        *(one[key] for one in look["problems"] if one["severity"] != "info"),
+        *(one[key] for one in (*look["gaps"], *look["rejections"])),
     ]
-    if look["smeared"]:
-        px = f"{look['worst_smear_px']:.1f}"
+    lines += [f"  {one}" for one in said[:_MOST_SAID]]
+    if more := len(said) - _MOST_SAID:
+        lines += [f"  và {more} điều nữa" if vi else f"  and {more} more"] if more > 0 else []
+    return lines + [f"  {one[key]}" for one in look.get("films", ()) if one[key]]
+
+
+def _facts(look: Answer, language: str) -> list[str]:
+    """Placed, ground, gaps, smear, preview."""
+    vi = language == "vi"
+    usable, frames, gaps = look["usable"], look["frames"], look["gaps"]
+    lines = [
+        f"Xem trước từ đầu ảnh: {usable} / {frames} ảnh định vị được"
+        if vi
+        else f"First look, from the heads: {usable} of {frames} photos can be placed"
+    ]
+    if look.get("ground_m2") and look["photos"]:  # an older server says nothing of it
+        seen = area(look["ground_m2"], language)
+        gsd = centimetres(median(one["gsd_m"] for one in look["photos"]), language)
         lines.append(
-            f"  {look['smeared']} ảnh nhoè vì bay nhanh (tới {decimal_comma(px)} điểm ảnh); hãy bay chậm"
+            f"  phạm vi chụp khoảng {seen}, GSD khoảng {gsd}"
             if vi
-            else f"  {look['smeared']} photos are smeared by the speed (up to {px} pixels); fly slower"
+            else f"  ground: about {seen}, GSD about {gsd}"
+        )
+    if gaps:
+        missed = area(sum(one["area_m2"] for one in gaps), language)
+        lines.append(
+            f"  {len(gaps)} chỗ bị sót, tổng {missed}" if vi else f"  {len(gaps)} gaps, {missed} in all"
+        )
+    elif usable:
+        lines.append("  không có chỗ sót" if vi else "  no gaps")
+    lines.append(_smear(look, language))
+    if look["preview"]:
+        shown = look["preview"]["shown"]
+        lines.append(
+            f"  bản xem trước ({shown} ảnh) đã có trên trang tải lên của máy chủ"
+            if vi
+            else f"  a preview of {shown} photos is on the server's upload page"
         )
     return lines
 
 
+def _smear(look: Answer, language: str) -> str:
+    vi = language == "vi"
+    if not look["smear_known"]:
+        return (
+            "  ảnh không ghi đủ số liệu để tính nhoè"
+            if vi
+            else "  the photos do not say enough to tell smear"
+        )
+    if not look["smeared"]:
+        return "  không ảnh nào nhoè vì bay nhanh" if vi else "  no photo is smeared by the speed"
+    px = number(look["worst_smear_px"], 1, language)
+    return (
+        f"  {look['smeared']} ảnh nhoè vì bay nhanh (tới {px} điểm ảnh); hãy bay chậm hơn"
+        if vi
+        else f"  {look['smeared']} photos are smeared by the speed (up to {px} pixels); fly slower"
+    )
+
+
+_OF_EACH_PHOTO = ("photos", "relief", "seconds")
+
+
+def left_on_card(sent: Sent) -> LeftOnCard:
+    """That not all of a card is on the server: whoever wipes cards goes by the exit code."""
+    count = sent.passed_over
+    return LeftOnCard(
+        f"{count} files are on the card alone and named above: mend them and run the same command again, or "
+        "copy them elsewhere, before the card is wiped",
+        vi=f"{count} tệp chỉ có trên thẻ nhớ, đã nêu tên ở trên: hãy sửa rồi chạy lại cùng lệnh, hoặc chép "
+        "sang nơi khác, trước khi xoá thẻ",
+    )
+
+
 def of_upload(sent: Sent, language: str = "en") -> Answered:
-    """flight_id, upload_id, frames, films, files, bytes, sent_bytes, skipped."""
+    """flight_id, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over with
+    passed_over_said[]: sentence, sentence_vi; look: what the heads said, without what it says of each photo
+    (None: the server never said)."""
     laid, vi = sent.laid, language == "vi"
     answer = {
         "flight_id": laid.get("flight_id"),
@@ -182,8 +252,13 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         "sent_bytes": sent.sent_bytes,
         "films": laid.get("films", []),
         "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
+        "passed_over": sent.passed_over,
+        "passed_over_said": [{"sentence": en, "sentence_vi": vn} for en, vn in sent.passed_over_said],
         "warnings": laid.get("warnings", []),
         "warnings_vi": laid.get("warnings_vi", []),
+        "look": None
+        if sent.look is None
+        else {key: value for key, value in sent.look.items() if key not in _OF_EACH_PHOTO},
         "seconds": round(sent.seconds, 3),
     }
     used = (laid.get("frames") or {}).get("used", 0)
@@ -194,6 +269,13 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
         f"({laid.get('flight_id')})"
     ]
+    if sent.passed_over:
+        lines.append(
+            f"CHƯA LƯU, chỉ có trên thẻ nhớ ({sent.passed_over} tệp):"
+            if vi
+            else f"NOT taken, on the card alone ({sent.passed_over}):"
+        )
+        lines += [f"  {one[vi]}" for one in sent.passed_over_said]
     told = [*filter(None, [laid.get("photos")]), *laid.get("films", [])]
     lines += [one["sentence_vi" if vi else "sentence"] for one in told]
     return answer, [*lines, *laid.get("warnings_vi" if vi else "warnings", [])]

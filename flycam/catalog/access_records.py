@@ -8,7 +8,7 @@ from enum import StrEnum
 
 class Scope(StrEnum):
     """What a token reaches of all that its account's role may: everything; the map and its standards, to look
-    at; uploads; what boxes exchange. Which addresses these are: `serve.scopes`."""
+    at; uploads; what boxes exchange. Which addresses these are: `serve.door.scopes`."""
 
     ALL = "all"
     MAP = "map"

@@ -16,7 +16,7 @@ from flycam.catalog.access_records import Token
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import Account, AuditEntry, Role
-from flycam.catalog.sharing_tables import guests, identities
+from flycam.catalog.sharing_tables import identities
 from flycam.errors import AccessDenied, InputUnusable
 
 _TOKEN_BYTES = 32
@@ -54,14 +54,21 @@ class Accounts:
         self._is_empty = True
         self._read_at = float("-inf")
 
-    def put(self, account: Account) -> None:
-        """Write or overwrite an account; its new token replaces all that it had. A person of the sign-in
-        service whose it was may come again."""
+    def put(self, account: Account, told: AuditEntry | None = None) -> None:
+        """Write or overwrite an account; its new token replaces all that it had, and with `told` the
+        guest links that it made end. A person of the sign-in service whose it was may come again.
+
+        told  the line of the audit log that tells of it, on disk together with it and with those of the links
+        """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
-        with self._database.write() as connection:
+        with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(tables.accounts), row_of(account))
             tokens.replace_all(connection, first_token_of(account))
             connection.execute(again)
+            if told is not None:
+                links = tokens.end_links(connection, account.name, told.at_ns)
+                lines = [told, *tokens.links_told(links, told)]
+                write_entries(connection, lines, self._database.audit_key)
         self.forget()
 
     def put_first(self, account: Account, told: AuditEntry) -> None:
@@ -87,14 +94,11 @@ class Accounts:
             tokens.end_all(connection, name, at_ns)
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
-            links = _links_ended(connection, name, at_ns)
+            links = tokens.end_links(connection, name, at_ns)
             detail = ", ".join([account.role, *account.communes])
-            told = [("user remove", name, detail), *(("guest revoked", link, "") for link in links)]
-            entries = [
-                AuditEntry(who=who, what=what, subject=subject, detail=said, at_ns=at_ns)
-                for what, subject, said in told
-            ]
-            write_entries(connection, entries, self._database.audit_key)
+            told = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
+            lines = [told, *tokens.links_told(links, told)]
+            write_entries(connection, lines, self._database.audit_key)
         self.forget()
         return account, links
 
@@ -171,14 +175,6 @@ def _taken_away(connection: Connection, name: str) -> Account:
         )
     connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name))
     return known[name]
-
-
-def _links_ended(connection: Connection, name: str, at_ns: int) -> list[str]:
-    c = guests.c
-    held = (c.made_by == name, c.revoked_ns.is_(None), c.expires_ns > at_ns)
-    links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
-    connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
-    return links
 
 
 def account_exists() -> AccessDenied:

@@ -7,7 +7,6 @@ docs/formats/audit.md.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.errors import DiskFull, StorageTrouble
+from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, sync_path
 
 if TYPE_CHECKING:
     from Crypto.Signature.eddsa import EdDSASigScheme
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SEED_BYTES = 32
 _HEX = set("0123456789abcdef")
 
@@ -135,7 +134,7 @@ class AuditKey:
             part.replace(self._path)
             sync_path(self._path.parent)
         except OSError as error:
-            kind = DiskFull if error.errno in _FULL else StorageTrouble
+            kind = DiskFull if error.errno in FULL else StorageTrouble
             raise kind(
                 f"{self._path}: the key of the audit log cannot be written ({error.strerror}), and nothing "
                 "goes unsigned; free some space or make the folder writable, and run again",

@@ -91,6 +91,7 @@ changes = Table(
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
     Column("error_m", Float(53)),  # since schema 17
+    Column("scored_as", Text, nullable=False),  # since schema 21
     *box(),
 )
 
@@ -136,6 +137,7 @@ comparisons = Table(
     Column("at_ns", BigInteger, nullable=False),
     Column("windows", LargeBinary, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("doubts", "warnings")),  # since schema 20
     *box(),
 )
 
@@ -169,4 +171,6 @@ packs = Table(
     Column("sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("let_go_ns", BigInteger, index=True),
+    Column("flights_beside", Text, nullable=False),
+    Column("masks", Text, nullable=False),  # since schema 22
 )

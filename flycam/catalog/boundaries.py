@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -51,12 +51,14 @@ class Boundaries:
             query = query.where(touches(tables.communes, bounds))
         return self._fetch(query.order_by(tables.communes.c.code))
 
-    def extent(self, on_date: date | None = None) -> BoundsLonLat | None:
-        """(west, south, east, north) in degrees of the communes in force on a date, or the latest."""
+    def extent(self, on_date: date | None = None, without: Collection[str] = ()) -> BoundsLonLat | None:
+        """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
+        those of the codes `without`."""
         c = tables.communes.c
         sides = func.min(c.west), func.min(c.south), func.max(c.east), func.max(c.north)
+        query = select(*sides).where(_in_force(on_date), c.code.not_in(without))
         with self._database.read() as connection:
-            west, south, east, north = connection.execute(select(*sides).where(_in_force(on_date))).one()
+            west, south, east, north = connection.execute(query).one()
         return None if west is None else (west, south, east, north)
 
     def boxes(self) -> list[BoundsLonLat]:
@@ -65,6 +67,11 @@ class Boundaries:
         query = select(c.west, c.south, c.east, c.north).where(_in_force(None)).order_by(c.code)
         with self._database.read() as connection:
             return [(row.west, row.south, row.east, row.north) for row in connection.execute(query)]
+
+    def codes(self) -> set[str]:
+        """Of every boundary of every date, also of those that another has ended."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(tables.communes.c.code).distinct()).scalars())
 
     def names(self, on_date: date | None = None) -> dict[str, str]:
         """Name by code, without reading the polygons: of the communes in force on a date, or the latest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, and_
@@ -21,6 +22,25 @@ def box_of(row: Row[Any]) -> BoundsLonLat | None:
     if row.west is None:
         return None
     return (row.west, row.south, row.east, row.north)
+
+
+def both(one: BoundsLonLat | None, other: BoundsLonLat | None) -> BoundsLonLat | None:
+    """Bounds for `touches`, of the boxes that touch both of these (None: everything does). Where these share
+    nothing, west exceeds east or south north, and only what lies over both touches."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+
+
+def around(boxes: Iterable[BoundsLonLat]) -> BoundsLonLat | None:
+    """The least rectangle that holds all of these; None without any."""
+    sides = list(zip(*boxes, strict=True))
+    return (min(sides[0]), min(sides[1]), max(sides[2]), max(sides[3])) if sides else None
+
+
+def do_touch(one: BoundsLonLat, other: BoundsLonLat) -> bool:
+    """Whether two boxes share at least a point."""
+    return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
 
 
 def touches(table: Table, bounds: BoundsLonLat) -> ColumnElement[bool]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from flycam.catalog.pictures_shown import mosaics_of, pair_of, sources_of
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
-
-SEVERAL = " + "
-"""Between the pictures that a merged change was found on, where those are several."""
-
-_MOSAIC_SHOWN = re.compile(r"(.+)@[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,15 +16,17 @@ class ChangeLine:
     version      1, 2, … : who decides says which line was seen
     step_id      of all lines that one decision wrote, on several changes where it split or merged them
     event_id     the storm or drill it belongs to: a drill's changes never stand beside real ones
-    score        probability that it is of its kind, the detector's; None: drawn by hand
+    score        the detector's, by which candidates are ranked; None: its outline was drawn, or redrawn, by
+                 hand. A probability that it is of its kind only where the terrain is known (`probability`)
     area_m2      in the work CRS, as length_m along its longest axis; slope_deg None where it is not known
+    scored_as    the kind that the score is of, where a person said since that it is of another; "": its own
     commune      code of the commune that holds most of it, "" where no boundary is known
     tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
                  that laying; both None of what was drawn by hand
     error_m      how far off its picture BEFORE the outline may lie, 1 sigma (`analysis.place_error`); None of
                  what was drawn, or found before schema 17
-    before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn;
-                 of what was merged all of them, with `SEVERAL` between
+    before_shown, after_shown  what was compared (`pictures_shown`): "mosaic@revision" or a file; of what was
+                 drawn what it was drawn over, "" where nobody said; of what was merged all
     undoes       the step that this line undid; "" of all other lines
     origins      changes that it was split off or merged from; of what was found again on a newer revision,
                  those whose place it took
@@ -61,35 +58,47 @@ class ChangeLine:
     bounds_lonlat_deg: BoundsLonLat
     undoes: str = ""
     error_m: float | None = None
+    scored_as: str = ""
+
+    @property
+    def is_kind_sure(self) -> bool:
+        """Whether kinds could be told apart: where the terrain is not known a slide, a flood and a field are
+        alike to the detector. What a person drew, or took for another kind, is of the kind that was said."""
+        return self.score is None or self.slope_deg is not None or bool(self.scored_as)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a person drew it without a candidate: no two pictures were laid on each other for it."""
+        return self.score is None and self.rmse_m is None
+
+    @property
+    def probability(self) -> float | None:
+        """That it is of its kind; None: drawn by hand, found where the terrain is not known, for which no
+        score was ever calibrated, or scored as of another kind."""
+        return None if self.no_score else self.score
+
+    @property
+    def no_score(self) -> str:
+        """Why there is no probability: "drawn", "kind_changed", "no_terrain", or "" where there is one."""
+        if self.score is None:
+            return "drawn"
+        if self.scored_as:
+            return "kind_changed"
+        return "" if self.is_kind_sure else "no_terrain"
 
     @property
     def mosaics(self) -> tuple[str, ...]:
-        """Ids of the mosaics that it was found on; pictures, and what was drawn, have none."""
+        """Ids of the mosaics that it was found on, or drawn over; pictures have none."""
         return mosaics_of(self.before_shown, self.after_shown)
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """Before and after, whatever their revisions; of what was merged those of all its parts as one."""
+        return pair_of(self.before_shown, self.after_shown)
+
+    @property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        """Mosaics (whatever their revisions) or pictures between which it may have been found: of what was
-        merged each before with each after."""
-        before, after = (
-            [mosaic_of(part) for part in one.split(SEVERAL)] for one in (self.before_shown, self.after_shown)
-        )
+        """Mosaics (whatever their revisions) or pictures between which it may have been found, or over which
+        it was drawn: of what was merged each before with each after."""
+        before, after = sources_of(self.before_shown), sources_of(self.after_shown)
         return frozenset((one, other) for one in before for other in after)
-
-
-def mosaics_of(*shown: str) -> tuple[str, ...]:
-    """The mosaics among what was compared, each "mosaic@revision" or a picture's name, or several."""
-    found = (_MOSAIC_SHOWN.fullmatch(part) for one in shown for part in one.split(SEVERAL))
-    return tuple(one[1] for one in found if one is not None)
-
-
-def revision_of(shown: str) -> int:
-    """The revision of "mosaic@revision"; 0 of a picture."""
-    mosaic_id, _, revision = shown.rpartition("@")
-    return int(revision) if mosaic_id and revision.isdecimal() else 0
-
-
-def mosaic_of(shown: str) -> str:
-    """The mosaic of "mosaic@revision", whatever its revision; a picture's name as it is."""
-    mosaic_id, _, revision = shown.rpartition("@")
-    return mosaic_id if mosaic_id and revision.isdecimal() else shown

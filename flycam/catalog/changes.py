@@ -15,10 +15,11 @@ from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import Signature, is_its_own, signed
 from flycam.catalog.database import Database
+from flycam.catalog.flights import require_still_in
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.change import NOT_DECIDED, ChangeAction, ChangeKind, ChangeStatus
 
 
 class Changes:
@@ -49,18 +50,21 @@ class Changes:
         *,
         replaced: Sequence[ChangeLine] = (),
         replaced_told: Sequence[AuditEntry] = (),
+        of_flights: Collection[str] = (),
     ) -> int:
         """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
         many were not.
 
         replaced  next lines of changes whose place those take, with what the audit log tells of each; all of
                   it or nothing. Raises StoreConflict if somebody else has added to one of these.
+        of_flights  flights that the event of these lines has; StoreConflict where one was moved out of it.
         """
         if not lines:
             return 0
         c = changes.c
         try:
             with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
+                require_still_in(connection, of_flights, lines[0].event_id)
                 ours = c.event_id.in_({line.event_id for line in lines})
                 known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
                 rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
@@ -136,6 +140,32 @@ class Changes:
         c = changes.c
         return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
 
+    def steps_by(self, event_id: str, author: str, most: int) -> dict[str, list[ChangeLine]]:
+        """The lines of the last steps (at most so many) by which somebody decided in an event, by step, the
+        earliest first; what the detector wrote and what only undid another are none."""
+        c = changes.c
+        latest = (
+            select(c.step_id, func.max(c.at_ns).label("at"))
+            .where(
+                c.event_id == event_id,
+                c.author == author,
+                c.action.not_in([one.value for one in NOT_DECIDED]),
+            )
+            .group_by(c.step_id)
+            .order_by(func.max(c.at_ns).desc(), c.step_id.desc())
+            .limit(most)
+            .subquery()
+        )
+        query = (
+            select(changes)
+            .join(latest, c.step_id == latest.c.step_id)
+            .order_by(latest.c.at, c.step_id, c.change_id)
+        )
+        found: dict[str, list[ChangeLine]] = {}
+        for line in self._fetch(query):
+            found.setdefault(line.step_id, []).append(line)
+        return found
+
     def events(self) -> set[str]:
         """Events of which there is any change, whatever was decided of it."""
         with self._database.read() as connection:
@@ -195,6 +225,7 @@ _PLAIN = (
     "wkb",
     "undoes",
     "error_m",
+    "scored_as",
 )
 
 

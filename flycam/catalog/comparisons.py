@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, update
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.board_tables import comparisons
 from flycam.catalog.boxes import box_values
-from flycam.catalog.change_line import mosaics_of
 from flycam.catalog.database import Database
+from flycam.catalog.flights import require_still_in
+from flycam.catalog.pictures_shown import mosaics_of, pair_of
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 
@@ -38,6 +39,10 @@ class Comparison:
     rmse_m                     how well the two lie on each other
     author                     who had changes looked for, at `at_ns`
     wkb                        multipolygon, WGS 84; never more than was compared
+    doubts                     why every change found by it is less sure than elsewhere: most windows
+                               disagree, a side was a live mosaic (each in English and in Vietnamese)
+    warnings                   what else whoever decides by it has to know; of neither anything is on record
+                               before schema 20
     """
 
     comparison_id: str
@@ -49,15 +54,23 @@ class Comparison:
     at_ns: int
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
+    doubts: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
 
     @property
     def mosaics(self) -> tuple[str, ...]:
         """Ids of the mosaics that were compared; pictures have none."""
         return mosaics_of(self.before_shown, self.after_shown)
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Between which two pictures, whatever their revisions."""
+        return pair_of(self.before_shown, self.after_shown)
+
 
 class Comparisons:
-    """By id, each kept once. One is on disk when `add` returns."""
+    """By id, each kept once; doubts and warnings that one came without are filled in when they come. One is
+    on disk when `add` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -67,19 +80,29 @@ class Comparisons:
         some: Sequence[Comparison],
         windows: Sequence[ComparedWindow] = (),
         told: Callable[[int], AuditEntry] | None = None,
+        *,
+        of_flights: Collection[str] = (),
     ) -> int:
         """Keep those that are not known yet, with what the audit log tells of so many; how many were not.
-        windows: of the one that is added; what comes from another box has none."""
+        windows: of the one that is added; what comes from another box has none. One that is known without
+        doubts and warnings, for it came through a box before schema 20, takes those of the same that has.
+        of_flights: flights that their event has; StoreConflict where one was moved out of it."""
         if not some:
             return 0
         c = comparisons.c
         with self._database.write(alone_in=audit_log) as connection:
+            require_still_in(connection, of_flights, some[0].event_id)
             ids = {one.comparison_id for one in some}
             known = set(connection.execute(select(c.comparison_id).where(c.comparison_id.in_(ids))).scalars())
             new = {one.comparison_id: _row(one, windows) for one in some if one.comparison_id not in known}
             if new:
                 connection.execute(comparisons.insert(), list(new.values()))
                 write_entries(connection, [told(len(new))] if told else [], self._database.audit_key)
+            for one in some:
+                if one.comparison_id in known and (one.doubts or one.warnings):
+                    is_bare = (c.doubts == _NONE_SAID) & (c.warnings == _NONE_SAID)
+                    bare = update(comparisons).where(c.comparison_id == one.comparison_id, is_bare)
+                    connection.execute(bare.values(**_remarks(one)))
         return len(new)
 
     def of_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
@@ -105,11 +128,14 @@ class Comparisons:
             return set(connection.execute(select(comparisons.c.event_id).distinct()).scalars())
 
     def stamp(self) -> int:
-        """Grows with every one."""
+        """Grows with every one, and where doubts or warnings are filled in."""
+        c = comparisons.c
+        said = func.count().filter((c.doubts != _NONE_SAID) | (c.warnings != _NONE_SAID))
         with self._database.read() as connection:
-            return int(connection.execute(select(func.count()).select_from(comparisons)).scalar_one())
+            return int(connection.execute(select(func.count() + said).select_from(comparisons)).scalar_one())
 
 
+_NONE_SAID = "[]"
 _PLAIN = (
     "comparison_id",
     "event_id",
@@ -127,7 +153,15 @@ def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
     return {
         **{name: getattr(one, name) for name in _PLAIN},
         "windows": zlib.compress(json.dumps(said, separators=(",", ":")).encode()),
+        **_remarks(one),
         **box_values(one.bounds_lonlat_deg),
+    }
+
+
+def _remarks(one: Comparison) -> dict[str, str]:
+    return {
+        "doubts": json.dumps(one.doubts, ensure_ascii=False),
+        "warnings": json.dumps(one.warnings, ensure_ascii=False),
     }
 
 
@@ -142,4 +176,10 @@ def _comparison(row: Row[Any]) -> Comparison:
     return Comparison(
         **{name: getattr(row, name) for name in _PLAIN},
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+        doubts=_said(row.doubts),
+        warnings=_said(row.warnings),
     )
+
+
+def _said(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((english, vietnamese) for english, vietnamese in json.loads(text))

@@ -86,9 +86,15 @@ class Database:
             if self.is_sqlite:
                 connection.execution_options(flycam_write=True)
             with connection.begin():
-                if alone_in is not None and not self.is_sqlite:
-                    connection.exec_driver_sql(f"LOCK TABLE {alone_in.name} IN SHARE ROW EXCLUSIVE MODE")
+                if alone_in is not None:
+                    self.be_alone(connection, alone_in)
                 yield connection
+
+    def be_alone(self, connection: Connection, table: Table) -> None:
+        """From here to the end of a transaction that was begun without (`write`): nobody else writes `table`.
+        For one that writes long before it: all others who are alone there wait."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
 
     def insert(self, table: Table) -> Any:
         """An INSERT of this dialect, which knows ON CONFLICT."""

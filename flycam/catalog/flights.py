@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row, nfc
 from flycam.catalog.placement_rows import SET_ASIDE
-from flycam.catalog.records import FrameStatus
-from flycam.errors import NameTaken, NotFound
+from flycam.catalog.records import AuditEntry, FrameStatus
+from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.frame.flight import Event, Flight, FlightState
 
 _IDS_AT_ONCE = 5000
@@ -88,11 +89,30 @@ class Flights:
         with self._database.read() as connection:
             return [flight_of(row) for row in connection.execute(query)]
 
+    def states(self) -> list[tuple[str, str]]:
+        """(flight_id, state) of every flight, by id: what is quick to ask again and again."""
+        c = tables.flights.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.flight_id, c.state).order_by(c.flight_id))
+            return [(row.flight_id, row.state) for row in rows]
+
     def rename(self, ref: str, name: str) -> Flight:
         """Give a flight another label. Raises NotFound, NameTaken."""
         renamed = replace(self.flight(ref), name=name)
         self.put_flight(renamed)
         return self.flight(renamed.flight_id)
+
+    def move(self, flight_id: str, event_id: str, told: AuditEntry) -> Flight:
+        """Put a flight into another event, with the audit log's line that tells of it. Raises NotFound,
+        FlightBusy as `put_flight`."""
+        c = tables.flights.c
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            self._database.require_held(connection, flight_id)
+            connection.execute(
+                update(tables.flights).where(c.flight_id == flight_id).values(event_id=event_id)
+            )
+            write_entries(connection, [told], self._database.audit_key)
+        return self.flight(flight_id)
 
     def flight_of_frames(self, frame_ids: Sequence[str]) -> str | None:
         """The flight that already holds most of these frames (the smaller id on a tie); None if none does."""
@@ -129,6 +149,21 @@ class Flights:
 def finishing(flight_id: str) -> str:
     """The lock of whoever finishes a flight: others may write its live revision meanwhile."""
     return f"finish-{flight_id}"
+
+
+def require_still_in(connection: Connection, flight_ids: Collection[str], event_id: str) -> None:
+    """Within a transaction that is alone in the audit log, as `Flights.move` is: that these flights lie in an
+    event until it ends. Raises StoreConflict."""
+    c = tables.flights.c
+    query = select(c.name).where(c.flight_id.in_(flight_ids), c.event_id != event_id).order_by(c.name)
+    moved = connection.execute(query).scalars().first() if flight_ids else None
+    if moved is not None:
+        raise StoreConflict(
+            f"{moved}: was moved to another event while it was compared, so that nothing of it was put up "
+            "for review; run the comparison again",
+            vi=f"{moved}: chuyến bay đã được chuyển sang sự kiện khác trong lúc so sánh nên chưa đưa kết quả "
+            "vào danh sách chờ xác nhận; hãy chạy so sánh lại",
+        )
 
 
 def no_such_flight(ref: str) -> NotFound:

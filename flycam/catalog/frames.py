@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
@@ -19,9 +19,11 @@ from flycam.catalog.frame_rows import (
     withdrawal_values,
     withdrawals_of,
 )
+from flycam.catalog.geometry_json import provenance_from_json
 from flycam.catalog.placement_rows import as_placed, join_placements, placement_of, placements_of
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.errors import NotFound
+from flycam.frame.frame import Provenance
 from flycam.geometry.grid import TileId
 
 _ROWS_AT_ONCE = 2000
@@ -60,6 +62,19 @@ class Frames:
         if status is not None:
             query = query.where(tables.frames.c.status == status.value)
         return self._fetch(query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id))
+
+    def newest_pictures(self, flight_id: str | None = None) -> dict[str, Provenance]:
+        """By flight (of all, or of this one) where its picture is from that was captured last, whatever
+        became of it; none of a flight before its first."""
+        c, flight = tables.frames.c, tables.flights.c.flight_id
+        newest = select(c.provenance).where(c.flight_id == flight)
+        newest = newest.order_by(c.captured_ns.desc(), c.frame_id.desc()).limit(1)
+        query = select(flight, newest.correlate(tables.flights).scalar_subquery().label("provenance"))
+        if flight_id is not None:
+            query = query.where(flight == flight_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query)
+            return {row.flight_id: provenance_from_json(row.provenance) for row in rows if row.provenance}
 
     def get(self, frame_id: str) -> FrameRecord:
         """One frame; NotFound."""
@@ -125,6 +140,11 @@ class Frames:
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
         with self._database.read() as connection:
             return [withdrawal_of(row) for row in connection.execute(query)]
+
+    def count_withdrawals(self) -> int:
+        """How many frames are withdrawn; none ever comes back."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(tables.withdrawals)).scalar_one()
 
     def _fetch(self, query: Select[Any]) -> list[FrameRecord]:
         with self._database.read() as connection:

@@ -8,8 +8,11 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
+from flycam.catalog import tables
 from flycam.catalog.accounts import hash_token
+from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.sharing_tables import guests
 from flycam.errors import NotFound
@@ -27,8 +30,8 @@ class Guests:
         self._by_hash: dict[str, Guest] = {}
         self._read_at = float("-inf")
 
-    def put(self, guest: Guest) -> None:
-        """Write a link."""
+    def put(self, guest: Guest, told: AuditEntry | None = None) -> None:
+        """Write a link, with the line of the audit log that tells of it."""
         row = {
             "guest_id": guest.guest_id,
             "secret_hash": guest.secret_hash,
@@ -39,8 +42,9 @@ class Guests:
             "expires_ns": guest.expires_ns,
             "revoked_ns": guest.revoked_ns,
         }
-        with self._database.write() as connection:
+        with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(guests), row)
+            write_entries(connection, [told] if told else [], self._database.audit_key)
         self._forget()
 
     def all(self) -> list[Guest]:
@@ -49,13 +53,15 @@ class Guests:
         with self._database.read() as connection:
             return [_guest(row) for row in connection.execute(query)]
 
-    def revoke(self, guest_id: str, at_ns: int) -> Guest:
-        """Let a link open nothing any more; one that was revoked stays as it is. Raises NotFound."""
+    def revoke(self, guest_id: str, at_ns: int, told: AuditEntry | None = None) -> Guest:
+        """Let a link open nothing any more, with the line of the audit log that tells of it; one that was
+        revoked stays as it is. Raises NotFound."""
         of_it = guests.c.guest_id == guest_id
-        with self._database.write() as connection:
+        with self._database.write(alone_in=tables.audit_log) as connection:
             still = update(guests).where(of_it, guests.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
             connection.execute(still)
             row = connection.execute(select(guests).where(of_it)).first()
+            write_entries(connection, [told] if told and row else [], self._database.audit_key)
         self._forget()
         if row is None:
             raise NotFound(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import count
-from shlex import quote
 
 from sqlalchemy import Connection, select, update
 
@@ -22,6 +21,7 @@ from flycam.catalog.records import Account, AuditEntry
 from flycam.catalog.sharing_records import Person
 from flycam.catalog.sharing_tables import identities
 from flycam.errors import AccessDenied
+from flycam.frame.spelling import as_typed
 
 
 class Identities:
@@ -85,12 +85,10 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     if known is None:
         return None
     if known.barred_ns is not None or known.name not in accounts:
-        name = quote(known.name)  # of the person's own choice, and pasted by an administrator
+        again = as_typed("user", "add", known.name)  # of the person's own choice, pasted by an administrator
         raise AccessDenied(
-            f"{known.name}: this account was taken away; an administrator lets you in again with: "
-            f"flycam user add {name}",
-            vi=f"{known.name}: tài khoản này đã bị xoá; quản trị viên cho vào lại bằng lệnh: "
-            f"flycam user add {name}",
+            f"{known.name}: this account was taken away; an administrator lets you in again with: {again}",
+            vi=f"{known.name}: tài khoản này đã bị xoá; quản trị viên cho vào lại bằng lệnh: {again}",
         )
     return accounts[known.name]
 

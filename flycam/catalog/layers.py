@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select
 
 from flycam.catalog import board_tables as tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.database import Database
-from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
+from flycam.catalog.records import AuditEntry, BoundsLonLat, LayerFeatureRecord, LayerRecord
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.specialist import Condition, LayerKind
 
@@ -23,15 +25,20 @@ class SpecialistLayers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, layer: LayerRecord, features: Sequence[LayerFeatureRecord]) -> None:
-        """Write a layer in place of the one with its id, in one step."""
+    def put(
+        self, layer: LayerRecord, features: Sequence[LayerFeatureRecord], told: AuditEntry | None = None
+    ) -> None:
+        """Write a layer in place of the one with its id, in one step, with the line of the audit log that
+        tells of it."""
         with self._database.write() as connection:
-            _drop_features(connection, layer.layer_id)
+            # its row first: of two who put the same layer the second waits here, and sees what the first put
             connection.execute(self._database.upsert(tables.layers), _layer_row(layer))
+            _drop_features(connection, layer.layer_id)
             for start in range(0, len(features), _ROWS_AT_ONCE):
                 some = features[start : start + _ROWS_AT_ONCE]
                 rows = [_feature_row(layer.layer_id, feature) for feature in some]
                 connection.execute(tables.layer_features.insert(), rows)
+            self._tell(connection, told)
 
     def all(self) -> list[LayerRecord]:
         """Every layer, by kind and name."""
@@ -49,11 +56,19 @@ class SpecialistLayers:
             raise no_such_layer(ref)
         return _layer(row)
 
-    def remove(self, layer_id: str) -> None:
-        """Forget a layer; the file that it was read from stays as evidence."""
+    def remove(self, layer_id: str, told: AuditEntry | None = None) -> None:
+        """Forget a layer, with the line of the audit log that tells of it; the file that it was read from
+        stays as evidence."""
         with self._database.write() as connection:
-            _drop_features(connection, layer_id)
             connection.execute(delete(tables.layers).where(tables.layers.c.layer_id == layer_id))
+            _drop_features(connection, layer_id)
+            self._tell(connection, told)
+
+    def _tell(self, connection: Connection, told: AuditEntry | None) -> None:
+        """Last: whoever writes a line of the log waits from here on, not while features are written."""
+        if told is not None:
+            self._database.be_alone(connection, audit_log)
+            write_entries(connection, [told], self._database.audit_key)
 
     def features(
         self, layer_id: str, bounds: BoundsLonLat | None, limit: int, offset: int = 0
@@ -72,12 +87,27 @@ class SpecialistLayers:
             rows = connection.execute(query.limit(limit).offset(offset))
             return [_feature(row) for row in rows], int(matched.scalar_one())
 
-    def names(self) -> list[tuple[str, int, str]]:
-        """(layer, number, name) of every thing that has a name."""
+    def names(self) -> list[tuple[str, int, str, BoundsLonLat]]:
+        """(layer, number, name, box) of every thing that has a name."""
         c = tables.layer_features.c
-        query = select(c.layer_id, c.number, c.name).where(c.name != "")
+        query = select(c.layer_id, c.number, c.name, c.west, c.south, c.east, c.north).where(c.name != "")
         with self._database.read() as connection:
-            return [(row.layer_id, row.number, row.name) for row in connection.execute(query)]
+            return [
+                (row.layer_id, row.number, row.name, (row.west, row.south, row.east, row.north))
+                for row in connection.execute(query)
+            ]
+
+    def some(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], LayerFeatureRecord]:
+        """Things by layer and number, without those that are not there (any more)."""
+        c = tables.layer_features.c
+        found: dict[tuple[str, int], LayerFeatureRecord] = {}
+        with self._database.read() as connection:
+            for layer_id in sorted({layer_id for layer_id, _ in wanted}):
+                numbers = [number for one, number in wanted if one == layer_id]
+                query = select(tables.layer_features).where(c.layer_id == layer_id, c.number.in_(numbers))
+                rows = connection.execute(query)
+                found |= {(layer_id, row.number): _feature(row) for row in rows}
+        return found
 
     def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
         """One thing of a layer. Raises NotFound."""

@@ -7,15 +7,16 @@ is not known for a way, all that the photo shows is withheld.
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import shapely
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.placement_rows import placement_id, placement_of
-from flycam.catalog.records import FrameRecord, MosaicInfo, RevisionRecord, RevisionState
+from flycam.catalog.records import BoundsLonLat, FrameRecord, MosaicInfo, RevisionRecord, RevisionState
 from flycam.catalog.redactions import standing
 from flycam.catalog.widening import valid, wider
 from flycam.frame.flight import is_plane
@@ -99,6 +100,24 @@ def masks_of(catalog: Catalog) -> Masks:
         ):
             grounds += _all_it_may_show(frame)
     return Masks(photos, tuple(dict.fromkeys(grounds)))
+
+
+def words_of(masks: Masks) -> frozenset[str]:
+    """A word for each mask: where there is a new one, something is covered that was not. However photos lie
+    anew, it is the same."""
+    return _words(masks, masks.photos)
+
+
+def words_near(masks: Masks, boxes: Iterable[BoundsLonLat]) -> frozenset[str]:
+    """Of those the ones of photos whose masked ground lies within the widest margin of one of these boxes
+    (lon/lat)."""
+    wide = shapely.union_all([wider(shapely.box(*one), WIDENED_BY_SIGMAS * UNKNOWN_M) for one in boxes])
+    return _words(masks, {frame for frame, wkb in masks.grounds if shapely.intersects(wide, valid(wkb))})
+
+
+def _words(masks: Masks, frame_ids: Iterable[str]) -> frozenset[str]:
+    said = (frame_id.encode() + polygon for frame_id in frame_ids for polygon in masks.photos[frame_id])
+    return frozenset(hashlib.sha256(one).hexdigest()[:16] for one in said)
 
 
 def error_of(frame: FrameRecord) -> float:

@@ -1,4 +1,5 @@
-"""Codes that sign an account in once: typed by hand, good for a short while, kept as their SHA-256."""
+"""Codes that sign an account in once: typed by hand, good for a short while, kept as their SHA-256; and which
+one-time links were used, of which a server keeps nothing before."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Row, select, update
 from flycam.catalog import tables, tokens
 from flycam.catalog.access_records import OneTimeCode
 from flycam.catalog.access_tables import one_time_codes
+from flycam.catalog.accounts import hash_token
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
@@ -42,6 +44,24 @@ class OneTimeCodes:
             of_it = one_time_codes.c.code_hash == code_hash
             connection.execute(update(one_time_codes).where(of_it).values(ended_ns=at_ns, is_used=True))
         return code
+
+    def spend_link(self, word: str, account: str, expires_ns: int, at_ns: int) -> bool:
+        """Note that a one-time link was used: whether it was for the first time, over all processes."""
+        used = OneTimeCode(
+            code_hash=hash_token(word),
+            account=account,
+            token_id="",
+            made_ns=at_ns,
+            expires_ns=expires_ns,
+            ended_ns=at_ns,
+            is_used=True,
+        )
+        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == used.code_hash)
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            is_first = connection.execute(same).first() is None
+            if is_first:
+                connection.execute(one_time_codes.insert(), asdict(used))
+        return is_first
 
 
 def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:

@@ -6,7 +6,7 @@ line: what it was, its hashes and who approved it stay known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -20,7 +20,7 @@ from flycam.catalog.board_tables import packs as _mine
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.tables import audit_log
-from flycam.errors import FlightBusy
+from flycam.errors import FlightBusy, StoreConflict
 
 
 class PackState(StrEnum):
@@ -46,7 +46,11 @@ class Pack:
     approved_by  the account that approved the draft of which it is the final one; "": it is a draft
     draft_id     that draft
     maker        name of the server that makes it (`Packs.making`)
-    withdrawn    how many frames of its flights were withdrawn when it was begun
+    flights_beside  other flights of which it shows pictures, where changes were found on them; known once
+                 it is made; () of what was made before schema 19
+    masks        words for all masks there were when it was begun, wherever they lie, for flights grow
+                 (`masked_ground.words_of`); known once it is made; () of what was made before schema 22
+    withdrawn    how many frames of `flights_seen` were withdrawn when it was begun; known once it is made
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese
     content_sha256  what it says, by which a draft and its final pack are compared; of one that is approved
@@ -78,6 +82,13 @@ class Pack:
     sha256: str = ""
     size_bytes: int = 0
     let_go_ns: int | None = None
+    flights_beside: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+
+    @property
+    def flights_seen(self) -> tuple[str, ...]:
+        """Every flight of which it shows pictures, as far as is known; its own first."""
+        return (*self.flights, *self.flights_beside)
 
     @property
     def is_under_way(self) -> bool:
@@ -92,24 +103,31 @@ class Packs:
         self._database = database
 
     def add(self, pack: Pack, told: AuditEntry) -> Pack:
-        """Put one on record that was asked for, as it is from then on."""
+        """Put one on record that was asked for, as it is from then on. Raises StoreConflict where its draft
+        has a final one already, made or under way: whoever else approves it comes too late."""
         with self._database.write(alone_in=audit_log) as connection:
+            if pack.draft_id and connection.execute(_finals_of(pack.draft_id)).first() is not None:
+                raise StoreConflict(
+                    "this draft was approved already: look at the list of meeting packs again",
+                    vi="bản dự thảo này đã được duyệt: hãy xem lại danh sách gói họp",
+                )
             last = connection.execute(select(func.max(_mine.c.number))).scalar()
             numbered = replace(pack, number=(last or 0) + 1)
             connection.execute(_mine.insert(), _row(numbered))
             write_entries(connection, [told], self._database.audit_key)
         return numbered
 
-    def begin(self, pack_id: str, withdrawn: int) -> None:
-        """Say that it is being made, with so many frames withdrawn by now."""
-        self._change(pack_id, {"state": PackState.MAKING.value, "withdrawn": withdrawn})
+    def begin(self, pack_id: str) -> None:
+        """Say that it is being made."""
+        self._change(pack_id, {"state": PackState.MAKING.value})
 
     def keep(self, pack: Pack, told: AuditEntry) -> bool:
         """Name the file of one that is made, whose bytes are in the store; False where it was given up
         meanwhile, and has none."""
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
-        values = {name: getattr(pack, name) for name in named}
-        return self._change(pack.pack_id, {**values, "state": PackState.MADE.value}, told)
+        values = {name: getattr(pack, name) for name in (*named, "withdrawn")}
+        said = {"state": PackState.MADE.value, **_lists(pack)}
+        return self._change(pack.pack_id, {**values, **said}, told)
 
     def give_up(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
         """Say why one that is under way was not made; one that is not stays as it is."""
@@ -138,6 +156,14 @@ class Packs:
         """Also one that was let go."""
         found = self._found(select(_mine).where(_mine.c.pack_id == pack_id))
         return found[0] if found else None
+
+    def owners(self, pack_ids: Collection[str]) -> dict[str, str]:
+        """Who asked for each of these, also of those that were let go."""
+        if not pack_ids:
+            return {}
+        query = select(_mine.c.pack_id, _mine.c.owner).where(_mine.c.pack_id.in_(pack_ids))
+        with self._database.read() as connection:
+            return {row.pack_id: row.owner for row in connection.execute(query)}
 
     @contextmanager
     def making(self) -> Iterator[str]:
@@ -180,14 +206,27 @@ class Packs:
             return [_pack(row._mapping) for row in connection.execute(query)]
 
 
+def _finals_of(draft_id: str) -> Select[Any]:
+    """Final packs of a draft that did not fail and were not let go."""
+    c = _mine.c
+    is_there = c.let_go_ns.is_(None) & (c.state != PackState.FAILED.value)
+    return select(c.pack_id).where(c.draft_id == draft_id, is_there)
+
+
 def _row(pack: Pack) -> dict[str, Any]:
     row = {one.name: getattr(pack, one.name) for one in fields(pack) if one.name != "why"}
     english, vietnamese = pack.why
-    said = {"state": pack.state.value, "flights": "\n".join(pack.flights)}
+    said = {"state": pack.state.value, "flights": "\n".join(pack.flights), **_lists(pack)}
     return {**row, **said, "why_en": english, "why_vi": vietnamese}
+
+
+def _lists(pack: Pack) -> dict[str, str]:
+    """What is known once it is made, one a line."""
+    return {"flights_beside": "\n".join(pack.flights_beside), "masks": "\n".join(pack.masks)}
 
 
 def _pack(row: Any) -> Pack:
     values = {name: value for name, value in row.items() if name not in ("why_en", "why_vi")}
     values["flights"] = tuple(row["flights"].split("\n"))
+    values |= {name: tuple(row[name].split()) for name in ("flights_beside", "masks")}
     return Pack(**{**values, "state": PackState(row["state"]), "why": (row["why_en"], row["why_vi"])})

@@ -5,7 +5,7 @@ A mask holds until a line takes it back, in whatever order the lines come and fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,11 @@ import shapely
 from sqlalchemy import Row, Select, func, select
 
 from flycam.catalog import sharing_tables, tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import RevisionState
+from flycam.catalog.records import AuditEntry, RevisionState
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.redaction import RedactionReason, RedactionStep
 
@@ -29,16 +31,23 @@ class Redactions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, lines: Sequence[RedactionLine]) -> list[RedactionLine]:
-        """Add lines; those of them that were not here."""
+    def append(
+        self, lines: Sequence[RedactionLine], told: Mapping[str, AuditEntry] | None = None
+    ) -> list[RedactionLine]:
+        """Add lines; those of them that were not here.
+
+        told  by `line_id` what the audit log tells of each that was not: both are written, or neither
+        """
         if not lines:
             return []
         insert = self._database.insert(_lines).on_conflict_do_nothing(index_elements=["line_id"])
-        with self._database.write(alone_in=_lines) as connection:
+        with self._database.write(alone_in=audit_log if told else _lines) as connection:
             named = {one.line_id: one for one in lines}
             query = select(_lines.c.line_id).where(_lines.c.line_id.in_(list(named)))
             here = set(connection.execute(query).scalars())
             connection.execute(insert, [redaction_row(one) for one in named.values()])
+            entries = [entry for line_id, entry in (told or {}).items() if line_id not in here]
+            write_entries(connection, entries, self._database.audit_key)
         return [one for name, one in named.items() if name not in here]
 
     def learn(self, lines: Iterable[RedactionLine]) -> list[RedactionLine]:
@@ -72,6 +81,11 @@ class Redactions:
     def lines(self) -> list[RedactionLine]:
         """Every line, the first first."""
         return self._fetch(select(_lines))
+
+    def count(self) -> int:
+        """How many lines of masks there are; none ever goes."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(_lines)).scalar_one()
 
     def of_photo(self, frame_id: str) -> list[RedactionLine]:
         """Every line of a photo's masks, the first first."""

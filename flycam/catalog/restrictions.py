@@ -1,18 +1,21 @@
-"""Restricted areas, and the classification of flights and layers."""
+"""Restricted areas, and the classification of flights and layers; each change with the line of the audit log
+that tells of it (None: it is told elsewhere)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import shapely
 from sqlalchemy import Row, delete, or_, select
 
 from flycam.catalog import sharing_tables as tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.boxes import box_values
 from flycam.catalog.database import Database
-from flycam.catalog.records import Role
+from flycam.catalog.records import AuditEntry, Role
 from flycam.catalog.sharing_records import RestrictedArea
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
 
@@ -23,7 +26,7 @@ class Restrictions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, area: RestrictedArea) -> None:
+    def put(self, area: RestrictedArea, told: AuditEntry | None = None) -> None:
         """Write an area in place of the one with its id."""
         row = {
             "area_id": area.area_id,
@@ -34,13 +37,14 @@ class Restrictions:
             "wkb": area.wkb,
             **box_values(area.bounds_lonlat_deg),
         }
-        with self._database.write() as connection:
+        with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.restricted_areas), row)
+            write_entries(connection, [told] if told else [], self._database.audit_key)
 
-    def remove(self, ref: str) -> RestrictedArea:
+    def remove(self, ref: str, tell: Callable[[RestrictedArea], AuditEntry] | None = None) -> RestrictedArea:
         """Forget the area of this id or name. Raises NotFound."""
         c = tables.restricted_areas.c
-        with self._database.write() as connection:
+        with self._database.write(alone_in=audit_log) as connection:
             query = select(tables.restricted_areas).where(or_(c.area_id == ref, c.name == ref))
             row = connection.execute(query).first()
             if row is None:
@@ -49,7 +53,9 @@ class Restrictions:
                     vi=f"{ref}: không có vùng hạn chế nào như vậy; xem 'flycam restricted list'",
                 )
             connection.execute(delete(tables.restricted_areas).where(c.area_id == row.area_id))
-        return _area(row)
+            area = _area(row)
+            write_entries(connection, [tell(area)] if tell else [], self._database.audit_key)
+        return area
 
     def areas(self) -> list[RestrictedArea]:
         """Every area, by name."""
@@ -57,11 +63,14 @@ class Restrictions:
         with self._database.read() as connection:
             return [_area(row) for row in connection.execute(query)]
 
-    def classify(self, subject: str, level: Classification, at_ns: int) -> None:
+    def classify(
+        self, subject: str, level: Classification, at_ns: int, told: AuditEntry | None = None
+    ) -> None:
         """Say how widely a flight or a layer (its id) may be shown."""
         row = {"subject": subject, "level": level.value, "at_ns": at_ns}
-        with self._database.write() as connection:
+        with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.classifications), row)
+            write_entries(connection, [told] if told else [], self._database.audit_key)
 
     def levels(self) -> Mapping[str, Classification]:
         """The level of every subject of which one was said; of all others it is OPEN."""

@@ -150,6 +150,13 @@ class Retention:
                 if said["source_sha256"]:
                     yield row.flight_id, said["source_sha256"], said["source_name"]
 
+    def names_photo(self, sha256: str) -> bool:
+        """Whether a frame on record is of this original (hex)."""
+        c = tables.frames.c
+        query = select(c.frame_id).where(c.provenance.contains(sha256, autoescape=True)).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def note_uploaded(self, file: UploadedFile) -> None:
         """Note what an upload brought; the first time counts."""
         insert = self._database.insert(mine.upload_files).on_conflict_do_nothing(index_elements=["sha256"])

@@ -35,7 +35,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 18
+SCHEMA_VERSION = 22
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -55,6 +55,10 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     16: (tokens, one_time_codes),
     17: (comparisons,),
     18: (packs,),
+    19: (),
+    20: (),
+    21: (),
+    22: (),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -71,6 +75,36 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
     ),
     10: ("accounts", "communes", ("ALTER TABLE accounts ADD COLUMN communes TEXT NOT NULL DEFAULT ''",)),
     17: ("changes", "error_m", ("ALTER TABLE changes ADD COLUMN error_m DOUBLE PRECISION",)),
+    19: (
+        "packs",
+        "flights_beside",
+        ("ALTER TABLE packs ADD COLUMN flights_beside TEXT NOT NULL DEFAULT ''",),
+    ),
+    20: (
+        "comparisons",
+        "warnings",
+        (
+            "ALTER TABLE comparisons ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]'",
+            "ALTER TABLE comparisons ADD COLUMN doubts TEXT NOT NULL DEFAULT '[]'",
+        ),
+    ),
+    21: (
+        "changes",
+        "scored_as",
+        (
+            "ALTER TABLE changes ADD COLUMN scored_as TEXT NOT NULL DEFAULT ''",
+            # The kind that it began as; of a piece the one that its whole (the one name in `origins`) began
+            # as. Not followed: pieces of pieces, and merges whose largest part was renamed before.
+            "UPDATE changes SET scored_as = COALESCE((SELECT whole.kind FROM changes AS begun JOIN changes "
+            "AS whole ON whole.version = 1 AND whole.change_id = substr(begun.origins, 3, "
+            "length(begun.origins) - 4) WHERE begun.change_id = changes.change_id AND begun.version = 1 AND "
+            "begun.action = 'split'), (SELECT begun.kind FROM changes AS begun WHERE begun.change_id = "
+            "changes.change_id AND begun.version = 1 AND begun.action IN ('found', 'split', 'merge')), '') "
+            "WHERE score IS NOT NULL",
+            "UPDATE changes SET scored_as = '' WHERE scored_as = kind",
+        ),
+    ),
+    22: ("packs", "masks", ("ALTER TABLE packs ADD COLUMN masks TEXT NOT NULL DEFAULT ''",)),
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""
 

@@ -72,7 +72,7 @@ class Tiles:
         with self._database.read() as connection:
             found = connection.execute(query.order_by(c.published.desc(), c.revision.desc())).first()
         if found is None:
-            raise _no_mosaic(mosaic_id, revision)
+            raise no_such_mosaic(mosaic_id, revision)
         return mosaic_of(found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
@@ -203,7 +203,7 @@ class Tiles:
 
     def _show(self, connection: Connection, mosaic_id: str, revision: int) -> None:
         if not show(connection, mosaic_id, revision):
-            raise _no_mosaic(mosaic_id, revision)
+            raise no_such_mosaic(mosaic_id, revision)
 
     def _check_zooms(
         self, connection: Connection, mosaic_id: str, revision: int, records: Sequence[TileRecord]
@@ -215,7 +215,7 @@ class Tiles:
         )
         found = connection.execute(query).first()
         if found is None:
-            raise _no_mosaic(mosaic_id, revision)
+            raise no_such_mosaic(mosaic_id, revision)
         for record in records:
             if not found.min_zoom <= record.tile_id.z <= found.base_zoom:
                 raise ValueError(
@@ -233,8 +233,9 @@ class Tiles:
         connection.execute(update(log).where(log.c.mosaic_id == mosaic_id).values(last_seq=last + len(fresh)))
 
 
-def _no_mosaic(mosaic_id: str, revision: int | None) -> NotFound:
-    which = mosaic_id if revision is None else f"{mosaic_id} revision {revision}"
+def no_such_mosaic(mosaic_id: str, revision: int | None = None) -> NotFound:
+    """For what is not there, and in the same words for what is not for whoever asks."""
+    which = mosaic_id[:128] if revision is None else f"{mosaic_id[:128]} revision {revision}"
     return NotFound(
         f"{which}: no such mosaic; take the id from the flight's list",
         vi=f"{which}: không có bản đồ này; hãy lấy mã trong danh sách của chuyến bay",

@@ -5,6 +5,7 @@ A token is 256 random bits, so one SHA-256 keeps it safe at rest (decision 0033)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
+from flycam.catalog.sharing_tables import guests
 from flycam.errors import InputUnusable, NotFound
 
 MOST_HELD = 50
@@ -49,7 +51,9 @@ class Tokens:
             return held(connection, now_ns, account)
 
     def revoke(self, token: Token, seal: str, told: AuditEntry) -> None:
-        """Let a token open nothing any more, with the line of the audit log that tells of it.
+        """Let a token open nothing any more, with the line of the audit log that tells of it. The guest links
+        that its account made since the token was made end with it, for it may have made them; tokens of
+        other scopes than ALL make none.
 
         seal  what seals the account's sessions from now on, if until now this token does
         """
@@ -58,7 +62,9 @@ class Tokens:
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(_ending(told.at_ns).where(tokens.c.token_id == token.token_id))
             connection.execute(sealed.values(token_hash=seal))
-            write_entries(connection, [told], self._database.audit_key)
+            reaches_links = token.scope is Scope.ALL
+            links = end_links(connection, token.account, told.at_ns, token.made_ns) if reaches_links else []
+            write_entries(connection, [told, *links_told(links, told)], self._database.audit_key)
 
     def note_use(self, token_id: str, at_ns: int) -> None:
         """That a token was seen."""
@@ -90,6 +96,24 @@ def end_all(connection: Connection, account: str, at_ns: int) -> None:
     c = one_time_codes.c
     codes = update(one_time_codes).where(c.account == account, c.ended_ns.is_(None))
     connection.execute(codes.values(ended_ns=at_ns))
+
+
+def end_links(connection: Connection, account: str, at_ns: int, since_ns: int = 0) -> list[str]:
+    """Let no guest link that an account made from `since_ns` on open anything any more: ids of those that
+    held."""
+    c = guests.c
+    held = (c.made_by == account, c.made_ns >= since_ns, c.revoked_ns.is_(None), c.expires_ns > at_ns)
+    links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
+    connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
+    return links
+
+
+def links_told(links: Iterable[str], why: AuditEntry) -> list[AuditEntry]:
+    """The lines that tell of links which ended with what another line tells."""
+    return [
+        AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
+        for one in links
+    ]
 
 
 def first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:

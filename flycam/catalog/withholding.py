@@ -10,7 +10,7 @@ picture shows, a photo, a flight, a layer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,11 +20,13 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.asked_shapes import AskedShape
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.masked_ground import NO_MASKS, WIDENED_BY_SIGMAS, Masks
 from flycam.catalog.records import BoundsLonLat, Role
 from flycam.catalog.widening import valid, wider
 from flycam.frame.classification import Classification
+from flycam.frame.flight import Flight
 from flycam.geometry.expected_error import UNKNOWN_M
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
@@ -90,30 +92,39 @@ class Withholding:
         """areas: polygons (WKB, lon/lat) that are withheld; within: the only ground that is not."""
         self._flights, self._mosaics = flights or Allowed(), mosaics or Allowed()
         self._layers = layers
-        self._within = None if within is None else _prepared(shapely.from_wkb(within))
-        self._areas = _prepared(shapely.union_all([shapely.from_wkb(one) for one in areas]))
-        self._unseen = _prepared(_withheld_ground(self._areas, self._within))
+        self._within = None if within is None else AskedShape(shapely.from_wkb(within))
+        self._areas = AskedShape(shapely.union_all([shapely.from_wkb(one) for one in areas]))
+        self._unseen = AskedShape(_withheld_ground(self._areas.shape, self._within and self._within.shape))
         self._photos = masks.photos
-        self._masked = [(frame_id, _prepared(valid(wkb))) for frame_id, wkb in masks.grounds]
+        self._masked = [(frame_id, AskedShape(valid(wkb))) for frame_id, wkb in masks.grounds]
         self._masked_rims = {rim_m: _rimmed(self._masked, rim_m) for rim_m in MASK_RIMS_M}
         grounds = {
-            rim_m: shapely.union(self._unseen, one) if self._masked else self._unseen
+            rim_m: shapely.union(self._unseen.shape, one.shape) if self._masked else self._unseen.shape
             for rim_m, one in self._masked_rims.items()
         }
-        self._ground = _prepared(grounds[MASK_RIMS_M[0]])
+        self._ground = AskedShape(grounds[MASK_RIMS_M[0]])
         self._mercator = {
-            rim_m: _prepared(shapely.transform(one, lonlat_to_mercator)) for rim_m, one in grounds.items()
+            rim_m: AskedShape(shapely.transform(one, lonlat_to_mercator)) for rim_m, one in grounds.items()
         }
         self.fingerprint = self._fingerprint()
         names = (self._flights.hidden, self._mosaics.hidden, self._layers)
         has_only = self._flights.only is not None or self._mosaics.only is not None
-        self.is_nothing = self._ground.is_empty and not has_only and not any(names) and not self._photos
+        self.is_nothing = self._ground.shape.is_empty and not has_only and not any(names) and not self._photos
         self._touches_tile = lru_cache(maxsize=_TILES_KEPT)(self._look_at_tile)
 
     # -- ids ------------------------------------------------------------------------------------
 
     def hides_flight(self, flight_id: str) -> bool:
         return self._flights.hides(flight_id)
+
+    def hides_whole(self, flight: Flight) -> bool:
+        """Whether nobody is to know of a flight: by its classification, or because all its ground is outside
+        of the communes that the visitor is there for."""
+        if self.is_nothing:
+            return False
+        bounds = flight.bounds_lonlat_deg
+        outside = bounds is not None and self.is_outside(shapely.to_wkb(shapely.box(*bounds)))
+        return outside or self.hides_flight(flight.flight_id)
 
     def hides_mosaic(self, mosaic_id: str) -> bool:
         return self._mosaics.hides(mosaic_id)
@@ -137,7 +148,7 @@ class Withholding:
         if not self._masked:
             return False
         box = _around(tile_id)
-        least, widest = (shapely.clip_by_rect(self._mercator[rim], *box) for rim in _LEAST_AND_WIDEST)
+        least, widest = (shapely.clip_by_rect(self._mercator[rim].shape, *box) for rim in _LEAST_AND_WIDEST)
         return bool(widest.area > least.area)  # the one holds the other
 
     def of_tile(
@@ -163,7 +174,7 @@ class Withholding:
     def _touched(self, tile_id: TileId, rim_m: float) -> NDArray[np.bool_]:
         west, _, _, north = tile_bounds(tile_id)
         pixel_m = grid_pixel_m(tile_id.z)
-        part = shapely.clip_by_rect(self._mercator[rim_m], *_around(tile_id))
+        part = shapely.clip_by_rect(self._mercator[rim_m].shape, *_around(tile_id))
         polygons = [
             [_pixels(ring, west, north, pixel_m) for ring in (one.exterior, *one.interiors)]
             for one in shapely.get_parts(part)
@@ -173,7 +184,7 @@ class Withholding:
 
     def holds_point(self, lon_deg: float, lat_deg: float) -> bool:
         """Whether a place is withheld."""
-        return bool(shapely.intersects_xy(self._ground, lon_deg, lat_deg))
+        return self._ground.intersects_xy(lon_deg, lat_deg)
 
     def touches(
         self,
@@ -188,14 +199,14 @@ class Withholding:
         masks_m  masked ground counts within this at most: what masks cover is small, and not known from afar
         rim_m    of MASK_RIMS_M: the last for what shows ground of maps whose errors nobody looks at
         """
-        if self._ground.is_empty:
+        if self._ground.shape.is_empty:
             return False
         if wkb is None:
             return True
         shape = shapely.from_wkb(wkb)
-        if shapely.intersects(self._unseen, wider(shape, margin_m)):
+        if self._unseen.intersects(wider(shape, margin_m)):
             return True
-        return bool(shapely.intersects(self._masked_rims[rim_m], wider(shape, min(margin_m, masks_m))))
+        return bool(self._masked_rims[rim_m].intersects(wider(shape, min(margin_m, masks_m))))
 
     def touches_box(self, bounds: BoundsLonLat | None, margin_m: float = MARGIN_M) -> bool:
         """Whether a whole product of a flight shows any ground that is withheld, by its box (degrees,
@@ -211,9 +222,11 @@ class Withholding:
         footprint_wkb  None: nobody knows; then what its flight's box (None: nor that) shows decides
         """
         if footprint_wkb is None:
-            return not self._ground.is_empty and (not self._unseen.is_empty or self.touches_box(flight_box))
+            return not self._ground.shape.is_empty and (
+                not self._unseen.shape.is_empty or self.touches_box(flight_box)
+            )
         shape = shapely.from_wkb(footprint_wkb)
-        return not self._unseen.is_empty and bool(shapely.intersects(self._unseen, wider(shape, MARGIN_M)))
+        return not self._unseen.shape.is_empty and bool(self._unseen.intersects(wider(shape, MARGIN_M)))
 
     def masks_on(self, frame_id: str) -> tuple[bytes, ...]:
         """Polygons (WKB, in its own pixels) that must be burnt into a photo."""
@@ -230,7 +243,7 @@ class Withholding:
             return None
         near = wider(shapely.from_wkb(footprint_wkb), max(margin_m, MARGIN_M))
         found = [
-            ground for owner, ground in self._masked if owner != frame_id and shapely.intersects(ground, near)
+            ground.shape for owner, ground in self._masked if owner != frame_id and ground.intersects(near)
         ]
         return shapely.union_all(found) if found else None
 
@@ -240,13 +253,29 @@ class Withholding:
         Restricted areas and masks hide what is seen in pictures, not what people draw: a mark for rescuers
         stands.
         """
-        return self._within is not None and not shapely.intersects(self._within, shapely.from_wkb(wkb))
+        return self._within is not None and not self._within.intersects(shapely.from_wkb(wkb))
+
+    @property
+    def within_box(self) -> BoundsLonLat | None:
+        """The rectangle around all communes that the visitor is there for, (0, 0, 0, 0) where none of them is
+        known; None: everywhere."""
+        if self._within is None or self._within.shape.is_empty:
+            return None if self._within is None else (0.0, 0.0, 0.0, 0.0)
+        west, south, east, north = (float(side) for side in self._within.shape.bounds)
+        return west, south, east, north
+
+    def are_outside(self, wkbs: Sequence[bytes]) -> NDArray[np.bool_]:
+        """`is_outside` of each of many."""
+        if self._within is None:
+            return np.zeros(len(wkbs), dtype=np.bool_)
+        is_inside: NDArray[np.bool_] = self._within.intersects(shapely.from_wkb(list(wkbs)))
+        return ~is_inside
 
     def hides_drawing(self, wkb: bytes) -> bool:
         """Whether what somebody drew after a picture (a change; WKB, lon/lat) is withheld: it shows what lies
         in a restricted area, or is nowhere in the visitor's communes. Masks hide no drawing: the outline
         of a landslide shows nothing of a home that it took."""
-        return bool(shapely.intersects(self._areas, shapely.from_wkb(wkb))) or self.is_outside(wkb)
+        return bool(self._areas.intersects(shapely.from_wkb(wkb))) or self.is_outside(wkb)
 
     def hides_change(self, line: ChangeLine) -> bool:
         """Whether a change is withheld: for where it lies, or for a flight that it was found on, which shows
@@ -256,14 +285,14 @@ class Withholding:
     # -- inside ---------------------------------------------------------------------------------
 
     def _look_at_tile(self, tile_id: TileId) -> bool:
-        return bool(shapely.intersects(self._mercator[MASK_RIMS_M[-1]], shapely.box(*_around(tile_id))))
+        return bool(self._mercator[MASK_RIMS_M[-1]].intersects(shapely.box(*_around(tile_id))))
 
     def _fingerprint(self) -> str:
-        said = hashlib.sha256(shapely.to_wkb(self._ground))
+        said = hashlib.sha256(shapely.to_wkb(self._ground.shape))
         for frame_id, polygons in sorted(self._photos.items()):
             said.update(b"\n".join([b"", frame_id.encode(), *sorted(polygons)]))
         for frame_id, ground in self._masked:
-            said.update(frame_id.encode() + shapely.to_wkb(ground))
+            said.update(frame_id.encode() + shapely.to_wkb(ground.shape))
         for names in (self._flights.hidden, self._mosaics.hidden, self._layers):
             said.update("\n".join(["", *sorted(names), ""]).encode())
         for only in (self._flights.only, self._mosaics.only):
@@ -285,14 +314,11 @@ def _around(tile_id: TileId) -> BoundsLonLat:
     return west - around, south - around, east + around, north + around
 
 
-def _rimmed(masked: Iterable[tuple[str, BaseGeometry]], rim_m: float) -> BaseGeometry:
+def _rimmed(masked: Iterable[tuple[str, AskedShape]], rim_m: float) -> AskedShape:
     """All masked ground with a rim around."""
-    return _prepared(shapely.union_all([wider(one, rim_m) for _, one in masked if not one.is_empty]))
-
-
-def _prepared(shape: BaseGeometry) -> BaseGeometry:
-    shapely.prepare(shape)
-    return shape
+    return AskedShape(
+        shapely.union_all([wider(one.shape, rim_m) for _, one in masked if not one.shape.is_empty])
+    )
 
 
 def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.float64]:

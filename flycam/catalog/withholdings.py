@@ -94,6 +94,12 @@ def withholding_of(catalog: Catalog, account: Account) -> Withholding:
     return _made(_rules_of(catalog, account, lambda: masks_of(catalog)))
 
 
+def withheld_outside(catalog: Catalog) -> Withholding:
+    """What is withheld from whoever may come to hold what is handed on: what masks cover, whoever made it."""
+    masks = masks_of(catalog)
+    return Withholding(masks=masks) if masks.photos else NOTHING_WITHHELD
+
+
 def _made(rules: _Rules | None) -> Withholding:
     return NOTHING_WITHHELD if rules is None else rules.withholding()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import DATUM, FILE, Result, opened
 from flycam.console import ProgressBar, command, language, say_aside, stop_requests
 from flycam.errors import OptionUnusable
@@ -60,7 +62,7 @@ _LARGEST_OFFSET_S = 1e10
 def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Result:
     """A video and its log to a flight on the map, picture by picture."""
     from flycam.answers.filmed import of_live
-    from flycam.ingest.video import is_stream
+    from flycam.ingest.video.pictures import is_stream
     from flycam.pipeline.laying.opening import Labels
     from flycam.pipeline.live.given import LiveRequest
     from flycam.pipeline.live.recipe import live as run_live
@@ -83,8 +85,13 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
             vi="--relay: chỉ trải lại được video đọc trọn từ tệp; hãy đưa tệp, không dùng --realtime",
         )
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
-    with opened(data_dir) as (workspace, _), stop_requests() as stopped:
+    is_film = not is_stream(options["video"])  # a stream does not come again
+    with (
+        opened(data_dir) as (workspace, settings),
+        stop_requests() as stopped,
+        gone_on_with(settings, stopped) if is_film else nullcontext(ProgressBar()) as progress,
+    ):
         if dem is not None:
             register_dem(workspace, dem, datum)
-        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped, say_aside)
+        report = run_live(workspace, LiveRequest(**options), labels, progress, stopped, say_aside)
         return of_live(report, language())

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flycam.commands.clustering import clustered
+from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
 from flycam.console import ProgressBar, command, language, say_aside
@@ -62,7 +63,7 @@ def inspect(
 def ingest(*, data_dir: str | None, **options: Any) -> Result:
     """Photos to a mosaic in the store, on terrain, clipped to communes."""
     from flycam.commands.heap import keep_one_heap
-    from flycam.ingest.photo_search import search
+    from flycam.ingest.photo.search import search
     from flycam.pipeline.pictures import looking_early
 
     keep_one_heap()
@@ -73,7 +74,11 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
         from flycam.pipeline.outlasting import outlasting
         from flycam.pipeline.terrain import register_dem
 
-        with opened(data_dir) as (house, settings), clustered(house, settings) as workspace:
+        with (
+            opened(data_dir) as (house, settings),
+            clustered(house, settings) as workspace,
+            gone_on_with(settings) as begun,
+        ):
             if options["dem"] is not None:
                 register_dem(workspace, options["dem"], options["datum"])
             if options["communes"] is not None:
@@ -86,7 +91,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
             report = outlasting(
                 workspace,
                 lambda progress: ingest_flight(workspace, request, labels, progress, **how),
-                ProgressBar(),
+                begun,
                 say_aside,
             )
             return of_ingest(report, workspace.catalog, language())

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.console import Answer
+from flycam.console import Answer, say_aside
 from flycam.errors import StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.settings import Settings, read_settings
 from flycam.store.syncing import make_folder
 
 if TYPE_CHECKING:
+    from flycam.catalog.catalog import Catalog
     from flycam.pipeline.workspace import Workspace
+    from flycam.store.base import ObjectStore
 
 Result = tuple[Answer, Sequence[str]]
 
@@ -34,12 +36,17 @@ def who_asks(settings: Settings) -> str:
 
 
 @contextmanager
-def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
-    """The house at --data DIR, else FLYCAM_DATA, made if it is not there. Raises StorageTrouble."""
+def opened(
+    data_dir: str | None, *, is_store_new: bool = False, waits: bool = False
+) -> Iterator[tuple[Workspace, Settings]]:
+    """The house at --data DIR, else FLYCAM_DATA, made if it is not there. Raises StorageTrouble.
+
+    is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
+    waits         for the store's disk, for as long as it takes
+    """
     from flycam.catalog.catalog import open_catalog
     from flycam.pipeline.power import Power
     from flycam.pipeline.workspace import Workspace
-    from flycam.store.opening import open_store
 
     settings = read_settings(os.environ, data_dir)
     try:
@@ -54,7 +61,7 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
     key = settings.data_dir / _AUDIT_KEY
     with (
         open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
-        closing(open_store(settings.store_url)) as store,
+        closing(_store_of(settings, catalog, is_new=is_store_new, waits=waits)) as store,
         Power(settings.power).obeyed() as power,
     ):
         workspace = Workspace(
@@ -65,5 +72,17 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
             operator=settings.operator,
             power=power,
             linked_km2=settings.linked_km2,
+            cap_sender=settings.cap_sender,
         )
         yield workspace, settings
+
+
+def _store_of(settings: Settings, catalog: Catalog, *, is_new: bool, waits: bool) -> ObjectStore:
+    from flycam.pipeline.store_disk import require_its_disk, wait_for_its_disk
+    from flycam.store.opening import open_store
+
+    if waits:
+        wait_for_its_disk(settings.store_url, catalog, say_aside)
+    else:
+        require_its_disk(settings.store_url, catalog, is_new=is_new)
+    return open_store(settings.store_url)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.house import FILE, Result, opened
-from flycam.console import AnsweredWithTrouble, ProgressBar, command, language
+from flycam.console import AnsweredWithTrouble, ProgressBar, command, language, say_aside
 from flycam.errors import FlycamError, OptionUnusable
 
 
@@ -23,6 +23,7 @@ def verify(
     """Read everything back against its hashes, and make again what can be made again."""
     from flycam.answers.keeping import of_verify
     from flycam.pipeline.collect import DAY_S
+    from flycam.pipeline.outlasting import outlasting
     from flycam.pipeline.upkeep.verify import VerifyRequest
     from flycam.pipeline.upkeep.verify import verify as read_everything
 
@@ -32,8 +33,14 @@ def verify(
         source=source,
         mend=not dry_run,
     )
-    with opened(data_dir) as (workspace, _):
-        report = read_everything(workspace, request, ProgressBar())
+    puts_back = source is not None and source.is_dir() and not dry_run
+    with opened(data_dir, is_store_new=puts_back) as (workspace, _):
+        report = outlasting(
+            workspace,
+            lambda progress: read_everything(workspace, request, progress),
+            ProgressBar(),
+            say_aside,
+        )
         return _told(of_verify(report, language()), report.trouble)
 
 
@@ -43,6 +50,7 @@ def verify(
 def backup(*, data_dir: str | None, folder: Path) -> Result:
     """Save the catalogue and every object into DIR; again: what is new. Others may go on working."""
     from flycam.answers.keeping import of_backup
+    from flycam.pipeline.outlasting import outlasting
     from flycam.pipeline.upkeep.backup import backup as save_house
 
     with opened(data_dir) as (workspace, settings):
@@ -51,7 +59,9 @@ def backup(*, data_dir: str | None, folder: Path) -> Result:
                 f"{folder}: lies in the data folder, and would be lost with it; name one on another disk",
                 vi=f"{folder}: nằm trong thư mục dữ liệu nên sẽ mất cùng; hãy chọn thư mục ở ổ đĩa khác",
             )
-        report = save_house(workspace, folder, ProgressBar())
+        report = outlasting(
+            workspace, lambda progress: save_house(workspace, folder, progress), ProgressBar(), say_aside
+        )
         return _told(of_backup(report, language()), report.trouble)
 
 

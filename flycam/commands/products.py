@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from flycam.commands.clustering import clustered
+from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import FILE, Result, opened
-from flycam.console import ProgressBar, command, say_aside, stop_requests
+from flycam.console import AnsweredWithTrouble, ProgressBar, command, say_aside, stop_requests
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
@@ -59,6 +60,7 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
         opened(data_dir) as (house, settings),
         clustered(house, settings) as workspace,
         stop_requests() as asked_to_stop,
+        gone_on_with(settings, asked_to_stop) as begun,
     ):
         tied_to = None if reference is None else reference_map(workspace, flight, reference)
         if reference is not None and options["reference_sigma_m"] is None:
@@ -67,7 +69,7 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
         report = outlasting(
             workspace,
             lambda progress: finish_flight(workspace, flight, request, progress, asked_to_stop),
-            ProgressBar(),
+            begun,
             say_aside,
             asked_to_stop,
         )
@@ -129,25 +131,34 @@ def export(
 @click.option("--out", type=FILE, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
 @click.option("--dem", type=FILE, help="Terrain to judge by (default: a flight's, else what is registered).")
 @click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
-@click.option("--event", help="Whose analyst decides on them, on the map (default: that of both flights).")
+@click.option("--event", help="Whose analyst decides (default: both flights'); two pictures may begin one.")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
 @click.option("--network", metavar="NAME|CARD.yaml", help="A learned model to ask too (default: none).")
 @command
 def compare(
     *, data_dir: str | None, before: str, after: str, out: Path, network: str | None, **options: Any
 ) -> Result:
-    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where they do not match."""
+    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
     from flycam.analysis.change import detecting
     from flycam.analysis.network import load_network
-    from flycam.answers.compared import of_compare
+    from flycam.answers.compared import nothing_looked_for, of_compare
     from flycam.pipeline.change.compare import compare as compare_sides
+    from flycam.pipeline.outlasting import outlasting
 
     asked = None if network is None else load_network(network)
-    with opened(data_dir) as (workspace, _):
-        found = compare_sides(
-            workspace, before, after, out, detecting, network=asked, progress=ProgressBar(), **options
+    with opened(data_dir) as (workspace, settings), gone_on_with(settings) as begun:
+        found = outlasting(
+            workspace,
+            lambda progress: compare_sides(
+                workspace, before, after, out, detecting, network=asked, progress=progress, **options
+            ),
+            begun,
+            say_aside,
         )
-        return of_compare(found, spoken())
+        answered = of_compare(found, spoken())
+    if not found.looked_for:
+        raise AnsweredWithTrouble(*answered, nothing_looked_for(found.path.name))
+    return answered
 
 
 @click.command()
@@ -176,6 +187,7 @@ def report(
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
+@click.option("--asked-by", default="", metavar="NAME", help="Who asked for it (default: the operator).")
 @click.option("--of-draft", default="", metavar="SHA256", help="Its content_sha256, where a draft was read.")
 @click.option("--as", "seen_by", default="", metavar="ACCOUNT", help="Only what that account may see.")
 @command
@@ -188,6 +200,7 @@ def pack(
     paper: str,
     letterhead: Path | None,
     approved_by: str,
+    asked_by: str,
     of_draft: str,
     seen_by: str,
 ) -> Result:
@@ -205,6 +218,7 @@ def pack(
             paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
+            asked_by=asked_by,
             of_draft=of_draft,
             seen_by=seen_by,
         )

@@ -15,7 +15,6 @@ from flycam.errors import OptionUnusable
 
 _GIVEN = ParameterSource.COMMANDLINE
 _PHOTO_ONLY = {
-    "photos": "--photos",
     "pitch_deg": "--pitch",
     "yaw_step_deg": "--yaw-step",
     "dem_error": "--dem-error",
@@ -39,7 +38,14 @@ _VIDEO_ONLY = {
 @click.option("--relief", "relief_m", type=float, default=180.0, show_default=True, help="Metres.")
 @click.option("--noise", type=float, default=1.0, show_default=True, help="0 writes exact poses.")
 @click.option("--gsd", "gsd_m", type=float, default=0.2, show_default=True, help="Metres.")
-@click.option("--photos", nargs=2, type=int, default=(5, 7), show_default=True, help="Strips, photos each.")
+@click.option(
+    "--photos",
+    nargs=2,
+    type=int,
+    default=(5, 7),
+    show_default=True,
+    help="Strips, photos each. Of a video after the storm: the photos that it goes with.",
+)
 @click.option("--pitch", "pitch_deg", type=float, default=-90.0, show_default=True, help="Gimbal, degrees.")
 @click.option(
     "--yaw-step", "yaw_step_deg", type=float, default=0.0, help="Gimbal yaw error per strip, degrees."
@@ -121,7 +127,7 @@ def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: Progr
             ),
             size_px=filmed["size"],
             clock_offset_s=filmed["clock_offset_s"],
-            **{name: options[name] for name in ("seed", "after", "relief_m", "noise")},
+            **{name: options[name] for name in ("seed", "after", "relief_m", "noise", "photos")},
         )
         answers.append(of_video_drill(report, language()))
     if video_to or telemetry_to:

@@ -1,4 +1,4 @@
-"""Who may see what: `restricted`, `flights`, `guests`."""
+"""Who may see what: `restricted`, `flights` (and their event), `guests`."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
 
 @click.group()
 def flights() -> None:
-    """How widely flights may be shown."""
+    """How widely flights may be shown, and to which event they belong."""
 
 
 @flights.command("classify")
@@ -124,6 +124,21 @@ def flights_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
         who = who_asks(settings)
         flight = classify_flight(workspace, ref, Classification(level), who)
         return of_classified(flight.flight_id, flight.name, Classification(level), language())
+
+
+@flights.command("move")
+@click.argument("ref", metavar="FLIGHT")
+@click.option(
+    "--event", required=True, help="Storm, flood or drill that it belongs to; a new name begins one."
+)
+@command
+def flights_move(*, data_dir: str | None, ref: str, event: str) -> Result:
+    """Put a flight into another event, as where it was brought under the wrong storm."""
+    from flycam.answers.sharing import of_moved
+    from flycam.pipeline.moving import move_flight
+
+    with opened(data_dir) as (workspace, settings):
+        return of_moved(move_flight(workspace, ref, event, who_asks(settings)), language())
 
 
 @click.group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import webbrowser
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.uploading import UPLOADS
-from flycam.console import ProgressBar, command, language
+from flycam.console import ProgressBar, command, language, say_aside
 from flycam.errors import AccessDenied, OptionUnusable, StorageTrouble
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
@@ -73,7 +72,7 @@ def serve(
     request_log: str | None,
 ) -> Result:
     """The map and the API."""
-    with opened(data_dir) as (workspace, read):
+    with opened(data_dir, waits=True) as (workspace, read):
         settings = replace(read, request_log=request_log or read.request_log)
         asked = settings.tls
         if certificate is not None or key is not None:
@@ -137,11 +136,13 @@ def _serve(
     workspace: Workspace, settings: Settings, host: str, port: int, encryption: Encryption | None = None
 ) -> None:
     from flycam.pipeline.live.abandoned import ending_abandoned
-    from flycam.serve.request_log import RequestLog
+    from flycam.serve.answering.request_log import RequestLog
+    from flycam.serve.command_process import FLYCAM
+    from flycam.serve.door.sessions import read_key
+    from flycam.serve.resuming import resuming
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
     from flycam.serve.services import THIS_MACHINE, Services, is_loopback
-    from flycam.serve.sessions import read_key
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = listen(host, port)
@@ -156,18 +157,21 @@ def _serve(
         openid=sign_in_service(settings),
         origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies or THIS_MACHINE,
-        upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
+        upload_work=(*FLYCAM, "upload-work", "--data", str(settings.data_dir)),
         sync_dir=settings.data_dir / _ARRIVING,
         packs_dir=settings.data_dir / _PACKS,
         authority=None if encryption is None else encryption.authority,
         request_log=request_log,
-        pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
+        pack_command=(*FLYCAM, "pack", "--data", str(settings.data_dir)),
+        drill_command=(*FLYCAM, "demo", "--no-serve", "--json", "--data", str(settings.data_dir)),
     )
-    _say_unfinished(workspace)
     if not is_loopback(host):
         _say_setup_code(workspace)
     try:
-        with ending_abandoned(workspace, _say_completed):
+        with (
+            ending_abandoned(workspace, _say_completed),
+            resuming(settings.data_dir, workspace.power, say_aside, lambda: _say_unfinished(workspace)),
+        ):
             serve_map(services, listener, encryption)
     finally:
         if request_log is not None:
@@ -175,8 +179,8 @@ def _serve(
 
 
 def _say_unfinished(workspace: Workspace) -> None:
-    """What a kill or a power cut left, with the commands that complete it. A store that is away keeps no map
-    from being served: then nothing is said."""
+    """What a kill or a power cut left and nobody goes on with by itself, with the commands that complete it.
+    A store that is away keeps no map from being served: then nothing is said."""
     from flycam.pipeline.upkeep.unfinished import unfinished
 
     vi = language() == "vi"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.trusting import token_for, trust_of, trusting
-from flycam.console import ProgressBar, command, language
+from flycam.console import ProgressBar, command, language, say_aside
+
+if TYPE_CHECKING:
+    from flycam.pipeline.workspace import Progress
 
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -137,6 +141,7 @@ def sync(
     """Hand on what this box knows to a server, over any line, and get communes, terrain, layers, restricted
     areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.answers.synced import of_passed, of_sync
+    from flycam.pipeline.outlasting import outlasting
     from flycam.pipeline.receiving import Receiving
     from flycam.pipeline.upload.line import Line
     from flycam.sync.fetching import Fetcher
@@ -160,12 +165,29 @@ def sync(
     )
     with opened(data_dir) as (workspace, _):
         back = Fetcher(workspace, line, Receiving(workspace), workspace.cache_dir / _ON_ITS_WAY, limits)
-        sender = Sender(workspace, line, limits, ProgressBar(), back=back, passed_over=passed_over)
-        sender.round()
-        asked_s = time.monotonic()
-        while not once and sender.sent.ended_by != "budget":
-            time.sleep(_LOOK_S)
-            if sender.has_news() or time.monotonic() - asked_s > (_ASK_METERED_S if metered else _ASK_S):
-                sender.round()
-                asked_s = time.monotonic()
+        bar = ProgressBar()
+        heard: list[Progress] = []
+
+        def told(stage: str, done: int, total: int) -> None:
+            heard[-1](stage, done, total)
+
+        def shown(stage: str, done: int, total: int) -> None:
+            if stage:
+                bar(stage, done, total)
+
+        sender = Sender(workspace, line, limits, told, back=back, passed_over=passed_over)
+
+        def rounds(progress: Progress) -> None:
+            """All that is lacking there, and then what is new, until somebody stops it."""
+            heard.append(progress)
+            sender.round()
+            progress("", 0, 0)  # it has begun, also where there was nothing to send
+            asked_s = time.monotonic()
+            while not once and sender.sent.ended_by != "budget":
+                time.sleep(_LOOK_S)
+                if sender.has_news() or time.monotonic() - asked_s > (_ASK_METERED_S if metered else _ASK_S):
+                    sender.round()
+                    asked_s = time.monotonic()
+
+        outlasting(workspace, rounds, shown, say_aside)
         return of_sync(sender.sent, back.got, url, language())

@@ -40,6 +40,8 @@ def doctor(*, data_dir: str | None) -> Result:
     """Is this machine ready for a flight?"""
     from flycam.answers.house import of_checks
     from flycam.pipeline.upkeep.doctor import examine
+    from flycam.store.opening import folder_of
 
     with opened(data_dir) as (workspace, settings):
-        return of_checks(examine(workspace, settings.data_dir), language())
+        checks = examine(workspace, settings.data_dir, folder_of(settings.store_url))
+        return of_checks(checks, language())

@@ -9,7 +9,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.trusting import token_for, trust_of, trusting
-from flycam.console import Answer, ProgressBar, command, language
+from flycam.console import Answer, AnsweredWithTrouble, ProgressBar, command, language
 from flycam.errors import FlycamError, StorageTrouble
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ def upload(
     fingerprint: str | None,
     patience_s: float,
 ) -> Result:
-    """Photos, films and flight logs to a server over any line. Cut off, the same command goes on."""
-    from flycam.answers.uploaded import look_lines, of_upload
+    """Photos, films and flight logs to a server over any line. Cut off, the same command goes on.
+
+    Exit code 6: sent, but for files that are on the card alone.
+    """
+    from flycam.answers.uploaded import left_on_card, look_lines, of_upload
     from flycam.pipeline.upload.card import Sending
     from flycam.pipeline.upload.sending import send
 
@@ -67,7 +70,11 @@ def upload(
     def note(why: str) -> None:
         click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
 
-    return of_upload(send(sending, ProgressBar(), tell, note), language())
+    sent = send(sending, ProgressBar(), tell, note)
+    answered = of_upload(sent, language())
+    if sent.passed_over:
+        raise AnsweredWithTrouble(*answered, left_on_card(sent))
+    return answered
 
 
 @click.command("upload-work", hidden=True)

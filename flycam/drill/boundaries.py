@@ -11,19 +11,12 @@ from numpy.typing import NDArray
 from shapely import transform
 from shapely.geometry import MultiPolygon, Polygon, mapping
 
-from flycam.drill.metadata import DRILL_MARK
+from flycam.drill.mark import COMMUNES, DRILL_MARK
 from flycam.drill.noise import Floats
 from flycam.drill.relief import WORK_CRS, Valley
 from flycam.drill.window import Window
 from flycam.geodata.crs import to_lonlat
 
-# no commune of Vietnam has a code with letters, and each name says what it is
-COMMUNES = (
-    ("DT001", "Nậm Diễn Tập", "Nam Dien Tap"),
-    ("DT002", "Suối Giả Định", "Suoi Gia Dinh"),
-    ("DT003", "Phìn Thử Nghiệm", "Phin Thu Nghiem"),
-    ("DT004", "Bản Mô Phỏng", "Ban Mo Phong"),
-)
 _REACH_M = 2200.0
 _STEP_M = 20.0
 _SMALLEST_CHANGE_M2 = 60.0

@@ -25,14 +25,15 @@ from flycam.drill.flight import (
     drill_camera,
     fly,
 )
-from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of, yaw_steps
+from flycam.drill.mark import DRILL_MARK, DRILL_TAG
+from flycam.drill.metadata import Measured, exif_of, measure, xmp_of, yaw_steps
 from flycam.drill.noise import Floats, Singles
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.render import Renderer, Weather, prepare_renderer
 from flycam.drill.staging import staged
 from flycam.drill.terrain_model import TerrainError, terrain_model
 from flycam.drill.truth import TRUTH_FILE, truth_json, write_camera, write_poses
-from flycam.drill.window import Bounds, Window
+from flycam.drill.window import Bounds, Window, window_over
 from flycam.drill.world import DrillWorld, drill_world
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
@@ -44,10 +45,11 @@ CELLS_PER_PIXEL = 0.75
 MOST_RELIEF_M = 3000.0
 MOST_NOISE = 100.0
 MOST_SEED = 999_999
+USUAL_PHOTOS, USUAL_SIZE_PX = (5, 7), (1320, 990)
 _MOST_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
 _THIRD_DATE = ("days", "grown_m")
-TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
+TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, DRILL_TAG: DRILL_MARK}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +118,8 @@ def make_drill(
     relief_m: float = 180.0,
     noise: float = 1.0,
     gsd_m: float = 0.2,
-    photos: tuple[int, int] = (5, 7),
-    size_px: tuple[int, int] = (1320, 990),
+    photos: tuple[int, int] = USUAL_PHOTOS,
+    size_px: tuple[int, int] = USUAL_SIZE_PX,
     dem_post_m: float = 10.0,
     dem_shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0),
     dem_error_m: float = 0.0,
@@ -319,6 +321,14 @@ def _unusual(drill: Drill) -> dict[str, Any]:
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:
     """The same world before and after the storm, although the wind differs."""
     return bounds_of_all(valley, [fly(valley, plan, camera, seed, after) for after in (False, True)], camera)
+
+
+def world_of_photos(valley: Valley, gsd_m: float, photos: tuple[int, int] = USUAL_PHOTOS) -> Bounds:
+    """Bounds of the world of a drill of so many photos (strips, photos per strip), all else as usual."""
+    strips, per_strip = photos
+    plan = FlightPlan(strips=strips, per_strip=per_strip, gsd_m=gsd_m)
+    bounds = _world_bounds(valley, plan, drill_camera(USUAL_SIZE_PX), valley.seed)
+    return window_over(bounds, CELLS_PER_PIXEL * gsd_m).bounds
 
 
 def bounds_of_all(valley: Valley, flights: list[list[Exposure]], camera: InteriorOrientation) -> Bounds:

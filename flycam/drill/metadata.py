@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from flycam.drill.flight import Exposure
+from flycam.drill.mark import DRILL_MARK
 from flycam.drill.relief import WORK_CRS
+from flycam.frame.moment import VIETNAM
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation
 
-DRILL_MARK = "DIỄN TẬP"
 DRILL_NAMESPACE = "urn:flycam:drill:1"
 MAKER, MODEL = "DJI", "FLYCAM DRILL"
-_HANOI = timezone(timedelta(hours=7))
 _SENSOR_WIDTH_MM = 6.3
-_TAKEOFF_BEFORE = datetime(2026, 9, 5, 9, 12, 0, tzinfo=_HANOI)
-_TAKEOFF_AFTER = datetime(2026, 9, 9, 8, 40, 0, tzinfo=_HANOI)
+_TAKEOFF_BEFORE = datetime(2026, 9, 5, 9, 12, 0, tzinfo=VIETNAM)
+_TAKEOFF_AFTER = datetime(2026, 9, 9, 8, 40, 0, tzinfo=VIETNAM)
 
 # 1-sigma at noise 1 of a consumer drone: metres, degrees
 _GNSS_BIAS_M = (0.8, 0.8, 0.8)

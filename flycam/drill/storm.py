@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from flycam.drill.cover import Cover
 from flycam.drill.noise import Floats, Singles, hash_unit, smooth_noise
-from flycam.drill.relief import FIELD_STEP_M, Fields
-from flycam.drill.window import Window
+from flycam.drill.relief import FIELD_STEP_M, Fields, valley_fields
+from flycam.drill.window import Bounds, Window
 
 FLOOD_DEPTH_M = 3.4
 _START_STEP_M = 62.0
@@ -16,17 +16,44 @@ _START_SLOPE = 0.72
 _STEP_M = 2.0
 _LONGEST_M = 320.0
 _FLATTEST = 0.16
+_FAR_M = -20.0
 _CUT_M = 2.2
 _PILE_M = 1.6
 
 
-def with_scars(fields: Fields) -> Fields:
-    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground gained)."""
+def with_scars(fields: Fields, storm_over: Bounds | None = None) -> Fields:
+    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground gained).
+
+    A slide's size, and which slopes fail, come of the window that it is looked for in. storm_over: the window
+    whose slides these are, so that another one shows the same: as they are there, and more only beyond it.
+    """
     height = fields.values["height"]
-    scar = np.full(height.shape, -20.0, np.float32)
+    scar = np.full(height.shape, _FAR_M, np.float32)
     moved = np.zeros(height.shape, np.float32)
+    if storm_over is None:
+        _slide(fields, scar, moved, _starts(fields), 0)
+        return fields.with_values(scar=scar, moved=moved)
+    theirs = valley_fields(fields.valley, storm_over)
+    starts = _starts(theirs)
+    easts, norths = theirs.node_coordinates
+    beyond = [
+        (east, north)
+        for east, north in _starts(fields, fails_somewhere=False)
+        if not (easts[0] <= east <= easts[-1] and norths[0] <= north <= norths[-1])
+    ]
+    _slide(fields, scar, moved, beyond, len(starts))
+    there = with_scars(theirs).values
+    ours, of_theirs = _in_common(fields, theirs)
+    scar[ours], moved[ours] = there["scar"][of_theirs], there["moved"][of_theirs]
+    return fields.with_values(scar=scar, moved=moved)
+
+
+def _slide(
+    fields: Fields, scar: Singles, moved: Singles, starts: list[tuple[float, float]], first: int
+) -> None:
+    """Lay slides from these heads into the fields, in place; numbered from `first`."""
     easts, norths = fields.node_coordinates
-    for number, (east, north) in enumerate(_starts(fields)):
+    for number, (east, north) in enumerate(starts, first):
         path = flow_path(fields, east, north)
         share = np.linspace(0.0, 1.0, len(path))
         size = 0.75 + 0.6 * hash_unit(np.array([number]), np.array([3]), fields.valley.seed, "size")[0]
@@ -34,7 +61,18 @@ def with_scars(fields: Fields) -> Fields:
             4.5 + 7.0 * np.minimum(share * 4.0, 1.0) + 7.0 * np.clip(share - 0.75, 0.0, 1.0) * 4.0
         )
         spread_path(scar, moved, easts, norths, path, width, share)
-    return fields.with_values(scar=scar, moved=moved)
+
+
+def _in_common(one: Fields, other: Fields) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The nodes that two have in common, as a window of each; empty where there are none."""
+    spans = []
+    for axis in (0, 1):
+        start = max(one.first[axis], other.first[axis])
+        ends = [some.first[axis] + some.values["height"].shape[axis] for some in (one, other)]
+        stop = max(min(ends), start)
+        spans.append([slice(start - some.first[axis], stop - some.first[axis]) for some in (one, other)])
+    (rows, of_rows), (cols, of_cols) = spans
+    return (rows, cols), (of_rows, of_cols)
 
 
 def after_storm(
@@ -62,8 +100,9 @@ def after_storm(
     return np.where(low, level, height).astype(np.float32), np.where(low, np.uint8(Cover.FLOOD), cover)
 
 
-def _starts(fields: Fields) -> list[tuple[float, float]]:
-    """Heads of the slides: steep places, one candidate per square, never none on steep ground."""
+def _starts(fields: Fields, *, fails_somewhere: bool = True) -> list[tuple[float, float]]:
+    """Heads of the slides: steep places, one candidate per square, never none on steep ground where it
+    `fails_somewhere`."""
     easts, norths = fields.node_coordinates
     i, j = (
         x.ravel()
@@ -78,7 +117,7 @@ def _starts(fields: Fields) -> list[tuple[float, float]]:
     slope = fields.sample("slope", east, north)
     far_up = np.maximum(fields.sample("left", east, north), fields.sample("right", east, north) - 100.0)
     fails = (slope > _START_SLOPE) & (far_up > 48.0) & (hash_unit(i, j, seed, "fails") < 0.6)
-    if not fails.any() and len(slope):
+    if fails_somewhere and not fails.any() and len(slope):
         fails = slope == slope.max()
     return list(zip(east[fails].tolist(), north[fails].tolist(), strict=True))
 

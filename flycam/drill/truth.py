@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flycam.drill.flight import Exposure
-from flycam.drill.metadata import DRILL_MARK
+from flycam.drill.mark import DRILL_MARK
 from flycam.errors import NotFound
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel

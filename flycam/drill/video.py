@@ -20,9 +20,11 @@ from flycam.drill.drill import (
     MOST_NOISE,
     MOST_RELIEF_M,
     MOST_SEED,
+    USUAL_PHOTOS,
     bounds_of_all,
     require_within,
     takeoff_place,
+    world_of_photos,
     write_ground,
     write_world,
 )
@@ -58,6 +60,7 @@ class VideoDrill:
 
     clock_offset_s  what the tlog's clock shows more than the video's
     start           UTC of the first picture
+    photos          of the drill whose storm it shows: strips, photos per strip
     exposures       the truth of every picture
     """
 
@@ -66,6 +69,7 @@ class VideoDrill:
     noise: float
     clock_offset_s: float
     start: datetime
+    photos: tuple[int, int]
     plan: VideoPlan
     valley: Valley
     camera: InteriorOrientation
@@ -108,9 +112,12 @@ def make_video_drill(
     dem_post_m: float = 10.0,
     weather: Weather | None = None,
     plain: bool = False,
+    photos: tuple[int, int] = USUAL_PHOTOS,
 ) -> VideoDrill:
     """Build the world and the filmed flight over it; the same arguments give the same pictures and telemetry.
 
+    photos          (strips, photos per strip) of the drill whose storm it shows, of the same seed, relief and
+                    GSD: both may be laid on one map
     clock_offset_s  None: between -2 and 2 s, by the seed
     plain           the ground's colours alone, eight times faster: for trials of speed, where nobody looks
     Raises OptionUnusable for a value that is none.
@@ -131,7 +138,14 @@ def make_video_drill(
     west, south, east, north = bounds
     dem_bounds = (west - DEM_MARGIN_M, south - DEM_MARGIN_M, east + DEM_MARGIN_M, north + DEM_MARGIN_M)
     dem = terrain_model(valley, dem_bounds, dem_post_m)
-    world = drill_world(bounds, CELLS_PER_PIXEL * plan.gsd_m, seed=seed, relief_m=relief_m, after=after)
+    world = drill_world(
+        bounds,
+        CELLS_PER_PIXEL * plan.gsd_m,
+        seed=seed,
+        relief_m=relief_m,
+        after=after,
+        storm_over=world_of_photos(valley, plan.gsd_m, photos) if after else None,
+    )
     takeoff, number = takeoff_place(valley, dem), 100 * seed + after
     if clock_offset_s is None:
         clock_offset_s = round(float(np.random.default_rng([number, 47]).uniform(-1, 1)) * _MOST_OFFSET_S, 3)
@@ -141,6 +155,7 @@ def make_video_drill(
         noise=noise,
         clock_offset_s=clock_offset_s,
         start=(takeoff_time(after) + timedelta(seconds=_FIRST_PICTURE_S)).astimezone(UTC),
+        photos=photos,
         plan=plan,
         valley=valley,
         camera=camera,
@@ -247,6 +262,7 @@ def _write_truth(drill: VideoDrill, folder: Path, rasters: bool) -> None:
         "world_bounds_m": world.window.bounds,
         "cell_m": world.window.cell_m,
         "clock_offset_s": drill.clock_offset_s,
+        **({"storm_of_photos": drill.photos} if drill.after else {}),
         "video": {
             "fps": drill.plan.fps,
             "start_utc": drill.start.isoformat(),

@@ -11,20 +11,20 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.drill.metadata import DRILL_MARK
+from flycam.drill.mark import DRILL_MARK
 from flycam.drill.noise import Floats, noise_of_time
 from flycam.drill.relief import WORK_CRS
 from flycam.drill.video_course import Course
+from flycam.frame.moment import VIETNAM
 from flycam.geodata.crs import to_lonlat
 
 RATE_HZ = 10
-_HANOI = timezone(timedelta(hours=7))
 _BOOT_BEFORE_S = 90.0
 _LEAD_S = 4.0
 _LINK_S = 0.012
@@ -81,7 +81,7 @@ def write_subtitles(path: Path, told: VideoTelemetry, frame_s: Floats, start: da
         for k, (seconds, row) in enumerate(zip(frame_s, at, strict=True)):
             lon, lat, relative, height, yaw, pitch, roll = row
             until = frame_s[k + 1] if k + 1 < len(frame_s) else seconds + (frame_s[1] - frame_s[0])
-            clock = (start + timedelta(seconds=float(seconds))).astimezone(_HANOI)
+            clock = (start + timedelta(seconds=float(seconds))).astimezone(VIETNAM)
             file.write(
                 f"{k + 1}\n{_cue_time(seconds)} --> {_cue_time(until)}\n"
                 f'<font size="28">SrtCnt : {k + 1}, {DRILL_MARK}\n'

@@ -76,16 +76,18 @@ def drill_world(
     relief_m: float = 180.0,
     after: bool = False,
     between: Between | None = None,
+    storm_over: Bounds | None = None,
 ) -> DrillWorld:
     """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
 
     The same seed, relief and cell give the same ground before and after the storm except where the storm
-    changed it, and with `between` also where people and the season did.
+    changed it, and with `between` also where people and the season did. storm_over: the bounds of the world
+    whose storm it is, without `between`; None: its own (`storm.with_scars`).
     """
     window = window_over(bounds, cell_m)
     valley = Valley(seed=seed, relief_m=relief_m)
     between = between if after else None
-    fields = _failed(valley_fields(valley, window.bounds), after, between)
+    fields = _failed(valley_fields(valley, window.bounds), after, between, storm_over)
     houses = _standing(houses_of(fields, window.bounds), fields)
     if between is not None:
         built = _standing(new_houses(fields, window.bounds, houses, between), fields)
@@ -115,12 +117,12 @@ def drill_world(
     )
 
 
-def _failed(fields: Fields, after: bool, between: Between | None) -> Fields:
+def _failed(fields: Fields, after: bool, between: Between | None, storm_over: Bounds | None = None) -> Fields:
     """The fields with the scars of a storm, if there was one."""
     if between is not None:
         grown_m = between.grown_m
         return with_slides(fields, between.seed, grown_m) if between.slides else unscathed(fields)
-    return with_scars(fields) if after else fields
+    return with_scars(fields, storm_over) if after else fields
 
 
 def _standing(houses: Houses, fields: Fields) -> Houses:
@@ -185,9 +187,10 @@ def _picture(
         along, across = valley.coordinates(band.eastings[None, :], band.northings[:, None])
         place = (along.astype(np.float32), across.astype(np.float32))
         bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed)
-        if between is not None:
+        if new[rows].any():
             turned = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER)
             bare[new[rows]] = turned[new[rows]]
+        if between is not None:
             bare = in_season(bare, top[rows], parcel[rows], band, between)
         rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
 

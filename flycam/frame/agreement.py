@@ -6,7 +6,7 @@ import re
 
 _NOUNS = (
     "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
-    "|feature|mark|original|file|confirmed change|change|settlement|outline"
+    "|feature|mark|original|file|confirmed change|change|candidate|settlement|outline|object|part|account"
 )
 _VERBS = {
     "are": "is",
@@ -24,9 +24,9 @@ _VERBS = {
     "lie": "lies",
     "wait": "waits",
 }
-_ONE = re.compile(rf"(?<![\w.,-])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
+_ONE = re.compile(rf"(?<![\w.,-])1 (?:({_NOUNS})e?s|(local cop)ies)\b(?: ({'|'.join(_VERBS)})\b)?")
 
 
 def agreed(sentence: str) -> str:
     """The English sentence with noun and verb after a lone 1 in the singular."""
-    return _ONE.sub(lambda m: f"1 {m[1]}" + (f" {_VERBS[m[2]]}" if m[2] else ""), sentence)
+    return _ONE.sub(lambda m: f"1 {m[1] or f'{m[2]}y'}" + (f" {_VERBS[m[3]]}" if m[3] else ""), sentence)

@@ -28,6 +28,9 @@ class ChangeStatus(StrEnum):
     REMOVED = "removed"
 
 
+CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
+"""What cuts a road that it lies on."""
+
 FOUND = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
 """Where such a change lies something was found, also while it waits; what was rejected did nothing."""
 
@@ -45,6 +48,9 @@ class ChangeAction(StrEnum):
     COMMENT = "comment"
     UNDO = "undo"
 
+
+NOT_DECIDED = frozenset({ChangeAction.FOUND, ChangeAction.UNDO})
+"""What is no decision of its own: the detector's find, and taking one back."""
 
 STANDING = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
 """Changes that can be decided on."""

@@ -18,6 +18,16 @@ def is_plane(vertical_datum: str) -> bool:
     return vertical_datum == _LOCAL_DATUM
 
 
+UNNAMED_EVENTS = {True: ("DIỄN TẬP", "DIỄN TẬP (drill)"), False: ("Bay chụp", "Bay chụp (survey)")}
+"""What the event of flights is called for which nobody named one (of a drill, of a real one), and what it was
+called before that: houses hold both."""
+
+
+def is_unnamed(event_name: str) -> bool:
+    """Whether that says no more than that somebody flew: on a document's title it says nothing."""
+    return any(event_name in names for names in UNNAMED_EVENTS.values())
+
+
 class EventKind(StrEnum):
     """What happened."""
 

@@ -41,6 +41,11 @@ def day_of(ns: int, language: str = "en") -> str:
     return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
 
 
+def minute_of(ns: int) -> str:
+    """UTC nanoseconds as people in Vietnam read them, whatever their language: "10/09/2024 10:15" (UTC+7)."""
+    return f"{datetime.fromtimestamp(ns // _NS, VIETNAM):%d/%m/%Y %H:%M}"
+
+
 def midnight_ns(ns: int) -> int:
     """When the day in Vietnam began to which UTC nanoseconds belong."""
     return ns_of(datetime.fromtimestamp(ns // _NS, VIETNAM).replace(hour=0, minute=0, second=0))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flycam.frame.warning_words import Words
 
 LINKED_AREA = "linked_area"
+MASKS_COVERED = "masks_covered"
 
 SHARING_WORDS: Mapping[str, Words] = {
     LINKED_AREA: Words(
@@ -21,6 +22,18 @@ SHARING_WORDS: Mapping[str, Words] = {
             "What goes out is a linked mosaic of {area} km², above the {limit} km² that were set"
             " (FLYCAM_LINKED_KM2): ask whoever may decide on it before you hand it on, or share only the"
             " communes that are needed. It is in the audit log."
+        ),
+    ),
+    MASKS_COVERED: Words(
+        brief_vi="đã che theo vùng che",
+        brief_en="masks are covered",
+        sentence_vi=(
+            "Chỗ có vùng che (nhà dân, nạn nhân) để trống trong tệp này, dù ai lập tệp: chỗ trống đó không"
+            " phải là chưa bay chụp."
+        ),
+        sentence_en=(
+            "What masks cover (homes, victims) is left empty in this file, whoever made it: it is not ground"
+            " that was not imaged."
         ),
     ),
 }

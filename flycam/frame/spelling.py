@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
+
+MOST_NAME = 200
+"""Letters of a name that a person gives to something: it is printed whole."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -16,6 +20,11 @@ def search_key(text: str) -> str:
 def decimal_comma(number: str) -> str:
     """A number as it is written in Vietnamese: "1.5" -> "1,5"."""
     return number.replace(".", ",")
+
+
+def as_typed(*words: str) -> str:
+    """A command of flycam as it is pasted into a shell, whatever names are in it: flycam finish 'Bản Lầu'."""
+    return shlex.join(("flycam", *words))
 
 
 def plain_cell(text: str) -> str:

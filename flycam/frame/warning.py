@@ -232,11 +232,11 @@ _WORDS: Mapping[str, Words] = {
         brief_en="stays in the event {kept}",
         sentence_vi=(
             "--event {asked}: bỏ qua, vì chuyến bay đã có trên bản đồ trong sự kiện {kept}; muốn xếp vào sự"
-            " kiện khác, hãy nạp vào thư mục dữ liệu mới (--data)."
+            " kiện khác, hãy dùng 'flycam flights move'."
         ),
         sentence_en=(
             "--event {asked}: ignored, for this flight is on the map in the event {kept} already; to have it"
-            " in another, ingest into a new data folder (--data)."
+            " in another, use 'flycam flights move'."
         ),
     ),
     RENAMED: Words(
@@ -327,7 +327,8 @@ def warning(code: str, **values: object) -> str:
 
 
 def sentence(kept: str, language: str = "en") -> str:
-    """The full sentence in "vi" or "en"; text that is no known code is said as it stands."""
+    """The full sentence in "vi" or "en"; text that is no known code is said as it stands, and what a box of
+    another version did not tell with it as an ellipsis."""
     words, values = _read(kept)
     if words is None:
         return kept
@@ -354,6 +355,13 @@ def code_of(kept: str) -> str | None:
     return code if code in _WORDS else None
 
 
-def _read(kept: str) -> tuple[Words | None, dict[str, str]]:
+class _Told(dict[str, str]):
+    """Values by name; one that was not told is left open."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def _read(kept: str) -> tuple[Words | None, _Told]:
     code, _, query = kept.partition("?")
-    return _WORDS.get(code), {**_UNNAMED, **dict(parse_qsl(query, keep_blank_values=True))}
+    return _WORDS.get(code), _Told({**_UNNAMED, **dict(parse_qsl(query, keep_blank_values=True))})

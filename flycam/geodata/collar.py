@@ -3,7 +3,8 @@
 Many programmes fill the triangles around a turned mosaic, and the holes in it, with black or white and write
 neither a nodata value nor an alpha band. Exactly black or exactly white, without a break as far as the edge
 of the raster, is such a collar. Inside the picture it is a hole where it is larger than a roof; a smaller
-patch (a shadow, a roof) is ground.
+patch (a shadow, a roof) is ground. Compression that loses something (JPEG) leaves both exact but for the
+blocks that ground shares with them: what is nearly of their colour there goes with them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _AT_ONCE_PX = 8_000_000
 # a hole is no smaller, and somewhere as wide both ways without a pixel of another colour: roofs are smaller,
 # and what else of a picture is as large is nowhere of one value
 _LEAST_HOLE_M2, _LEAST_HOLE_WIDTH_M = 400.0, 10.0
+# of 255: farther off than that is no ringing that looks black; a block of JPEG is 8 pixels, of its colour 16
+_NEARLY, _WORN_PX = 8, 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,12 +86,12 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
     side = max(1, math.ceil(math.sqrt(source.width * source.height / _MOST_CELLS)))
     cells = np.zeros((-(-source.height // side), -(-source.width // side)), np.bool_)
     holes = np.zeros_like(cells)
-    for some, whole in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
+    for some, whole, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
         if not whole.any():
             continue
         rim, hole = _unseen(whole, side * pixel_m)
-        cells |= _spread(rim, some)
-        holes |= _spread(hole, some)
+        cells |= _with_worn(_spread(rim, some), nearly, _WORN_PX / side)
+        holes |= _with_worn(_spread(hole, some), nearly, _WORN_PX / side)
     holes &= ~cells
     cells |= holes
     return Collar(cells=cells, side_px=side, hole_share=float(holes.mean())) if cells.any() else None
@@ -96,21 +99,24 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
 
 def _filled_cells(
     source: rasterio.DatasetReader, bands: list[int], fills: Sequence[int], side: int
-) -> list[tuple[Mask, Mask]]:
-    """Of each colour the cells in which some pixel has it, and those in which all have it; the last ones may
-    be cut."""
+) -> list[tuple[Mask, Mask, Mask]]:
+    """Of each colour the cells in which some pixel has it, those in which all have it, and those in which
+    some has it nearly (of 8 bits; else exactly); the last ones may be cut."""
     rows, cols = -(-source.height // side), -(-source.width // side)
-    found = [(np.zeros((rows, cols), np.bool_), np.zeros((rows, cols), np.bool_)) for _ in fills]
+    found = [tuple(np.zeros((rows, cols), np.bool_) for _ in range(3)) for _ in fills]
+    within = _NEARLY if np.dtype(source.dtypes[0]) == np.uint8 else 0
     strip = max(1, _AT_ONCE_PX // (source.width * side))
     for top in range(0, rows, strip):
         stop = min(top + strip, rows)
         height = min(stop * side, source.height) - top * side
         pixels = source.read(bands, window=Window(0, top * side, source.width, height))
-        for fill, (some, whole) in zip(fills, found, strict=True):
+        for fill, (some, whole, nearly) in zip(fills, found, strict=True):
             filled = (pixels == fill).all(axis=0)
+            close = (pixels <= within if fill == 0 else pixels >= fill - within).all(axis=0)
+            nearly[top:stop] = _by_cell(close, (stop - top, cols), side, np.False_).any(axis=(1, 3))
             some[top:stop] = _by_cell(filled, (stop - top, cols), side, np.False_).any(axis=(1, 3))
             whole[top:stop] = _by_cell(filled, (stop - top, cols), side, np.True_).all(axis=(1, 3))
-    return found
+    return [(some, whole, nearly) for some, whole, nearly in found]
 
 
 def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) -> Mask:
@@ -138,3 +144,10 @@ def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
 def _spread(joined: Mask, some: Mask) -> Mask:
     """Whole cells, and what they go on to in the next cell."""
     return np.asarray(cv2.dilate(joined.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & some)
+
+
+def _with_worn(joined: Mask, nearly: Mask, reach: float) -> Mask:
+    """Cells of one colour with what compression made of it around them: nearly of that colour, and no farther
+    off than `reach` cells."""
+    around = np.ones((2 * math.ceil(reach) + 1,) * 2, np.uint8)
+    return np.asarray(joined | (cv2.dilate(joined.astype(np.uint8), around).astype(np.bool_) & nearly))

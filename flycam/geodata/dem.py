@@ -86,7 +86,7 @@ def load_terrain(
     no file knows is NaN: see `coverage_fraction`. The id of the result is that of the files it was made of.
 
     Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
-    SourceUnreadable if a registered file is gone or damaged.
+    SourceUnreadable if a registered file is gone or damaged, `DemInfo.trouble` of one that is needed.
     """
     lattices = _lattices([dem for dem in dems if _touches(dem, work_crs, bounds_work)])
     if not lattices:
@@ -153,7 +153,7 @@ def _lattices(dems: Sequence[DemInfo]) -> list[_Lattice]:
     """Group files that share CRS, datum and posts; the finest first."""
     groups: list[_Lattice] = []
     for dem in sorted(dems, key=lambda d: d.post_spacing_m):
-        with open_dem(dem.path) as source:
+        with open_dem(dem.file()) as source:
             from_post = post_affine(source)
             member = _Member(dem=dem, col=0, row=0, cols=source.width, rows=source.height)
         for i, group in enumerate(groups):
@@ -271,7 +271,7 @@ def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float3
         top, bottom = max(r0, m.row), min(r1, m.row + m.rows)
         if left >= right or top >= bottom:
             continue
-        with open_dem(m.dem.path) as source:
+        with open_dem(m.dem.file()) as source:
             window = Window(left - m.col, top - m.row, right - left, bottom - top)
             read = read_heights(source, window, m.dem.unit_m)
         place = joined[top - r0 : bottom - r0, left - c0 : right - c0]

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from warnings import catch_warnings
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
-from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable, TerrainMissing
+from flycam.errors import CrsMissing, DatumUnknown, FlycamError, SourceUnreadable, TerrainMissing
 from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
 from flycam.geodata.geoid import DATUMS
 
@@ -60,6 +60,7 @@ class DemInfo:
     hole_fraction   share of posts without a height, 0..1
     height_range_m  (lowest, highest)
     warnings        sentences for the person who adds it; warnings_vi the same in Vietnamese
+    trouble         what keeps its file from being read; None: nothing that is known
     """
 
     dem_id: str
@@ -74,6 +75,13 @@ class DemInfo:
     height_range_m: tuple[float, float]
     warnings: tuple[str, ...] = ()
     warnings_vi: tuple[str, ...] = ()
+    trouble: FlycamError | None = field(default=None, compare=False)
+
+    def file(self) -> Path:
+        """Where to read it. Raises `trouble`."""
+        if self.trouble is not None:
+            raise self.trouble.with_traceback(None)
+        return self.path
 
 
 def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
@@ -120,6 +128,12 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
             warnings=tuple(en for en, _ in warnings),
             warnings_vi=tuple(vi for _, vi in warnings),
         )
+
+
+def dem_tags(path: Path) -> dict[str, str]:
+    """What a terrain file says of itself, word for word. Raises SourceUnreadable."""
+    with open_dem(path) as source:
+        return dict(source.tags())
 
 
 @contextmanager

@@ -39,7 +39,8 @@ def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] |
     """Shaded relief of one tile, 256×256 numbers of `palette`; 0 where no terrain is known, None if nowhere.
 
     The finest file goes first and the next fills its holes. Below zoom 13 the relief is exaggerated, because
-    averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone.
+    averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone,
+    `DemInfo.trouble` of one that is needed.
     """
     west, south, east, north = tile_bounds(tile)
     corners = mercator_to_lonlat(np.array([[west, south], [east, north]]))
@@ -124,7 +125,7 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
     finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
     try:
         with (
-            rasterio.open(dem.path) as source,
+            rasterio.open(dem.file()) as source,
             WarpedVRT(
                 source,
                 crs=WEB_MERCATOR,

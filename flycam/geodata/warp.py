@@ -32,6 +32,9 @@ Floats = NDArray[np.float64]
 PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"})
 """What a name ends with that is a picture's, and no flight's."""
 
+DRILL_TAG = "FLYCAM_DRILL"
+"""Tag of a GeoTIFF that shows a rehearsal, nothing real."""
+
 _LATTICE_PX = 32
 _MARGIN_PX = 2
 _MERCATOR = "EPSG:3857"
@@ -51,6 +54,7 @@ class ReferencePicture:
 
     gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
     collar  its rim and holes that were never imaged, where the file itself does not say so (`collar`)
+    is_drill  the file says that it is one of a rehearsal (`DRILL_TAG`, as exports of drills do)
 
     Raises SourceUnreadable, CrsMissing.
     """
@@ -69,8 +73,9 @@ class ReferencePicture:
                 self.crs = describe_crs(source.crs.to_wkt()).text
                 self._size = (source.width, source.height)
                 self._to_pixel: Affine = ~source.transform
-                self._stretch = _stretch_of(source)
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
+                self._stretch = _stretch_of(source, self._bands)
+                self.is_drill = DRILL_TAG in source.tags()
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
@@ -203,17 +208,24 @@ def _damaged(path: Path) -> SourceUnreadable:
     )
 
 
-def _stretch_of(source: rasterio.DatasetReader) -> tuple[float, float]:
-    """Values that become 0 and 255: the type's own for bytes, else the inner 98 % of a thinned look."""
+def _stretch_of(source: rasterio.DatasetReader, bands: list[int]) -> tuple[float, float]:
+    """Values that become 0 and 255: the type's own for bytes, else those of a thinned look, all bands alike.
+
+    Counted from nothing up to what 1 % of the values exceed, so that a colour stays the same share of red,
+    green and blue (a common offset taken off would paint it); from what 1 % lie below only where values are
+    negative, or where all of them lie in the upper half (degrees, heights).
+    """
     if source.dtypes[0] == "uint8":
         return 0.0, 255.0
-    shape = (1, min(source.height, 512), min(source.width, 512))
-    look = source.read([1], out_shape=shape, masked=True).compressed().astype(np.float64)
+    shape = (len(bands), min(source.height, 512), min(source.width, 512))
+    look = source.read(bands, out_shape=shape, masked=True).compressed().astype(np.float64)
     look = look[np.isfinite(look)]
     if not look.size:
         return 0.0, 1.0
-    low, high = np.percentile(look, [1.0, 99.0])
-    return float(low), float(max(high, low + 1e-9))
+    low, high = (float(value) for value in np.percentile(look, [1.0, 99.0]))
+    if 0.0 <= low <= 0.5 * high:
+        low = 0.0
+    return low, max(high, low + 1e-9)
 
 
 def _rim(transform: Affine, width: int, height: int) -> Floats:

@@ -1,11 +1,11 @@
 """What is known of each pixel of a tile in numbers: how far off it may be, when it was taken, how sharply.
 
-The map shows them as classes (`serve.layers`), an export as numbers.
+The map shows them as classes (`serve.tiles.layers`), an export as numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from flycam.mosaic.live_error import live_error_m
 
 Singles = NDArray[np.float32]
 
-_HOUR_NS = 3_600_000_000_000
+HOUR_NS = 3_600_000_000_000
 
 
 def error_m(tile: MosaicTile, frames: Mapping[str, FrameRecord] | None) -> Singles:
@@ -40,10 +40,15 @@ def error_m(tile: MosaicTile, frames: Mapping[str, FrameRecord] | None) -> Singl
 
 def age_h(tile: MosaicTile, frames: Mapping[str, FrameRecord], now_ns: int) -> Singles:
     """Hours since the pixels were taken, 256×256 float32; NaN where there is no data."""
-    hours = [(now_ns - frames[name].header.captured_ns) / _HOUR_NS for name in tile.frames]
-    known: Singles = np.array([np.nan, *hours], dtype=np.float32)[tile.source]
+    hours = hours_since([frames[name].header.captured_ns for name in tile.frames], now_ns)
+    known = np.array([np.nan, *hours], dtype=np.float32)[tile.source]
     known[tile.source == NO_SOURCE] = np.nan
     return known
+
+
+def hours_since(moments_ns: Sequence[int], now_ns: int) -> Singles:
+    """Hours from moments until now: N float32."""
+    return np.array([(now_ns - moment) / HOUR_NS for moment in moments_ns], dtype=np.float32)
 
 
 def gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Singles:

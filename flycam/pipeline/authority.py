@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from flycam.errors import DiskFull, StorageTrouble
-from flycam.pipeline.evidence import FULL
+from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, move_into_place, sync_path
 
 AUTHORITY, SERVER, PUBLIC = "authority.pem", "server.pem", "authority.crt"

@@ -25,8 +25,8 @@ from flycam.frame.frame import flight_id_of
 from flycam.frame.warning import MAYBE_INFRARED, MENDED, warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import Diagnosis, Rejection
-from flycam.ingest.layers import doubted_cameras
+from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
+from flycam.ingest.doctor.layers import doubted_cameras
 from flycam.pipeline.cluster.squares import join_all
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep

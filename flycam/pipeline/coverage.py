@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
 
 import shapely
@@ -17,13 +17,13 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameR
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight
+from flycam.frame.moment import VIETNAM
 from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
+from flycam.geodata.warp import DRILL_TAG
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.store import keys
-
-VIETNAM = timezone(timedelta(hours=7))
 
 
 def cover_communes(
@@ -202,7 +202,7 @@ def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[st
         "FLYCAM_TERRAIN": f"{dem_id or flight.dem_id} ({flight.vertical_datum})",
     }
     if event.is_drill:
-        tags["FLYCAM_DRILL"] = "DIỄN TẬP"
+        tags[DRILL_TAG] = "DIỄN TẬP"
     if flight.warnings:
         said = flight.warnings if is_live else [one for one in flight.warnings if code_of(one) != NO_TERRAIN]
         finished = [brief(one, finished=True) for one in flight.warnings if one not in said]

@@ -15,6 +15,7 @@ from flycam.pipeline.finish.recipe import finish
 from flycam.pipeline.finish.report import FinishReport
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.made_up import require_nothing_real
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
@@ -43,8 +44,10 @@ def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
     """Render, ingest, clip and finish a drill flight before and after its storm, and put up for review what
     changed.
 
-    Run again, it changes nothing.
+    Run again, it changes nothing. Raises RealDataHere where anything real is registered, also while it is
+    made.
     """
+    require_nothing_real(workspace)
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=workspace.cache_dir) as folder:
         flown = [
@@ -69,6 +72,7 @@ def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progres
         truth_rasters=False,
         progress=lambda done, total: progress("render", done, total),
     )
+    require_nothing_real(workspace)  # much may have come while it was rendered
     register_dem(workspace, drill.dem)
     register_communes(workspace, drill.communes)
     ingested = ingest(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
-from flycam.errors import DiskFull, ObjectMissing, SourceUnreadable, StorageTrouble
-from flycam.ingest.photos import sha256_of
+from flycam.errors import DiskFull, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
+from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
 
 _BLOCK_BYTES = 16 << 20
 
@@ -43,7 +41,9 @@ def keep(
     try:
         digest = sha256 or sha256_of(path)
         key = key_of(digest)
-        if not _is_kept(workspace.store, key):
+        if _is_kept(workspace.store, key):
+            workspace.store.settle(key, durable=durable)  # who put it may owe its flush still
+        else:
             require_not_let_go(workspace, digest)
             before_put()
             workspace.require_room(path.stat().st_size)
@@ -62,7 +62,9 @@ def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
     """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`. Raises
     LetGo as `keep` does."""
     key = keys.evidence(sha256)
-    if not _is_kept(workspace.store, key):
+    if _is_kept(workspace.store, key):
+        workspace.store.settle(key)
+    else:
         require_not_let_go(workspace, sha256)
         workspace.require_room(len(data))
         workspace.store.put(key, data, durable=False)
@@ -103,14 +105,15 @@ def _is_kept(store: ObjectStore, key: str) -> bool:
 def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
     """A local file with the evidence's bytes under its own name, for libraries that want a path.
 
-    Fetched once, atomically; formats such as SRTM's HGT are known by their file's name.
+    Fetched once, atomically, if they are whole; formats such as SRTM's HGT are known by their file's name.
+    Raises NotWhole, and what the store raises.
     """
     folder = workspace.cache_dir / COPIES / sha256
     target = folder / Path(name).name
     if not target.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _fetch(workspace, keys.evidence(sha256), target)
+            _fetch(workspace, sha256, target)
         except OSError as error:
             raise no_copy_kept(name, folder, error) from error
     return target
@@ -125,13 +128,33 @@ def no_copy_kept(name: str, folder: Path, error: OSError) -> StorageTrouble:
     )
 
 
-def _fetch(workspace: Workspace, key: str, target: Path) -> None:
+def whole_bytes(workspace: Workspace, sha256: str, name: str) -> bytes:
+    """An original's bytes, held against their hash. Raises NotWhole, and what the store raises."""
+    data = workspace.store.get(keys.evidence(sha256))
+    _require_whole(hashlib.sha256(data).hexdigest(), sha256, name)
+    return data
+
+
+def _require_whole(found: str, sha256: str, name: str) -> None:
+    if found != sha256:
+        raise NotWhole(
+            f"{name}: its bytes in the store are not those that were kept (SHA-256 {sha256[:12]}…), and "
+            "nothing is made of them; look with: flycam verify",
+            vi=f"{name}: dữ liệu trong kho không còn đúng như khi lưu (SHA-256 {sha256[:12]}…) nên không "
+            "được dùng; hãy kiểm tra bằng: flycam verify",
+        )
+
+
+def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent)
+    digest = hashlib.sha256()
     try:
         with os.fdopen(handle, "wb") as out:
-            for block in blocks(workspace.store, key):
+            for block in blocks(workspace.store, keys.evidence(sha256)):
+                digest.update(block)
                 out.write(block)
-        move_into_place(Path(temporary), target)  # the copy is never read against its hash again
+        _require_whole(digest.hexdigest(), sha256, target.name)  # nobody asks that of the copy again
+        move_into_place(Path(temporary), target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

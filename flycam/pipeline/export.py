@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import NOTHING_WITHHELD
+from flycam.catalog.withholdings import withheld_outside
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.moment import iso
+from flycam.frame.sharing_words import MASKS_COVERED
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
 from flycam.frame.warning import CRS_OUTSIDE, warning
 from flycam.geodata.crs import WEB_MERCATOR, describe_crs, point_transform, valid_area, with_heights
 from flycam.geodata.line_file import Numbers, write_lines
 from flycam.geodata.raster import Band, write_cog
-from flycam.geometry.grid import TileId
+from flycam.geometry.grid import TileId, lonlat_to_mercator
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
 from flycam.mosaic.outline import Outline
@@ -32,6 +35,7 @@ from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, t
 from flycam.pipeline.laying.opening import check_gsd
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface, contours
 
@@ -48,13 +52,14 @@ def export_flight(
     crs: str | None = None,
     gsd_m: float | None = None,
     figures: bool = False,
+    is_handed_on: bool = True,
 ) -> Exported:
     """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
 
     revision "live" or "final"; commune a code, clips to its boundary on the day of the flight, or today's
     where none is recorded for that day. figures: not the colours but what is known of each pixel, its
     expected error (metres, 1 sigma, horizontal) and its age (hours, to now), two float32 bands, NaN where not
-    known.
+    known. is_handed_on: no data where a mask covers; a file that stays in the house is whole.
 
     Raises NotFound (flight, commune, revision, or nothing imaged there),
     OptionUnusable, InputUnusable, DiskFull. A CRS that is not meant for this place is used; that, and
@@ -74,6 +79,9 @@ def export_flight(
     if commune is not None:
         polygon = shapely.from_wkb(commune_of(workspace.catalog, flight, commune).wkb)
         notes = (*notes, *boundaries_said(workspace.catalog, flight))
+    look = _figures(workspace, mosaic) if figures else COLOURS
+    cover = Cover(workspace, withheld_outside(workspace.catalog) if is_handed_on else NOTHING_WITHHELD)
+    within = None if polygon is None else shapely.transform(polygon, lonlat_to_mercator)
     exported = export_cog(
         workspace.store,
         workspace.catalog.tiles,
@@ -83,8 +91,10 @@ def export_flight(
         gsd_m=gsd_m or flight.gsd_m,
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
-        look=_figures(workspace, mosaic) if figures else COLOURS,
+        look=cover.look(mosaic, look, within),
     )
+    if cover.has_covered:
+        notes = (*notes, warning(MASKS_COVERED))
     who = workspace.operator or workspace.box
     linked = note_linked(workspace, [flight], who, "export", flight.flight_id, polygon)
     return replace(exported, notes=(*notes, *linked))
@@ -200,10 +210,10 @@ def _surface_of(
     mosaic = main_mosaic(workspace, flight.flight_id, number)
     if mosaic.revision == LIVE_REVISION:
         raise NotFound(
-            f"{flight.name}: the live mosaic lies on the terrain model as registered; run 'flycam finish' "
-            "for a surface of its own",
-            vi=f"{flight.name}: bản trực tiếp nằm trên mô hình độ cao đã nạp; hãy chạy 'flycam finish' để có "
-            "bề mặt riêng",
+            f"{flight.name}: it is not finished, and lies on the terrain model as registered; run 'flycam "
+            "finish' for a surface of its own",
+            vi=f"{flight.name}: bản chưa hoàn thiện nằm trên mô hình độ cao đã nạp; hãy chạy 'flycam finish' "
+            "để có bề mặt riêng",
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     measured = record.stats.get("surface")

@@ -20,7 +20,7 @@ from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
 from flycam.frame.address import shown
 from flycam.frame.moment import ns_of
 from flycam.geodata.vector_kind import MOST_BYTES
-from flycam.pipeline.evidence import FULL
+from flycam.store.room import FULL
 
 MOST_SECONDS = 60.0
 _CONNECT_S = 10.0

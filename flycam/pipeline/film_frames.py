@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
 from flycam.frame.film_doubts import is_film_doubt
-from flycam.frame.frame import flight_id_of, frame_id_of, picture_name, picture_pts_ns
+from flycam.frame.frame import Provenance, flight_id_of, frame_id_of, picture_name, picture_pts_ns
 from flycam.frame.moment import VIETNAM
 from flycam.geometry.interior import InteriorOrientation
 
@@ -118,4 +118,9 @@ def _began(name: str) -> datetime | None:
 
 def is_of_stream(record: FrameRecord) -> bool:
     """Whether a frame is a picture of a stream, which nobody can read again."""
-    return is_of_film(record) and _OF_STREAM.fullmatch(record.header.provenance.source_name) is not None
+    return is_from_stream(record.header.provenance)
+
+
+def is_from_stream(provenance: Provenance) -> bool:
+    """As `is_of_stream`, of where a picture is from."""
+    return provenance.camera == FILM_CAMERA and _OF_STREAM.fullmatch(provenance.source_name) is not None

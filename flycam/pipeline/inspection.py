@@ -15,16 +15,16 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import DiskFull, InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
-from flycam.ingest.altitude import TERRAIN_HOLE, TERRAIN_PARTIAL
-from flycam.ingest.diagnosis import Rejection
-from flycam.ingest.duplicates import quick_identity
-from flycam.ingest.kml import refly_kml
-from flycam.pipeline.evidence import FULL
+from flycam.ingest.doctor.altitude import TERRAIN_HOLE, TERRAIN_PARTIAL
+from flycam.ingest.doctor.diagnosis import Rejection
+from flycam.ingest.doctor.duplicates import quick_identity
+from flycam.ingest.doctor.kml import refly_kml
 from flycam.pipeline.laying.planning import ground_under, nothing_seen, planned_on
 from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
 from flycam.pipeline.terrain import names_here
 from flycam.pipeline.workspace import Progress, silent
+from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
 _OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})

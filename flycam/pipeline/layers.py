@@ -11,7 +11,7 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.address import shown
 from flycam.frame.agreement import agreed
@@ -86,10 +86,9 @@ def refresh_layer(
 def remove_layer(workspace: Workspace, ref: str, who: str) -> LayerRecord:
     """Take a layer off the map; its file stays as evidence. Raises NotFound."""
     layer = workspace.catalog.layers.get(ref)
-    workspace.catalog.layers.remove(layer.layer_id)
-    workspace.catalog.audit.append(
-        who, "layer remove", layer.layer_id, layer.name, at_ns=workspace.clock_ns()
-    )
+    now_ns = workspace.clock_ns()
+    told = AuditEntry(who=who, what="layer remove", subject=layer.layer_id, detail=layer.name, at_ns=now_ns)
+    workspace.catalog.layers.remove(layer.layer_id, told)
     return layer
 
 
@@ -123,9 +122,9 @@ def _enter(
         has_status=any(one.status for one in features),
         bounds_lonlat_deg=(west, south, east, north),
     )
-    workspace.catalog.layers.put(layer, features)
     detail = f"{layer.name}: {layer.kind}, {layer.features} from {_shown(asked.source)}, sha256 {sha256}"
-    workspace.catalog.audit.append(who, what, layer.layer_id, detail, at_ns=now_ns)
+    told = AuditEntry(who=who, what=what, subject=layer.layer_id, detail=detail, at_ns=now_ns)
+    workspace.catalog.layers.put(layer, features, told)
     said = (*_replaced(before, layer), *found.remarks, *_remarks(workspace, layer, features))
     return layer, replace(found, remarks=said)
 

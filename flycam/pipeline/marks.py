@@ -75,6 +75,12 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     return _append(workspace, line, lines)
 
 
+def lies_at(asked: MarkAsked) -> bytes:
+    """Where a mark is to be (WKB, lon/lat). Raises InputUnusable (a place or an outline that cannot be)."""
+    ground: bytes = shapely.to_wkb(_shape(asked))
+    return ground
+
+
 def add_photo(workspace: Workspace, mark_id: str, based_on: int, data: bytes, who: str) -> MarkLine:
     """Add a photo to a mark, as a line of its own. Raises NotFound, StoreConflict, SourceUnreadable."""
     lines = workspace.catalog.marks.history(mark_id)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.errors import CatalogUnavailable, PeerUnavailable, StoreUnavailable
+from flycam.frame.moment import VIETNAM
 from flycam.pipeline.live.patience import PASSES, Patience
 from flycam.pipeline.live.waiting import Say, unsaid
 from flycam.pipeline.trial import try_store
@@ -26,7 +27,6 @@ _MOST_IN_VAIN, _LONG_S = 3, 60.0
 else."""
 
 _PAUSE_S = 1.0
-_VIETNAM = timedelta(hours=7)
 
 Report = TypeVar("Report")
 
@@ -46,9 +46,9 @@ def outlasting(
     stopped  asked while they are away: once it says so, they are waited for a few seconds more
 
     Raises what `work` raises; StoreUnavailable and CatalogUnavailable before its first progress, after an
-    hour, where somebody asked to stop, and where both answer and it fails all the same.
+    hour, where somebody asked to stop, and where both answer and it fails all the same; PeerUnavailable.
     """
-    begun = _Begun(progress)
+    begun = Begun(progress)
     in_vain = 0
     while True:
         began_s = time.monotonic()
@@ -56,7 +56,8 @@ def outlasting(
             return work(begun)
         except PASSES as error:
             in_vain = 0 if time.monotonic() - began_s > _LONG_S else in_vain
-            if not begun.is_so or in_vain >= _MOST_IN_VAIN or stopped():
+            is_ours = not isinstance(error, PeerUnavailable)
+            if not is_ours or not begun.is_so or in_vain >= _MOST_IN_VAIN or stopped():
                 raise
             say(*_away_said(workspace.clock_ns(), error))
         patience = Patience(workspace.clock_ns, stopped, LONGEST_AWAY_S)
@@ -66,14 +67,14 @@ def outlasting(
         say(*_back_said(patience.away_s + _PAUSE_S))
 
 
-class _Begun:
-    """Whether a work has told any progress."""
+class Begun:
+    """Hears whether a work has told any progress, or any of one stage."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self.is_so = progress, False
+    def __init__(self, progress: Progress, stage: str | None = None) -> None:
+        self._progress, self._stage, self.is_so = progress, stage, False
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        self.is_so = True
+        self.is_so |= self._stage in (None, stage)
         self._progress(stage, done, total)
 
 
@@ -84,10 +85,11 @@ def _ask_both(workspace: Workspace) -> None:
 
 def _away_said(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> tuple[str, str]:
     since = datetime.fromtimestamp(now_ns / 1e9, UTC)
+    since_vi = since.astimezone(VIETNAM)
     return (
         f"store or database away since {since:%H:%M:%S} UTC: what is done is kept, and it goes on once they "
         f"are back ({error})",
-        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {since + _VIETNAM:%H:%M:%S}: phần đã làm được giữ "
+        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {since_vi:%H:%M:%S}: phần đã làm được giữ "
         f"lại, sẽ làm tiếp khi có lại ({error.vi or error})",
     )
 

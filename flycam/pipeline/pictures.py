@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flycam.errors import FrameUnreadable
-from flycam.ingest.judging import Checks
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.pixels import PixelChecks, pixel_checks
+from flycam.ingest.photo.judging import Checks
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.pixels import PixelChecks, pixel_checks
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.workspace import Progress
 

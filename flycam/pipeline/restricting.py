@@ -7,7 +7,7 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.records import ACCOUNT_ROLES, LayerRecord, Role
+from flycam.catalog.records import ACCOUNT_ROLES, AuditEntry, LayerRecord, Role
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
@@ -42,18 +42,19 @@ def add_area(workspace: Workspace, path: Path, roles: str, name: str | None, who
         wkb=shapely.to_wkb(ground),
         bounds_lonlat_deg=(west, south, east, north),
     )
-    workspace.catalog.restrictions.put(area)
     detail = f"{area.name}: for {', '.join(sorted(area.roles))} only, sha256 {area.sha256}"
-    workspace.catalog.audit.append(who, "restricted add", area.area_id, detail, at_ns=area.added_ns)
+    workspace.catalog.restrictions.put(
+        area, _told(who, "restricted add", area.area_id, detail, area.added_ns)
+    )
     return area
 
 
 def remove_area(workspace: Workspace, ref: str, who: str) -> RestrictedArea:
     """Withhold an area no longer; its file stays as evidence. Raises NotFound."""
-    area = workspace.catalog.restrictions.remove(ref)
     now_ns = workspace.clock_ns()
-    workspace.catalog.audit.append(who, "restricted remove", area.area_id, area.name, at_ns=now_ns)
-    return area
+    return workspace.catalog.restrictions.remove(
+        ref, lambda area: _told(who, "restricted remove", area.area_id, area.name, now_ns)
+    )
 
 
 def classify_flight(workspace: Workspace, ref: str, level: Classification, who: str) -> Flight:
@@ -72,8 +73,12 @@ def classify_layer(workspace: Workspace, ref: str, level: Classification, who: s
 
 def _classify(workspace: Workspace, subject: str, name: str, level: Classification, who: str) -> None:
     now_ns = workspace.clock_ns()
-    workspace.catalog.restrictions.classify(subject, level, now_ns)
-    workspace.catalog.audit.append(who, "classify", subject, f"{name}: {level}", at_ns=now_ns)
+    told = _told(who, "classify", subject, f"{name}: {level}", now_ns)
+    workspace.catalog.restrictions.classify(subject, level, now_ns, told)
+
+
+def _told(who: str, what: str, subject: str, detail: str, at_ns: int) -> AuditEntry:
+    return AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at_ns)
 
 
 def _roles(text: str) -> frozenset[Role]:

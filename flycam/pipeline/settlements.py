@@ -24,7 +24,7 @@ from flycam.catalog.records import AuditEntry, LayerRecord
 from flycam.catalog.settlements import SettlementLine
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import InputUnusable, NotFound, StoreConflict
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import CUTTING, ChangeStatus
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.settlement import Access, RoadSays
@@ -38,7 +38,6 @@ REACH_M = 200.0
 """A road this near to a settlement is taken to reach it, where nobody says otherwise."""
 
 MOST_REACH_M = 5000.0
-_CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
 _DECIMALS = 5  # a metre: the same place again
 
 
@@ -115,7 +114,7 @@ def settlements_of(
         for line in workspace.catalog.changes.current(
             event.event_id, statuses=[ChangeStatus.ACCEPTED], until_ns=until_ns
         )
-        if line.kind in _CUTTING
+        if line.kind in CUTTING
     ]
     roads = _roads_say(workspace, list(places.values()), confirmed, reach_m)
     found = [

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import InputUnusable, NotFound, ObjectMissing, TerrainMissing, TileCorrupt
+from flycam.errors import InputUnusable, NotFound, NotWhole, ObjectMissing, TerrainMissing, TileCorrupt
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
-from flycam.pipeline.evidence import keep, local_copy
+from flycam.pipeline.dem_copies import dem_copy
+from flycam.pipeline.evidence import keep
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -146,7 +147,7 @@ def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
     places = np.stack([lon.ravel(), lat.ravel()], axis=-1)
     try:
         return sample_heights([one], places)[0], sample_heights([other], places)[0]
-    except InputUnusable:
+    except (InputUnusable, NotWhole):  # else nobody could add another file in place of a damaged one
         return nothing
 
 
@@ -181,16 +182,20 @@ def names_here(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
     return ", ".join(sorted(set(here)))
 
 
-def registered_dems(workspace: Workspace) -> list[DemInfo]:
-    """Every terrain this house knows, finest first, each readable from a local file."""
+def registered_dems(workspace: Workspace, believed_s: float = 0.0) -> list[DemInfo]:
+    """Every terrain this house knows, finest first, each readable from a local file; what keeps one from that
+    (`DemInfo.trouble`) is raised where ground on it is asked for, and nowhere else. believed_s: as for
+    `dem_copy`."""
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))
-    return [_info_of(workspace, record) for record in records]
+    return [_info_of(workspace, record, believed_s) for record in records]
 
 
-def _info_of(workspace: Workspace, record: DemRecord) -> DemInfo:
-    path = Path(record.path)
-    if record.key is not None:
-        path = local_copy(workspace, record.sha256, record.name)
+def _info_of(workspace: Workspace, record: DemRecord, believed_s: float) -> DemInfo:
+    trouble = None
+    try:
+        path = dem_copy(workspace, record, believed_s)
+    except NotWhole as error:
+        path, trouble = Path(record.name), error
     return DemInfo(
         dem_id=record.dem_id,
         path=path,
@@ -202,6 +207,7 @@ def _info_of(workspace: Workspace, record: DemRecord) -> DemInfo:
         post_spacing_m=record.post_spacing_m[0],
         hole_fraction=0.0,
         height_range_m=(float("nan"), float("nan")),
+        trouble=trouble,
     )
 
 
@@ -332,7 +338,9 @@ def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
 def keep_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
     """Record the terrain that a revision lies on; its id."""
     key = keys.terrain(terrain.dem_id)
-    if not workspace.store.exists(key):
+    if workspace.store.exists(key):
+        workspace.store.settle(key, durable=True)
+    else:
         workspace.store.put(key, encode_terrain(terrain), durable=True)
     return terrain.dem_id
 

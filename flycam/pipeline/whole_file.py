@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.errors import DiskFull, StorageTrouble
-from flycam.pipeline.evidence import FULL
+from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
-from flycam.pipeline.evidence import FULL
 from flycam.pipeline.held_folder import hold, nobody_in
+from flycam.store.room import FULL
 from flycam.store.syncing import sync_filesystem, sync_path
 
 

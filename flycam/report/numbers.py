@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
+from flycam.frame.moment import minute_of
 from flycam.report.words import say
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _HECTARE_M2 = 10_000.0
-_VIETNAM = timedelta(hours=7)
 
 
 def number(value: float | None, decimals: int, language: str) -> str:
@@ -35,10 +34,13 @@ def measure(value: float | None, unit: str, language: str) -> str:
 
 
 def percent(value: float, language: str) -> str:
-    """0-100 as percent; less than one and more than ninety-nine keep a decimal, so that none looks whole."""
+    """0-100 as percent; less than one and more than ninety-nine keep a decimal, so that none looks whole, and
+    what a decimal cannot tell is said to be less or more than it."""
     if value in (0.0, 100.0) or 1.0 <= value <= 99.0:
         return f"{number(value, 0, language)}{_SPACE}%"
-    return f"{number(min(max(value, 0.1), 99.9), 1, language)}{_SPACE}%"
+    least, most = 0.1, 99.9
+    sign = f"<{_SPACE}" if value < least else f">{_SPACE}" if value > most else ""
+    return f"{sign}{number(min(max(value, least), most), 1, language)}{_SPACE}%"
 
 
 def area(square_metres: float, language: str) -> str:
@@ -48,19 +50,29 @@ def area(square_metres: float, language: str) -> str:
     return f"{number(square_metres / _HECTARE_M2, 2, language)}{_SPACE}ha"
 
 
+def plain(said: str) -> str:
+    """What is written for paper, for a terminal and for names in files: a space is a space there."""
+    return said.replace(_SPACE, " ")
+
+
+def area_within(square_metres: float, error_m2: float | None, language: str) -> str:
+    """As `area`, with its 1-sigma error where that is known, never written as none."""
+    if error_m2 is None:
+        return area(square_metres, language)
+    unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
+    size = number(square_metres / of_unit, decimals, language)
+    error = number(max(error_m2 / of_unit, 10.0**-decimals), decimals, language)
+    return f"{size}{_SPACE}±{_SPACE}{error}{_SPACE}{unit}"
+
+
 def centimetres(value_m: float, language: str) -> str:
     """A ground sample in centimetres."""
     return f"{number(100 * value_m, 1, language)}{_SPACE}cm"
 
 
-def moment(ns: int) -> str:
-    """UTC nanoseconds as dd/MM/yyyy HH:mm in Vietnam."""
-    return (datetime.fromtimestamp(ns // 10**9, UTC) + _VIETNAM).strftime("%d/%m/%Y %H:%M")
-
-
 def period(first_ns: int, last_ns: int) -> str:
     """From the first to the last moment; the date only once where it is the same. UTC+7."""
-    first, last = moment(first_ns), moment(last_ns)
+    first, last = minute_of(first_ns), minute_of(last_ns)
     until = last[11:] if last[:10] == first[:10] else last
     return f"{first} – {until} (UTC+7)" if first != last else f"{first} (UTC+7)"
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from flycam.frame.moment import minute_of
 from flycam.frame.specialist import LayerKind
-from flycam.report.blocks import Block, Heading, Paragraph, Table
+from flycam.report.blocks import Block, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.change_names import CHANGE_KINDS, THINGS
-from flycam.report.numbers import area, listed, metres, moment, percent
-from flycam.report.pack_figures import Counts, PackChange, PackCommune, PackFigures, PackLayer, PackRoad
+from flycam.report.numbers import area, area_within, listed, metres, number, percent
+from flycam.report.pack_figures import (
+    Counts,
+    PackChange,
+    PackCommune,
+    PackFigures,
+    PackLayer,
+    PackRoad,
+    PackSeen,
+    PackSize,
+    PackVolume,
+)
 from flycam.report.pack_words import head, place_said, told
 
 _MOST_ROADS = 6
@@ -63,12 +74,22 @@ def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
     yield from _layers(figures.changes, language)
 
 
-def changes_in(commune: PackCommune, language: str) -> Iterator[Block]:
+def picture_of_change(number: int) -> str:
+    """The name of the picture, before beside after, of the change of this number."""
+    return f"change-{number}"
+
+
+def change_named(one: PackChange, language: str) -> str:
+    """Its number and kind."""
+    return f"T{one.number}. {CHANGE_KINDS[one.kind][0 if language == 'vi' else 1]}"
+
+
+def changes_in(figures: PackFigures, commune: PackCommune, language: str) -> Iterator[Block]:
     """Confirmed changes of one commune, one by one, and how much of it was looked at: nothing found is told
     from nobody looked."""
     yield Heading(text=told("changes_here", language))
     if commune.changes:
-        yield changes_table(commune.changes, language)
+        yield from _listed(figures, commune.changes, language)
     elif commune.compared_pct is None:
         yield Paragraph(text=told("no_changes_here", language), kind="small")
     else:
@@ -86,30 +107,120 @@ def loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:
     loose = [one for one in figures.changes if one.number not in placed]
     if loose:
         yield Heading(text=told("changes_loose", language))
-        yield changes_table(loose, language)
+        yield from _listed(figures, loose, language)
 
 
-def changes_table(changes: Sequence[PackChange], language: str) -> Table:
-    """What each is, where, what it touches, and who confirmed it."""
+def _listed(figures: PackFigures, changes: Sequence[PackChange], language: str) -> Iterator[Block]:
+    """A table, what its figures mean, and a picture of each before and after."""
+    which = 0 if language == "vi" else 1
+    yield _table(changes, language)
+    if unknown := _unknown_of_all(changes):
+        said = told("not_known_of", language, kinds=", ".join(THINGS[kind][which] for kind in unknown))
+        yield Paragraph(text=f"{said[:1].upper()}{said[1:]}.", kind="small")
+    keys = ["changes_sizes", *(["changes_parts"] if any(one.here for one in changes) else [])]
+    if any(one.volume for one in changes):
+        keys.append("changes_volumes")
+    yield Paragraph(text=" ".join(told(key, language) for key in keys), kind="small")
+    yield from _doubts(changes, language)
+    shown = [one for one in changes if picture_of_change(one.number) in figures.pictures]
+    if shown:
+        yield Plate(
+            figures=tuple(
+                Figure(picture=picture_of_change(one.number), caption=_pair_caption(one, language))
+                for one in shown
+            ),
+            columns=1,
+        )
+    missing = [f"T{one.number}" for one in changes if one not in shown]
+    if missing:
+        said = told("pairs_missing", language, changes=listed(missing, language))
+        yield Paragraph(text=said, kind="small")
+
+
+def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
+    """Why some of them are less sure than others, each reason once with the changes that it is of."""
+    for doubt in dict.fromkeys(doubt for one in changes for doubt in one.doubts):
+        numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
+        said = told(
+            "pairs_doubted",
+            language,
+            changes=listed(numbers, language),
+            doubt=doubt[1 if language == "vi" else 0],
+        )
+        yield Paragraph(text=said, kind="small")
+
+
+def _pair_caption(one: PackChange, language: str) -> str:
+    before, after = (_seen(picture, language) for picture in one.seen or ())
+    key = "pair_drawn" if one.is_drawn else "pair_caption"
+    return told(key, language, change=change_named(one, language), before=before, after=after)
+
+
+def _seen(one: PackSeen, language: str) -> str:
+    if one.last_ns is not None:
+        marks = {"seen_stands_in": one.stands_in, "seen_first": one.of_several, "seen_lost": one.is_lost}
+        remarks = [told(key, language) for key, is_so in marks.items() if is_so]
+        return "; ".join([f"{one.name}, {minute_of(one.last_ns)}", *remarks])
+    return told("seen_file", language, name=one.name) if one.name else told("seen_nowhere", language)
+
+
+def _table(changes: Sequence[PackChange], language: str) -> Table:
+    """What each is, how large, where, what it touches, and who confirmed it."""
     which = 0 if language == "vi" else 1
     return Table(
-        head=head(language, "number", "kind", "place", "touched", "note", "decided"),
+        head=head(language, "number", "kind", "change_area", "place", "touched", "note", "decided"),
         rows=tuple(
             (
                 f"T{one.number}",
-                f"{CHANGE_KINDS[one.kind][which]}, {area(one.area_m2, language)}",
+                CHANGE_KINDS[one.kind][which],
+                _sizes(one, language),
                 place_said(one.lonlat_deg, one.vn2000, language),
-                _touched(one, language),
+                _touched(one, _unknown_of_all(changes), language),
                 one.note,
-                f"{one.author}, {moment(one.at_ns)}",
+                f"{one.author}, {minute_of(one.at_ns)}",
             )
             for one in changes
         ),
     )
 
 
-def _touched(one: PackChange, language: str) -> str:
-    """In sentences: roads cut, what is in it or near it, and of what nobody knows."""
+def _sizes(one: PackChange, language: str) -> str:
+    """Of its part in the commune first, then of all of it; and a landslide's volume where it is known."""
+    whole = _size(one.whole, language)
+    if one.here is None:
+        said = whole
+    else:
+        said = told("size_here", language, here=_size(one.here, language), whole=whole)
+    return said if one.volume is None else f"{said}. {_volume(one.volume, language)}"
+
+
+def _size(one: PackSize, language: str) -> str:
+    return area_within(one.area_m2, one.error_m2, language)
+
+
+def _volume(one: PackVolume, language: str) -> str:
+    parts = [_cubic("volume_lost", one.lost_m3, language)]
+    if one.gained_m3 is not None:
+        parts.append(_cubic("volume_gained", one.gained_m3, language))
+    if one.is_nothing:
+        parts.append(told("volume_nothing", language))
+    parts.append(told("volume_of", language, pct=percent(one.measured_pct, language)))
+    return told("volume_said", language, said="; ".join(parts))
+
+
+def _cubic(key: str, value_and_sigma: tuple[float, float], language: str) -> str:
+    value, sigma = (number(one, 0, language) for one in value_and_sigma)
+    return told(key, language, value=value, sigma=sigma)
+
+
+def _unknown_of_all(changes: Sequence[PackChange]) -> list[LayerKind]:
+    """Kinds of which nothing is known of any of them: said once, below the table."""
+    return [kind for kind in THINGS if all(one.counts[kind] is None for one in changes)]
+
+
+def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: str) -> str:
+    """In sentences: roads cut, what is in it or near it, and of what nobody knows beside what is told of all;
+    all of it of the whole change, which is said where its size is also told of a part."""
     which = 0 if language == "vi" else 1
     parts = []
     if one.roads_cut:
@@ -118,9 +229,16 @@ def _touched(one: PackChange, language: str) -> str:
         count = one.counts[kind]
         if count is not None and (count.inside or count.near):
             parts.append(f"{names[which]}: {_count(kind, one.counts, language)}")
-    unknown = [names[which] for kind, names in THINGS.items() if one.counts[kind] is None]
-    if not parts and len(unknown) < len(THINGS):
-        parts.append(told("touches_nothing", language))
+    nothing_known = all(one.counts[kind] is None for kind in THINGS)
+    unknown = [
+        names[which]
+        for kind, names in THINGS.items()
+        if one.counts[kind] is None and kind not in unknown_of_all
+    ]
+    if not parts:
+        parts.append(told("no_layer" if nothing_known else "touches_nothing", language))
+    if parts and one.here is not None:
+        parts[0] = told("of_whole", language, said=parts[0])
     if unknown:
         parts.append(told("not_known_of", language, kinds=", ".join(unknown)))
     return ". ".join(part[:1].upper() + part[1:] for part in parts)
@@ -177,6 +295,6 @@ def layer_named(layer: PackLayer, language: str) -> str:
         "layer_dated" if layer.valid_ns is not None else "layer_undated",
         language,
         name=f"{layer.name} ({layer.owner})" if layer.owner else layer.name,
-        at="" if layer.valid_ns is None else moment(layer.valid_ns),
+        at="" if layer.valid_ns is None else minute_of(layer.valid_ns),
         old=told("layer_old", language) if layer.is_stale and layer.valid_ns is not None else "",
     )

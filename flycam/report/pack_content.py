@@ -8,20 +8,27 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flycam.frame.classification import Classification, classification_name
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import VIETNAM, minute_of
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
-from flycam.report.numbers import area, centimetres, listed, moment, number, percent, period
+from flycam.report.numbers import area, centimetres, listed, number, percent, period
 from flycam.report.pack_changes import changes_by_commune, changes_in, changes_summary, loose_changes
-from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
+from flycam.report.pack_figures import (
+    Letterhead,
+    PackCommune,
+    PackFigures,
+    PackFlight,
+    PackMark,
+)
 from flycam.report.pack_settlements import settlements_said
 from flycam.report.pack_sources import sources_said
+from flycam.report.pack_title import about, approval, events_said, first_ns, last_ns
 from flycam.report.pack_troubles import troubles_said
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
-OVERVIEW = "overview"
+OVERVIEW, LOCATOR = "overview", "locator"
 _MINUTE_NS = 60 * 10**9
 
 
@@ -52,8 +59,9 @@ class PackDocument:
     """The pack in one language.
 
     mark       on every page of a drill, "" otherwise; draft as well, "" once approved
-    letterhead, dateline, signer_name  the form of an official document; empty fields become dots
+    letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
     footer     on every page; page_word goes before the page's number
+    covered    that masks left something empty, "" where they did not
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides
     """
@@ -65,6 +73,7 @@ class PackDocument:
     draft: str
     footer: str
     page_word: str
+    covered: str
     made_ns: int
     letterhead: Letterhead
     motto: tuple[str, str]
@@ -72,6 +81,7 @@ class PackDocument:
     dateline: str
     recipients_word: str
     signer_name: str
+    closing: str
     blocks: tuple[PackBlock, ...]
     slides: tuple[Slide, ...]
     pictures: Mapping[str, bytes]
@@ -94,12 +104,13 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
     return PackDocument(
         language=language,
         title=told("title", language),
-        about=told("about", language, events=", ".join(figures.events)),
+        about=about(figures, language),
         mark=DRILL_MARK if figures.is_drill else "",
         draft="" if figures.approved_by else told("draft", language),
         footer=_stamped(figures, language)
-        + told("footer", language, version=figures.version, at=moment(figures.made_ns)),
+        + told("footer", language, version=figures.version, at=minute_of(figures.made_ns)),
         page_word=told("page", language),
+        covered=told("covered", language) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
         motto=(told("motto", language), told("motto_below", language)),
@@ -107,6 +118,7 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         dateline=told("dateline", language, place=filled.place, **date),
         recipients_word=told("recipients", language),
         signer_name=figures.approved_by,
+        closing=told("closing", language, count=len(figures.communes)),
         blocks=tuple(_blocks(figures, language)),
         slides=tuple(_slides(figures, language)),
         pictures=figures.pictures,
@@ -147,13 +159,15 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
         yield Paragraph(text=told("drill_note", language), kind="care")
     if figures.classification is not Classification.OPEN:
         yield Paragraph(text=told(f"{figures.classification}_note", language), kind="care")
-    yield _approval(figures, language)
+    yield approval(figures, language)
     yield Heading(text=told("summary", language))
     yield Paragraph(text=_summary(figures, language))
     yield Paragraph(text=told("summary_limits", language))
+    if figures.is_covered:
+        yield Paragraph(text=told("covered", language), kind="care")
     yield Paragraph(text=changes_summary(figures, language), kind="" if figures.changes else "small")
     yield Heading(text=told("overview", language))
-    yield _plate(OVERVIEW, _with_marks("overview_caption", figures, language))
+    yield _overview(figures, language)
     yield Heading(text=told("flights", language))
     yield _flights(figures.flights, language)
     for one in figures.flights:
@@ -184,16 +198,8 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     yield from sources_said(figures, language)
 
 
-def _approval(figures: PackFigures, language: str) -> Paragraph:
-    if not figures.approved_by:
-        return Paragraph(text=told("draft_note", language), kind="bad")
-    at = moment(figures.made_ns)
-    return Paragraph(text=told("approved", language, name=figures.approved_by, at=at), kind="good")
-
-
 def _summary(figures: PackFigures, language: str) -> str:
-    first = min(one.first_ns for one in figures.flights)
-    last = max(one.last_ns for one in figures.flights)
+    first, last = first_ns(figures), last_ns(figures)
     names = [one.name for one in figures.communes]
     count = told("communes_count", language, count=len(names))
     return told(
@@ -203,7 +209,7 @@ def _summary(figures: PackFigures, language: str) -> str:
         flights=told("flights_count", language, count=len(figures.flights)),
         area=_imaged(figures, language),
         communes=f"{count}: {listed(names, language)}" if names else told("no_communes", language),
-        last=moment(last),
+        last=minute_of(last),
         age=age(last, figures.made_ns, language),
     )
 
@@ -212,6 +218,14 @@ def _imaged(figures: PackFigures, language: str) -> str:
     """Ground shown of the communes, or where none is known, at all."""
     inside = sum(one.imaged_m2 for one in figures.communes)
     return area(inside if figures.communes else figures.imaged_m2, language)
+
+
+def _overview(figures: PackFigures, language: str) -> Plate:
+    """Where it is, where that is known, and beside it what was imaged."""
+    shown = Figure(picture=OVERVIEW, caption=_with_marks("overview_caption", figures, language))
+    if LOCATOR not in figures.pictures:
+        return Plate(figures=(shown,), columns=1)
+    return Plate(figures=(Figure(picture=LOCATOR, caption=told("locator_caption", language)), shown))
 
 
 def _with_marks(key: str, figures: PackFigures, language: str, **values: object) -> str:
@@ -270,7 +284,7 @@ def _communes(figures: PackFigures, language: str) -> Block:
                 one.name,
                 area(one.imaged_m2, language),
                 percent(one.imaged_pct, language),
-                moment(one.last_ns),
+                minute_of(one.last_ns),
                 age(one.last_ns, figures.made_ns, language),
                 str(len(one.marks)),
             )
@@ -301,7 +315,7 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
         "flights": ", ".join(f"{flight.number} {flight.name}" for flight in flights),
     }
     yield Facts(rows=tuple((told(f"term_{key}", language), value) for key, value in terms.items()))
-    yield from changes_in(one, language)
+    yield from changes_in(figures, one, language)
     yield Heading(text=told("marks", language))
     if one.marks:
         yield _marks(one.marks, language)
@@ -311,7 +325,7 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
 
 def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> str:
     since = age(one.last_ns, figures.made_ns, language)
-    last = moment(one.last_ns)
+    last = minute_of(one.last_ns)
     return _with_marks("commune_caption", figures, language, name=one.name, last=last, age=since)
 
 
@@ -326,7 +340,7 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
                 MARK_STATUSES[one.status][which],
                 place_said(one.lonlat_deg, one.vn2000, language),
                 one.note,
-                f"{one.author}, {moment(one.at_ns)}",
+                f"{one.author}, {minute_of(one.at_ns)}",
             )
             for one in marks
         ),
@@ -335,13 +349,12 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
 
 
 def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
-    last = max(one.last_ns for one in figures.flights)
-    count = told("communes_count", language, count=len(figures.communes))
+    last, count = last_ns(figures), len(figures.communes)
+    counted = [told("communes_count", language, count=count)] if count else []
     yield Slide(
         picture=OVERVIEW,
-        title=f"{listed(figures.events, language, most=2)} – {_when(last, figures, language)}",
-        line=_stamped(figures, language)
-        + " · ".join([_shown(_imaged(figures, language), language), *([count] if figures.communes else [])]),
+        title=f"{events_said(figures, language)} – {_when(last, figures, language)}",
+        line=_line(figures, language, _shown(_imaged(figures, language), language), *counted),
     )
     by_number = {flight.number: flight for flight in figures.flights}
     for one in figures.communes:
@@ -352,8 +365,13 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
         yield Slide(
             picture=picture_of_number(one.number),
             title=f"{one.name} – {_when(one.last_ns, figures, language)}",
-            line=f"{_stamped(figures, language)}{shown} · {error}",
+            line=_line(figures, language, shown, error),
         )
+
+
+def _line(figures: PackFigures, language: str, *said: str) -> str:
+    covered = [told("covered_slide", language)] if figures.is_covered else []
+    return _stamped(figures, language) + " · ".join([*said, *covered])
 
 
 def _badness(flight: PackFlight) -> float:
@@ -367,7 +385,7 @@ def _shown(size: str, language: str) -> str:
 
 def _when(last_ns: int, figures: PackFigures, language: str) -> str:
     since = age(last_ns, figures.made_ns, language)
-    return f"{moment(last_ns)} ({told('ago', language, age=since)})"
+    return f"{minute_of(last_ns)} ({told('ago', language, age=since)})"
 
 
 def _plate(picture: str, caption: str) -> Plate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -79,6 +80,16 @@ class PackFlight:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackBeside:
+    """A flight that is none of the pack's, on which changes are shown, or another revision of one that is;
+    sources: the photos that it is made of and that no flight of the pack names, by time."""
+
+    flight_id: str
+    name: str
+    sources: tuple[PackSource, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackMark:
     """A field mark: where it stands in WGS 84 degrees and, in Vietnam, in VN-2000.
 
@@ -128,16 +139,65 @@ class PackLayer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackSize:
+    """Square metres, and their 1-sigma error; None: nobody knows."""
+
+    area_m2: float
+    error_m2: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackVolume:
+    """What went and what came of a landslide, cubic metres with their 1-sigma; gained None: nothing rose.
+
+    measured_pct  of the scar, 0-100; is_nothing: neither is beyond its error
+    """
+
+    lost_m3: tuple[float, float]
+    gained_m3: tuple[float, float] | None
+    measured_pct: float
+    is_nothing: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSeen:
+    """A picture that a change was found on, or drawn over: its flight, and when that ended; last_ns None: a
+    file, or (name "") a flight that is gone or not to be shown, which stays empty.
+
+    stands_in   the change is of another revision of it, which is not on show any more
+    of_several  the change is of several pictures, of which this is the first
+    is_lost     its tiles are missing or damaged: it stays empty
+    """
+
+    name: str
+    last_ns: int | None
+    stands_in: bool = False
+    of_several: bool = False
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackChange:
     """A confirmed change, with what it touches; `number` as on the maps, behind a T.
 
+    whole, here    its ground; and what of that is in the commune that it is told for, None: all of it
+    volume         None: it is none of a landslide, or not known
+    is_drawn       by hand, without a candidate
+    seen           the pictures before and after that it was found on, or drawn over; None: it was drawn over
+                   none that were named
+    doubts         why all that was found between these is less sure than elsewhere (English, Vietnamese)
     note           under the name of whoever wrote it where that is not `author`
     author, at_ns  who confirmed it, and when
     """
 
     number: int
     kind: ChangeKind
-    area_m2: float
+    whole: PackSize
+    here: PackSize | None = None
+    volume: PackVolume | None = None
+    is_drawn: bool = False
+    seen: tuple[PackSeen, PackSeen] | None = None
+    doubts: tuple[tuple[str, str], ...] = ()
     note: str
     author: str
     at_ns: int
@@ -221,7 +281,9 @@ class PackFigures:
     made_ns       when it was made, UTC
     imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
+    asked_by      who asked for it; "": nobody says
     telling       layers there that say how things stand
+    beside        what changes are shown on besides the flights of the pack
     remarks       on boundaries, as `flycam.frame.warning` keeps them
     audit_head    number and digest of the audit log's last line; "": the log is empty
     audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed
@@ -231,9 +293,11 @@ class PackFigures:
     changes_elsewhere  how many the same events have on other ground
     settlements   in the communes shown, those proposed or said to be isolated first
     near_m        within which a thing of a kind counts as near a change
-    pictures      JPEG by name: "overview", "commune-NUMBER"
-    slides        the same as a screen shows them: marks that somebody took up only, without a drill's band
+    pictures      JPEG by name: "overview", "locator" (where in the province it is), "commune-NUMBER", and of
+                  the largest changes before and after side by side, "change-NUMBER"
+    slides        the maps as a screen shows them: marks that somebody took up only, without a drill's band
     classification  how widely it may be shown: as widely as the strictest of what is in it
+    is_covered    masks left something of the pictures empty: an empty place need not be ground not imaged
     """
 
     version: str
@@ -258,8 +322,20 @@ class PackFigures:
     audit_key: str = ""
     audit_signature: str = ""
     classification: Classification = Classification.OPEN
+    asked_by: str = ""
     telling: tuple[PackLayer, ...] = ()
+    beside: tuple[PackBeside, ...] = ()
     slides: Mapping[str, bytes] = field(default_factory=dict)
+    is_covered: bool = False
+
+
+def is_one_person(asked_by: str, approved_by: str) -> bool:
+    """Whether who asked for a pack approved it too, however the name was written."""
+    return _written(asked_by) == _written(approved_by)
+
+
+def _written(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 def content_sha256(figures: PackFigures) -> str:
@@ -267,7 +343,7 @@ def content_sha256(figures: PackFigures) -> str:
     other thing, whenever they are made and whoever approved. The audit log grows with each, and does not
     count."""
     unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
-    said = replace(unsigned, version="", made_ns=0, approved_by="", pictures={}, slides={})
+    said = replace(unsigned, version="", made_ns=0, approved_by="", asked_by="", pictures={}, slides={})
     digest = hashlib.sha256(repr(said).encode())
     for name, picture in (*sorted(figures.pictures.items()), *sorted(figures.slides.items())):
         digest.update(f"{name} {hashlib.sha256(picture).hexdigest()}\n".encode())

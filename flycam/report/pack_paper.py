@@ -15,13 +15,14 @@ import typst
 from flycam.report.blocks import Table
 from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signature
 from flycam.report.pack_pictures import size_px
+from flycam.report.pack_word import column_shares
+from flycam.report.pack_words import told
 from flycam.report.paper import block_of
 from flycam.report.svg import picture_drawing
 
 SLIDE_SIZE_PX = (1920, 1080)
 _HERE = Path(__file__).parent
 _HASH_DIGITS = 64
-_SHORT, _MOST_WEIGHT = 16, 40
 
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
@@ -75,6 +76,8 @@ def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
         "recipients": head.recipients,
         "signer_title": head.signer_title,
         "signer_name": document.signer_name,
+        "closing": document.closing,
+        "pair_words": [told(key, document.language) for key in ("pair_before", "pair_after")],
         "blocks": [_block(block) for block in document.blocks],
     }
     return {
@@ -94,16 +97,10 @@ def _block(block: PackBlock) -> Mapping[str, Any]:
     if isinstance(block, Signature):
         return {"kind": "signature"}
     said = block_of(block)
-    return {**said, "weights": _weights(block)} if isinstance(block, Table) else said
-
-
-def _weights(table: Table) -> list[int]:
-    """Of the columns with long texts that can be broken: they share the room that the others leave (0)."""
-    longest = [
-        max((len(row[column]) for row in table.rows if len(row[column]) != _HASH_DIGITS), default=0)
-        for column in range(len(table.head))
-    ]
-    return [min(length, _MOST_WEIGHT) if length > _SHORT else 0 for length in longest]
+    if not isinstance(block, Table):
+        return said
+    is_hashes = any(len(value) == _HASH_DIGITS for row in block.rows for value in row)
+    return {**said, "shares": [] if is_hashes else column_shares(block)}
 
 
 def _pages(made: Any) -> list[bytes]:

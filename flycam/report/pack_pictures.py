@@ -12,11 +12,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Line = NDArray[np.float64]
+View = tuple[Bytes, Mask]
+"""H×W×3 colours, and where they show ground."""
 
 _JPEG_QUALITY = 88
 _PAPER, _HATCH = 236, 196
@@ -24,7 +28,11 @@ _HATCH_PX, _HATCH_WIDE_PX = 26, 3
 # blue, green, red
 _YELLOW, _RED, _DARK, _WHITE = (0, 215, 255), (40, 30, 200), (40, 40, 40), (255, 255, 255)
 _VIOLET, _LILAC = (200, 30, 160), (255, 190, 240)
+_PAIR_UNIT, _GUTTER_PX = 2.2, 16  # letters of two small pictures as large on paper as those of a map
 _NICE = (1.0, 2.0, 5.0)
+_LAND, _BORDER, _AMBER, _ORANGE = (246, 246, 246), (170, 170, 170), (120, 205, 250), (70, 110, 235)
+_BLUE = (190, 70, 10)
+_LOCATOR_LETTERS = 800.0  # it stands a third of a page wide, beside a map with letters of 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +43,49 @@ class Drawn:
     lines: Sequence[Line]
     label: str
     label_px: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filled:
+    """A commune of a locator map: its polygons in pixels, whether ground of it is shown, whether a confirmed
+    change lies in it, and its number; "" for none."""
+
+    shape: BaseGeometry
+    label: str
+    is_shown: bool
+    is_changed: bool
+
+
+def locator_jpeg(
+    size_px: tuple[int, int],
+    pixel_m: float,
+    communes: Sequence[Filled],
+    frame_px: tuple[float, float, float, float],
+    band_png: bytes | None = None,
+) -> bytes:
+    """Where in the province: a JPEG of (columns, rows), north up, metres a pixel.
+
+    Communes are grey outlines, those shown amber, those with confirmed changes orange; frame_px (left, top,
+    right, bottom) is what the overview shows, drawn so large that it is found; an arrow points north.
+    """
+    picture = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
+    unit = max(size_px) / _LOCATOR_LETTERS
+    for one in sorted(communes, key=lambda one: (one.is_shown, one.is_changed)):
+        colour = _ORANGE if one.is_changed else _AMBER if one.is_shown else _LAND
+        rings = [np.rint(ring).astype(np.int32) for ring in _rings(one.shape)]
+        cv2.fillPoly(picture, rings, colour, cv2.LINE_AA)
+        shade, width = (_DARK, 2.0) if one.is_shown else (_BORDER, 1.2)
+        cv2.polylines(picture, rings, True, shade, max(round(width * unit), 1), cv2.LINE_AA)
+    for one in communes:
+        inside = one.shape.representative_point()
+        at = (float(inside.x), float(inside.y))
+        _number(picture, Drawn(lines=(), label=one.label, label_px=at), unit, _WHITE)
+    _frame(picture, frame_px, unit)
+    _north(picture, unit)
+    _scale_bar(picture, pixel_m, unit)
+    if band_png is not None:
+        _lay_band(picture, band_png)
+    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def map_jpeg(
@@ -55,8 +106,7 @@ def map_jpeg(
     changes     confirmed ones: violet, only those whose inside stands in the picture with their numbers
     band_png    what marks a drill, laid over the upper rim; None for a real flight
     """
-    picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
-    picture = np.ascontiguousarray(picture, dtype=np.uint8)
+    picture = _ground(rgb, shown)
     unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
     for colour, drawn in ((_YELLOW, boundaries), (_VIOLET, changes), (_RED, signs)):
         for one in drawn:
@@ -74,6 +124,23 @@ def map_jpeg(
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
+def pair_jpeg(before: View, after: View, pixel_m: float, change: Drawn, band_png: bytes | None) -> bytes:
+    """The same ground at two dates as JPEG, before on the left, the change's outline on both; what was not
+    imaged is hatched. Both views are of one size; pixel_m metres a pixel."""
+    sides = []
+    for rgb, shown in (before, after):
+        side = _ground(rgb, shown)
+        unit = _PAIR_UNIT * max(side.shape[:2]) / 1000.0
+        _outline(side, change, unit / 2.0, _VIOLET)
+        sides.append(side)
+    _scale_bar(sides[0], pixel_m, _PAIR_UNIT * max(sides[0].shape[:2]) / 1000.0)
+    gutter = np.full((sides[0].shape[0], _GUTTER_PX, 3), 255, np.uint8)
+    picture = np.ascontiguousarray(np.hstack([sides[0], gutter, sides[1]]))
+    if band_png is not None:
+        _lay_band(picture, band_png)
+    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
 def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
     """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it."""
     picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
@@ -86,6 +153,12 @@ def size_px(picture: bytes) -> tuple[int, int]:
     """(columns, rows) of a JPEG or PNG."""
     rows, cols = _decoded(picture).shape[:2]
     return int(cols), int(rows)
+
+
+def _ground(rgb: Bytes, shown: Mask) -> Bytes:
+    """Blue, green, red, hatched where nothing is shown."""
+    picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
+    return np.ascontiguousarray(picture, dtype=np.uint8)
 
 
 def _hatched(shape: tuple[int, ...]) -> Bytes:
@@ -115,6 +188,33 @@ def _dot(picture: Bytes, sign: Drawn, unit: float) -> None:
     left = x + radius + gap if x + radius + 2 * gap + width < cols else x - radius - gap - width
     foot = min(max(y + height // 2, height + gap), rows - gap)
     _write(picture, sign.label, (left, foot), size, unit, _WHITE, _RED)
+
+
+def _rings(shape: BaseGeometry) -> list[Line]:
+    polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    return [shapely.get_coordinates(ring) for part in polygons for ring in (part.exterior, *part.interiors)]
+
+
+def _frame(picture: Bytes, frame_px: tuple[float, float, float, float], unit: float) -> None:
+    """A blue rectangle around the ground, never so small that a number covers it."""
+    left, top, right, bottom = frame_px
+    least = 24.0 * unit
+    half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
+    x, y = (left + right) / 2.0, (top + bottom) / 2.0
+    corners = (round(x - half_x), round(y - half_y)), (round(x + half_x), round(y + half_y))
+    for shade, width in ((_WHITE, 8.0), (_BLUE, 4.5)):
+        cv2.rectangle(picture, *corners, shade, max(round(width * unit), 1), cv2.LINE_AA)
+
+
+def _north(picture: Bytes, unit: float) -> None:
+    """An arrow in the upper right corner, half of it dark as on printed maps."""
+    x, top, tall, wide = picture.shape[1] - 45 * unit, 22 * unit, 74 * unit, 20 * unit
+    notch = (x, top + 0.78 * tall)
+    for side, shade in ((-1.0, _DARK), (1.0, _WHITE)):
+        half = np.array([(x, top), (x + side * wide, top + tall), notch])
+        corners = [np.rint(half).astype(np.int32)]
+        cv2.fillPoly(picture, corners, shade, cv2.LINE_AA)
+        cv2.polylines(picture, corners, True, _DARK, max(round(2 * unit), 1), cv2.LINE_AA)
 
 
 def _is_inside(picture: Bytes, drawn: Drawn) -> bool:

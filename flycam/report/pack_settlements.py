@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from flycam.frame.moment import minute_of
 from flycam.frame.settlement import Access
 from flycam.report.blocks import Block, Heading, Paragraph, Table
-from flycam.report.numbers import moment
 from flycam.report.pack_figures import PackFigures, PackSettlement
 from flycam.report.pack_words import head, told
 from flycam.report.settlement_names import ACCESS, ROADS_SAY
@@ -40,6 +40,6 @@ def settlements_said(figures: PackFigures, language: str) -> Iterator[Block]:
 
 def _row(one: PackSettlement, language: str) -> tuple[str, ...]:
     which = 0 if language == "vi" else 1
-    by = told("nobody_said", language) if one.at_ns is None else f"{one.author}, {moment(one.at_ns)}"
+    by = told("nobody_said", language) if one.at_ns is None else f"{one.author}, {minute_of(one.at_ns)}"
     roads = ROADS_SAY[one.roads_say][which]
     return one.name, one.commune, ACCESS[one.access][which], roads, one.note, by

@@ -20,10 +20,16 @@ def sources_said(figures: PackFigures, language: str) -> Iterator[Block]:
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
     ]
-    if len(rows) > _MOST_SOURCES:
-        yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
+    beside = [(one.name, source.name, source.sha256) for one in figures.beside for source in one.sources]
+    count = len(rows) + len(beside)
+    if count > _MOST_SOURCES:
+        yield Paragraph(text=told("sources_many", language, count=count), kind="small")
         return
-    yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+    columns = head(language, "flight", "photo", "sha256")
+    yield Table(head=columns, rows=tuple(rows), numeric=(0,))
+    if beside:
+        yield Paragraph(text=told("sources_beside", language), kind="small")
+        yield Table(head=columns, rows=tuple(beside))
 
 
 def _audit(figures: PackFigures, language: str) -> Iterator[Block]:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from flycam.frame.mark import is_road_blocked
+from flycam.frame.moment import minute_of
 from flycam.report.blocks import Block, Heading, Paragraph, Table
 from flycam.report.change_names import THINGS
-from flycam.report.numbers import moment
 from flycam.report.pack_changes import layer_named
 from flycam.report.pack_figures import PackCommune, PackFigures, PackTroubles
 from flycam.report.pack_words import head, told
@@ -41,7 +41,7 @@ def _rows(commune: PackCommune, language: str) -> Iterator[tuple[str, ...]]:
     if marks:
         newest = max(marks, key=lambda one: one.at_ns)
         marked = [told("trouble_mark_said", language, number=one.number, note=one.note) for one in marks]
-        by = f"{newest.author}, {moment(newest.at_ns)}"
+        by = f"{newest.author}, {minute_of(newest.at_ns)}"
         yield (*where, told("trouble_mark", language), str(len(marks)), _joined(marked, language), by)
     for one in commune.troubles:
         said = _joined(_things(one, language), language)

@@ -46,6 +46,8 @@ def _page(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str
     yield f"<main>\n<nav><h1>{escape(told('viewer_title', language))}</h1>"
     yield f"<p>{escape(document.about)}</p><p>{escape(document.footer)}</p>"
     yield f"<p>{escape(told('viewer_help', language))}</p>"
+    if document.covered:
+        yield f"<p>{escape(document.covered)}</p>"
     for one in pictures:
         yield (
             f'<a href="{quote(one.file)}" data-picture="{escape(one.caption, quote=True)}">'

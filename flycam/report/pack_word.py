@@ -10,9 +10,11 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
-from flycam.report.blocks import Facts, Figure, Heading, Paragraph, Plate, Table
-from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signature
+from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.pack_content import LOCATOR, PackBlock, PackDocument, PageBreak, Signature
 from flycam.report.pack_pictures import size_px
+from flycam.report.word_room import FACTS_SHARES
+from flycam.report.word_room import tallest_mm as tallest_mm_of
 from flycam.report.word_xml import (
     PAGE_MM,
     CellLook,
@@ -22,7 +24,6 @@ from flycam.report.word_xml import (
     footer_xml,
     header_xml,
     package_relations,
-    page_break,
     paragraph,
     part_relations,
     picture,
@@ -32,7 +33,7 @@ from flycam.report.word_xml import (
 )
 
 _WHEN = (1980, 1, 1, 0, 0, 0)
-_TALLEST_MM = 118.0
+_TALLEST_MM, _LEAST_MM = 118.0, 60.0
 _LOOKS = {
     "": Look(),
     "lead": Look(),
@@ -45,8 +46,9 @@ _CENTRED = "center"
 _TABLE_LOOK = Look(size_pt=9.5)
 _HASH_LOOK = Look(size_pt=7.0)
 _HASH_DIGITS = 64
+_LOCATOR_MM = 75.0
 _LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
-_FEWEST, _LONG_TEXT, _LONG_WORD, _LONG_NUMBER = 3, 40, 24, 14  # letters
+_FEWEST, _LONG_TEXT, _LONG_WORD, _LONG_NUMBER = 3, 140, 24, 14  # letters
 
 
 def to_docx(document: PackDocument) -> bytes:
@@ -97,27 +99,31 @@ def _head(document: PackDocument) -> Iterator[str]:
 
 
 def _body(document: PackDocument, shown: Sequence[str]) -> Iterator[str]:
-    for block in document.blocks:
+    tallest_mm = _TALLEST_MM
+    for number, block in enumerate(document.blocks):
         match block:
             case PageBreak():
-                yield page_break()
+                tallest_mm = _tallest_mm(document, number + 1)
             case Signature():
                 yield from _signature(document)
             case Heading():
-                yield paragraph(block.text, Look(), style="Heading1")
+                # a break of its own would be a line, and begin a page where the one before is full
+                begins_page = number > 0 and isinstance(document.blocks[number - 1], PageBreak)
+                yield paragraph(block.text, Look(), style="Heading1", begins_page=begins_page)
             case Paragraph():
-                yield paragraph(block.text, _LOOKS[block.kind])
+                is_last = Signature() in document.blocks[number + 1 : number + 2]
+                yield paragraph(block.text, _LOOKS[block.kind], keeps_next=is_last)
             case Facts():
                 rows = [
                     [paragraph(term, _TABLE_LOOK), paragraph(value, _TABLE_LOOK)]
                     for term, value in block.rows
                 ]
-                yield table(rows, [0.39, 0.61], CellLook()) + paragraph("", Look(size_pt=4.0))
+                yield table(rows, FACTS_SHARES, CellLook()) + paragraph("", Look(size_pt=4.0))
             case Table():
                 yield _listing(block) + paragraph("", Look(size_pt=4.0))
             case Plate():
                 for figure in block.figures:
-                    yield from _figure(document, figure, shown.index(figure.picture) + 1)
+                    yield from _figure(document, figure, shown.index(figure.picture) + 1, tallest_mm)
 
 
 def _listing(block: Table) -> str:
@@ -156,22 +162,37 @@ def column_shares(block: Table) -> list[float]:
 
 
 def _unbroken(text: str, is_number: bool) -> int:
-    """Letters of a cell that stay on one line; those of a hash are small, and break."""
+    """Letters of a cell that stay on one line; those of a hash are small, and break. No-break spaces
+    do not break either: "0,30 ± 0,02 ha" is one word."""
     if is_number and len(text) <= _LONG_NUMBER:
         return len(text)
-    return min(max(map(len, text.split()), default=0), _LONG_WORD)
+    return min(max(map(len, text.split(" ")), default=0), _LONG_WORD)
 
 
-def _figure(document: PackDocument, figure: Figure, number: int) -> Iterator[str]:
+def _tallest_mm(document: PackDocument, start: int) -> float:
+    """How tall pictures are of the page that begins with this block."""
+    page: list[Block] = []
+    for block in document.blocks[start:]:
+        if isinstance(block, PageBreak | Signature):
+            break
+        page.append(block)
+    sizes = [size_px(document.pictures[name]) for name in _named(page)]
+    usual_mm = max((min(_TALLEST_MM, PAGE_MM * rows / cols) for cols, rows in sizes), default=_TALLEST_MM)
+    return tallest_mm_of(page, column_shares, usual_mm, _LEAST_MM)
+
+
+def _figure(document: PackDocument, figure: Figure, number: int, tallest_mm: float) -> Iterator[str]:
     cols, rows = size_px(document.pictures[figure.picture])
-    width_mm = min(PAGE_MM, _TALLEST_MM * cols / rows)
+    tallest_mm = min(tallest_mm, _LOCATOR_MM) if figure.picture == LOCATOR else tallest_mm
+    width_mm = min(PAGE_MM, tallest_mm * cols / rows)
     yield picture(number, (width_mm, width_mm * rows / cols), figure.caption)
     yield paragraph(figure.caption, Look(italic=True, size_pt=10.0))
 
 
 def _signature(document: PackDocument) -> Iterator[str]:
-    """To whom it goes, and who signs."""
+    """The last sentence, to whom it goes, and who signs: no signature stands alone on a page."""
     head = document.letterhead
+    yield paragraph(document.closing, Look(), keeps_next=True)
     left = [paragraph(document.recipients_word, Look(bold=True, italic=True, size_pt=10.5))]
     left += [paragraph(f"- {one};", Look(size_pt=10.5)) for one in head.recipients]
     right = [paragraph(head.signer_title.upper(), Look(bold=True), _CENTRED)]

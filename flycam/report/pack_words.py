@@ -16,12 +16,26 @@ PACK_WORDS: Mapping[str, Said] = {
         "Về hình ảnh bay chụp hiện trường bằng flycam – {events}",
         "On pictures of the scene taken from the air – {events}",
     ),
+    "about_unnamed": Said(
+        "Về hình ảnh bay chụp hiện trường bằng flycam, {period}",
+        "On pictures of the scene taken from the air, {period}",
+    ),
+    "unnamed": Said("Hình ảnh bay chụp", "Pictures from the air"),
     "draft": Said("DỰ THẢO", "DRAFT"),
     "draft_note": Said(
         "Dự thảo, chưa có lãnh đạo duyệt; chưa dùng làm căn cứ quyết định.",
         "A draft that no leader has approved: not yet a basis for decisions.",
     ),
     "approved": Said("Người duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "approved_alone": Said(
+        "Người lập và người duyệt là một: {name}, lúc {at} (UTC+7); chưa có người thứ hai kiểm tra.",
+        "Asked for and approved by one person, {name}, at {at} (UTC+7): nobody else has checked it.",
+    ),
+    "asked_by": Said("Người lập: {name}.", "Asked for by {name}."),
+    "closing": Said(
+        "Trên đây là báo cáo nhanh; kèm theo có trang riêng của từng xã ({count}), nguồn ảnh và mã băm.",
+        "This is the quick report; a page for each commune ({count}), sources and hashes follow.",
+    ),
     "internal_note": Said(
         "NỘI BỘ: không gửi ra ngoài cơ quan, đơn vị có tài khoản trên hệ thống.",
         "INTERNAL: not to be handed on to anybody without an account here.",
@@ -53,6 +67,11 @@ PACK_WORDS: Mapping[str, Said] = {
         "Ngoài phạm vi đã chụp (kẻ chéo trên bản đồ) là chưa bay chụp: không có nghĩa là không thiệt hại.",
         "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage.",
     ),
+    "covered": Said(
+        "Chỗ kẻ chéo hay để trống cũng có thể là vùng che (nhà dân, nạn nhân): chỗ đó đã bay chụp.",
+        "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged.",
+    ),
+    "covered_slide": Said("có vùng che", "partly masked"),
     "no_changes": Said(
         "Chưa có thay đổi nào được xác nhận trong phạm vi đã chụp: không có nghĩa là không có gì thay đổi.",
         "No change is confirmed on the ground shown: that does not mean that nothing changed.",
@@ -122,10 +141,66 @@ PACK_WORDS: Mapping[str, Said] = {
         "Không có thay đổi nào được xác nhận trên phần đã so.", "No change is confirmed on what was compared."
     ),
     "changes_shared": Said(
-        "Thay đổi chạm nhiều xã được tính ở mỗi xã, diện tích chỉ là phần nằm trong xã (phụ lục ghi cả thay"
-        " đổi): cộng các cột không ra số ở mục 1.",
-        "A change that touches several communes counts in each, with only its ground there (annexes tell all"
-        " of it): columns do not add up to the figures of section 1.",
+        "Thay đổi chạm nhiều xã được tính ở mỗi xã, diện tích chỉ là phần nằm trong xã (phụ lục ghi phần đó"
+        " và cả thay đổi): cộng các cột không ra số ở mục 1.",
+        "A change that touches several communes counts in each, with only its ground there (annexes tell that"
+        " and all of it): columns do not add up to the figures of section 1.",
+    ),
+    "size_here": Said("{here} trong xã này; cả thay đổi {whole}", "{here} in this commune; {whole} in all"),
+    "of_whole": Said("Của cả thay đổi: {said}", "Of the whole change: {said}"),
+    "volume_said": Said("Khối lượng: {said}", "Volume: {said}"),
+    "volume_lost": Said("mất {value} ± {sigma} m³", "lost {value} ± {sigma} m³"),
+    "volume_gained": Said("bồi {value} ± {sigma} m³", "gained {value} ± {sigma} m³"),
+    "volume_nothing": Said("chưa vượt quá sai số", "no more than errors come to"),
+    "volume_of": Said("đo trên {pct} vết trượt", "measured on {pct} of it"),
+    "changes_sizes": Said(
+        "± là một sigma: đường viền (máy vạch, hoặc vẽ tay) và vị trí ảnh sau so với ảnh trước; không phải"
+        " sai số trên mặt đất.",
+        "± is one sigma: of the outline (the detector's, or a hand's) and of the place, AFTER to BEFORE;"
+        " it is not the error on the ground.",
+    ),
+    "changes_parts": Said(
+        "Bảng theo xã chỉ tính phần trong xã; ở trang này, đường, nhà và khối lượng là của cả thay đổi.",
+        "The table by commune counts what lies in the commune only; roads, houses and volumes on this page"
+        " are those of the whole change.",
+    ),
+    "changes_volumes": Said(
+        "Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất.",
+        "Volumes are those between the surfaces of two flights, trees that went included.",
+    ),
+    "pair_caption": Said(
+        "{change}: trái, trước ({before}); phải, sau ({after}).",
+        "{change}: before on the left ({before}), after on the right ({after}).",
+    ),
+    "pair_before": Said("TRƯỚC", "BEFORE"),
+    "pair_after": Said("SAU", "AFTER"),
+    "pair_drawn": Said(
+        "{change}, vẽ tay trên hai ảnh này: trái, trước ({before}); phải, sau ({after}).",
+        "{change}, drawn by hand over these two: before on the left ({before}), after on the right"
+        " ({after}).",
+    ),
+    "seen_file": Said(
+        "tệp {name}, hệ thống không giữ, để trống", "file {name}, which is not kept here and stays empty"
+    ),
+    "seen_nowhere": Said(
+        "không còn hoặc không được xem, để trống", "gone or not to be shown, and stays empty"
+    ),
+    "seen_stands_in": Said(
+        "bản đang hiển thị, không phải bản đã dùng", "the revision on show, not the one that was used"
+    ),
+    "seen_first": Said("ảnh đầu trong số các ảnh đã dùng", "the first of several that were used"),
+    "seen_lost": Said(
+        "thiếu mảnh ảnh nên để trống, hãy chạy flycam verify",
+        "tiles missing, so that it stays empty: run flycam verify",
+    ),
+    "pairs_doubted": Said(
+        "{changes}: cặp ảnh kém chắc chắn. {doubt}.", "{changes}: of two doubtful pictures. {doubt}."
+    ),
+    "pairs_missing": Said(
+        "Không có ảnh trước và sau của {changes}: vẽ tay mà không ghi cặp ảnh, tệp không giữ, hoặc không"
+        " thuộc nhóm lớn nhất.",
+        "Without pictures before and after: {changes} (drawn by hand over none that were named, of files that"
+        " are not kept, or not among the largest).",
     ),
     "changes_near": Said(
         "Tính là ở gần: {near}. Chỉ đếm theo các lớp dữ liệu đã nạp; chưa có lớp là chưa biết, không phải là"
@@ -153,6 +228,12 @@ PACK_WORDS: Mapping[str, Said] = {
     "layer_undated": Said("{name}, không rõ thời điểm{old}", "{name}, of an unknown time{old}"),
     "layer_old": Said(" (cũ)", " (old)"),
     "overview": Said("2. Bản đồ tổng quan", "2. Overview map"),
+    "locator_caption": Said(
+        "Vị trí: khung xanh là phạm vi bản đồ tổng quan; màu vàng: xã có ảnh, màu cam: xã có thay đổi đã xác"
+        " nhận, số theo bảng; mũi tên chỉ hướng bắc.",
+        "Where it is: the blue frame is the overview map; yellow: communes with pictures, orange: with"
+        " confirmed changes, numbered as in the table; the arrow points north.",
+    ),
     "overview_caption": Said(
         "Phạm vi đã chụp; ảnh mới nằm trên. Đường vàng: ranh giới xã, số theo bảng; kẻ chéo: chưa bay chụp.",
         "Ground shown, newer pictures on top. Yellow: commune boundaries, numbered as in the table;"
@@ -192,6 +273,10 @@ PACK_WORDS: Mapping[str, Said] = {
     "sources_many": Said(
         "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
     ),
+    "sources_beside": Said(
+        "Ảnh của các chuyến bay khác, dùng để chỉ mặt đất trước hoặc sau thay đổi:",
+        "Photos of other flights, on which the ground before or after a change is shown:",
+    ),
     "audit_said": Said(
         "Nhật ký khi lập gói; còn nguyên hay không kiểm tra bằng flycam audit verify --head SỐ:MÃ.",
         "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST tells if it still stands.",
@@ -210,7 +295,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_time": Said("Thời gian chụp", "Taken"),
     "col_operator": Said("Người bay", "Operator"),
     "col_gsd": Said("Độ phân giải", "GSD"),
-    "col_error": Said("Sai số", "Error"),
+    "col_error": Said("Sai số mặt đất", "Error on the ground"),
     "col_area": Said("Đã chụp", "Shown"),
     "col_pct": Said("Tỉ lệ", "Share"),
     "col_commune": Said("Xã, phường", "Commune"),
@@ -243,12 +328,12 @@ PACK_WORDS: Mapping[str, Said] = {
     "term_age": Said("Tuổi ảnh mới nhất khi lập báo cáo", "Age of the newest picture when this was made"),
     "term_gsd": Said("Độ phân giải mặt đất", "Ground sample distance"),
     "term_flights": Said("Chuyến bay", "Flights"),
-    "term_error": Said("Sai số vị trí (1 sigma)", "Error of a place (1 sigma)"),
+    "term_error": Said("Sai số trên mặt đất (1 sigma)", "Error on the ground (1 sigma)"),
     "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
     "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
     "shift_in_it": Said("gồm lệch chung {shift}", "common shift of {shift} included"),
     "shift_unknown": Said("chưa kể lệch chung: chưa rõ", "common shift not known, and not included"),
-    "error_live": Said("chưa rõ (bản trực tiếp)", "not known (live mosaic)"),
+    "error_live": Said("chưa rõ (bản chưa hoàn thiện)", "not known (not finished)"),
     "error_unreported": Said("chưa rõ (chưa có báo cáo chất lượng)", "not known (no quality report)"),
     "on_plane": Said("không có địa hình, trải trên mặt phẳng", "no terrain known, laid on a plane"),
     "vn2000": Said(
@@ -272,6 +357,7 @@ PACK_WORDS: Mapping[str, Said] = {
     ),
     "viewer_files": Said("Tệp", "Files"),
     "viewer_overview": Said("Tổng quan", "Overview"),
+    "viewer_locator": Said("Vị trí trong tỉnh", "Where it is"),
 }
 
 

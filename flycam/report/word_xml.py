@@ -39,9 +39,19 @@ class CellLook:
     has_head: bool = False
 
 
-def paragraph(text: str, look: Look, align: str = "left", style: str = "") -> str:
-    """A paragraph of one look; line ends are kept."""
+def paragraph(
+    text: str,
+    look: Look,
+    align: str = "left",
+    style: str = "",
+    *,
+    keeps_next: bool = False,
+    begins_page: bool = False,
+) -> str:
+    """A paragraph of one look; line ends are kept. keeps_next: on the page of what follows."""
     shape = f'<w:pStyle w:val="{style}"/>' if style else ""
+    shape += "<w:keepNext/>" if keeps_next else ""
+    shape += "<w:pageBreakBefore/>" if begins_page else ""
     shape += f'<w:jc w:val="{align}"/>' if align != "left" else ""
     return f"<w:p><w:pPr>{shape}</w:pPr>{run(text, look)}</w:p>"
 
@@ -58,11 +68,6 @@ def run(text: str, look: Look) -> str:
         f'<w:t xml:space="preserve">{escape(_printable(line))}</w:t>' for line in text.split("\n")
     )
     return f"<w:r><w:rPr>{shape}</w:rPr>{lines}</w:r>"
-
-
-def page_break() -> str:
-    """What follows begins a page."""
-    return '<w:p><w:r><w:br w:type="page"/></w:r></w:p>'
 
 
 def table(rows: Sequence[Sequence[str]], shares: Sequence[float], look: CellLook) -> str:

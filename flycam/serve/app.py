@@ -11,81 +11,66 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from flycam import __version__
-from flycam.serve import (
-    accounts,
+from flycam.serve import drilling, health, reference, site
+from flycam.serve.answering import failures
+from flycam.serve.answering.bodies import Bounded
+from flycam.serve.answering.cors import Across
+from flycam.serve.answering.watching import RequestFigures, Watched
+from flycam.serve.boxes import commons, syncing
+from flycam.serve.door import accounts, authority, credentials, guests, openid
+from flycam.serve.door.admission import Door
+from flycam.serve.door.attempts import Attempts
+from flycam.serve.door.openings import Openings
+from flycam.serve.evidence import pixels, redactions, reports, retention, video
+from flycam.serve.packs import meeting_packs
+from flycam.serve.packs.packing import Packing
+from flycam.serve.services import Services
+from flycam.serve.situation import (
     airborne,
-    authority,
+    arrival,
     briefings,
     changes,
-    commons,
     commune_board,
     communes,
     coordinates,
-    credentials,
     events,
-    evidence,
-    failures,
-    flights,
-    guests,
-    health,
-    imaged,
-    kml,
     marks,
     meeting,
-    ogc,
-    ogc_tiles,
-    openid,
-    packs,
-    products,
-    redactions,
-    reference,
-    reports,
     restricted,
-    retention,
     settlements,
-    site,
     specialist,
-    stac,
-    syncing,
-    terrain,
-    tus,
-    uploads,
-    video,
-    wmts,
 )
-from flycam.serve.asked import AskedViews
-from flycam.serve.attempts import Attempts
-from flycam.serve.board import Board
-from flycam.serve.bodies import Bounded
-from flycam.serve.cors import Across
-from flycam.serve.door import Door
-from flycam.serve.follower import Follower
-from flycam.serve.grounds import Grounds
-from flycam.serve.linked_reads import LinkedReads
-from flycam.serve.lookout import look_out
-from flycam.serve.looks import Looks
-from flycam.serve.openings import Openings
-from flycam.serve.packing import Packing
-from flycam.serve.reception import Reception
-from flycam.serve.services import Services
-from flycam.serve.thing_names import ThingNames
-from flycam.serve.tiles import App, TileRoute
-from flycam.serve.views import ViewCache
-from flycam.serve.watching import RequestFigures, Watched
+from flycam.serve.situation.commune_troubles import CommuneTroubles
+from flycam.serve.situation.lookout import look_out
+from flycam.serve.situation.stamps import StampsKept
+from flycam.serve.situation.thing_names import ThingNames
+from flycam.serve.standards import kml, ogc, ogc_tiles, products, stac, wmts
+from flycam.serve.tiles import flights, imaged, terrain
+from flycam.serve.tiles.asked import AskedViews
+from flycam.serve.tiles.follower import Follower
+from flycam.serve.tiles.grounds import Grounds
+from flycam.serve.tiles.linked_reads import LinkedReads
+from flycam.serve.tiles.looks import Looks
+from flycam.serve.tiles.tile_route import App, TileRoute
+from flycam.serve.tiles.views import ViewCache
+from flycam.serve.uploads import cards, tus
+from flycam.serve.uploads.reception import Reception
 
 _ROUTERS = (
     accounts,
     airborne,
+    arrival,
     authority,
     briefings,
+    cards,
     changes,
     commons,
     commune_board,
     communes,
     coordinates,
     credentials,
+    drilling,
     events,
-    evidence,
     flights,
     guests,
     health,
@@ -96,11 +81,12 @@ _ROUTERS = (
     ogc,
     ogc_tiles,
     openid,
-    packs,
+    meeting_packs,
+    pixels,
     products,
+    redactions,
     reference,
     reports,
-    redactions,
     restricted,
     retention,
     settlements,
@@ -108,9 +94,8 @@ _ROUTERS = (
     stac,
     syncing,
     terrain,
-    video,
     tus,
-    uploads,
+    video,
     wmts,
 )
 
@@ -119,6 +104,7 @@ def create_app(services: Services) -> App:
     """The ASGI application for these services: tiles first, everything else behind them."""
     reception = Reception(services)
     packing = Packing(services)
+    drill = drilling.Drilling(services)
     follower = Follower(services.workspace.catalog, services.follow_s)
     sky = airborne.Sky(services.workspace.catalog, services.follow_s)
 
@@ -131,7 +117,9 @@ def create_app(services: Services) -> App:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
+        drill.ask_to_stop()  # so that both processes end at once
         packing.stop()
+        drill.stop()
         reception.stop()
 
     api = FastAPI(
@@ -150,31 +138,39 @@ def create_app(services: Services) -> App:
     route = TileRoute(
         site.Wrapping(Bounded(cast(App, api))), door, follower, services.workspace.store, cache, asked, looks
     )
+    _remember(api, services)
     api.state.looks = looks
     api.state.services = services
     api.state.door = door
     api.state.reception = reception
     api.state.packing = packing
-    api.state.arrivals = syncing.Arrivals(services)
-    api.state.shelf = commons.Shelf(services.workspace)
+    api.state.drilling = drill
     api.state.attempts = {way: Attempts() for way in accounts.WayIn}
+    api.state.asking_service = asyncio.Semaphore(openid.ASKING_AT_ONCE)
     api.state.openings = Openings()
     api.state.linked_reads = LinkedReads()
     api.state.follower = follower
     api.state.sky = sky
-    api.state.thing_names = ThingNames(services.workspace.catalog)
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
-    api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
+    api.state.stamps = StampsKept(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.asked = asked
-    api.state.outlines = imaged.Outlines(services.workspace)
-    api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
     figures = api.state.figures = CollectorRegistry()
-    health.tell_figures(figures, services, route.counts, packing)
+    health.tell_figures(figures, services, route.counts)
     failures.install(api)
     for room in _ROUTERS:
         api.include_router(room.router)
     site.install(api, services.static_dir)
     watched = Watched(route, RequestFigures(figures), services.request_log)
     return Across(watched, services.origins) if services.origins else watched
+
+
+def _remember(api: FastAPI, services: Services) -> None:
+    """What is kept between requests, made of the house alone."""
+    api.state.arrivals = syncing.Arrivals(services)
+    api.state.shelf = commons.Shelf(services.workspace)
+    api.state.thing_names = ThingNames(services.workspace.catalog)
+    api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
+    api.state.outlines = imaged.Outlines(services.workspace)
+    api.state.relief = terrain.Relief(services.workspace)

@@ -15,12 +15,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flycam import __version__
+from flycam.catalog.withholding import Withholding
 from flycam.errors import StorageTrouble
-from flycam.serve.guard import viewer
-from flycam.serve.packing import Packing
+from flycam.serve.door.guard import Viewer, viewer
+from flycam.serve.packs.packing import Packing
 from flycam.serve.patience import ENDED
 from flycam.serve.services import Services, ServicesHere
-from flycam.serve.tiles import TileCounts
+from flycam.serve.tiles.offered import flights_here
+from flycam.serve.tiles.tile_route import TileCounts
 from flycam.store import keys
 from flycam.store.room import LOW_BYTES
 
@@ -55,25 +57,26 @@ def machine(services: ServicesHere) -> dict[str, Any]:
     return {"battery": battery, "low_power": power.is_low, "disk": disk}
 
 
-@router.get("/metrics", dependencies=[Depends(viewer)])
-def metrics(request: Request) -> Response:
-    """Counters in Prometheus' text format."""
-    registry: CollectorRegistry = request.app.state.figures
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+@router.get("/metrics")
+def metrics(request: Request, services: ServicesHere, visitor: Viewer) -> Response:
+    """Counters in Prometheus' text format. Flights and packs are those that whoever asks may know of."""
+    of_house: CollectorRegistry = request.app.state.figures
+    of_visitor = CollectorRegistry()
+    of_visitor.register(_Seen(services, request.app.state.packing, visitor.withholding))
+    text = generate_latest(of_house) + generate_latest(of_visitor)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def tell_figures(
-    registry: CollectorRegistry, services: Services, counts: TileCounts, packing: Packing
-) -> None:
+def tell_figures(registry: CollectorRegistry, services: Services, counts: TileCounts) -> None:
     """Let a registry tell what is known of the house, worked out when it is asked."""
     ProcessCollector(registry=registry)
     Info("flycam_build", "The program that serves", registry=registry).info({"version": __version__})
-    registry.register(_House(services, counts, packing))
+    registry.register(_House(services, counts))
 
 
 class _House(Collector):
-    def __init__(self, services: Services, counts: TileCounts, packing: Packing) -> None:
-        self._services, self._counts, self._packing = services, counts, packing
+    def __init__(self, services: Services, counts: TileCounts) -> None:
+        self._services, self._counts = services, counts
 
     def collect(self) -> Iterator[Metric]:
         tiles = CounterMetricFamily("flycam_tile_answers", "Tile answers by kind", labels=["kind"])
@@ -90,7 +93,6 @@ class _House(Collector):
             lost = self._services.request_log.lost
             yield CounterMetricFamily("flycam_request_log_lost", "Lines that could not be written", lost)
         yield from self._machine()
-        yield from self._catalog()
 
     def _machine(self) -> Iterator[Metric]:
         place = None
@@ -104,18 +106,26 @@ class _House(Collector):
         if battery:
             yield GaugeMetricFamily("flycam_battery_percent", "Charge of the battery", battery.percent)
 
-    def _catalog(self) -> Iterator[Metric]:
-        """What lies in the catalogue; where that does not answer, this alone is said."""
+
+class _Seen(Collector):
+    """What lies in the catalogue, as one visitor sees it; where that does not answer, this alone is said."""
+
+    def __init__(self, services: Services, packing: Packing, sees: Withholding) -> None:
+        self._services, self._packing, self._sees = services, packing, sees
+
+    def collect(self) -> Iterator[Metric]:
         try:
-            flights = self._services.workspace.catalog.flights.flights()
-            packs = self._packing.states()
+            flights = flights_here(self._services.workspace.catalog, self._sees)
+            packs = self._packing.all()
         except StorageTrouble:
             flights = None
         yield GaugeMetricFamily("flycam_catalog_up", "Whether the catalogue answers", flights is not None)
         if flights is not None:
             states = [flight.state.value for flight in flights]
+            seen = {flight.flight_id for flight in flights}
+            of_seen = [one.state.value for one in packs if seen.issuperset(one.flights_seen)]
             yield self._counted("flycam_flights", "Flights in the catalogue by state", states)
-            yield self._counted("flycam_packs", "Meeting packs by state", packs)
+            yield self._counted("flycam_packs", "Meeting packs by state", of_seen)
 
     @staticmethod
     def _counted(name: str, what: str, states: Iterable[str]) -> Metric:

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from flycam.serve.guard import viewer
-from flycam.serve.policy import of_page_alone
+from flycam.serve.answering.policy import of_page_alone
+from flycam.serve.door.guard import viewer
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,19 +11,26 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from flycam.catalog.catalog import Catalog
 from flycam.pipeline.people.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.request_log import RequestLog
-from flycam.serve.sessions import new_key
+from flycam.serve.answering.request_log import RequestLog
+from flycam.store.base import ObjectStore
 
 STATIC_DIR = Path(__file__).parent / "static"
 THIS_MACHINE = ("127.0.0.1", "::1")
+SESSION_KEY_BYTES = 32
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def is_loopback(host: str) -> bool:
     """Whether a server bound to `host` can be reached from this machine only."""
     return host in _LOOPBACK
+
+
+def new_session_key() -> bytes:
+    """A fresh secret."""
+    return secrets.token_bytes(SESSION_KEY_BYTES)
 
 
 class SignInService(Protocol):
@@ -52,6 +60,7 @@ class Services:
                       empty: what arrives is kept and not worked on
     packs_dir         where meeting packs that the page asked for lie; None: this server makes none
     pack_command      command that makes one, before its options and flights; empty: this server makes none
+    drill_command     command that makes a drill in a house without flights; empty: this server makes none
     sync_dir          where steps of boxes lie while they arrive; None: this server takes none
     openid            the province's own sign-in service; None: tokens and links alone let people in
     trusted_proxies   addresses and networks whose word is taken for who asks, and whether over https
@@ -63,7 +72,7 @@ class Services:
 
     workspace: Workspace
     bound_to_loopback: bool = True
-    session_key: bytes = field(default_factory=new_key, repr=False)
+    session_key: bytes = field(default_factory=new_session_key, repr=False)
     static_dir: Path = STATIC_DIR
     view_cache_bytes: int = 128 << 20
     follow_s: float = 1.0
@@ -71,6 +80,7 @@ class Services:
     upload_work: tuple[str, ...] = ()
     packs_dir: Path | None = None
     pack_command: tuple[str, ...] = ()
+    drill_command: tuple[str, ...] = ()
     sync_dir: Path | None = None
     openid: SignInService | None = None
     trusted_proxies: tuple[str, ...] = THIS_MACHINE
@@ -87,3 +97,17 @@ def services_of(request: Request) -> Services:
 
 
 ServicesHere = Annotated[Services, Depends(services_of)]
+
+
+def catalog_of(request: Request) -> Catalog:
+    """The catalogue behind a request."""
+    return services_of(request).workspace.catalog
+
+
+def store_of(request: Request) -> ObjectStore:
+    """The object store behind a request."""
+    return services_of(request).workspace.store
+
+
+CatalogHere = Annotated[Catalog, Depends(catalog_of)]
+StoreHere = Annotated[ObjectStore, Depends(store_of)]

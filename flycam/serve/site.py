@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
-from flycam.serve.policy import MAP
+from flycam.serve.answering.policy import MAP
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,7 +25,15 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY = MAP.encode()
-_ALREADY_SMALL = ("/api/evidence/", "/api/video/", "/api/airborne/", "/api/hillshade/", "/events")
+_ALREADY_SMALL = (
+    "/api/evidence/",
+    "/api/video/",
+    "/api/packs/",
+    "/api/airborne/",
+    "/api/hillshade/",
+    "/cog/",
+    "/events",
+)
 _COMPRESSED = {".br": "br", ".gz": "gzip"}
 """By how names end, the best first."""
 _REFUSED = ("q=0", "q=0.0", "q=0.00", "q=0.000")

@@ -32,6 +32,10 @@ class ObjectStore(Protocol):
         """Write only if the key is new; True if this call wrote it. Atomic between processes, and durable:
         who lost may rely on the winner's bytes."""
 
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        """Rely on a key that is there, which somebody else may have put a moment ago and not flushed: as if
+        its bytes were put again, with what `durable` means there."""
+
     def get(self, key: str) -> bytes:
         """All bytes of a key; ObjectMissing if there is none."""
 

@@ -20,14 +20,15 @@ from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
 from flycam.store.keys import check_key, check_prefix, counts_by_its_name
-from flycam.store.room import free_bytes
+from flycam.store.mark import is_marked
+from flycam.store.room import FULL, free_bytes
 from flycam.store.scratch import SCRATCH_NAME, Scratch
 from flycam.store.syncing import make_folder, sync_filesystem, sync_path
 
 _COPY_BLOCK = 1 << 20
+_FEW_FILES, _ROOM_BYTES = 64, 16 << 20
 _MOST_PENDING = 4096
 _SYNC_SINGLY = 16
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -41,6 +42,7 @@ class LocalStore:
             make_folder(self._root)
             # held open: the kernel reports a failed write-back to descriptors opened before it
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        self._is_marked = is_marked(self._root)
         self._scratch = Scratch(self._root / SCRATCH_NAME)
         self._scratch.sweep()
         self._lock = threading.Lock()
@@ -75,6 +77,9 @@ class LocalStore:
             try:
                 self._into_place(temporary, target, os.link)
             except FileExistsError:
+                self._forget_folders(target)
+                with suppress(FileNotFoundError):  # deleted again meanwhile
+                    self._sync_object(target)
                 return False
             except OSError as error:
                 if error.errno in _NO_LINKS:
@@ -86,6 +91,16 @@ class LocalStore:
                 raise
             self._sync_folders(target.parent)
         return True
+
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        """See ObjectStore.settle."""
+        target = self._path(key)
+        self._forget_folders(target)
+        if not durable:
+            self._owe(target)
+            return
+        with self._translated(key):
+            self._sync_object(target)
 
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
@@ -173,11 +188,13 @@ class LocalStore:
     def _sync(self, pending: set[Path]) -> None:
         if len(pending) > _SYNC_SINGLY and self._is_held() and sync_filesystem(self._root_fd):
             return
+        if pending:
+            self._check_root()  # what lies on a disk that is away was not deleted
         for path in pending:
-            # an object deleted since needs no sync of its own; a folder is one that lost a name
-            if path.exists():
+            if path.is_dir():  # one that lost a name
                 sync_path(path)
-                self._sync_folders(path.parent)
+            elif path.exists():  # an object deleted since needs no sync of its own
+                self._sync_object(path)
 
     def _is_held(self) -> bool:
         """Whether the folder that is held open lies where the objects go: a disk that was pulled out and
@@ -207,6 +224,10 @@ class LocalStore:
             if durable:
                 self._sync_folders(target.parent)
                 return
+        self._owe(target)
+
+    def _owe(self, target: Path) -> None:
+        """Leave an object to the next flush."""
         with self._lock:
             self._pending.add(target)
             crowded = len(self._pending) >= _MOST_PENDING
@@ -222,9 +243,18 @@ class LocalStore:
                 # a delete in another process may take the empty folder away again before the move
                 if attempt >= 10:
                     raise
+                self._forget_folders(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
             else:
                 return
+
+    def _forget_folders(self, target: Path) -> None:
+        """Of folders that were made anew, here or by another process, the name that was synced is gone."""
+        self._synced_folders.difference_update(target.parents)
+
+    def _sync_object(self, path: Path) -> None:
+        sync_path(path)
+        self._sync_folders(path.parent)
 
     def _sync_folders(self, folder: Path) -> None:
         """Sync the folder that names an object, and the names of it and those above that this process has not
@@ -244,15 +274,19 @@ class LocalStore:
         except ObjectMissing:
             return
         for name in entries:
-            if name.startswith(SCRATCH_NAME):
+            if name.startswith("."):  # scratch, the mark: no key begins so
                 continue
             if name.endswith("/"):
                 yield from self._walk(folder + name)
             else:
                 yield folder + name
 
+    def _is_there(self) -> bool:
+        """Whether the folder is that of the store, and not a mount point whose disk was taken away."""
+        return is_marked(self._root) if self._is_marked else self._root.is_dir()
+
     def _check_root(self) -> None:
-        if not self._root.is_dir():
+        if not self._is_there():
             raise StoreUnavailable(
                 f"{self._root}: the store's folder is gone; plug its disk in and run again",
                 vi=f"{self._root}: mất thư mục kho lưu trữ; hãy cắm lại ổ đĩa rồi chạy lại",
@@ -266,7 +300,14 @@ class LocalStore:
             raise self._trouble(what, error) from error
 
     def _trouble(self, what: str, error: OSError) -> StorageTrouble:
-        if error.errno in _FULL:
+        if error.errno == errno.ENOSPC and _holds_no_more_files(self._root):
+            return DiskFull(
+                f"{what}: the disk of {self._root} holds no more files, however much room is free (its "
+                "inodes are used up); delete or move files there and run again",
+                vi=f"{what}: ổ đĩa chứa {self._root} đã hết số tệp cho phép (inode) dù còn dung lượng; "
+                "hãy xoá hoặc chuyển bớt tệp ở đó rồi chạy lại",
+            )
+        if error.errno in FULL:
             return DiskFull(
                 f"{what}: no space left in {self._root}; free some and run again",
                 vi=f"{what}: ổ đĩa {self._root} không còn chỗ; hãy giải phóng bớt rồi chạy lại",
@@ -276,7 +317,7 @@ class LocalStore:
                 f"{what}: {self._root} may not be written or read ({error.strerror}); allow it",
                 vi=f"{what}: không có quyền đọc ghi {self._root}; hãy cấp quyền",
             )
-        if error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and self._is_there():
             return ObjectMissing(
                 f"{what}: not in the store {self._root}; ingest the flight again",
                 vi=f"{what}: không có trong kho {self._root}; hãy nạp lại chuyến bay",
@@ -285,6 +326,17 @@ class LocalStore:
             f"{self._root}: {error.strerror or error}; check the disk and run again",
             vi=f"{self._root}: {error.strerror or error}; hãy kiểm tra ổ đĩa rồi chạy lại",
         )
+
+
+def _holds_no_more_files(folder: Path) -> bool:
+    """Of a disk that refused a file. What was begun beside it may have been given back by now: a few may be
+    free again, and so may some bytes of a disk that is really full."""
+    try:
+        told = os.statvfs(folder)
+    except OSError:
+        return False
+    has_room = told.f_bavail * told.f_frsize > _ROOM_BYTES
+    return told.f_files > 0 and told.f_favail < _FEW_FILES and has_room  # btrfs counts none
 
 
 def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:

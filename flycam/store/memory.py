@@ -33,6 +33,9 @@ class MemoryStore:
         with self._lock:
             return self._objects.setdefault(key, kept := bytes(data)) is kept
 
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        """See ObjectStore.settle."""
+
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
         check_key(key)

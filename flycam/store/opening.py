@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from flycam.errors import InputUnusable
 from flycam.store.base import ObjectStore
@@ -24,12 +24,7 @@ def open_store(url: str) -> ObjectStore:
     except ValueError as error:  # a bracket that opens no IPv6 address
         raise _no_address(url) from error
     if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise InputUnusable(
-                f"{url}: the folder of a store is absolute; {_HOW}",
-                vi=f"{url}: thư mục của kho lưu trữ phải là đường dẫn tuyệt đối; {_HOW_VI}",
-            )
-        return LocalStore(Path(unquote(parts.path)))
+        return LocalStore(_folder(url, parts))
     if parts.scheme == "s3":
         from flycam.store.s3 import S3Store  # noqa: PLC0415  its client only where it is asked for
 
@@ -37,6 +32,24 @@ def open_store(url: str) -> ObjectStore:
     if parts.scheme == "memory":
         return MemoryStore()
     raise _no_address(url)
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of the store at an address, None where it is none. Raises InputUnusable as `open_store`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _no_address(url) from error
+    return _folder(url, parts) if parts.scheme == "file" else None
+
+
+def _folder(url: str, parts: SplitResult) -> Path:
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise InputUnusable(
+            f"{url}: the folder of a store is absolute; {_HOW}",
+            vi=f"{url}: thư mục của kho lưu trữ phải là đường dẫn tuyệt đối; {_HOW_VI}",
+        )
+    return Path(unquote(parts.path))
 
 
 def _no_address(url: str) -> InputUnusable:

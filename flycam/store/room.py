@@ -4,15 +4,22 @@ what is free    what happens
 ------------    ------------
 below 3.2 GB    whoever lays a flight first deletes what can be made again (`flycam.pipeline.freeing`)
 below 2.1 GB    recorded video waits: the pictures that are laid, and the map, are worth more
-below 1.1 GB    uploads, packs and what is fetched wait: they can
+below 1.1 GB    uploads, packs and what is fetched wait: they can; of what boxes send tiles, terrain and
+                photos: records, among them withdrawals and masks, and overviews are taken in
 below 34 MB     photos and tiles are not begun any more: what is left is the catalogue's, so that it
                 closes what was begun, and withdrawals, marks and the audit log are still written
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
+
+from flycam.errors import DiskFull
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
 
 LOW_BYTES = 3 << 30
 """With less, what can be made again gives way to flights."""
@@ -33,3 +40,19 @@ def free_bytes(folder: Path) -> int:
     while not place.exists() and place != place.parent:
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+def require_spare(
+    place: Path, free: int, more_bytes: int, vi_goes_on: str, left_free: int = SPARE_BYTES
+) -> None:
+    """Raise DiskFull, with the cure, where `more_bytes` of another machine would leave less than `left_free`
+    of `free` bytes. vi_goes_on: how it goes on by itself, in Vietnamese."""
+    if free - more_bytes >= left_free:
+        return
+    gb, gb_spare = free / 1e9, SPARE_BYTES / 1e9
+    raise DiskFull(
+        f"{place}: the server has {gb:.1f} GB left, of which {gb_spare:.1f} GB stay free for flights; free "
+        "some there, then it goes on by itself from where it is",
+        vi=f"{place}: máy chủ còn {gb:.1f} GB, trong đó {gb_spare:.1f} GB luôn để trống cho các chuyến bay; "
+        f"hãy giải phóng bớt, sau đó sẽ {vi_goes_on} từ chỗ dở",
+    )

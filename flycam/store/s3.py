@@ -150,6 +150,9 @@ class S3Store:
                 raise _answer_error(answer)
         return True
 
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        """See ObjectStore.settle: what is there was acknowledged."""
+
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
         return self._read(key, 0, 0)

@@ -46,6 +46,12 @@ class _Wrapper:
         self._after("put_if_absent", len(data), 0)
         return written
 
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        """See ObjectStore.settle."""
+        self._before("settle", key)
+        self.inner.settle(key, durable=durable)
+        self._after("settle", 0, 0)
+
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
         self._before("get", key)

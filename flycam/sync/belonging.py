@@ -16,6 +16,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.catalog.retention_records import HoldLine
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight, live_mosaic_id
+from flycam.sync.apart import told_apart
 from flycam.sync.records import FlightRecords
 
 _NAMES = 3
@@ -46,6 +47,11 @@ class Apart:
     records: FlightRecords
     sentence: str
     sentence_vi: str
+
+    @property
+    def told(self) -> dict[str, str]:
+        """As answers and reports tell it."""
+        return told_apart(self.records.flight, self.sentence, self.sentence_vi)
 
 
 def home_of(catalog: Catalog, given: FlightRecords) -> Home | Apart:

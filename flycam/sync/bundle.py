@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from pathlib import Path
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
+from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, new_file, part_sizes, write_parts
 from flycam.sync.reading import Progress, not_what_it_says, read_exchange
-from flycam.sync.taking import Hands, TakenIn
+from flycam.sync.taking import Hands, TakenIn, older_in
 
 _LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
@@ -53,6 +53,7 @@ class BundleRead:
     """What came of a bundle.
 
     box      who gave it
+    tiles    in it; known: those of them that were left out, for more of their logs came before
     receipt  the file that tells the giver so; None if the stick could not be written
     """
 
@@ -61,6 +62,7 @@ class BundleRead:
     tiles: int
     taken: TakenIn
     receipt: Path | None
+    known: int = 0
 
 
 def write_bundle(
@@ -127,14 +129,17 @@ def read_bundle(
                 vi=f"{path}: gói do máy tên {house.box} ghi, trùng tên máy này; nếu là máy khác, hãy đặt "
                 "tên riêng bằng FLYCAM_BOX",
             )
+        older = older_in(house, manifest)
         taken = read_exchange(house, parts, manifest, start, hands, progress)
     receipt = _leave_receipt(house, path, manifest.box)
+    tiles = [item.tile.mosaic_id for item in manifest.items if item.kind is Kind.TILE and item.tile]
     return BundleRead(
         bundle_id=parts.bundle_id,
         box=manifest.box,
-        tiles=sum(item.kind is Kind.TILE for item in manifest.items),
+        tiles=len(tiles),
         taken=taken,
         receipt=receipt,
+        known=sum(one in older for one in tiles),
     )
 
 
@@ -235,9 +240,7 @@ def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
     try:
         with new_file(scratch) as file:
             file.write(said.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
+        move_into_place(scratch, target)
     except OSError:
         return None
     return target

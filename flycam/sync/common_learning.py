@@ -35,6 +35,7 @@ from flycam.sync.values import from_values
 
 _MAX_BYTES = 1 << 28  # of one thing, inflated
 _HIDDEN = "hidden"
+_LATER = ("error_m", "scored_as", "doubts", "warnings")  # what boxes of before did not tell
 
 
 class CommonHands(Protocol):
@@ -227,8 +228,8 @@ class CommonLearner:
         said = [self._values(thing.sha256, thing.name) for thing in things]
         event = from_values(Event, said[0]["event"])
         segment(event.event_id)
-        came = [from_values(ChangeLine, one, ("error_m",)) for values in said for one in values["lines"]]
-        grounds = [from_values(Comparison, one) for values in said for one in values.get("compared", ())]
+        came = [from_values(ChangeLine, one, _LATER) for values in said for one in values["lines"]]
+        grounds = [from_values(Comparison, one, _LATER) for it in said for one in it.get("compared", ())]
         if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
             raise not_what_it_says(things[0])
         learn_event(self._house, event, self._peer)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from flycam.catalog.change_line import mosaic_of
 from flycam.catalog.comparisons import Comparison
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import FOUND
@@ -23,5 +22,5 @@ def told_grounds(
     untold = {pair for line in standing if line.change_id not in told for pair in line.pairs}
     for one in house.catalog.comparisons.of_event(event_id):
         is_hidden = any(sees.hides_mosaic(name) for name in one.mosaics) or sees.is_outside(one.wkb)
-        if not is_hidden and (mosaic_of(one.before_shown), mosaic_of(one.after_shown)) not in untold:
+        if not is_hidden and one.pair not in untold:
             yield one

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.catalog.retention_records import standing_let_go
-from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.errors import SourceUnreadable
 from flycam.mosaic.early import early_of
 from flycam.mosaic.given import Taken, taken_of
 from flycam.store import keys
@@ -28,10 +28,6 @@ _MOST = 1 << 16
 _SHA256_DIGITS = 64
 
 
-class RecordsMissing(ObjectMissing):
-    """A step counts on records that are not here any more: the box has to ask anew."""
-
-
 def answer(
     house: House, question: Mapping[str, Any], version: str, speaks: Speaks = lambda _box: None
 ) -> dict[str, Any]:
@@ -50,10 +46,10 @@ def answer(
     try:
         box = text(question["box"])
         asked = {
-            name: [hex_digits(one) for one in question[name][:_MOST]]
+            name: [hex_digits(one) for one in _all_of(question[name])]
             for name in ("records", "terrain", "originals")
         }
-        mosaics = [segment(one) for one in question["mosaics"][:_MOST]]
+        mosaics = [segment(one) for one in _all_of(question["mosaics"])]
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
             f"what the box asks does not read ({error}); bring both boxes to the same version",
@@ -110,12 +106,6 @@ def take_step(
     manifest, start = manifest_of_step(path, "line")
     speaks(manifest.box)
     source = _File(path, manifest.box)
-    for sha256 in manifest.known:
-        if not house.store.exists(keys.given_records(manifest.box, sha256)):
-            raise RecordsMissing(
-                f"{manifest.box}: what it said of a flight is not here any more; it has to be sent again",
-                vi=f"{manifest.box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
-            )
     taken = read_exchange(
         house, source, manifest, start, hands, lambda _stage, _done, _total: None, account=account
     )
@@ -126,6 +116,13 @@ def take_step(
             )
         start += item.size_bytes
     return taken
+
+
+def _all_of(asked: list[Any]) -> list[Any]:
+    """What is asked about, which is never answered in part. ValueError."""
+    if len(asked) > _MOST:
+        raise ValueError(f"{len(asked)} at once")
+    return asked
 
 
 def _records_lacking(house: House, box: str, asked: list[str]) -> list[str]:
@@ -156,13 +153,18 @@ class _File:
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
         if start + length > self._size:
-            raise SourceUnreadable(
-                f"{self.path}: what came over the line ends early; it is sent again",
-                vi=f"{self.path}: dữ liệu nhận được bị thiếu; sẽ gửi lại",
-            )
+            raise self._ends_early()
         with self._file.open("rb") as file:
             file.seek(start)
             while length:
                 data = file.read(min(length, _BLOCK))
+                if not data:  # cut short while it is read
+                    raise self._ends_early()
                 yield data
                 length -= len(data)
+
+    def _ends_early(self) -> SourceUnreadable:
+        return SourceUnreadable(
+            f"{self.path}: what came over the line ends early; it is sent again",
+            vi=f"{self.path}: dữ liệu nhận được bị thiếu; sẽ gửi lại",
+        )

@@ -18,19 +18,19 @@ from urllib.parse import quote
 from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
 from flycam.store.room import SPARE_BYTES
+from flycam.sync.asking import Asking
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
 from flycam.sync.masks import KNOWS
-from flycam.sync.sending import Asking, Limits, Sent
+from flycam.sync.sending import Limits, Sent
 from flycam.sync.sink import COPIES, Sink, room_in
 
 _ANEW = 3
 _SPOILED = 3
 _WARY, _STALLED = 2, 5
 _CONFLICT, _INTERNAL = 409, 500
-_BLOCK = 1 << 20
 _HEADERS_BYTES = 1000
 
 
@@ -308,12 +308,9 @@ class Fetcher:
         part = self._part(thing)
         if self._offset(thing) < thing.size_bytes:
             return False
-        digest = hashlib.sha256()
         with part.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() == thing.sha256:
-            return True
+            if hashlib.file_digest(file, "sha256").hexdigest() == thing.sha256:
+                return True
         part.unlink()
         self._spoiled[thing.sha256] = self._spoiled.get(thing.sha256, 0) + 1
         return False

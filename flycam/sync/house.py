@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ class House(Protocol):
 
     box       this box's name in the tile log
     clock_ns  UTC nanoseconds, for what is written here; the order of an exchange never looks at it
+    cache_dir local files that can be thrown away at any time
     """
 
     @property
@@ -28,3 +30,9 @@ class House(Protocol):
 
     @property
     def clock_ns(self) -> Callable[[], int]: ...
+
+    @property
+    def cache_dir(self) -> Path: ...
+
+    def require_room(self, more_bytes: int = 0) -> None:
+        """Raise DiskFull where writing so many bytes more would take what is reserved for the catalogue."""

@@ -14,14 +14,22 @@ from flycam.sync.manifest import Stretch
 _LINES_AT_ONCE = 5000
 
 
-def lines_until(tiles: Tiles, mosaic_id: str, until: int) -> Iterator[tuple[TileRecord, str]]:
-    """The lines of a mosaic's log up to `until`, each with the digest after it."""
-    seq, digest = 0, NOTHING
+Reached = tuple[int, str]
+"""A line of a log, and the digest after it: neither is ever another one."""
+
+BEGINNING: Reached = (0, NOTHING)
+
+
+def lines_until(
+    tiles: Tiles, mosaic_id: str, until: int, after: Reached = BEGINNING
+) -> Iterator[tuple[TileRecord, str]]:
+    """The lines of a mosaic's log after one and up to `until`, each with the digest after it."""
+    seq, digest = after
     while seq < until:
         some = tiles.log_since(mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
-        for line, after in zip(some, digests(digest, some), strict=True):
-            digest = after
-            yield line, after
+        for line, digest_after in zip(some, digests(digest, some), strict=True):
+            digest = digest_after
+            yield line, digest
         seq = some[-1].seq
 
 

@@ -16,11 +16,13 @@ from typing import Any
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.sync.history import MARK_DIGITS
+from flycam.sync.inflating import json_in
 from flycam.sync.names import hex_digits, segment, text
 
 FORMAT, FORMAT_WITH_MASKS = 1, 2
 """The second is of what only a box may read that keeps to masks: one of before refuses it."""
 _MAX_SEQ = (1 << 63) - 1
+_MAX_VALUES = 12_000_000  # some million tiles
 
 Cursor = Mapping[str, int]
 """Last line of each mosaic's log that was taken in; mosaics without an entry: none was."""
@@ -134,7 +136,7 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
     Raises SourceUnreadable if the bytes are no manifest of this format, whatever they hold.
     """
     try:
-        values = json.loads(data)
+        values = json_in(data, _MAX_VALUES)
         version = values["format"]
         if version not in (FORMAT, FORMAT_WITH_MASKS):
             raise SourceUnreadable(

@@ -13,6 +13,7 @@ from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight
 from flycam.frame.redaction import MOST_CORNERS
+from flycam.sync.apart import told_apart
 
 KNOWS = ("masks",)
 """What a box says over a line that it keeps to: one of before says nothing."""
@@ -38,14 +39,13 @@ def showing_masked(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight,
 
 def held_back(flight: Flight, peer: str) -> dict[str, str]:
     """Why nothing that shows a flight goes to a box that does not keep to masks, as `apart` tells it."""
-    return {
-        "flight_id": flight.flight_id,
-        "name": flight.name,
-        "sentence": f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
+    return told_apart(
+        flight,
+        f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
         " old to cover it: none of its pictures are sent; bring that one to the same version",
-        "sentence_vi": f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"
+        f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"
         " cũ, không biết che: không gửi hình nào của chuyến bay này; hãy nâng cấp bên đó lên cùng phiên bản",
-    }
+    )
 
 
 def require_masks(lines: Iterable[RedactionLine]) -> None:

@@ -23,7 +23,7 @@ from flycam.sync.house import House
 from flycam.sync.log_beyond import lines_until
 from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
 from flycam.sync.order import in_order, last_lines
-from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.records import FlightRecords, records_of, records_to_bytes
 from flycam.sync.whole import Readable, say_what_was_owed
 
 _BLOCK_BYTES = 4 << 20
@@ -71,7 +71,14 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
         if after:
             fresh.add(mosaic.flight_id)
     flights = house.catalog.flights.flights()
-    records = {hashlib.sha256(data).hexdigest(): data for data in _packed(house, flights)}
+    records: dict[str, bytes] = {}
+    photos: list[Item] = []
+    for flight in flights:
+        known = records_of(house.catalog, flight)
+        said = records_to_bytes(known)
+        records[hashlib.sha256(said).hexdigest()] = said
+        if originals:
+            photos.extend(original_items(house, known))
     items = [
         *(Item(kind=Kind.RECORDS, sha256=name, size_bytes=len(data)) for name, data in records.items()),
         *(tile_item(line, data) for line in lines if (data := readable.tile(line)) is not None),
@@ -81,9 +88,7 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
             for dem_id in terrain_ids(house, flight):
                 if (data := readable.terrain(dem_id)) is not None:
                     items.append(terrain_item(dem_id, data))
-        if originals:
-            photos = original_items(house, flight)
-            items.extend(one for one in photos if readable.has_original(one.sha256))
+    items.extend(one for one in photos if readable.has_original(one.sha256))
     manifest = Manifest(
         box=house.box,
         stretches=stretches,
@@ -129,11 +134,6 @@ def require_reached(box: str, mosaic_id: str, since: int, until: int) -> None:
         )
 
 
-def _packed(house: House, flights: Iterable[Flight]) -> Iterator[bytes]:
-    for flight in flights:
-        yield records_to_bytes(records_of(house.catalog, flight))
-
-
 def _newest(house: House, flights: Iterable[Flight]) -> dict[str, int]:
     last = {flight.flight_id: flight.last_ns for flight in flights}
     return {one.mosaic_id: last.get(one.flight_id, 0) for one in house.catalog.tiles.mosaics()}
@@ -163,11 +163,12 @@ def terrain_item(dem_id: str, data: bytes) -> Item:
     return Item(kind=Kind.TERRAIN, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), name=dem_id)
 
 
-def original_items(house: House, flight: Flight) -> Iterator[Item]:
-    """Photos of a flight that are in the store; one that was withdrawn, or let go on any box, is not handed
-    on."""
-    used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    gone = standing_let_go(house.catalog.retention.of_flight(flight.flight_id))
+def original_items(house: House, records: FlightRecords) -> Iterator[Item]:
+    """Photos of a flight that are in the store, by the records that are handed on: of one that these do not
+    name, the peer has nothing to know it by. One that was withdrawn, or let go on any box, is not handed on.
+    """
+    used = [one for one in records.frames if one.status is FrameStatus.USED]
+    gone = standing_let_go(records.let_go)
     for sha256 in sorted({record.header.provenance.source_sha256 for record in used} - gone.keys()):
         if sha256 and house.store.exists(keys.evidence(sha256)):
             size = house.store.size(keys.evidence(sha256))

@@ -9,19 +9,20 @@ whole or not there; part 1 comes last.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
-from flycam.store.syncing import sync_path
+from flycam.store.room import FULL
+from flycam.store.syncing import move_into_place
 
 FAT32_BYTES = (1 << 32) - 1
 """The largest file that FAT32 holds."""
@@ -32,7 +33,7 @@ HEAD_BYTES = _HEAD.size + _CRC.size
 _MAGIC = b"FCBNDL1\n"
 _BLOCK = 1 << 20
 _MAX_PARTS = 9999
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BEGUN = ".writing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,21 +102,22 @@ def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list
     written = 0
     first: Path | None = None
     with _translated(path):
+        _remove_begun(path)
         for number, size in enumerate(sizes, start=1):
             target = part_path(path, number)
             if _is_whole(target, bundle_id, number, len(sizes), size):
                 source.skip(size)
                 continue
-            scratch = target.with_name(f"{target.name}.writing")
+            scratch = target.with_name(f"{target.name}{_BEGUN}")
             _write_part(scratch, bundle_id, number, len(sizes), size, source)
             if number == 1:
                 first = scratch
             else:
-                _show(scratch, target)
+                move_into_place(scratch, target)
             written += 1
         source.require_end()
         if first is not None:
-            _show(first, path)
+            move_into_place(first, path)
         _remove_older(path, len(sizes))
     return written
 
@@ -228,14 +230,15 @@ def _write_part(scratch: Path, bundle_id: str, number: int, count: int, size: in
             bundle_id=bundle_id, number=number, count=count, size_bytes=size, sha256=digest.hexdigest()
         )
         file.write(head_to_bytes(head))
-        file.flush()
-        os.fsync(file.fileno())
 
 
-def _show(scratch: Path, target: Path) -> None:
-    scratch.replace(target)
-    with suppress(OSError):  # some file systems of sticks sync no folders
-        sync_path(target.parent)
+def _remove_begun(path: Path) -> None:
+    """Parts that a bundle of this name had begun when it was stopped: of one with more parts they stayed."""
+    begun = re.compile(rf"{re.escape(path.name)}(\.\d+)?{re.escape(_BEGUN)}")
+    if path.parent.is_dir():
+        for one in list(path.parent.iterdir()):
+            if begun.fullmatch(one.name):
+                one.unlink()
 
 
 def _remove_older(path: Path, count: int) -> None:
@@ -325,7 +328,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise DiskFull(
                 f"{path}: no space left for the bundle, or the file is too large for this stick; use a"
                 " larger one, or smaller parts with --part-size; the same command goes on",

@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from flycam.catalog.retention_records import standing_let_go
-from flycam.errors import ObjectMissing, SourceUnreadable, StorageTrouble, TileCorrupt
+from flycam.errors import ObjectMissing, RecordsMissing, SourceUnreadable, StorageTrouble, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
 from flycam.mosaic.early import early_state
-from flycam.mosaic.given import give, give_laid, taken_of
+from flycam.mosaic.given import give, give_laid
 from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
@@ -26,10 +26,10 @@ from flycam.sync.inflating import inflated_bytes
 from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import Hands, TakenIn, Views, require_takeable, take_in
+from flycam.sync.taking import Hands, TakenIn, Views, older_in, require_takeable, take_in
 
 _MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
-_MAX_BYTES = {Kind.RECORDS: 1 << 28, Kind.VIEW: 1 << 20, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
+_MAX_BYTES = {Kind.RECORDS: 1 << 26, Kind.VIEW: 1 << 20, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
 """The largest object that is read in one piece."""
 
 Progress = Callable[[str, int, int], None]
@@ -63,29 +63,43 @@ def read_exchange(
 
     account  that brought it over a line, for the audit log; "" for a stick
     Raises as `require_takeable` and `take_in` do, and SourceUnreadable for an object that is not what the
-    manifest says, ObjectMissing for records that are said to be known here and are not.
+    manifest says, RecordsMissing for records that are said to be known here and are not, DiskFull before what
+    is kept for the catalogue would be taken.
     """
+    known = list(_known(house, manifest))
     verified = _verified(source, manifest, start, progress)
-    verified.records.extend(_known(house, manifest))
+    verified.records.extend(known)
     require_takeable(house, manifest, verified.records, str(source.path))
+    unnamed = _unnamed(house, manifest, verified.records)
     homes = [home_of(house.catalog, one) for one in verified.records]
     here = _wanted(house, manifest, homes)
-    _keep(house, source, manifest, start, here, _let_go(house, manifest, verified), progress)
+    left_out = unnamed.union(_let_go(house, manifest, verified))
+    _keep(house, source, manifest, start, here, left_out, progress)
     _keep_laid(house, manifest, here, verified)
     house.store.flush()
-    return take_in(house, manifest, homes, hands, verified.views, account)
+    taken = take_in(house, manifest, homes, hands, verified.views, account)
+    return replace(taken, unnamed=tuple(sorted(unnamed)))
 
 
 def _known(house: House, manifest: Manifest) -> Iterator[FlightRecords]:
-    """Records that came before. ObjectMissing."""
+    """Records that came before; what is damaged of them goes, so that it is asked for. RecordsMissing."""
     for sha256 in manifest.known:
-        data = house.store.get(keys.given_records(manifest.box, sha256))
+        key = keys.given_records(manifest.box, sha256)
+        try:
+            data = house.store.get(key)
+        except ObjectMissing as error:
+            raise _missing(manifest.box) from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise ObjectMissing(
-                f"what {manifest.box} said of a flight is damaged here; it has to be sent again",
-                vi=f"dữ liệu chuyến bay của {manifest.box} lưu ở đây bị hỏng; cần gửi lại",
-            )
+            house.store.delete(key)
+            raise _missing(manifest.box)
         yield records_from_bytes(data, manifest.box)
+
+
+def _missing(box: str) -> RecordsMissing:
+    return RecordsMissing(
+        f"{box}: what it said of a flight is not here any more; it has to be sent again",
+        vi=f"{box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +154,7 @@ def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> 
 
     What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
     """
-    taken = taken_of(house.store, manifest.box)
-    older = {there for there, seq in manifest.until.items() if there in taken and seq < taken[there].seq}
+    older = older_in(house, manifest)
     belonging = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
     return {there: at for there, at in belonging.items() if there not in older}
 
@@ -153,32 +166,53 @@ def _let_go(house: House, manifest: Manifest, verified: _Verified) -> Collection
     return standing_let_go([*house.catalog.retention.of_originals(come), *told]).keys()
 
 
+def _unnamed(house: House, manifest: Manifest, records: Iterable[FlightRecords]) -> frozenset[str]:
+    """Originals (SHA-256) that no record names, here or among what comes: nobody would ever look at them, and
+    nothing deletes them. Boxes of before send those of flights that stay apart."""
+    named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
+    come = {item.name for item in manifest.items if item.kind is Kind.ORIGINAL} - named
+    return frozenset(one for one in come if not house.catalog.retention.names_photo(one))
+
+
 def _keep(
     house: House,
     source: Source,
     manifest: Manifest,
     start: int,
     here: Mapping[str, str],
-    gone: Collection[str],
+    left_out: Collection[str],
     progress: Progress,
 ) -> None:
     """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
-    anything refers to them."""
+    anything refers to them.
+
+    left_out  originals (SHA-256) that are not kept
+    """
     for done, (item, at) in enumerate(_places(manifest, start), start=1):
         line = item.tile
         if line is not None and item.kind is Kind.TILE and line.mosaic_id in here:
             log = keys.log_id(manifest.box, line.mosaic_id)
             data = _whole(source, item, at)
+            house.require_room(item.size_bytes)
             give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
-        elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
+        elif item.kind is Kind.TERRAIN and not _is_here(house, keys.terrain(item.name)):
+            house.require_room(item.size_bytes)
             house.store.put(keys.terrain(item.name), _whole(source, item, at), durable=True)
         elif (
             item.kind is Kind.ORIGINAL
-            and item.name not in gone
-            and not house.store.exists(keys.evidence(item.name))
+            and item.name not in left_out
+            and not _is_here(house, keys.evidence(item.name))
         ):
             _keep_original(house, source, item, at)
         progress("keep", done, len(manifest.items))
+
+
+def _is_here(house: House, key: str) -> bool:
+    """Whether an object is here, and stays through a power cut whoever put it."""
+    if not house.store.exists(key):
+        return False
+    house.store.settle(key, durable=True)
+    return True
 
 
 def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:
@@ -192,18 +226,21 @@ def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verifi
 
 
 def _keep_original(house: House, source: Source, item: Item, at: int) -> None:
-    """An original under its SHA-256."""
+    """An original under its SHA-256. Raises DiskFull, StorageTrouble, SourceUnreadable."""
+    house.require_room(2 * item.size_bytes)  # a copy of it for a moment
+    folder = house.cache_dir
     try:
-        with tempfile.NamedTemporaryFile() as scratch:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as scratch:
             for data in _original(source, item, at):
                 scratch.write(data)
             scratch.flush()
             house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
     except OSError as error:
         raise StorageTrouble(
-            f"{tempfile.gettempdir()}: no copy of a photo can be kept there ({error.strerror}); free some"
+            f"{folder}: no copy of a photo can be kept there ({error.strerror}); free some"
             " and run again, it goes on",
-            vi=f"{tempfile.gettempdir()}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
+            vi=f"{folder}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
         ) from error
 
 

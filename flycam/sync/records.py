@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -35,17 +36,18 @@ from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
-from flycam.sync.inflating import inflated
+from flycam.sync.inflating import inflated, json_in
 from flycam.sync.masks import require_grounds, require_masks
-from flycam.sync.names import hex_digits, segment
+from flycam.sync.names import hex_digits, segment, text
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
 _LEVEL = 9  # records go over thin lines
 _MOST_LETTERS = 500  # of a name or a reason
+_MOST_WARNINGS, _MOST_LETTERS_OF_WARNINGS = 1000, 4 << 20  # one may name every photo
 _MAX_INT = 1 << 63  # of either database
-_MAX_BYTES = 1 << 28  # of one flight's records, inflated
+_MAX_BYTES, _MAX_VALUES = 1 << 27, 6_000_000  # of one flight's records, inflated: some 30,000 frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +112,10 @@ def records_to_bytes(records: FlightRecords) -> bytes:
 def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     """Inverse of `records_to_bytes`. `place` is the file to be named. SourceUnreadable for anything else."""
     try:
-        values = json.loads(inflated(data, _MAX_BYTES))
+        values = json_in(inflated(data, _MAX_BYTES), _MAX_VALUES)
         records = FlightRecords(
             event=event_of(_row(tables.events, values["event"])),
-            flight=flight_of(_row(tables.flights, values["flight"])),
+            flight=flight_of(_flight_row(values["flight"])),
             mosaics=tuple(mosaic_of(row) for row in _rows(tables.mosaics, values["mosaics"])),
             frames=tuple(record_of(row) for row in _rows(tables.frames, values["frames"])),
             placements=tuple(placement_from(row) for row in _rows(tables.placements, values["placements"])),
@@ -188,6 +190,18 @@ def _require_harmless_ids(records: FlightRecords) -> None:
             hex_digits(record.header.provenance.source_sha256, 64)
 
 
+def _flight_row(values: Mapping[str, Any]) -> Row[Any]:
+    """A flight's, whose warnings are text that every reader can be told."""
+    row = _row(tables.flights, values)
+    warnings = json.loads(row.warnings)
+    is_short = len(row.warnings) <= _MOST_LETTERS_OF_WARNINGS
+    if not is_short or not isinstance(warnings, list) or len(warnings) > _MOST_WARNINGS:
+        raise ValueError(f"{row.warnings!r:.40} are no warnings")
+    for one in warnings:
+        text(one).encode()
+    return row
+
+
 def _redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionLine, ...]:
     """Lines of masks, each under the id that its content gives it."""
     lines = []
@@ -259,10 +273,17 @@ def _row(table: Table, values: Mapping[str, Any]) -> Row[Any]:
         elif kind is bytes:
             checked[column.name] = base64.b64decode(value, validate=True)
             shapely.from_wkb(checked[column.name])
-        elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif kind is float and type(value) in (int, float):
+            if not math.isfinite(value):  # SQLite keeps NaN as nothing
+                raise ValueError(f"{table.name}.{column.name} is {value!r}")
             checked[column.name] = float(value)
         elif kind is int and type(value) is int and not -_MAX_INT <= value < _MAX_INT:
             raise ValueError(f"{table.name}.{column.name} is {value!r:.40}")
+        elif kind is str and type(value) is str:
+            value.encode()  # half letters of UTF-16 are none to either database
+            if "\0" in value:
+                raise ValueError(f"{table.name}.{column.name} is {value!r:.40}")
+            checked[column.name] = value
         elif type(value) is kind:
             checked[column.name] = value
         else:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict, StoreUnavailable
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.sync.asking import Answered, Asking
 from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
+from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
 from flycam.sync.steps import Giver, Step
+from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
 from flycam.sync.wishes import wishes_from_values
 
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
@@ -25,49 +28,8 @@ _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is
 _HEADERS_BYTES = 1000  # of a request and its answer
 _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
-_BUSY_S, _LONGEST_BUSY_S = 2.0, 60.0
-_MOST_TURNED_AWAY = 12  # at one and the same byte: some eight minutes
-_CONFLICT = 409
-
-
-class Answered(Protocol):
-    """What a peer answered."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def json(self) -> Any: ...
-
-
-class Asking(Protocol):
-    """Requests to one peer; `flycam.pipeline.upload.line.Line` is one."""
-
-    @property
-    def url(self) -> str: ...
-
-    def once(
-        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
-    ) -> Answered:
-        """One request; may raise what `patiently` tries again after."""
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answered:
-        """As `once`, until an answer comes."""
-
-    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Answered:
-        """As `once`; the body of a good answer is handed on as it comes, an empty block first."""
-
-    def patiently(self, send: Callable[[], Any]) -> Any:
-        """Call `send` until its answer is not "later"."""
-
-    def said(self, reply: Any) -> str:
-        """The peer's own sentence."""
-
-    def say(self, why: str) -> None:
-        """Note why it is waited."""
+_DONE, _CONFLICT, _FULL = 200, 409, 507
+_ANEW = ("RecordsMissing", "Refused")  # the second of a server of before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +47,7 @@ class Sent:
     """What came of it, added up over rounds.
 
     sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
-    left_bytes  of tiles, terrain and photos that the peer still lacks
+    left_bytes  of tiles, terrain and photos that the peer still lacks, or was not asked about
     apart       flights that the peer could not join: as it says them
     passed      keys of what is lost or damaged here and was therefore not sent
     ended_by    why it ended before all was there: "budget", "metered" or ""
@@ -113,6 +75,10 @@ class WayBack(Protocol):
 
     def some(self, target: int, sent: Sent) -> bool:
         """Fetch about so many bytes; whether anything is left."""
+
+
+class _StepEnds(Exception):
+    """Why the rest of a step is not sent: "budget", or "" where something goes first that needs less room."""
 
 
 class Sender:
@@ -143,16 +109,24 @@ class Sender:
         self._step_bytes = _FIRST_BYTES
         self._due_s = clock_s()
         self._stamped: object = None
+        self._pressing: object = None
+        self._reached: dict[str, Reached] = {}
+        self._photos: dict[str, bool] = {}  # whether the peer lacks them, as far as it was asked
         self.sent = Sent()
 
     def round(self) -> None:
         """All that the peer lacks as of now; what came of it is in `sent`.
 
         Raises AccessDenied (token), InputUnusable (another version; a box that went back), StoreConflict (two
-        boxes of one name), StoreUnavailable when the line stays dead; run again: it goes on.
+        boxes of one name), PeerUnavailable when the line stays dead or the peer gets no further; run again:
+        it goes on.
         """
+        self._photos.clear()
+        in_vain = TurnedAway()
         while not self._round():
-            self._sleep(_BUSY_S)
+            if in_vain.at((self.sent.steps, self._stamped)) > MOST_TURNED_AWAY:
+                raise no_progress(self._line.url)
+            self._sleep(max(in_vain.pause_s, BUSY_S))
 
     def has_news(self) -> bool:
         """Whether there is something new here since the last round began; nobody is asked."""
@@ -161,23 +135,38 @@ class Sender:
     def _stamp(self) -> object:
         catalog = self._house.catalog
         ends = {one.mosaic_id: catalog.tiles.last_seq(one.mosaic_id) for one in catalog.tiles.mosaics()}
-        known = [(one, len(catalog.frames.withdrawals(one.flight_id))) for one in catalog.flights.flights()]
-        return ends, known, len(catalog.redactions.lines())
+        return ends, catalog.flights.flights(), self._stamp_of_pressing()
+
+    def _stamp_of_pressing(self) -> object:
+        """What does not wait for the end of a round: withdrawals, masks, flights begun or complete."""
+        catalog = self._house.catalog
+        return catalog.flights.states(), catalog.frames.count_withdrawals(), catalog.redactions.count()
+
+    def _gives_way(self, step: Step) -> bool:
+        """Whether there is something new here that goes before a step: before a photo whatever it is. Tiles
+        do not give way to what is added to a log: of a flight in the air there would never be any."""
+        if any(one.kind is Kind.ORIGINAL for one in step.manifest.items):
+            return self.has_news()
+        return self._stamp_of_pressing() != self._pressing
 
     def _round(self) -> bool:
-        """False where it has to be asked anew: the peer has let go of what a step counted on, or the log
-        moved on while it was sent and a tile was collected."""
-        self._stamped = self._stamp()
-        giver = Giver(self._house, originals=self._limits.originals)
-        said = self._ask(giver.question())
+        """False where it has to be asked anew: the peer has let go of what a step counted on, the log moved
+        on while it was sent and a tile was collected, or there is news here that goes first."""
+        self._stamped, self._pressing = self._stamp(), self._stamp_of_pressing()
+        giver = Giver(self._house, originals=self._limits.originals, reached=self._reached)
+        question = giver.question()
+        said = self._ask(question)
         lacking = lacking_of(said, self._line.url)
         if self._back is not None:
             self._back.begin(said)
         giver.learn(lacking)
+        originals, unasked = self._ask_for_photos(giver, question)
+        lacking = replace(lacking, originals=originals)
         for flight in giver.held_back:
             self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
         giver.wishes = wishes_from_values(said.get("wishes"))
-        total, before = giver.left_bytes(lacking), self.sent.tile_bytes
+        may_lack = replace(lacking, originals=(*originals, *unasked))
+        total, before = giver.left_bytes(may_lack), self.sent.tile_bytes
         self.sent.left_bytes, self.sent.ended_by = total, ""
         steps = giver.steps(lacking, self._target, has_tiles=not self._limits.metered)
         while True:
@@ -197,6 +186,8 @@ class Sender:
             if self._is_spent(step.size_bytes):
                 self.sent.ended_by = "budget"
                 return True
+            if self._gives_way(step):
+                return False
             taken = self._send(step)
             if taken is None:
                 return self.sent.ended_by == "budget"
@@ -206,12 +197,30 @@ class Sender:
             self.sent.left_bytes = max(total - (self.sent.tile_bytes - before), 0)
             self._progress("sync", (self.sent.tile_bytes - before) >> 10, total >> 10)
         while self._back is not None and self._back.some(self._target(), self.sent):
-            pass
-        if self._limits.metered and self.sent.left_bytes:
+            if self._stamp_of_pressing() != self._pressing:
+                return False
+        if unasked:
+            self.sent.ended_by = "budget"
+        elif self._limits.metered and self.sent.left_bytes:
             self.sent.ended_by = "metered"
         elif not self.sent.apart:
             self.sent.left_bytes = 0
         return True
+
+    def _ask_for_photos(
+        self, giver: Giver, question: Mapping[str, object]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Photos that the peer lacks, and those that the budget left no room to ask about; in one round it is
+        asked once about each."""
+        unasked: list[str] = []
+        for page in giver.questions_of_photos(question, self._photos):
+            if unasked or self._is_spent(len(_as_body(page))):
+                unasked += page["originals"]
+                continue
+            some = lacking_of(self._ask(page), self._line.url).originals
+            self._photos.update((str(one), one in some) for one in page["originals"])
+        lacking = (sha256 for sha256, is_lacking in self._photos.items() if is_lacking)
+        return tuple(sorted(lacking)), tuple(unasked)
 
     def _name_passed(self, giver: Giver) -> None:
         for key in giver.readable.passed:
@@ -220,9 +229,15 @@ class Sender:
                 self._passed_over(key)
 
     def _ask(self, question: Mapping[str, object]) -> Any:
-        body = json.dumps(question, separators=(",", ":")).encode()
+        body = _as_body(question)
+        no_flycam = TurnedAway()
         try:
-            reply = self._line.ask("POST", "/api/sync", body, Content_Type="application/json")
+            while True:
+                reply = self._line.ask("POST", "/api/sync", body, Content_Type="application/json")
+                self.sent.sent_bytes += len(body) + _HEADERS_BYTES
+                if isinstance(reply.json, dict):
+                    break
+                self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
             raise InputUnusable(
                 f"{self._line.url}: the server there takes in nothing over a line: it is older than this"
@@ -230,9 +245,8 @@ class Sender:
                 vi=f"{self._line.url}: máy chủ bên kia là phiên bản cũ, chưa nhận đồng bộ; hãy nâng cấp,"
                 " hoặc dùng USB (flycam bundle write)",
             ) from error
-        self.sent.sent_bytes += len(body) + _HEADERS_BYTES
         said = reply.json
-        self.sent.peer = said.get("box", "") if isinstance(said, dict) else ""
+        self.sent.peer = said.get("box", "")
         return said
 
     def _send(self, step: Step) -> dict[str, Any] | None:
@@ -240,16 +254,31 @@ class Sender:
         is used up."""
         where = f"/api/sync/steps/{step.sha256}"
         began, bytes_before = self._clock_s(), self.sent.sent_bytes
-        tries = 0
-        turned_away = _TurnedAway()
+        tries, is_full = 0, False
+        turned_away = TurnedAway()
 
         def attempt() -> Answered:
+            nonlocal tries, is_full
+            if is_full and self._stamp_of_pressing() != self._pressing:
+                raise _StepEnds("")
+            reply = ask()
+            is_full = reply.status == _FULL
+            return reply
+
+        def ask() -> Answered:
             nonlocal tries
             tries += 1
             at = 0
+            if self._is_spent(0):
+                raise _StepEnds("budget")
             if tries > 1 or step.size_bytes > _RESUMED_BYTES:
+                self.sent.sent_bytes += _HEADERS_BYTES
                 reply = self._line.once("HEAD", where, Upload_Length=str(step.size_bytes))
-                at = int(reply.headers.get("Upload-Offset", "0"))
+                if reply.status != _DONE or "Upload-Offset" not in reply.headers:
+                    return reply  # what came there is not known, and from byte 0 it would go
+                at = int(reply.headers["Upload-Offset"])
+            if self._is_spent(max(step.size_bytes - at, 0)):
+                raise _StepEnds("budget")
             self.sent.sent_bytes += _HEADERS_BYTES
             return self._line.once(
                 "PUT",
@@ -262,25 +291,26 @@ class Sender:
             )
 
         while True:
-            reply = self._line.patiently(attempt)
-            if reply.status == 200:
-                break
-            said = reply.json if isinstance(reply.json, dict) else {}
-            if reply.status == _CONFLICT and said.get("error") == "StoreConflict":
-                raise StoreConflict(self._line.said(reply), vi=self._line.said(reply))
-            if reply.status == _CONFLICT and said.get("error") != "FlightBusy":
-                if "Upload-Offset" not in reply.headers:
-                    return None
+            try:
+                reply = self._line.patiently(attempt)
+            except _StepEnds as why:
+                self.sent.ended_by = str(why)
+                return None
+            if reply.status == _DONE:
+                if isinstance(reply.json, dict):
+                    break
+                self._wait_for_flycam(reply, turned_away)
+                continue
+            if reply.status == _CONFLICT and self._is_anew(reply):
+                return None
+            if reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
                 at = int(reply.headers["Upload-Offset"])
-                if turned_away.at(at) > _MOST_TURNED_AWAY:
-                    raise self._no_progress(at)
-                if self._is_spent(max(step.size_bytes - at, 0)):
-                    self.sent.ended_by = "budget"
-                    return None
+                if turned_away.at(at) > MOST_TURNED_AWAY:
+                    raise no_progress(self._line.url)
                 self._sleep(turned_away.pause_s)
                 continue
             self._line.say(self._line.said(reply))
-            self._sleep(_BUSY_S)
+            self._sleep(BUSY_S)
         took_s = self._clock_s() - began
         if tries == 1:
             self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
@@ -288,23 +318,36 @@ class Sender:
             self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
         return dict(reply.json)
 
-    def _no_progress(self, at: int) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"{self._line.url}: asks for byte {at} of one step over and over and takes it not; restart flycam"
-            " there, then run the same command again: it goes on",
-            vi=f"{self._line.url}: máy chủ cứ đòi lại byte {at} mà không nhận; hãy khởi động lại flycam ở đó "
-            "rồi chạy lại lệnh này để gửi tiếp",
-        )
+    def _is_anew(self, reply: Answered) -> bool:
+        """Whether a conflict is that the peer is to be asked anew; raises where no asking helps."""
+        if "Upload-Offset" in reply.headers:  # elsewhere
+            return False
+        error = reply.json.get("error") if isinstance(reply.json, dict) else None
+        if error in _ANEW:
+            return True
+        if error == "StoreConflict":
+            raise StoreConflict(self._line.said(reply), vi=self._line.said(reply))
+        if error not in (None, "FlightBusy"):  # asking again mends nothing
+            raise InputUnusable(self._line.said(reply), vi=self._line.said(reply))
+        return False
+
+    def _wait_for_flycam(self, reply: Answered, no_flycam: TurnedAway) -> None:
+        """Wait after an answer that is no flycam's, until it came too often."""
+        if no_flycam.at("no flycam") > MOST_TURNED_AWAY:
+            raise no_flycam_there(self._line.url)
+        self._line.say(self._line.said(reply))
+        self._sleep(max(no_flycam.pause_s, BUSY_S))
 
     def _count(self, step: Step, said: Mapping[str, Any], giver: Giver) -> None:
         kinds = [item.kind for item in step.manifest.items]
         self.sent.steps += 1
         self.sent.tiles += kinds.count(Kind.TILE)
         self.sent.views += kinds.count(Kind.VIEW)
-        self.sent.originals += kinds.count(Kind.ORIGINAL)
+        self.sent.originals += kinds.count(Kind.ORIGINAL) - len(said.get("unnamed", ()))
         self.sent.tile_bytes += sum(
             item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL)
         )
+        self._photos.update((one.sha256, False) for one in step.manifest.items if one.kind is Kind.ORIGINAL)
         giver.wishes = wishes_from_values(said.get("wishes"))
         for one in said.get("apart", ()):
             giver.apart.add(one["flight_id"])
@@ -342,23 +385,8 @@ class Sender:
                 yield some
 
 
-class _TurnedAway:
-    """How often a peer asked for a step from one byte without getting on; pause_s: before the next try."""
-
-    def __init__(self) -> None:
-        self._at: int | None = None
-        self._times = 0
-
-    def at(self, at: int) -> int:
-        """Turned away, to go on at a byte; how often at that one by now."""
-        self._times = self._times + 1 if at == self._at else 1
-        self._at = at
-        return self._times
-
-    @property
-    def pause_s(self) -> float:
-        """Seconds; 0 where the step got on."""
-        return 0.0 if self._times == 1 else min(_BUSY_S * 2 ** (self._times - 2), _LONGEST_BUSY_S)
+def _as_body(question: Mapping[str, object]) -> bytes:
+    return json.dumps(question, separators=(",", ":")).encode()
 
 
 def _next_bytes(bytes_s: float) -> int:

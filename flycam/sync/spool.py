@@ -14,14 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flycam.errors import StorageTrouble
+from flycam.errors import FlightBusy, StorageTrouble
+from flycam.store.room import RESERVED_BYTES, SPARE_BYTES, free_bytes, require_spare
 from flycam.store.syncing import move_into_place
 
-_BLOCK = 1 << 20
+_TAKING_S = 20.0
+"""A request waits so long for a step to be taken in: less than senders wait for an answer."""
+
+_SMALL_BYTES = 8 << 20
+"""Steps up to this come while there is any room: records, among them withdrawals and masks, go in such."""
 
 
 class Spool:
@@ -31,8 +37,19 @@ class Spool:
         self._folder = folder
         self._lock = threading.Lock()
         self._turn = 0
-        self.taking = threading.Lock()
-        """Held while a step of this sender is taken in."""
+        self._left_free = SPARE_BYTES
+        self._taking = threading.Lock()
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Held while a step of this sender is taken in: meanwhile no other begins, nor this one anew. Raises
+        FlightBusy where another is held for long."""
+        if not self._taking.acquire(timeout=_TAKING_S):
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._taking.release()
 
     def offset(self, sha256: str, size: int) -> int:
         """Where the step goes on; `size` if all came."""
@@ -44,27 +61,37 @@ class Spool:
             return 0
         return at if at <= size else 0
 
-    def begin(self, sha256: str, at: int) -> int | None:
-        """Take the turn to add bytes from `at` on; None if the step goes on elsewhere. Other steps go."""
+    def begin(self, sha256: str, at: int, size: int = 0) -> int | None:
+        """Take the turn to add bytes from `at` on; None if the step goes on elsewhere. Other steps go.
+
+        size  of the whole step, bytes
+        Raises FlightBusy where that would take bytes away that are being taken in, DiskFull where the rest of
+        it would leave less room than flights need (a small one: than the catalogue needs), StorageTrouble.
+        """
         with self._lock, _told(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
+            left_free = RESERVED_BYTES if size <= _SMALL_BYTES else SPARE_BYTES
+            self._require_room(size - at, left_free)
+            part = self._part(sha256)
+            here = part.stat().st_size if part.exists() else 0
+            if self._taking.locked() and (at == 0 or not here):
+                raise _busy()
             for other in self._folder.iterdir():
                 if other.name.partition(".")[0] != sha256:
                     other.unlink(missing_ok=True)
-            part = self._part(sha256)
-            here = part.stat().st_size if part.exists() else 0
             if at not in (here, 0):
                 return None
             if at == 0:
                 part.write_bytes(b"")
-            self._turn += 1
+            self._turn, self._left_free = self._turn + 1, left_free
             return self._turn
 
     def add(self, turn: int, sha256: str, data: bytes) -> bool:
-        """Add bytes; False if a later attempt has the turn. Raises StorageTrouble."""
+        """Add bytes; False if a later attempt has the turn. Raises DiskFull, StorageTrouble."""
         with self._lock, _told(self._folder):
             if turn != self._turn:
                 return False
+            self._require_room(len(data), self._left_free)
             with self._part(sha256).open("ab") as file:
                 file.write(data)
             return True
@@ -72,14 +99,12 @@ class Spool:
     def whole(self, sha256: str) -> Path | None:
         """The step's file if it is what its name says; else it goes, and None."""
         part = self._part(sha256)
-        digest = hashlib.sha256()
         with self._lock, _told(self._folder):
-            with part.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-            if digest.hexdigest() == sha256:
-                return part
-            part.unlink()
+            if part.exists():
+                with part.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                        return part
+                part.unlink()
             return None
 
     def answer(self, sha256: str) -> dict[str, Any] | None:
@@ -104,11 +129,28 @@ class Spool:
         with self._lock, suppress(OSError):
             self._part(sha256).unlink(missing_ok=True)
 
+    def require_spare(self, more_bytes: int) -> None:
+        """Raise DiskFull where what a step brings would leave less room than flights need."""
+        with _told(self._folder):
+            self._require_room(more_bytes, SPARE_BYTES)
+
+    def _require_room(self, more_bytes: int, left_free: int) -> None:
+        if more_bytes > 0:
+            free = free_bytes(self._folder)
+            require_spare(self._folder, free, more_bytes, "tự gửi tiếp", left_free)
+
     def _part(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.part"
 
     def _done(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.done"
+
+
+def _busy() -> FlightBusy:
+    return FlightBusy(
+        "what this box sent before is still being taken in; it goes on by itself",
+        vi="dữ liệu trạm gửi trước đó đang được tiếp nhận; sẽ tự gửi tiếp",
+    )
 
 
 class _told:  # noqa: N801  used as a function

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -27,7 +28,7 @@ from flycam.mosaic.given import Taken
 from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
-from flycam.sync.log_beyond import LogBeyond, lines_until
+from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
 from flycam.sync.masks import KNOWS, showing_masked
 from flycam.sync.offering import (
@@ -47,9 +48,10 @@ from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 STEP_FORMAT = 1
 _LENGTH = struct.Struct("<I")
 _LEVEL = 9
-_MAX_MANIFEST_BYTES = 64 << 20
+_MAX_MANIFEST_BYTES = 16 << 20
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
+_PHOTOS_AT_ONCE = 4000  # hashes of some 270 KB
 
 
 class Step:
@@ -117,8 +119,11 @@ class Giver:
     The heads of the logs are read first and the records after them, as for a bundle.
     """
 
-    def __init__(self, house: House, *, originals: bool = False) -> None:
-        self._house = house
+    def __init__(
+        self, house: House, *, originals: bool = False, reached: dict[str, Reached] | None = None
+    ) -> None:
+        """reached: kept by the caller from one to the next: logs are read from there."""
+        self._house, self._reached = house, {} if reached is None else reached
         self.readable = Readable(house)
         say_what_was_owed(house)
         self._ends = {
@@ -129,14 +134,13 @@ class Giver:
         flights = house.catalog.flights.flights()
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
         self._records: dict[str, tuple[str, bytes]] = {}
+        self._originals: dict[str, tuple[Item, str]] = {}
         for flight in self._flights:
-            data = records_to_bytes(thinned(records_of(house.catalog, flight)))
+            records = records_of(house.catalog, flight)
+            data = records_to_bytes(thinned(records))
             self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
-        self._originals = {
-            item.sha256: (item, flight.flight_id)
-            for flight in (self._flights if originals else ())
-            for item in original_items(house, flight)
-        }
+            for item in original_items(house, records) if originals else ():
+                self._originals[item.sha256] = (item, flight.flight_id)
         self._has_masks = bool(house.catalog.redactions.lines())
         self.held_back: tuple[Flight, ...] = ()
         """Flights of which nothing is sent but what is withdrawn of them: the peer does not keep to masks."""
@@ -157,9 +161,19 @@ class Giver:
             "mosaics": sorted(self._ends),
             "records": [sha256 for sha256, _ in self._records.values()],
             "terrain": sorted(terrain),
-            "originals": sorted(self._originals),
+            "originals": [],
             "knows": list(KNOWS),
         }
+
+    def questions_of_photos(
+        self, question: Mapping[str, object], asked: Collection[str]
+    ) -> Iterator[dict[str, Any]]:
+        """What the peer is asked about photos beside those that it was, some at a time: a request holds only
+        so many. question: as it was asked first; the peer lets go of records that one does not name."""
+        left = sorted(self._originals.keys() - set(asked))
+        for start in range(0, len(left), _PHOTOS_AT_ONCE):
+            some = left[start : start + _PHOTOS_AT_ONCE]
+            yield {**question, "mosaics": [], "terrain": [], "originals": some}
 
     def learn(self, lacking: Lacking) -> None:
         """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
@@ -219,17 +233,14 @@ class Giver:
             if (data := self.readable.terrain(dem_id)) is not None:
                 yield self._step([terrain_item(dem_id, data)], {})
         for item in self._photos(lacking):
-            yield self._step([item], {})
+            if self.readable.has_original(item.sha256):
+                yield self._step([item], {})
 
     def _photos(self, lacking: Lacking) -> list[Item]:
-        """Photos that the peer lacks and may have, and that can be read."""
-        held = {one.flight_id for one in self.held_back}
+        """Photos that the peer lacks and may have: those whose flights' records it takes in."""
+        kept_from = self.apart | {one.flight_id for one in self.held_back}
         found = (self._originals[one] for one in lacking.originals if one in self._originals)
-        return [
-            item
-            for item, flight_id in found
-            if flight_id not in held and self.readable.has_original(item.sha256)
-        ]
+        return [item for item, flight_id in found if flight_id not in kept_from]
 
     def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
         """The steps of several flights in their order; before each step it is looked whether one is looked at
@@ -247,16 +258,21 @@ class Giver:
     def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> LogBeyond:
         """A mosaic's log beyond `since`, and the last line of each of its tiles."""
         require_reached(self._house.box, mosaic.mosaic_id, since, until)
-        found = LogBeyond(mosaic=mosaic, since=since, digests=[NOTHING])
+        after = self._reached.get(mosaic.mosaic_id, BEGINNING)
+        after = after if after[0] <= since else BEGINNING
+        found = LogBeyond(mosaic=mosaic, since=since, digests=[after[1]])
         lines: list[TileRecord] = []
-        for line, digest in lines_until(self._house.catalog.tiles, mosaic.mosaic_id, until):
+        for line, digest in lines_until(self._house.catalog.tiles, mosaic.mosaic_id, until, after):
             if line.seq == since:
                 found.digests = [digest]
             elif line.seq > since:
                 found.digests.append(digest)
                 lines.append(line)
+        self._reached[mosaic.mosaic_id] = (since, found.digests[0])
         last = last_lines(line for line in lines if line.revision == 0).values()
-        found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=_by_seq)
+        found.tiles = sorted(
+            (one for one in last if one.tile_id.z == mosaic.base_zoom), key=lambda one: one.seq
+        )
         parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]
         found.views = [one for one in parents if one.content_hash[:MARK_DIGITS] not in seen]
         return found
@@ -370,10 +386,6 @@ class Giver:
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
-
-
-def _by_seq(line: TileRecord) -> int:
-    return line.seq
 
 
 def _records_item(sha256: str, data: bytes) -> Item:

@@ -62,11 +62,13 @@ class TakenIn:
     flights  ids here of those that it speaks of
     lines    appended to tile logs here
     apart    flights that could not be joined with what is here, and why
+    unnamed  originals (SHA-256) that no flight here names: they were passed over
     """
 
     flights: tuple[str, ...]
     lines: int
     apart: tuple[Apart, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +128,14 @@ def ahead_of(house: House, manifest: Manifest) -> dict[str, Taken]:
         for mosaic_id, stretch in sorted(manifest.stretches.items())
         if mosaic_id not in known or known[mosaic_id].seq < stretch.until
     }
+
+
+def older_in(house: House, manifest: Manifest) -> frozenset[str]:
+    """The mosaics there of which more was taken in before than this exchange tells."""
+    known = taken_of(house.store, manifest.box)
+    return frozenset(
+        there for there, seq in manifest.until.items() if there in known and seq < known[there].seq
+    )
 
 
 def take_in(

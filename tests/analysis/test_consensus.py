@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.analysis.consensus import by_chance, find_consensus, fitted_affine
-from flycam.analysis.levels import Evidence
+from flycam.analysis.levels import WindowMatches
 
 
-def _evidence(place, displacement) -> Evidence:
+def _evidence(place, displacement) -> WindowMatches:
     count = len(place)
-    return Evidence(
+    return WindowMatches(
         place_px=np.asarray(place, float),
         displacement_px=np.asarray(displacement, float),
         sigma_px=np.full(count, 0.2),

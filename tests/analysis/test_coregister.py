@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flycam.analysis.coregister import Registration, _judged, coregister, laid_on
-from flycam.analysis.levels import Evidence, Level
+from flycam.analysis.levels import Level, WindowMatches
 from flycam.analysis.warp import Warp
 from flycam.errors import NotRegistered
 from flycam.outcomes import exit_code
@@ -45,7 +45,7 @@ def _moves_by(shift: tuple[float, float], shape: tuple[int, int]) -> Registratio
     still, none = Warp.still(shape, 64.0), np.empty(0)
     return Registration(
         warp=replace(still, affine=np.column_stack([np.zeros((2, 2)), shift])),
-        windows=Evidence(
+        windows=WindowMatches(
             place_px=np.empty((0, 2)),
             displacement_px=np.empty((0, 2)),
             sigma_px=none,

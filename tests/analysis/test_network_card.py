@@ -16,6 +16,30 @@ from tests.analysis.onnx_made import card_values, onnx_bytes, put_network, redde
 DATA = onnx_bytes(redder(), [-4.0])
 
 
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "AGPL-3.0",
+        "GPL-2.0-or-later",
+        "GPLv3",
+        "GNU Affero General Public License v3",
+        "gpl-3.0 OR AGPL-3.0-only",
+    ],
+)
+def test_a_network_under_agpl_or_gpl_is_refused(tmp_path: Path, licence: str) -> None:
+    with pytest.raises(NetworkUnusable) as failure:
+        read_card(put_network(tmp_path, DATA, licence=licence))
+    for sentence in (str(failure.value), failure.value.vi or ""):
+        assert sentence.startswith(f"made.yaml: licence: {licence}: ") and "AGPL" in sentence
+
+
+@pytest.mark.parametrize(
+    "licence", ["CC-BY-4.0", "LGPL-3.0-only", "GNU Lesser General Public License", "MIT OR GPL-3.0-only"]
+)
+def test_any_other_licence_stands_as_it_is_written(tmp_path: Path, licence: str) -> None:
+    assert read_card(put_network(tmp_path, DATA, licence=licence)).licence == licence
+
+
 def test_a_card_is_read(tmp_path: Path) -> None:
     card = read_card(put_network(tmp_path, DATA, weight=0.25))
     assert (card.name, card.file, card.channels) == ("made", tmp_path / "made.onnx", 6)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flycam.analysis import fitted
 from flycam.analysis.coregister import coregister
-from flycam.analysis.place_error import area_error_m2, place_error_m
+from flycam.analysis.place_error import HAND_RIM_M, area_error_m2, place_error_m
 from tests.analysis.ground import field, ground, moved, other_light
 
 GSD_M = 0.25
@@ -74,5 +76,13 @@ def test_it_is_the_error_that_is_made() -> None:
     assert np.mean(said) < 0.5 * GSD_M
 
 
-def test_an_area_is_as_uncertain_as_its_outline_is_long() -> None:
-    assert area_error_m2(400.0, 0.25) == 100.0
+@pytest.mark.parametrize("kind", ["landslide", "flood"])
+def test_an_area_is_as_uncertain_as_its_outline_is_long(kind: str) -> None:
+    rim_m = fitted.RIM_M[kind]
+    assert area_error_m2(kind, 400.0, None) == pytest.approx(400.0 * rim_m)
+    assert area_error_m2(kind, 800.0, 3.0) == pytest.approx(800.0 * math.hypot(rim_m, 3.0))
+
+
+def test_a_hands_outline_errs_as_hands_do_and_what_is_not_judged_as_slides_do() -> None:
+    assert area_error_m2("flood", 400.0, None, by_hand=True) == 400.0 * HAND_RIM_M
+    assert area_error_m2("other", 400.0, 0.25) == area_error_m2("landslide", 400.0, 0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.analysis.levels import Evidence
+from flycam.analysis.levels import WindowMatches
 from flycam.analysis.smoothing import choose_stiffness, fit_warp, supported
 from flycam.analysis.warp import Lattice, Warp
 
@@ -14,7 +14,7 @@ SHAPE = (1000, 1200)
 
 def _windows(
     wave_px: float, noise_px: float, wrong: float, seed: int = 3
-) -> tuple[Evidence, np.ndarray, np.ndarray]:
+) -> tuple[WindowMatches, np.ndarray, np.ndarray]:
     chance = np.random.default_rng(seed)
     x, y = np.meshgrid(np.arange(32.0, SHAPE[1], 64.0), np.arange(32.0, SHAPE[0], 64.0))
     place = np.stack([x.ravel(), y.ravel()], -1)
@@ -25,7 +25,7 @@ def _windows(
     measured = true + chance.normal(0, noise_px, true.shape)
     measured[outlier] = true[outlier] + chance.uniform(-6, 6, (outlier.sum(), 2))
     count = len(place)
-    windows = Evidence(
+    windows = WindowMatches(
         place_px=place,
         displacement_px=measured,
         sigma_px=np.full(count, noise_px),
@@ -35,7 +35,7 @@ def _windows(
     return windows, true, outlier
 
 
-def _fitted(windows: Evidence):
+def _fitted(windows: WindowMatches):
     lattice, used = Lattice.over(SHAPE, 64.0), np.ones(len(windows), bool)
     start = Warp(
         affine=np.array([[0, 0, 4.0], [0, 0, -2.0]]),
@@ -53,9 +53,9 @@ def test_a_wave_is_followed_whatever_changed(wrong):
     off = np.hypot(*(fit.warp.at(windows.place_px) - true).T)
     assert fit.stiffness is not None
     assert np.median(off) < 0.25 and np.percentile(off, 95) < 1.0
-    assert fit.agreed(1.0)[~outlier].mean() > 0.9
+    assert (np.hypot(*fit.residual_px.T) < 1.0)[~outlier].mean() > 0.9
     far = outlier & (np.hypot(*(windows.displacement_px - true).T) > 2.0)
-    assert not far.any() or fit.agreed(1.0)[far].mean() < 0.1
+    assert not far.any() or (np.hypot(*fit.residual_px.T) < 1.0)[far].mean() < 0.1
 
 
 def test_noise_is_not_followed():
@@ -79,7 +79,7 @@ def test_windows_without_a_match_have_no_residual():
     used = np.isfinite(windows.displacement_px[:, 0])
     fit = fit_warp(windows, Lattice.over(SHAPE, 64.0), Warp.still(SHAPE, 64.0), 1, 10.0, used)
     assert np.isnan(fit.residual_px[5]).all() and np.isfinite(fit.residual_px[used]).all()
-    assert not fit.agreed(1.0)[5]
+    assert not (np.hypot(*fit.residual_px.T) < 1.0)[5]
 
 
 def test_a_piece_that_is_off_as_a_whole_is_followed_and_single_windows_are_not():

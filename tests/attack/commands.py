@@ -21,6 +21,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
 from flycam.store.opening import open_store
+from tests.once import copied_once
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Operator:
         assert self("communes", "add", drill.communes).exit_code == 0
         return self
 
+    def with_flight(self, drill: DrillReport) -> Operator:
+        """The same, after the drill's photos were laid on its terrain: a copy of where that was done."""
+        name = f"box-{self.environment['FLYCAM_BOX']}-{drill.photos.parent.parent.name}"
+        copied_once(name, lambda root: _laid(Operator(root, self.environment), drill), self.data)
+        return self
+
     def tiles(self, flight_id: str, layer: str = "colour") -> dict[str, str]:
         """Content hash of every tile of a flight's live mosaic; each object is there."""
         with open_catalog(f"sqlite:///{self.data / 'catalog.sqlite'}") as catalog:
@@ -91,6 +98,10 @@ class Operator:
         """Ids in the catalogue."""
         with open_catalog(f"sqlite:///{self.data / 'catalog.sqlite'}") as catalog:
             return [flight.flight_id for flight in catalog.flights.flights()]
+
+
+def _laid(box: Operator, drill: DrillReport) -> None:
+    assert box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
 
 
 MakeOperator = Callable[..., Operator]
@@ -150,6 +161,33 @@ def in_ram(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(folder)]
         if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
             pytest.skip("a small file system can only be mounted by root")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def on_ext4(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a real file system, which lies in a file with holes: `on_ext4("-N", "64")` as of mkfs.ext4, of
+    120 MB unless said. It allocates late, as disks do and memory does not. Skipped where mounting is not
+    allowed."""
+    mounted: list[Path] = []
+
+    def mount(*options: str, size_bytes: int = 120_000_000) -> Path:
+        image, folder = tmp_path / f"image-{len(mounted)}", tmp_path / f"ext4-{len(mounted)}"
+        with image.open("wb") as file:
+            file.truncate(size_bytes)
+        folder.mkdir()
+        if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+            pytest.skip("a file system in a file can only be made by root, with mkfs.ext4")
+        # blocks as on a disk of its usual size
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-b", "4096", *options, str(image)], check=True)
+        command = ["mount", "-o", "loop", str(image), str(folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+            pytest.skip("a file system in a file cannot be mounted here")
         mounted.append(folder)
         return folder
 

@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -110,10 +110,13 @@ def calm_run(operator: Operator) -> tuple[Revision, dict[str, float]]:
 
 
 def kill_in_each_stage(
-    operator: Operator, seconds: Mapping[str, float], chance: random.Random
+    operator: Operator,
+    seconds: Mapping[str, float],
+    chance: random.Random,
+    stages: Sequence[str] = STAGES,
 ) -> Iterator[Kill]:
     """One kill at a random moment of each stage, each of a run that goes on where the last was killed."""
-    for stage in STAGES:
+    for stage in stages:
         child = operator.start("finish", NAME)
         last = _told_until(child, stage)
         wait = chance.random() * seconds[stage]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.faults.clocks import DAY_S, MovedClock
 from tests.lines import ThinLine
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,7 +39,7 @@ def with_clock(operator: Operator, clock: MovedClock) -> Operator:
     return Operator(operator.data, {**operator.environment, **clock.environment()})
 
 
-def completed(child: subprocess.Popen[str], seconds: float = 240.0) -> dict[str, object]:
+def completed(child: subprocess.Popen[str], seconds: float = 500.0) -> dict[str, object]:
     """What a command that succeeds says."""
     out, err = child.communicate(timeout=seconds)
     assert child.returncode == 0, (out, err)
@@ -47,10 +49,8 @@ def completed(child: subprocess.Popen[str], seconds: float = 240.0) -> dict[str,
 
 def waited(what: Callable[[], object], child: subprocess.Popen[str]) -> None:
     """Until it is so; the program has not ended by then."""
-    until_s = time.monotonic() + 120.0
-    while not what():
-        assert child.poll() is None and time.monotonic() < until_s, "it did not come to that"
-        time.sleep(0.02)
+    until(lambda: what() or child.poll() is not None, within_s=300.0)
+    assert child.poll() is None, "it did not come to that"
 
 
 @pytest.mark.parametrize("who", ["sender", "server"])
@@ -84,8 +84,7 @@ def test_an_upload_of_which_one_side_sleeps_for_an_hour(
 def test_a_sync_of_which_one_side_sleeps_for_an_hour(
     drill: DrillReport, tmp_path: Path, clock_of: MakeClock, who: str
 ) -> None:
-    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"})
-    assert field("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
     province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"})
     clocks = {name: clock_of(name) for name in ("field", "province")}
     server = ServerProcess(with_clock(province, clocks["province"]))
@@ -142,7 +141,7 @@ def test_a_film_that_is_laid_by_a_program_which_sleeps_comes_out_the_same(
     assert sleepy("verify").exit_code == 0
 
 
-@pytest.mark.parametrize("first_s", [DAY_S, -DAY_S])
+@pytest.mark.parametrize("first_s", [DAY_S, pytest.param(-DAY_S, marks=pytest.mark.soak)])
 def test_clocks_that_jump_by_a_day_change_no_order(
     drill: DrillReport, tmp_path: Path, clock_of: MakeClock, first_s: float
 ) -> None:
@@ -180,6 +179,66 @@ def test_clocks_that_jump_by_a_day_change_no_order(
     for house in (field, province):
         assert completed(house.start("verify"))["whole"]
         assert completed(house.start("audit", "verify"))
+
+
+@pytest.mark.parametrize("who", ["field", "province"])
+def test_a_machine_whose_clock_was_never_set_starts_works_and_syncs_and_is_set_later(
+    drill: DrillReport, whole: Said, tmp_path: Path, clock_of: MakeClock, who: str
+) -> None:
+    """Without a battery a clock begins at 1970. Whoever starts there is told; photos keep their times; and
+    what is done after the clock was set comes after all that was done before."""
+    clocks = {name: clock_of(name) for name in ("field", "province")}
+    field, province = (
+        with_clock(Operator(tmp_path / name, {"FLYCAM_BOX": name}), clocks[name]) for name in clocks
+    )
+    here = {"field": field, "province": province}[who]
+    to_1970_s = 60.0 - time.time()
+    clocks[who].jump(to_1970_s)
+    ok, said = _doctor_of_the_clock(here)
+    assert not ok and "01/01/1970" in said and "it is wrong, set it" in said
+    completed(province.start("communes", "add", drill.communes))
+    completed(province.start("layers", "add", masts(tmp_path / "masts.json", 20), "--kind", "mast"))
+    laid = completed(field.start("ingest", drill.photos, "--dem", drill.dem))
+    flight_id = str(laid["flight_id"])
+    server = ServerProcess(province)
+    server.start()
+    try:
+        first = completed(field.start("sync", server.url, "--once"))
+        assert (first["left"], first["left_there"], first["kept"]) == (0, 0, [])
+        assert field.tiles(flight_id) == province.tiles(flight_id) == whole.json["tiles"]
+        clocks[who].jump(-to_1970_s)  # under the server, too
+        gone = _frames(field)[0]
+        completed(field.start("withdraw", gone, "--reason", "người dân yêu cầu"))
+        completed(province.start("layers", "add", masts(tmp_path / "more.json", 30), "--kind", "mast"))
+        then = completed(field.start("sync", server.url, "--once"))
+        again = completed(field.start("sync", server.url, "--once"))
+    finally:
+        server.end()
+    assert (then["left"], then["left_there"], then["kept"]) == (0, 0, [])
+    assert (again["left"], again["tiles"], again["got"]) == (0, 0, {}), "what is known is known"
+    assert field.tiles(flight_id) == province.tiles(flight_id) != whole.json["tiles"]
+    assert gone not in _frames(province) and len(_frames(province)) == 5
+    assert common(field)["layers"] == common(province)["layers"]
+    assert common(field)["communes"] == common(province)["communes"]
+    assert _doctor_of_the_clock(here)[0]
+    for house in (field, province):
+        assert _year_of(house, flight_id) == 2026, "the photos'"
+        assert completed(house.start("verify"))["whole"]
+        assert completed(house.start("audit", "verify"))
+
+
+def _doctor_of_the_clock(house: Operator) -> tuple[bool, str]:
+    """Whether the clock is well, and what is said of it."""
+    out, err = house.start("doctor").communicate(timeout=240)
+    assert "Traceback" not in err
+    (check,) = [one for one in json.loads(out.strip().splitlines()[-1])["checks"] if one["name"] == "clock"]
+    return check["ok"], check["sentence"]
+
+
+def _year_of(house: Operator, flight_id: str) -> int:
+    """When a flight was flown."""
+    with open_catalog(f"sqlite:///{house.data / 'catalog.sqlite'}") as catalog:
+        return datetime.fromtimestamp(catalog.flights.flight(flight_id).first_ns / 1e9, UTC).year
 
 
 def _frames(operator: Operator) -> list[str]:

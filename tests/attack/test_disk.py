@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,46 @@ def test_data_folder_fills_up_then_has_room(
     assert (again.exit_code, again.json["frames"]["used"]) == (0, 6)
     assert again.json["communes"] == whole.json["communes"]
     assert operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
+
+
+@pytest.mark.parametrize("left", [200_000, 500_000, 1_000_000, 2_000_000])
+def test_a_file_system_of_a_disk_fills_up_then_has_room(
+    on_ext4: Callable[..., Path], drill: DrillReport, whole: Said, left: int
+) -> None:
+    """Room is given when bytes are written back, not when they are written."""
+    disk = on_ext4()
+    with (disk / "đầy").open("wb") as full:
+        os.posix_fallocate(full.fileno(), 0, shutil.disk_usage(disk).free - left)
+    operator = Operator(disk / "dữ liệu", {})
+    command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
+    said = operator(*command)
+    assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
+    assert str(disk) in said.sentence and "free some" in said.sentence
+    (disk / "đầy").unlink()
+    again = operator(*command)
+    assert (again.exit_code, again.json["frames"]["used"]) == (0, 6)
+    assert again.json["communes"] == whole.json["communes"]
+    assert operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
+
+
+def test_a_disk_that_holds_no_more_files_is_told_from_one_without_room(
+    on_ext4: Callable[..., Path], drill: DrillReport, whole: Said
+) -> None:
+    disk = on_ext4("-N", "256")
+    inside = disk / "dữ liệu"
+    inside.mkdir()
+    names = (disk / f"{number}" for number in count())
+    while os.statvfs(disk).f_favail > 60:
+        next(names).touch()
+    operator = Operator(inside, {})
+    command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
+    said = operator(*command)
+    assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
+    assert str(disk) in said.sentence and "holds no more files" in said.sentence
+    for path in disk.glob("[0-9]*"):
+        path.unlink()
+    again = operator(*command)
+    assert again.exit_code == 0 and operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
 
 
 @pytest.mark.parametrize("room", ["8k", "200k"])

@@ -17,7 +17,7 @@ import pytest
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import flight_of, kept
-from tests.attack.uploading import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ def served(province: Operator) -> Iterator[Served]:
         yield Served(f"https://127.0.0.1:{port}", fingerprint, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=90)
 
 
 def test_a_card_is_uploaded_over_it(drill: DrillReport, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_province_moves_in_the_middle_of_a_sync(drill: DrillReport, tmp_path
             assert first.poll() is None and time.monotonic() < until_s, first.communicate()
             time.sleep(0.05)
         before.process.kill()
-        before.process.wait(30)
+        before.process.wait(90)
         time.sleep(0.5)
         assert first.poll() is None  # it waits for the old address
         first.kill()

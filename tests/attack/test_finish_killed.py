@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -26,6 +26,7 @@ MakeOperator = Callable[..., Operator]
 
 pytestmark = pytest.mark.slow
 
+WRITING = ("surface", "blend", "report", "communes")
 MOST_AGAIN = 0.3  # of a whole run's processor time: ties alone are more
 
 
@@ -35,10 +36,16 @@ def calm(drill: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return calm_run(with_flight(Operator(tmp_path_factory.mktemp("calm"), {}), drill))
 
 
-def session(operator: Operator, calm: tuple[Revision, dict[str, float]], seed: int, place: str) -> None:
+def session(
+    operator: Operator,
+    calm: tuple[Revision, dict[str, float]],
+    seed: int,
+    place: str,
+    stages: Sequence[str] = STAGES,
+) -> None:
     """One kill in each stage, then a run that completes it."""
     kills = 0
-    for kill in kill_in_each_stage(operator, calm[1], random.Random(seed)):
+    for kill in kill_in_each_stage(operator, calm[1], random.Random(seed), stages):
         print(f"{place} {seed}: {kill}", flush=True)
         kills += 1
     completed(operator, calm[0])
@@ -59,8 +66,9 @@ def test_killed_on_s3(
     s3_server: S3Server,
     calm: tuple[Revision, dict[str, float]],
 ) -> None:
+    """In the stages that write what others read; in each of them in the soak below."""
     environment = {**s3_server.environment(), "FLYCAM_STORE": s3_server.url("giết-hoàn-thiện")}
-    session(with_flight(make_operator(**environment), drill), calm, 2, "S3")
+    session(with_flight(make_operator(**environment), drill), calm, 2, "S3", WRITING)
 
 
 @pytest.mark.soak

@@ -15,6 +15,7 @@ from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, kept, masts
 from tests.attack.places import Link, two_places
+from tests.waiting import ENOUGH_S, until
 
 _PORT = 8000
 
@@ -44,14 +45,11 @@ def ended(*processes: subprocess.Popen[str]) -> Iterator[None]:
     finally:
         for one in processes:
             one.terminate()
-            one.communicate(timeout=30)
+            one.communicate(timeout=ENOUGH_S)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
-    until_s = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until_s, "it did not come to that"
-        time.sleep(0.1)
+def wait_for(what: Callable[[], object], seconds: float = 300.0) -> None:
+    until(what, within_s=seconds, every_s=0.1)
 
 
 def tiles_given(province: Operator) -> int:
@@ -70,7 +68,7 @@ def exchanged(
         link.cut()
         time.sleep(seconds)
         link.restore()
-    out, err = sender.communicate(timeout=280 if len(cuts_s) == 1 else 3000)
+    out, err = sender.communicate(timeout=800 if len(cuts_s) == 1 else 3000)
     assert sender.returncode == 0, err
     said: dict[str, object] = json.loads(out.strip().splitlines()[-1])
     return said

@@ -24,17 +24,17 @@ import httpx
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameStatus
+from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
-from flycam.frame.flight import FlightState
+from flycam.frame.flight import Flight, FlightState
 from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.killing import NAME, STAGES, store_of
 from tests.attack.test_uploads import assert_each_byte_once, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess, serving
-from tests.ingest.streaming import free_port
-from tests.pipeline.live.test_stream import in_the_air
+from tests.ingest.streaming import on_air
+from tests.ports import free_port
 from tests.servers import PostgresServer, SeaweedServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]
@@ -172,7 +172,7 @@ def asked_all_the_time(url: str) -> Iterator[Asked]:
 
     def ask() -> None:
         with httpx.Client(base_url=url, timeout=90) as client:
-            while not over.wait(0.05):
+            while not over.wait(0.2):
                 for path in (_FLIGHTS, "/healthz", "/api/uploads", _SKY):
                     answer = client.get(path)
                     asked.answers[answer.status_code] += 1
@@ -273,23 +273,22 @@ def flown_live(trial: Trial) -> str:
     with (
         serving(house) as server,
         asked_all_the_time(server.url) as asked,
-        in_the_air(film, port, after_s=1.0) as (url, began_s),
+        on_air(film, port) as air,
     ):
-        words = ("--video", url, "--telemetry", f"udp://127.0.0.1:{port}", "--camera", film.camera)
+        words = ("--video", air.url, "--telemetry", f"udp://127.0.0.1:{port}", "--camera", film.camera)
         child = house.start("live", *words, "--clock-offset", "0", "--drill", "--name", NAME)
         _until_something_lies(server.url, child)
         time.sleep(trial.chance.uniform(0.0, 2.0))
         away_ns = time.time_ns()
         trial.restart()
         back_ns = time.time_ns()
-        time.sleep(max(0.0, began_s + 30.0 - time.monotonic()))
+        while not _lies_since(house, back_ns) and air.seconds < 30.0:
+            time.sleep(1.0)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=_LONGEST_S)
     assert child.returncode == 0, (out, err)
     answer = json.loads(out.strip().splitlines()[-1])
-    with open_catalog(house.environment["FLYCAM_DATABASE"]) as catalog:
-        flight = catalog.flights.flight(NAME)
-        laid = catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    flight, laid = _flight_of(house)
     assert flight.state is FlightState.READY
     after = [one for one in laid if one.header.captured_ns > back_ns]
     during = [one for one in laid if away_ns <= one.header.captured_ns <= back_ns]
@@ -302,11 +301,23 @@ def flown_live(trial: Trial) -> str:
     )
 
 
+def _flight_of(house: Operator) -> tuple[Flight, list[FrameRecord]]:
+    """The flight, and its frames on the map."""
+    with open_catalog(house.environment["FLYCAM_DATABASE"]) as catalog:
+        flight = catalog.flights.flight(NAME)
+        return flight, catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+
+
+def _lies_since(house: Operator, ns: int) -> bool:
+    """Whether something taken after that moment is on the map."""
+    return any(one.header.captured_ns > ns for one in _flight_of(house)[1])
+
+
 def _until_something_lies(url: str, child: subprocess.Popen[str]) -> None:
     """Until the flight in the air has ground on the map."""
     for _ in range(600):
         assert child.poll() is None, child.communicate()
-        if any(one["laid"] for one in httpx.get(f"{url}{_SKY}", timeout=30).json()):
+        if any(one["laid"] for one in httpx.get(f"{url}{_SKY}", timeout=90).json()):
             return
         time.sleep(0.1)
     raise AssertionError("nothing was laid")
@@ -345,8 +356,7 @@ def test_killed_and_started_again_under_load(
 def test_a_province_whose_server_is_killed_while_a_box_sends(
     new_house: Callable[[], Operator], servers: Servers, drill: DrillReport, tmp_path: Path, which: str
 ) -> None:
-    field_box = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"})
-    assert field_box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    field_box = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
     province = new_house()
     server = ServerProcess(province)
     server.start()

@@ -25,6 +25,8 @@ from flycam.store import keys
 from flycam.store.room import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
+from tests.lines import ThinLine
+from tests.waiting import ENOUGH_S, until
 
 InRam = Callable[..., Path]
 
@@ -80,14 +82,15 @@ def test_cut_twenty_times_at_random(
     assert sent.laid["frames"]["used"] == 6
 
 
-def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kills: int) -> None:
     """kill -9 of one or the other at random moments; the last sender finds another address."""
     padded(card, 6_000_000)
     chance = random.Random(3)
     server = ServerProcess(ready)
     server.start()
     try:
-        for number in range(8):
+        for number in range(kills):
             sender = ready.start("upload", server.url, card)
             time.sleep(chance.uniform(0.6, 2.0))
             if number % 2:
@@ -101,7 +104,7 @@ def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path) -> 
         server = ServerProcess(ready)
         server.start()
         last = ready.start("upload", server.url, card)
-        stdout, stderr = last.communicate(timeout=200)
+        stdout, stderr = last.communicate(timeout=600)
         assert last.returncode == 0, stderr
         assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
         again = ready("upload", server.url, card)
@@ -119,7 +122,7 @@ def test_server_killed_while_it_lays_the_flight(ready: Operator, drill: DrillRep
         (saved,) = _until(server, "saved", True)
         server.end(signal.SIGKILL)
         server.start()
-        stdout, stderr = sender.communicate(timeout=200)
+        stdout, stderr = sender.communicate(timeout=600)
         assert sender.returncode == 0, stderr
         assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
         assert saved["stage"] in ("laying", "laid")
@@ -147,6 +150,30 @@ def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Pa
     assert all(len(one["outline"]) >= 4 for one in said["photos"])
     assert (said["smear_known"], said["vertical_datum"] != "LOCAL") == (5, True)  # the last has no next photo
     assert str(ready.data) not in json.dumps(said)
+    assert said["ground_m2"] > 1_000
+
+
+def test_the_command_says_what_the_heads_say(ready: Operator, card: Path) -> None:
+    """The line stands still half-way until the server has looked: a card that is quicker is laid unlooked."""
+    total = padded(card, 1_000_000)
+    vietnamese = Operator(ready.data, {**ready.environment, "LC_ALL": "vi_VN.UTF-8"})
+    with (
+        serving(ready) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+        ThinLine(server.port, bytes_s=4e6, round_trip_s=0.05) as line,
+    ):
+        line.held_at["up"] = total // 2
+        sender = vietnamese.start("upload", line.url, card)
+        begun = until(lambda: client.get("/api/uploads").json(), every_s=0.1)
+        until(
+            lambda: client.get(f"/api/uploads/{begun[0]['upload_id']}/look").status_code == 200, every_s=0.1
+        )
+        line.held_at.clear()
+        out, err = sender.communicate(timeout=600)
+    look = json.loads(out.strip().splitlines()[-1])["look"]
+    assert (sender.returncode, look["frames"], look["usable"], look["smear_known"]) == (0, 6, 6, 5)
+    assert look["ground_m2"] > 1_000 and "photos" not in look
+    assert "Xem trước từ đầu ảnh: 6 / 6 ảnh định vị được" in err and "phạm vi chụp" in err
 
 
 def test_the_disk_fills_up_and_has_room_again(
@@ -168,7 +195,7 @@ def test_the_disk_fills_up_and_has_room_again(
         remounted(disk, f"size={SPARE_BYTES + 3_000_000}")
         sender = operator.start("upload", server.url, card)
         received = [0]
-        while len(received) < 5 or len(set(received[-5:])) > 1:
+        while not received[-1] or len(set(received[-8:])) > 1:
             time.sleep(1.0)
             (one,) = client.get("/api/uploads").json()
             received.append(one["bytes_received"])
@@ -178,7 +205,7 @@ def test_the_disk_fills_up_and_has_room_again(
         refused = client.post("/api/uploads", content=more, headers=kind)
         assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
         remounted(disk, "size=1200m")
-        stdout, stderr = sender.communicate(timeout=120)
+        stdout, stderr = sender.communicate(timeout=600)
         assert sender.returncode == 0, stderr
         assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
     assert_each_byte_once(operator, card)
@@ -201,6 +228,18 @@ def test_cards_full_of_traps(ready: Operator, card: Path) -> None:
         assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
         assert said.json["frames"]["rejected"]["unreadable"] >= 3
         assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert_kept(ready, card)
+
+
+def test_one_odd_name_holds_up_no_card(ready: Operator, card: Path) -> None:
+    odd = card / "a:b.JPG"
+    odd.write_bytes(next(card.iterdir()).read_bytes())
+    with serving(ready) as server:
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"], said.json["passed_over"]) == (6, 6, 1)
+        (why,) = said.json["passed_over_said"]
+        assert why["sentence"].startswith("a:b.JPG: ") and "rename" in why["sentence"]
+    odd.unlink()
     assert_kept(ready, card)
 
 
@@ -238,7 +277,7 @@ def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, c
         time.sleep(2.0)
         sender.send_signal(signal.SIGINT)
         stopped = time.monotonic()
-        sender.communicate(timeout=30)
+        sender.communicate(timeout=ENOUGH_S)
         print(f"ended {time.monotonic() - stopped:.1f} s after Ctrl-C")
         assert sender.returncode == 130
         proxy.close()
@@ -263,12 +302,14 @@ def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_pat
 
 
 def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, object]]:
-    for _ in range(300):
-        found: list[dict[str, object]] = httpx.get(f"{server.url}/api/uploads", timeout=60).json()
-        if found and all(one[key] == value for one in found):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(found)
+    found: list[dict[str, object]] = []
+
+    def is_so() -> bool:
+        found[:] = httpx.get(f"{server.url}/api/uploads", timeout=60).json()
+        return bool(found) and all(one[key] == value for one in found)
+
+    until(is_so, lambda: found, every_s=0.1)
+    return found
 
 
 def _png_bomb() -> bytes:

@@ -29,6 +29,7 @@ from tests.bench.flights import ROOT, BenchFlight, drill_flight
 from tests.bench.sync import OVERVIEW_M, counts_of, pixels_of
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
 from tests.browser.pages import settled
+from tests.waiting import until
 
 _PORT = 8000
 _COLOURED = 24
@@ -138,8 +139,9 @@ def _watched(
     expect(page.locator(".flight").first).to_contain_text("Bản Lầu")
     wait_for(lambda: sender.poll() is not None or kept(province, keys.early_prefix()))
     watch.note(f"views of coarse tiles have come, {tiles_given(province)} tiles")
-    page.wait_for_timeout(2500)
-    watch.look("early")
+    link.cut()  # nothing finer comes before these are drawn, and looked at
+    until(lambda: watch.seen.get("early") == watch.look("early") and watch.seen["early"].share > 0.02)
+    link.restore()
     for number in (1, 2):
         wait_for(lambda least=3 * number: sender.poll() is not None or tiles_given(province) >= least)
         if sender.poll() is not None:

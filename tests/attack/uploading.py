@@ -17,15 +17,10 @@ import httpx
 
 from flycam.pipeline.upload.line import Line, Reply
 from tests.attack.commands import Operator
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S, until
 
 _BLOCK = 4096
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass
@@ -46,18 +41,20 @@ class ServerProcess:
 
     def wait_until_it_answers(self) -> None:
         assert self.process is not None
-        for _ in range(400):
+        process = self.process
+
+        def answers() -> bool:
+            assert process.poll() is None, process.communicate()
             with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200:
-                    return
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.1)
-        raise AssertionError("the server does not answer")
+                return httpx.get(f"{self.url}/healthz", timeout=10).status_code == 200
+            return False
+
+        until(answers, "the server does not answer", within_s=300.0, every_s=0.1)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.communicate(timeout=30)
+            self.process.communicate(timeout=ENOUGH_S)
 
 
 @contextmanager

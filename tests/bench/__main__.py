@@ -3,10 +3,11 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
-adjust compare-registration compare-changes compare-flights sync growth titiler thin-line pack cluster
-viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes finish-pixels
-finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some
-are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did not run.
+adjust compare-registration compare-changes compare-flights sync growth titiler thin-line upload-look pack
+cluster viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes
+finish-pixels finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all,
+unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
+not run.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from tests.bench import (
     sync,
     thin_line,
     titiler_peer,
+    upload_look,
     viewers,
 )
 from tests.bench.table import Row, as_json, machine, render
@@ -125,6 +127,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "growth": lambda _: growth.measure(),
     "titiler": lambda o: titiler_peer.measure(o.strips, o.per_strip),
     "thin-line": lambda o: thin_line.measure(o.strips, o.per_strip),
+    "upload-look": lambda o: upload_look.measure(o.strips, o.per_strip, o.card),
     "pack": lambda o: packs.measure(o.strips, o.per_strip),
     "cluster": lambda o: cluster.measure(o.strips, o.per_strip, o.rounds),
     "viewers": lambda o: viewers.measure(o.viewing),
@@ -148,6 +151,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=live_memory.MINUTES, help="of film (live-memory)")
     parser.add_argument("--watched", type=float, default=live_watched.SECONDS, help="seconds (live-watched)")
     parser.add_argument("--viewing", type=float, default=viewers.SECONDS, help="seconds (viewers)")
+    parser.add_argument("--card", type=Path, help="a folder of photos (upload-look; default: the drill)")
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
     parser.add_argument("--json", type=Path, help="write the table for programs too")

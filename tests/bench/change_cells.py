@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.analysis.cues import PIXEL_CUES
-from flycam.analysis.evidence import look
+from flycam.analysis.evidence import cell_evidence
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.workgrid import on_work_grid
 from flycam.drill.between import Confuser, work_of
@@ -25,7 +25,7 @@ _SOIL, _SOIL_COUNTS = (Confuser.PLOUGHED, Confuser.CLEARED, Confuser.ROAD, Confu
 def cells_of(scene: Scene, folder: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sampled cues N×len(PIXEL_CUES), what each is (a number below), and how many cells it stands for."""
     pair = kept(scene, folder)
-    seen = look(on_work_grid(image_pair(pair), None))
+    seen = cell_evidence(on_work_grid(image_pair(pair), None))
     change, old = truth_on(seen, pair.change), truth_on(seen, pair.old_water)
     confuser = work_of(truth_on(seen, pair.confuser))  # terraces weigh as the fields that they are
     draw = np.random.default_rng([scene.seed, 7])

@@ -28,9 +28,10 @@ from tests.bench.change_validate import best_cut, held_out, quiet_cut, report
 from tests.bench.change_weights import patch_weights
 
 _FILE = Path(fitted.__file__)
-_WRITTEN = (
+WRITTEN = (
     "LEAST_SCORE",
     "USUAL_SHARE",
+    "RIM_M",
     "BARE",
     "FLOODED",
     "OLD_WATER",
@@ -76,7 +77,7 @@ def write(values: dict[str, object]) -> None:
         "",
         "# fmt: off",
     ]
-    for name in _WRITTEN:
+    for name in WRITTEN:
         model = values[name]
         if not isinstance(model, Logistic):
             lines.append(f"{name} = {model!r}")
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--step", choices=("cells", "patches"), required=True)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    values = {name: getattr(fitted, name) for name in _WRITTEN}
+    values = {name: getattr(fitted, name) for name in WRITTEN}
     with ProcessPoolExecutor(options.workers) as pool:
 
         def over(work: Callable, scenes: Iterable[Scene]) -> list:

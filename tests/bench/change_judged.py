@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flycam.analysis.evidence import CellEvidence, bare_patches, flooded_patches, look
+from flycam.analysis.evidence import CellEvidence, bare_patches, cell_evidence, flooded_patches
 from flycam.analysis.measures import Measured
 from flycam.analysis.objects import Patch
 from flycam.analysis.workgrid import on_work_grid
@@ -47,7 +47,7 @@ def truth_on(seen: CellEvidence, values: np.ndarray) -> np.ndarray:
 def patches_with_truth(scene: Scene, folder: Path | None) -> Judged:
     """All patches that the cells of a scene make."""
     pair = kept(scene, folder)
-    seen = look(on_work_grid(image_pair(pair), None))
+    seen = cell_evidence(on_work_grid(image_pair(pair), None))
     change, confuser = truth_on(seen, pair.change), truth_on(seen, pair.confuser)
     real = np.isin(confuser, OTHER) | (change > 0)
     slides, floods = (_numbered((change == number) & seen.work.seen) for number in (1, 2))

@@ -31,7 +31,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.bench.processes import serving
 from tests.bench.table import Row
-from tests.serve.world import REAL, make_world
+from tests.serve.world import REAL, build_world
 
 SIZES = (10, 100, 1000)
 PHOTOS_A_SIDE = 10
@@ -72,7 +72,7 @@ def measure() -> list[Row]:
     """A row for each question: at 100,000 photos over at 1,000."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        workspace = make_world(root).workspace
+        workspace = build_world(root).workspace
         pattern = _pattern(workspace)
         grown, made = [], 0
         for size in SIZES:

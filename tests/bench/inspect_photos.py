@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flycam.ingest.photos import pixel_checks, read_all
+from flycam.ingest.photo.photos import pixel_checks, read_all
 from tests.bench.flights import ROOT, drill_flight, long_flight
 from tests.bench.processes import FLYCAM, run_process, startup
 from tests.bench.table import Row

@@ -26,7 +26,7 @@ from flycam.drill.video import VIDEO_NAME, write_video_drill
 from flycam.drill.video_course import VideoPlan
 from flycam.frame.frame import picture_name
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.given import LiveRequest

@@ -35,7 +35,8 @@ from tests.bench.live_speed import (
 )
 from tests.bench.processes import FLYCAM, BenchBroken
 from tests.bench.table import Row
-from tests.ingest.streaming import free_port, replayed, rtsp_server, running, start_s_of
+from tests.ingest.streaming import replayed, rtsp_server, running, start_s_of
+from tests.ports import free_port
 
 _BEFORE_S = 4.0  # the receiver is started, as in a command room, before the aircraft is
 

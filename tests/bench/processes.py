@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.attack.uploading import free_port
+from tests.ports import free_port
 
 FLYCAM = (sys.executable, "-m", "flycam")
 _LOOK_EVERY_S = 0.02

@@ -21,6 +21,7 @@ from tests.bench.house_of_flight import made_house
 from tests.bench.processes import serving
 from tests.bench.table import Row
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
+from tests.chains import Requests
 
 BITS_S, ROUND_TRIP_MS, SLOWER, ROUNDS = 1e6, 300.0, 4.0, 5
 FIRST_S, PAN_S, BYTES, CHAIN = 4.5, 1.0, 180_000, 3
@@ -30,11 +31,13 @@ _ZOOMS = 4
 
 @dataclass(slots=True)
 class Seen:
-    """first_s, pan_s  seconds; bytes_before: that came before the first tile was asked for."""
+    """first_s, pan_s  seconds; bytes_before: that came before the first tile was asked for; chain: addresses
+    of requests each of which waited for the one before, until that."""
 
     first_s: float
     pan_s: float
     bytes_before: int
+    chain: list[str]
 
 
 class _Line:
@@ -43,6 +46,7 @@ class _Line:
     def __init__(self, page: Page) -> None:
         self._session: CDPSession = page.context.new_cdp_session(page)
         self._names: dict[str, str] = {}
+        self.requests = Requests()
         self.bytes_before = 0
         self.tiles: list[float] = []
         self._asked_a_tile = False
@@ -57,6 +61,7 @@ class _Line:
             },
         )
         self._session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+        self.requests.listen(self._session)
         self._session.on("Network.requestWillBeSent", self._sent)
         self._session.on("Network.loadingFinished", self._came)
 
@@ -73,7 +78,7 @@ class _Line:
 
 
 def measure(strips: int, per_strip: int) -> list[Row]:
-    """Three rows; medians of some rounds, each in a browser of its own."""
+    """Four rows; medians of some rounds, each in a browser of its own, the most of bytes and requests."""
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         token = made_house(Path(folder), strips, per_strip)
         with serving(Path(folder)) as (_, port):
@@ -91,7 +96,20 @@ def measure(strips: int, per_strip: int) -> list[Row]:
             required=1.0,
             sense="at most",
         ),
+        _chained(max((one.chain for one in seen), key=len)),
     ]
+
+
+def _chained(chain: list[str]) -> Row:
+    return Row(
+        what="requests one after the other before the first tile is asked for, signing in included",
+        measured=f"{len(chain)}",
+        peer=f"{CHAIN}",
+        ratio=len(chain) / CHAIN,
+        required=1.0,
+        sense="at most",
+        notes=(" → ".join(f"/{url.split('/', 3)[-1].partition('?')[0]}" for url in chain),),
+    )
 
 
 def _row(what: str, seconds: list[float], most: float) -> Row:
@@ -139,7 +157,7 @@ def _looked(url: str, token: str) -> Seen:
         pan_s = (page.evaluate("Date.now()") - let_go) / 1e3
         page.screenshot(path=ROOT / "thin-line.png")
         chromium.close()
-    return Seen(first_s, pan_s, line.bytes_before)
+    return Seen(first_s, pan_s, line.bytes_before, line.requests.before(lambda url: "/tiles/" in url))
 
 
 def _until_tiles(page: Page, line: _Line, count: int) -> None:

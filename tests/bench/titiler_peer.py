@@ -1,9 +1,9 @@
 """Tiles a second of one flight's map: `flycam serve`, account check on, against titiler on the same map.
 
-titiler reads the GeoTIFF that `flycam export` writes of the flight; for the computed layer the two bands that
-`flycam export --figures` writes, coloured by a colour map. Each server is one process; a client in this one
-asks both for the same tiles over the same number of connections, in turns. Each tile is asked for once before
-it counts, for a server in use has its files open.
+titiler reads the GeoTIFF that `flycam export` writes of the flight; for the computed layers the two bands
+that `flycam export --figures` writes, each coloured by a colour map. Each server is one process; a client in
+this one asks both for the same tiles over the same number of connections, in turns. Each tile is asked for
+once before it counts, for a server in use has its files open.
 """
 
 from __future__ import annotations
@@ -23,21 +23,25 @@ from pathlib import Path
 from flycam.catalog.catalog import open_catalog
 from flycam.frame.frame import Layer
 from flycam.geometry.grid import TileId
-from tests.attack.uploading import free_port
 from tests.bench.flights import ROOT
 from tests.bench.house_of_flight import NAME, made_house
 from tests.bench.peers import installed
 from tests.bench.processes import FLYCAM, BenchBroken, run_process, serving
 from tests.bench.table import Row
+from tests.ports import free_port
 
 VERSION = "2.4.0"
 REQUIREMENT, VARIABLE = f"titiler.application[server]=={VERSION}", "FLYCAM_BENCH_TITILER"
 CONNECTIONS, ROUNDS, TILES = 8, 3, 200
 PICTURES, COMPUTED = 50.0, 5.0
+COLOURED = (("expected errors", "error", "1", "0,5"), ("ages", "age", "2", "0,20000"))
+"""What a computed layer says, its name here, the band of `export --figures`, and what is coloured of it (ages
+in hours)."""
 
 
 def measure(strips: int, per_strip: int) -> list[Row]:
-    """Two rows: pictures, and the layer of expected errors. titiler is installed into `.bench/` once."""
+    """Three rows: pictures, and the layers of expected errors and of ages. titiler is
+    installed into `.bench/` once."""
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         data = Path(folder) / "data"
         token = made_house(data, strips, per_strip)
@@ -55,13 +59,16 @@ def measure(strips: int, per_strip: int) -> list[Row]:
                     token,
                     PICTURES,
                 ),
-                _row(
-                    "tiles of expected errors, account check on",
-                    [f"/tiles/{mosaic_id}/{one.z}/{one.x}/{one.y}?layer=error&v=0" for one in tiles],
-                    _paths(tiles, figures, {"bidx": "1", "rescale": "0,5", "colormap_name": "rdylbu_r"}),
-                    (ours, theirs),
-                    token,
-                    COMPUTED,
+                *(
+                    _row(
+                        f"tiles of {what}, account check on",
+                        [f"/tiles/{mosaic_id}/{one.z}/{one.x}/{one.y}?layer={layer}&v=0" for one in tiles],
+                        _paths(tiles, figures, {"bidx": band, "rescale": scale, "colormap_name": "rdylbu_r"}),
+                        (ours, theirs),
+                        token,
+                        COMPUTED,
+                    )
+                    for what, layer, band, scale in COLOURED
                 ),
             ]
 

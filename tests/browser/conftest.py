@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from flycam.serve.services import STATIC_DIR, Services
 from tests.serve.running import running
 from tests.serve.world import World, make_world
+from tests.waiting import ENOUGH_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -28,7 +29,7 @@ SIZES = {"office": (1366, 768), "wall": (1920, 1080), "phone": (390, 844)}
 
 OpenPage = Callable[..., Page]
 
-expect.set_options(timeout=60_000)  # a busy machine answers late, and is not wrong for that
+expect.set_options(timeout=1000.0 * ENOUGH_S)  # a busy machine answers late, and is not wrong for that
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,8 +56,21 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium on this machine: tests/install-system.sh tests")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        for name in ("new_context", "new_page"):
+            setattr(chromium, name, _patient(getattr(chromium, name)))
         yield chromium
         chromium.close()
+
+
+def _patient(make: Callable[..., BrowserContext | Page]) -> Callable[..., BrowserContext | Page]:
+    """As it is, but that a click waits as long as an expectation."""
+
+    def made(**options: object) -> BrowserContext | Page:
+        one = make(**options)
+        (one.context if isinstance(one, Page) else one).set_default_timeout(1000.0 * ENOUGH_S)
+        return one
+
+    return made
 
 
 @pytest.fixture

@@ -3,41 +3,70 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
-from playwright.sync_api import Error, Page, Route
+from playwright.sync_api import Error, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
+from tests.waiting import ENOUGH_S
+
+
+def until_seen(page: Page, holds: Callable[[], object]) -> None:
+    """Until that is so; the page goes on meanwhile, and who listens to it."""
+    end_s = time.monotonic() + ENOUGH_S
+    while not holds():
+        assert time.monotonic() < end_s, "it is not seen"
+        page.wait_for_timeout(100)
+
+
+def at_rest(page: Page, **of: Any) -> bytes:
+    """A screenshot, once two in a row are equal."""
+    before = b""
+    for _ in range(80):
+        page.wait_for_timeout(150)
+        now = page.screenshot(**of)
+        if now == before:
+            break
+        before = now
+    return before
 
 
 def settled(page: Page) -> np.ndarray:
     """RGB screenshot of the page once the map has drawn all it asked for and two in a row are equal."""
     page.wait_for_selector('.map[aria-busy="false"]', state="attached")
-    before = b""
-    for _ in range(40):
-        page.wait_for_timeout(150)
-        now = page.screenshot()
-        if now == before:
-            break
-        before = now
-    decoded = cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)
-    return decoded[..., ::-1]
+    return settled_compare(page)
 
 
 def settled_compare(page: Page) -> np.ndarray:
     """As `settled`, of the two maps of a comparison, under which the map itself does not draw."""
-    before = b""
-    for _ in range(40):
-        page.wait_for_timeout(150)
-        now = page.screenshot()
-        if now == before:
-            break
-        before = now
-    return cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return cv2.imdecode(np.frombuffer(at_rest(page), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def view_in_address(page: Page) -> None:
+    """Until the map stands, and the address bar tells where: it follows the view by less than a second."""
+    at_rest(page)
+    told = ""
+    while "map=" not in told or told != page.url:
+        told = page.url
+        page.wait_for_timeout(800)
+
+
+def in_address(page: Page, *parts: str) -> None:
+    """Until the page's address holds these."""
+    for part in parts:
+        expect(page).to_have_url(re.compile(re.escape(part)))
+
+
+def not_in_address(page: Page, *parts: str) -> None:
+    """Until it holds none of these."""
+    for part in parts:
+        expect(page).not_to_have_url(re.compile(re.escape(part)))
 
 
 def painted_in_the_middle(page: Page) -> np.ndarray:
@@ -46,6 +75,11 @@ def painted_in_the_middle(page: Page) -> np.ndarray:
     assert box is not None
     x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
     return settled(page)[y - 30 : y + 30, x - 30 : x + 30].reshape(-1, 3).mean(0)
+
+
+def expect_painted(page: Page, colour: np.ndarray) -> None:
+    """Until that is so of this colour, as near as a coded picture comes to it."""
+    until_seen(page, lambda: np.abs(painted_in_the_middle(page) - colour).max() < 14)
 
 
 @dataclass
@@ -81,6 +115,13 @@ def hold(page: Page, glob: str) -> Held:
     return held
 
 
+def open_doors(page: Page) -> None:
+    """All doors of the strip in sight: what is rare stands behind its last button where there is no room."""
+    more = page.locator(".more-open")
+    if more.is_visible() and more.get_attribute("aria-expanded") != "true":
+        more.click()
+
+
 def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
     box = page.locator(".map").bounding_box()
     assert box is not None
@@ -89,22 +130,22 @@ def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
 
 def wait_for_zoom(page: Page, least: float) -> None:
     """Until the address bar says so; no script is evaluated, because the page's policy forbids it."""
-    for _ in range(100):
+
+    def is_there() -> bool:
         found = re.search(r"map=([\d.]+)", page.url)
-        if found and float(found.group(1)) > least:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"the map did not zoom beyond {least}: {page.url}")
+        return found is not None and float(found.group(1)) > least
+
+    until_seen(page, is_there)
 
 
 def wait_for_place(page: Page, lon: float, within: float) -> None:
     """Until the address bar says that the map's middle lies so near to a longitude, degrees."""
-    for _ in range(100):
+
+    def is_there() -> bool:
         found = re.search(r"map=[\d.]+%2F[\d.]+%2F([\d.]+)", page.url)
-        if found and abs(float(found.group(1)) - lon) < within:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"the map did not go to {lon}: {page.url}")
+        return found is not None and abs(float(found.group(1)) - lon) < within
+
+    until_seen(page, is_there)
 
 
 def on_screen(page: Page, lon: float, lat: float) -> tuple[float, float]:

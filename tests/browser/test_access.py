@@ -18,6 +18,7 @@ from flycam.pipeline.people.tokens import make_token
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
+from tests.browser.pages import in_address, open_doors
 from tests.browser.test_axe import AXE, severe
 from tests.serve.running import running
 from tests.serve.world import DRILL, REAL, add_account, make_world
@@ -71,8 +72,8 @@ def page(browser: Browser, size: str) -> Iterator[Page]:
     context.close()
 
 
-def signed_in(page: Page, house: House, role: Role) -> None:
-    page.goto(f"{house.url}/#lang=vi&event={REAL}")
+def signed_in(page: Page, house: House, role: Role, language: str = "vi", event: str = REAL) -> None:
+    page.goto(f"{house.url}/#lang={language}&event={event}")
     page.locator("#token").fill(f"{role.value}-token")
     page.locator(".login button").click()
     page.wait_for_selector(".flight", state="attached")
@@ -122,6 +123,7 @@ def test_tokens_are_made_shown_once_listed_and_revoked(
     page: Page, size: str, house: House, screenshots: Path
 ) -> None:
     signed_in(page, house, Role.ADMIN)
+    open_doors(page)
     expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Mã truy cập của tôi").click()
     room = page.get_by_role("dialog", name="Mã truy cập của admin (quản trị)")
@@ -158,7 +160,7 @@ def test_a_token_for_uploads_leads_to_the_upload_page(page: Page, house: House) 
     page.locator("#token").fill(secret)
     page.locator(".login button").click()
     page.wait_for_selector(".picker")
-    assert "/upload.html" in page.url
+    in_address(page, "/upload.html")
 
 
 def test_signing_out_that_fails_is_said_until_it_is_done(
@@ -169,12 +171,14 @@ def test_signing_out_that_fails_is_said_until_it_is_done(
     signed_in(page, house, Role.VIEWER)
     page.route("**/api/logout**", lambda route: route.abort())
     out = page.get_by_role("button", name="Thoát")
+    open_doors(page)
     out.click()
     said = page.get_by_role("alert").filter(has_text="Chưa thoát")
     expect(said).to_contain_text("viewer")
     page.screenshot(path=screenshots / f"access-not-out-{size}.png")
     assert not severe(page)
     page.unroute("**/api/logout**")
+    open_doors(page)
     out.click()
     expect(page.locator("#token")).to_be_visible()
     assert page.context.request.get(f"{house.url}/api/session").status == 401
@@ -191,10 +195,7 @@ def test_the_strip_has_room_for_all_that_a_role_may_press(
     context = browser.new_context(viewport={"width": width, "height": height})
     try:
         page = context.new_page()
-        page.goto(f"{house.url}/#lang={language}&event={DRILL}")
-        page.locator("#token").fill(f"{role.value}-token")
-        page.locator(".login button").click()
-        page.wait_for_selector(".flight", state="attached")
+        signed_in(page, house, role, language, DRILL)
         expect(page.locator(".top .drill-badge")).to_be_visible()
         page.screenshot(path=screenshots / f"access-strip-{role.value}-{language}-{screen}.png")
         strip = page.locator(".top").bounding_box()
@@ -214,6 +215,31 @@ def test_the_strip_has_room_for_all_that_a_role_may_press(
         page.locator(".share-door").click()
         expect(page.locator(".sharing, [role=dialog]").first).to_be_visible()
         expect(page.locator(".top-rare.open")).to_have_count(0)
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMIN])
+def test_the_strip_of_a_phone_is_one_line(
+    browser: Browser, house: House, language: str, role: Role, screenshots: Path
+) -> None:
+    width, height = SIZES["phone"]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    try:
+        page = context.new_page()
+        signed_in(page, house, role, language, DRILL)
+        strip = page.locator(".top").bounding_box()
+        assert strip is not None and strip["height"] <= 48
+        for shown in ("select.event", ".search input", "button.meet", ".more-open"):
+            expect(page.locator(f".top {shown}")).to_be_in_viewport(ratio=1)
+        page.locator(".more-open").click()
+        page.screenshot(path=screenshots / f"access-phone-{role.value}-{language}.png")
+        for door in ("keys-door", "language", "account"):
+            expect(page.locator(f".top-rare .{door}")).to_be_in_viewport(ratio=1)
+        page.locator(".top .search input").fill("ban lien")
+        hit = page.locator(".search-hits button").first
+        expect(hit).to_be_in_viewport(ratio=1)
     finally:
         context.close()
 

@@ -30,14 +30,14 @@ from flycam.pipeline.live.recipe import live
 from flycam.pipeline.workspace import silent
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import settled, until_seen
 from tests.houses import House
-from tests.ingest.streaming import free_port, rtsp_server
-from tests.pipeline.live.test_news import log_start_s
-from tests.pipeline.live.test_stream import replayed
+from tests.ingest.streaming import on_air
+from tests.ports import free_port
 from tests.serve.running import running
-from tests.serve.test_tiles import write
+from tests.serve.tiles.test_tile_route import write
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
+from tests.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -131,27 +131,18 @@ def orange_near_the_middle(page: Page) -> int:
     return int((np.abs(part - _ORANGE).max(axis=-1) < 12).sum())
 
 
-def comes_to_the_middle(page: Page) -> bool:
-    """Whether an aircraft's colour comes there within the time that a busy machine may take."""
-    until_s = time.monotonic() + 60.0
-    while orange_near_the_middle(page) <= 100:
-        if time.monotonic() > until_s:
-            return False
-    return True
-
-
 @pytest.mark.parametrize("size", ["office", "phone"])
 def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ended(
     open_page: OpenPage, own_address: str, teller: Teller, size: str
 ) -> None:
     page = open_page(size, f"lang=vi&{HERE}", url=own_address)
-    assert orange_near_the_middle(page) == 0
+    until_seen(page, lambda: orange_near_the_middle(page) == 0)
     teller.say(told())
     card = card_of(page, "bay1")
     expect(card).to_contain_text(re.compile("hình cách đây [12] giây", re.IGNORECASE))
     expect(card).to_contain_text("Hình cuối: 05/09/2026 09:13:00")
     expect(card).to_contain_text("Hình: tốt · số liệu bay: tốt")
-    assert orange_near_the_middle(page) > 100
+    until_seen(page, lambda: orange_near_the_middle(page) > 100)
     box, width = card.bounding_box(), page.viewport_size
     assert box is not None and width is not None and box["x"] + box["width"] <= width["width"]
     teller.say(told(phase=Phase.CLOSING))
@@ -159,7 +150,7 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
     teller.say(told(phase=Phase.ENDED))
     expect(card).to_contain_text("Đã bay xong")
     expect(card).not_to_contain_text("cách đây")
-    assert orange_near_the_middle(page) == 0
+    until_seen(page, lambda: orange_near_the_middle(page) == 0)
 
 
 METRES_PER_PIXEL, METRES_PER_DEGREE = 2 * math.pi * 6378137.0 / 256 / 2**16, 111_319.490793  # at zoom 16
@@ -244,9 +235,7 @@ def test_an_aircraft_its_label_and_its_card_are_all_seen(
     }[where]
     teller.say(told(track=(), place=place_at(page, x, y)))
     page.wait_for_function("document.querySelectorAll('.airborne-card').length === 1")
-    until_s = time.monotonic() + 60.0
-    while not (seen_at(page, x, y) > 100 and whole_label(page, x, y)):
-        assert time.monotonic() < until_s, "the card hides the aircraft or its label"
+    until_seen(page, lambda: seen_at(page, x, y) > 100 and whole_label(page, x, y))
     box = card.bounding_box()
     assert box is not None and box["x"] >= 0 and box["y"] >= 0
     assert box["x"] + box["width"] <= view["x"] + view["width"]
@@ -270,7 +259,7 @@ def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_
     for moved_deg in (0.0, 0.2):
         teller.say(told(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
         expect(card_of(page, "bay1")).to_be_visible()
-        assert comes_to_the_middle(page)
+        until_seen(page, lambda: orange_near_the_middle(page) > 100)
     settled(page)
     page.keyboard.press("Shift")
     before = page.url  # it tells where the map stands
@@ -302,7 +291,7 @@ def test_each_lost_link_is_named_with_the_time_of_the_last_picture(
     teller.say(told(video=lost))
     expect(card).to_contain_text(re.compile(video, re.IGNORECASE))
     expect(card).to_contain_text(last)
-    assert orange_near_the_middle(page) == 0  # grey: it may be elsewhere by now
+    until_seen(page, lambda: orange_near_the_middle(page) == 0)  # grey: it may be elsewhere by now
     teller.say(told(telemetry=lost))
     expect(card).to_contain_text(re.compile(telemetry, re.IGNORECASE))
     teller.say(told())
@@ -409,7 +398,7 @@ def test_who_types_is_not_interrupted_by_the_news(
         page.wait_for_timeout(250)
     expect(box).to_have_value("nam luc thuong")
     expect(box).to_be_focused()
-    assert len(asked) >= 2  # there were news
+    until_seen(page, lambda: len(asked) >= 2)  # there were news
 
 
 @contextmanager
@@ -437,8 +426,7 @@ def test_a_killed_flight_is_said_to_be_lost_and_its_tiles_came_while_it_flew(
             card = page.locator(".airborne-card")
             expect(card).to_contain_text("Hình: tốt", timeout=60_000)
             expect(page.locator(".flight")).to_be_attached(timeout=60_000)
-            page.wait_for_timeout(7_000)
-            assert len(versions) > 5, versions  # tiles are asked for as they come
+            until_seen(page, lambda: len(versions) > 5)  # tiles are asked for as they come
             os.kill(process.pid, signal.SIGKILL)
             lost_s = seconds_until_lost(page)
         expect(card).to_contain_text(re.compile(r"Hình cuối: \d\d/\d\d/\d{4} \d\d:\d\d:\d\d \(hình cách đây"))
@@ -455,27 +443,24 @@ def test_a_video_link_that_is_cut_is_on_the_screen(
     link_port = free_port(socket.SOCK_DGRAM)
     with running(Services(workspace=house.workspace)) as url, ExitStack() as stack:
         page = open_page(link="lang=vi", url=url, wait=False)
-        server = stack.enter_context(ExitStack())
-        stream = server.enter_context(rtsp_server(film.video, free_port()))
-        packets = (film.telemetry, link_port, time.monotonic() + 1.0, log_start_s(film), over)
+        air = stack.enter_context(on_air(film, link_port))
         request = LiveRequest(
-            video=stream,
+            video=air.url,
             telemetry=f"udp://127.0.0.1:{link_port}",
             camera=film.camera,
             is_drill=True,
             clock_offset_s=0.0,
         )
         arguments = (house.workspace, request, Labels(), silent, over.is_set)
-        for target, given in ((replayed, packets), (live, arguments)):
-            thread = threading.Thread(daemon=True, target=target, args=given)
-            thread.start()
-            stack.callback(thread.join, 30.0)
+        pilot = threading.Thread(daemon=True, target=live, args=arguments)
+        pilot.start()
+        stack.callback(pilot.join, ENOUGH_S)
         stack.callback(over.set)
         card = page.locator(".airborne-card")
         expect(card).to_contain_text("Hình: tốt", timeout=60_000)
         expect(page.locator(".flight")).to_be_attached(timeout=60_000)
         expect(page).to_have_url(re.compile(r"map=1[4-9]"))  # it was open before anything was flown
-        server.close()
+        air.cut()
         lost_s = seconds_until_lost(page)
         expect(card).to_contain_text("MẤT HÌNH")
         expect(card).to_contain_text("số liệu bay: tốt")

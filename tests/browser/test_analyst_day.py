@@ -18,11 +18,11 @@ from playwright.sync_api import Page, expect
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import Role
 from flycam.cli import flycam
-from flycam.frame.change import STANDING, ChangeStatus
+from flycam.frame.change import STANDING, ChangeAction, ChangeStatus
 from flycam.frame.specialist import LayerKind
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled_compare
+from tests.browser.pages import settled_compare, view_in_address
 from tests.browser.test_changes import compared_at
 from tests.pipeline.impacted import add_things
 from tests.serve.running import running
@@ -62,15 +62,16 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield Room(url, root, world)
 
 
+@pytest.mark.parametrize("size", ["office", "wall"])  # a phone offers no review
 def test_from_two_flights_to_the_meeting_pack(
-    open_page: OpenPage, room: Room, tmp_path: Path, screenshots: Path
+    open_page: OpenPage, room: Room, tmp_path: Path, screenshots: Path, size: str
 ) -> None:
     found = room.standing()
     assert len(found) >= 4 and {line.status for line in found.values()} == {ChangeStatus.PROPOSED}
     slide = max(found.values(), key=lambda line: (line.kind.value == "landslide", line.area_m2))
     _a_village_beyond(room, slide, tmp_path)
 
-    page = open_page(link=f"lang=vi&event={REAL}", url=room.url, wait=False)
+    page = open_page(size, f"lang=vi&event={REAL}", url=room.url, wait=False)
     page.locator("#token").fill("analyst-token")
     page.locator(".login button").click()
     page.locator(".review-door").click()
@@ -112,7 +113,7 @@ def _choose(page: Page, change_id: str) -> None:
     page.locator(f'[data-change="{change_id}"] button').first.click()
     expect(page.locator(f'[data-change="{change_id}"]')).to_have_attribute("aria-current", "true")
     page.locator(".review-count").click()
-    page.wait_for_timeout(800)  # the view is in the address bar by then
+    view_in_address(page)
 
 
 def _decide(page: Page, room: Room, slide: ChangeLine) -> None:
@@ -206,9 +207,11 @@ def _draw(page: Page, room: Room) -> ChangeLine:
         page.mouse.click(*corner)
         page.wait_for_timeout(400)
     page.mouse.dblclick(left, top + 100)
+    expect(page.locator('[data-kept="save"]')).to_be_disabled()  # what it is is asked each time
+    page.keyboard.press("1")
     page.locator('[data-kept="save"]').click()
     expect(page.locator(".review-count")).to_contain_text("3 đã xác nhận")
-    (drawn,) = [one for one in room.standing().values() if one.score is None]
+    (drawn,) = [one for one in room.standing().values() if one.action is ChangeAction.DRAW]
     return drawn
 
 

@@ -18,7 +18,7 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.people.accounts import invite_guest
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_changes import with_candidates
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, add_account
@@ -85,6 +85,7 @@ def to_meeting(page: Page) -> None:
 
 
 def to_sharing(page: Page) -> None:
+    open_doors(page)
     page.get_by_role("button", name="Mời xem").click()
     page.get_by_role("dialog").get_by_role("button", name="Tạo liên kết").click()
     page.wait_for_selector(".sharing-code")
@@ -95,12 +96,17 @@ def to_review(page: Page) -> None:
     expect(page.locator(".review-row")).to_have_count(3)
 
 
+def to_compare(page: Page) -> None:
+    page.locator(".compare-open").click()
+    expect(page.locator('.compared-map[aria-busy="false"]')).to_have_count(2)
+
+
 def to_sheet(page: Page) -> None:
     page.locator(".print-open").click()
     page.wait_for_selector('.print-room[aria-busy="false"]')
 
 
-EVERYWHERE = [to_map, to_card, to_board, to_meeting, to_sharing]
+EVERYWHERE = [to_map, to_card, to_board, to_meeting, to_sharing, to_compare]
 AT_A_DESK = [to_review, to_sheet]
 """What a phone does not offer."""
 

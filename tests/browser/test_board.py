@@ -22,7 +22,7 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, on_screen, settled, wait_for_place
+from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 from tests.suites.board_suite import mark_told
@@ -97,7 +97,7 @@ def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
 ) -> None:
     put_masts(board, "Mất sóng từ 14:35", 9 * HOUR)
     page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    assert not is_vermilion(around(page, MAST)).any()
+    until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
     if size == "phone":
         page.locator(".panel-switch").click()
     row = page.locator(".specialist li", has_text="Trạm BTS")
@@ -105,13 +105,13 @@ def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
     row.locator("input").check()
     if size == "phone":
         page.locator(".panel-switch").click()
-    assert is_vermilion(around(page, MAST)).mean() > 0.1
+    until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
     tap_place(page, MAST)
     card = page.locator(".card")
     expect(card).to_contain_text(f"YBI0123 {SCRIPT}")
     expect(card).to_contain_text(re.compile("Mất sóng từ 14:35.*Viettel", re.DOTALL))
     expect(card).to_contain_text("Số liệu cũ")
-    assert "special=layer-" in page.url
+    in_address(page, "special=layer-")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
 
 
@@ -122,12 +122,12 @@ def test_a_link_keeps_the_layers_and_news_is_drawn_without_a_reload(
     (layer,) = board.workspace.catalog.layers.all()
     page = open_page(link=f"lang=en&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
     expect(page.locator(".specialist li input")).to_be_checked()
-    assert is_vermilion(around(page, MAST)).mean() > 0.1
+    until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
     put_masts(board, "hoạt động")
     refresh_layer(board.workspace, layer.layer_id, "Lan", valid_ns=board.workspace.clock_ns())
     expect(page.locator(".specialist .troubles")).to_have_count(0)
     page.wait_for_timeout(500)
-    assert not is_vermilion(around(page, MAST)).any()
+    until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
 
 
 def test_the_sign_of_trouble_is_told_without_its_colour(board: Board, open_page: OpenPage) -> None:
@@ -202,7 +202,7 @@ def test_on_the_wall_a_mark_is_drawn_once_somebody_has_taken_it_up(board: Board,
     page.keyboard.press("Escape")
     write_mark(board.workspace, replace(MARK, based_on=2, status=MarkStatus.OPEN), "Minh")
     expect(page.locator(".mark-row")).to_contain_text("mới báo")
-    assert (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1
+    until_seen(page, lambda: (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1)
 
 
 def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, open_page: OpenPage) -> None:
@@ -225,7 +225,7 @@ def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, o
     card = page.locator(".card")
     expect(card).to_contain_text("Nậm Đét Thượng")
     wait_for_place(page, MAST[0], 0.001)
-    assert "special=" in page.url, "its layer is switched on"
+    in_address(page, "special=")
 
 
 @pytest.mark.parametrize("size", ["office", "phone"])
@@ -328,7 +328,7 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
     expect(page.locator(".card")).to_contain_text("Số liệu cũ")
     assert page.locator(".mark-row small").text_content() != age
     settled(page)
-    assert (around(page, MAST) != fresh).any()
+    until_seen(page, lambda: bool((around(page, MAST) != fresh).any()))
 
 
 def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, open_page: OpenPage) -> None:
@@ -366,10 +366,7 @@ def test_a_late_answer_does_not_take_the_place_of_a_newer_one(board: Board, open
 
     page.route(re.compile(r"/api/marks\?"), hold_first)
     write_mark(board.workspace, MARK, "Lan")
-    for _ in range(100):
-        if late:
-            break
-        page.wait_for_timeout(100)
+    until_seen(page, lambda: late)
     write_mark(board.workspace, replace(MARK, based_on=1, note="mới hơn"), "Lan")
     expect(page.locator(".marks")).to_contain_text("mới hơn")
     ((route, answer),) = late

@@ -1,52 +1,99 @@
-"""How little has to come over a thin line before the first picture."""
+"""How little has to come over a thin line before the first picture, and how few requests wait for others."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
+from flycam.catalog.records import Role
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
-from tests.serve.world import LAT, LON, REAL
+from tests.chains import Requests
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
-MOST_BYTES = 180_000
+MOST_BYTES, MOST_CHAINED = 180_000, 3
+VIEW = f"#lang=vi&event={REAL}&map=17/{LAT}/{LON + 0.004}"
+
+
+@dataclass
+class Watched:
+    """A page, what it asks for, and the bytes of what came (by address) before it asked for a tile."""
+
+    page: Page
+    requests: Requests = field(default_factory=Requests)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        line = self.page.context.new_cdp_session(self.page)
+        line.send("Network.enable")
+        self.requests.listen(line)
+        line.on("Network.loadingFinished", self._came)
+
+    def _came(self, event: dict) -> None:
+        if not self.has_asked_a_tile():
+            self.sizes[self.requests.asked[event["requestId"]].url] = int(event["encodedDataLength"])
+
+    def has_asked_a_tile(self) -> bool:
+        return any(_is_tile(one.url) for one in self.requests.asked.values())
+
+    def until_a_tile(self) -> list[str]:
+        """The longest chain of requests before it."""
+        for _ in range(1200):
+            if self.has_asked_a_tile():
+                return self.requests.before(_is_tile)
+            self.page.wait_for_timeout(50)
+        raise AssertionError("no tile was asked for")
+
+
+def _is_tile(url: str) -> bool:
+    return "/tiles/" in url
+
+
+def _watched(browser: Browser) -> Watched:
+    width, height = SIZES["office"]
+    return Watched(browser.new_page(viewport={"width": width, "height": height}))
 
 
 def test_the_first_tile_is_asked_for_after_few_bytes_and_three_requests_in_a_chain(
     browser: Browser, address: str
 ) -> None:
-    """page, program, lists: then tiles. Who is there is asked beside the lists, not before them."""
-    width, height = SIZES["office"]
-    page = browser.new_page(viewport={"width": width, "height": height})
-    order: list[str] = []
-    sizes: dict[str, int] = {}
-    line = page.context.new_cdp_session(page)
-    line.send("Network.enable")
-    names: dict[str, str] = {}
-
-    def asked(event: dict) -> None:
-        names[event["requestId"]] = event["request"]["url"].removeprefix(address).partition("?")[0]
-        order.append(names[event["requestId"]])
-
-    def came(event: dict) -> None:
-        name = names[event["requestId"]]
-        if not any(one.startswith("/tiles/") for one in order):
-            sizes[name] = int(event["encodedDataLength"])
-            order.append(f"{name} came")
-
-    line.on("Network.requestWillBeSent", asked)
-    line.on("Network.loadingFinished", came)
-    page.goto(f"{address}/#lang=vi&event={REAL}&map=17/{LAT}/{LON + 0.004}")
-    for _ in range(200):
-        if any(one.startswith("/tiles/") for one in order):
-            break
-        page.wait_for_timeout(50)
-    page.close()
-    assert any(one.startswith("/tiles/") for one in order)
-    assert sum(sizes.values()) <= MOST_BYTES, sizes
-    assert order.index("/api/flights") < order.index("/api/session came")
-    programs = [name for name in sizes if name.endswith(".js")]
+    """page, program, lists: then tiles. Who is there is asked with the page, not by its program."""
+    seen = _watched(browser)
+    seen.page.goto(f"{address}/{VIEW}")
+    chain = seen.until_a_tile()
+    seen.page.close()
+    assert 2 < len(chain) <= MOST_CHAINED, chain
+    assert sum(seen.sizes.values()) <= MOST_BYTES, seen.sizes
+    programs = [name for name in seen.sizes if name.endswith(".js")]
     assert not any(re.search("/(stage|room)-", name) for name in programs), "what is opened later comes later"
+    sessions = [one for one in seen.requests.asked.values() if one.url.endswith("/api/session")]
+    assert len(sessions) == 1, "what was asked for with the page is not asked again by its program"
+
+
+def test_signing_in_makes_the_chain_no_longer(browser: Browser, tmp_path: Path) -> None:
+    """page, program, signing in, whose answer brings the lists: then tiles."""
+    world = make_world(tmp_path)
+    add_account(world.workspace, "Lan", Role.VIEWER, "viewer-token")
+    with running(Services(workspace=world.workspace)) as url:
+        seen = _watched(browser)
+        seen.page.goto(f"{url}/{VIEW}")
+        seen.page.locator("#token").fill("viewer-token")
+        seen.page.wait_for_load_state("networkidle")  # who types is slower than any line
+        typed_s = max(one.began_s for one in seen.requests.asked.values())
+        seen.page.locator(".login button[type=submit]").click()
+        seen.until_a_tile()
+        until_the_form = seen.requests.before(lambda one: "/api/sign-in" in one)
+        after = [one.url for one in seen.requests.asked.values() if one.began_s > typed_s]
+        seen.page.close()
+    assert sum(seen.sizes.values()) <= MOST_BYTES, seen.sizes
+    first = next(number for number, name in enumerate(after) if _is_tile(name))
+    lists = [name for name in after[:first] if re.search(r"/api/(events|flights|terrain|airborne)\b", name)]
+    assert after[0].partition("?")[0] == f"{url}/api/arrival" and not lists, after[:first]
+    assert len(until_the_form) + len(after[:1]) <= MOST_CHAINED, until_the_form

@@ -14,11 +14,19 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import Role
-from flycam.frame.change import STANDING, ChangeStatus
+from flycam.frame.change import STANDING, ChangeKind, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold, settled_compare
+from tests.browser.pages import (
+    at_rest,
+    hold,
+    in_address,
+    not_in_address,
+    settled_compare,
+    until_seen,
+    view_in_address,
+)
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 from tests.suites.change_suite import FOUND
@@ -87,6 +95,10 @@ def chosen(page: Page) -> str | None:
     return page.locator('.review-row[aria-current="true"]').get_attribute("data-change")
 
 
+def expect_chosen(page: Page, change_id: str) -> None:
+    expect(page.locator('.review-row[aria-current="true"]')).to_have_attribute("data-change", change_id)
+
+
 def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None:
     said = f"{waiting} chờ duyệt · {accepted} đã xác nhận · {rejected} đã bác bỏ"
     expect(page.locator(".review-count")).to_have_text(said)
@@ -97,8 +109,8 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
-    assert f"~{review.world.before}~{review.world.after}~" in page.url
-    assert chosen(page) == NAMES[0], "the likeliest first"
+    in_address(page, f"~{review.world.before}~{review.world.after}~")
+    expect_chosen(page, NAMES[0])
     page.locator(".review [name=note]").fill("rõ vách trượt <b>")
     page.keyboard.press("a")
     expect_count(page, 3, 0, 0)  # who writes a note decides nothing by its letters
@@ -113,13 +125,13 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     expect(page.locator(f'[data-change="{NAMES[2]}"]')).to_have_attribute("aria-current", "true")
     asked.clear()
     page.keyboard.press("k")
-    assert chosen(page) == NAMES[1]
+    expect_chosen(page, NAMES[1])
     expect(page.locator(".review .impact-note").first).not_to_have_attribute("role", "status")
     assert any("/impact?" in one for one in asked) and not any("/series?" in one for one in asked)
     page.keyboard.press("k")
-    assert chosen(page) == NAMES[0]
+    expect_chosen(page, NAMES[0])
     page.keyboard.press("j")
-    assert chosen(page) == NAMES[1]
+    expect_chosen(page, NAMES[1])
     page.keyboard.press("u")
     expect_count(page, 2, 1, 0)
     page.keyboard.press("u")
@@ -144,7 +156,7 @@ def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> N
     page = enter(open_page, review)
     before = review.line(NAMES[0])
     west, _, east, north = before.bounds_lonlat_deg
-    page.wait_for_timeout(800)  # the view is in the address bar by then
+    view_in_address(page)
     page.keyboard.press("e")
     x, y = compared_at(page, (west + east) / 2, north)
     page.mouse.move(x, y)
@@ -160,6 +172,79 @@ def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> N
     more = (east - west) * (after.bounds_lonlat_deg[3] - north) / 2
     square_m2 = 110_700 * 103_400
     assert after.area_m2 == pytest.approx((shapely.from_wkb(before.wkb).area + more) * square_m2, rel=0.01)
+
+
+def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
+    open_page: OpenPage, review: Review, screenshots: Path
+) -> None:
+    """Of 200 corners within half a metre of a circle."""
+    before = review.line(NAMES[0])
+    west, south, east, north = before.bounds_lonlat_deg
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    radius = (east - west) / 2 * (1 + 0.005 * (-1) ** np.arange(200))
+    ragged = np.stack(
+        [(west + east) / 2 + radius * np.cos(angle), (south + north) / 2 + radius * np.sin(angle)], 1
+    )
+    shape = shapely.MultiPolygon([shapely.Polygon(ragged)])
+    review.world.workspace.catalog.changes.append(
+        [replace(before, version=2, step_id="ragged", error_m=1.0, area_m2=3000.0, wkb=shapely.to_wkb(shape))]
+    )
+    page = enter(open_page, review)
+    view_in_address(page)
+    page.keyboard.press("e")
+    told = page.locator(".review-actions")
+    expect(told).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
+    settled_compare(page)
+    page.screenshot(path=screenshots / "review-corners.png")
+    page.mouse.move(*compared_at(page, *ragged[0]))
+    page.keyboard.press("Delete")
+    page.mouse.move(*compared_at(page, (west + east) / 2, (south + north) / 2))
+    page.keyboard.press("Delete")
+    expect(page.locator(".review-trouble")).to_contain_text("Không có đỉnh nào dưới con trỏ")
+    page.keyboard.press("Enter")
+    expect(told).to_contain_text("Sửa E")
+    after = review.line(NAMES[0])
+    redrawn = shapely.from_wkb(after.wkb)
+    assert after.version == 3 and 8 < shapely.get_num_coordinates(redrawn) < 60
+    # the corner to the east is gone; elsewhere the outline is where it was
+    assert redrawn.bounds[2] < shape.bounds[2] - 1e-6
+    assert redrawn.intersection(shape).area / redrawn.union(shape).area > 0.95
+    assert (before.score, after.score) == (0.9, None), "the score was of the outline before"
+    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("vẽ tay")
+
+
+def test_an_outline_that_nobody_touched_is_saved_as_it_is(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("e")
+    page.locator('[data-kept="kind"]').select_option("flood")
+    page.locator('[data-kept="save"]').click()
+    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
+    first, last = review.world.workspace.catalog.changes.history(NAMES[0])
+    assert (last.kind, last.score) == (ChangeKind.FLOOD, first.score)
+    assert shapely.equals_exact(shapely.from_wkb(last.wkb), shapely.from_wkb(first.wkb), tolerance=1e-8)
+
+
+def test_the_address_is_that_of_the_chosen_change_and_escape_leaves_the_review(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("j")
+    assert chosen(page) == NAMES[1] and f"review={NAMES[1]}" in page.url
+    page.reload()
+    expect(page.locator(".review-row")).to_have_count(3)
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    page.keyboard.press("n")
+    page.keyboard.press("Escape")  # leaves what is drawn
+    expect(page.locator(".review-row")).to_have_count(3)
+    page.keyboard.press("Escape")
+    expect(page.locator(".review")).to_have_count(0)
+    expect(page.locator(".compare")).to_have_count(1)
+    not_in_address(page, "review=")
+    page.keyboard.press("Escape")
+    expect(page.locator(".compare")).to_have_count(0)
+    gone = open_page(link=f"lang=vi&event={REAL}&review=change-0000000f", url=review.url)
+    expect(gone.locator(".review-trouble")).to_contain_text("đường dẫn")
+    expect_chosen(gone, NAMES[0])
 
 
 def test_leaving_an_outline_alone_changes_nothing(open_page: OpenPage, review: Review) -> None:
@@ -203,17 +288,27 @@ def drawn_square_is_saved(page: Page, review: Review) -> None:
         page.mouse.click(*corner)
         page.wait_for_timeout(400)
     page.mouse.dblclick(left, top + 100)
+    expect(page.locator('.review-kind[aria-pressed="true"]')).to_have_count(0)
+    expect(page.locator('[data-kept="save"]')).to_be_disabled()
+    page.keyboard.press("Enter")
+    expect(page.locator(".review-trouble")).to_contain_text("phím 1, 2, 3")
+    assert len(review.standing()) == 3, "nobody said what it is"
+    page.keyboard.press("2")
+    expect(page.locator(".review-actions")).to_contain_text("Vẽ là xác nhận")
     page.locator('[data-kept="save"]').click()
     expect(page.locator(".review-row")).to_have_count(4)
     (drawn,) = [one for one in review.world.workspace.catalog.changes.current(REAL) if one.score is None]
     assert (drawn.status, drawn.event_id) == (ChangeStatus.ACCEPTED, REAL)
+    assert drawn.kind is ChangeKind.FLOOD
+    over = review.line(NAMES[0])
+    assert (drawn.before_shown, drawn.after_shown) == (over.before_shown, over.after_shown)
     assert shapely.from_wkb(drawn.wkb).area > 0
 
 
 def test_a_line_drawn_across_splits_and_marked_ones_are_merged(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
-    page.wait_for_timeout(800)  # the view is in the address bar by then
+    view_in_address(page)
     page.keyboard.press("s")
     middle, beyond = (west + east) / 2, (north - south) / 12
     page.mouse.click(*compared_at(page, middle, north + beyond))
@@ -283,7 +378,7 @@ def test_what_another_analyst_decides_is_seen_and_not_overwritten(
     other.keyboard.press("r")
     expect_count(other, 2, 0, 1)
     expect_count(page, 2, 0, 1)
-    assert chosen(page) == NAMES[0], "who looks at a change goes on looking at it"
+    expect_chosen(page, NAMES[0])
 
 
 def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:
@@ -335,6 +430,26 @@ def test_an_undo_that_others_have_overtaken_does_not_bar_those_before_it(
     assert review.statuses() == ["proposed", "rejected", "proposed"]
 
 
+def test_decisions_of_before_the_page_was_loaded_are_undone_one_after_another(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("a")
+    expect_count(page, 2, 1, 0)
+    page.keyboard.press("r")
+    expect_count(page, 1, 1, 1)
+    page.reload()  # the review is in the address
+    expect_count(page, 1, 1, 1)
+    expect(page.locator(".review [data-kept=undo]")).to_be_enabled()
+    page.keyboard.press("u")
+    expect_count(page, 2, 1, 0)
+    page.keyboard.press("u")
+    expect_count(page, 3, 0, 0)
+    page.keyboard.press("u")
+    expect(page.locator(".review-trouble")).to_contain_text("Không còn gì để hoàn tác")
+    assert review.statuses() == ["proposed"] * 3
+
+
 def test_a_review_that_was_left_before_its_list_came_draws_nothing(
     open_page: OpenPage, review: Review
 ) -> None:
@@ -357,20 +472,16 @@ def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, revie
     assert box is not None
     place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
     clip = {**place, "width": 120, "height": 80}
-    page.wait_for_timeout(1500)
-    without = page.screenshot(clip=clip)
+    without = at_rest(page, clip=clip)
     line = review.line(NAMES[0])
     review.world.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
-    page.wait_for_timeout(2500)  # told by the server, then read and drawn
-    drawn = page.screenshot(clip=clip)
-    assert drawn != without
+    until_seen(page, lambda: at_rest(page, clip=clip) != without)  # told by the server, then read and drawn
+    drawn = at_rest(page, clip=clip)
     page.locator('[data-layer="changes"]').uncheck()
-    page.wait_for_timeout(500)
-    assert page.screenshot(clip=clip) != drawn
-    assert "turned=changes" in page.url
+    until_seen(page, lambda: at_rest(page, clip=clip) != drawn)
+    in_address(page, "turned=changes")
     page.locator('[data-layer="changes"]').check()
-    page.wait_for_timeout(500)
-    assert page.screenshot(clip=clip) == drawn
+    until_seen(page, lambda: page.screenshot(clip=clip) == drawn)
 
 
 def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> None:
@@ -378,7 +489,7 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
     page = enter(open_page, review)
     page.keyboard.press("a")
     expect_count(page, 2, 1, 0)
-    page.wait_for_timeout(800)  # the view is in the address bar by then
+    view_in_address(page)
     west, south, _, north = review.line(NAMES[1]).bounds_lonlat_deg
     amber = {}
     for place in ("desk", "wall"):

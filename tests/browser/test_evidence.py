@@ -20,9 +20,9 @@ from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, settled
+from tests.serve.evidence.test_spots import PLANE, tilted
 from tests.serve.running import running
-from tests.serve.test_spots import PLANE, tilted
-from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +85,27 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
         said = age(then_ns, then_ns + int(passed.total_seconds()) * 10**9, "vi")
         taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
         expect(taken).to_contain_text(f"{said} trước")
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("event", [REAL, DRILL])
+def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(
+    open_page: OpenPage, house: tuple[World, str], screenshots: Path, language: str, event: str
+) -> None:
+    """On the screen of a small desk, under a picture, a warning and a drill's line."""
+    page = open_page("office", f"lang={language}&event={event}&{FLOWN}", url=house[1])
+    settled(page)
+    click_map(page)
+    card = page.locator(".card")
+    expect(card.locator("img")).to_be_visible()
+    card.locator("img").evaluate("e => e.decode()")
+    page.screenshot(path=screenshots / f"card-{event}-{language}.png")
+    word = "Sai số vị trí" if language == "vi" else "Position error"
+    said = card.locator("dt", has_text=word).locator("xpath=following-sibling::dd[1]")
+    expect(said).not_to_be_empty()
+    around, box = card.bounding_box(), said.bounding_box()
+    assert around and box and card.evaluate("e => e.scrollTop") == 0
+    assert box["y"] + box["height"] <= around["y"] + around["height"]
 
 
 def test_the_newest_photo_from_the_side_is_a_button_on_the_card(

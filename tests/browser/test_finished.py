@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from flycam.serve.layers import LEGENDS, DataLayer
 from flycam.serve.services import Services
+from flycam.serve.tiles.layers import LEGENDS, DataLayer
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.serve.world import LAT, LON, REAL, World, make_world, stream_into
 
 pytestmark = pytest.mark.browser
 
@@ -59,13 +59,11 @@ def test_a_finished_revision_without_a_dem_tells_where_it_lies_on_a_plane(
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         beside = re.compile("ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng")
-        places = [page.locator(".map-warnings"), page.locator(f'[data-flight="{world.before}"] .warning')]
-        for place in places:
-            expect(place).to_have_text(beside)
+        place = page.locator(".map-warnings")
+        expect(place).to_have_text(beside)
         page.locator("select.revision").select_option("0")
-        for place in places:
-            expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
-            expect(place).not_to_have_text(beside)
+        expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
+        expect(place).not_to_have_text(beside)
 
 
 def test_the_legend_stands_in_sight_however_long_an_open_flight_is(
@@ -125,7 +123,7 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
         settled(page)
         click_map(page)
         expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-        expect(page.locator(".card")).to_contain_text("Ảnh trực tiếp")
+        expect(page.locator(".card")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
         expect(page.locator(".card dl")).to_contain_text("KTT")
         shown = page.locator(".card dl").inner_text()
         link = page.url.partition("#")[2]
@@ -167,7 +165,7 @@ def test_one_place_has_one_error_on_its_card_as_under_a_meetings_picture(
         expect(row).to_contain_text(f"Lệch chung cả tờ {said(shift_m)}")
         page.screenshot(path=screenshots / "card-error.png")
         page.locator("button.meet").click()
-        expect(page.locator(".meeting-caption")).to_contain_text(f"sai số {whole}")
+        expect(page.locator(".meeting-caption")).to_contain_text(f"sai số mặt đất {whole}")
 
 
 def test_the_outline_is_that_of_the_revision_that_is_drawn(open_page: OpenPage, tmp_path: Path) -> None:
@@ -211,3 +209,26 @@ def test_without_terrain_the_card_says_plane_and_that_the_error_is_not_known(
     expect(card).to_contain_text("a flat plane (no DEM)")
     expect(card).to_contain_text("not known: there is no terrain model")
     assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("lang", "streamed", "laid"),
+    [
+        ("vi", "Ảnh trực tiếp (chưa hoàn thiện)", "Bản dựng nhanh (chưa hoàn thiện)"),
+        ("en", "Live (not finished)", "Quick map (not finished)"),
+    ],
+)
+def test_live_is_said_of_a_stream_only(
+    open_page: OpenPage, tmp_path: Path, lang: str, streamed: str, laid: str
+) -> None:
+    """A card that was uploaded was in nobody's air: its flight is laid as it came, and called that."""
+    world = make_world(tmp_path)
+    stream_into(world, world.after)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        where = f"event={REAL}&lang={lang}&map=18/{LAT - 0.0015}/{LON + 0.0042}"
+        page = open_page(link=f"{where}&cmp=side~{world.before}~{world.after}~50", url=url)
+        expect(page.locator(".before .compared-caption")).to_contain_text(laid)
+        expect(page.locator(".after .compared-caption")).to_contain_text(streamed)
+        for hidden, said in ((world.before, streamed), (world.after, laid)):
+            page = open_page(link=f"{where}&hidden={hidden}&at={LAT - 0.0015}/{LON + 0.0042}", url=url)
+            expect(page.locator(".card dl")).to_contain_text(said)

@@ -29,7 +29,8 @@ from flycam.drill.video_course import VideoPlan
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import WANTED_S, seconds_until_lost
-from tests.ingest.streaming import free_port, replayed, rtsp_server, start_s_of
+from tests.ingest.streaming import replayed, rtsp_server, start_s_of
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,10 +16,23 @@ import shapely
 from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord, Role
+from flycam.drill.drill import DrillReport
 from flycam.frame.flight import Event, EventKind
+from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.terrain import register_dem
+from flycam.report.numbers import area, plain
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, on_screen, painted_in_the_middle, settled, wait_for_zoom
+from tests.browser.pages import (
+    click_map,
+    expect_painted,
+    in_address,
+    not_in_address,
+    on_screen,
+    painted_in_the_middle,
+    settled,
+    wait_for_zoom,
+)
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -64,9 +79,9 @@ def test_the_newest_flight_lies_on_top_and_can_be_taken_off(open_page: OpenPage,
     page = open_page(link=f"event={REAL}&{FLOWN}")
     names = page.locator(".flight-name strong").all_inner_texts()
     assert names == ["Thung lũng Nậm Lúc – sau bão", "Thung lũng Nậm Lúc – trước bão"]
-    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=True)).max() < 14
+    expect_painted(page, mean_colour_around(MIDDLE, storm=True))
     page.locator(f'[data-flight="{world.after}"] input').uncheck()
-    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=False)).max() < 14
+    expect_painted(page, mean_colour_around(MIDDLE, storm=False))
     assert world.after in page.url
 
 
@@ -89,13 +104,35 @@ def test_a_click_tells_the_photo_its_time_and_sharpness(open_page: OpenPage) -> 
     expect(card).to_be_hidden()
 
 
+def test_a_warning_is_said_once_and_its_cure_to_who_can_give_it(open_page: OpenPage, tmp_path: Path) -> None:
+    """On the map; its command to who uploads. A viewer has no command line, and looks at the map."""
+    world = make_world(tmp_path)
+    for name, role in (("Lan", Role.OPERATOR), ("Hoa", Role.VIEWER)):
+        add_account(world.workspace, name, role, f"{name}-token")
+    with running(Services(workspace=world.workspace)) as url:
+        for name, is_cured in (("Lan", True), ("Hoa", False)):
+            page = open_page(link=f"lang=vi&event={REAL}", url=url, wait=False)
+            assert page.context.request.post(f"{url}/api/login", data={"token": f"{name}-token"}).ok
+            page.reload()
+            flight = page.locator(f'[data-flight="{world.before}"]')
+            flight.locator("button[aria-expanded]").click()
+            detail = flight.locator(".flight-detail")
+            expect(detail).to_contain_text("mô hình độ cao")
+            assert ("flycam" in detail.inner_text()) == is_cured
+            expect(flight.locator(".warning")).to_have_count(0)
+            expect(page.locator(".map-warnings li")).to_have_count(1)
+    page = open_page(link=f"lang=vi&event={REAL}")
+    strip, stage = page.locator(".map-warnings").bounding_box(), page.locator(".map").bounding_box()
+    assert strip is not None and stage is not None
+    assert strip["height"] < 0.05 * stage["height"]
+
+
 def test_a_warning_stands_on_the_map_while_its_flight_is_in_sight(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={REAL}")
     strip = page.locator(".map-warnings")
     expect(strip).to_have_text(re.compile("trước bão: không có mô hình độ cao"))
     page.locator("button.language").click()
     expect(strip).to_have_text(re.compile("trước bão: no terrain model"))
-    expect(page.locator(f'[data-flight="{world.before}"] .warning')).to_contain_text("no terrain model")
     page.locator(f'[data-flight="{world.before}"] input').uncheck()
     expect(strip).to_be_hidden()
 
@@ -103,7 +140,7 @@ def test_a_warning_stands_on_the_map_while_its_flight_is_in_sight(open_page: Ope
 def test_a_link_without_an_event_keeps_its_view(open_page: OpenPage) -> None:
     page = open_page(link="map=13.00/21.500000/104.500000")
     settled(page)
-    assert "map=13.00%2F21.500000%2F104.500000" in page.url
+    in_address(page, "map=13.00%2F21.500000%2F104.500000")
 
 
 def test_another_link_pasted_over_this_one_is_gone_to(open_page: OpenPage, world: World) -> None:
@@ -263,7 +300,7 @@ def test_going_to_a_flight_closes_the_card_of_the_point_that_is_left(
         else:
             page.locator(f'[data-flight="{world.before}"] .flight-actions button').first.click()
         expect(page.locator(".card")).to_be_hidden()
-        assert "at=" not in page.url
+        not_in_address(page, "at=")
 
 
 def test_of_flights_far_apart_the_newest_is_opened_and_the_other_offered(
@@ -342,8 +379,8 @@ def test_an_empty_house_says_what_is_missing_and_opens_the_drill_once_there_is_o
         expect(rows.nth(1)).to_have_attribute("data-there", "false")
         expect(rows.nth(1)).to_contain_text("flycam dem add")
         expect(rows.nth(2)).to_contain_text("Chuyến bay")
-        page.locator(".drill-open").click()
-        expect(page.locator(".drill-how")).to_contain_text("flycam demo")
+        page.locator(".drill-open").click()  # not among real communes
+        expect(page.locator(".checklist [role=alert]")).to_contain_text("flycam demo --data")
         cv2.imwrite(str(screenshots / "empty.png"), settled(page)[..., ::-1])
         storm = Event(event_id="storm", name="Bão số 9", kind=EventKind.STORM, is_drill=False)
         drill = Event(event_id="drill", name="Diễn tập 2026", kind=EventKind.DRILL, is_drill=True)
@@ -356,6 +393,127 @@ def test_an_empty_house_says_what_is_missing_and_opens_the_drill_once_there_is_o
         expect(page.locator(".top .drill-badge")).to_have_text("DIỄN TẬP")
 
 
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("width", [760, 1080, 1366])
+def test_nothing_lies_on_the_band_of_a_drill(
+    open_page: OpenPage, screenshots: Path, width: int, language: str
+) -> None:
+    """Beside the board the map is narrow, and the band has more than one line."""
+    page = open_page(link=f"lang={language}&event={DRILL}&tab=board")
+    page.set_viewport_size({"width": width, "height": 768})
+    band = page.locator(".drill-frame")
+    expect(band).to_be_visible()
+    settled(page)
+    page.screenshot(path=screenshots / f"band-{width}-{language}.png")
+    below = band.bounding_box()
+    assert below
+    for name in (".whole", ".ol-zoom", ".mark-begin", ".measure-open"):
+        for one in page.locator(name).all():
+            box = one.bounding_box()
+            assert box is None or box["y"] >= below["y"] + below["height"], name
+
+
+MAKES_A_DRILL = """
+from pathlib import Path
+from flycam.frame.flight import Event, EventKind
+from tests.serve.world import add_flight, make_workspace
+workspace = make_workspace(Path("{root}"))
+event = Event(event_id="drill", name="Diễn tập 2026", kind=EventKind.DRILL, is_drill=True)
+workspace.catalog.flights.put_event(event)
+add_flight(workspace, "drill", "Bay tập", "2024-10-11 01:00", shift=(0, 0))
+"""
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_an_empty_house_makes_its_drill_by_one_button_and_opens_it(
+    open_page: OpenPage, tmp_path: Path, language: str
+) -> None:
+    command = (sys.executable, "-c", MAKES_A_DRILL.format(root=tmp_path))
+    with running(Services(workspace=make_workspace(tmp_path), follow_s=0.1, drill_command=command)) as url:
+        page = open_page(link=f"lang={language}", url=url, wait=False)
+        button = page.locator(".drill-open")
+        button.click()
+        expect(page.locator(".checklist [role=status]")).to_contain_text(
+            "đang lập bản diễn tập" if language == "vi" else "is making the drill"
+        )
+        expect(page.locator(".flight-name strong")).to_have_text("Bay tập")
+        expect(page.locator(".top .drill-badge")).to_be_visible()
+
+
+def test_a_server_that_makes_no_drill_says_what_does(open_page: OpenPage, tmp_path: Path) -> None:
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        page.locator(".drill-open").click()
+        expect(page.locator(".drill-how")).to_contain_text("flycam demo --no-serve")
+        expect(page.locator(".checklist [role=alert]")).to_have_count(0)
+
+
+def test_the_ground_of_a_drill_is_not_ticked_as_the_house_s_own(
+    open_page: OpenPage, tmp_path: Path, drill: DrillReport
+) -> None:
+    workspace = make_workspace(tmp_path)
+    register_dem(workspace, drill.dem)
+    register_communes(workspace, drill.communes)
+    with running(Services(workspace=workspace)) as url:
+        rows = open_page(link="lang=vi", url=url, wait=False).locator(".checklist li")
+        for row, how in ((0, "flycam communes add"), (1, "flycam dem add")):
+            expect(rows.nth(row)).to_have_attribute("data-there", "false")
+            expect(rows.nth(row)).to_contain_text(how)
+
+
+FAILS_AFTER_ITS_FIRST_FLIGHT = f"""
+ran = __import__("pathlib").Path("{{root}}/ran")
+times = len(ran.read_text()) if ran.exists() else 0
+ran.write_text("x" * (times + 1))
+if times == 0:
+    exec({MAKES_A_DRILL!r})
+    raise SystemExit(1)
+"""
+
+
+def test_a_drill_that_failed_after_its_first_flight_is_completed_by_the_same_button(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    workspace = make_workspace(tmp_path)
+    storm = Event(event_id="storm", name="Bão số 9", kind=EventKind.STORM, is_drill=False)
+    workspace.catalog.flights.put_event(storm)
+    command = (sys.executable, "-c", FAILS_AFTER_ITS_FIRST_FLIGHT.format(root=tmp_path))
+    with running(Services(workspace=workspace, follow_s=0.1, drill_command=command)) as url:
+        page = open_page(link="lang=vi&event=storm", url=url, wait=False)
+        button, why = page.locator(".drill-open"), page.locator(".checklist [role=alert]")
+        button.click()
+        expect(why).to_contain_text("dừng đột ngột")
+        assert [one.name for one in workspace.catalog.flights.flights()] == ["Bay tập"]
+        page.reload()
+        expect(why).to_contain_text("dừng đột ngột")
+        button.click()
+        expect(page.locator(".top .drill-badge")).to_be_visible()
+    assert (tmp_path / "ran").read_text() == "xx"
+
+
+WAITS_FOR_GO = """
+import pathlib, time
+while not pathlib.Path("{root}/go").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_a_page_that_is_loaded_anew_knows_that_the_drill_is_being_made(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-c", (WAITS_FOR_GO + MAKES_A_DRILL).format(root=tmp_path))
+    with running(Services(workspace=make_workspace(tmp_path), follow_s=0.1, drill_command=command)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        page.locator(".drill-open").click()
+        making = page.locator(".checklist [role=status]")
+        expect(making).to_be_visible()
+        page.reload()
+        expect(making).to_be_visible()
+        expect(page.locator(".drill-open")).to_be_disabled()
+        (tmp_path / "go").touch()
+        expect(page.locator(".flight-name strong")).to_have_text("Bay tập")
+
+
 def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPage, world: World) -> None:
     one = f"lang=vi&event={REAL}&{FLOWN}&hidden={world.before}"  # under it nothing shows through but terrain
     page = open_page(link=one)
@@ -366,7 +524,7 @@ def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPag
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
     expect(page.locator("label[for=opacity]")).to_have_text("Độ đậm của ảnh: 50 %")
-    assert "op=50" in page.url
+    in_address(page, "op=50")
     half = painted_in_the_middle(page)
     page = open_page(link=f"{one}&op=0")
     none = painted_in_the_middle(page)
@@ -457,7 +615,7 @@ def test_search_closes_the_card_and_says_what_was_not_flown(open_page: OpenPage,
             page.keyboard.press("Enter")  # at once: what was found before must not be taken
             expect(card).to_contain_text(said)
             expect(card).not_to_contain_text("Ảnh gốc tại điểm này")
-        assert "at=" not in page.url
+        not_in_address(page, "at=")
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])
@@ -497,3 +655,45 @@ def test_a_dead_server_is_said_in_words(open_page: OpenPage, tmp_path: Path) -> 
         page.route("**/api/**", lambda route: route.abort())
         page.reload()
         expect(page.locator(".fatal")).to_contain_text("máy chủ không trả lời")
+
+
+def test_a_sliver_is_said_in_square_metres(open_page: OpenPage, tmp_path: Path) -> None:
+    """349 m² are not "0,0 ha"; from a tenth of a hectare on the hundredth stands, as packs write it."""
+    world = make_world(tmp_path)
+    boundaries = world.workspace.catalog.boundaries
+    rows = boundaries.coverage(world.after)
+    assert len(rows) >= 2
+    sizes = (349.4, 2127.0, *(50_000.0 for _ in rows[2:]))
+    boundaries.put_coverage(
+        world.after, [replace(row, covered_m2=size) for row, size in zip(rows, sizes, strict=True)]
+    )
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        page.locator(".flight button[aria-expanded]").first.click()
+        cells = page.locator(".flight-detail td").all_inner_texts()
+        expect(page.locator(".flight-detail")).to_contain_text("349 m²")
+        expect(page.locator(".flight-detail")).to_contain_text("0,21 ha")
+        assert not [cell for cell in cells if cell.startswith("0,0 ha")]
+    assert plain(area(349.4, "vi")) == "349 m²" and plain(area(2127.0, "vi")) == "0,21 ha"
+
+
+@pytest.mark.parametrize("size", ["office", "wall", "phone"])
+@pytest.mark.parametrize("lang", ["vi", "en"])
+def test_the_hint_of_the_search_is_not_cut(open_page: OpenPage, size: str, lang: str) -> None:
+    page = open_page(size, f"lang={lang}&event={REAL}")
+    field = page.locator(".search input")
+    expect(field).to_have_attribute("placeholder", re.compile(r"^(Tìm|Find)"))
+    hint = field.get_attribute("placeholder") or ""
+    assert field.evaluate(
+        """input => {
+            const twin = document.createElement('span');
+            const {font, paddingLeft, paddingRight} = getComputedStyle(input);
+            twin.style.cssText = 'position: absolute; visibility: hidden; white-space: pre';
+            twin.style.font = font;
+            twin.textContent = input.placeholder;
+            document.body.append(twin);
+            const width = twin.getBoundingClientRect().width;
+            twin.remove();
+            return width <= input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+        }"""
+    ), hint

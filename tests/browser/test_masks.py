@@ -22,6 +22,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import on_screen
+from tests.browser.test_axe import severe
 from tests.pipeline.finished_house import ingested
 from tests.serve.running import running
 from tests.serve.world import add_account
@@ -85,12 +86,14 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     room.get_by_role("button", name="Bỏ đỉnh cuối").click()
     expect(room).to_contain_text("4 đỉnh")
     room.get_by_role("combobox").select_option(label="nạn nhân")
+    assert not severe(page)
     page.screenshot(path=screenshots / "masks-drawing.png")
     save.click()
     expect(room).to_contain_text("Đã che.")
     expect(room.locator("[data-mask]")).to_contain_text("nạn nhân")
     expect(room.locator("[data-mask]")).to_contain_text("operator")
     expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
+    assert not severe(page)
     page.screenshot(path=screenshots / "masks-covered.png")
     (mask,) = standing(house.workspace.catalog.redactions.of_photo(photo.frame_id))
     size = np.array(photo.header.interior.image_size_px)

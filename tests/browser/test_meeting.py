@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from flycam.frame.classification import Classification
 from flycam.pipeline.restricting import classify_flight
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, settled, settled_compare
+from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, until_seen
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
@@ -83,11 +84,7 @@ def _read_code(page: Page) -> str:
 
 
 def _wait_for(page: Page, what: str) -> None:
-    for _ in range(150):
-        if what in page.url:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{what} does not come: {page.url}")
+    in_address(page, what)
 
 
 def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
@@ -95,7 +92,7 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     page.locator("button.meet").click()
     caption = page.locator(".meeting-caption")
     expect(caption).to_have_text(
-        re.compile(r"Nậm Lúc.*10/09/2024 10:15 · \d+ năm trước · sai số ± [45],\d m")
+        re.compile(r"Nậm Lúc.*10/09/2024 10:15 · \d+ năm trước · sai số mặt đất ± [45],\d m")
     )
     for hidden in (".top", ".panel", ".timeline", ".position", ".ol-zoom", ".moves", ".map-warnings"):
         expect(page.locator(hidden)).to_be_hidden()
@@ -104,7 +101,7 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     page.keyboard.press("Escape")
     expect(page.locator(".top")).to_be_visible()
     expect(caption).to_have_count(0)
-    assert "meet" not in page.url
+    not_in_address(page, "meet")
 
 
 def test_a_click_in_a_meeting_moves_no_picture(open_page: OpenPage) -> None:
@@ -196,6 +193,52 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
     expect(hoa.locator(".meeting-caption")).to_contain_text("Waiting for a presenter")
 
 
+def test_who_follows_sees_hard_cuts(house: House, screen: Screen) -> None:
+    """A view goes to the next in one step: a video of the wall smears a pan. The scale bar tells each."""
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
+    hoa = screen("Hoa", f"lang=vi&event={REAL}&{FLOWN}")
+    settled(hoa)
+    hoa.mouse.move(700, 400)
+    way = itertools.cycle((400, -400))
+
+    def glides() -> bool:
+        hoa.evaluate(_NOTE_SCALES)
+        hoa.mouse.wheel(0, next(way))
+        settled(hoa)
+        return len(_scales(hoa)) > 2
+
+    until_seen(hoa, glides)  # the wheel of one's own: this is how a movement reads, where frames are drawn
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    hoa.locator("button.meet").click()
+    expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    for zoom in ("15", "18", "14"):
+        settled(hoa)
+        before = _scales(hoa)[-1]
+        hoa.evaluate(_NOTE_SCALES)
+        lan.goto(f"{house.url}/#lang=vi&event={REAL}&map={zoom}/{LAT}/{LON + 0.003}&meet=on")
+        lan.wait_for_selector(".meeting-bar")
+        lan.locator(".meeting-bar .present").click()
+        expect(hoa.locator(".ol-scale-line-inner").first).not_to_have_text(before)
+        settled(hoa)
+        assert len(_scales(hoa)) == 2, "where it was, and where it is"
+
+
+_NOTE_SCALES = """() => {
+    const bar = document.querySelector('.ol-scale-line-inner');
+    const seen = (window.scales = [`${bar.textContent} ${bar.style.width}`]);
+    new MutationObserver(() => {
+        const now = `${bar.textContent} ${bar.style.width}`;
+        if (seen[seen.length - 1] !== now) seen.push(now);
+    }).observe(bar, { attributes: true, childList: true, characterData: true, subtree: true });
+}"""
+
+
+def _scales(page: Page) -> list[str]:
+    """What the scale bar of a page said one after the other since it was noted."""
+    return list(page.evaluate("() => window.scales"))
+
+
 def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     lan.locator("button.meet").click()
@@ -259,10 +302,7 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
     lan.mouse.move(620, 320)  # the controls had gone
     lan.get_by_role("button", name="Dừng trình bày").click()
     expect(lan.locator(".on-air")).to_have_count(0)
-    for _ in range(150):
-        if "DELETE" in sent:
-            break
-        lan.wait_for_timeout(100)
+    until_seen(lan, lambda: "DELETE" in sent)
     lan.wait_for_timeout(1000)
     assert [method for method in sent if method != "GET"][-1:] == ["DELETE"]
 
@@ -428,3 +468,33 @@ def test_it_fits_its_screen(open_page: OpenPage, screenshots: Path, size: str, l
     cv2.imwrite(str(screenshots / f"meeting-{language}-{size}.png"), settled(page)[..., ::-1])
     assert caption.evaluate("e => e.scrollWidth <= e.clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+def test_the_frame_of_a_card_that_was_open_is_not_for_the_wall(screen: Screen, house: House) -> None:
+    """The wall shows what it shows without the card: no frame of a photo, no dot."""
+    plain, picked = (
+        screen("Hoa", f"lang=vi&{FLOWN}"),
+        screen("Hoa", f"lang=vi&{FLOWN}&at={LAT - 0.0015}/{LON + 0.0042}"),
+    )
+    expect(picked.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    for page in (plain, picked):
+        page.locator("button.meet").click()
+        expect(page.locator(".meeting-caption")).to_contain_text("sai số mặt đất")
+    top, foot = 90, int(SIZES["office"][1] * 0.7)  # between the bar, which goes by itself, and the caption
+    walls = [settled(page)[top:foot].astype(int) for page in (plain, picked)]
+    assert np.abs(walls[0] - walls[1]).max() < 40
+    assert "at=" not in picked.url
+
+
+def test_a_wall_that_waits_says_so_once_and_nothing_of_what_nobody_chose(screen: Screen) -> None:
+    """Over ground without a picture it only waits; a picture that is in sight is told as any other."""
+    wall = screen("Hoa", "lang=vi&meet=follow&map=12/21.2/104.2")
+    caption = wall.locator(".meeting-caption")
+    expect(caption).to_have_text("Đang chờ người trình bày")
+    wall.mouse.move(300, 300)
+    expect(wall.locator(".meeting-bar")).to_be_visible()
+    expect(wall.locator(".meeting-bar")).not_to_contain_text("Đang chờ")
+    over = screen("Minh", f"lang=vi&meet=follow&{FLOWN}")
+    expect(over.locator(".meeting-caption")).to_have_text(
+        re.compile("^Đang chờ người trình bày.*sai số mặt đất ± ", re.S)
+    )

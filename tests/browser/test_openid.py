@@ -12,8 +12,8 @@ from flycam.catalog.records import Role
 from flycam.pipeline.people.openid import Provider
 from flycam.pipeline.people.openid_client import OpenIdClient
 from flycam.serve.services import Services
-from tests.attack.uploading import free_port
-from tests.browser.pages import wait_for_zoom
+from tests.browser.pages import in_address, open_doors, wait_for_zoom
+from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, add_account, make_world
@@ -55,6 +55,7 @@ def test_there_and_back_to_the_view_of_the_link(page: Page, url: str, screenshot
     button.click()
     page.get_by_role("link", name="Lan").click()
     page.wait_for_selector(".flight", state="attached")
+    open_doors(page)
     expect(page.get_by_role("button", name="Thoát")).to_be_visible()
     wait_for_zoom(page, 15.4)
     assert f"event={REAL}" in page.url and "code=" not in page.url
@@ -65,7 +66,7 @@ def test_back_to_the_upload_page(page: Page, url: str) -> None:
     page.get_by_role("link", name=BUTTON).click()
     page.get_by_role("link", name="Lan").click()
     page.wait_for_selector(".picker")
-    assert "/upload.html" in page.url
+    in_address(page, "/upload.html")
 
 
 def test_whoever_is_refused_reads_why_and_finds_back(page: Page, url: str) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from flycam.pipeline.pack.recipe import PackRequest, pack
 from flycam.report.words import DRILL_MARK
-from flycam.serve.pack_making import STOPPED
+from flycam.serve.packs.making import STOPPED
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.serve.running import running
@@ -77,6 +77,9 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
         expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        page.reload()
+        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
         page.close()
     fails = (sys.executable, "-c", FAILS)
     again = Services(workspace=world.workspace, packs_dir=tmp_path / "packs", pack_command=fails)

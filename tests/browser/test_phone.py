@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from flycam.catalog.records import Role
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_evidence import FLOWN, house
 from tests.browser.test_retention import House, made
 from tests.browser.test_retention import house as kept
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.browser
 __all__ = ["house", "kept", "made"]
 WIDTH, HEIGHT = SIZES["phone"]
 THUMB_PX = 44
+UPLOAD_PX = 48
 LANGUAGES = pytest.mark.parametrize("language", ["vi", "en"])
 
 
@@ -91,6 +92,7 @@ def test_what_is_kept_how_long_is_read_and_confirmed(
     page.locator("#token").fill(f"{Role.ADMIN.value}-token")
     page.locator(".login button").click()
     page.wait_for_selector(".flight", state="attached")
+    open_doors(page)
     page.get_by_role("button", name="Mời xem" if vi else "Invite").click()
     section = page.locator(".sharing-desk section").nth(2)
     expect(section.locator(".due-list li")).to_have_count(1)
@@ -115,8 +117,7 @@ def test_the_sheet_that_is_printed_stands_under_its_bar(
     """The room is offered where the phone is held across; then it is turned."""
     page = open_page("phone", f"lang={language}&event={REAL}&{FLOWN}")
     turned(page)
-    if page.locator(".more-open").is_visible():
-        page.locator(".more-open").click()
+    open_doors(page)
     page.locator(".print-open").click()
     page.wait_for_selector('.print-room[aria-busy="false"]')
     for name in ("across", "upright"):
@@ -131,3 +132,27 @@ def test_the_sheet_that_is_printed_stands_under_its_bar(
         on_screen(page, page.locator(".print-hint"))
         (sheet,) = on_screen(page, page.locator(".print-sheet"))
         assert sheet["y"] >= all_of_it["y"] + all_of_it["height"]
+
+
+@LANGUAGES
+def test_a_thumb_finds_the_upload_and_chooses_photos(
+    browser: Browser, address: str, screenshots: Path, language: str
+) -> None:
+    """By touch alone: from the map to the card's photos."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{address}/#lang={language}&event={REAL}")
+    settled(page)
+    (button,) = on_screen(page, page.locator(".upload-link"))
+    assert button["height"] >= UPLOAD_PX and button["width"] >= 0.25 * WIDTH
+    assert button["y"] > HEIGHT / 2, "within a thumb's reach"
+    page.screenshot(path=screenshots / f"phone-upload-{language}.png")
+    page.locator(".upload-link").tap()
+    picker = page.locator(".picker.large")
+    picker.wait_for()
+    (large,) = on_screen(page, picker)
+    assert large["height"] >= UPLOAD_PX and large["width"] >= 0.8 * WIDTH
+    with page.expect_file_chooser() as chosen:
+        picker.tap()
+    assert chosen.value.is_multiple()
+    context.close()

@@ -16,9 +16,10 @@ from flycam.pipeline.upkeep.retention import hold, set_term
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import on_screen, settled
+from tests.browser.test_axe import severe
+from tests.serve.evidence.test_pixels import some_pixels
+from tests.serve.evidence.test_retention import copied
 from tests.serve.running import running
-from tests.serve.test_evidence import some_pixels
-from tests.serve.test_retention import copied
 from tests.serve.world import REAL, World, add_account, make_world
 
 pytestmark = pytest.mark.browser
@@ -82,6 +83,7 @@ def test_what_is_due_is_listed_and_confirmed_in_two_presses(
     )
     expect(section.get_by_role("button", name="Thôi" if vi else "Not now")).to_be_focused()
     section.scroll_into_view_if_needed()
+    assert not severe(page)
     page.screenshot(path=screenshots / f"retention-{language}-asked.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
     sure.click()

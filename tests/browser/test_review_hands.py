@@ -13,13 +13,13 @@ from playwright.sync_api import expect
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled_compare
+from tests.browser.pages import settled_compare, view_in_address
 from tests.browser.test_changes import (
     NAMES,
     Review,
-    chosen,
     compared_at,
     enter,
+    expect_chosen,
     expect_count,
     with_candidates,
 )
@@ -52,7 +52,7 @@ def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
     page.keyboard.press("Enter")
     expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
     page.keyboard.press("k")
-    assert chosen(page) == NAMES[0], "after a note was saved letters are keys"
+    expect_chosen(page, NAMES[0])
     expect(note).to_have_value("hỏi trưởng thôn")
     page.keyboard.press("n")
     expect(note).to_have_value("")  # it is not of what is drawn
@@ -109,7 +109,7 @@ def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
 def test_enter_ends_the_line_that_is_being_drawn_and_splits(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
-    page.wait_for_timeout(800)  # the view is in the address bar by then
+    view_in_address(page)
     page.keyboard.press("s")
     middle, beyond = (west + east) / 2, (north - south) / 12
     page.mouse.click(*compared_at(page, middle, north + beyond))

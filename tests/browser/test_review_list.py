@@ -17,7 +17,7 @@ from flycam.frame.specialist import LayerKind
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled_compare
-from tests.browser.test_changes import NAMES, Review, chosen, expect_count, with_candidates
+from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
 from tests.pipeline.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_flight, make_world
@@ -181,7 +181,7 @@ def test_the_list_is_filtered_from_the_keyboard(
 
     page.locator('[data-kept="filter-kind"]').select_option("")
     expect(page.locator(".review-row")).to_have_count(4)
-    assert chosen(page) == NAMES[0], "the first that waits"
+    expect_chosen(page, NAMES[0])
     page.locator('[data-kept="filter-commune"]').select_option(label="ngoài ranh giới đã biết")
     expect(page.locator(".review-row")).to_have_count(1)
     assert listed(page) == [BEYOND]
@@ -190,6 +190,36 @@ def test_the_list_is_filtered_from_the_keyboard(
     page.locator('[data-kept="filter-status"]').select_option("rejected")
     expect(page.locator(".review-row")).to_have_count(0)
     expect(page.locator('[data-kept="redraw"]')).to_have_count(0)
+
+
+def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candidate(
+    open_page: OpenPage, review: Review, screenshots: Path
+) -> None:
+    catalog = review.world.workspace.catalog
+    (known,) = catalog.comparisons.of_event(REAL)
+    doubt = (
+        "only 267 of 650 windows found agree on how the pictures lie, the others are up to 4.12 m off",
+        "chỉ 267 trong 650 ô tìm thấy khớp vị trí, các ô khác lệch tới 4,12 m",
+    )
+    warning = ("clouds hide 12 % of the ground in common", "mây che 12 % phần chung của hai ảnh")
+    said = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
+    catalog.comparisons.add([said])
+    page = enter(open_page, review)
+    head, rows = page.locator(".review-head details"), page.locator(".review-row")
+    expect(head.locator("summary")).to_contain_text("Cần biết về cặp ảnh này (1)")
+    expect(head.locator("li")).to_be_hidden()
+    expect(rows.first).not_to_contain_text("kém chắc chắn")
+    catalog.comparisons.add(
+        [replace(said, comparison_id="compared-3", at_ns=said.at_ns + 1, doubts=(doubt,))]
+    )
+    page = enter(open_page, review)
+    head, rows = page.locator(".review-head details"), page.locator(".review-row")
+    expect(head.locator("summary")).to_have_text("Cặp ảnh này kém chắc chắn")
+    expect(head.locator("li")).to_have_text([doubt[1], warning[1]])
+    expect(head.locator("li").first).to_be_visible()
+    for number in range(rows.count()):
+        expect(rows.nth(number)).to_contain_text("cặp ảnh kém chắc chắn")
+    page.screenshot(path=screenshots / "doubtful.png")
 
 
 def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
@@ -207,6 +237,19 @@ def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) ->
     expect(page.locator(".review-filters")).to_contain_text("máy chủ không trả lời")
 
 
+def test_of_how_many_changes_the_roads_are_not_known_is_said(open_page: OpenPage, review: Review) -> None:
+    """A layer that covers one change hides no other as if it cut none."""
+    changes = review.world.workspace.catalog.changes
+    beside = shapely.MultiPolygon([shapely.box(LON + 0.02, LAT, LON + 0.021, LAT + 0.001)])
+    west, south, east, north = beside.bounds
+    last = changes.history(BEYOND)[-1]
+    far = {"wkb": shapely.to_wkb(beside), "bounds_lonlat_deg": (west, south, east, north)}
+    changes.append([replace(last, version=last.version + 1, step_id="far", **far)])
+    page = enter(open_page, review)
+    page.locator('[data-kept="filter-road"]').check()
+    expect(page.locator(".review-filters")).to_contain_text("chưa biết có cắt đường hay không")
+
+
 def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(
     open_page: OpenPage, review: Review
 ) -> None:
@@ -219,7 +262,7 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     held.release()
     expect_count(page, 4, 1, 0)
     expect(page.locator(".review-trouble")).to_contain_text("đã không được thực hiện")
-    assert chosen(page) == NAMES[1], "the next one, on which nothing was decided unseen"
+    expect_chosen(page, NAMES[1])
     assert review.line(NAMES[1]).status.value == "proposed"
     page.keyboard.press("r")
     expect_count(page, 3, 1, 1)

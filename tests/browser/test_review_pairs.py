@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import shapely
 from playwright.sync_api import expect
 
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.flight import Event, EventKind
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare
 from tests.browser.test_changes import NAMES, Review, enter, with_candidates
 from tests.serve.running import running
+from tests.serve.world import REAL, add_flight, make_world, ns
 
 pytestmark = pytest.mark.browser
 
@@ -58,9 +62,9 @@ def test_a_candidate_against_a_picture_is_not_shown_over_the_pair_before(
     assert "@0" not in page.locator(".review").inner_text()
     settled_compare(page)
     page.screenshot(path=screenshots / f"review-picture-{language}.png")
-    page.reload()  # the link says the same
+    page.reload()  # the link says the same, and the review is open on the same change
     expect(before).to_contain_text("truoc ~1.tif")
-    page.locator(".review-door").click()
+    expect(page.locator(f'[data-change="{OTHER}"]')).to_have_attribute("aria-current", "true")
     page.locator(f'[data-kept="{NEITHER}"]').click()
     for caption, name in ((before, "a.tif"), (after, "b.tif")):
         expect(caption).to_contain_text(name)
@@ -69,6 +73,19 @@ def test_a_candidate_against_a_picture_is_not_shown_over_the_pair_before(
     expect(missing).to_have_count(0)
     expect(before).not_to_contain_text(gone)
     expect(page.locator(".swipe-handle")).to_have_attribute("aria-valuenow", share or "")
+
+
+def test_what_was_merged_of_two_revisions_is_shown_on_its_flight(open_page: OpenPage, review: Review) -> None:
+    changes = review.world.workspace.catalog.changes
+    last = changes.history(NAMES[0])[-1]
+    several = f"{last.before_shown} + {last.before_shown.rpartition('@')[0]}@7"
+    merged = replace(last, version=last.version + 1, step_id="merged", before_shown=several)
+    changes.append([merged])
+    page = enter(open_page, review)
+    page.locator(f'[data-kept="{NAMES[0]}"]').click()
+    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("20/08 → 10/09/2024 10:15")
+    expect(page.locator(".review-missing")).to_have_count(0)
+    expect(page.locator(".compared.before .compared-caption")).not_to_contain_text("không có trên bản đồ này")
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])
@@ -94,9 +111,138 @@ def test_each_row_tells_its_dates_and_the_list_is_filtered_by_two_pictures(
     page.screenshot(path=screenshots / f"review-dates-{language}.png")
 
 
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_place_that_another_pair_decided_on_says_so(
+    open_page: OpenPage, review: Review, language: str, screenshots: Path
+) -> None:
+    changes = review.world.workspace.catalog.changes
+    decided, waiting = changes.history(NAMES[0])[-1], changes.history(OTHER)[-1]
+    accepted = replace(
+        decided,
+        version=2,
+        step_id="theirs",
+        action=ChangeAction.ACCEPT,
+        status=ChangeStatus.ACCEPTED,
+        author="Minh",
+        at_ns=ns("2024-09-11 02:30"),
+    )
+    again = replace(
+        waiting, version=3, step_id="again", wkb=decided.wkb, bounds_lonlat_deg=decided.bounds_lonlat_deg
+    )
+    changes.append([accepted, again])
+    page = enter(open_page, review, language=language)
+    row = page.locator(f'[data-change="{OTHER}"]')
+    expect(row).to_contain_text(
+        {"vi": "đã có xác nhận ngày 11/09/2024", "en": "accepted here on 11/09/2024"}[language]
+    )
+    page.locator(f'[data-kept="{OTHER}"]').click()
+    said = page.locator(".review-note", has=page.locator(f'[data-kept="beside-{NAMES[0]}"]'))
+    expect(said).to_contain_text("Minh")
+    expect(said).to_contain_text("11/09/2024 09:30")
+    expect(said).to_contain_text("20/08 09:10 → 10/09/2024 10:15")
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-beside-{language}.png")
+    said.locator("button").click()
+    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_have_attribute("aria-current", "true")
+    expect(said).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "why"),
+    [("vi", "chưa có điểm", "Không có địa hình"), ("en", "no score", "No terrain: no score can be told")],
+)
+def test_found_without_terrain_no_row_shows_per_cent(
+    open_page: OpenPage, review: Review, language: str, said: str, why: str, screenshots: Path
+) -> None:
+    changes = review.world.workspace.catalog.changes
+    bare = replace(changes.history(NEITHER)[-1], version=3, step_id="bare", slope_deg=None)
+    changes.append([bare])
+    page = enter(open_page, review, language=language)
+    row = page.locator(f'[data-change="{NEITHER}"]')
+    expect(row).to_contain_text(said)
+    expect(row).not_to_contain_text("%")
+    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("%")
+    page.locator(f'[data-kept="{NEITHER}"]').click()
+    expect(page.locator(".review-note", has_text=why)).to_have_count(1)
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-no-terrain-{language}.png")
+
+
+@pytest.mark.parametrize("mode", ["swipe", "side", "flicker"])
+@pytest.mark.parametrize(("size", "language"), [("office", "vi"), ("wall", "en")])
+def test_captions_speak_of_the_candidate_and_both_pictures_are_seen_whole(
+    open_page: OpenPage, review: Review, size: str, language: str, mode: str, screenshots: Path
+) -> None:
+    """At the flights' rim, where the window's middle is beyond what was flown."""
+    changes = review.world.workspace.catalog.changes
+    first = changes.history(NAMES[0])[-1]
+    flown = review.world.workspace.catalog.flights.flight(review.world.after)
+    assert flown.bounds_lonlat_deg
+    west, south, _, north = flown.bounds_lonlat_deg
+    rim = shapely.box(west + 0.0003, (south + north) / 2 - 0.0002, west + 0.0006, (south + north) / 2)
+    changes.append(
+        [
+            replace(
+                first,
+                version=2,
+                step_id="rim",
+                wkb=shapely.to_wkb(shapely.MultiPolygon([rim])),
+                bounds_lonlat_deg=rim.bounds,
+            )
+        ]
+    )
+    link = f"lang={language}&event={REAL}&cmp={mode}~{review.world.before}~{review.world.after}~50"
+    page = open_page(size, link, url=review.url)
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(3)
+    captions = page.locator(".compared-caption")
+    said = {"vi": "Ở thay đổi đang xem", "en": "At this change"}[language]
+    for one in captions.all():
+        expect(one).to_contain_text(said)
+        expect(one).to_contain_text("/2024")
+        expect(one).not_to_contain_text({"vi": "Chưa bay", "en": "Not flown"}[language])
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-captions-{mode}-{size}-{language}.png")
+    panel = page.locator(".review").bounding_box()
+    boxes = [page.locator(f".compared.{which}").bounding_box() for which in ("before", "after")]
+    assert panel is not None
+    if mode == "side":
+        assert all(box is not None and box["x"] + box["width"] <= panel["x"] for box in boxes)
+        assert abs(boxes[0]["width"] - boxes[1]["width"]) <= 4  # type: ignore[index]
+
+
 def test_where_all_is_of_two_pictures_there_is_nothing_to_choose(open_page: OpenPage, tmp_path: Path) -> None:
     world = with_candidates(tmp_path / "one-pair")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         page = enter(open_page, Review(url, world))
         expect(page.locator('[data-kept="filter-kind"]')).to_have_count(1)
         expect(page.locator('[data-kept="filter-pair"]')).to_have_count(0)
+
+
+def test_nothing_is_drawn_over_pictures_of_another_event_and_why_is_said(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    """The server would refuse it: the page does not let it be drawn first."""
+    world = make_world(tmp_path)
+    older = Event(event_id="evt-old", name="Bão số 2", kind=EventKind.STORM, is_drill=False)
+    world.workspace.catalog.flights.put_event(older)
+    one, other = (
+        add_flight(world.workspace, older.event_id, name, began, shift=(0, 0))
+        for name, began in (
+            ("Tổ bay cũ – sáng", "2024-07-01 01:00"),
+            ("Tổ bay cũ – chiều", "2024-07-01 08:00"),
+        )
+    )
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}&review=list&cmp=swipe~{one}~{other}~50", url=url)
+        draw, why = page.locator('.review [data-kept="draw"]'), page.locator(".review .review-note")
+        expect(draw).to_be_disabled()
+        expect(why.filter(has_text="không phải ảnh của sự kiện này")).to_contain_text("Tổ bay cũ – sáng")
+        page.keyboard.press("n")
+        expect(page.locator('.review [data-kept="save"]')).to_have_count(0)
+        for side, flight in (("before", world.before), ("after", world.after)):
+            page.locator(f".compare-choice.{side} select").select_option(flight)
+        expect(draw).to_be_enabled()
+        expect(why.filter(has_text="không phải ảnh của sự kiện này")).to_have_count(0)
+        page.keyboard.press("n")
+        expect(page.locator('.review [data-kept="save"]')).to_have_count(1)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
@@ -20,7 +20,7 @@ from flycam.pipeline.people.accounts import invite_guest, revoke_guest
 from flycam.pipeline.restricting import add_area, classify_flight
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import click_map, in_address, open_doors, settled
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 
@@ -81,6 +81,7 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
     open_page: OpenPage, house: House, size: str, screenshots: Path
 ) -> None:
     page = entered(open_page, house, Role.OPERATOR, size)
+    open_doors(page)
     expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Mời xem").click()
     room = page.get_by_role("dialog", name="Mời xem và hạn chế")
@@ -114,7 +115,8 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
         guest.close()
     page.keyboard.press("Escape")
     expect(room).to_have_count(0)
-    expect(page.get_by_role("button", name="Mời xem")).to_be_focused()
+    door = page.get_by_role("button", name="Thêm" if size == "phone" else "Mời xem")
+    expect(door).to_be_focused()
 
 
 def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
@@ -181,12 +183,25 @@ def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
     page.screenshot(path=screenshots / "guest-revoked.png")
 
 
+def session_ends_at(page: Page, method: str, addresses: str) -> None:
+    """The session ends with the first such request, whatever the page asks by itself around it."""
+    waiting = [None]
+
+    def end(route: Route) -> None:
+        if route.request.method == method and waiting:
+            waiting.clear()
+            page.context.clear_cookies()
+        route.continue_()
+
+    page.route(addresses, end)
+
+
 def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
     open_page: OpenPage, house: House, screenshots: Path
 ) -> None:
     page = entered(open_page, house, Role.VIEWER)
     settled(page)
-    page.context.clear_cookies()
+    session_ends_at(page, "GET", "**/api/pixel?**")
     click_map(page)
     expect(page.get_by_role("alert")).to_contain_text("Phiên làm việc đã hết")
     expect(page.locator(".map")).to_have_count(0)
@@ -194,7 +209,114 @@ def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
     page.locator("#token").fill("viewer-token")
     page.locator(".login button").click()
     page.wait_for_selector(".flight", state="attached")
-    assert f"event={REAL}" in page.url
+    in_address(page, f"event={REAL}")
+
+
+def note_begun(page: Page, text: str) -> None:
+    """A mark's form with something typed in it."""
+    page.locator(".mark-begin").click()
+    click_map(page)
+    page.locator(".mark-form textarea").fill(text)
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
+    open_page: OpenPage, house: House, screenshots: Path, size: str
+) -> None:
+    """The door stands over the page; the request that was refused is made again."""
+    page = entered(open_page, house, Role.OPERATOR, size)
+    settled(page)
+    if size == "phone":
+        page.locator(".panel-switch").wait_for()
+    note_begun(page, f"Hai người trên mái nhà ({size})")
+    session_ends_at(page, "PUT", "**/api/marks/**")
+    page.locator(".mark-form .save").click()
+    door = page.get_by_role("dialog", name="Đăng nhập")
+    expect(door).to_contain_text("Phiên làm việc đã hết")
+    expect(door).to_contain_text("tài khoản operator")
+    box = door.bounding_box()
+    width, height = SIZES[size]
+    assert box and (box["x"], box["y"]) == (0, 0)
+    assert box["width"] >= width and box["height"] >= height, "it shows nothing of the page below"
+    page.screenshot(path=screenshots / f"session-again-{size}.png")
+    page.keyboard.press("Escape")
+    expect(door).to_be_visible()
+    page.locator("#token").fill("not it")
+    page.locator(".login button").click()
+    expect(door.get_by_role("alert")).to_be_visible()
+    page.locator("#token").fill("operator-token")
+    page.locator(".login button").click()
+    expect(door).to_have_count(0)
+    expect(page.locator(".card")).to_contain_text(f"Hai người trên mái nhà ({size})")
+    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+    assert notes.count(f"Hai người trên mái nhà ({size})") == 1
+
+
+def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.OPERATOR)
+    settled(page)
+    note_begun(page, "chỉ mình tôi")
+    session_ends_at(page, "PUT", "**/api/marks/**")
+    page.locator(".mark-form .save").click()
+    page.get_by_role("dialog", name="Đăng nhập").wait_for()
+    page.locator("#token").fill("analyst-token")
+    page.locator(".login button").click()
+    expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
+    expect(page.locator(".mark-form")).to_have_count(0)
+    assert "chỉ mình tôi" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+
+
+def refused_once(page: Page) -> None:
+    """The answer that no session is there, to what was asked before somebody signed in again."""
+    waiting = [None]
+
+    def answer(route: Route) -> None:
+        if route.request.method == "PUT" and waiting:
+            waiting.clear()
+            route.fulfill(status=401, json={"message": "Hãy đăng nhập."})
+        else:
+            route.continue_()
+
+    page.route("**/api/marks/**", answer)
+
+
+def test_a_refusal_that_comes_late_is_no_reason_not_to_write(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.OPERATOR)
+    settled(page)
+    note_begun(page, "trả lời đến muộn")
+    refused_once(page)
+    page.locator(".mark-form .save").click()
+    expect(page.locator(".card")).to_contain_text("trả lời đến muộn")
+    expect(page.get_by_role("dialog", name="Đăng nhập")).to_have_count(0)
+    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+    assert notes.count("trả lời đến muộn") == 1
+
+
+def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_was_here(
+    open_page: OpenPage, house: House
+) -> None:
+    page = entered(open_page, house, Role.OPERATOR)
+    settled(page)
+    note_begun(page, "của người trước")
+    said = page.context.request.post(f"{house.url}/api/login", data={"token": "analyst-token"})
+    assert said.ok
+    refused_once(page)
+    page.locator(".mark-form .save").click()
+    expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
+    expect(page.locator(".mark-form")).to_have_count(0)
+    assert "của người trước" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+
+
+def test_the_door_speaks_english_too(open_page: OpenPage, house: House, screenshots: Path) -> None:
+    page = open_page("office", "", url=house.url, wait=False)
+    expect(page.get_by_role("heading", name="Đăng nhập")).to_be_visible()
+    page.locator("#token").fill("viewer-token")
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.screenshot(path=screenshots / "door-en.png")
+    page.get_by_role("button", name="Open the map").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
+from PIL.ExifTags import IFD
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from flycam.drill.drill import DrillReport, write_drill
+from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
+from flycam.pipeline.upload.files import PROGRESS, write_json
+from flycam.serve.services import Services
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess, serving
 from tests.browser.conftest import SIZES
+from tests.browser.pages import hold, until_seen
+from tests.houses import drilled
+from tests.serve.running import running
+from tests.serve.world import make_workspace
 
 pytestmark = pytest.mark.browser
 
 SLOW_BYTES_S = 900_000
+_SOFTWARE, _APP1, _SCAN = 0x0131, 0xE1, 0xDA
+ASLEEP_S = 5.0
 _FLAT = """Math.min(...[...document.querySelectorAll('#app *')].filter(e => e.offsetParent && e.innerText)
            .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
 
@@ -84,11 +98,7 @@ def slowed(page: Page, bytes_s: int = SLOW_BYTES_S) -> None:
 def until_sent(page: Page, percent: int) -> None:
     """Until more than so much of the originals was acknowledged. No script: the page forbids it."""
     bar = page.locator(".stage progress").nth(1)
-    for _ in range(300):
-        if float(bar.get_attribute("value") or 0) > percent:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"less than {percent} % were sent")
+    until_seen(page, lambda: float(bar.get_attribute("value") or 0) > percent)
 
 
 def standing(server: ServerProcess) -> dict[str, Any]:
@@ -115,6 +125,8 @@ def test_a_card_from_its_first_byte_to_the_map(
         originals.append(route)
 
     page.route("**/files/**", hold)
+    storm = "Bão số 3 <b>" if size == "phone" else ""  # nothing of it is on this server yet
+    page.locator("#flight-event").fill(storm)
     choose(page, card)
     banner = page.locator(".banner")
     said = "ĐANG TẢI – CHƯA RÚT THẺ" if language == "vi" else "SENDING – LEAVE THE CARD IN"
@@ -140,6 +152,99 @@ def test_a_card_from_its_first_byte_to_the_map(
     map_link.click()
     name = "Bản Lầu" if size == "office" else "Tải lên"  # photos chosen one by one name no folder
     expect(page.locator(".flight-name strong")).to_contain_text(name)
+    events = [one["name"] for one in httpx.get(f"{server.url}/api/events", timeout=60).json()]
+    assert (events == [storm]) if storm else len(events) == 1
+    page.goto(f"{server.url}/upload.html")
+    expect(page.locator("datalist option")).to_have_count(1)
+    assert page.locator("#flight-event").evaluate("input => input.list.options[0].value") == events[0]
+    page.close()
+
+
+@pytest.mark.parametrize(("size", "language"), [("office", "vi"), ("phone", "en")])
+def test_a_card_with_one_odd_name(
+    browser: Browser, server: ServerProcess, card: Path, screenshots: Path, size: str, language: str
+) -> None:
+    """The rest goes through; the card is not said to be safe to take out, now or after a reload."""
+    (card / "a:b.JPG").write_bytes(b"\xff\xd8\xff\xd9")
+    page = upload_page(browser, server.url, size, language)
+    choose(page, card)
+    banner, named = page.locator(".banner"), page.locator(".passed-over")
+    expect(named).to_contain_text("a:b.JPG: tên tệp này" if language == "vi" else "a:b.JPG: this name")
+    part = "ĐÃ LƯU, TRỪ 1 TỆP – CHƯA RÚT THẺ" if language == "vi" else "SAVED BUT FOR 1 – LEAVE THE CARD IN"
+    expect(banner).to_have_text(part, timeout=60_000)
+    assert standing(server)["saved"]
+    page.screenshot(path=screenshots / f"upload-odd-{language}-{size}.png")
+    page.reload()
+    expect(page.locator(".upload-state")).to_have_text(part)
+    page.close()
+
+
+def resaved(photo: Path, software: str) -> None:
+    """The photo's EXIF as a viewer leaves it that wrote its own name there; the pixels as they are."""
+    data = photo.read_bytes()
+    with Image.open(photo) as picture:
+        exif = picture.getexif()
+        exif[_SOFTWARE] = software
+        for ifd in (IFD.Exif, IFD.GPSInfo):
+            exif.get_ifd(ifd)
+        written = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    at, parts = 2, [data[:2]]
+    while data[at + 1] != _SCAN:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        part = data[at:end]
+        is_exif = part[1] == _APP1 and part[4:10] == b"Exif\0\0"
+        parts.append(b"\xff\xe1" + (len(written) + 2).to_bytes(2) + written if is_exif else part)
+        at = end
+    photo.write_bytes(b"".join(parts) + data[at:])
+
+
+def test_what_whole_photos_settle_takes_the_place_of_what_their_heads_left_open(
+    browser: Browser, server: ServerProcess, card: Path
+) -> None:
+    """Heads do not tell whether a photo that was saved again is turned; once it is laid, it is known."""
+    resaved(sorted(card.glob("*.JPG"))[2], "Picasa")
+    page = upload_page(browser, server.url)
+    originals = hold(page, "**/files/**")
+    choose(page, card)
+    said = page.locator(".look-said")
+    expect(said).to_contain_text("có thể đã bị xoay hoặc cắt", timeout=240_000)
+    originals.release()
+    page.locator("a.button.large").wait_for(timeout=240_000)
+    expect(said).to_contain_text("đã so sánh hình với các ảnh bên cạnh")
+    expect(said).not_to_contain_text("có thể đã bị xoay hoặc cắt")
+    page.close()
+
+
+def test_the_first_look_is_there_after_a_reload_and_is_not_made_again(
+    browser: Browser, server: ServerProcess, card: Path
+) -> None:
+    """Before the card is chosen again, and when it is: heads are neither sent nor looked at a second time."""
+    page = upload_page(browser, server.url)
+    held = hold(page, "**/files/**")
+    choose(page, card)
+    expect(page.locator(".look-facts")).to_contain_text("6 / 6", timeout=240_000)
+    page.reload()
+    page.wait_for_selector(".picker")
+    expect(page.locator(".upload .look-facts")).to_contain_text("6 / 6")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url))
+    choose(page, card)
+    expect(page.locator("main > div > .look .look-facts")).to_contain_text("6 / 6")
+    held.release()
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    assert not [one for one in asked if one.endswith("/heads")]
+    page.close()
+
+
+def test_two_names_that_are_one_to_the_server(browser: Browser, server: ServerProcess, card: Path) -> None:
+    """Accents in one sign and in two: the second is on the card alone, and the card stays in."""
+    for name in ("\u1ea3nh.SRT", "a\u0309nh.SRT"):
+        (card / name).write_text(f"1\n00:00:00,000 --> 00:00:01,000\n{len(name)}\n")
+    page = upload_page(browser, server.url)
+    choose(page, card)
+    expect(page.locator(".passed-over")).to_contain_text("ảnh.SRT")
+    expect(page.locator(".banner")).to_have_text("ĐÃ LƯU, TRỪ 1 TỆP – CHƯA RÚT THẺ", timeout=60_000)
+    assert standing(server)["files"] == len(list(card.iterdir())) - 1
     page.close()
 
 
@@ -154,9 +259,7 @@ def test_a_card_with_a_film_and_its_subtitles(
 ) -> None:
     """Photos, a film with its subtitles and one without: one flight, and what is missing."""
     operator = Operator(tmp_path / "dữ liệu", {}).with_ground(film)
-    photos = write_drill(
-        tmp_path / "d", seed=2, photos=(1, 2), size_px=(480, 360), gsd_m=0.5, truth_rasters=False
-    ).photos
+    photos = drilled(seed=2, photos=(1, 2), size_px=(480, 360), gsd_m=0.5, truth_rasters=False).photos
     card = tmp_path / "Nậm Lúc"
     shutil.copytree(photos, card)
     shutil.copy(film.video, card / "DJI_0001.MP4")
@@ -201,6 +304,9 @@ def test_a_killed_tab_and_another_address_send_no_byte_twice(
         assert standing(moved)["bytes_received"] >= before["bytes_received"] > 0
         page = upload_page(browser, moved.url)
         expect(page.locator(".upload")).to_contain_text("Chọn lại đúng các tệp này")
+        least_mb = round(before["bytes_received"] / 1e6, 1)
+        said = re.search(r"([\d.]+,\d)\xa0MB / ", page.locator(".upload").inner_text())
+        assert said and float(said.group(1).replace(".", "").replace(",", ".")) >= least_mb > 0
         sent: list[int] = []
         page.on("request", lambda r: sent.append(_at(r.headers)) if r.method == "PATCH" else None)
         choose(page, card)
@@ -226,6 +332,59 @@ def test_the_line_goes_away_and_comes_back(browser: Browser, server: ServerProce
     page.context.set_offline(False)
     expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
     page.close()
+
+
+def test_a_closed_lid_sends_no_byte_twice(
+    browser: Browser, server: ServerProcess, operator: Operator, card: Path
+) -> None:
+    """The browser's processes are stopped as a sleeping laptop's are; its lines are dropped."""
+    page = upload_page(browser, server.url)
+    slowed(page, 400_000)
+    choose(page, card)
+    until_sent(page, 8)
+    sent: list[tuple[int, int]] = []
+    page.on("request", lambda r: sent.append((_file(r.url), _at(r.headers))) if r.method == "PATCH" else None)
+    with asleep(browser):
+        server.end()
+        server.start()  # whoever sleeps is not told of it
+        before = standing(server)
+        acknowledged = _acknowledged(server, before["upload_id"], before["files"])
+        assert 0 < sum(acknowledged) < before["bytes"]
+        time.sleep(ASLEEP_S)
+        assert standing(server)["bytes_received"] == before["bytes_received"], "who sleeps sends nothing"
+        sent.clear()
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+    again = [(number, at) for number, at in sent if at < acknowledged[number]]
+    assert sent and not again
+    assert_each_byte_once(operator, card)
+    assert_kept(operator, card)
+
+
+@contextmanager
+def asleep(browser: Browser) -> Iterator[None]:
+    """All of a browser's processes stand still."""
+    session = browser.new_browser_cdp_session()
+    processes = [one["id"] for one in session.send("SystemInfo.getProcessInfo")["processInfo"]]
+    assert len(processes) > 1
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def _acknowledged(server: ServerProcess, upload_id: str, files: int) -> list[int]:
+    """Bytes of each file that the server has."""
+    by = {"Tus-Resumable": "1.0.0"}
+    found = [httpx.head(f"{server.url}/files/{upload_id}/{n}", headers=by, timeout=60) for n in range(files)]
+    return [_at(one.headers) for one in found]
+
+
+def _file(url: str) -> int:
+    return int(url.partition("?")[0].rpartition("/")[2])
 
 
 def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) -> None:
@@ -283,10 +442,7 @@ def test_bytes_of_an_older_card_end_with_it(
     page.route("**/files/**", hold_three)
     page.on("request", lambda one: sent.append(one.url) if one.method == "PATCH" else None)
     choose(page, older)
-    for _ in range(200):
-        if len(held) == 3:
-            break
-        page.wait_for_timeout(50)
+    until_seen(page, lambda: len(held) == 3)
     page.get_by_role("button", name="Tạm dừng").click()
     page.get_by_role("button", name="Tải chuyến khác").click()
     slowed(page, 300_000)
@@ -343,11 +499,57 @@ def test_who_may_not_upload_is_told_and_who_signs_in_goes_on(
     choose(page, card)
     until_sent(page, 10)
     fresh = operator("user", "add", "operator", "--role", "operator").json["token"]  # ends the session
+    expect(page.get_by_role("dialog", name="Đăng nhập")).to_contain_text("tài khoản operator")
     page.locator("#token").fill(fresh)
     page.locator(".login button").click()
     expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
     page.close()
 
 
+def test_somebody_else_who_signs_in_sends_no_card_of_whoever_was_here(
+    browser: Browser, server: ServerProcess, operator: Operator, card: Path
+) -> None:
+    tokens = {
+        name: operator("user", "add", name, "--role", "operator").json["token"] for name in ("Lan", "Minh")
+    }
+    page = upload_page(browser, server.url)
+    page.locator("#token").fill(tokens["Lan"])
+    page.locator(".login button").click()
+    slowed(page)
+    choose(page, card)
+    until_sent(page, 5)
+    operator("user", "add", "Lan", "--role", "operator")  # ends the session
+    page.locator("#token").fill(tokens["Minh"])
+    page.locator(".login button").click()
+    page.wait_for_selector(".picker")
+    expect(page.locator(".banner")).to_have_count(0)
+    minh = {"Authorization": f"Bearer {tokens['Minh']}"}
+    assert httpx.get(f"{server.url}/api/uploads", headers=minh, timeout=60).json() == []
+    page.close()
+
+
 def _at(headers: dict[str, str]) -> int:
     return int(headers["upload-offset"])
+
+
+def test_the_last_step_is_not_full_before_all_of_it_is_done(browser: Browser, tmp_path: Path) -> None:
+    """Photos are rectified, communes are being cut: each step counts from nought, the whole does not."""
+    services = Services(workspace=make_workspace(tmp_path / "house"), uploads_dir=tmp_path / "uploads")
+    card = tmp_path / "Bản Lầu"
+    card.mkdir()
+    (card / "DJI_0001.JPG").write_bytes(b"\xff\xd8\xff\xd9")
+    with running(services) as url:
+        page = upload_page(browser, url)
+        choose(page, card)
+        expect(page.locator(".banner")).to_have_class("banner saved")
+        (upload,) = httpx.get(f"{url}/api/uploads", timeout=60).json()
+        told = tmp_path / "uploads" / upload["upload_id"] / PROGRESS
+        last = page.locator(".stage").last
+        shares = []
+        for stage, word in (("rectify", "đang nắn ảnh 8/8"), ("communes", "đang cắt theo xã 8/8")):
+            write_json(told, {"stage": stage, "done": 8, "total": 8})
+            expect(last).to_contain_text(word)
+            expect(last).not_to_have_class("stage full")
+            shares.append(float(last.locator("progress").get_attribute("value") or 0))
+        assert 0 < shares[0] < shares[1] < 100
+        page.close()

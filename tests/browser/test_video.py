@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.airborne import Phase
-from flycam.ingest.video_recording import Recorder, RecordingOrder
+from flycam.ingest.video.recording import Recorder, RecordingOrder
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.picture import small_jpeg
 from flycam.pipeline.live.recipe import live
@@ -24,13 +24,14 @@ from flycam.pipeline.workspace import silent
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, told
 from tests.houses import House
-from tests.ingest.test_video_recording import packets_of
-from tests.pipeline.live.test_recording import on_air
+from tests.ingest.video.test_recording import packets_of
+from tests.pipeline.live.test_recording import asked_on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world
+from tests.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -87,15 +88,6 @@ def seconds_of(card: Locator) -> int:
     )
 
 
-def soon(happened: Callable[[], bool], page: Page, within_s: float = 30.0) -> bool:
-    until_s = time.monotonic() + within_s
-    while not happened():
-        if time.monotonic() > until_s:
-            return False
-        page.wait_for_timeout(100)
-    return True
-
-
 @pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_newest_picture_is_beside_the_map_and_changes(
     open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
@@ -111,8 +103,8 @@ def test_the_newest_picture_is_beside_the_map_and_changes(
     first = card.locator("img").get_attribute("src")
     seen = card.locator("img").screenshot()
     teller.say(told(picture_key=newest(own_world, film.video, 150), recorded_s=14.0))
-    assert soon(lambda: card.locator("img").get_attribute("src") != first, page)
-    assert soon(lambda: card.locator("img").screenshot() != seen, page)
+    until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
+    until_seen(page, lambda: card.locator("img").screenshot() != seen)
     expect(card.get_by_role("button", name="Xem lại video")).to_be_visible()
     box, view = card.bounding_box(), page.viewport_size
     assert box is not None and view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
@@ -136,17 +128,17 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     expect(card.locator("img")).to_be_hidden()
     slider = card.locator(".video-pieces input")
     expect(slider).to_have_attribute("max", "2")
-    assert soon(lambda: seconds_of(card) > 0, page)
+    until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
     page.wait_for_timeout(1500)
     page.screenshot(path=screenshots / f"video-{size}.png")
-    assert soon(lambda: seconds_of(card) >= began + 6, page)  # over the end of the first piece
+    until_seen(page, lambda: seconds_of(card) >= began + 6)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
     expect(card).to_contain_text("đang chờ đoạn mới", timeout=60_000)
     record(own_world, film.video, pictures=60, piece_s=60.0)
     expect(slider).to_have_attribute("max", "3", timeout=60_000)
-    assert soon(lambda: slider.input_value() == "3", page)
+    until_seen(page, lambda: slider.input_value() == "3")
     card.get_by_role("button", name="Đóng video").click()
     expect(card.locator("video")).to_be_hidden()
     expect(card.locator("img")).to_be_visible()
@@ -163,10 +155,10 @@ def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_end
     slider = card.locator(".video-pieces input")
     expect(slider).to_have_attribute("max", "2")
     slider.fill("2")
-    assert soon(lambda: seconds_of(card) > 0, page)
+    until_seen(page, lambda: seconds_of(card) > 0)
     late = seconds_of(card)
     slider.fill("0")
-    assert soon(lambda: late - 12 <= seconds_of(card) <= late - 6, page)
+    until_seen(page, lambda: late - 12 <= seconds_of(card) <= late - 6)
     slider.fill("2")
     expect(card).to_contain_text("Hết video", timeout=60_000)
 
@@ -206,7 +198,7 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
         lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
     )
     house, over = make_house(film), threading.Event()
-    with running(Services(workspace=house.workspace)) as url, on_air(film) as request:
+    with running(Services(workspace=house.workspace)) as url, asked_on_air(film) as (request, _):
         page = open_page(link="lang=vi", url=url, wait=False)
         arguments = (house.workspace, request, Labels(), silent, over.is_set)
         flight = threading.Thread(daemon=True, target=live, args=arguments)
@@ -217,15 +209,15 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
             first = card.locator("img").get_attribute("src")
             card.get_by_role("button", name="Xem lại video").click(timeout=60_000)
             expect(card.locator("video")).to_be_visible()
-            assert soon(lambda: seconds_of(card) > 0, page)
+            until_seen(page, lambda: seconds_of(card) > 0)
             began = seconds_of(card)
-            assert soon(lambda: seconds_of(card) >= began + 3, page)
+            until_seen(page, lambda: seconds_of(card) >= began + 3)
             page.screenshot(path=screenshots / "flying.png")
             card.get_by_role("button", name="Đóng video").click()
-            assert soon(lambda: card.locator("img").get_attribute("src") != first, page)
+            until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
         finally:
             over.set()
-            flight.join(40.0)
+            flight.join(ENOUGH_S)
 
 
 @pytest.mark.parametrize("size", ["office", "phone"])
@@ -243,9 +235,9 @@ def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
     card = page.locator(".film-card")
     expect(card.locator("video")).to_be_visible()
     expect(card).to_contain_text("Thung lũng Nậm Lúc – sau bão")
-    assert soon(lambda: seconds_of(card) > 0, page)
+    until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
-    assert soon(lambda: seconds_of(card) >= began + 5, page)  # from its beginning over the first piece's end
+    until_seen(page, lambda: seconds_of(card) >= began + 5)  # from its beginning over the first piece's end
     box, view = card.bounding_box(), page.viewport_size
     assert box is not None and view is not None and box["x"] >= 0 and box["y"] >= 0
     assert box["x"] + box["width"] <= view["width"] and box["y"] + box["height"] <= view["height"]

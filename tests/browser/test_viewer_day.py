@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 import shapely
 from playwright.sync_api import Browser, Page, expect
@@ -26,10 +25,10 @@ from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import click_map, painted_in_the_middle, settled, wait_for_place
+from tests.browser.pages import click_map, expect_painted, settled, until_seen, wait_for_place
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.pipeline.impacted import add_things
-from tests.serve.test_spots import PLANE
+from tests.serve.evidence.test_spots import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -168,13 +167,13 @@ def _read_the_board(page: Page, screenshots: Path) -> None:
 def _go_back_in_time(page: Page, room: Room) -> None:
     page.goto(f"{room.server.url}/#lang=vi&event={REAL}&map=18/{SEEN[1]}/{SEEN[0]}")
     page.wait_for_selector(".flight", state="attached")
-    assert np.abs(painted_in_the_middle(page) - mean_colour_around(SEEN, storm=True)).max() < 14
+    expect_painted(page, mean_colour_around(SEEN, storm=True))
     now = page.locator(".moment.now")
     now.focus()
     page.keyboard.press("ArrowLeft")  # the storm's own flight hides nothing: it is the newest
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".map-warnings")).to_contain_text("Đang xem như lúc 20/08/2024 09:10")
-    assert np.abs(painted_in_the_middle(page) - mean_colour_around(SEEN, storm=False)).max() < 14
+    expect_painted(page, mean_colour_around(SEEN, storm=False))
     page.keyboard.press("End")
     expect(page.locator(".map-warnings")).not_to_contain_text("Đang xem như lúc")
 
@@ -255,11 +254,8 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     minh.mouse.move(box["width"] / 2, box["height"] / 2)
     minh.mouse.wheel(0, -240)
     for one in (page, wall):
-        for _ in range(100):
-            if one.url != before and _zoom(one) > 17.2:
-                break
-            one.wait_for_timeout(100)
-        assert _zoom(one) > 17.2, "hard cuts follow the presenter"
+        # hard cuts follow the presenter
+        until_seen(one, lambda one=one: one.url != before and _zoom(one) > 17.2)
     settled(wall)
     wall.screenshot(path=screenshots / "viewer-8-wall.png")
     settled(page)
@@ -297,6 +293,7 @@ def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, sc
     expect(drafts).to_contain_text("Của Minh")
     judge.locator(".pack-desk .pack-approve").click()
     expect(page.locator(".pack-desk")).to_contain_text("Đã duyệt: Bà Thắm", timeout=200_000)
+    expect(judge.locator(".pack-approve"), "its draft is not approved twice").to_have_count(0)
     settled(page)
     page.screenshot(path=screenshots / "viewer-11-pack-approved.png")
     expect(page.locator(".pack-shown")).to_have_count(0)

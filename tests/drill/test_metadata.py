@@ -10,7 +10,7 @@ from flycam.drill.drill import Drill
 from flycam.drill.metadata import exif_of, measure, xmp_of, yaw_steps
 from flycam.geodata.crs import convergence_and_scale, to_work
 from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.photos import read_metadata
+from flycam.ingest.photo.photos import read_metadata
 
 
 @pytest.fixture

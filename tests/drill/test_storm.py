@@ -23,6 +23,22 @@ def test_slopes_fail_where_they_are_steep_and_run_downhill(seed: int) -> None:
     assert np.abs(moved[~inside]).max() < 1e-6
 
 
+@pytest.mark.parametrize("seed", [1, 7])
+def test_a_storm_is_the_same_in_another_window(seed: int) -> None:
+    """A film and the photos of one seed are laid on one map; slides are numbered by their window."""
+    valley = Valley(seed=seed)
+    shifted = (AROUND[0] + 150, AROUND[1] - 90, AROUND[2] + 260, AROUND[3] - 130)
+    here, other = with_scars(valley_fields(valley, AROUND)), valley_fields(valley, shifted)
+    alone, told = with_scars(other), with_scars(other, AROUND)
+    east, north = (np.arange(a + 1, b, 2.0) for a, b in ((shifted[0], AROUND[2]), (AROUND[1], shifted[3])))
+    for name in ("scar", "moved"):
+        assert np.array_equal(told.at(name, east, north), here.at(name, east, north))
+    assert not np.array_equal(alone.at("moved", east, north), here.at("moved", east, north))
+    if seed == 7:
+        beyond = other.node_coordinates[0] > AROUND[2] + 20
+        assert (told.values["scar"][:, beyond] > 0).any(), "and slopes fail beyond it"
+
+
 def test_a_window_of_gentle_ground_still_has_a_slide_to_find() -> None:
     small = (CENTRE_M[0] - 60, CENTRE_M[1] - 60, CENTRE_M[0] + 60, CENTRE_M[1] + 60)
     assert (with_scars(valley_fields(Valley(seed=1, relief_m=40.0), small)).values["scar"] > 0).any()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flycam.drill.drill import make_drill
 from flycam.drill.flight import SPEED_MPS, drill_camera
 from flycam.drill.relief import WORK_CRS, Valley
 from flycam.drill.truth import read_truth
@@ -22,8 +23,8 @@ from flycam.geodata.camera_file import load_camera_file
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.mavlink import read_tlog
-from flycam.ingest.subtitles import read_subtitles
+from flycam.ingest.telemetry.mavlink import read_tlog
+from flycam.ingest.telemetry.subtitles import read_subtitles
 
 SMALL = {"plan": VideoPlan(seconds=6.0, fps=10, strips=2, gsd_m=0.5), "size_px": (160, 90), "noise": 0.0}
 
@@ -188,3 +189,21 @@ def test_every_file_says_that_it_is_a_drill(written: VideoDrillReport) -> None:
     assert b"urn:flycam:drill:1" in written.video.read_bytes()
     assert "DIỄN TẬP" in written.subtitles.read_text(encoding="utf-8")
     assert json.loads((written.truth / "truth.json").read_text("utf-8"))["drill"] == "DIỄN TẬP"
+
+
+def test_a_film_shows_the_storm_of_the_photos_that_it_goes_with() -> None:
+    photos = make_drill(seed=61, after=True, gsd_m=0.8, photos=(2, 4)).renderer.world
+    plan = VideoPlan(seconds=20.0, gsd_m=0.8)
+    made = make_video_drill(seed=61, after=True, plan=plan, photos=(2, 4), plain=True)
+    film, window = made.renderer.coarse.world, made.renderer.coarse.world.window
+    assert film.window.cell_m == photos.window.cell_m
+    col = max(window.west_cell, photos.window.west_cell)
+    row = min(window.north_cell, photos.window.north_cell)
+    parts = []
+    for world in (film, photos):
+        down, right = world.window.north_cell - row, col - world.window.west_cell
+        parts.append(world.change[down:, right:])
+    rows, cols = np.min([part.shape for part in parts], axis=0)
+    one, other = (part[:rows, :cols] for part in parts)
+    assert min(rows, cols) > 100 and (other == 1).sum() > 50, "there are slides where both look"
+    assert np.array_equal(one, other)

@@ -15,7 +15,7 @@ from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_encoder import has_encoder
 from flycam.drill.video_stream import StreamReport, address_of, stream_drill
 from flycam.errors import NotFound, OptionUnusable
-from flycam.ingest.mavlink import read_tlog
+from flycam.ingest.telemetry.mavlink import read_tlog
 
 pytestmark = pytest.mark.skipif(not has_encoder(), reason="the encoder is not here")
 

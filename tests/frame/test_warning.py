@@ -46,3 +46,11 @@ def test_a_warning_without_words_or_values_is_refused_when_written() -> None:
         warning("unheard_of")
     with pytest.raises(KeyError):
         warning(TERRAIN_HOLES, files="a.tif")
+
+
+@pytest.mark.parametrize("kept", [TERRAIN_HOLES, f"{TERRAIN_HOLES}?percent=12", f"{TERRAIN_HOLES}?other=1&&"])
+def test_what_another_version_did_not_tell_with_a_code_is_left_open(kept: str) -> None:
+    for language in ("vi", "en"):
+        assert "…" in sentence(kept, language)
+        assert brief(kept, language)
+        assert brief(kept, language, finished=True)

@@ -27,8 +27,9 @@ from flycam.sync.commons import COMMON_FORMAT
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_id, manifest_to_bytes
 from flycam.sync.parts import PartHead, head_to_bytes
 from flycam.sync.steps import STEP_FORMAT
-from tests.ingest import handmade, test_flight_logs, test_klv, test_ulog
+from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
+from tests.ingest.telemetry import test_flight_logs, test_klv, test_ulog
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16

@@ -19,14 +19,14 @@ from flycam.frame import tilecodec
 from flycam.frame.specialist import LayerKind
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geodata.layers import read_layer
-from flycam.ingest.gcp import read_gcp
-from flycam.ingest.photos import read_metadata
-from flycam.ingest.pose_files import read_poses
-from flycam.ingest.telemetry_files import read_flight_log
-from flycam.ingest.video import creation_ns, says_drill
-from flycam.ingest.video_pieces import understood
+from flycam.ingest.given.gcp import read_gcp
+from flycam.ingest.given.pose_files import read_poses
+from flycam.ingest.photo.photos import read_metadata
+from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.video.pictures import creation_ns, says_drill
+from flycam.ingest.video.pieces import understood
 from flycam.pipeline.workspace import Workspace
-from flycam.serve import tus
+from flycam.serve.uploads import tus
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle, commons, desk, records, steps, wishes
 from flycam.sync.parts import Parts

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 _RUNS, _CI_S, _SOAK_S = 300, 15, 1800
+_PARTS = [list(PARSERS)[part::4] for part in range(4)]  # one program for several: it instruments for seconds
 
 
 def fuzzed(kept: Path, *arguments: object) -> str:
@@ -29,9 +30,10 @@ def fuzzed(kept: Path, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", PARSERS)
-def test_a_few_inputs(tmp_path: Path, name: str) -> None:
-    fuzzed(tmp_path, *(("--cpu-seconds", _CI_S) if os.environ.get("CI") else ("--runs", _RUNS)), name)
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("names", _PARTS, ids="-".join)
+def test_a_few_inputs(tmp_path: Path, names: list[str]) -> None:
+    fuzzed(tmp_path, *(("--cpu-seconds", _CI_S) if os.environ.get("CI") else ("--runs", _RUNS)), *names)
 
 
 @pytest.mark.soak

@@ -146,3 +146,55 @@ def test_a_hole_is_not_valid_on_another_grid(tmp_path):
     picture = ReferencePicture(_file(tmp_path / "a.tif", values))
     laid = picture.over((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
     assert not laid.valid[hole].any() and laid.valid[~hole].mean() > 0.97
+
+
+def _compressed(path, values, quality):
+    """The picture as GDAL keeps it by JPEG (colours at half the pixels), without a mask."""
+    profile = {
+        "driver": "GTiff",
+        "width": values.shape[1],
+        "height": values.shape[0],
+        "count": 3,
+        "dtype": "uint8",
+    }
+    more = {"compress": "JPEG", "photometric": "YCBCR", "jpeg_quality": quality, "tiled": True}
+    place = {"crs": CRS, "transform": rasterio.Affine(GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH)}
+    with rasterio.open(path, "w", **profile, **more, **place) as out:
+        out.write(np.moveaxis(values, -1, 0))
+    return path
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90])
+def test_a_hole_and_a_rim_worn_by_jpeg_are_found_whole(tmp_path, quality):
+    values, hole = _holed(0, 60, 70, size=240)
+    values[~hole] = values[~hole] // 2 + 60
+    unseen = hole.copy()
+    unseen[:, 200:] = True
+    values[unseen] = 0
+    path = _compressed(tmp_path / "a.tif", values, quality)
+    with rasterio.open(path) as source:
+        dark = (source.read() <= 8).all(axis=0)
+    found = _found(path)
+    assert found is not None
+    assert not (dark & unseen & ~found.cells).any(), "nothing that looks black is left for ground"
+    assert (found.cells & ~unseen).mean() < 0.01
+    assert (dark & unseen).sum() > (values == 0).all(axis=-1).sum() * 0.9
+
+
+def test_dark_ground_beside_a_hole_stays_ground(tmp_path):
+    """A shadow that touches the hole loses no more than compression reaches; one apart from it nothing."""
+    values, hole = _holed(0, 50, 60)
+    values[60:110, 110:190] = 5
+    values[150:190, 20:120] = 5
+    found = _found(_file(tmp_path / "a.tif", values))
+    assert found is not None
+    lost = found.cells & ~hole
+    assert lost[60:110, 110:126].all() and not lost[60:110, 128:].any()
+    assert not lost[140:].any()
+
+
+def test_in_pictures_of_more_than_8_bits_nearly_black_is_ground(tmp_path):
+    values, hole = _holed(0, 50, 60, dtype=np.uint16)
+    values[60:110, 110:190] = 5
+    found = _found(_file(tmp_path / "a.tif", values))
+    assert found is not None and np.array_equal(found.cells, hole)

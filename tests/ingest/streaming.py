@@ -9,14 +9,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flycam.drill.truth import read_truth
+from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.frame.nal import Coding
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S, until
 
 SIZE_PX = (160, 96)
 BEGUN_S = 1_788_574_380
@@ -84,13 +91,6 @@ def as_transport_stream(film: Path, path: Path) -> Path:
     return path
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def rtsp_server(film: Path, port: int, played: threading.Event | None = None) -> Iterator[str]:
     """A real RTSP server that plays a film to every client; its address. `played` is set when the first
@@ -99,13 +99,62 @@ def rtsp_server(film: Path, port: int, played: threading.Event | None = None) ->
     with running(command, subprocess.PIPE) as server:
         if played is not None:
             threading.Thread(target=lambda: server.stdout.readline() and played.set(), daemon=True).start()
-        until_s = time.monotonic() + 90.0
-        while time.monotonic() < until_s:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        until(lambda: is_listening(port), "the RTSP server did not start")
         yield f"rtsp://127.0.0.1:{port}/live"
+
+
+def is_listening(port: int, kind: str = "tcp") -> bool:
+    """Whether somebody listens at a port of this machine; kind: "tcp" or "udp"."""
+    return any(
+        one.laddr and one.laddr.port == port and (kind == "udp" or one.status == psutil.CONN_LISTEN)
+        for one in psutil.net_connections(kind)
+    )
+
+
+@dataclass
+class OnAir:
+    """A film that a server plays, and its telemetry that is sent beside it.
+
+    cut    ends the server
+    quiet  ends the telemetry
+    """
+
+    url: str
+    cut: Callable[[], None]
+    quiet: threading.Event = field(default_factory=threading.Event)
+    began_s: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since the first client began to see the film; 0 before. How long that took is the machine's affair,
+        and none of what is tested."""
+        return 0.0 if self.began_s is None else time.monotonic() - self.began_s
+
+
+@contextmanager
+def on_air(
+    film: VideoDrillReport, to: int | Callable[[bytes], object], *, after_s: float = 0.0
+) -> Iterator[OnAir]:
+    """A server plays the film, and `replayed` sends its telemetry to a UDP port, or to what takes it, from so
+    much after somebody begins to see it; then the link is heard still, as the server plays the film again."""
+    start_s, played = start_s_of(read_truth(film.truth.parent).facts), threading.Event()
+    with ExitStack() as server:
+        air = OnAir(server.enter_context(rtsp_server(film.video, free_port(), played)), server.close)
+
+        def send() -> None:
+            if played.wait(ENOUGH_S):
+                air.began_s = time.monotonic()
+                replayed(film.telemetry, to, air.began_s + after_s, start_s, air.quiet)
+                still_there(to, air.quiet)
+
+        sender = threading.Thread(daemon=True, target=send)
+        sender.start()
+        try:
+            yield air
+        finally:
+            air.quiet.set()
+            played.set()
+            sender.join(ENOUGH_S)
 
 
 @contextmanager
@@ -141,6 +190,18 @@ def replayed(
             else:
                 to(packet)
             at += 8 + length
+
+
+def still_there(to: int | Callable[[bytes], object], over: threading.Event) -> None:
+    """What an autopilot that has landed goes on saying."""
+    link = mavlink.MAVLink(None, srcSystem=1, srcComponent=1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        while not over.wait(0.3):
+            packet = bytes(mavlink.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3).pack(link))
+            if isinstance(to, int):
+                out.sendto(packet, ("127.0.0.1", to))
+            else:
+                to(packet)
 
 
 def start_s_of(facts: dict) -> float:

@@ -164,7 +164,7 @@ class Gated(MemoryStore):
 
     def flush(self) -> None:
         self.asked.set()
-        assert self.gate.wait(30.0)
+        assert self.gate.wait(90.0)
         if self.broken:
             raise StoreUnavailable("store: does not answer; start it and run again")
 
@@ -175,7 +175,7 @@ def test_patches_are_merged_while_a_group_is_published_and_none_is_lost(catalog:
     with writer(store, catalog) as one, ThreadPoolExecutor(1) as pool:
         one.add(patches[0])
         published = pool.submit(one.publish)
-        assert store.asked.wait(30.0)
+        assert store.asked.wait(90.0)
         for late in patches[1:]:
             one.add(late)  # returns although the group is not in the log yet
         assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0

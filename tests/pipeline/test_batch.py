@@ -32,7 +32,7 @@ from flycam.errors import (
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import BOUNDARIES_LATER, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
 from flycam.geodata.dem_info import read_dem_info
-from flycam.ingest.diagnosis import Rejection
+from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes

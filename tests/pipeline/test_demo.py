@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 import flycam.pipeline.demo as recipe
+from flycam.drill.drill import write_drill
 from flycam.frame.flight import FlightState
 from tests.houses import House
 
@@ -20,6 +22,8 @@ def test_the_demo_shows_two_finished_flights_and_run_again_changes_nothing(
 ) -> None:
     monkeypatch.setattr(recipe, "_STRIPS", 2)
     monkeypatch.setattr(recipe, "_PHOTOS_A_STRIP", 3)
+    smaller = partial(write_drill, size_px=(880, 660), gsd_m=0.3)  # the same ground in fewer pixels
+    monkeypatch.setattr(recipe, "write_drill", smaller)
     house = make_house()
     first = recipe.run_demo(house.workspace)
     for flown in (first.before, first.after):

@@ -91,7 +91,7 @@ def _laid(drill: DrillReport, house: House, disk: Path) -> Laid:
 
 
 @pytest.fixture
-def laid(drill: DrillReport, make_house: MakeHouse, in_ram: Callable[[str], Path]) -> Laid:
+def laid(drill: DrillReport, in_ram: Callable[[str], Path], make_house: MakeHouse) -> Laid:
     """On a disk of 160 MB, which counts as low at all times."""
     disk = in_ram("160m")
     return _laid(drill, make_house(name=f"{disk.name}/nhà"), disk)
@@ -193,7 +193,7 @@ def test_an_ingest_on_a_full_disk_makes_room_for_itself_and_says_so(laid: Laid, 
 
 
 def test_where_nothing_is_left_to_free_it_ends_cleanly_and_the_catalogue_is_still_written(
-    drill: DrillReport, make_house: MakeHouse, in_ram: Callable[[str], Path]
+    drill: DrillReport, in_ram: Callable[[str], Path], make_house: MakeHouse
 ) -> None:
     disk = in_ram("160m")
     house = make_house(drill, name=f"{disk.name}/nhà")
@@ -245,7 +245,7 @@ def test_what_lies_in_a_store_that_cannot_be_told_is_not_deleted_for_the_catalog
 
 
 def test_a_live_flight_whose_disk_fills_stops_cleanly_and_the_same_command_completes_it(
-    film: VideoDrillReport, make_house: MakeHouse, in_ram: Callable[[str], Path]
+    film: VideoDrillReport, in_ram: Callable[[str], Path], make_house: MakeHouse
 ) -> None:
     disk = in_ram("200m")
     workspace = make_house(film, name=f"{disk.name}/nhà").workspace

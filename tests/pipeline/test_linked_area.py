@@ -18,8 +18,8 @@ from flycam.pipeline.export import export_flight
 from flycam.pipeline.linked_area import linked_area_m2, note_linked
 from flycam.pipeline.people.accounts import invite_guest, linked_by
 from flycam.pipeline.restricting import classify_flight
-from flycam.serve.linked_reads import LinkedReads
 from flycam.serve.services import Services
+from flycam.serve.tiles.linked_reads import LinkedReads
 from flycam.settings import read_settings
 from tests.serve.offering import VIEWER, make_offering
 from tests.serve.running import running

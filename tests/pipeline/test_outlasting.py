@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, StoreUnavailable
+from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, PeerUnavailable, StoreUnavailable
 from flycam.pipeline.outlasting import outlasting
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.wrappers import FaultyStore
@@ -98,4 +98,11 @@ def test_who_asked_to_stop_is_not_kept(make_house: MakeHouse) -> None:
     work = Work(away())
     with pytest.raises(StoreUnavailable):
         outlasting(make_house().workspace, work, silent, Told(), lambda: True, sleep=lambda _s: None)
+    assert work.calls == 1
+
+
+def test_a_peer_that_does_not_answer_is_no_trouble_of_this_house(make_house: MakeHouse) -> None:
+    work = Work(PeerUnavailable("http://x: no answer", vi="http://x: không trả lời"))
+    with pytest.raises(PeerUnavailable):
+        outlasted(make_house().workspace, work)
     assert work.calls == 1

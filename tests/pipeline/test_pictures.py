@@ -9,7 +9,7 @@ import pytest
 
 from flycam.drill.drill import DrillReport
 from flycam.errors import FrameUnreadable
-from flycam.ingest.photos import read_all
+from flycam.ingest.photo.photos import read_all
 from flycam.pipeline.pictures import look_at, looking_early
 from flycam.pipeline.workspace import silent
 

@@ -45,7 +45,11 @@ def told(giver: House, taker: House, **options: bool) -> BundleRead:
 def over_a_line(giver: House, taker: House, *, has_tiles: bool = True, originals: bool = False) -> None:
     """What one box knows, in steps."""
     one = Giver(giver.workspace, originals=originals)
-    lacking = lacking_of(answer(taker.workspace, one.question(), "test"), "line")
+    question = one.question()
+    said = answer(taker.workspace, question, "test")
+    for page in one.questions_of_photos(question, ()):
+        said["originals"] += answer(taker.workspace, page, "test")["originals"]
+    lacking = lacking_of(said, "line")
     one.learn(lacking)
     path = taker.root / "step"
     for step in one.steps(lacking, lambda: 50_000, has_tiles=has_tiles):

@@ -17,7 +17,8 @@ from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification
 from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.deciding import decide
+from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.settlement_export import export_settlements
 from flycam.pipeline.settlements import (
     Settlement,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from flycam.frame.change import ChangeKind
 from flycam.frame.specialist import LayerKind
-from flycam.report.pack_changes import _count
-from flycam.report.pack_figures import PackCount
+from flycam.report.pack_changes import _count, _table
+from flycam.report.pack_figures import PackChange, PackCount, PackRoad, PackSize
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,33 @@ from flycam.report.pack_figures import PackCount
 def test_none_at_the_least_is_never_said(count: PackCount | None, english: str, vietnamese: str) -> None:
     assert _count(LayerKind.HOUSE, {LayerKind.HOUSE: count}, "en") == english
     assert _count(LayerKind.HOUSE, {LayerKind.HOUSE: count}, "vi") == vietnamese
+
+
+@pytest.mark.parametrize(
+    ("language", "road", "of_whole"),
+    [
+        ("vi", "ĐT 153 (46,8\u00a0m)", "Của cả thay đổi: "),
+        ("en", "ĐT 153 (46.8\u00a0m)", "Of the whole change: "),
+    ],
+)
+def test_what_the_whole_change_touches_is_not_read_as_its_parts(
+    language: str, road: str, of_whole: str
+) -> None:
+    none = dict.fromkeys(LayerKind, None)
+    whole = PackChange(
+        number=1,
+        kind=ChangeKind.LANDSLIDE,
+        whole=PackSize(area_m2=2000.0, error_m2=50.0),
+        note="",
+        author="Lan",
+        at_ns=0,
+        lonlat_deg=(104.8, 21.9),
+        vn2000=None,
+        roads_cut=(PackRoad(name="ĐT 153", under_m=46.8),),
+        counts={**none, LayerKind.ROAD: PackCount(inside=1, near=0, is_whole=True)},
+        layers=(),
+    )
+    part = replace(whole, here=PackSize(area_m2=500.0, error_m2=20.0))
+    (of_all,), (of_part,) = (_table([one], language).rows for one in (whole, part))
+    assert road in of_all[4] and of_whole not in of_all[4]
+    assert of_part[4].startswith(of_whole) and road in of_part[4]

@@ -45,3 +45,10 @@ def test_a_number_and_a_word_are_not_broken() -> None:
 def test_the_columns_fill_the_page(rows: tuple[tuple[str, str, str], ...]) -> None:
     shares = column_shares(Table(head=("TT", "Tên", "Ghi chú"), rows=rows, numeric=(0,)))
     assert sum(shares) == pytest.approx(1.0) and min(shares) > 0.02
+
+
+def test_a_measure_stays_on_one_line() -> None:
+    """Its spaces do not break; a column as wide as its longest part alone lets it run over its neighbour."""
+    size = "0,30\u00a0±\u00a00,02\u00a0ha"
+    table = Table(head=("TT", "Diện tích", "Ghi chú"), rows=(("T1", size, "sạt " * 60), ("T2", size, "")))
+    assert column_shares(table)[1] * PAGE_MM >= WIDEST_LETTER_MM * len(size) * 0.9

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +33,19 @@ def finished_tile(live: MosaicTile, darker: int = 1) -> MosaicTile:
 
 
 def finish_by_hand(
-    workspace: Workspace, flight_id: str, *, darker: int = 1, publish: bool = True, columns: int | None = None
+    workspace: Workspace,
+    flight_id: str,
+    *,
+    darker: int = 1,
+    publish: bool = True,
+    columns: int | None = None,
+    options: Mapping[str, Any] = {"surface": True},
 ) -> int:
     """The number of a new revision of the flight's colour mosaic, its base tiles written: all of them, or
-    those of the westernmost columns."""
+    those of the westernmost columns. options: as `finish` records what it was asked for."""
     catalog, now = workspace.catalog, workspace.clock_ns()
     live = catalog.tiles.mosaic(f"{flight_id}-colour", 0)
-    number = catalog.revisions.open(live, f"darker {darker}", {"surface": True}, now)
+    number = catalog.revisions.open(live, f"darker {darker}", options, now)
     used = catalog.frames.of_flight(flight_id, FrameStatus.USED)
     frames = [
         RevisionFrame(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flycam.serve.encrypting import Encryption
 from flycam.serve.running import MapServer, server_for
 from flycam.serve.services import Services
+from tests.waiting import ENOUGH_S, until
 
 
 @contextmanager
@@ -34,12 +34,9 @@ def running_server(
     server.config.timeout_graceful_shutdown = 1  # a page that still listens to /events is not waited for
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert server.started
+    until(lambda: server.started, every_s=0.01)
     try:
         yield f"{'https' if encryption else 'http'}://127.0.0.1:{port}", server
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(ENOUGH_S)

@@ -28,9 +28,9 @@ from flycam.pipeline.marks import add_photo, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve import world as worlds
+from tests.serve.evidence.test_video import keep_piece
 from tests.serve.offering import Offering, make_offering
-from tests.serve.test_airborne import TOLD
-from tests.serve.test_video import keep_piece
+from tests.serve.situation.test_airborne import TOLD
 from tests.serve.world import LAT, LON, World, add_account, rescue_asked
 
 WORD = b"what the camera saw over the barracks"
@@ -66,7 +66,7 @@ class Secret:
 def make_secret(root: Path) -> Secret:
     """Build it; nothing is restricted yet."""
     with _painted():
-        offering = make_offering(root)
+        offering = make_offering(root, worlds.build_world)
     workspace = offering.workspace
     for role, token in TOKENS.items():
         add_account(workspace, f"người {role.value}", role, token)

@@ -23,7 +23,7 @@ from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES, Role
 from flycam.pipeline.people.accounts import invite_guest
 from flycam.pipeline.people.tokens import make_token
-from flycam.serve.door import GUEST_COOKIE
+from flycam.serve.door.admission import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.serve.offering import OPEN_MARK, make_offering
 from tests.serve.running import running

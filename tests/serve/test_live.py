@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 
 import httpx
@@ -12,28 +11,36 @@ import pytest
 
 from flycam.drill.video import VideoDrillReport
 from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.flow import LAYING
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.serve.services import Services
 from tests.houses import House
 from tests.serve.running import running
+from tests.waiting import ENOUGH_S, until
+
+_AT = (60, 110, 160)
 
 
 @pytest.mark.slow
 def test_tiles_reach_a_screen_while_the_aircraft_still_films(
     film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
-    house = make_house(film)
-    reports: list[tuple[LiveReport, float]] = []
+    """The film goes on past each of three pictures once the screen has heard of tiles as often, and ends once
+    all was looked at."""
+    house, heard, looked = make_house(film), list[int](), threading.Event()
+    reports: list[LiveReport] = []
+
+    def hold(stage: str, done: int, _of: int) -> None:
+        if stage == LAYING and done in _AT:
+            until(lambda: len(heard) > _AT.index(done))
+        if stage == LAYING and done > _AT[-1]:
+            assert looked.wait(ENOUGH_S)
 
     def fly() -> None:
-        request = LiveRequest(
-            video=str(film.video), telemetry=str(film.subtitles), camera=film.camera, is_realtime=True
-        )
-        report = live(house.workspace, request, Labels())
-        reports.append((report, time.monotonic()))
+        request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+        reports.append(live(house.workspace, request, Labels(), hold))
 
-    heard: list[float] = []
     with (
         running(Services(workspace=house.workspace, follow_s=0.05)) as url,
         httpx.Client(base_url=url, timeout=60) as client,
@@ -43,17 +50,19 @@ def test_tiles_reach_a_screen_while_the_aircraft_still_films(
         assert next(lines).startswith("retry")
         thread = threading.Thread(daemon=True, target=fly)
         thread.start()
-        while len(heard) < 6:
+        while len(heard) < len(_AT):
             if next(lines) != "event: tiles":
                 continue
             news = json.loads(next(lines).removeprefix("data: "))
-            heard.append(time.monotonic())
             z, x, y, seq = news["tiles"][0]
             tile = httpx.get(f"{url}/tiles/{news['mosaic_id']}/{z}/{x}/{y}", params={"v": seq})
             assert tile.status_code == 200 and tile.headers["content-type"].startswith("image/")
+            heard.append(seq)
         (one,) = client.get("/api/flights").json()
         assert one["state"] == "ingesting" and one["is_drill"] is True
         assert one["first"] < one["last"]  # the age of the newest picture is told while it is filmed
-        thread.join(60.0)
-    report, landed = reports[0]
-    assert heard[-1] < landed - 2.0 and report.used >= 6
+        assert not reports
+        looked.set()
+        thread.join(ENOUGH_S)
+    (report,) = reports
+    assert report.used >= 6

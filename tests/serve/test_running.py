@@ -15,6 +15,7 @@ from flycam.serve.services import Services
 from flycam.settings import read_settings
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
+from tests.waiting import ENOUGH_S
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_screen_that_listens_is_let_go_when_the_server_stops(
     ended: list[str] = []
 
     def listen(url: str, begun: threading.Event) -> None:
-        with httpx.stream("GET", f"{url}/events", timeout=30.0) as stream:
+        with httpx.stream("GET", f"{url}/events", timeout=90.0) as stream:
             for line in stream.iter_lines():
                 ended.append(line)
                 begun.set()
@@ -68,7 +69,7 @@ def test_a_screen_that_listens_is_let_go_when_the_server_stops(
         with running(services) as url, caplog.at_level(logging.INFO):
             screen = threading.Thread(daemon=True, target=listen, args=(url, begun))
             screen.start()
-            assert begun.wait(20.0)
-        screen.join(20.0)
+            assert begun.wait(ENOUGH_S)
+        screen.join(ENOUGH_S)
         assert ended[0].startswith("retry") and ended[-1] == "ended in peace"
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]

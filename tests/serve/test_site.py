@@ -13,7 +13,7 @@ import pytest
 
 from flycam import errors
 from flycam.pipeline.power import Battery, Power, PowerMode
-from flycam.serve.failures import payload
+from flycam.serve.answering.failures import payload
 from flycam.serve.services import STATIC_DIR, Services
 from flycam.store.room import LOW_BYTES
 from tests.serve.running import running

@@ -42,7 +42,7 @@ from flycam.pipeline.restricting import classify_flight
 from flycam.pipeline.upkeep.retention import hold
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import _ROUTERS
-from flycam.serve.door import GUEST_COOKIE
+from flycam.serve.door.admission import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.pipeline.impacted import add_things, changed, square
 from tests.serve.running import running
@@ -132,6 +132,11 @@ def step(change_id: str, number: int) -> Asked:
     return sending({"action": "accept", "changes": {change_id: 1}}, step_id=f"step-0000000{number}")
 
 
+def moving(flight: str) -> Asked:
+    """Into an event that is not there."""
+    return lambda house: Ask({"ref": getattr(house.world, flight, flight)}, {"json": {"event": "Lũ mới"}})
+
+
 def mask_on(flight: str, mask_id: str) -> Asked:
     def asked(house: House) -> Ask:
         corners = [[100, 100], [200, 100], [200, 200]]
@@ -189,6 +194,7 @@ TERM = {"kind": RetainedKind.PHOTO.value, "days": 900}
 
 MATRIX: dict[tuple[str, str], Write] = {
     ("POST", "/api/login"): Write(None, sending({"token": "wrong"})),
+    ("POST", "/api/arrival"): Write(None, sending({"token": "wrong"})),
     ("POST", "/api/logout"): Write(None, sending()),
     ("POST", "/api/setup"): Write(None, sending({"code": "0000-0000-0000", "name": "Ai"})),
     ("POST", "/login/{code}"): Write(None, sending(code="wrong")),
@@ -241,6 +247,16 @@ MATRIX: dict[tuple[str, str], Write] = {
     ("PUT", "/api/meeting/places"): Write(
         Role.OPERATOR, lambda _: Ask({}, {"params": {"event": REAL}, "json": {"based_on": 0, "places": []}})
     ),
+    ("PUT", "/api/flights/{ref}/event"): Write(
+        Role.OPERATOR,
+        moving("before"),
+        (
+            ("operator", moving("before")),
+            ("analyst", moving("nobody")),
+            ("far operator", moving("before")),
+            ("far analyst", moving("after")),
+        ),
+    ),
     ("PUT", "/api/packs"): Write(
         Role.OPERATOR,
         pack_of("before"),
@@ -253,6 +269,7 @@ MATRIX: dict[tuple[str, str], Write] = {
     ("PUT", "/api/packs/{pack_id}/approved"): Write(
         Role.ANALYST, by_id("pack_id", "pack"), (("far analyst", by_id("pack_id", "pack")),)
     ),
+    ("POST", "/api/drill"): Write(Role.ADMIN, sending()),
     ("PUT", "/api/redactions/{mask_id}"): Write(
         Role.OPERATOR,
         mask_on("before", "mask-00000001"),

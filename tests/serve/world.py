@@ -7,7 +7,7 @@ DEM. The ground's colour is a function of the place alone, so any pixel can be c
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from flycam.catalog.records import (
     Role,
 )
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of
+from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.tile import OrthoPatch
 from flycam.frame.warning import NO_TERRAIN, warning
@@ -46,11 +46,13 @@ from flycam.geometry.grid import (
 )
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.film_frames import FILM_CAMERA, stream_name
 from flycam.pipeline.marks import MarkAsked
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.local import LocalStore
+from tests.once import copied_once
 
 LON, LAT = 104.80, 21.90
 BASE_ZOOM, MIN_ZOOM = 18, 8
@@ -94,6 +96,19 @@ def make_workspace(root: Path) -> Workspace:
 
 
 def make_world(root: Path) -> World:
+    """A copy of one that was built in this run."""
+    before, after, drill = copied_once("world", _ids_of_built, root)
+    return World(workspace=make_workspace(root), before=before, after=after, drill=drill)
+
+
+def _ids_of_built(root: Path) -> tuple[str, str, str]:
+    world = build_world(root)
+    world.workspace.store.close()
+    world.workspace.catalog.close()  # what SQLite has beside its file goes into it
+    return world.before, world.after, world.drill
+
+
+def build_world(root: Path) -> World:
     """Build everything; about two seconds."""
     workspace = make_workspace(root)
     flights = workspace.catalog.flights
@@ -436,4 +451,21 @@ def rescue_asked(mark_id: str, place: tuple[float, float], note: str = "") -> Ma
         status=MarkStatus.OPEN,
         note=note,
         places=[place],
+    )
+
+
+def stream_into(world: World, flight_id: str) -> None:
+    """One more frame of a flight, its newest: a picture of a stream, of which nothing is laid."""
+    frames = world.workspace.catalog.frames
+    newest = max(frames.of_flight(flight_id), key=lambda one: one.header.captured_ns)
+    name = picture_name(stream_name(newest.header.captured_ns), 4_000_000_000)
+    provenance = replace(newest.header.provenance, source_name=name, camera=FILM_CAMERA)
+    header = replace(
+        newest.header,
+        frame_id=frame_id_of(name),
+        captured_ns=newest.header.captured_ns + 10**9,
+        provenance=provenance,
+    )
+    frames.put(
+        [replace(newest, header=header, status=FrameStatus.REJECTED, reason="too_blurred", exterior=None)]
     )

@@ -86,20 +86,21 @@ def test_a_closed_store_holds_no_descriptor_also_where_flushing_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def descriptors() -> list[str]:
+        # Those of this store alone: what other tests left is closed whenever garbage is collected.
         links = list(Path("/proc/self/fd").iterdir())  # the listing's own is gone by now
-        return sorted(str(one.readlink()) for one in links if one.is_symlink())
+        names = [str(one.readlink()) for one in links if one.is_symlink()]
+        return [name for name in names if name.startswith(str(tmp_path))]
 
     def unsynced(_path: Path) -> None:
         raise OSError(errno.EIO, "write-back failed")
 
-    before = descriptors()
     store = LocalStore(tmp_path / "store")
     store.put("a/b", b"x")
-    assert descriptors() != before
+    assert descriptors() != []
     monkeypatch.setattr(local, "sync_path", unsynced)
     with pytest.raises(StoreUnavailable):
         store.close()
-    assert descriptors() == before
+    assert descriptors() == []
 
 
 def _put_in_child(store: LocalStore, start: int) -> int:
@@ -287,6 +288,100 @@ def test_a_durable_put_syncs_the_file_and_every_folder_that_names_it(
     calls.clear()
     store.put("evidence/ab/ab12", b"x", durable=True)
     assert calls == [root / "evidence" / "ab"]
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    calls: list[Path] = []
+    monkeypatch.setattr(local, "sync_path", calls.append)
+    return calls
+
+
+def test_a_flush_after_a_delete_syncs_the_root_and_nothing_above_it(
+    store: LocalStore, tmp_path: Path, synced: list[Path]
+) -> None:
+    store.put("probe/one", b"x")
+    store.flush()
+    synced.clear()
+    store.delete("probe/one")
+    store.flush()
+    assert synced == [tmp_path / "store"]
+
+
+def test_a_flush_ends_where_no_more_folders_are_remembered(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_MOST_PENDING", 0)
+    synced: list[Path] = []
+
+    def note(path: Path) -> None:
+        synced.append(path)
+        if len(synced) > 100:
+            raise RuntimeError("for ever")
+
+    monkeypatch.setattr(local, "sync_path", note)
+    store.put("probe/one", b"x")
+    store.delete("probe/one")
+    store.flush()
+    assert set(synced) <= {tmp_path / "store" / "probe" / "one", tmp_path / "store", tmp_path / "store/probe"}
+
+
+def test_a_store_below_a_folder_that_may_not_be_listed_is_flushed(public_folder: Path) -> None:
+    closed = public_folder / "closed"
+    root = closed / "store"
+    root.mkdir(parents=True)
+    root.chmod(0o777)
+    closed.chmod(0o711)
+    program = (
+        "import os, sys; from pathlib import Path; from flycam.store.local import LocalStore\n"
+        "os.geteuid() == 0 and os.setuid(65534)\n"
+        "store = LocalStore(Path(sys.argv[1]))\n"
+        "store.put('probe/one', b'x'); store.delete('probe/one'); store.flush(); print('flushed')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, root], capture_output=True, text=True, check=False)
+    assert done.stdout == "flushed\n", done.stderr
+
+
+def test_a_folder_made_anew_after_another_process_deleted_it_has_its_name_synced(
+    store: LocalStore, tmp_path: Path, synced: list[Path]
+) -> None:
+    root = tmp_path / "store"
+    other = LocalStore(root)
+    store.put("evidence/ab/abcd", b"x", durable=True)
+    other.delete("evidence/ab/abcd")
+    other.flush()
+    synced.clear()
+    store.put("evidence/ab/ab12", b"x", durable=True)
+    assert synced == [root / "evidence" / "ab", root / "evidence", root]
+    other.close()
+
+
+def test_who_loses_may_rely_on_the_bytes_and_the_names_of_who_won(tmp_path: Path, synced: list[Path]) -> None:
+    """The winner may have linked its file and not yet synced the folders that name it."""
+    root = tmp_path / "store"
+    winner, loser = LocalStore(root), LocalStore(root)
+    assert winner.put_if_absent("lock/one", b"first")
+    synced.clear()
+    assert not loser.put_if_absent("lock/one", b"second")
+    assert synced == [root / "lock" / "one", root / "lock", root]
+    winner.close()
+    loser.close()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_who_finds_an_object_that_another_has_not_flushed_syncs_it(
+    store: LocalStore, tmp_path: Path, synced: list[Path], durable: bool
+) -> None:
+    root = tmp_path / "store"
+    finder = LocalStore(root)
+    store.put("evidence/ab/abcd", b"x")
+    synced.clear()
+    finder.settle("evidence/ab/abcd", durable=durable)
+    asked = [root / "evidence" / "ab" / "abcd", root / "evidence" / "ab", root / "evidence", root]
+    assert synced == (asked if durable else [])
+    finder.flush()
+    assert synced == asked
+    finder.close()
 
 
 def test_open_files_do_not_grow(store: LocalStore) -> None:

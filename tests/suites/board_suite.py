@@ -117,6 +117,15 @@ class BoardSuite:
         with pytest.raises(NotFound, match="layers list"):
             catalog.layers.get("layer-1")
 
+    def test_of_several_who_put_the_same_layer_one_is_the_last(self, catalog: Catalog) -> None:
+        def put(number: int) -> None:
+            catalog.layers.put(replace(LAYER, features=number), THINGS[:number])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(put, [1, 2, 3, 4] * 5))
+        (layer,) = catalog.layers.all()
+        assert catalog.layers.features("layer-1", None, 10)[1] == layer.features
+
     def test_a_mark_is_its_last_line_and_no_line_is_lost(self, catalog: Catalog) -> None:
         second = replace(LINE, version=2, status=MarkStatus.DOING, author="Minh", at_ns=6)
         catalog.marks.append(LINE, mark_told(LINE))

@@ -65,6 +65,7 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from tests.suites.board_suite import LINE, mark_told
 from tests.suites.change_suite import FOUND
+from tests.waiting import until
 
 SECOND = 1_000_000_000
 STORM_NS = 1_725_900_000 * SECOND
@@ -270,6 +271,16 @@ class CatalogSuite(ABC):
         with pytest.raises(NameTaken, match="Bão số 3"):
             catalog.flights.put_event(replace(drill, name="Bão số 3"))
 
+    def test_the_newest_picture_of_each_flight_is_told_whatever_became_of_it(self, catalog: Catalog) -> None:
+        for one in (flight(), flight("f2", "trưa"), flight("f3", "chiều")):
+            catalog.flights.put_flight(one)
+        rejected = frame(2, status=FrameStatus.REJECTED, reason="too_blurred", exterior=None)
+        catalog.frames.put([frame(1), rejected, frame(5, "f2"), frame(4, "f2")])
+        newest = {"f1": rejected.header.provenance, "f2": frame(5, "f2").header.provenance}
+        assert catalog.frames.newest_pictures() == newest, "of the third there is none yet"
+        assert catalog.frames.newest_pictures("f2") == {"f2": newest["f2"]}
+        assert catalog.frames.newest_pictures("f3") == {}
+
     def test_flights_come_back_as_they_were(self, catalog: Catalog) -> None:
         bare = flight("f2", "trưa", bounds_lonlat_deg=None, operator=None, warnings=(), last_ns=STORM_NS)
         catalog.flights.put_flight(flight())
@@ -338,7 +349,7 @@ class CatalogSuite(ABC):
     def test_the_lock_dies_with_its_process(self, catalog: Catalog, url: str) -> None:
         program = (
             "import sys, time; from flycam.catalog.catalog import open_catalog\n"
-            "with open_catalog(sys.argv[1]).flights.lock('f1'): print('held', flush=True); time.sleep(60)\n"
+            "with open_catalog(sys.argv[1]).flights.lock('f1'): print('held', flush=True); time.sleep(3600)\n"
         )
         with subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
@@ -346,7 +357,7 @@ class CatalogSuite(ABC):
             with pytest.raises(FlightBusy), catalog.flights.lock("f1"):
                 pytest.fail("two processes hold one flight")
             child.send_signal(signal.SIGKILL)
-        _eventually(lambda: _can_lock(catalog))
+        until(lambda: _can_lock(catalog))
 
     # -- frames ------------------------------------------------------------------------------
 
@@ -835,7 +846,7 @@ class CatalogSuite(ABC):
         catalog.tiles.put_mosaic(MOSAIC)
         for attempt in range(4):
             acknowledged = _kill_an_appender(url, random.Random(attempt).uniform(0.0, 0.2))
-            _eventually(lambda: _settled(catalog))
+            until(lambda: _settled(catalog))
             lines = catalog.tiles.log_since("m1", 0, limit=1_000_000)
             assert [r.seq for r in lines] == list(range(1, len(lines) + 1))
             assert len(lines) % 20 == 0, "an append is all or nothing"
@@ -1162,7 +1173,7 @@ class CatalogSuite(ABC):
             assert revoked.revoked_ns == STORM_NS + 1
             with pytest.raises(NotFound, match="guest-2"):
                 other.guests.revoke("guest-2", STORM_NS)
-        _eventually(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
+        until(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
 
     def test_a_token_made_elsewhere_lets_in_though_all_were_read_a_moment_ago(
         self, catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
@@ -1184,7 +1195,7 @@ class CatalogSuite(ABC):
         assert catalog.accounts.by_token(token) is not None
         with open_catalog(url) as other:
             other.accounts.remove("a", "test", 0)
-        _eventually(lambda: catalog.accounts.by_token(token) is None)
+        until(lambda: catalog.accounts.by_token(token) is None)
 
     def test_the_audit_log_is_a_chain(self, catalog: Catalog, url: str) -> None:
         lines = [catalog.audit.append("bưởi", "withdraw", f"frame {i}", "nhà dân") for i in range(5)]
@@ -1327,11 +1338,3 @@ def _can_lock(catalog: Catalog) -> bool:
             return True
     except FlightBusy:
         return False
-
-
-def _eventually(done: object, within_s: float = 20.0) -> None:
-    assert callable(done)
-    end = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)

@@ -14,7 +14,8 @@ import shapely
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
-from tests.suites.change_suite import FOUND
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from tests.suites.change_suite import FOUND, decided
 
 COMPARED = Comparison(
     comparison_id="compared-1",
@@ -27,6 +28,7 @@ COMPARED = Comparison(
     wkb=shapely.to_wkb(shapely.MultiPolygon([shapely.box(104.79, 21.89, 104.83, 21.93)])),
     bounds_lonlat_deg=(104.79, 21.89, 104.83, 21.93),
 )
+SAID = (("live", "trực tiếp"), ("no terrain", "không có độ cao"))
 WINDOWS = [
     ComparedWindow(lonlat_deg=(104.8, 21.9), state="agreed", residual_m=0.125),
     ComparedWindow(lonlat_deg=(104.81, 21.9), state="not found", residual_m=None),
@@ -52,16 +54,27 @@ class ComparisonSuite:
         assert (known.of_event("e1"), known.events(), known.stamp()) == ([], set(), 0)
         assert known.add([COMPARED], WINDOWS, _told) == 1
         assert known.add([COMPARED], [], _told) == 0, "the same again"
-        later = replace(COMPARED, comparison_id="compared-2", at_ns=9)
+        later = replace(COMPARED, comparison_id="compared-2", at_ns=9, doubts=SAID[:1], warnings=SAID)
         other = replace(COMPARED, comparison_id="compared-3", event_id="e2")
         assert known.add([later, COMPARED, other]) == 2
         assert known.of_event("e1") == [COMPARED, later]
         assert known.of_event("e1", until_ns=8) == [COMPARED], "as it stood then"
-        assert (known.events(), known.stamp()) == ({"e1", "e2"}, 3)
+        assert (known.events(), known.stamp()) == ({"e1", "e2"}, 4)
         assert known.windows("compared-1") == WINDOWS
         assert known.windows("compared-2") == known.windows("compared-9") == []
         assert [one.what for one in catalog.audit.lines()] == ["ground compared"]
         assert COMPARED.mosaics == ("m1", "m2")
+
+    def test_what_came_without_remarks_takes_them_when_they_come(self, catalog: Catalog) -> None:
+        known, whole = catalog.comparisons, replace(COMPARED, doubts=SAID[:1], warnings=SAID)
+        known.add([COMPARED], WINDOWS)
+        stamp = known.stamp()
+        assert known.add([whole], [], _told) == 0
+        assert known.of_event("e1") == [whole] and known.windows("compared-1") == WINDOWS
+        assert known.stamp() > stamp, "other boxes are told"
+        known.add([COMPARED, replace(whole, doubts=SAID[1:], warnings=())])
+        assert known.of_event("e1") == [whole], "what is on record stays"
+        assert catalog.audit.lines() == []
 
     def test_a_catalogue_of_the_sixteenth_schema_keeps_its_changes_and_takes_comparisons(
         self, catalog: Catalog, url: str
@@ -82,6 +95,65 @@ class ComparisonSuite:
         with open_catalog(url) as again:
             assert again.changes.history(sure.change_id) == [sure]
             assert again.comparisons.of_event("e1") == [COMPARED]
+            assert again.comparisons.windows("compared-1") == WINDOWS
+
+    def test_a_catalogue_of_the_twentieth_schema_tells_which_kind_each_score_is_of(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        taken = replace(decided(FOUND, ChangeStatus.ACCEPTED), kind=ChangeKind.FLOOD)
+        other = replace(FOUND, change_id="change-00000002")
+        redrawn = replace(decided(other, ChangeStatus.PROPOSED), kind=ChangeKind.FLOOD, score=None)
+        catalog.changes.append([FOUND, taken, other, redrawn])
+        catalog.close()
+        for statement in (
+            "ALTER TABLE changes DROP COLUMN scored_as",
+            "UPDATE schema_info SET value = 20",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            first, last = newer.changes.history(FOUND.change_id)
+            assert (first, last) == (FOUND, replace(taken, scored_as="landslide"))
+            assert (last.probability, last.no_score) == (None, "kind_changed")
+            assert newer.changes.history(other.change_id) == [other, redrawn], "by hand it has no score"
+
+    def test_pieces_and_merges_of_the_twentieth_schema_keep_no_score_of_another_kind(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        renamed = replace(decided(FOUND, ChangeStatus.ACCEPTED), kind=ChangeKind.FLOOD)
+        piece = replace(renamed, change_id="change-00000002", version=1, action=ChangeAction.SPLIT)
+        piece = replace(piece, origins=(FOUND.change_id,))
+        again = replace(decided(piece, ChangeStatus.ACCEPTED), kind=ChangeKind.LANDSLIDE)
+        merge = replace(FOUND, change_id="change-00000003", action=ChangeAction.MERGE)
+        merge = replace(merge, origins=("change-00000008", "change-00000009"))
+        taken = replace(decided(merge, ChangeStatus.ACCEPTED), kind=ChangeKind.OTHER)
+        catalog.changes.append([FOUND, renamed, piece, again, merge, taken])
+        catalog.close()
+        for statement in (
+            "ALTER TABLE changes DROP COLUMN scored_as",
+            "UPDATE schema_info SET value = 20",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.changes.history(piece.change_id) == [replace(piece, scored_as="landslide"), again]
+            assert newer.changes.history(merge.change_id) == [merge, replace(taken, scored_as="landslide")]
+
+    def test_a_catalogue_of_the_nineteenth_schema_keeps_its_comparisons(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        catalog.comparisons.add([COMPARED], WINDOWS)
+        catalog.close()
+        for statement in (
+            "ALTER TABLE comparisons DROP COLUMN doubts",
+            "ALTER TABLE comparisons DROP COLUMN warnings",
+            "UPDATE schema_info SET value = 19",
+        ):
+            self.tamper(url, statement)
+        newer_one = replace(COMPARED, comparison_id="compared-2", at_ns=9, doubts=SAID)
+        with open_catalog(url) as newer:
+            assert newer.comparisons.of_event("e1") == [COMPARED], "of those before nothing is known"
+            newer.comparisons.add([newer_one])
+        with open_catalog(url) as again:
+            assert again.comparisons.of_event("e1") == [COMPARED, newer_one]
             assert again.comparisons.windows("compared-1") == WINDOWS
 
 

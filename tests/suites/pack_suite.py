@@ -17,6 +17,7 @@ import pytest
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import AuditEntry
+from flycam.errors import StoreConflict
 
 ASKED = Pack(
     pack_id="00000000000000aa",
@@ -67,11 +68,13 @@ class PackSuite:
             replace(ASKED, pack_id="00000000000000bb", approved_by="Thắm", draft_id=draft.pack_id),
             told("pack approved"),
         )
-        catalog.packs.begin(final.pack_id, withdrawn=3)
+        catalog.packs.begin(final.pack_id)
         made = replace(
             final,
             state=PackState.MADE,
             withdrawn=3,
+            flights_beside=("f0", "f3"),
+            masks=("00000000000000aa", "00000000000000ab"),
             ended_ns=9,
             manifest_sha256="m" * 64,
             classification="internal",
@@ -85,13 +88,17 @@ class PackSuite:
             assert again.packs.all() == [made, failed], "the newest first"
             assert again.packs.find(made.pack_id) == made
             assert again.packs.find("00000000000000cc") is None
+            assert made.flights_seen == ("f1", "f2", "f0", "f3") and failed.flights_seen == ("f1", "f2")
+            asked = [made.pack_id, "00000000000000cc", failed.pack_id]
+            assert again.packs.owners(asked) == {made.pack_id: "Lan", failed.pack_id: "Lan"}
+            assert again.packs.owners([]) == {}
             assert said(again) == ["pack asked", "pack approved", "pack kept"]
 
     def test_what_ended_stays_as_it_ended(self, catalog: Catalog) -> None:
         pack = catalog.packs.add(ASKED, told("pack asked"))
         catalog.packs.give_up(pack.pack_id, WHY, 8)
         catalog.packs.give_up(pack.pack_id, ("another", "khác"), 9)
-        catalog.packs.begin(pack.pack_id, 4)
+        catalog.packs.begin(pack.pack_id)
         assert not catalog.packs.keep(replace(pack, sha256="z" * 64), told("pack kept"))
         assert catalog.packs.all() == [replace(pack, state=PackState.FAILED, ended_ns=8, why=WHY)]
         assert said(catalog) == ["pack asked"], "of what was not kept nothing is told"
@@ -142,3 +149,48 @@ class PackSuite:
         with open_catalog(url) as again:
             assert again.packs.all() == [replace(ASKED, number=1)]
             assert said(again) == ["pack", "pack asked"]
+
+    def test_a_catalogue_of_the_eighteenth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
+        """Of those nobody knows which other flights they show."""
+        pack = catalog.packs.add(ASKED, told("pack asked"))
+        made = replace(pack, state=PackState.MADE, ended_ns=7, withdrawn=2, flights_beside=("f0",))
+        catalog.packs.keep(made, told("pack kept"))
+        catalog.close()
+        for statement in (
+            "ALTER TABLE packs DROP COLUMN flights_beside",
+            "UPDATE schema_info SET value = 18",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.packs.all() == [replace(made, flights_beside=())]
+            newer.packs.add(replace(ASKED, pack_id="00000000000000bb"), told("pack asked"))
+
+    def test_a_catalogue_of_the_twentieth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
+        """Of those nobody knows which masks they keep to: to one, and they are gone."""
+        pack = catalog.packs.add(ASKED, told("pack asked"))
+        made = replace(pack, state=PackState.MADE, ended_ns=7, withdrawn=2, masks=("00000000000000aa",))
+        catalog.packs.keep(made, told("pack kept"))
+        catalog.close()
+        for statement in ("ALTER TABLE packs DROP COLUMN masks", "UPDATE schema_info SET value = 20"):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.packs.all() == [replace(made, masks=())]
+
+    def test_a_draft_has_one_final_pack(self, catalog: Catalog) -> None:
+        """Whoever approves it second is told; where that one failed or was let go, it can be approved."""
+        draft = catalog.packs.add(ASKED, told("pack asked"))
+        finals = [
+            replace(ASKED, pack_id=f"00000000000000{name}", approved_by="Thắm", draft_id=draft.pack_id)
+            for name in ("f1", "f2", "f3")
+        ]
+        first = catalog.packs.add(finals[0], told("pack approved"))
+        with pytest.raises(StoreConflict, match="approved already"):
+            catalog.packs.add(finals[1], told("pack approved"))
+        catalog.packs.give_up(first.pack_id, WHY, 8)
+        second = catalog.packs.add(finals[1], told("pack approved"))
+        catalog.packs.keep(replace(second, ended_ns=9), told("pack kept"))
+        with pytest.raises(StoreConflict):
+            catalog.packs.add(finals[2], told("pack approved"))
+        catalog.packs.let_go(second.pack_id, 10)
+        catalog.packs.add(finals[2], told("pack approved"))
+        assert said(catalog).count("pack approved") == 3

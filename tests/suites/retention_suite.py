@@ -134,6 +134,8 @@ class RetentionSuite:
             for flight_id, one in zip(("f1", "f2"), of.values(), strict=True)
         }
         assert set(catalog.retention.photos()) == expected
+        assert all(catalog.retention.names_photo(one.source_sha256) for one in of.values())
+        assert not catalog.retention.names_photo("a" * 64)
 
     def test_of_what_an_upload_brought_the_first_time_counts(self, catalog: Catalog) -> None:
         first = UploadedFile(sha256="a" * 64, name="DJI_0001.MP4", event_id="yagi", came_ns=5)

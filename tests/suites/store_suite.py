@@ -131,6 +131,14 @@ class StoreSuite:
         assert store.get("a/b") == b"again"
         store.flush()
 
+    @pytest.mark.parametrize("durable", [False, True])
+    def test_what_is_settled_is_what_it_was(self, store: ObjectStore, durable: bool) -> None:
+        store.put("a/b", b"x")
+        store.settle("a/b", durable=durable)
+        store.flush()
+        assert store.get("a/b") == b"x"
+        assert list(store.list("")) == ["a/b"]
+
     def test_flush_after_many_and_after_none(self, store: ObjectStore) -> None:
         store.flush()
         for i in range(40):

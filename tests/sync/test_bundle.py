@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,14 +16,17 @@ from flycam.frame.flight import FlightState
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-from flycam.sync import parts, reading
+from flycam.sync import offering, parts, reading
 from flycam.sync.bundle import receipt_path, write_bundle
 from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
+from flycam.sync.records import FlightRecords, records_to_bytes
 from flycam.sync.taking import require_takeable
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 
+OLDEST = {"event", "flight", "mosaics", "frames", "placements", "withdrawals"}
+"""What a flight's records have held since there were any."""
 frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
 
 
@@ -102,6 +107,29 @@ def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     assert 0 < fresh.tiles <= len(list(record(5).tiles or ()))
     province.read(second)
     assert province.tiles() == alone(tmp_path, {0, 1, 5})
+
+
+def test_a_stick_with_records_of_an_older_box_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As boxes wrote them before there were classifications, masks and terms: rows of none of these."""
+
+    def older(records: FlightRecords) -> bytes:
+        said = zstandard.ZstdDecompressor().decompress(records_to_bytes(records))
+        values = {name: one for name, one in json.loads(said).items() if name in OLDEST}
+        assert set(values) == OLDEST
+        return zstandard.ZstdCompressor().compress(json.dumps(values).encode())
+
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(offering, "records_to_bytes", older)
+        stick = box.write(tmp_path)
+    province.read(stick)
+    assert province.tiles() == alone(tmp_path, {0, 1})
+    box.lay({5})
+    province.read(box.write(tmp_path))
+    assert province.tiles() == alone(tmp_path, {0, 1, 5}), "and the next one, of today"
 
 
 def test_a_bundle_whose_predecessor_is_missing_is_refused_and_changes_nothing(tmp_path: Path) -> None:

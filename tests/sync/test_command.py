@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
+from flycam.errors import StoreUnavailable
+from flycam.pipeline.workspace import Progress
+from flycam.sync import sending
+from flycam.sync.sending import Sent
 
 
 def call(data: Path, *arguments: object, language: str = "C") -> Result:
@@ -48,3 +53,33 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert read.exit_code == 3
     assert "field.fcb: this part of the bundle is missing" in read.stderr
     assert call(tmp_path / "box", "bundle", "write", tmp_path / "x.fcb", "--part-size", "big").exit_code == 2
+
+
+def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+
+    class Unlucky:
+        """A sender whose store goes away in its first round."""
+
+        def __init__(self, _house: Any, _line: Any, _limits: Any, progress: Progress, **_how: Any) -> None:
+            self._progress, self.sent = progress, Sent()
+
+        def round(self) -> None:
+            rounds.append(1)
+            self._progress("sync", len(rounds), 3)
+            if len(rounds) == 1:
+                raise StoreUnavailable("s3: no answer; run again", vi="s3: không trả lời")
+
+    monkeypatch.setattr(sending, "Sender", Unlucky)
+    done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once")
+    assert done.exit_code == 0, done.stderr
+    assert len(rounds) == 2
+    assert "away since" in done.stderr
+    assert "it goes on" in done.stderr
+
+
+def test_a_server_that_is_not_there_is_not_taken_for_the_own_store(tmp_path: Path) -> None:
+    done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once", "--patience", "0.1")
+    assert done.exit_code == 4
+    assert "away since" not in done.stderr
+    assert "127.0.0.1:9" in done.stderr

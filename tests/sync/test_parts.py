@@ -125,3 +125,14 @@ def test_parts_of_an_older_longer_bundle_go(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out.fcb", "out.fcb.002"]
     with Parts(path) as parts:
         assert parts.read(0, 300) == DATA[:300]
+
+
+def test_parts_that_were_begun_of_a_longer_bundle_go(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+    begun = [path.with_name(f"out.fcb{one}.writing") for one in ("", ".002", ".007", ".1000")]
+    others = [tmp_path / one for one in ("other.fcb.writing", "out.fcb.box.receipt.json.writing", "out.fcb2")]
+    for one in (*begun, *others):
+        one.write_bytes(DATA)
+    written(path)
+    assert not any(one.exists() for one in begun)
+    assert all(one.exists() for one in others)

@@ -49,6 +49,17 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
     assert records_to_bytes(records_from_bytes(data, "x.fcb")) == data
 
 
+def test_records_travel_compressed() -> None:
+    """A hundred photos by what a thin line carries, against the same rows as they are."""
+    many = replace(RECORDS, frames=tuple(frame(n) for n in range(1, 101)))
+    data = records_to_bytes(many)
+    assert zstandard.get_frame_parameters(data).content_size == len(
+        zstandard.ZstdDecompressor().decompress(data)
+    )
+    assert len(data) < 0.2 * zstandard.get_frame_parameters(data).content_size
+    assert len(data) / 100 < 300, "bytes a photo"
+
+
 def test_a_classification_travels_and_a_box_of_before_knows_none() -> None:
     restricted = replace(RECORDS, classification=Classification.RESTRICTED)
     assert records_from_bytes(records_to_bytes(restricted), "x.fcb") == restricted
@@ -186,6 +197,17 @@ def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_h
         lambda values: values.pop("withdrawals"),
         lambda values: values["frames"][0].pop("status"),
         lambda values: values["frames"][0].update(status="flown"),
+        lambda values: values["flight"].update(gsd_m=float("nan")),
+        lambda values: values["frames"][0].update(gsd_m=float("inf")),
+        lambda values: values["flight"].update(name="a\x00b"),
+        lambda values: values["flight"].update(name="\ud800"),
+        lambda values: values["flight"].update(warnings="[1]"),
+        lambda values: values["flight"].update(warnings='[{"a": 1}]'),
+        lambda values: values["flight"].update(warnings="1"),
+        lambda values: values["flight"].update(warnings='"no_terrain"'),
+        lambda values: values["flight"].update(warnings='["\\ud800"]'),
+        lambda values: values["flight"].update(warnings=json.dumps(["x" * (4 << 20)])),
+        lambda values: values["flight"].update(warnings=json.dumps(["x"] * 1001)),
         lambda values: values["frames"][0].update(captured_ns="today"),
         lambda values: values["frames"][0].update(captured_ns=True),
         lambda values: values["frames"][0].update(footprint_wkb="AAAA"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,13 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable, StoreConflict, StoreUnavailable
+from flycam.catalog.flights import Flights
+from flycam.catalog.frames import Frames
+from flycam.catalog.redactions import Redactions
+from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
 from flycam.sync import sending
+from flycam.sync.manifest import Kind
+from flycam.sync.steps import manifest_of_step
+from flycam.sync.turned_away import MOST_TURNED_AWAY
 from tests.laws.recorded import ZOOM
-from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record
+from tests.sync.boxes import MOSAIC, Box, alone, masked, mosaic_of, new_box, record
 from tests.sync.lines import Said, Wire, sync
 
 
@@ -251,7 +258,7 @@ def test_a_peer_that_never_gets_on_is_given_up_after_pauses_that_grow(tmp_path: 
     waited = [one for one in pauses if one]
     assert waited == sorted(waited)
     assert sum(waited) > 300
-    assert len(pauses) <= sending._MOST_TURNED_AWAY
+    assert len(pauses) <= MOST_TURNED_AWAY
 
 
 def test_a_peer_that_never_gets_on_costs_no_more_than_the_budget(tmp_path: Path) -> None:
@@ -275,3 +282,175 @@ def test_two_boxes_of_one_name_are_found(tmp_path: Path) -> None:
 def test_a_box_of_the_servers_name_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match="FLYCAM_BOX"):
         sync(new_box(tmp_path, "a"), Wire(new_box(tmp_path, "a"), tmp_path))
+
+
+class Deaf(Wire):
+    """A peer that answers HEAD with what says nothing of the step, and refuses the first bytes once."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.begun: list[int] = []
+        self.heads = 0
+
+    def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        if method == "HEAD":
+            self.heads += 1
+            if self.heads == 1:
+                return Said(429)
+        if method == "PUT":
+            self.begun.append(int(headers["Upload_Offset"]))
+        return super().once(method, path, body, **headers)
+
+    def say(self, why: str) -> None:
+        """Nothing is printed."""
+
+
+def test_a_step_does_not_begin_anew_where_it_is_not_told_how_far_it_is(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    wire = Deaf(province, tmp_path, [3_000])
+    sync(box, wire)
+    assert wire.heads >= 2
+    assert wire.begun[0] == 0
+    assert wire.begun[1] > 0
+    assert province.tiles() == box.tiles()
+
+
+class Refusing(Wire):
+    """A peer that refuses every step in the same words."""
+
+    error = ""
+
+    def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        if method == "PUT":
+            self.requests += 1
+            return Said(409, {"error": self.error})
+        return super().once(method, path, body, **headers)
+
+
+def test_what_asking_again_does_not_mend_is_told(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    wire = Refusing(province, tmp_path)
+    wire.error = "NameTaken"
+    with pytest.raises(InputUnusable, match="NameTaken"):
+        sync(box, wire)
+    assert wire.requests == 2
+
+
+def test_a_peer_that_wants_all_anew_over_and_over_is_given_up(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    wire = Refusing(province, tmp_path)
+    wire.error = "RecordsMissing"
+    pauses: list[float] = []
+    sender = sending.Sender(box.workspace, wire, sending.Limits(), sleep=pauses.append)
+    with pytest.raises(StoreUnavailable, match="restart flycam there"):
+        sender.round()
+    assert pauses == sorted(pauses)
+    assert len(pauses) == MOST_TURNED_AWAY
+
+
+@pytest.mark.parametrize("budget", [9_000, 20_000])
+def test_a_line_that_is_cut_over_and_over_costs_no_more_than_the_budget(tmp_path: Path, budget: int) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    sent = sync(box, Wire(province, tmp_path, [1] * 500), budget_bytes=budget)
+    assert sent.ended_by == "budget"
+    assert sent.sent_bytes <= budget
+
+
+class Portal(Wire):
+    """A network that wants a sign-in first answers some requests of each kind with its page."""
+
+    def __init__(self, *given: Any, pages: int, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.left = {"POST": pages, "PUT": pages, "HEAD": pages}
+        self.told: list[str] = []
+
+    def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        if self.left[method]:
+            self.left[method] -= 1
+            return Said(200, None)
+        return super().once(method, path, body, **headers)
+
+    def say(self, why: str) -> None:
+        self.told.append(why)
+
+
+def test_a_page_that_wants_a_sign_in_is_waited_for(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    wire = Portal(province, tmp_path, pages=2)
+    sync(box, wire)
+    assert wire.left["POST"] == wire.left["PUT"] == 0
+    assert len(wire.told) >= 4
+    assert province.tiles() == box.tiles()
+
+
+def test_a_page_that_stays_is_told(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    wire = Portal(province, tmp_path, pages=1000)
+    for kinds in (("POST", "PUT"), ("PUT",)):
+        wire.left = {"POST": 0, "PUT": 0, "HEAD": 0, **dict.fromkeys(kinds, 1000)}
+        with pytest.raises(PeerUnavailable, match="no flycam: sign in") as caught:
+            sync(box, wire)
+        assert "đăng nhập mạng" in (caught.value.vi or "")
+
+
+def test_a_step_without_room_gives_way_to_a_withdrawal(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    gone = record(0).frame_id
+
+    def is_told() -> bool:
+        return gone in {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
+
+    class Full(Wire):
+        """A peer without room for tiles until it has heard of the withdrawal."""
+
+        def patiently(self, send: Any) -> Said:
+            for _ in range(9):
+                if (said := super().patiently(send)).status != 507:
+                    return said
+            raise AssertionError("full for ever")
+
+        def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+            if method != "PUT" or is_told():
+                return super().once(method, path, body, **headers)
+            data = b"".join(body)
+            (tmp_path / "step").write_bytes(data)
+            manifest, _ = manifest_of_step(tmp_path / "step", "line")
+            if all(one.kind is not Kind.TILE for one in manifest.items):
+                return super().once(method, path, [data], **headers)
+            if not box.catalog.frames.withdrawals("f1"):
+                box.withdraw(0)
+            return Said(507)
+
+    sync(box, Full(province, tmp_path))
+    assert is_told()
+    assert province.tiles() == box.tiles()
+
+
+def test_the_stamp_of_what_goes_first_reads_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    sender = sending.Sender(box.workspace, Wire(province, tmp_path), sending.Limits())
+
+    def stamp() -> object:
+        with monkeypatch.context() as patched:
+            for kind in (Frames.withdrawals, Redactions.lines, Flights.flights):
+                owner = {"withdrawals": Frames, "lines": Redactions, "flights": Flights}[kind.__name__]
+                patched.delattr(owner, kind.__name__)
+            return sender._stamp_of_pressing()
+
+    seen = [stamp(), stamp()]
+    assert seen[0] == seen[1]
+    box.withdraw(0)
+    seen.append(stamp())
+    box.catalog.redactions.learn([masked(1)])
+    seen.append(stamp())
+    box.lay({2}, state=FlightState.INGESTING)
+    seen.append(stamp())
+    assert all(one != other for one, other in pairwise(seen[1:]))

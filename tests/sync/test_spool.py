@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import StorageTrouble
+from flycam.errors import DiskFull, FlightBusy, StorageTrouble
+from flycam.store.room import RESERVED_BYTES, SPARE_BYTES
 from flycam.store.syncing import move_into_place
 from flycam.sync import spool as spools
 from flycam.sync.spool import Spool
@@ -101,3 +102,69 @@ def test_a_folder_that_cannot_be_is_storage_trouble(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageTrouble, match="make room"):
         Spool(tmp_path / "file" / "box").begin(NAME, 0)
+
+
+def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    turn = spool.begin(NAME, 0)
+    assert turn is not None
+    assert spool.add(turn, NAME, DATA)
+    with spool.taking():
+        path = spool.whole(NAME)
+        assert path is not None
+        for name, at in ((NAME, 0), (hashlib.sha256(b"next").hexdigest(), 0)):
+            with pytest.raises(FlightBusy, match="being taken in"):
+                spool.begin(name, at)  # the box's program was started again
+        assert path.read_bytes() == DATA
+        assert spool.begin(NAME, len(DATA)) is not None  # it hears the answer
+    assert spool.begin(NAME, 0) is not None
+
+
+def test_what_is_taken_in_for_long_holds_no_request_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "_TAKING_S", 0.01)
+    spool = Spool(tmp_path)
+    with spool.taking(), pytest.raises(FlightBusy), spool.taking():
+        pass
+    with spool.taking():
+        pass
+
+
+def test_a_step_whose_file_is_gone_is_sent_again(tmp_path: Path) -> None:
+    assert Spool(tmp_path).whole(NAME) is None
+
+
+@pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
+def test_the_last_of_the_room_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_small: int, floor: int
+) -> None:
+    monkeypatch.setattr(spools, "_SMALL_BYTES", most_small)
+    free = [floor + len(DATA) - 1]
+    monkeypatch.setattr(spools, "free_bytes", lambda _folder: free[0])
+    spool = Spool(tmp_path)
+    with pytest.raises(DiskFull, match="free some there"):
+        spool.begin(NAME, 0, len(DATA))
+    free[0] += 1
+    turn = spool.begin(NAME, 0, len(DATA))
+    assert turn is not None
+    assert spool.add(turn, NAME, DATA[:5])
+    free[0] = floor + 3  # others write too
+    with pytest.raises(DiskFull):
+        spool.add(turn, NAME, DATA[5:])
+    assert spool.offset(NAME, len(DATA)) == 5
+    free[0] = 0
+    assert spool.begin(NAME, 5, 5) is not None, "what came whole is taken in"
+
+
+def test_what_needs_room_waits_for_more_than_a_small_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    monkeypatch.setattr(spools, "free_bytes", lambda _folder: 900 << 20)
+    assert spool.begin(NAME, 0, 2000) is not None, "a withdrawal"
+    spool.require_spare(0)
+    with pytest.raises(DiskFull, match="stay free for flights"):
+        spool.require_spare(1)
+    with pytest.raises(DiskFull):
+        spool.begin(NAME, 0, 9 << 20)

@@ -12,15 +12,20 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.tiles import Tiles
 from flycam.errors import SourceUnreadable
+from flycam.frame.tile import TileRecord
+from flycam.store import keys
+from flycam.sync import steps
 from flycam.sync.desk import answer, lacking_of, take_step
+from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
-from flycam.sync.records import records_of
+from flycam.sync.records import FlightRecords, records_of
 from flycam.sync.steps import Giver, Step, manifest_of_step
 from flycam.sync.thinning import thinned
 from tests.laws.recorded import ZOOM
-from tests.suites.catalog_suite import flight
-from tests.sync.boxes import EVENT, Box, new_box
+from tests.suites.catalog_suite import flight, photo_of
+from tests.sync.boxes import EVENT, MOSAIC, Box, new_box, record
 
 
 def steps_of(box: Box, province: Box, target: int = 6000) -> list[Step]:
@@ -130,6 +135,25 @@ def test_footprints_travel_to_a_pixel(tmp_path: Path) -> None:
     assert replace(thin, frames=frames) == replace(records, frames=frames)
 
 
+def test_a_frame_that_is_recorded_meanwhile_brings_no_photo_before_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0})
+    names = [record(number).header.provenance.source_sha256 for number in (0, 1)]
+    for number, name in enumerate(names):
+        box.workspace.store.put(keys.evidence(name), photo_of(number))
+
+    def meanwhile(records: FlightRecords) -> FlightRecords:
+        box.lay({1})
+        return thinned(records)
+
+    monkeypatch.setattr(steps, "thinned", meanwhile)
+    giver = Giver(box.workspace, originals=True)
+    (page,) = giver.questions_of_photos(giver.question(), ())
+    assert page["originals"] == [names[0]]
+
+
 QUESTION: Mapping[str, Any] = {
     "format": 1,
     "box": "field",
@@ -163,3 +187,43 @@ def test_an_answer_that_does_not_read_is_refused(wrong: Mapping[str, Any]) -> No
     said = {**good, **wrong} if wrong else {}
     with pytest.raises(SourceUnreadable):
         lacking_of(said, "wire")
+
+
+def test_a_log_is_read_from_where_the_peer_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    read: list[int] = []
+    beyond = Tiles.log_since
+
+    def watched(self: Tiles, mosaic_id: str, seq: int, limit: int = 1000) -> list[TileRecord]:
+        if self is box.catalog.tiles:
+            read.append(seq)
+        return beyond(self, mosaic_id, seq, limit)
+
+    reached: dict[str, Reached] = {}
+
+    def sent() -> list[Step]:
+        giver = Giver(box.workspace, reached=reached)
+        lacking = lacking_of(answer(province.workspace, giver.question(), "test"), "wire")
+        giver.learn(lacking)
+        made = []
+        for step in giver.steps(lacking, lambda: 6000):
+            (tmp_path / "step").write_bytes(b"".join(step.blocks(0)))
+            take_step(province.workspace, tmp_path / "step", province)
+            made.append(step)
+        return made
+
+    box.lay({0, 1})
+    assert sent()
+    assert sent() == []
+    end = box.catalog.tiles.last_seq(MOSAIC.mosaic_id)
+    assert reached[MOSAIC.mosaic_id][0] == end
+    monkeypatch.setattr(Tiles, "log_since", watched)
+    box.lay({0, 1, 2})
+    read.clear()
+    assert sent()
+    assert min(read) == end
+    assert province.tiles() == box.tiles()
+    other = new_box(tmp_path, "other")  # one that has nothing: from the first line
+    giver = Giver(box.workspace, reached=reached)
+    giver.learn(lacking_of(answer(other.workspace, giver.question(), "test"), "wire"))
+    assert min(read) == 0

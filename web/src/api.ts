@@ -139,6 +139,8 @@ export interface FlightInfo {
   event_id: string;
   is_drill: boolean;
   state: string;
+  /** Whether its newest picture came from a stream in the air. */
+  is_streamed: boolean;
   /** How widely it may be shown. */
   classification: Classification;
   gsd_m: number;
@@ -327,22 +329,24 @@ export class ApiError extends Error {
 export class NoAnswer extends Error {}
 
 let onNoAnswer = (): void => undefined;
-let onRefused = (): void => undefined;
+let onRefused = (): Promise<boolean> => Promise.resolve(false);
 
 /** Who hears of every request that is not answered. */
 export function whenNotAnswered(listener: () => void): void {
   onNoAnswer = listener;
 }
 
-/** Who hears of every answer that nobody is signed in. */
-export function whenRefused(listener: () => void): void {
+/** Who hears of every answer that nobody is signed in, and says whether somebody is now: then it is asked again. */
+export function whenRefused(listener: () => Promise<boolean>): void {
   onRefused = listener;
 }
 
-/** Whether the server says that nobody is signed in here any more; what does not answer, or is no server of ours, says nothing. */
-export async function isSignedOut(): Promise<boolean> {
+/** Who the server says is signed in here; null: what does not answer, or is no server of ours, says nothing. */
+export async function whoIsIn(): Promise<Session | "nobody" | null> {
   const answer = await fetch("/api/session", { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
-  return answer?.status === 401 && (answer.headers.get("Content-Type") ?? "").includes("json");
+  if (!answer || !(answer.headers.get("Content-Type") ?? "").includes("json")) return null;
+  if (answer.status === 401) return "nobody";
+  return answer.ok ? ((await answer.json().catch(() => null)) as Session | null) : null;
 }
 
 /** After so long a request is taken as not answered; a line that died in the middle of one says nothing by itself. */
@@ -390,12 +394,16 @@ async function remove<T>(path: string, params: Record<string, string>, withinMs 
   return ask<T>(`${path}?${query.toString()}`, { method: "DELETE" }, withinMs);
 }
 
-async function ask<T>(address: string, request: RequestInit, withinMs: number | null = ANSWER_MS): Promise<T> {
+/** Of these 401 is the answer to who stands at the door, not to a page whose session ended. */
+const AT_THE_DOOR = /^\/api\/(login|arrival|session|setup|sign-in)\b/;
+
+async function ask<T>(address: string, request: RequestInit, withinMs: number | null = ANSWER_MS, isAgain = false): Promise<T> {
   try {
     return await read<T>(await fetch(address, withinMs === null ? request : { ...request, signal: AbortSignal.timeout(withinMs) }));
   } catch (error) {
     if (error instanceof ApiError) {
-      if (error.status === 401) onRefused();
+      const isEnded = error.status === 401 && !isAgain && !AT_THE_DOOR.test(address);
+      if (isEnded && (await onRefused())) return ask<T>(address, request, withinMs, true);
       throw error;
     }
     onNoAnswer();
@@ -426,8 +434,19 @@ export interface LayerFeatures extends FeatureCollection {
   numberReturned: number;
 }
 
+export interface TerrainInfo {
+  bounds: [number, number, number, number];
+  name: string;
+  datum: string;
+  is_drill: boolean | null;
+}
+
+/** What the map begins with. */
+export type Lists = [events: EventInfo[], flights: FlightInfo[], terrain: TerrainInfo[], airborne: AirborneFlight[]];
+
 export const api = {
-  session: () => get<Session>("/api/session"),
+  /** Without more in its address: the page asks for it before its programs are there (vite.config.ts). */
+  session: () => ask<Session>("/api/session", {}),
   waysIn: () => get<{ openid: boolean; setup: boolean }>("/api/sign-in"),
   setUp: (code: string, name: string) => post<FirstMade>("/api/setup", { code, name }),
   accounts: () => get<AccountSaid[]>("/api/accounts"),
@@ -436,6 +455,8 @@ export const api = {
   revokeToken: (id: string) => remove<HeldToken>(`/api/tokens/${encodeURIComponent(id)}`, {}),
   makeCode: (account: string) => post<CodeMade>("/api/codes", { account }),
   login: (token: string) => post<Session>("/api/login", { token }),
+  /** As `login`, with what the map begins with; null for whoever came to upload only. */
+  arrive: (token: string) => post<{ session: Session; lists: Lists | null }>("/api/arrival", { token }),
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
@@ -454,6 +475,8 @@ export const api = {
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
   searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
   communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
+  /** But for what a drill brought. */
+  realCommunesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent", { made_up: "false" }),
   board: (eventId: string, on: string | null, until: string | null) =>
     get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
   present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
@@ -484,10 +507,14 @@ export const api = {
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
   putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
+  /** `event`: its id, or the name of a new one. */
+  moveFlight: (id: string, event: string) => put<{ event: EventInfo }>(`/api/flights/${id}/event`, { event }),
   askPack: (flights: string[], language: string, paper: Paper) => put<PackInfo>("/api/packs", { flights, language, paper }),
   packs: () => get<PackInfo[]>("/api/packs"),
   approvePack: (id: string) => put<PackInfo>(`/api/packs/${id}/approved`, {}),
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
+  makeDrill: () => post<DrillSaid>("/api/drill", {}),
+  drill: () => get<DrillSaid>("/api/drill"),
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
     getBeside<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
@@ -496,10 +523,12 @@ export const api = {
   windows: (changeId: string) => get<WindowsAnswer>(`/api/changes/${changeId}/registration`),
   series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
+  picturesOf: (eventId: string) => get<{ pictures: string[] }>("/api/changes/pictures", { event: eventId }),
+  undoable: (eventId: string) => get<{ steps: string[] }>("/api/changes/undoable", { event: eventId }),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   settlements: (eventId: string, until: string | null) => get<SettlementsSaid>("/api/settlements", { event: eventId, ...(until && { until }) }),
   saySettlement: (id: string, word: { event_id: string; access: Access; note: string; based_on: number }) => put<{ version: number }>(`/api/settlements/${id}`, word),
-  terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
+  terrain: () => get<TerrainInfo[]>("/api/terrain"),
 };
 
 /** What `/events` says when tiles moved; `tiles` null means: take all of them as moved. */
@@ -524,6 +553,12 @@ export interface PackInfo {
   flights: string[];
   paper: Paper;
   owner: string;
+  /** For it, or for the draft that it was approved as. */
+  asked_by: string;
+  /** Whoever asked approved it too; of a draft: whoever asked is who looks at it now. */
+  is_one_person: boolean;
+  /** Of a draft: it was approved, and its final pack is made or under way. */
+  has_final: boolean;
   /** null: a draft. */
   approved_by: string | null;
   asked: string;
@@ -534,6 +569,11 @@ export interface PackInfo {
   size: number;
   sentence: string;
   sentence_vi: string;
+}
+
+/** The drill that a house without flights makes itself. */
+export interface DrillSaid extends Said {
+  state: "none" | "making" | "made" | "failed";
 }
 
 export function packFileUrl(id: string): string {

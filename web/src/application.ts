@@ -5,11 +5,11 @@ import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
-import { api, type CommuneRow, type FeatureCollection, type FlightInfo } from "./api";
+import { api, type CommuneRow, type FeatureCollection, type FlightInfo, type Lists } from "./api";
+import { mayDecide } from "./changes/changes";
 import { firstComparison } from "./compare/sides";
 import { el, replace } from "./dom";
 import { setLanguage, t } from "./i18n";
-import type { Lists } from "./lists";
 import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
@@ -38,7 +38,7 @@ import { SettlementPanel } from "./panel/settlements";
 import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
 import { Picking } from "./picking";
 import type { SpecialistThing } from "./specialist";
-import { isGuest } from "./marks";
+import { isGuest, mayWrite } from "./marks";
 import { outlinesWanted, readOutlined } from "./outlined";
 import { Rooms } from "./rooms";
 import { Sight } from "./sight";
@@ -61,6 +61,8 @@ const AIRBORNE_MS = 250;
 const AIRCRAFT_ZOOM = 16;
 /** Within this the map has asked for the pictures of what it drew. */
 const ASKING_MS = 120;
+/** Packs are asked for once the map is there, and not only when the clock moves on. */
+const PACKS_MS = 3000;
 
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
@@ -137,7 +139,7 @@ export class Application {
       this.store.set({ picked: null });
       this.communes.placeNames();
     }, {
-      may: () => !["guest", "viewer"].includes(store.state.session?.account?.role ?? ""),
+      may: () => mayWrite(store.state.session),
       cover: (photo, after) => void this.rooms.cover(photo, after),
     }, {
       oblique: async (lon, lat) => (store.state.eventId && store.state.session?.account?.role !== "guest" ? api.oblique(store.state.eventId, lon, lat, store.state.asOf) : null),
@@ -163,7 +165,7 @@ export class Application {
     this.aircraft = new AircraftLayer(this.map);
     this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain, unpick: () => this.card.close() });
     this.stage.append(this.rooms.notice, this.header.notLeft);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
@@ -176,6 +178,12 @@ export class Application {
     });
   }
 
+  /** What stands on top of the map stands below a drill's band, however many lines that takes. */
+  private watchBand(): void {
+    const tell = (): void => this.stage.style.setProperty("--drill-band", `${this.drillFrame.offsetHeight}px`);
+    new ResizeObserver(tell).observe(this.drillFrame);
+  }
+
   async start([events, flights, terrain, said]: Lists): Promise<void> {
     this.store.subscribe((state, before) => this.render(state, before));
     const airborne = heard([], said, performance.now());
@@ -185,6 +193,7 @@ export class Application {
     const found = events.some((event) => event.event_id === asked);
     const eventId = found ? asked : defaultEvent(events, flights, airborne);
     picturesFirst((then) => this.map.once("postrender", () => window.setTimeout(then, ASKING_MS)));
+    window.setTimeout(() => this.flights.tick(this.store.state), PACKS_MS);
     this.store.set({ events, flights, eventId, airborne });
     if (!hasLinkedView() || (asked && !found)) {
       await this.showNewest();
@@ -193,6 +202,7 @@ export class Application {
     const linked = this.store.state.picked;
     if (linked) await this.picking.inSight(...linked);
     if (readLink().meet) await this.rooms.meet(readLink().meet === "follow");
+    else if (this.store.state.review !== null && mayDecide(this.store.state.session)) await this.rooms.review();
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
     void afterPictures().then(() => new Live(this.store, this.board).follow());
@@ -206,6 +216,7 @@ export class Application {
     const panel = el("nav", { class: "panel", id: "panel" }, this.tabs.element, ...this.tabs.lists);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     const { moves, warnings } = this.sight;
+    this.watchBand();
     this.stage.append(this.mapElement, this.drillFrame, this.notice, warnings, moves.element, this.airborne.element, this.film.element, this.marks.tool, this.measure, this.position.element, this.card.element);
     const column = el("div", { class: "column" }, this.stage, this.timeline.element);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, column), this.panelSwitch);
@@ -232,7 +243,7 @@ export class Application {
       this.rooms.render(state, before);
       return;
     }
-    if (sameBesides(state, before, "board", "presented", "compare", "changed")) {
+    if (sameBesides(state, before, "board", "presented", "compare", "review", "reviewedAt", "changed")) {
       writeLink(linkOf(state));
       for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
       this.rooms.render(state, before);

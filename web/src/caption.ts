@@ -4,6 +4,7 @@ import type { Classification, PixelSource } from "./api";
 import { t } from "./i18n";
 import type { Imaged } from "./imaged";
 import { formatNumber } from "./numbers";
+import { revisionSaid } from "./revisions";
 import { formatAge, formatTime } from "./time";
 
 export interface Caption {
@@ -17,15 +18,22 @@ export interface Caption {
   isDrill: boolean;
 }
 
-/** Of the picture at a place; null: that is being asked. `name` is said first: the place, or the flight. */
-export function captionOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean): Caption {
+/** What a caption speaks of: the window's middle, of which nothing need be said while it is imaged, or the change under review. */
+export type Spot = "middle" | "change";
+
+/**
+ * Of the picture at a place; null: that is being asked. `name` is said first: the place, or the flight. `isSeenBeside`:
+ * whether the window shows a picture elsewhere, which nobody may read as none.
+ */
+export function captionOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean, spot: Spot = "middle", isSeenBeside = false): Caption {
   const nothing = { lesser: null, level: "open", isDrill: false } as const;
   if (!imaged) return { ...nothing, name, facts: [t("looking")] };
   const { flight, pixel, unknown } = imaged;
   if (unknown) return { name, facts: [unknown.message ?? t("noAnswerTitle")], ...nothing };
-  if (!pixel || !flight) return { name, facts: [t("evidenceNone")], ...nothing };
-  const revision = withRevision ? (pixel.revision > 0 ? t("revisionNumber", pixel.revision) : t("revisionLive")) : null;
+  if (!pixel || !flight) return { name, facts: [t(isSeenBeside ? `captionNone_${spot}` : "evidenceNone")], ...nothing };
+  const revision = withRevision ? revisionSaid(flight, pixel.revision) : null;
   const facts = [
+    ...(spot === "change" ? [t("captionAtChange")] : []),
     formatTime(pixel.captured),
     formatAge(pixel.captured, nowMs),
     ...(revision ? [revision] : []),

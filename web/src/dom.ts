@@ -33,10 +33,11 @@ export function renew(parent: HTMLElement, ...children: Child[]): void {
   if (name !== undefined) parent.querySelector<HTMLElement>(`[data-kept="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
 }
 
-/** The choice inside an element that the reader has in hand, perhaps open; null: none. */
-export function choiceHeld(inside: HTMLElement): HTMLSelectElement | null {
+/** The choice, or field with choices, inside an element that the reader has in hand, perhaps open; null: none. */
+export function choiceHeld(inside: HTMLElement): HTMLElement | null {
   const held = document.activeElement;
-  return held instanceof HTMLSelectElement && inside.contains(held) ? held : null;
+  const isChoice = held instanceof HTMLSelectElement || (held instanceof HTMLInputElement && held.list !== null);
+  return isChoice && inside.contains(held) ? held : null;
 }
 
 /** Text that is the same already is left alone: an idle page must not be painted again. */

@@ -1,4 +1,4 @@
-/** Vietnamese first, English by one click. Every sentence of the page is here. */
+/** Vietnamese first, English by one click. What the map itself says is here; each room says its own words (`words.ts` in its folder). */
 
 import type { Warning } from "./api";
 
@@ -38,6 +38,9 @@ const words = {
   stateIngesting: ["Đang nạp – chưa đủ ảnh", "Being ingested – not complete"],
   stateWithdrawn: ["Đã rút khỏi bản đồ", "Withdrawn from the map"],
   details: ["Chi tiết", "Details"],
+  moveTo: ["Chuyển sang sự kiện khác", "Move to another event"],
+  moveOrNew: ["Chọn, hoặc gõ tên mới", "Choose one, or type a new name"],
+  moveFlight: ["Chuyển", "Move"],
   hideDetails: ["Thu gọn", "Less"],
   framesUsed: ["Ảnh đã dùng", "Photos used"],
   framesRejected: ["Ảnh bị loại", "Photos rejected"],
@@ -53,6 +56,7 @@ const words = {
   layerNotFlown: ["Nơi chưa bay chụp", "Not flown"],
   revision: ["Bản ảnh", "Revision"],
   revisionLive: ["Ảnh trực tiếp (chưa hoàn thiện)", "Live (not finished)"],
+  revisionQuick: ["Bản dựng nhanh (chưa hoàn thiện)", "Quick map (not finished)"],
   revisionFinal: ["Bản hoàn thiện {0} – {1}", "Finished {0} – {1}"],
   revisionNumber: ["Bản hoàn thiện {0}", "Finished {0}"],
   pack: ["Gói họp", "Meeting pack"],
@@ -60,10 +64,16 @@ const words = {
   packFetch: ["Tải gói họp về ({0})", "Fetch the meeting pack ({0})"],
   packDraft: ["Bản dự thảo, lập lúc {0}.", "A draft, made {0}."],
   packApproved: ["Đã duyệt: {0}, lập lúc {1}.", "Approved: {0}, made {1}."],
+  packApprovedAlone: ["Người lập và duyệt: {0}, lập lúc {1}; chưa có người thứ hai kiểm tra.", "Asked for and approved by {0} alone, made {1}: nobody else has checked it."],
+  packAsked: ["Người lập: {0}.", "Asked for by {0}."],
   packOf: ["Của {0}.", "By {0}."],
   packShown: ["Gói họp: {0} chuyến đang hiện", "Meeting pack: {0} shown flights"],
   packPaper: ["Khổ giấy", "Paper"],
   packApprove: ["Duyệt", "Approve"],
+  packApproveOwn: [
+    "Gói họp này do chính {0} lập, chưa có người thứ hai kiểm tra; tài liệu và nhật ký sẽ ghi rõ như vậy. Vẫn duyệt?",
+    "{0} asked for this meeting pack: nobody else has checked it, and the document and the audit log will say so. Approve it all the same?",
+  ],
   packApproveAsk: [
     "Duyệt gói họp này với tên {0}? Tên được in trên tài liệu và ghi vào nhật ký.",
     "Approve this meeting pack as {0}? The name is printed on the document and goes into the audit log.",
@@ -128,6 +138,7 @@ const words = {
   legendPicked: ["Điểm đang xem và khung ảnh gốc", "Point shown, and its photo"],
   search: ["Tìm xã, phường, thôn, bản (gõ không dấu cũng được)", "Find a commune or village (accents not needed)"],
   searchShort: ["Tìm xã, thôn, bản", "Find a place"],
+  searchShortest: ["Tìm nơi", "Find"],
   searchNone: ["Không tìm thấy nơi nào", "No place found"],
   menu: ["Danh sách", "List"],
   closeMenu: ["Xem bản đồ", "Show map"],
@@ -209,6 +220,7 @@ const words = {
     "The guest link has expired or was revoked. Ask for a new one.",
   ],
   sessionEnded: ["Phiên làm việc đã hết hoặc bị thu hồi. Hãy đăng nhập lại.", "Your session has ended or was revoked. Sign in again."],
+  sessionKept: ["Đăng nhập bằng tài khoản {0} thì những gì đang làm dở vẫn còn.", "Sign in as {0} and what you were doing is still there."],
   more: ["Thêm", "More"],
   keys: ["Mã", "Tokens"],
   keysNote: ["Mã truy cập của tôi: cấp, thu hồi, đăng nhập máy khác", "My tokens: made, revoked; sign in elsewhere"],
@@ -270,8 +282,11 @@ const words = {
   swipeHandle: ["Vạch giữa ảnh trước và ảnh sau", "Line between before and after"],
   before: ["Trước", "Before"],
   after: ["Sau", "After"],
-  captionError: ["sai số ± {0} m", "error ± {0} m"],
-  captionErrorUnknown: ["sai số không rõ", "error not known"],
+  captionError: ["sai số mặt đất ± {0} m", "error on the ground ± {0} m"],
+  captionErrorUnknown: ["sai số mặt đất không rõ", "error on the ground not known"],
+  captionNone_middle: ["Giữa cửa sổ chưa bay chụp", "Not flown in the middle of this window"],
+  captionNone_change: ["Ở thay đổi đang xem chưa bay chụp", "Not flown at this change"],
+  captionAtChange: ["Ở thay đổi đang xem", "At this change"],
   looking: ["đang xem…", "looking…"],
   roomFailed: [
     "Chưa mở được: máy chủ không trả lời, hoặc trang này đã cũ. Hãy tải lại trang.",
@@ -354,7 +369,6 @@ const words = {
   change_landslide: ["Sạt lở", "Landslide"],
   change_flood: ["Ngập lụt", "Flood"],
   change_other: ["Thay đổi khác", "Other change"],
-  hectares: ["{0} ha", "{0} ha"],
   changeSize: ["Diện tích", "Area"],
   changeBy: ["Người xác nhận", "Confirmed by"],
   changePhoto: ["Ảnh gốc tại chỗ này", "The photo of this place"],
@@ -367,6 +381,7 @@ const words = {
   noVolume_drawn: ["vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"],
   noVolume_picture: ["một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"],
   noVolume_not_finished: ["một chuyến bay chưa hoàn thiện khi so sánh", "one of the flights was not finished when they were compared"],
+  noVolume_several: ["gộp từ nhiều chuyến bay, không có hai bề mặt nào phủ cả vùng", "merged of several flights, of which no two surfaces show all of it"],
   noVolume_no_surface: ["một chuyến bay không có bề mặt riêng", "one of the flights has no surface of its own"],
   noVolume_little_known: ["chưa đo được độ cao của nửa vết trượt ở cả hai lần", "heights are known on both dates under less than half of it"],
   noVolume_little_stable: ["quá ít đất không đổi xung quanh để ghép hai bề mặt", "too little unchanged ground around to lay one surface on the other"],
@@ -380,7 +395,7 @@ const words = {
   touchedUnknown: ["Chưa biết, vì không có lớp dữ liệu ở đây: {0}", "Not known, for no layer covers this ground: {0}"],
   touchedBy: ["Theo lớp", "By layers"],
   changePlace: ["Vị trí", "Place"],
-  changeOff: ["± {0} m so với ảnh trước", "± {0} m on the picture before"],
+  changeOff: ["± {0} m (ảnh sau so với ảnh trước)", "± {0} m (AFTER to BEFORE)"],
   series: ["Diện tích qua các lần chụp", "Area at each date"],
   seriesNew: ["mới thêm từ {0}", "new since {0}"],
   seriesUntil: ["đến {0}", "until {0}"],
@@ -389,6 +404,8 @@ const words = {
   seriesRejected: ["bác bỏ, {0}", "rejected by {0}"],
   seriesNotCompared: ["không được so: không có ảnh, hoặc mây che", "not compared: not imaged, or under a cloud"],
   seriesPart: ["mới so {0} % nơi này", "{0} % of the place compared"],
+  seriesLive: ["có bản chưa hoàn thiện: các ảnh lệch nhau hàng mét", "of a mosaic that was not finished: its photos lie metres off each other"],
+  seriesByHand: ["đường bao vẽ tay", "outline drawn by hand"],
   seriesNote: ["Ngày không có trong bảng là chưa rõ, không có nghĩa là không thay đổi.", "A date that is not here does not mean that nothing was there."],
   settlements: ["Thôn, bản", "Settlements"],
   settlementsNote: [
@@ -516,7 +533,8 @@ export function setLanguage(next: Language): void {
 export function spoken<W extends string>(list: Readonly<Record<W, [string, string]>>): (word: W, ...values: (string | number)[]) => string {
   return (word, ...values) => {
     const [vietnamese, english] = list[word];
-    return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), inLanguage(vietnamese, english));
+    // in one pass, and by a function: what people write into names ("{1}", "$&") is nothing to be filled in
+    return inLanguage(vietnamese, english).replace(/\{(\d)\}/g, (place, n: string) => String(values[Number(n)] ?? place));
   };
 }
 

@@ -36,6 +36,11 @@ export async function imagedAt(state: State, lon: number, lat: number): Promise<
   return { flight: null, pixel: null, unknown: null };
 }
 
+/** Whether any of the flights on the screen may be seen within bounds (west, south, east, north). */
+export function isSeenWithin(state: State, [west, south, east, north]: readonly [number, number, number, number]): boolean {
+  return visibleFlights(state).some(({ bounds }) => bounds !== null && bounds[0] < east && bounds[2] > west && bounds[1] < north && bounds[3] > south);
+}
+
 function holds(bounds: FlightInfo["bounds"], lon: number, lat: number): boolean {
   return bounds !== null && lon >= bounds[0] && lon <= bounds[2] && lat >= bounds[1] && lat <= bounds[3];
 }

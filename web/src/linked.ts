@@ -19,7 +19,7 @@ export function viewOf(state: State, map: Map): View | null {
   const extent = transformExtent(map.getView().calculateExtent(size), "EPSG:3857", "EPSG:4326");
   const [west = 0, south = 0, east = 0, north = 0] = extent;
   const sides: Bounds = [Math.max(west, -180), Math.max(south, -90), Math.min(east, 180), Math.min(north, 90)];
-  const said = Object.entries({ ...linkOf(state), event: state.eventId ?? "", at: "", tab: "" }).filter(([, value]) => value);
+  const said = Object.entries({ ...linkOf(state), event: state.eventId ?? "", at: "", tab: "", review: "" }).filter(([, value]) => value);
   return { view: Object.fromEntries(said) as Record<string, string>, bounds: sides };
 }
 

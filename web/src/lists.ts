@@ -1,10 +1,8 @@
 /** What the page is built of. */
 
-import { api, ApiError, type AirborneFlight } from "./api";
+import { api, ApiError, type AirborneFlight, type Lists } from "./api";
 
-export type Lists = Awaited<ReturnType<typeof askLists>>;
-
-export function askLists() {
+export function askLists(): Promise<Lists> {
   return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne().catch(noneForGuests)]);
 }
 

@@ -5,11 +5,12 @@
  */
 
 import { heard, type Aloft } from "./airborne";
-import { api, isSignedOut, whenNotAnswered, whenRefused, type AirborneFlight, type Presented, type TilesMoved } from "./api";
+import { api, whenNotAnswered, whenRefused, whoIsIn, type AirborneFlight, type Presented, type TilesMoved } from "./api";
 import type { Board } from "./board";
 import { throttled } from "./dom";
-import { isGuest } from "./marks";
-import { toTheDoor } from "./panel/login";
+import { language } from "./i18n";
+import { isGuest, mayWrite } from "./marks";
+import { askAgain, goOnAs, toTheDoor } from "./panel/login";
 import { defaultEvent, type Store } from "./state";
 import * as versions from "./versions";
 
@@ -23,14 +24,14 @@ export class Live {
   private readonly asked = new Set<string>();
   private stream: EventSource | null = null;
   private retry = 0;
-  private asksWho = false;
+  private asksWho: Promise<boolean> | null = null;
 
   constructor(
     private readonly store: Store,
     private readonly board: Board,
   ) {
     whenNotAnswered(() => this.reopen());
-    whenRefused(() => void this.askWho());
+    whenRefused(() => this.askWho());
   }
 
   follow(): void {
@@ -109,11 +110,30 @@ export class Live {
   }
 
   /** The stream ended, or somebody was refused: a link that was revoked is no lost network, and shows no picture any more. */
-  private async askWho(): Promise<void> {
-    if (this.asksWho) return;
-    this.asksWho = true;
-    if (await isSignedOut()) toTheDoor(isGuest(this.store.state.session) ? "guest" : "account");
-    else this.asksWho = false;
+  private askWho(): Promise<boolean> {
+    this.asksWho ??= this.comeAgain().finally(() => (this.asksWho = null));
+    return this.asksWho;
+  }
+
+  /**
+   * Whether whoever was here is signed in, so that what was refused is worth asking again: they may have come in while
+   * it was on its way, or in another tab. Who only looks goes to the door; who writes may have typed something, and
+   * keeps it.
+   */
+  private async comeAgain(): Promise<boolean> {
+    const who = await whoIsIn();
+    if (who === null) return false;
+    const { session } = this.store.state;
+    if (who === "nobody" && (!session?.account || !mayWrite(session))) {
+      toTheDoor(isGuest(session) ? "guest" : "account");
+      return false;
+    }
+    if (!session) return true;
+    const again = who === "nobody" ? await askAgain(session) : await goOnAs(session, who);
+    const spoken = language();
+    if (versions.setRules(again.withheld)) this.store.set({ withheld: this.store.state.withheld + 1 });
+    if (spoken !== this.store.state.language) this.store.set({ language: spoken });
+    return true;
   }
 
   private tellChanged(): void {

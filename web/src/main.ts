@@ -1,9 +1,9 @@
 /** Start: ask who is there, read what was flown, draw it, then follow the tile log. */
 
 import "./style.css";
-import { api, ApiError } from "./api";
+import { api, ApiError, type Lists, type Session } from "./api";
 import { el } from "./dom";
-import { setLanguage, t } from "./i18n";
+import { language, setLanguage, t } from "./i18n";
 import { askLists } from "./lists";
 import { isGuest } from "./marks";
 import { askForToken, takeKeptView } from "./panel/login";
@@ -20,17 +20,21 @@ async function start(): Promise<void> {
   takeKeptView();
   const store = new Store(initialState());
   setLanguage(store.state.language);
-  const first = askLists(); // with the question who is there: a round trip over a thin line is a third of a second
-  first.catch(() => undefined);
-  let lists = first;
+  const brought: { lists?: Promise<Lists> } = {};
+  const enter = async (token: string): Promise<Session> => {
+    const { session, lists } = await api.arrive(token);
+    if (lists) brought.lists = Promise.resolve(lists);
+    return session;
+  };
   const session = await api.session().catch(async (error: unknown) => {
     if (!(error instanceof ApiError) || ![401, 403].includes(error.status)) throw error;
-    const signedIn = await askForToken(root);
-    lists = askLists();
-    lists.catch(() => undefined);
+    const signedIn = await askForToken(root, { enter });
+    store.set({ language: language() });
     return signedIn;
   });
   if (session.scope === "uploads") return window.location.replace("./upload.html"); // the token is for nothing else here
+  const lists = brought.lists ?? askLists();
+  lists.catch(() => undefined);
   setRules(session.withheld);
   store.set(isGuest(session) ? { session, tab: "list" } : { session });
   const { Application } = await program;

@@ -50,6 +50,10 @@ export function mayWrite(session: Session | null): boolean {
   return session !== null && (session.open || (session.account !== null && !["guest", "viewer"].includes(session.account.role)));
 }
 
+export function mayAdminister(session: Session | null): boolean {
+  return session !== null && (session.open || session.account?.role === "admin");
+}
+
 /** Whoever came by a link: the map alone is theirs, and what is not is not offered. */
 export function isGuest(session: Session | null): boolean {
   return session?.account?.role === "guest";

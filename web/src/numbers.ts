@@ -35,9 +35,12 @@ export function formatGsd(gsdM: number): string {
   return gsdM < 1 ? `${formatNumber(gsdM * 100, gsdM < 0.1 ? 1 : 0)} cm` : `${formatNumber(gsdM, 1)} m`;
 }
 
-export function formatAreaM2(areaM2: number): string {
-  const km2 = areaM2 / 1e6;
-  return areaM2 < 1e6 ? `${formatNumber(areaM2 / 1e4, 1)} ha` : `${formatNumber(km2, 2)} km²`;
+/** Hectares, or square metres below a tenth of one, as packs and commands write areas (`report.numbers.area`); `errorM2`: one sigma, never written as none. */
+export function formatAreaM2(areaM2: number, errorM2: number | null = null): string {
+  const [unit, ofUnit, digits] = areaM2 < 1000 ? (["m²", 1, 0] as const) : (["ha", 10_000, 2] as const);
+  const size = formatNumber(areaM2 / ofUnit, digits);
+  const error = errorM2 === null ? "" : ` ± ${formatNumber(Math.max(errorM2 / ofUnit, 10 ** -digits), digits)}`;
+  return `${size}${error} ${unit}`;
 }
 
 /** Whole percent would round a sliver to "0 %" and a hole to "100 %": both would mislead. */

@@ -23,6 +23,8 @@ export interface House {
   confirmed: Confirmed;
   marks: { inMeeting: (isOn: boolean) => void };
   terrain: () => number[][];
+  /** Closes the card of a place, and takes what it drew off the map. */
+  unpick: () => void;
 }
 
 /** As long as the map waits whether a tap becomes a double one. */
@@ -92,6 +94,7 @@ export class Rooms {
     }
     this.reviewed?.close(); // candidates are not for the wall
     this.measuring?.close();
+    this.house.unpick(); // the frame of a photo nobody in the room asked for
     this.meeting.enter();
     if (waits) this.meeting.wait();
   }

@@ -53,6 +53,10 @@ export interface State {
   asOf: string | null;
   /** Two pictures beside or over each other; null: none is compared. */
   compare: Comparison | null;
+  /** The change that is reviewed, "" where none is chosen; null: nothing is reviewed. */
+  review: string | null;
+  /** Where the change that is reviewed lies (longitude, latitude), of which captions speak while it is in sight. */
+  reviewedAt: readonly [number, number] | null;
   /** What somebody presents in the meeting now. */
   presented: Presented | null;
   /** Counts the news of changes that were found or decided on, and how often they may have been missed. */
@@ -131,6 +135,8 @@ export function initialState(): State {
     marks: [],
     tab: link.tab === "board" ? "board" : "list",
     board: null,
+    review: link.review === LIST ? "" : (link.review ?? null),
+    reviewedAt: null,
     presented: null,
     changed: 0,
     moved: 0,
@@ -203,8 +209,8 @@ export function newestDay(state: State): string | null {
 }
 
 /** op: opacity in percent where it is not whole; turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
- * other services; at: lat/lon; asof: a moment, UTC; cmp: see compare/sides.ts; meet: the
- * meeting is on, or followed. */
+ * other services; at: lat/lon; asof: a moment, UTC; cmp: see compare/sides.ts; review: the change
+ * that is reviewed, or "list"; meet: the meeting is on, or followed. */
 export interface Link {
   map?: string;
   event?: string;
@@ -220,8 +226,12 @@ export interface Link {
   tab?: string;
   asof?: string;
   cmp?: string;
+  review?: string;
   meet?: string;
 }
+
+/** In a link: the review, none of its changes chosen. */
+const LIST = "list";
 
 const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "gsd", "surface"];
 
@@ -242,6 +252,7 @@ export function linkOf(state: State): Link {
     tab: state.tab === "board" ? "board" : "",
     asof: state.asOf ?? "",
     cmp: writeComparison(state.compare),
+    review: state.review === "" ? LIST : (state.review ?? ""),
   };
 }
 

@@ -19,7 +19,7 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLi
 from flycam.frame.change import ChangeStatus
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import WGS84, point_transform
-from flycam.pipeline.change.places import place_numbers, within
+from flycam.pipeline.change.places import place_numbers, touched_by, within
 
 OPEN = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
 """Marks that somebody still has to see to."""
@@ -221,9 +221,9 @@ def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float |
 
 
 def _without_any(tree: shapely.STRtree, compared: LookedAt | None, count: int) -> list[bool]:
-    """Communes in which nothing stands, told or not: only there is none known to be there."""
-    standing = [] if compared is None else list(compared.standing)
-    held = {holder for _, holder in within(standing, tree)}
+    """Communes in which nothing stands, told or not, be it a sliver of it: only there is none known to be
+    there."""
+    held = touched_by([] if compared is None else compared.standing, tree)
     return [n not in held for n in range(count)]
 
 

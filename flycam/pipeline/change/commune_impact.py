@@ -10,12 +10,13 @@ import numpy as np
 import shapely
 
 from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.change import ChangeStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change.cut_roads import cut_once
 from flycam.pipeline.change.impact import ChangeImpact, counted
-from flycam.pipeline.change.places import SLIVER_SHARE, own_ground, place_numbers
+from flycam.pipeline.change.places import divided, own_ground, place_numbers
 from flycam.pipeline.change.touched_things import Count, Touched, length_cut, named_once
 
 
@@ -117,8 +118,8 @@ def _standing(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[Chan
     areas = shapely.area(shapes)
     return _Standing(
         changes=changes,
-        shares=_shares(outlines, codes, shapes, areas),
-        own=_shares(outlines, codes, own, areas),
+        shares=_shares(outlines, codes, lines, shapes, areas),
+        own=_shares(outlines, codes, lines, own, areas),
         holders=_holders(outlines, codes, changes),
         places=place_numbers(lines),
         cut=cut_once(changes),
@@ -153,23 +154,27 @@ def _tally(code: str, some: _Standing) -> Tally:
 
 
 def _shares(
-    outlines: np.ndarray, codes: Sequence[str], shapes: np.ndarray, areas: np.ndarray
+    outlines: np.ndarray,
+    codes: Sequence[str],
+    lines: Sequence[ChangeLine],
+    shapes: np.ndarray,
+    areas: np.ndarray,
 ) -> list[dict[str, float]]:
-    """Of each shape which part (of what `areas` says, 0-1) lies in which commune; "" is what lies in none.
+    """Of each change's shape which part (of what `areas` says, 0-1) lies in which commune; "" is what lies in
+    none.
 
     Shares of one small shape: degrees will do.
     """
     shares: list[dict[str, float]] = [{} for _ in shapes]
     of, holders = shapely.STRtree(outlines).query(shapes, predicate="intersects")
-    parts = shapely.area(shapely.intersection(shapes[of], outlines[holders])) / areas[of]
-    for change, holder, part in zip(of.tolist(), holders.tolist(), parts.tolist(), strict=True):
-        if part >= SLIVER_SHARE:
-            shares[change][codes[holder]] = part
-    wholes = (shapely.area(shapes) / areas).tolist()
-    for share, whole in zip(shares, wholes, strict=True):
-        beyond = whole - sum(share.values())
-        if beyond >= SLIVER_SHARE:
-            share[""] = beyond
+    areas_of_all = enumerate(zip(shares, lines, shapes, areas.tolist(), strict=True))
+    for number, (share, line, shape, area) in areas_of_all:
+        around = holders[of == number].tolist()
+        held, outside = divided(shape, outlines[around], area, line.area_m2)
+        for holder, part in held:
+            share[codes[around[holder]]] = part.area / area
+        if outside is not None:
+            share[""] = outside.area / area
     return shares
 
 

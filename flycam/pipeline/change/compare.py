@@ -46,6 +46,9 @@ from flycam.pipeline.change.compare_grid import common_grid, keep_inside, work_c
 from flycam.pipeline.change.compare_remarks import (
     asked_too,
     clouds_said,
+    communes_said,
+    doubts_of,
+    is_one,
     lies_elsewhere,
     not_for_review,
     not_looked_for,
@@ -54,7 +57,7 @@ from flycam.pipeline.change.compare_remarks import (
 )
 from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.change.compare_terrain import terrain_under
-from flycam.pipeline.change.compared_keeping import keep_compared
+from flycam.pipeline.change.compared_keeping import PairWarnings, keep_compared
 from flycam.pipeline.change.event_ground import far_off_m
 from flycam.pipeline.change.keeping import Kept, event_for, keep
 from flycam.pipeline.export import require_place
@@ -76,7 +79,8 @@ class Compared:
 
     common_m2   ground imaged on both dates and hidden by no cloud (inside the area asked for), all that is
                 spoken of
-    looked_for  whether changes were looked for at all; the remarks say why not
+    looked_for  whether changes were looked for at all, which between one picture and itself they cannot be;
+                the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     kept        what was put into the catalogue for review; None: nothing, for no event asks for it, it was
@@ -129,7 +133,8 @@ def compare(
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
     CrsMissing, InputUnusable (no such folder, area beside the pictures), what `terrain_under` raises;
-    NotRegistered where the two do not surely lie on each other; NetworkUnusable; StorageTrouble.
+    NotRegistered where the two do not surely lie on each other; NetworkUnusable; StorageTrouble (a flight was
+    moved to another event meanwhile: StoreConflict).
     """
     started = time.monotonic()
     require_place(out)
@@ -148,31 +153,34 @@ def compare(
     )
     if unfit is None and found.is_one_picture:
         unfit = same_pixels(sides)
+    looked_for = found.has_colours and not (found.is_one_picture or is_one(*sides))
     registration, common, card = found.registration, found.common, found.card
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
-    compared = compared_ground(common & found.looked_for, grid)
+    compared = compared_ground(common & looked_for, grid)
     changes, by_commune = placed(
         found.candidates, grid, common, compared, communes, crs, registration, on_terrain=found.on_terrain
     )
     by = "" if card is None else card.told
     write_changes(out, changes, compared, registration, grid, crs, network=by)
+    doubts = doubts_of(sides, registration)
+    came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
+    said_of_sides = remarks_on(sides, unfit, came_off_px, found.without_heights)
+    warnings = PairWarnings(doubts=doubts, others=[*said_of_grid, *found.remarks, *said_of_sides])
     kept = None
     if reviewing is not None and unfit is None:
         kept = keep(workspace, reviewing, sides, changes, registration, crs, by)
         # after what was found in it: without that it would read as nothing found
-        keep_compared(workspace, reviewing, sides, compared, registration, grid, crs)
-    came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
-    said_of_sides = remarks_on(sides, unfit, came_off_px, found.without_heights, communes)
+        keep_compared(workspace, reviewing, sides, compared, registration, grid, crs, warnings)
     return Compared(
         path=out,
         crs=crs,
         gsd_m=grid.step_x,
         common_m2=float(np.count_nonzero(common)) * grid.step_x**2,
         registration=registration,
-        looked_for=found.looked_for,
+        looked_for=looked_for,
         changes=tuple(changes),
         by_commune=tuple(by_commune),
-        remarks=(*said_of_grid, *found.remarks, *said_of_sides),
+        remarks=(*warnings.all, *communes_said(communes)),
         seconds=time.monotonic() - started,
         kept=kept,
         for_review=for_review,
@@ -186,7 +194,7 @@ class _Detected:
     """What the detector found, in pixels of the grid.
 
     common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
-    looked_for       whether both have the colours that it takes
+    has_colours      whether both have those that it takes
     without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
     is_one_picture   whether both sides show the same, pixel by pixel
     card             of the network that was asked too; None: none was
@@ -196,7 +204,7 @@ class _Detected:
     candidates: Sequence[Candidate]
     registration: Registration
     common: Mask
-    looked_for: bool
+    has_colours: bool
     on_terrain: bool
     is_one_picture: bool
     without_heights: float
@@ -237,7 +245,7 @@ def _detected(
         candidates=candidates,
         registration=registration,
         common=common,
-        looked_for=not colourless,
+        has_colours=not colourless,
         on_terrain=on_terrain,
         is_one_picture=is_one,
         without_heights=without_heights,

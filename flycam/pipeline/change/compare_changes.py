@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,18 @@ from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.coregister import Registration
+from flycam.analysis.least_sizes import LEAST_BARE_M2, LEAST_FLOODED_M2
 from flycam.analysis.place_error import area_error_m2, place_error_m
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import CommuneRecord
+from flycam.frame.change import ChangeKind
 from flycam.frame.flight import Flight
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.traced import traced
 from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.change.places import divided
+from flycam.pipeline.change.shapes import areas_of
 from flycam.pipeline.coverage import communes_of
 from flycam.pipeline.terrain import lonlat_bounds
 
@@ -29,7 +34,10 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
 NETWORK = "network"
-_SLIVER = 0.01  # between boundaries that do not quite meet
+_Shares = tuple[list[tuple[CommuneRecord, BaseGeometry]], BaseGeometry | None]
+"""Of a change: its part in each commune, and what lies in none."""
+_ALL_OF_IT = 0.9  # of a candidate: less of it is left by a cut, not by how its rim is laid on pixels
+_LEAST_OUTSIDE = 0.01  # of the ground compared: less is where boundaries do not quite meet
 
 
 class Candidate(Protocol):
@@ -55,6 +63,7 @@ class Change:
     commune   code of the commune that holds most of it, "" where no boundary is known
     tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
     error_m   1-sigma error of where it lies on BEFORE, area_error_m2 of its area (`analysis.place_error`)
+    score     by which candidates are ranked: a probability only where the terrain is known (`probability`)
     slope_deg NaN where the terrain is not known under half of it
     """
 
@@ -71,14 +80,20 @@ class Change:
 
     @property
     def area_error_m2(self) -> float:
-        return area_error_m2(float(self.polygon.length), self.error_m)
+        return area_error_m2(self.kind, float(self.polygon.length), self.error_m)
+
+    @property
+    def probability(self) -> float:
+        """That it is of its kind; NaN where the terrain is not known, for which no score was calibrated."""
+        return self.score if math.isfinite(self.slope_deg) else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneChanges:
     """What changed in one commune.
 
-    changes          candidates that touch it: one across a border counts in both
+    changes          candidates with more than a sliver in it (`places.is_sliver`): one across a border counts
+                     in both, so that these may be more together than there are
     area_m2          of its own ground that they cover, ground under several counted once; code "" is ground
                      outside of all boundaries that are known
     area_m2_by_kind  the same of each kind alone: together they may be more
@@ -109,19 +124,21 @@ def placed(
     """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
 
     common      H×W: what may be spoken of (imaged on both dates, hidden by no cloud, inside the area asked
-                for); all else is cut out of them
+                for); all else is cut out of them, and what is left of one then is none where the detector
+                would not tell so little
     compared    see `compared_ground`
     on_terrain  whether slopes are known
     """
-    shapes = [_common_part(_polygon(one.rings, grid), grid, common) for one in candidates]
+    whole = [_polygon(one.rings, grid) for one in candidates]
+    shapes = [_common_part(one, grid, common) for one in whole]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
     areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
     changes, shares = [], []
-    for one, polygon in zip(candidates, shapes, strict=True):
-        if polygon.is_empty:
+    for one, uncut, polygon in zip(candidates, whole, shapes, strict=True):
+        if polygon.is_empty or _is_scrap(polygon, uncut, one.kind):
             continue
-        shared = _shares(polygon, areas)
+        shared, outside = _shares(polygon, areas)
         home = max(shared, key=lambda pair: pair[1].area)[0] if shared else None
         middle = shapely.get_coordinates(polygon.representative_point())
         changes.append(
@@ -138,14 +155,20 @@ def placed(
                 error_m=float(place_error_m(registration, _pixels(middle, grid))[0]),
             )
         )
-        shares.append(shared)
+        shares.append((shared, outside))
     order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
     return [changes[k] for k in order], _by_commune(changes, shares, areas, compared)
 
 
+def _is_scrap(polygon: BaseGeometry, uncut: BaseGeometry, kind: str) -> bool:
+    """Whether a cut left less of a candidate than is one by itself: its score is the whole's."""
+    least_m2 = LEAST_FLOODED_M2 if kind == ChangeKind.FLOOD else LEAST_BARE_M2
+    return bool(polygon.area < min(least_m2, _ALL_OF_IT * uncut.area))
+
+
 def compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
     """Pixels on which changes were looked for, as a multipolygon of the work CRS."""
-    return _areas(traced(mask, grid.west, grid.north, grid.step_x))
+    return areas_of(traced(mask, grid.west, grid.north, grid.step_x))
 
 
 def communes_here(catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
@@ -190,8 +213,9 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
     }
     numbers = {
         name: np.array([getattr(one, name) for one in changes], dtype=np.float64)
-        for name in ("score", "area_m2", "area_error_m2", "length_m", "slope_deg", "tie_m", "error_m")
+        for name in ("area_m2", "area_error_m2", "length_m", "slope_deg", "tie_m", "error_m")
     }
+    numbers = {"score": np.array([one.probability for one in changes], dtype=np.float64), **numbers}
     return FeatureLayer(
         name=LAYER,
         kind="MultiPolygon",
@@ -240,12 +264,12 @@ def _polygon(rings: Sequence[Floats], grid: OutputGrid) -> BaseGeometry:
     corners = [_ground(ring, grid) for ring in rings if len(ring) >= 3]
     if not corners:
         return shapely.MultiPolygon()
-    return _areas(shapely.make_valid(shapely.Polygon(corners[0], corners[1:])))
+    return areas_of(shapely.make_valid(shapely.Polygon(corners[0], corners[1:])))
 
 
 def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseGeometry:
     """What of a polygon lies on pixels that may be spoken of."""
-    polygon = _areas(polygon & shapely.box(*grid.bounds))
+    polygon = areas_of(polygon & shapely.box(*grid.bounds))
     if polygon.is_empty:
         return polygon
     west, south, east, north = polygon.bounds
@@ -256,44 +280,36 @@ def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseG
     if not beyond.any():
         return polygon
     corner = (grid.west + cols.start * grid.step_x, grid.north - rows.start * grid.step_y)
-    return _areas(polygon - traced(beyond, *corner, grid.step_x))
+    return areas_of(polygon - traced(beyond, *corner, grid.step_x))
 
 
-def _areas(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygons of a geometry as one multipolygon."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
-
-
-def _shares(
-    polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]
-) -> list[tuple[CommuneRecord, BaseGeometry]]:
-    """The parts of a polygon in each commune that it touches."""
-    cut = [(record, _areas(polygon & area)) for record, area in areas if polygon.intersects(area)]
-    return [(record, part) for record, part in cut if not part.is_empty]
+def _shares(polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]) -> _Shares:
+    """The parts of a polygon in each commune, and beyond all; see `divided`."""
+    around = [(record, area) for record, area in areas if polygon.intersects(area)]
+    held, outside = divided(polygon, [area for _, area in around], polygon.area, polygon.area)
+    return [(around[number][0], part) for number, part in held], outside
 
 
 def _by_commune(
     changes: Sequence[Change],
-    shares: Sequence[Sequence[tuple[CommuneRecord, BaseGeometry]]],
+    shares: Sequence[_Shares],
     areas: Sequence[tuple[CommuneRecord, BaseGeometry]],
     compared: BaseGeometry,
 ) -> list[CommuneChanges]:
     """Every commune of `areas`, and ground outside of all where there is any; the most changed first."""
     found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
     beyond: list[tuple[str, BaseGeometry]] = []
-    for change, shared in zip(changes, shares, strict=True):
+    for change, (shared, outside) in zip(changes, shares, strict=True):
         for record, part in shared:
             found[record.code].append((change.kind, part))
-        outside = _areas(change.polygon - shapely.union_all([part for _, part in shared]))
-        if outside.area > _SLIVER * change.area_m2:
+        if outside is not None:
             beyond.append((change.kind, outside))
     rows = [
         _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
         for record, area in areas
     ]
     outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
-    if beyond or outside_m2 > _SLIVER * compared.area:
+    if beyond or outside_m2 > _LEAST_OUTSIDE * compared.area:
         rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
     return sorted(rows, key=lambda row: (-row.area_m2, -row.compared_m2, row.code))
 

@@ -52,9 +52,11 @@ def common_grid(
     if bounds is None:
         raise refusing.no_overlap(names)
     gsds = before.gsd_m(crs), after.gsd_m(crs)
-    coarse, fine = names if gsds[0] >= gsds[1] else names[::-1]
+    coarse, fine = (before, after) if gsds[0] >= gsds[1] else (after, before)
     if max(gsds) > MOST_COARSER * min(gsds):
-        raise refusing.too_coarse(coarse, fine, max(gsds) / min(gsds), _rounded_up(max(gsds) / MOST_COARSER))
+        least_m = _rounded_up(max(gsds) / MOST_COARSER)
+        times, is_file = max(gsds) / min(gsds), fine.file is not None
+        raise refusing.too_coarse(coarse.name, fine.name, times, least_m, is_file=is_file)
     remarks = list(dict.fromkeys((*before.remarks, *after.remarks)))
     share = _common_share(before, after, crs, bounds)
     if share < _LITTLE_SHARE:
@@ -85,9 +87,15 @@ def common_grid(
 
 def _common_share(before: Side, after: Side, crs: str, bounds: Bounds) -> float:
     """Of the ground of the side that shows less, what both show, 0 to 1; not of the rectangles around them:
-    two slanted strips share next to nothing of those. bounds: of what the rectangles have in common."""
-    whole = min(_shown_m2(side, crs, side.bounds(crs)) for side in (before, after))
-    return _shown_m2(before, crs, bounds, after) / whole if whole > 0.0 else 0.0
+    two slanted strips share next to nothing of those. bounds: of what the rectangles have in common.
+
+    Raises NotRegistered where a side shows nothing anywhere.
+    """
+    shown = [_shown_m2(side, crs, side.bounds(crs)) for side in (before, after)]
+    for side, ground_m2 in zip((before, after), shown, strict=True):
+        if ground_m2 == 0.0:
+            raise refusing.nothing_imaged(side.name)
+    return _shown_m2(before, crs, bounds, after) / min(shown)
 
 
 def _shown_m2(side: Side, crs: str, bounds: Bounds, other: Side | None = None) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flycam.analysis.colour import ColourFault
+from flycam.analysis.coregister import Registration
 from flycam.analysis.network_card import NetworkCard
 from flycam.catalog.records import CommuneRecord
-from flycam.frame.spelling import decimal_comma
+from flycam.frame.spelling import as_typed, decimal_comma
 from flycam.pipeline.change.compare_sides import Said, Side
 
 _COLOURS: dict[ColourFault, Said] = {
@@ -66,6 +67,38 @@ def clouds_said(share: float) -> list[Said]:
     ]
 
 
+_MOST = 0.5  # of the windows found; where fewer agree, that is said
+
+
+def doubts_of(sides: tuple[Side, Side], registration: Registration) -> list[Said]:
+    """Why every change found between two sides is less sure than others are: most of the ground does not
+    vouch for how they lie on each other, or photos of a side lie off each other."""
+    said: list[Said] = []
+    if registration.agreed_share < _MOST:
+        agreed, windows = int(registration.agreed.sum()), registration.found
+        off = f"{registration.found_p95_m:.2f}"
+        said.append(
+            (
+                f"only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
+                f"to {off} m off: most of the ground changed or does not fit; look at the registration layer "
+                "before you trust a change",
+                f"chỉ {agreed} trong {windows} ô tìm thấy khớp vị trí, các ô khác lệch tới "
+                f"{decimal_comma(off)} m: phần lớn mặt đất đã thay đổi hoặc không khớp; hãy xem lớp "
+                "registration trước khi tin một thay đổi",
+            )
+        )
+    if live := " & ".join(side.name for side in sides if side.is_live):
+        said.append(
+            (
+                f"{live}: not finished, its photos lie metres off each other, and so do changes at their "
+                "seams; run 'flycam finish' first",
+                f"{live}: chưa hoàn thiện, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
+                "chạy 'flycam finish' trước",
+            )
+        )
+    return said
+
+
 _FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adjustment
 
 
@@ -74,24 +107,14 @@ def remarks_on(
     unfit: Said | None,
     came_off_px: float,
     without_heights: float,
-    communes: Sequence[CommuneRecord],
 ) -> list[Said]:
-    """What the two sides, the terrain and the boundaries leave to be said.
+    """What the two sides and the terrain leave to be said.
 
     unfit            why nothing of them goes on record, where that is so
     came_off_px      how far AFTER lay off BEFORE before it was laid on it
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
     said: list[Said] = []
-    if live := " & ".join(side.name for side in sides if side.is_live):
-        said.append(
-            (
-                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
-                "'flycam finish' first",
-                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
-                "chạy 'flycam finish' trước",
-            )
-        )
     if unfit is not None:
         said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
@@ -106,14 +129,19 @@ def remarks_on(
                 "hơn, và không tìm nhà cửa hư hại",
             )
         )
-    if not communes:
-        said.append(
-            (
-                "no boundaries here: changes have no commune; register them with flycam communes add",
-                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
-            )
-        )
     return said
+
+
+def communes_said(communes: Sequence[CommuneRecord]) -> list[Said]:
+    """That no boundary is known there, where none is: of the house, not of the two pictures."""
+    if communes:
+        return []
+    return [
+        (
+            "no boundaries here: changes have no commune; register them with flycam communes add",
+            "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
+        )
+    ]
 
 
 def _without_terrain(share: float) -> list[Said]:
@@ -147,11 +175,11 @@ def _to_be_tied(before: Side, after: Side) -> Said | None:
     """Where both are finished flights: the later one can be adjusted onto the earlier, photo by photo."""
     if before.flight is None or after.flight is None or before.is_live or after.is_live:
         return None
-    told = f"'flycam finish {after.name} --reference {before.name}'"
+    told = as_typed("finish", after.name, "--reference", before.name)
     return (
-        f"{after.name}: lay off {before.name} and was bent onto it; {told} adjusts its photos instead",
-        f"{after.name}: lệch so với {before.name} nên đã được nắn lên; lệnh {told} bình sai các ảnh theo bản "
-        "trước thay vì nắn",
+        f"{after.name}: lay off {before.name} and was bent onto it; its photos are adjusted by: {told}",
+        f"{after.name}: lệch so với {before.name} nên đã được nắn lên; muốn bình sai các ảnh theo bản trước "
+        f"thay vì nắn, hãy chạy: {told}",
     )
 
 
@@ -159,7 +187,7 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
     """Why nothing of a comparison may go on record: both sides are one flight or file, or the second was
     flown first. There "nothing was found" says nothing of a storm."""
     before, after = sides
-    if _is_one(before, after):
+    if is_one(before, after):
         return (
             f"{after.name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
             "for review, and its ground is not on record as compared; give two dates",
@@ -203,7 +231,8 @@ def lies_elsewhere(sides: tuple[Side, Side], event: str, off_m: float) -> Said:
     )
 
 
-def _is_one(before: Side, after: Side) -> bool:
+def is_one(before: Side, after: Side) -> bool:
+    """Whether one flight or file is given for both."""
     if before.flight is not None and after.flight is not None:
         return before.flight.flight_id == after.flight.flight_id
     return before.file is not None and before.file == after.file

@@ -8,11 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.catalog.pictures_shown import file_shown
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.spelling import decimal_comma
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geodata.picture_digest import picture_digest
 from flycam.geodata.warp import PICTURE_ENDINGS, ReferencePicture
 from flycam.geometry.planar import Bounds
 from flycam.geometry.terrain import TerrainGrid
@@ -35,10 +37,11 @@ class Side(Protocol):
     """One of the two that are compared.
 
     name    as sentences call it
-    shown   which pixels these are: "mosaic@revision", or the picture's name
+    shown   which pixels these are, as it stands on record (`catalog.pictures_shown`)
     flight  the flight, None for a picture
     file    the picture's file, None for a flight
     is_live  whether it is a flight that was not finished: its photos lie off each other by metres
+    is_drill  whether it is of a rehearsal: what is found on it must stand beside nothing real
     remarks  what the reader has to know of it
     """
 
@@ -47,6 +50,7 @@ class Side(Protocol):
     flight: Flight | None
     file: Path | None
     is_live: bool
+    is_drill: bool
     remarks: tuple[Said, ...]
 
     def gsd_m(self, crs: str) -> float:
@@ -65,6 +69,12 @@ class Side(Protocol):
         """The terrain it was laid on, in the CRS of its flight, if that is known and no plane."""
 
 
+def flights_in(sides: tuple[Side, Side], event_id: str) -> frozenset[str]:
+    """Ids of the sides that are flights and lay in an event when they were opened."""
+    flights = (side.flight for side in sides)
+    return frozenset(one.flight_id for one in flights if one is not None and one.event_id == event_id)
+
+
 class FlightSide:
     """A flight's published revision: the finished one, else live."""
 
@@ -78,6 +88,7 @@ class FlightSide:
         self._mosaic = main_mosaic(workspace, self._known.flight_id)
         self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
         self.is_live = self._mosaic.revision == LIVE_REVISION
+        self.is_drill = workspace.catalog.flights.event(self._known.event_id).is_drill
         self.shown = f"{self._mosaic.mosaic_id}@{self._mosaic.revision}"
         self._tiles: dict[int, TileReader] = {}
 
@@ -122,15 +133,18 @@ class FlightSide:
 
 
 class PictureSide:
-    """A georeferenced picture in a file, of any CRS and pixel size."""
+    """A georeferenced picture in a file, of any CRS and pixel size; on record by its bytes, for programs call
+    every orthophoto the same."""
 
     flight: Flight | None = None
     is_live = False
 
     def __init__(self, path: Path) -> None:
-        self.name = self.shown = path.name
+        self.name = path.name
         self.file: Path | None = path.resolve()
         self._picture = ReferencePicture(path)
+        self.is_drill = self._picture.is_drill
+        self.shown = file_shown(path.name, picture_digest(path))
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()
         if collar is not None:

@@ -7,15 +7,18 @@ outside of the area asked for are not in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.coregister import Registration
+from flycam.catalog.asked_shapes import AskedShape
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.change_line import ChangeLine, mosaic_of
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import Withholding
@@ -25,12 +28,36 @@ from flycam.geodata.crs import WGS84, point_transform
 from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.change.commune_board import LookedAt
 from flycam.pipeline.change.compare_changes import windows_layer
-from flycam.pipeline.change.compare_sides import Side
+from flycam.pipeline.change.compare_sides import Said, Side, flights_in
 from flycam.pipeline.change.shapes import DECIMALS, in_degrees, record_id
 from flycam.pipeline.workspace import Workspace
 
 Pair = tuple[str, str]
 """Mosaics (whatever their revisions) or names of pictures: before, after."""
+
+Reading = Callable[[str], Sequence[Comparison]]
+"""What was compared, by id of the event."""
+
+LEAST_COMPARED = 0.9
+"""Of a place, that its growth, or that nothing was found there, can be told: outlines differ at the rim."""
+
+_GROUNDS_KEPT, _UNIONS_KEPT = 256, 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairWarnings:
+    """What whoever decides by two pictures has to know: doubts, for which every change found between them is
+    less sure than elsewhere, and all else."""
+
+    doubts: Sequence[Said] = ()
+    others: Sequence[Said] = ()
+
+    @property
+    def all(self) -> tuple[Said, ...]:
+        return (*self.doubts, *self.others)
+
+
+NO_WARNINGS = PairWarnings()
 
 
 def keep_compared(
@@ -41,10 +68,13 @@ def keep_compared(
     registration: Registration,
     grid: OutputGrid,
     crs: str,
+    warnings: PairWarnings = NO_WARNINGS,
 ) -> bool:
-    """Put on record what ground of an event (multipolygon in `crs`) was compared, and how the pictures were
-    laid on each other there; whether that is new. Nothing where changes were not looked for.
+    """Put on record what ground of an event (multipolygon in `crs`) was compared, how the pictures were laid
+    on each other there, and what is to be known of that; whether it is new: where other warnings hold now
+    than when the same was compared before, it is. Nothing where changes were not looked for.
 
+    Raises StoreConflict where a flight was moved out of the event since it was opened.
     It is drawn in by a pixel before its steps are smoothed: never more than was compared.
     """
     inner = _smoothed_inside(compared, grid.step_x)
@@ -54,8 +84,9 @@ def keep_compared(
     shown, wkb = (sides[0].shown, sides[1].shown), shapely.to_wkb(shape)
     west, south, east, north = (float(side) for side in shape.bounds)
     at_ns = workspace.clock_ns()
+    said = [english for english, _ in warnings.all]
     record = Comparison(
-        comparison_id=f"compared-{record_id(event.event_id, *shown, wkb.hex())}",
+        comparison_id=f"compared-{record_id(event.event_id, *shown, wkb.hex(), *said)}",
         event_id=event.event_id,
         before_shown=shown[0],
         after_shown=shown[1],
@@ -64,6 +95,8 @@ def keep_compared(
         at_ns=at_ns,
         wkb=wkb,
         bounds_lonlat_deg=(west, south, east, north),
+        doubts=tuple(warnings.doubts),
+        warnings=tuple(warnings.others),
     )
     told = AuditEntry(
         who=record.author,
@@ -73,7 +106,9 @@ def keep_compared(
         at_ns=at_ns,
     )
     windows = _windows(registration, grid, crs)
-    return workspace.catalog.comparisons.add([record], windows, lambda _count: told) > 0
+    of_flights = flights_in(sides, event.event_id)
+    added = workspace.catalog.comparisons.add([record], windows, lambda _count: told, of_flights=of_flights)
+    return added > 0
 
 
 def told_comparisons(
@@ -97,33 +132,65 @@ def looked_at_in(
     return LookedAt(ground=shapely.union_all(list(by_pair(told).values())), standing=standing)
 
 
+def read_once(catalog: Catalog, until_ns: int | None = None) -> Reading:
+    """What of an event was compared by then (UTC). Each event is read once: make one for each answer."""
+    return cache(lambda event_id: tuple(catalog.comparisons.of_event(event_id, until_ns)))
+
+
 def by_pair(some: Iterable[Comparison]) -> dict[Pair, BaseGeometry]:
     """Ground (WGS 84) that was compared between each two mosaics or pictures, in several goes together."""
-    grounds: dict[Pair, list[BaseGeometry]] = {}
+    pairs: dict[Pair, list[Comparison]] = {}
     for one in some:
-        grounds.setdefault(pair_of(one), []).append(shapely.make_valid(shapely.from_wkb(one.wkb)))
-    return {pair: shapely.union_all(shapes) for pair, shapes in grounds.items()}
+        pairs.setdefault(one.pair, []).append(one)
+    return {pair: ground_of(of_pair) for pair, of_pair in pairs.items()}
 
 
-def pair_of(one: Comparison | ChangeLine) -> Pair:
-    """Between what something was found or compared."""
-    return mosaic_of(one.before_shown), mosaic_of(one.after_shown)
+def ground_of(some: Sequence[Comparison]) -> BaseGeometry:
+    """All ground (WGS 84, valid) of some comparisons together; kept by their bytes, which never change."""
+    wkbs = tuple(dict.fromkeys(one.wkb for one in some))
+    return _ground(wkbs[0]).shape if len(wkbs) == 1 else _united(wkbs)
 
 
-def windows_of(catalog: Catalog, line: ChangeLine) -> list[ComparedWindow]:
-    """The windows of the newest comparison that a change may have been found by: of its very pictures, where
-    those are on record, else of the same mosaics."""
-    found = [
-        one
-        for one in catalog.comparisons.of_event(line.event_id)
-        if pair_of(one) in line.pairs and _holds(one, line)
+@lru_cache(maxsize=_GROUNDS_KEPT)
+def _ground(wkb: bytes) -> AskedShape:
+    return AskedShape(shapely.make_valid(shapely.from_wkb(wkb)))
+
+
+@lru_cache(maxsize=_UNIONS_KEPT)
+def _united(wkbs: tuple[bytes, ...]) -> BaseGeometry:
+    return shapely.union_all([_ground(wkb).shape for wkb in wkbs])
+
+
+def windows_of(catalog: Catalog, line: ChangeLine, made: Reading | None = None) -> list[ComparedWindow]:
+    """The windows of the comparison that a change was found by; see `found_by`."""
+    (found,) = found_by(made or read_once(catalog), [line])
+    return [] if found is None else catalog.comparisons.windows(found.comparison_id)
+
+
+def found_by(made: Reading, lines: Sequence[ChangeLine]) -> list[Comparison | None]:
+    """Of each change the newest comparison of `made` that it may have been found by: of its very pictures,
+    where those are on record, else of the same mosaics; None where none was kept, and of what was drawn,
+    whatever it was drawn over: how well pictures lie on each other says nothing of it."""
+    events = {line.event_id for line in lines if not line.is_drawn}
+    of_pair: dict[tuple[str, Pair], list[Comparison]] = {}
+    for one in (one for event_id in sorted(events) for one in made(event_id)):
+        of_pair.setdefault((one.event_id, one.pair), []).append(one)
+    return [
+        None
+        if line.is_drawn
+        else _found_by(line, [one for pair in line.pairs for one in of_pair.get((line.event_id, pair), ())])
+        for line in lines
     ]
-    found.sort(key=lambda one: (one.before_shown, one.after_shown) == (line.before_shown, line.after_shown))
-    return catalog.comparisons.windows(found[-1].comparison_id) if found else []
 
 
-def _holds(one: Comparison, line: ChangeLine) -> bool:
-    return bool(shapely.intersects(shapely.from_wkb(one.wkb), shapely.from_wkb(line.wkb)))
+def _found_by(line: ChangeLine, made: Sequence[Comparison]) -> Comparison | None:
+    pictures, shape = (line.before_shown, line.after_shown), shapely.from_wkb(line.wkb)
+    holding = [one for one in made if _ground(one.wkb).intersects(shape)]
+    return max(
+        holding,
+        key=lambda one: ((one.before_shown, one.after_shown) == pictures, one.at_ns),
+        default=None,
+    )
 
 
 def share_of(place: BaseGeometry, grounds: Mapping[Pair, BaseGeometry], pair: Pair) -> float | None:

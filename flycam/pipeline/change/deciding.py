@@ -9,71 +9,60 @@ too: every change that a step wrote to stands again as before.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import shapely
 
-from flycam.catalog.change_line import SEVERAL, ChangeLine
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import quoted
 from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import AccessDenied, InputUnusable, NotFound, StoreConflict
-from flycam.frame.agreement import agreed
-from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
-from flycam.pipeline.change.shapes import MOST_PARTS, Ground, LonLat, Outline, cut_by, drawn, measured, united
+from flycam.frame.change import STANDING, ChangeAction, ChangeStatus
+from flycam.pipeline.change.compared_keeping import Reading, read_once, windows_of
+from flycam.pipeline.change.derived_lines import (
+    merged_of,
+    of_kind,
+    on_ground,
+    require_one_place,
+    tied,
+    unscored,
+)
+from flycam.pipeline.change.drawn_over import is_same, require_pictures
+from flycam.pipeline.change.shapes import Ground, Outline, cut_by, drawn, measured, united
+from flycam.pipeline.change.step_asked import StepAsked, require_sensible
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
 
-MOST_AT_ONCE = 500
-
-_STEP_ID = re.compile(r"step-[0-9a-f]{8,40}")
 _FIRST = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepAsked:
-    """What somebody decides.
-
-    step_id   made by whoever asks ("step-" and 8 to 40 hex digits), so that asking twice decides once
-    changes   what it is decided on: the version that was seen, by change
-    event_id  of a change that is drawn; all others keep theirs
-    kind      what it is; None: as it was taken for. A change that is drawn needs one
-    outlines  one to draw or redraw, several to split; none to merge, which unites what there is
-    cut       places of a line right across a change, which splits it where no outlines are given
-    undoes    the step to undo
-    """
-
-    step_id: str
-    action: ChangeAction
-    changes: Mapping[str, int] = field(default_factory=dict)
-    event_id: str = ""
-    kind: ChangeKind | None = None
-    note: str = ""
-    outlines: Sequence[Outline] = ()
-    cut: Sequence[LonLat] = ()
-    undoes: str = ""
+_BETWEEN_NOTES = "; "
 
 
 def decide(
-    workspace: Workspace, asked: StepAsked, who: str, withholding: Withholding = NOTHING_WITHHELD
+    workspace: Workspace,
+    asked: StepAsked,
+    who: str,
+    withholding: Withholding = NOTHING_WITHHELD,
+    made: Reading | None = None,
 ) -> list[ChangeLine]:
     """Write a step; its lines, one for each change that it wrote to.
 
     withholding: what is withheld from who decides; nothing may come to lie there, for its author could not
-    even take it back.
+    even take it back. made: what was compared, where whoever asks reads that too.
 
     Raises InputUnusable (what cannot be), NotFound (a change, a step, the event), StoreConflict (a change is
     not as it was seen, or stands no longer), AccessDenied (it would be withheld).
     """
     asked = replace(asked, note=plain_text(asked.note))
-    _require_sensible(asked)
+    require_sensible(asked)
     if there := _written(workspace, asked, who):
         return there  # an answer got lost on the way, and the same was sent again
-    made = _MAKERS[asked.action](workspace, asked, who)
-    if any(withholding.hides_change(line) for line in made):
+    if asked.before or asked.after:
+        require_pictures(workspace.catalog, asked.event_id, (asked.before, asked.after), withholding)
+    began = _MAKERS[asked.action](workspace, asked, who, made or read_once(workspace.catalog))
+    if any(withholding.hides_change(line) for line in began):
         raise _beyond_sight()
     at_ns = workspace.clock_ns()
     lines = [
@@ -85,7 +74,7 @@ def decide(
             author=who,
             at_ns=at_ns,
         )
-        for line in made
+        for line in began
     ]
     try:
         workspace.catalog.changes.append(lines, [_told(line) for line in lines])
@@ -127,9 +116,12 @@ def _written(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLin
 
 
 def _is_as_asked(lines: Sequence[ChangeLine], asked: StepAsked) -> bool:
-    """Whether the lines of a step have the kind and the outlines that are asked for, as far as any are."""
+    """Whether the lines of a step have the kind, pictures and outlines asked for, as far as any are."""
     named = asked.kind if asked.action is not ChangeAction.UNDO else None
     if named is not None and any(line.kind != named for line in lines):
+        return False
+    is_drawn, over = asked.action is ChangeAction.DRAW, (asked.before, asked.after)
+    if is_drawn and any((line.before_shown, line.after_shown) != over for line in lines):
         return False
     shapes = [drawn(one) for one in asked.outlines]
     if asked.cut and not shapes:
@@ -139,26 +131,31 @@ def _is_as_asked(lines: Sequence[ChangeLine], asked: StepAsked) -> bool:
     return not shapes or {shapely.to_wkb(one) for one in shapes} == written
 
 
-def _decided(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
+def _decided(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
     status = ChangeStatus.ACCEPTED if asked.action is ChangeAction.ACCEPT else ChangeStatus.REJECTED
     return [replace(_next(seen, asked), status=status) for seen in _seen(workspace, asked)]
 
 
-def _commented(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
+def _commented(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
     return [_next(seen, asked) for seen in _seen(workspace, asked)]
 
 
-def _redrawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
+def _redrawn(workspace: Workspace, asked: StepAsked, _who: str, made: Reading) -> list[ChangeLine]:
+    """The detector's score was of its own outline; of another one it says nothing."""
     (seen,) = _seen(workspace, asked)
     (outline,) = asked.outlines
-    return [_on(_next(seen, asked), _measured(workspace, outline))]
+    ground = _measured(workspace, outline)
+    line = _next(seen, asked)
+    if is_same(ground.shape, seen):
+        return [replace(on_ground(line, ground), slope_deg=seen.slope_deg)]
+    return [tied(on_ground(unscored(line), ground), windows_of(workspace.catalog, seen, made))]
 
 
-def _drawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
-    """Who draws a change has seen it: it is accepted."""
+def _drawn(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
+    """Who draws a change has seen it: it is accepted. The pictures it was drawn over stand with it."""
     (outline,) = asked.outlines
     event = workspace.catalog.flights.event(asked.event_id)
-    assert asked.kind is not None  # noqa: S101  `_require_sensible` has seen to it
+    assert asked.kind is not None  # noqa: S101  `require_sensible` has seen to it
     line = ChangeLine(
         change_id=_new_id(asked, 0),
         version=_FIRST,
@@ -174,8 +171,8 @@ def _drawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine
         commune="",
         tie_m=None,
         rmse_m=None,
-        before_shown="",
-        after_shown="",
+        before_shown=asked.before,
+        after_shown=asked.after,
         origins=(),
         note=asked.note,
         author="",
@@ -183,61 +180,47 @@ def _drawn(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine
         wkb=b"",
         bounds_lonlat_deg=(0.0, 0.0, 0.0, 0.0),
     )
-    return [_on(line, _measured(workspace, outline))]
+    return [on_ground(line, _measured(workspace, outline))]
 
 
-def _split(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
-    """Parts stand as the whole did; a cut makes every piece of ground a change of its own."""
+def _split(workspace: Workspace, asked: StepAsked, who: str, made: Reading) -> list[ChangeLine]:
+    """Parts stand as the whole did; a cut makes every piece of ground a change of its own. The detector's
+    score was of ground that it outlined itself: pieces keep it, parts that a person drew have none."""
     (seen,) = _seen(workspace, asked)
     shapes = [drawn(one) for one in asked.outlines] or cut_by(shapely.from_wkb(seen.wkb), asked.cut)
+    quoting = replace(seen, note=_quoted(workspace, seen, who))
+    whole = unscored(quoting) if asked.outlines else quoting
+    windows = windows_of(workspace.catalog, seen, made)
     parts = [
-        _on(_new(_quoting(workspace, seen, who), asked, number), measured(shape, workspace))
+        tied(on_ground(_new(whole, asked, number), measured(shape, workspace)), windows)
         for number, shape in enumerate(shapes)
     ]
     return [replace(_next(seen, asked), status=ChangeStatus.REPLACED), *parts]
 
 
-def _merged(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
-    """The whole is what the largest was taken for, and accepted only where all its parts were; it lies as
-    surely as the least sure of them, and was found on the pictures of all."""
+def _merged(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) -> list[ChangeLine]:
+    """The whole says all that its parts said (`merged_of`), what is said now first."""
     several = _seen(workspace, asked)
     if len({seen.event_id for seen in several}) > 1:
         raise InputUnusable(
             "changes: are of different events; merge those of one",
             vi="changes: thuộc các sự kiện khác nhau; chỉ gộp trong một sự kiện",
         )
-    largest = max(several, key=lambda seen: (seen.area_m2, seen.change_id))
-    statuses = {seen.status for seen in several}
+    notes = [asked.note, *(_quoted(workspace, seen, who) for seen in several)]
     whole = replace(
-        _new(_quoting(workspace, largest, who), asked, 0),
-        status=statuses.pop() if len(statuses) == 1 else ChangeStatus.PROPOSED,
+        _new(merged_of(several), asked, 0),
+        note=_BETWEEN_NOTES.join(dict.fromkeys(filter(None, notes))),
         origins=tuple(sorted(seen.change_id for seen in several)),
-        before_shown=_all_said([seen.before_shown for seen in several]),
-        after_shown=_all_said([seen.after_shown for seen in several]),
-        tie_m=_worst([seen.tie_m for seen in several]),
-        rmse_m=_worst([seen.rmse_m for seen in several]),
-        error_m=_worst([seen.error_m for seen in several]),
     )
     ground = measured(united([shapely.from_wkb(seen.wkb) for seen in several]), workspace)
+    require_one_place(ground)
     return [
         *(replace(_next(seen, asked), status=ChangeStatus.REPLACED) for seen in several),
-        _on(whole, ground),
+        on_ground(whole, ground),
     ]
 
 
-def _all_said(pictures: Sequence[str]) -> str:
-    """Each picture once; what was drawn has none."""
-    parts = {part for one in pictures for part in one.split(SEVERAL) if part}
-    return SEVERAL.join(sorted(parts))
-
-
-def _worst(errors: Sequence[float | None]) -> float | None:
-    """The largest; None where that of any part is not known."""
-    known = [one for one in errors if one is not None]
-    return max(known) if len(known) == len(errors) else None
-
-
-def _undone(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLine]:
+def _undone(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
     """Every change of a step as it stood before; what the step began is taken away."""
     changes = workspace.catalog.changes
     lines = changes.step(asked.undoes)
@@ -259,7 +242,7 @@ def _undone(workspace: Workspace, asked: StepAsked, _who: str) -> list[ChangeLin
     return back
 
 
-_MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked, str], list[ChangeLine]]] = {
+_MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked, str, Reading], list[ChangeLine]]] = {
     ChangeAction.ACCEPT: _decided,
     ChangeAction.REJECT: _decided,
     ChangeAction.COMMENT: _commented,
@@ -269,59 +252,6 @@ _MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked, str], list[ChangeLin
     ChangeAction.MERGE: _merged,
     ChangeAction.UNDO: _undone,
 }
-
-_COUNTS: dict[ChangeAction, tuple[range, range]] = {
-    ChangeAction.ACCEPT: (range(1, MOST_AT_ONCE + 1), range(1)),
-    ChangeAction.REJECT: (range(1, MOST_AT_ONCE + 1), range(1)),
-    ChangeAction.COMMENT: (range(1, 2), range(1)),
-    ChangeAction.REDRAW: (range(1, 2), range(1, 2)),
-    ChangeAction.DRAW: (range(1), range(1, 2)),
-    ChangeAction.SPLIT: (range(1, 2), range(MOST_PARTS + 1)),
-    ChangeAction.MERGE: (range(2, MOST_PARTS + 1), range(1)),
-    ChangeAction.UNDO: (range(1), range(1)),
-}
-"""How many changes, and how many outlines, each is decided on with."""
-
-
-def _require_sensible(asked: StepAsked) -> None:
-    """Raise InputUnusable for a step that no change could take."""
-    if not _STEP_ID.fullmatch(asked.step_id):
-        raise InputUnusable(
-            f"{asked.step_id[:60]!r}: a step's id is 'step-' and 8 to 40 hex digits",
-            vi=f"{asked.step_id[:60]!r}: mã của bước phải là 'step-' và 8 đến 40 chữ số hex",
-        )
-    if asked.action not in _COUNTS:
-        raise InputUnusable(
-            f"{asked.action}: is not for people to say; draw the change instead",
-            vi=f"{asked.action}: việc này chỉ do phần mềm ghi; hãy tự vẽ thay đổi",
-        )
-    changes, outlines = _COUNTS[asked.action]
-    if len(asked.changes) not in changes or len(asked.outlines) not in outlines:
-        raise InputUnusable(
-            agreed(f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines"),
-            vi=f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
-        )
-    if bool(asked.cut) != (asked.action is ChangeAction.SPLIT and len(asked.outlines) < 2):
-        raise InputUnusable(
-            "cut: a change is split by a line across it, or by the outlines of its parts; nothing else is",
-            vi="cut: tách bằng một đường cắt ngang hoặc bằng đường bao từng phần; việc khác thì không dùng",
-        )
-    if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
-        raise InputUnusable(
-            "undoes: undoing names the step that it undoes, nothing else does",
-            vi="undoes: chỉ khi hoàn tác mới ghi mã của bước cần hoàn tác, và phải ghi",
-        )
-    if asked.action is ChangeAction.DRAW and asked.kind is None:
-        raise InputUnusable(
-            "kind: say what the change is: landslide, flood or other",
-            vi="kind: hãy ghi loại thay đổi: sạt lở (landslide), ngập lụt (flood) hay khác (other)",
-        )
-    if asked.action is ChangeAction.COMMENT and not asked.note:
-        raise InputUnusable("note: a comment has words", vi="note: ghi chú không được để trống")
-
-
-def _said(counts: range) -> str:
-    return str(counts.start) if len(counts) == 1 else f"{counts.start}-{counts.stop - 1}"
 
 
 def _seen(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
@@ -338,7 +268,8 @@ def _seen(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
 
 def _next(seen: ChangeLine, asked: StepAsked) -> ChangeLine:
     """The line after one, with the kind and the note that are asked for; without a note the last stays."""
-    return replace(seen, version=seen.version + 1, kind=asked.kind or seen.kind, note=asked.note or seen.note)
+    line = of_kind(seen, asked.kind or seen.kind)
+    return replace(line, version=seen.version + 1, note=asked.note or seen.note)
 
 
 def _new(seen: ChangeLine, asked: StepAsked, number: int) -> ChangeLine:
@@ -348,10 +279,10 @@ def _new(seen: ChangeLine, asked: StepAsked, number: int) -> ChangeLine:
     )
 
 
-def _quoting(workspace: Workspace, seen: ChangeLine, who: str) -> ChangeLine:
-    """The line with its note under the name of whoever wrote that: whoever signs what comes of it did not."""
+def _quoted(workspace: Workspace, seen: ChangeLine, who: str) -> str:
+    """A line's note under the name of whoever wrote it: whoever signs what comes of it did not."""
     (sign,) = workspace.catalog.changes.signatures([seen])
-    return replace(seen, note=quoted(seen.note, sign.note_by, who))
+    return quoted(seen.note, sign.note_by, who)
 
 
 def _new_id(asked: StepAsked, number: int) -> str:
@@ -361,17 +292,3 @@ def _new_id(asked: StepAsked, number: int) -> str:
 
 def _measured(workspace: Workspace, outline: Outline) -> Ground:
     return measured(drawn(outline), workspace)
-
-
-def _on(line: ChangeLine, ground: Ground) -> ChangeLine:
-    """The line on other ground."""
-    west, south, east, north = (float(side) for side in ground.shape.bounds)
-    return replace(
-        line,
-        area_m2=ground.area_m2,
-        length_m=ground.length_m,
-        slope_deg=ground.slope_deg,
-        commune=ground.commune,
-        wkb=shapely.to_wkb(ground.shape),
-        bounds_lonlat_deg=(west, south, east, north),
-    )

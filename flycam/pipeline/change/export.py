@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import Signature
+from flycam.catalog.comparisons import Comparison
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.errors import OptionUnusable
+from flycam.errors import InputUnusable, OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.frame.moment import iso
-from flycam.frame.spelling import decimal_comma, plain_cell
+from flycam.frame.spelling import plain_cell
 from flycam.geodata.cap_file import CapPlace, cap_alert
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
+from flycam.pipeline.change.at_least import at_least
+from flycam.pipeline.change.compared_keeping import found_by, read_once
 from flycam.pipeline.change.impact import ChangeImpact, impact_of
 from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, impact_columns, impact_field
 from flycam.pipeline.change.picture_dates import dates_of, ends_of
@@ -34,6 +37,7 @@ from flycam.pipeline.export import require_place
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
 from flycam.report.change_names import CHANGE_KINDS
+from flycam.report.numbers import area, plain
 
 LAYER = "changes"
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
@@ -42,9 +46,9 @@ _M2_PER_HA = 1e4
 _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
 _NUMBERS |= {"tie_m", "rmse_m", "error_m", "area_error_m2"}
 _OWN_COLUMNS = (
-    *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
-    *("commune", "commune_name", "tie_m", "rmse_m", "error_m", "area_error_m2"),
-    *("before", "after", "before_time", "after_time"),
+    *("change_id", "kind", "score", "no_score", "area_ha", "area_m2", "length_m", "slope_deg"),
+    *("commune", "commune_name", "tie_m", "rmse_m", "error_m", "area_error_m2", "at_least"),
+    *("before", "after", "before_time", "after_time", "doubts", "doubts_vi"),
     *("note", "note_by", "decided_by", "decided", "event", "drill"),
 )
 _COLUMNS = (*_OWN_COLUMNS, *IMPACT_COLUMNS)
@@ -55,8 +59,8 @@ _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a re
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a file tells: confirmed changes of one event, whose each is and what it touches (both by id),
-    communes' names by code, and when the flight of each mosaic ended."""
+    """What a file tells: confirmed changes of one event, whose each is, what it touches and by which
+    comparison it was found (all by id), communes' names by code, and when the flight of each mosaic ended."""
 
     event: Event
     lines: Sequence[ChangeLine]
@@ -64,7 +68,8 @@ class _Told:
     signatures: Mapping[str, Signature]
     names: Mapping[str, str]
     ends: Mapping[str, int]
-    box: str
+    found_by: Mapping[str, Comparison | None]
+    sender: str
     at_ns: int
 
 
@@ -74,18 +79,33 @@ def export_changes(
     """Write the confirmed changes of an event (name or id), by the name's ending; how many.
 
     Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
-    degrees. Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder), StorageTrouble.
+    degrees. Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder; a message of
+    nothing), StorageTrouble.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
     require_place(out)
     told = _told(workspace, event, withholding)
+    if suffix == ".xml" and not told.lines:
+        raise _nothing_to_tell(out, told.event.name, withholding)
     if suffix in _BYTES:
         write_file(out, _BYTES[suffix](told))
     else:
         crs = _crs(told.lines) if suffix == ".gpkg" else WGS84
         write_features(out, [_layer(told, crs)], crs=crs)
     return len(told.lines)
+
+
+def _nothing_to_tell(out: Path, event: str, withholding: Withholding) -> InputUnusable:
+    """A table may be empty; a message that says nothing is taken for one that says that nothing happened. To
+    whom something is withheld it is said of what they may see, whether or not anything is confirmed there."""
+    seen, seen_vi = ("", "") if withholding.is_nothing else (" that you may see", " trong phạm vi được xem")
+    return InputUnusable(
+        f"{out.name}: nothing{seen} is confirmed in {event}, and a CAP message has something to say; accept "
+        "changes on the map, then export again",
+        vi=f"{out.name}: {event} chưa có thay đổi nào{seen_vi} được xác nhận nên không có gì để báo bằng "
+        "CAP; hãy xác nhận trên bản đồ rồi xuất lại",
+    )
 
 
 def require_change_file(out: Path) -> None:
@@ -113,7 +133,11 @@ def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
         },
         names=workspace.catalog.boundaries.names(),
         ends=ends_of(workspace),
-        box=workspace.box,
+        found_by={
+            line.change_id: one
+            for line, one in zip(lines, found_by(read_once(workspace.catalog), lines), strict=True)
+        },
+        sender=workspace.cap_sender or workspace.box,
         at_ns=workspace.clock_ns(),
     )
 
@@ -133,7 +157,8 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
-        "score": _number(line.score, 3),
+        "score": _number(line.probability, 3),
+        "no_score": line.no_score,
         "area_ha": round(line.area_m2 / _M2_PER_HA, 4),
         "area_m2": round(line.area_m2, 1),
         "length_m": round(line.length_m, 1),
@@ -143,10 +168,12 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "tie_m": _number(line.tie_m, 1),
         "rmse_m": _number(line.rmse_m, 3),
         "error_m": _number(line.error_m, 2),
-        "area_error_m2": _number(area_error_of(line), 1),
+        "area_error_m2": round(area_error_of(line), 1),
+        "at_least": ", ".join(at_least(line, told.found_by[line.change_id], told.impacts[line.change_id])),
         "before": line.before_shown,
         "after": line.after_shown,
         **dict(zip(("before_time", "after_time"), map(_time, dates), strict=True)),
+        **dict(zip(("doubts", "doubts_vi"), _doubts(told.found_by[line.change_id]), strict=True)),
         "note": line.note,
         "note_by": sign.note_by,
         "decided_by": sign.decided_by,
@@ -155,6 +182,12 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "drill": _DRILL if told.event.is_drill else "",
         **impact_columns(told.impacts[line.change_id]),
     }
+
+
+def _doubts(found_by: Comparison | None) -> tuple[str, str]:
+    """Why all found between its two pictures is less sure than elsewhere, in English and in Vietnamese."""
+    said = found_by.doubts if found_by is not None else ()
+    return "; ".join(english for english, _ in said), "; ".join(vietnamese for _, vietnamese in said)
 
 
 def _time(at_ns: int | None) -> str:
@@ -203,8 +236,7 @@ def _title(told: _Told) -> str:
 
 def _name(line: ChangeLine, told: _Told) -> str:
     place = told.names.get(line.commune, "")
-    hectares = decimal_comma(f"{line.area_m2 / _M2_PER_HA:.2f}")
-    return f"{CHANGE_KINDS[line.kind][0]} {hectares} ha" + (f", {place}" if place else "")
+    return f"{CHANGE_KINDS[line.kind][0]} {plain(area(line.area_m2, 'vi'))}" + (f", {place}" if place else "")
 
 
 def _kmz(told: _Told) -> bytes:
@@ -239,7 +271,7 @@ def _cap(told: _Told) -> bytes:
         for line in told.lines
     ]
     note = _CAP_DRILL if told.event.is_drill else _CAP_NOTE
-    return cap_alert(f"flycam-{digest}", told.box, told.at_ns, note, places, is_drill=told.event.is_drill)
+    return cap_alert(f"flycam-{digest}", told.sender, told.at_ns, note, places, is_drill=told.event.is_drill)
 
 
 _BYTES: dict[str, Callable[[_Told], bytes]] = {".kmz": _kmz, ".csv": _csv, ".xml": _cap}

@@ -11,34 +11,36 @@ from collections.abc import Sequence
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.change_line import ChangeLine, revision_of
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import Comparison
+from flycam.catalog.pictures_shown import revision_of
 from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.pipeline.change.compared_keeping import pair_of
+from flycam.pipeline.change.compared_keeping import LEAST_COMPARED, ground_of
 from flycam.pipeline.change.shapes import shapes_of
-
-_LEAST_COMPARED = 0.9  # of a candidate: outlines differ at the rim
 
 
 def not_found_again(lines: Sequence[ChangeLine], comparisons: Sequence[Comparison]) -> frozenset[str]:
     """Ids of those changes that wait, that nobody touched, and whose ground a newer revision of the same
-    pictures was compared on: had it been found there again, they would have given way (`matching`).
+    pictures was compared on: had it been found there again, they would have given way (`matching`). So it is
+    with what was found without terrain, once the same pictures were compared with it.
 
     lines: as they stand; comparisons: of their events.
     """
-    shown: dict[tuple[str, str, str], list[ChangeLine]] = {}
+    shown: dict[tuple[str, str, str, bool], list[ChangeLine]] = {}
     for line in lines:
         if is_untouched(line):
-            shown.setdefault((line.event_id, line.before_shown, line.after_shown), []).append(line)
+            pictures = line.event_id, line.before_shown, line.after_shown
+            shown.setdefault((*pictures, line.is_kind_sure), []).append(line)
+    judged = [line for line in lines if line.score is not None and line.slope_deg is not None]
     found: set[str] = set()
     for alike in shown.values():
-        ground = _compared_since(alike[0], comparisons)
+        ground = _compared_since(alike[0], comparisons, judged)
         if ground is None:
             continue
         shapes = shapes_of(alike)
         shares = shapely.area(shapely.intersection(shapes, ground)) / shapely.area(shapes)
         found |= {
-            line.change_id for line, share in zip(alike, shares, strict=True) if share >= _LEAST_COMPARED
+            line.change_id for line, share in zip(alike, shares, strict=True) if share >= LEAST_COMPARED
         }
     return frozenset(found)
 
@@ -55,11 +57,27 @@ def is_older(line: ChangeLine, other: ChangeLine | Comparison) -> bool:
     return max(before, after) <= 0 and min(before, after) < 0
 
 
-def _compared_since(line: ChangeLine, comparisons: Sequence[Comparison]) -> BaseGeometry | None:
-    """Ground that newer revisions of its pictures were compared on; None: they were not."""
+def _compared_since(
+    line: ChangeLine, comparisons: Sequence[Comparison], judged: Sequence[ChangeLine]
+) -> BaseGeometry | None:
+    """Ground that newer revisions of its pictures were compared on; None: they were not.
+
+    judged  what was found with terrain: where that came of the same pictures later than a line that was found
+            without any, they were compared again
+    """
+    is_judged_now = not line.is_kind_sure and any(
+        _shown(one) == _shown(line) and one.at_ns > line.at_ns for one in judged
+    )
     since = [
-        shapely.make_valid(shapely.from_wkb(one.wkb))
+        one
         for one in comparisons
-        if one.event_id == line.event_id and pair_of(one) in line.pairs and is_older(line, one)
+        if one.event_id == line.event_id
+        and one.pair in line.pairs
+        and (is_older(line, one) or (is_judged_now and _shown(one) == _shown(line)))
     ]
-    return shapely.union_all(since) if since else None
+    return ground_of(since) if since else None
+
+
+def _shown(one: ChangeLine | Comparison) -> tuple[str, str, str]:
+    """Of which event and which pictures, revisions included."""
+    return one.event_id, one.before_shown, one.after_shown

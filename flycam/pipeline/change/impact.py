@@ -22,7 +22,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import OptionUnusable
-from flycam.frame.change import ChangeKind
+from flycam.frame.change import CUTTING
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.layers import MOST_FEATURES
@@ -48,7 +48,6 @@ MOST_REACH_M = 5000.0
 _BESIDE_M = 100.0
 """A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
 
-_CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
 LEAST_CUT_M = 1.0
 """Of a road under a change: less is how finely outlines are drawn."""
 
@@ -69,7 +68,7 @@ class ChangeImpact:
     def cut(self) -> tuple[Touched, ...]:
         """What of layers of roads lies under it, as many times as layers hold it; of a change that is not
         confirmed: would lie."""
-        return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in _CUTTING else ()
+        return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in CUTTING else ()
 
     @property
     def roads_cut(self) -> tuple[Touched, ...]:

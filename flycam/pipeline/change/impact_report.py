@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.catalog.change_line import SEVERAL, ChangeLine, mosaic_of
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.pictures_shown import PictureShown, file_shown, pictures_of
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
+from flycam.geodata.picture_digest import picture_digest
 from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.change.impact import Impact, impact_of
 from flycam.pipeline.workspace import Workspace
@@ -51,13 +53,16 @@ def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float |
 
 
 def _between(workspace: Workspace, before: str, after: str, lines: Sequence[ChangeLine]) -> list[ChangeLine]:
-    """Those that were found between two flights (id or name, any revision) or pictures (file's name).
+    """Those that were found between two flights (id or name, any revision) or pictures (path, or name).
 
     Raises NotFound where there is none: the two were not compared, or that was not put up for review.
     """
-    sides = [_shown_by(workspace, one) for one in (before, after)]
+    is_before, is_after = (_shown_by(workspace, one) for one in (before, after))
     found = [
-        line for line in lines if _is_of(line.before_shown, sides[0]) and _is_of(line.after_shown, sides[1])
+        line
+        for line in lines
+        if any(map(is_before, pictures_of(line.before_shown)))
+        and any(map(is_after, pictures_of(line.after_shown)))
     ]
     if not found:
         raise NotFound(
@@ -67,17 +72,19 @@ def _between(workspace: Workspace, before: str, after: str, lines: Sequence[Chan
     return found
 
 
-def _shown_by(workspace: Workspace, ref: str) -> frozenset[str]:
-    """What a side is called in changes: a flight's mosaics, or a picture's name."""
+def _shown_by(workspace: Workspace, ref: str) -> Callable[[PictureShown], bool]:
+    """Whether a picture is what a side is called in changes: a flight's mosaics; a file that is here by its
+    bytes (of an old record by its name), one that is not here by its name, all that were called so."""
     try:
         flight = workspace.catalog.flights.flight(ref)
     except NotFound:
-        return frozenset({Path(ref).name})
-    return frozenset(mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id))
-
-
-def _is_of(shown: str, names: frozenset[str]) -> bool:
-    return any(part in names or mosaic_of(part) in names for part in shown.split(SEVERAL))
+        path = Path(ref)
+        if not path.is_file():
+            return lambda one: path.name in (one.source, one.file_name)
+        named = file_shown(path.name, picture_digest(path)), path.name
+        return lambda one: one.source in named
+    mosaics = {mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)}
+    return lambda one: one.source in mosaics
 
 
 def _only_event(workspace: Workspace, lines: Sequence[ChangeLine]) -> Event:

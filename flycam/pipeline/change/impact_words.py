@@ -141,8 +141,9 @@ def series_said(one: Series) -> dict[str, Any]:
     """One place at several dates: points[], the earliest first; `after` null: nobody knows when. `new`: not
     the place's size, but what is new since `before` (null: since a picture without a date). `state`: found,
     none (compared, and `area_m2` is 0), not_compared (`area_m2` null), rejected (an analyst rejected what was
-    found, `rejected_by`; told to analysts); `compared_pct` of the place, null:
-    nobody kept it; `part`: too little of it to tell growth."""
+    found, `rejected_by`; told to analysts); `compared_pct` of the place, null: nobody kept it; `part`: too
+    little of it to tell growth. `live`: one of the two pictures was a live mosaic; `by_hand`: a person drew
+    or redrew it."""
     return {
         "kind": one.kind.value,
         "commune": one.commune,
@@ -155,6 +156,9 @@ def series_said(one: Series) -> dict[str, Any]:
                 "state": _state(point),
                 "rejected_by": list(point.rejected_by),
                 "area_m2": None if point.area_m2 is None else round(point.area_m2, 1),
+                "area_error_m2": None if point.area_m2 is None else round(point.area_error_m2, 1),
+                "live": point.is_live,
+                "by_hand": point.is_by_hand,
                 "compared_pct": None if point.compared is None else round(100.0 * point.compared, 1),
                 "part": point.is_part,
                 "new": point.is_new,

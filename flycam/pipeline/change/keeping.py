@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import shapely
 
 from flycam.analysis.coregister import Registration
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.pictures_shown import without_digest
 from flycam.catalog.records import AuditEntry
-from flycam.errors import OptionUnusable, StoreConflict
+from flycam.errors import NotFound, OptionUnusable, StoreConflict
+from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.pipeline.change.compare_changes import Change
-from flycam.pipeline.change.compare_sides import Side
+from flycam.pipeline.change.compare_sides import Side, flights_in
 from flycam.pipeline.change.matching import Matched, matched
 from flycam.pipeline.change.shapes import in_degrees, record_id
+from flycam.pipeline.laying.opening import new_event
 from flycam.pipeline.workspace import Workspace
 
 _TRIES = 10  # at what somebody decides on meanwhile: each needs a decision within milliseconds
@@ -29,6 +32,7 @@ class Kept:
     revision (`renewed`); the others, `known`, were not put up, for what was found before stands as it was.
 
     decided  of those that are known: found again a little differently, and decided on already
+    begun    whether the event is new with them
     """
 
     event: Event
@@ -36,25 +40,32 @@ class Kept:
     known: int
     decided: int = 0
     renewed: int = 0
+    begun: bool = False
 
 
 def event_for(workspace: Workspace, sides: tuple[Side, Side], asked: str | None) -> Event | None:
-    """The event whose analyst is to decide: the one asked for, else that of both sides; None: nobody's.
+    """The event whose analyst is to decide: the one asked for, else that of both sides; None: nobody's. Two
+    pictures, which belong to no event, may begin one: it is on record only with what is kept (`keep`).
 
-    Raises NotFound; OptionUnusable where a drill's flight would put its changes beside real ones.
+    Raises NotFound, of a flight; OptionUnusable where what was found on a drill would stand beside real
+    changes.
     """
     flights = [side.flight for side in sides if side.flight is not None]
     own = {one.event_id for one in flights}
     if asked is None:
         return workspace.catalog.flights.event(own.pop()) if len(flights) == 2 and len(own) == 1 else None
-    event = workspace.catalog.flights.event(asked)
-    theirs = (workspace.catalog.flights.event(one) for one in sorted(own))
-    drill = next((one for one in theirs if one.is_drill), None)
+    try:
+        event = workspace.catalog.flights.event(asked)
+    except NotFound:
+        if flights:
+            raise
+        return new_event(asked, is_drill=any(side.is_drill for side in sides))
+    drill = next((side.name for side in sides if side.is_drill), None)
     if drill is not None and not event.is_drill:
         raise OptionUnusable(
-            f"--event {event.name}: is real and {drill.name} is a drill: its changes would stand beside real "
+            f"--event {event.name}: is real and {drill} is of a drill: its changes would stand beside real "
             "ones; name the drill",
-            vi=f"--event {event.name}: là sự kiện thật còn {drill.name} là diễn tập; không thể để chung, hãy "
+            vi=f"--event {event.name}: là sự kiện thật còn {drill} là của diễn tập; không thể để chung, hãy "
             "ghi tên cuộc diễn tập",
         )
     return event
@@ -76,20 +87,24 @@ def keep(
     revision, with a line of its own; what is not found again stays.
 
     network: the learned model that was asked too; it stands with each of them as a note. "": none was.
-    Raises StoreConflict where others decide faster than this can be written.
+    Raises StoreConflict where others decide faster than this can be written, or a flight was moved out of the
+    event since it was opened.
     """
+    begun = _begun(workspace, event)
     shown = sides[0].shown, sides[1].shown
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
     step_id = f"found-{record_id(event.event_id, *shown, str(at_ns))}"
+    known_formerly = _known_formerly(workspace, event, shown)
     lines = []
     for one in changes:
         shape = in_degrees(one.polygon, crs)
         wkb = shapely.to_wkb(shape)
+        formerly = _change_id(event, (without_digest(shown[0]), without_digest(shown[1])), one, wkb)
         west, south, east, north = (float(side) for side in shape.bounds)
         lines.append(
             ChangeLine(
-                change_id=f"change-{record_id(event.event_id, *shown, one.kind, wkb.hex())}",
+                change_id=formerly if formerly in known_formerly else _change_id(event, shown, one, wkb),
                 version=1,
                 step_id=step_id,
                 event_id=event.event_id,
@@ -116,21 +131,60 @@ def keep(
         )
 
     def told(count: int) -> AuditEntry:
-        detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
+        detail = (
+            agreed(f"{count} candidates")
+            + f": {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
+        )
         detail += f", with network {network}" if network else ""
         return AuditEntry(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )
 
-    found, new = _put_up(workspace, lines, told)
+    found, new = _put_up(workspace, lines, told, flights_in(sides, event.event_id))
     renewed = len({one.change_id for one in found.fresh if one.origins})
     return Kept(
-        event=event, new=new - renewed, known=len(lines) - new, decided=found.decided, renewed=renewed
+        event=event,
+        new=new - renewed,
+        known=len(lines) - new,
+        decided=found.decided,
+        renewed=renewed,
+        begun=begun,
     )
 
 
+def _begun(workspace: Workspace, event: Event) -> bool:
+    """Put an event on record that is not there yet; whether it was not."""
+    if any(one.event_id == event.event_id for one in workspace.catalog.flights.events()):
+        return False
+    workspace.catalog.flights.put_event(event)
+    return True
+
+
+def _known_formerly(workspace: Workspace, event: Event, shown: tuple[str, str]) -> set[str]:
+    """Ids of changes of an event that were found between files of these names before files had a digest: the
+    very same outline is of the very same files, and stays as somebody left it."""
+    names = without_digest(shown[0]), without_digest(shown[1])
+    if names == shown:
+        return set()
+    return {
+        line.change_id for line in workspace.catalog.changes.current(event.event_id) if names in line.pairs
+    }
+
+
+def _change_id(event: Event, shown: tuple[str, str], found: Change, wkb: bytes) -> str:
+    return f"change-{record_id(event.event_id, *shown, *_said(found), wkb.hex())}"
+
+
+def _said(found: Change) -> tuple[str, ...]:
+    """What of a candidate besides its outline makes it what it is: judged on terrain it is another one."""
+    return (found.kind,) if math.isfinite(found.slope_deg) else (found.kind, "no terrain")
+
+
 def _put_up(
-    workspace: Workspace, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry]
+    workspace: Workspace,
+    lines: Sequence[ChangeLine],
+    told: Callable[[int], AuditEntry],
+    of_flights: Collection[str],
 ) -> tuple[Matched, int]:
     """Write what is not known yet, and that others gave way to it; and how many lines began a change.
 
@@ -145,6 +199,7 @@ def _put_up(
                 told,
                 replaced=gone,
                 replaced_told=[_told_gone(line, found.fresh) for line in gone],
+                of_flights=of_flights,
             )
         except StoreConflict:
             if not tries_left:

@@ -16,7 +16,6 @@ import shapely
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import Changes
 from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.pipeline.change.compared_keeping import pair_of
 from flycam.pipeline.change.found_again import is_older, is_untouched
 from flycam.pipeline.change.shapes import shapes_of
 
@@ -44,23 +43,26 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
 
     Known is what has its very id, and what overlaps by half of both together one of its kind that was decided
     on, that somebody has touched, or that waits since a revision which is not older. What waits untouched
-    since an older one gives way where half of it was found again.
+    since an older one gives way where half of it was found again; so does what was found without terrain to
+    what is found with it. Without terrain kinds cannot be told apart: there any kind is like any other.
     """
     if not found:
         return Matched(fresh=[], replaced=[], decided=0)
     current = changes.current(found[0].event_id)
     here = {line.change_id for line in current}
-    names, sides = {one.change_id for one in found}, pair_of(found[0])
+    names, sides = {one.change_id for one in found}, found[0].pair
     others = [line for line in current if sides in line.pairs and line.change_id not in names]
     decided = [line.change_id for line in others if _is_decided(line)]
     waiting = [line for line in others if line.status is ChangeStatus.PROPOSED]
     older: list[ChangeLine] = []
     staying: list[ChangeLine] = []
     for line in waiting:
-        (older if _gives_way(line, found[0]) else staying).append(line)
-    histories = changes.histories(decided).values()
-    on_decided = _alike(found, [line for lines in histories for line in lines])
-    known = on_decided | _alike(found, staying)
+        (older if _gives_way(line, found) else staying).append(line)
+    touched = {line.change_id for line in staying if not is_untouched(line)}
+    histories = changes.histories({*decided, *touched})  # in whichever outline somebody has seen it
+    on_decided = _alike(found, [line for name in decided for line in histories[name]])
+    waits = [line for name in sorted(touched) for line in histories[name]]
+    known = on_decided | _alike(found, [*staying, *waits])
     fresh = [line for number, line in enumerate(found) if number not in known and line.change_id not in here]
     heirs = _heirs(fresh, older)
     origins: dict[int, list[str]] = {}
@@ -84,9 +86,13 @@ def _is_decided(line: ChangeLine) -> bool:
     return line.status in (ChangeStatus.ACCEPTED, ChangeStatus.REJECTED)
 
 
-def _gives_way(line: ChangeLine, found: ChangeLine) -> bool:
-    """Whether nobody has touched it, and one of its revisions is older and none newer than those now."""
-    return is_untouched(line) and is_older(line, found)
+def _gives_way(line: ChangeLine, found: Sequence[ChangeLine]) -> bool:
+    """Whether nobody has touched it, and one of its revisions is older and none newer than those now; or it
+    was found without terrain, and now there is some."""
+    if not is_untouched(line):
+        return False
+    is_judged_now = not line.is_kind_sure and any(one.is_kind_sure for one in found)
+    return is_older(line, found[0]) or (is_judged_now and not is_older(found[0], line))
 
 
 def _alike(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> set[int]:
@@ -113,11 +119,13 @@ def _heirs(fresh: Sequence[ChangeLine], older: Sequence[ChangeLine]) -> dict[int
 
 
 def _overlaps(found: Sequence[ChangeLine], there: Sequence[ChangeLine]) -> tuple[Any, Any, Any, list[Any]]:
-    """Pairs of one kind that intersect: their numbers, the ground they share, and the areas of all."""
+    """Pairs of one kind, or of which the kind of either could not be told, that intersect: their numbers, the
+    ground they share, and the areas of all."""
     shapes, old = shapes_of(found), shapes_of(there)
     one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
     kinds = [np.array([line.kind.value for line in some], dtype=object) for some in (found, there)]
-    same = kinds[0][one] == kinds[1][other]
+    sure = [np.array([line.is_kind_sure for line in some], dtype=bool) for some in (found, there)]
+    same = (kinds[0][one] == kinds[1][other]) | ~sure[0][one] | ~sure[1][other]
     one, other = one[same], other[same]
     shared = shapely.area(shapely.intersection(shapes[one], old[other]))
     return one, other, shared, [shapely.area(shapes), shapely.area(old)]

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeKind
-from flycam.pipeline.change.shapes import shapes_of
+from flycam.pipeline.change.shapes import areas_of, shapes_of
 
-SLIVER_SHARE = 0.01
-"""Of a change: less beyond a boundary is how finely both are drawn."""
+SLIVER_SHARE, SLIVER_M2 = 0.01, 100.0
+"""Of a change, and of ground: less of both beyond a boundary is how finely both are drawn (`is_sliver`). Of a
+large flood a hundredth is hectares, and people live there."""
 
 LEAST_SHARED = 0.1
 """Of the smaller of two, that they are one place: less is a neighbour."""
@@ -53,13 +55,17 @@ def place_numbers(lines: Sequence[ChangeLine]) -> list[int]:
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     same = (kinds[one] == kinds[other]) & (one < other)
     one, other = one[same], other[same]
-    shared = shapely.area(shapely.intersection(shapes[one], shapes[other]))
-    smaller = np.minimum(shapely.area(shapes[one]), shapely.area(shapes[other]))
-    lie_on = shared >= LEAST_SHARED * smaller
+    lie_on = are_one_place(shapes[one], shapes[other])
     one, other = one[lie_on], other[lie_on]
     net = coo_array((np.ones(len(one)), (one, other)), shape=(len(lines), len(lines)))
     numbers: list[int] = connected_components(net, directed=False)[1].tolist()
     return numbers
+
+
+def are_one_place(shapes: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether each of some shapes and the other beside it share `LEAST_SHARED` of the smaller of the two."""
+    shared = shapely.area(shapely.intersection(shapes, others))
+    return np.asarray(shared >= LEAST_SHARED * np.minimum(shapely.area(shapes), shapely.area(others)))
 
 
 def own_ground(lines: Sequence[ChangeLine]) -> list[BaseGeometry | None]:
@@ -87,12 +93,45 @@ def together(lines: Sequence[ChangeLine]) -> Together:
     return Together(places=Counter(kinds.values()), area_m2=area_m2)
 
 
+def is_sliver(share: ArrayLike, whole_m2: ArrayLike) -> NDArray[np.bool_]:
+    """Whether so much (0-1) of a change of so many square metres is too little to count where it lies: the
+    one rule by which changes are counted by commune, by `compare`, on the board, in packs, and by what they
+    touch."""
+    parts_m2 = np.multiply(share, whole_m2)
+    return np.asarray(np.less(share, SLIVER_SHARE) & np.less(parts_m2, SLIVER_M2))
+
+
+def divided(
+    shape: BaseGeometry, outlines: Sequence[BaseGeometry], whole: float, whole_m2: float
+) -> tuple[list[tuple[int, BaseGeometry]], BaseGeometry | None]:
+    """What of a change's shape lies in which commune (index of its outline), and what lies in none; without
+    slivers of `whole`, the change's area in the shape's units, which is `whole_m2`. A sliver in a commune
+    counts nowhere: beyond all of them it does not lie."""
+    parts = [areas_of(part) for part in shapely.intersection(shape, np.array(outlines, dtype=object))]
+    held = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / whole, whole_m2)]
+    outside = areas_of(shapely.difference(shape, shapely.union_all(parts)))
+    return held, None if is_sliver(outside.area / whole, whole_m2) else outside
+
+
 def within(lines: Sequence[ChangeLine], communes: shapely.STRtree) -> list[tuple[int, int]]:
-    """Which change (index) has ground in which commune (index in the tree), `SLIVER_SHARE` of it or more."""
-    if not lines:
-        return []
-    shapes, outlines = shapes_of(lines), shapely.make_valid(communes.geometries)
-    one, holder = communes.query(shapes, predicate="intersects")
-    parts = shapely.area(shapely.intersection(shapes[one], outlines[holder])) / shapely.area(shapes[one])
-    held = parts >= SLIVER_SHARE
+    """Which change (index) has ground in which commune (index in the tree), more of it than a sliver."""
+    one, holder, shares = _shares_in(lines, communes)
+    held = ~is_sliver(shares, np.array([line.area_m2 for line in lines])[one])
     return list(zip(one[held].tolist(), holder[held].tolist(), strict=True))
+
+
+def touched_by(lines: Sequence[ChangeLine], communes: shapely.STRtree) -> set[int]:
+    """Communes (index in the tree) with any ground of changes, be it a sliver."""
+    _, holder, shares = _shares_in(lines, communes)
+    return set(holder[shares > 0.0].tolist())
+
+
+def _shares_in(
+    lines: Sequence[ChangeLine], communes: shapely.STRtree
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Changes and communes that touch each other (indices), and what of the change lies there, 0 to 1."""
+    shapes = shapes_of(lines)
+    outlines = shapely.make_valid(communes.geometries)
+    one, holder = communes.query(shapes, predicate="intersects")
+    shared = shapely.area(shapely.intersection(shapes[one], outlines[holder]))
+    return one, holder, shared / shapely.area(shapes[one])

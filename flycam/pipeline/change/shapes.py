@@ -18,6 +18,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.errors import FlycamError, InputUnusable
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import heights_at
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
@@ -57,6 +58,12 @@ def shapes_of(lines: Sequence[ChangeLine]) -> NDArray[np.object_]:
         shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
     )
     return valid
+
+
+def areas_of(shape: BaseGeometry) -> BaseGeometry:
+    """Its polygons as one multipolygon: where it only touches something, lines and points are left of it."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
 def in_degrees(shape: BaseGeometry, crs: str) -> BaseGeometry:
@@ -154,14 +161,13 @@ def measured(shape: BaseGeometry, workspace: Workspace) -> Ground:
     )
 
 
-def area_error_of(line: ChangeLine) -> float | None:
-    """1-sigma error of a change's area, square metres (`analysis.place_error`); None: nobody knows."""
-    if line.error_m is None:
-        return None
+def area_error_of(line: ChangeLine) -> float:
+    """1-sigma error of a change's area, square metres (`analysis.place_error`): of its outline, which is the
+    detector's or, where it has no score, a person's, and of its place where that is known."""
     shape = shapely.from_wkb(line.wkb)
     middle = shape.representative_point()
     flat = shapely.transform(shape, point_transform(WGS84, work_crs_for(middle.x, middle.y)))
-    return area_error_m2(float(flat.length), line.error_m)
+    return area_error_m2(line.kind, float(flat.length), line.error_m, by_hand=line.score is None)
 
 
 def _length_m(flat: BaseGeometry) -> float:
@@ -172,26 +178,42 @@ def _length_m(flat: BaseGeometry) -> float:
 
 def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
     """Of the mean of the rise over run on the registered terrain (as `analysis.measures` has it); None where
-    its height is not known under half of the outline."""
-    west, south, east, north = (float(side) for side in flat.bounds)
-    step = max((east - west) / _SLOPE_STEPS, (north - south) / _SLOPE_STEPS, _SLOPE_STEP_M)
+    its height is not known under half of the outline. Part by part: of what was merged parts lie far from
+    each other, and no post of a grid over all would lie on any. Of more than `MOST_PARTS` the largest tell.
+    """
+    parts = sorted(shapely.get_parts(flat), key=lambda part: -part.area)[:MOST_PARTS]
     try:
         dems = registered_dems(workspace)
-        terrain = load_terrain(dems, crs, (west - step, south - step, east + step, north + step))
     except FlycamError:
         return None  # terrain that is missing or damaged keeps nobody from saying that a slope came down
+    told = [(part.area, _tangents(part, crs, dems)) for part in parts]
+    weights = np.concatenate([np.full(len(some), area / len(some)) for area, some in told])
+    tangents = np.concatenate([some for _, some in told])
+    known = np.isfinite(tangents)
+    if weights[known].sum() < _LEAST_KNOWN * flat.area:
+        return None
+    return math.degrees(math.atan(float(np.average(tangents[known], weights=weights[known]))))
+
+
+def _tangents(part: BaseGeometry, crs: str, dems: Sequence[DemInfo]) -> NDArray[np.float64]:
+    """Rise over run at posts within a polygon, at least one; NaN where the height is not known."""
+    west, south, east, north = (float(side) for side in part.bounds)
+    step = max((east - west) / _SLOPE_STEPS, (north - south) / _SLOPE_STEPS, _SLOPE_STEP_M)
+    try:
+        terrain = load_terrain(dems, crs, (west - step, south - step, east + step, north + step))
+    except FlycamError:
+        return np.array([np.nan])
     x, y = np.meshgrid(np.arange(west, east + step, step), np.arange(south, north + step, step))
-    inside = shapely.contains_xy(flat, x, y)
+    inside = shapely.contains_xy(part, x, y)
     places = np.stack([x[inside], y[inside]], axis=-1)
+    if not len(places):
+        places = shapely.get_coordinates(part.representative_point())
     rise = [
         heights_at(terrain, places + half) - heights_at(terrain, places - half)
         for half in ((step / 2, 0.0), (0.0, step / 2))
     ]
-    tangents = np.hypot(*rise) / step
-    known = np.isfinite(tangents)
-    if not known.size or known.mean() < _LEAST_KNOWN:
-        return None
-    return math.degrees(math.atan(float(tangents[known].mean())))
+    tangents: NDArray[np.float64] = np.hypot(*rise) / step
+    return tangents
 
 
 def _commune(shape: BaseGeometry, boundaries: Boundaries) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -23,9 +23,10 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.volume import Floats, Heights, NoVolume, Volume, volume
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.pictures_shown import PictureShown, pictures_of
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
-from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.change import FOUND, ChangeKind
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geometry.terrain import TerrainGrid, nearest_posts, surface_heights
@@ -49,6 +50,8 @@ class NoSurfaces(StrEnum):
     """one of the two flights was not finished when they were compared"""
     NO_SURFACE = "no_surface"
     """one of the two flights was finished without a surface of its own, or that is gone"""
+    SEVERAL = "several"
+    """merged of what was found on several flights: no two surfaces show all of it"""
 
 
 WhyNot = NoSurfaces | NoVolume
@@ -108,46 +111,66 @@ def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, V
 
     Ground of any change between the same two is no stable ground for another.
     """
-    surfaces: dict[_Named, _Surface | NoSurfaces] = {}
-    slides = [line for line in lines if line.kind is ChangeKind.LANDSLIDE]
-    return {line.change_id: _told(workspace, line, surfaces) for line in slides}
-
-
-def _told(
-    workspace: Workspace, line: ChangeLine, surfaces: dict[_Named, _Surface | NoSurfaces]
-) -> Volume | WhyNot:
-    """surfaces: those that were read for other lines of the same request."""
-    sides = [_named(workspace, shown) for shown in (line.before_shown, line.after_shown)]
-    for side in sides:
-        if isinstance(side, NoSurfaces):
-            return side
-    before, after = (side for side in sides if isinstance(side, _Named))
-    made = _Made(scar_wkb=line.wkb, before=before, after=after, changed_wkb=_changed_around(workspace, line))
-    if (known := _remembered.get(made)) is not None:
-        return known
-    read = []
-    for side in (before, after):
-        if side not in surfaces:
-            surfaces[side] = _surface(workspace, side)
-        if isinstance(surface := surfaces[side], NoSurfaces):
-            return surface  # not remembered: what is lost may be mended
-        read.append(surface)
-    told = _computed(made, *read)
-    _remembered.put(made, told)
+    told: dict[str, Volume | WhyNot] = {}
+    pairs: dict[tuple[_Named, _Named], list[ChangeLine]] = {}
+    for line in (one for one in lines if one.kind is ChangeKind.LANDSLIDE):
+        before, after = (_of_all(workspace, shown) for shown in (line.before_shown, line.after_shown))
+        if isinstance(before, NoSurfaces):
+            told[line.change_id] = before
+        elif isinstance(after, NoSurfaces):
+            told[line.change_id] = after
+        else:
+            pairs.setdefault((before, after), []).append(line)
+    around = _changed_around(workspace, [line for slides in pairs.values() for line in slides])
+    for pair, slides in pairs.items():  # one after the other: surfaces of all together would be gigabytes
+        told |= _of_pair(workspace, pair, slides, around)
     return told
 
 
-def _named(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
-    """What a side of a comparison ("mosaic@revision", a picture's name, "") has of heights."""
-    if not shown:
+def _of_pair(
+    workspace: Workspace,
+    pair: tuple[_Named, _Named],
+    slides: Sequence[ChangeLine],
+    around: Mapping[str, tuple[bytes, ...]],
+) -> dict[str, Volume | WhyNot]:
+    """Of slides between the same two surfaces, which are read once, and only where one is not remembered."""
+    told: dict[str, Volume | WhyNot] = {}
+    surfaces: list[_Surface | NoSurfaces] = []
+    for line in slides:
+        made = _Made(scar_wkb=line.wkb, before=pair[0], after=pair[1], changed_wkb=around[line.change_id])
+        if (known := _remembered.get(made)) is not None:
+            told[line.change_id] = known
+            continue
+        surfaces = surfaces or [_surface(workspace, side) for side in pair]
+        before, after = surfaces
+        if isinstance(before, NoSurfaces):
+            told[line.change_id] = before  # not remembered: what is lost may be mended
+        elif isinstance(after, NoSurfaces):
+            told[line.change_id] = after
+        else:
+            told[line.change_id] = found = _computed(made, before, after)
+            _remembered.put(made, found)
+    return told
+
+
+def _of_all(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
+    """What a side of a comparison has of heights; of several revisions of one flight (of a change that was
+    merged) what the newest has."""
+    pictures = pictures_of(shown)
+    if len({one.source for one in pictures}) > 1:
+        return NoSurfaces.SEVERAL
+    return _named(workspace, max(pictures, key=lambda one: one.revision or 0))
+
+
+def _named(workspace: Workspace, shown: PictureShown) -> _Named | NoSurfaces:
+    if not shown.source:
         return NoSurfaces.DRAWN
-    mosaic_id, _, number = shown.rpartition("@")
-    if not (mosaic_id and number.isdigit()):
+    if shown.revision is None:
         return NoSurfaces.PICTURE
-    if int(number) == LIVE_REVISION:
+    if shown.revision == LIVE_REVISION:
         return NoSurfaces.NOT_FINISHED
     try:
-        record = workspace.catalog.revisions.get(mosaic_id, int(number))
+        record = workspace.catalog.revisions.get(shown.source, shown.revision)
     except NotFound:
         return NoSurfaces.NO_SURFACE  # of a revision that was retired: the change stands without
     measured = record.stats.get("surface")
@@ -210,11 +233,16 @@ def _both_heights(
     return Heights(before_m=heights[0], after_m=heights[1], known=known, sigma_m=sigma, spacing_m=spacing_m)
 
 
-def _changed_around(workspace: Workspace, line: ChangeLine) -> tuple[bytes, ...]:
-    """Outlines of all that changed near a change, or may have: whatever an analyst has not rejected."""
+def _changed_around(workspace: Workspace, slides: Sequence[ChangeLine]) -> dict[str, tuple[bytes, ...]]:
+    """By slide outlines of all that changed near it, or may have: whatever an analyst has not rejected. One
+    look into the catalogue for each event."""
     reach = 2.0 * _AROUND_M / 100_000.0  # of a degree, more than enough
-    west, south, east, north = line.bounds_lonlat_deg
-    around = west - reach, south - reach, east + reach, north + reach
-    standing = (ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED)
-    others = workspace.catalog.changes.current(line.event_id, around, statuses=standing)
-    return tuple(sorted(one.wkb for one in others))
+    around: dict[str, tuple[bytes, ...]] = {}
+    for event_id in sorted({line.event_id for line in slides}):
+        standing = workspace.catalog.changes.current(event_id, statuses=FOUND)
+        tree = shapely.STRtree([shapely.box(*one.bounds_lonlat_deg) for one in standing])
+        for line in (one for one in slides if one.event_id == event_id):
+            west, south, east, north = line.bounds_lonlat_deg
+            near = tree.query(shapely.box(west - reach, south - reach, east + reach, north + reach))
+            around[line.change_id] = tuple(sorted(standing[number].wkb for number in near.tolist()))
+    return around

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import shapely
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import Signature
-from flycam.catalog.comparisons import ComparedWindow
+from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
-from flycam.pipeline.change.shapes import area_error_of
+from flycam.pipeline.change.shapes import DECIMALS, area_error_of
 
-_DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
+Decision = tuple[ChangeLine, Signature]
+"""A change that was decided on, and by whom."""
+
+NOTHING_BESIDE: Mapping[str, Sequence[Decision]] = MappingProxyType({})
 
 
 def change_features(
@@ -23,25 +27,75 @@ def change_features(
     signatures: Sequence[Signature],
     names: Mapping[str, str],
     unfound: Collection[str] = (),
+    beside: Mapping[str, Sequence[Decision]] = NOTHING_BESIDE,
+    unseen: Sequence[float | None] | None = None,
+    *,
+    found_by: Sequence[Comparison | None],
 ) -> dict[str, Any]:
-    """A FeatureCollection of lines, with whose each is; names: of communes, by code; unfound: ids of changes
-    that a newer revision did not show again."""
+    """A FeatureCollection of lines, with whose each is, and `comparisons` by which they were found.
+
+    names    of communes, by code
+    unfound  ids of changes that a newer revision did not show again
+    beside   by change what was decided on the same ground
+    unseen   of each line what of its outline was not compared (`drawn_over`); None: of none anything is told
+    found_by of each line the comparison it was found by, None: not known
+    """
     features = [
-        _feature(line, sign, names, is_unfound=line.change_id in unfound)
-        for line, sign in zip(lines, signatures, strict=True)
+        _feature(
+            line,
+            sign,
+            names,
+            is_unfound=line.change_id in unfound,
+            beside=beside.get(line.change_id, ()),
+            unseen=share,
+            comparison=comparison,
+        )
+        for line, sign, comparison, share in zip(
+            lines, signatures, found_by, unseen or [None] * len(lines), strict=True
+        )
     ]
-    return {"type": "FeatureCollection", "features": features}
+    made = {one.comparison_id: one for one in found_by if one is not None}
+    return {
+        "type": "FeatureCollection",
+        "features": features,
+        "comparisons": [_comparison(one) for one in made.values()],
+    }
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    """Two pictures as they were compared: doubts, why every change found between them is less sure than
+    elsewhere, and warnings, what else whoever decides by them has to know."""
+    return {
+        "comparison_id": one.comparison_id,
+        "before": one.before_shown,
+        "after": one.after_shown,
+        "rmse_m": round(one.rmse_m, 3),
+        "time": iso(one.at_ns, "seconds"),
+        "doubts": [english for english, _ in one.doubts],
+        "doubts_vi": [vietnamese for _, vietnamese in one.doubts],
+        "warnings": [english for english, _ in one.warnings],
+        "warnings_vi": [vietnamese for _, vietnamese in one.warnings],
+    }
 
 
 def _feature(
-    line: ChangeLine, sign: Signature, names: Mapping[str, str], *, is_unfound: bool
+    line: ChangeLine,
+    sign: Signature,
+    names: Mapping[str, str],
+    *,
+    is_unfound: bool,
+    beside: Sequence[Decision],
+    unseen: float | None,
+    comparison: Comparison | None,
 ) -> dict[str, Any]:
-    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2`
+    """One line. `score` null: no probability is told, `no_score` says why ("drawn", "kind_changed",
+    "no_terrain"; else null); `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2`
     null: not known; no `commune_name`: of a commune that is no more. `author` and `time` are the line's, be
     it a comment; `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of
-    its note."""
+    its note. `not_compared_pct`: of an outline that a person drew, on ground that its two pictures do not
+    both show; null: none, or nobody knows."""
     is_decided = line.status is not ChangeStatus.PROPOSED
-    shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
+    shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-DECIMALS, mode="pointwise")
     return {
         "type": "Feature",
         "id": line.change_id,
@@ -56,7 +110,8 @@ def _feature(
             "undoes": line.undoes,
             "status": line.status.value,
             "kind": line.kind.value,
-            "score": line.score,
+            "score": line.probability,
+            "no_score": line.no_score or None,
             "area_m2": round(line.area_m2, 1),
             "length_m": round(line.length_m, 1),
             "slope_deg": _rounded(line.slope_deg, 1),
@@ -65,11 +120,14 @@ def _feature(
             "tie_m": _rounded(line.tie_m, 1),
             "rmse_m": _rounded(line.rmse_m, 3),
             "error_m": _rounded(line.error_m, 2),
-            "area_error_m2": _rounded(area_error_of(line), 1),
+            "area_error_m2": round(area_error_of(line), 1),
             "before": line.before_shown,
             "after": line.after_shown,
+            "comparison_id": None if comparison is None else comparison.comparison_id,
             "origins": list(line.origins),
             "not_found_again": is_unfound,
+            "not_compared_pct": None if unseen is None else round(100.0 * unseen, 1),
+            "decided_beside": [_beside(*one) for one in beside],
             "note": line.note,
             "note_by": sign.note_by or None,
             "decided_by": sign.decided_by if is_decided else None,
@@ -77,6 +135,19 @@ def _feature(
             "author": line.author,
             "time": iso(line.at_ns, "seconds"),
         },
+    }
+
+
+def _beside(line: ChangeLine, sign: Signature) -> dict[str, Any]:
+    """What was decided of another change on the same ground."""
+    return {
+        "change_id": line.change_id,
+        "kind": line.kind.value,
+        "status": line.status.value,
+        "before": line.before_shown,
+        "after": line.after_shown,
+        "decided_by": sign.decided_by,
+        "decided": iso(sign.decided_ns, "seconds"),
     }
 
 

@@ -28,8 +28,8 @@ from flycam.errors import (
 )
 from flycam.pipeline.cluster.fence import Fence, Turn
 from flycam.pipeline.cluster.software import software_here
-from flycam.pipeline.evidence import FULL
 from flycam.pipeline.workspace import Workspace
+from flycam.store.room import FULL
 
 Work = Callable[[Any, Fence], Any]
 """Works off a task; the fence is asked before anything is written that another's writing would not undo."""

@@ -19,7 +19,7 @@ from flycam.errors import InputUnusable
 from flycam.geodata.crs import describe_crs, to_lonlat, to_work, transform_points
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
-from flycam.ingest.gcp import GroundControl, GroundMark, read_gcp
+from flycam.ingest.given.gcp import GroundControl, GroundMark, read_gcp
 from flycam.pipeline.finish.control_marks import scale_of_marks
 from flycam.report.numbers import number
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.ingest.photos import open_pixels
-from flycam.pipeline.evidence import no_copy_kept
+from flycam.ingest.photo.photos import open_pixels
+from flycam.pipeline.evidence import no_copy_kept, whole_bytes
 from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
 
 Bytes = NDArray[np.uint8]
 
@@ -102,10 +101,10 @@ class Originals:
 
 
 def stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
-    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, and what the
-    store raises."""
+    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, NotWhole
+    where it is not what was kept, and what the store raises."""
     provenance = record.header.provenance
-    data = workspace.store.get(keys.evidence(provenance.source_sha256))
+    data = whole_bytes(workspace, provenance.source_sha256, provenance.source_name)
     # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
     with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
         return open_pixels(path)

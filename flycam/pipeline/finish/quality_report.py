@@ -30,6 +30,7 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.frame import Layer
+from flycam.frame.spelling import as_typed
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
 from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
@@ -81,11 +82,10 @@ def report_of(
     record, _ = _finished(workspace, flight, revision, layer)
     key = record.reports.get(f"{language}.{kind}")
     if key is None:
+        made_by = as_typed("report", flight.name, "OUT.pdf")
         raise NotFound(
-            f"{flight.name}: revision {record.revision} has no report yet; run 'flycam report {flight.name} "
-            "OUT.pdf' to make it",
-            vi=f"{flight.name}: bản hoàn thiện số {record.revision} chưa có báo cáo; hãy chạy 'flycam report "
-            f"{flight.name} OUT.pdf' để làm",
+            f"{flight.name}: revision {record.revision} has no report yet; make it with: {made_by}",
+            vi=f"{flight.name}: bản hoàn thiện số {record.revision} chưa có báo cáo; hãy làm bằng: {made_by}",
         )
     return workspace.store.get(key)
 
@@ -152,7 +152,9 @@ def make_reports(
             data = write(said)
             digest = hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
             key = keys.product(mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest)
-            if not workspace.store.exists(key):
+            if workspace.store.exists(key):
+                workspace.store.settle(key, durable=True)
+            else:
                 workspace.store.put(key, data, durable=True)
             made[f"{language}.{kind}"] = key
     return made, figures.error

@@ -11,6 +11,7 @@ from pathlib import Path
 from flycam.catalog.revision_stats import shift_error_m
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.frame.spelling import as_typed
 from flycam.geodata.warp import PICTURE_ENDINGS
 from flycam.pipeline.coverage import main_mosaic
 from flycam.pipeline.export import export_flight
@@ -58,15 +59,16 @@ def reference_map(workspace: Workspace, flight: str, given: str) -> Path:
         )
     mosaic = main_mosaic(workspace, reference.flight_id)
     if mosaic.revision == LIVE_REVISION:
+        first = as_typed("finish", reference.name)
         raise InputUnusable(
-            f"--reference {given}: this flight is live, its photos lie metres off each other; run "
-            f"'flycam finish {reference.name}' first",
-            vi=f"--reference {given}: chuyến bay này mới có bản trực tiếp, các ảnh lệch nhau hàng mét; hãy "
-            f"chạy 'flycam finish {reference.name}' trước",
+            f"--reference {given}: this flight is not finished, its photos lie metres off each other; run "
+            f"this first: {first}",
+            vi=f"--reference {given}: chuyến bay này chưa hoàn thiện, các ảnh lệch nhau hàng mét; hãy "
+            f"chạy trước: {first}",
         )
     lines = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
     kept = workspace.cache_dir / _FOLDER / f"{reference.flight_id}-{mosaic.revision}-{lines}.tif"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        export_flight(workspace, reference.flight_id, kept)
+        export_flight(workspace, reference.flight_id, kept, is_handed_on=False)
     return kept

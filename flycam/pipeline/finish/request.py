@@ -10,7 +10,7 @@ from typing import Any
 from flycam.adjust.bundle import LEAST_HELD_OUT, AdjustOptions
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.frame.flight import Flight, FlightState
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.laying.opening import check_gsd
 
 _COARSEST_TIMES = 16.0

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from flycam.errors import DiskFull, StorageTrouble
 from flycam.pipeline.cluster.frozen import read_frozen, write_frozen
-from flycam.pipeline.evidence import FULL
+from flycam.store.room import FULL
 
 Made = TypeVar("Made")
 

@@ -14,7 +14,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.warning import FINER_PHOTOS, warning
 from flycam.geodata.crs import to_lonlat
-from flycam.ingest.diagnosis import Diagnosis
+from flycam.ingest.doctor.diagnosis import Diagnosis
 from flycam.pipeline.film_frames import Film, is_of_film
 from flycam.pipeline.laying.opening import FINEST_SHARE, flight_on_record
 from flycam.pipeline.laying.planning import Planned

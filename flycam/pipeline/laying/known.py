@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.catalog.retention_records import let_go_said
 from flycam.frame.frame import FrameHeader
-from flycam.frame.moment import day_of
+from flycam.frame.moment import VIETNAM, day_of
 from flycam.frame.warning import LAID_AS_BEFORE, LET_GO, WITHDRAWN, warning
 from flycam.pipeline.evidence import let_go_among
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.workspace import Workspace
-
-_VIETNAM = timezone(timedelta(hours=7))
 
 
 def in_their_layers(
@@ -118,5 +116,5 @@ def let_go_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) -> lis
 
 
 def _minute(ns: int) -> str:
-    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(_VIETNAM)
+    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(VIETNAM)
     return f"{moment:%Y-%m-%d %H:%M} (UTC+7)"

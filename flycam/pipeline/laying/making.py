@@ -18,7 +18,7 @@ from flycam.geometry.blocks import QualityBounds
 from flycam.geometry.grid import TileRange
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.pixels import open_pixels
+from flycam.ingest.photo.pixels import open_pixels
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map
 from flycam.pipeline.laying.claims import Claim

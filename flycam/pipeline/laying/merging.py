@@ -13,7 +13,7 @@ from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import Rejection
+from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.executor import workers_here

@@ -16,7 +16,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
 from flycam.frame.warning import LAYER_MOVED, warning
 from flycam.geometry.grid import TileRange, range_bounds, range_for_bounds
-from flycam.ingest.layers import IN_VIETNAMESE
+from flycam.ingest.doctor.layers import IN_VIETNAMESE
 from flycam.pipeline.laying.opening import MIN_ZOOM
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.redacting import settle_masked_ground

@@ -12,7 +12,7 @@ import numpy as np
 from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
-from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
+from flycam.frame.flight import UNNAMED_EVENTS, Event, EventKind, Flight, FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
 from flycam.frame.warning import (
     COMPLETED,
@@ -27,7 +27,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import LOCAL_DATUM
+from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.relay import NO_RELAY, Relay
 from flycam.pipeline.terrain import unknown_share
@@ -38,7 +38,6 @@ DRILL_MARK = "DIỄN TẬP"
 FINEST_SHARE = 0.25
 """Of what photos resolve: finer pixels hold no more."""
 
-_DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
 _MOST_UNKNOWN = 0.005
 _COARSEST_TIMES = 16.0
 _SAME_GSD = 0.01
@@ -286,16 +285,11 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
 
     Raises NameTaken with the cure when the two are mixed.
     """
-    name = ref or _DEFAULT_EVENTS[is_drill]
+    name = ref or _unnamed(workspace, is_drill=is_drill)
     try:
         event = workspace.catalog.flights.event(name)
     except NotFound:
-        event = Event(
-            event_id=hashlib.sha256(f"{is_drill}:{name}".encode()).hexdigest()[:16],
-            name=name,
-            kind=EventKind.DRILL if is_drill else EventKind.SURVEY,
-            is_drill=is_drill,
-        )
+        event = new_event(name, is_drill=is_drill)
         workspace.catalog.flights.put_event(event)
         return event
     if event.is_drill != is_drill:
@@ -303,10 +297,27 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
         kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
         raise NameTaken(
             f"{event.name}: these are {kinds[0]} but the event is {kinds[1]}; the two never mix: choose"
-            " another --event",
-            vi=f"{event.name}: {kinds_vi[0]} không được đưa vào {kinds_vi[1]}; hãy chọn --event khác",
+            " another event",
+            vi=f"{event.name}: {kinds_vi[0]} không được đưa vào {kinds_vi[1]}; hãy chọn sự kiện khác",
         )
     return event
+
+
+def _unnamed(workspace: Workspace, *, is_drill: bool) -> str:
+    """The one that this house has already, whatever it was called when it began."""
+    here = {event.name for event in workspace.catalog.flights.events()}
+    names = UNNAMED_EVENTS[is_drill]
+    return next((one for one in names if one in here), names[0])
+
+
+def new_event(name: str, *, is_drill: bool) -> Event:
+    """An event that is not on record yet: the same for all who begin one of this name."""
+    return Event(
+        event_id=hashlib.sha256(f"{is_drill}:{name}".encode()).hexdigest()[:16],
+        name=name,
+        kind=EventKind.DRILL if is_drill else EventKind.SURVEY,
+        is_drill=is_drill,
+    )
 
 
 def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:

@@ -14,7 +14,7 @@ from flycam.errors import FrameRejected, OutsideTerrain
 from flycam.frame.frame import FrameHeader
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import Diagnosis
+from flycam.ingest.doctor.diagnosis import Diagnosis
 from flycam.pipeline.laying.rectification import GroundView, ground_views, tiles_of
 from flycam.pipeline.laying.survey import Survey
 from flycam.pipeline.terrain import terrain_around

@@ -13,16 +13,16 @@ import numpy as np
 from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.diagnosis import LOCAL_DATUM, Diagnosis, Problem, Rejection, Severity
-from flycam.ingest.duplicates import Identify
-from flycam.ingest.judging import Checks
-from flycam.ingest.layers import with_layer
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.naming import told_apart
-from flycam.ingest.picture_findings import settle_pictures
-from flycam.ingest.pose_files import read_poses, stated_datum
-from flycam.ingest.posed import posed_headers
-from flycam.ingest.poses_csv import PoseRow
+from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Diagnosis, Problem, Rejection, Severity
+from flycam.ingest.doctor.duplicates import Identify
+from flycam.ingest.doctor.layers import with_layer
+from flycam.ingest.doctor.picture_findings import settle_pictures
+from flycam.ingest.given.pose_files import read_poses, stated_datum
+from flycam.ingest.given.posed import posed_headers
+from flycam.ingest.given.poses_csv import PoseRow
+from flycam.ingest.photo.judging import Checks
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.naming import told_apart
 from flycam.pipeline.terrain import TerrainLookup
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, Lay, lays_of
-from flycam.catalog.records import FrameRecord
+from flycam.catalog.records import AuditEntry, FrameRecord
 from flycam.catalog.redactions import standing
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.errors import (
@@ -71,9 +71,9 @@ def make_mask(workspace: Workspace, asked: MaskAsked, who: str) -> RedactionLine
     if there := _written(workspace, line):
         settle_masked_ground(workspace, [there])  # who drew it may have been cut off before
         return there
-    workspace.catalog.redactions.append([line])
+    told = _told(line, "mask made", frame.header.provenance.source_name)
+    workspace.catalog.redactions.append([line], {line.line_id: told})
     settle_masked_ground(workspace, [line])
-    _audit(workspace, line, "mask made", frame)
     return line
 
 
@@ -82,9 +82,8 @@ def take_back_mask(workspace: Workspace, mask_id: str, who: str) -> RedactionLin
     lines = workspace.catalog.redactions.history(mask_id)
     now_ns = workspace.clock_ns()
     back = [replace(one, step=RedactionStep.TAKEN_BACK, author=who, at_ns=now_ns) for one in standing(lines)]
-    workspace.catalog.redactions.append(back)
-    for line in back:
-        _audit(workspace, line, "mask taken back", None)
+    told = {one.line_id: _told(one, "mask taken back", one.frame_id) for one in back}
+    workspace.catalog.redactions.append(back, told)
     return (back or [one for one in lines if one.step is RedactionStep.TAKEN_BACK])[0]
 
 
@@ -185,8 +184,7 @@ def _written(workspace: Workspace, line: RedactionLine) -> RedactionLine | None:
     return before
 
 
-def _audit(workspace: Workspace, line: RedactionLine, what: str, frame: FrameRecord | None) -> None:
-    name = line.frame_id if frame is None else frame.header.provenance.source_name
-    workspace.catalog.audit.append(
-        line.author, what, line.mask_id, f"{name}: {line.reason}", at_ns=line.at_ns
+def _told(line: RedactionLine, what: str, photo: str) -> AuditEntry:
+    return AuditEntry(
+        who=line.author, what=what, subject=line.mask_id, detail=f"{photo}: {line.reason}", at_ns=line.at_ns
     )

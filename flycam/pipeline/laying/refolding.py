@@ -28,7 +28,7 @@ from flycam.errors import FrameRejected, InputUnusable, LetGo
 from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.pixels import open_pixels
+from flycam.ingest.photo.pixels import open_pixels
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.early import clear_early
 from flycam.mosaic.epochs import Amendments

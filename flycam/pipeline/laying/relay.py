@@ -25,7 +25,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import LOCAL_DATUM, Rejection
+from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Rejection
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.laying.planning import Planned, frame_record
 from flycam.pipeline.laying.redacting import settle_masked_ground

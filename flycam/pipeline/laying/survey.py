@@ -14,15 +14,15 @@ from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, Te
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
-from flycam.ingest.altitude import TERRAIN_ELSEWHERE
-from flycam.ingest.diagnosis import Diagnosis, Rejection
-from flycam.ingest.duplicates import Identify, content_identity
-from flycam.ingest.flight_log import FlightLog
-from flycam.ingest.inspect import diagnose
-from flycam.ingest.judging import Checks
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.photos import interior_for, read_all, search
-from flycam.ingest.pose_files import holds_poses
+from flycam.ingest.doctor.altitude import TERRAIN_ELSEWHERE
+from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
+from flycam.ingest.doctor.duplicates import Identify, content_identity
+from flycam.ingest.doctor.inspect import diagnose
+from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.photo.judging import Checks
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.photos import interior_for, read_all, search
+from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
@@ -167,7 +167,7 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
 
 
 def _track(log: Path) -> FlightLog:
-    from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+    from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
     return read_flight_log(log)
 

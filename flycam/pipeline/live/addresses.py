@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flycam.errors import OptionUnusable
 from flycam.frame.address import shown
-from flycam.ingest.video import STREAM_SCHEMES
+from flycam.ingest.video.pictures import STREAM_SCHEMES
 
 _LINKS = ("udp://", "tcp://", "serial:")
 _STREAMS = tuple(f"{scheme}://" for scheme in STREAM_SCHEMES)

@@ -21,8 +21,8 @@ from flycam.catalog.records import FrameRecord
 from flycam.errors import Cancelled, LogContradicted, SourceUnreadable
 from flycam.frame.film_doubts import log_doubt
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.ingest.log_turns import Turns
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video.log_turns import Turns
+from flycam.ingest.video.pictures import VideoSource
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.live.clock import LOOK_EVERY_S, LiveClock
 from flycam.pipeline.live.flow import pictures_in

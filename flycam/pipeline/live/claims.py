@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from flycam.catalog.records import FrameRecord
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.judging import Pixels
+from flycam.ingest.photo.judging import Pixels
 from flycam.pipeline.laying.claims import Claims
 from flycam.pipeline.laying.rectification import Prospect, bounds_of, parts_of, patch_of, recorded_pose
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.log_turns import Turns, compared_turns
-from flycam.ingest.video import VideoPicture
-from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
-from flycam.ingest.video_motion import Motion, MotionMeter, ToldPoses
+from flycam.ingest.video.clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
+from flycam.ingest.video.log_turns import Turns, compared_turns
+from flycam.ingest.video.motion import Motion, MotionMeter, ToldPoses
+from flycam.ingest.video.pictures import VideoPicture
 
 TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
 FIRST_LOOK_S, LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0

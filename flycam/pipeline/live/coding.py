@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameUnreadable
-from flycam.ingest.pixels import decoded_jpeg
+from flycam.ingest.photo.pixels import decoded_jpeg
 
 JPEG_QUALITY = 95
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)

@@ -12,8 +12,8 @@ import numpy as np
 
 from flycam.errors import FrameRejected, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.select import KeyframeSelector
-from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.ingest.video.pictures import VideoPicture, VideoSource
+from flycam.ingest.video.select import KeyframeSelector
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.laying import LiveLaying
 from flycam.pipeline.live.queue import LayingQueue, spacing

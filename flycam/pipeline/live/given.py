@@ -17,14 +17,14 @@ from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
-from flycam.ingest.photos import sha256_of
-from flycam.ingest.steady_clock import SteadyClock
-from flycam.ingest.video import VideoSource, is_stream, name_of, says_drill
-from flycam.ingest.video_address import is_waited_at, waited_for
-from flycam.ingest.video_log import read_video_log
-from flycam.ingest.video_poses import VideoPoses
-from flycam.ingest.video_recording import RecordingOrder
+from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.telemetry.mavlink_link import MavlinkLink, is_link, key_of
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.video.address import is_waited_at, waited_for
+from flycam.ingest.video.log import read_video_log
+from flycam.ingest.video.pictures import VideoSource, is_stream, name_of, says_drill
+from flycam.ingest.video.poses import VideoPoses
+from flycam.ingest.video.recording import RecordingOrder
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.film_frames import Film, stream_name
 from flycam.pipeline.live.addresses import check_addresses

@@ -10,7 +10,7 @@ import numpy as np
 
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.video_poses import VideoPoses
+from flycam.ingest.video.poses import VideoPoses
 from flycam.pipeline.terrain import names_here, terrain_for_flight
 from flycam.pipeline.workspace import Workspace
 

@@ -29,7 +29,7 @@ from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, pict
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.film_frames import FILM_CAMERA, Film, is_stream_name

@@ -14,10 +14,9 @@ from flycam.errors import CalibrationMissing
 from flycam.frame.spelling import decimal_comma
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.takeoff import SIGMA_GNSS_HEIGHT_M
-from flycam.ingest.video import VideoPicture, VideoSource, name_of
-from flycam.ingest.video_clock import ClockOffset, estimate_offset
-from flycam.ingest.video_lens import (
+from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
+from flycam.ingest.video.clock import ClockOffset, estimate_offset
+from flycam.ingest.video.lens import (
     MOST_SIGMA,
     SeenLens,
     estimate_lens,
@@ -25,7 +24,8 @@ from flycam.ingest.video_lens import (
     lens,
     over_the_view,
 )
-from flycam.ingest.video_motion import Motion, MotionMeter
+from flycam.ingest.video.motion import Motion, MotionMeter
+from flycam.ingest.video.pictures import VideoPicture, VideoSource, name_of
 from flycam.pipeline.live.clock import (
     FIRST_LOOK_S,
     LONGEST_WAIT_S,

@@ -22,7 +22,7 @@ from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
 from flycam.frame.frame import FrameHeader, Layer, Provenance
 from flycam.frame.telemetry import TelemetrySample
 from flycam.frame.warning import sentence
-from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.laying.opening import Labels, event_for, flight_on_record
 from flycam.pipeline.laying.rectification import ground_view

@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.frame.moment import VIETNAM
 from flycam.pipeline.live.waiting import Say, unsaid
 
 LONGEST_AWAY_S = 1800.0
@@ -27,7 +28,6 @@ PASSES = (StoreUnavailable, CatalogUnavailable)
 """What may pass by itself."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LOOK_S = 0.25, 5.0, 0.2
-_VIETNAM = timedelta(hours=7)
 
 Answer = TypeVar("Answer")
 
@@ -86,7 +86,7 @@ class Patience:
             if not self._first_ns:
                 return ()
             since = datetime.fromtimestamp(self._first_ns / 1e9, UTC)
-            at, at_vi = f"{since:%H:%M:%S} UTC", f"{since + _VIETNAM:%H:%M:%S}"
+            at, at_vi = f"{since:%H:%M:%S} UTC", f"{since.astimezone(VIETNAM):%H:%M:%S}"
             if self._waiting:
                 return (
                     (

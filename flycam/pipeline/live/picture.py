@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import StorageTrouble
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flycam.ingest.select import CLOSES_AT, OPENS_AT
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
+from flycam.ingest.video.select import CLOSES_AT, OPENS_AT
 
 MOST_WAITING = 24
 """Pictures in memory: 150 MB of 1920×1080."""

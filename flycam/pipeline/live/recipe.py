@@ -26,10 +26,10 @@ from flycam.frame.warning import sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.outages import Outages
-from flycam.ingest.video import VideoSource, is_stream, name_of
-from flycam.ingest.video_clock import ClockOffset
-from flycam.ingest.video_poses import VideoPoses
+from flycam.ingest.video.clock import ClockOffset
+from flycam.ingest.video.outages import Outages
+from flycam.ingest.video.pictures import VideoSource, is_stream, name_of
+from flycam.ingest.video.poses import VideoPoses
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.freeing import watched
 from flycam.pipeline.laying.joining import joined_by_film

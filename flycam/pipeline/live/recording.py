@@ -20,8 +20,8 @@ from typing import Self
 
 from flycam.catalog.records import RecordedPiece
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
-from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
-from flycam.ingest.video_recording import RecordingOrder
+from flycam.ingest.video.pieces import end_unfinished, finished_pieces, understood
+from flycam.ingest.video.recording import RecordingOrder
 from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.held_folder import hold, nobody_in

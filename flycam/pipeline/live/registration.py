@@ -16,7 +16,7 @@ from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.surface.lifted import Bounds, lifted
 
 HURRIED = "hurried"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video.pictures import VideoSource
 
 _ASK_S = 0.2
 

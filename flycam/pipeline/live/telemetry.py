@@ -15,14 +15,14 @@ import numpy as np
 
 from flycam.errors import PositionMissing, SourceUnreadable, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample
-from flycam.ingest.diagnosis import TerrainAt
-from flycam.ingest.flight_log import Home
-from flycam.ingest.mavlink_link import MavlinkLink
-from flycam.ingest.steady_clock import SteadyClock
-from flycam.ingest.video_clock import REACH_S, ClockOffset
-from flycam.ingest.video_log import VideoLog
-from flycam.ingest.video_motion import ToldPoses
-from flycam.ingest.video_poses import VideoPoses, finished, settle
+from flycam.ingest.doctor.diagnosis import TerrainAt
+from flycam.ingest.telemetry.flight_log import Home
+from flycam.ingest.telemetry.mavlink_link import MavlinkLink
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.video.clock import REACH_S, ClockOffset
+from flycam.ingest.video.log import VideoLog
+from flycam.ingest.video.motion import ToldPoses
+from flycam.ingest.video.poses import VideoPoses, finished, settle
 
 _SETTLE_S, _FOLLOW_S = 2.0, 0.1
 _NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind

@@ -21,16 +21,19 @@ from flycam.frame.mark import MarkKind
 from flycam.frame.moment import iso
 from flycam.frame.spelling import plain_cell
 from flycam.frame.tile import TileRecord
-from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
+from flycam.frame.tilecodec import ViewFormat, picture_view
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
 from flycam.geodata.pmtiles import archive_order, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
+from flycam.mosaic.resample import COLOURS, TileLook
 from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, impact_columns, impact_field
+from flycam.pipeline.change.shapes import area_error_of
 from flycam.pipeline.pack.maps import ground_picture
 from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign
 from flycam.pipeline.settlement_export import settlement_layer
+from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.report.change_names import CHANGE_KINDS
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
@@ -46,8 +49,9 @@ _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
 
 
-def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Progress) -> None:
-    """Every tile of a flight's mosaic as PMTiles (docs/formats/pmtiles.md)."""
+def write_tiles(workspace: Workspace, side: PackSide, path: Path, cover: Cover, progress: Progress) -> None:
+    """Every tile of a flight's mosaic, without what masks cover, as PMTiles (docs/formats/pmtiles.md)."""
+    look = cover.look(side.mosaic, COLOURS)
     heads = {
         head.tile_id: head
         for head in workspace.catalog.tiles.heads(side.mosaic.mosaic_id, side.mosaic.revision)
@@ -55,7 +59,7 @@ def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Prog
     (west, south), (east, north) = mercator_to_lonlat(np.array(side.extent).reshape(2, 2)).tolist()
     write_pmtiles(
         path,
-        _views(workspace, [heads[tile] for tile in archive_order(list(heads))], progress),
+        _views(workspace, look, [heads[tile] for tile in archive_order(list(heads))], progress),
         bounds_lonlat_deg=(west, south, east, north),
         metadata=_about(side),
     )
@@ -161,6 +165,7 @@ def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
             "drill": _drill(scene, len(lines)),
             "kind": _texts(line.kind.value for line in lines),
             "area_m2": np.array([line.area_m2 for line in lines]),
+            "area_error_m2": np.array([area_error_of(line) for line in lines], np.float64),
             "note": _texts(line.note for line in lines),
             "note_by": _texts(sign.note_by for sign in signs),
             "decided_by": _texts(sign.decided_by for sign in signs),
@@ -175,12 +180,14 @@ def _drill(scene: PackScene, count: int) -> np.ndarray:
     return _texts([DRILL_MARK if scene.is_drill else ""] * count)
 
 
-def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: bytes | None) -> None:
+def write_earth(
+    workspace: Workspace, path: Path, scene: PackScene, cover: Cover, band_png: bytes | None
+) -> None:
     """Pictures of the flights, the newest on top, with boundaries, confirmed changes and marks, as KMZ."""
     mark = f"{DRILL_MARK} – " if scene.is_drill else ""
     pictures = []
     for side in reversed(scene.sides):
-        picture, bounds = ground_picture(workspace, side, band_png)
+        picture, bounds = ground_picture(workspace, side, cover, band_png)
         pictures.append(
             GroundPicture(
                 name=f"{mark}{side.flight.name}",
@@ -220,16 +227,17 @@ def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: by
 
 
 def write_sources(path: Path, figures: PackFigures) -> None:
-    """Every photo on the maps with its SHA-256: UTF-8 with the mark by which spreadsheets know it."""
+    """Every photo on the maps, and of flights that changes are shown on, with its SHA-256: UTF-8 with the
+    mark by which spreadsheets know it."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\r\n")
     rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
-    for flight in figures.flights:
-        for one in flight.sources:
+    shown = [(flight.flight_id, flight.name, flight.sources) for flight in figures.flights]
+    shown += [(beside.flight_id, beside.name, beside.sources) for beside in figures.beside]
+    for flight_id, name, sources in shown:
+        for one in sources:
             captured = iso(one.captured_ns)
-            rows.writerow(
-                [flight.flight_id, plain_cell(flight.name), plain_cell(one.name), captured, one.sha256]
-            )
+            rows.writerow([flight_id, plain_cell(name), plain_cell(one.name), captured, one.sha256])
     path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
 
 
@@ -283,12 +291,12 @@ def _digest(path: Path) -> str:
 
 
 def _views(
-    workspace: Workspace, heads: Sequence[TileRecord], progress: Progress
+    workspace: Workspace, look: TileLook, heads: Sequence[TileRecord], progress: Progress
 ) -> Iterator[tuple[TileId, bytes]]:
     """WebP of each tile, in order, a few at a time in two threads."""
 
     def view(head: TileRecord) -> tuple[TileId, bytes]:
-        rgb, mask = decode_picture(workspace.store.get(head.key), head.tile_id)
+        rgb, mask = look.of(workspace.store.get(head.key), head.tile_id)
         return head.tile_id, picture_view(rgb, mask, ViewFormat.WEBP, lossy_quality=_LOSSY_QUALITY)
 
     done = 0

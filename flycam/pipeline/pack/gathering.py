@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flycam import __version__
 from flycam.catalog.masked_ground import masks_of
+from flycam.catalog.records import FrameRecord
 from flycam.catalog.revision_stats import shift_error_m
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
@@ -17,11 +18,13 @@ from flycam.pipeline.change.impact import REACH_M
 from flycam.pipeline.change.places import together
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
-from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign, area_m2
+from flycam.pipeline.pack.pairs import PackView
+from flycam.pipeline.pack.scene import PackScene, PackSide, PackSign, area_m2, frames_in
 from flycam.pipeline.pack.touched import (
     changes_of,
     layer_said,
     settlements_in,
+    told_within,
     touched_by_commune,
     troubles_at,
 )
@@ -29,6 +32,7 @@ from flycam.pipeline.settlements import level_of
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Letterhead,
+    PackBeside,
     PackChange,
     PackCommune,
     PackFigures,
@@ -44,9 +48,13 @@ def gather_pack(
     pictures: Mapping[str, bytes],
     letterhead: Letterhead,
     approved_by: str,
+    asked_by: str = "",
     slides: Mapping[str, bytes] | None = None,
+    *,
+    is_covered: bool = False,
 ) -> PackFigures:
-    """All that the pack says of a scene, numbered as it is. pictures, slides: as in `PackFigures`."""
+    """All that the pack says of a scene, numbered as it is. pictures, slides, is_covered: as in
+    `PackFigures`."""
     head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
     changes = changes_of(workspace, scene)
@@ -56,6 +64,7 @@ def gather_pack(
         made_ns=workspace.clock_ns(),
         is_drill=scene.is_drill,
         approved_by=approved_by,
+        asked_by=asked_by or workspace.operator or "",
         letterhead=letterhead,
         events=tuple(dict.fromkeys(side.event.name for side in scene.sides)),
         imaged_m2=area_m2(scene.ground, scene.work_crs),
@@ -67,6 +76,7 @@ def gather_pack(
         changes_m2=confirmed.area_m2,
         changes_elsewhere=scene.changes_elsewhere,
         near_m=REACH_M,
+        beside=tuple(_beside(workspace, scene)),
         telling=tuple(layer_said(layer, workspace.clock_ns()) for layer in scene.telling),
         settlements=tuple(settlements_in(scene)),
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
@@ -76,6 +86,7 @@ def gather_pack(
         pictures=pictures,
         slides=slides or {},
         classification=_classification(workspace, scene),
+        is_covered=is_covered,
     )
 
 
@@ -84,7 +95,7 @@ def _classification(workspace: Workspace, scene: PackScene) -> Classification:
     restricted area or under a mask, restricted."""
     restrictions = workspace.catalog.restrictions
     said = restrictions.levels()
-    told = {side.flight.flight_id for side in scene.sides}
+    told = {flight.flight_id for flight in scene.flights_seen}
     for patch in scene.patches:
         told |= {layer.layer_id for layer in patch.impact.layers}
         told |= {one.layer.layer_id for one in patch.impact.touched}
@@ -93,7 +104,7 @@ def _classification(workspace: Workspace, scene: PackScene) -> Classification:
     levels += [level_of(one, said) for _, one in scene.settlements]
     masks = masks_of(workspace.catalog)
     withheld = Withholding(areas=[area.wkb for area in restrictions.areas()], masks=masks)
-    if any(withheld.touches_box(side.flight.bounds_lonlat_deg) for side in scene.sides):
+    if any(withheld.touches_box(flight.bounds_lonlat_deg) for flight in scene.flights_seen):
         levels.append(Classification.RESTRICTED)
     return strictest(levels)
 
@@ -117,15 +128,37 @@ def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
         on_plane=is_plane(flight.vertical_datum),
         is_complete=flight.state is FlightState.READY,
         warnings=flight.warnings,
-        sources=tuple(
-            PackSource(
-                name=one.header.provenance.source_name,
-                sha256=one.header.provenance.source_sha256,
-                captured_ns=one.header.captured_ns,
-            )
-            for one in side.frames
-        ),
+        sources=_sources(side.frames),
     )
+
+
+def _sources(frames: Iterable[FrameRecord]) -> tuple[PackSource, ...]:
+    return tuple(
+        PackSource(
+            name=one.header.provenance.source_name,
+            sha256=one.header.provenance.source_sha256,
+            captured_ns=one.header.captured_ns,
+        )
+        for one in frames
+    )
+
+
+def _beside(workspace: Workspace, scene: PackScene) -> Iterator[PackBeside]:
+    """What pairs show beside the flights of the pack: flight by flight, without photos that these name."""
+    named = {one.frame_id for side in scene.sides for one in side.frames}
+    shown = {(side.mosaic.mosaic_id, side.mosaic.revision) for side in scene.sides}
+    frames: dict[str, dict[str, FrameRecord]] = {}
+    for view in (one for patch in scene.patches for one in patch.pair or () if isinstance(one, PackView)):
+        key = view.mosaic.mosaic_id, view.mosaic.revision
+        if key not in shown:
+            shown.add(key)
+            held = {one.frame_id: one for one in frames_in(workspace, view.mosaic)}
+            frames.setdefault(view.flight.flight_id, {}).update(held)
+    for flight in scene.flights_seen:
+        held = {name: one for name, one in frames.get(flight.flight_id, {}).items() if name not in named}
+        if held:
+            by_time = sorted(held.values(), key=lambda one: (one.header.captured_ns, one.frame_id))
+            yield PackBeside(flight_id=flight.flight_id, name=flight.name, sources=_sources(by_time))
 
 
 def _error_of(workspace: Workspace, side: PackSide) -> tuple[tuple[float, float] | None, float | None]:
@@ -185,7 +218,9 @@ def _communes(
             flights=tuple(shown + 1 for shown in place.shown_by),
             marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if number in sign.places),
             changes=tuple(
-                change for change, patch in zip(changes, scene.patches, strict=True) if number in patch.places
+                told_within(change, patch, place)
+                for change, patch in zip(changes, scene.patches, strict=True)
+                if number in patch.places
             ),
             touched=touched.get(place.commune.code),
             compared_pct=place.row.compared_pct,

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geometry.grid import mercator_to_lonlat
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.export import source_zoom
 from flycam.mosaic.extent import OutputGrid, output_grid
-from flycam.mosaic.resample import TileReader, resampled
+from flycam.mosaic.resample import COLOURS, TileReader, resampled
 from flycam.pipeline.pack.scene import PackPatch, PackPlace, PackScene, PackSide, PackSign
+from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.pack_content import OVERVIEW, picture_of_number
 from flycam.report.pack_pictures import Drawn, ground_png, map_jpeg
@@ -28,6 +31,18 @@ _LONG_SIDE_PX = 1920
 _BLOCK_PX = 512
 _MARGIN = 0.05
 _LEAST_SIDE_M = 60.0
+
+
+class Laid(Protocol):
+    """A mosaic, and the rectangle around what is read of it, Web Mercator metres."""
+
+    @property
+    def mosaic(self) -> MosaicInfo:
+        """Which revision of it."""
+
+    @property
+    def extent(self) -> Bounds:
+        """Around all of it, or a part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +58,11 @@ class PackMaps:
 
 
 def draw_maps(
-    workspace: Workspace, scene: PackScene, band_png: bytes | None, progress: Progress = silent
+    workspace: Workspace,
+    scene: PackScene,
+    cover: Cover,
+    band_png: bytes | None,
+    progress: Progress = silent,
 ) -> PackMaps:
     """An overview, and the ground shown in each commune. band_png marks a drill."""
     every = range(len(scene.places))
@@ -54,16 +73,18 @@ def draw_maps(
     ]
     pictures, slides = {}, {}
     for done, (name, places, extent) in enumerate(wanted, 1):
-        pictures[name], slides[name] = _drawn(workspace, scene, places, extent, band_png)
+        pictures[name], slides[name] = _drawn(workspace, scene, places, extent, cover, band_png)
         progress("maps", done, len(wanted))
     return PackMaps(pictures=pictures, slides=slides)
 
 
-def ground_picture(workspace: Workspace, side: PackSide, band_png: bytes | None) -> tuple[bytes, Bounds]:
+def ground_picture(
+    workspace: Workspace, side: PackSide, cover: Cover, band_png: bytes | None
+) -> tuple[bytes, Bounds]:
     """A flight as PNG over longitude and latitude, and its (west, south, east, north) in degrees."""
-    gsd_m = max(_side_m(side.extent) / _LONG_SIDE_PX, side.flight.gsd_m)
+    gsd_m = max(side_m(side.extent) / _LONG_SIDE_PX, side.flight.gsd_m)
     grid = output_grid(side.extent, WGS84, gsd_m, None)
-    rgb, shown = _laid(workspace, [side], grid, WGS84, gsd_m)
+    rgb, shown = laid(workspace, [side], grid, WGS84, gsd_m, cover)
     return ground_png(rgb, shown, band_png), grid.bounds
 
 
@@ -72,34 +93,43 @@ def _drawn(
     scene: PackScene,
     places: Sequence[int],
     extent: Bounds,
+    cover: Cover,
     band_png: bytes | None,
 ) -> tuple[bytes, bytes]:
     """A map of some communes (indices), for paper and for a slide; where there are several each has its
     number."""
     crs, extent = scene.work_crs, _padded(extent)
     finest_m = min(side.flight.gsd_m for side in scene.sides)
-    grid = output_grid(extent, crs, max(_side_m(extent) / _LONG_SIDE_PX, finest_m), None)
-    rgb, shown = _laid(workspace, scene.sides, grid, crs, grid.step_x)
+    grid = output_grid(extent, crs, max(side_m(extent) / _LONG_SIDE_PX, finest_m), None)
+    rgb, shown = laid(workspace, scene.sides, grid, crs, grid.step_x, cover)
     boundaries = [
         _boundary(scene.places[number], grid, crs, str(number + 1) if len(scene.places) > 1 else "")
         for number in places
     ]
     signs = [_sign(one, grid, crs, str(number)) for number, one in enumerate(scene.signs, 1)]
     taken_up = [drawn for drawn, one in zip(signs, scene.signs, strict=True) if one.line.status.is_confirmed]
-    patches = [_patch(one, grid, crs, f"T{number}") for number, one in enumerate(scene.patches, 1)]
+    patches = [outlined(one, grid, crs, f"T{number}") for number, one in enumerate(scene.patches, 1)]
     paper = map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches)
     return paper, map_jpeg(rgb, shown, grid.step_x, boundaries, taken_up, changes=patches)
 
 
-def _laid(
-    workspace: Workspace, sides: Sequence[PackSide], grid: OutputGrid, crs: str, gsd_m: float
+def laid(
+    workspace: Workspace,
+    sides: Sequence[Laid],
+    grid: OutputGrid,
+    crs: str,
+    gsd_m: float,
+    cover: Cover,
 ) -> Picture:
-    """Pictures of the flights over a grid, the newest (which comes first in `sides`) on top."""
+    """Pictures of flights over a grid, the newest (which comes first in `sides`) on top, without what masks
+    cover: a pack leaves the house."""
+    sheet = shapely.transform(shapely.box(*grid.bounds), point_transform(crs, WEB_MERCATOR))
     rgb = np.zeros((grid.rows, grid.cols, 3), dtype=np.uint8)
     shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)
     for side in reversed(sides):
         zoom = source_zoom(gsd_m, side.extent, side.mosaic)
-        reader = TileReader(workspace.store, workspace.catalog.tiles, side.mosaic, zoom)
+        look = cover.look(side.mosaic, COLOURS, sheet)
+        reader = TileReader(workspace.store, workspace.catalog.tiles, side.mosaic, zoom, look)
         for row, col, shape in _blocks(grid):
             part, mask = resampled(reader, grid, crs, (row, col), shape)
             window = slice(row, row + shape[0]), slice(col, col + shape[1])
@@ -131,7 +161,7 @@ def _sign(sign: PackSign, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
     return Drawn(lines=lines, label=label, label_px=(float(point.x), float(point.y)))
 
 
-def _patch(patch: PackPatch, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
+def outlined(patch: PackPatch, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
     """A change's outline, its number inside."""
     shape = _to_pixels(patch.shape, grid, point_transform(WGS84, work_crs))
     point = shape.representative_point()
@@ -159,7 +189,7 @@ def _padded(extent: Bounds) -> Bounds:
     return west - margin, south - margin, east + margin, north + margin
 
 
-def _side_m(extent: Bounds) -> float:
+def side_m(extent: Bounds) -> float:
     """The longer side of a Mercator rectangle in metres on the ground at its middle."""
     west, south, east, north = extent
     middle = np.array([[(west + east) / 2.0, (south + north) / 2.0]])

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.catalog.withholdings import withholding_of
+from flycam.catalog.withholdings import withheld_outside, withholding_of
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
+from flycam.frame.sharing_words import MASKS_COVERED
+from flycam.frame.warning import warning
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.pack.files import (
     MANIFEST,
@@ -29,12 +31,16 @@ from flycam.pipeline.pack.files import (
     write_tiles,
 )
 from flycam.pipeline.pack.gathering import gather_pack
+from flycam.pipeline.pack.locator import draw_locator
 from flycam.pipeline.pack.maps import draw_maps
+from flycam.pipeline.pack.pair_maps import draw_pairs
 from flycam.pipeline.pack.scene import scene_of
+from flycam.pipeline.veils import Cover
 from flycam.pipeline.whole_folder import whole_folder
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.blocks import Plate
-from flycam.report.pack_content import OVERVIEW, PackDocument, pack_document, picture_of_number
+from flycam.report.pack_changes import change_named, picture_of_change
+from flycam.report.pack_content import LOCATOR, OVERVIEW, PackDocument, pack_document, picture_of_number
 from flycam.report.pack_figures import Letterhead, PackFigures, content_sha256
 from flycam.report.pack_paper import to_band, to_pack_pdf, to_slides
 from flycam.report.pack_viewer import Shown, to_viewer
@@ -54,6 +60,7 @@ class PackRequest:
 
     paper        size of the PDF's pages: "a4" or "a3"
     approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    asked_by     who asked for it; "": whoever is at this machine
     of_draft     what the draft says that was approved (`PackReport.content_sha256`); "": nobody read one
     seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
     """
@@ -63,18 +70,23 @@ class PackRequest:
     paper: str = "a4"
     letterhead: Letterhead = field(default_factory=Letterhead)
     approved_by: str = ""
+    asked_by: str = ""
     of_draft: str = ""
     seen_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackReport:
-    """What was written: paths of the files, the manifest last, and what it holds; notes: as
-    `flycam.frame.warning` keeps them."""
+    """What was written: paths of the files, the manifest last, and what it holds.
+
+    flights_seen  ids of its flights and of those that it shows beside them, where changes were found on them
+    notes         as `flycam.frame.warning` keeps them
+    """
 
     out: Path
     files: tuple[Path, ...]
     flights: tuple[str, ...]
+    flights_seen: tuple[str, ...]
     communes: tuple[str, ...]
     is_drill: bool
     is_draft: bool
@@ -96,32 +108,47 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
     scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
+    cover = Cover(workspace, withheld_outside(workspace.catalog))
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
-        maps = draw_maps(workspace, scene, band, progress)
+        maps = draw_maps(workspace, scene, cover, band, progress)
+        scene, pairs = draw_pairs(workspace, scene, cover, band, progress)
+        place = draw_locator(workspace, scene, band)
+        pictures = {**maps.pictures, **pairs, **({LOCATOR: place} if place else {})}
         figures = gather_pack(
-            workspace, scene, maps.pictures, request.letterhead, approved_by, slides=maps.slides
+            workspace,
+            scene,
+            pictures,
+            request.letterhead,
+            approved_by,
+            request.asked_by,
+            maps.slides,
+            is_covered=cover.has_covered,
         )
         content = content_sha256(figures)
         if request.of_draft not in ("", content):
             raise _outdated()
         for number, side in enumerate(scene.sides, 1):
-            write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", progress)
+            write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", cover, progress)
         write_geopackage(folder / VECTORS, figures, scene)
-        write_earth(workspace, folder / EARTH, scene, band)
+        write_earth(workspace, folder / EARTH, scene, cover, band)
         write_sources(folder / SOURCES, figures)
         _write_documents(folder, figures, request, progress)
         digest = write_manifest(folder)
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [path for path in written if path.name != MANIFEST]
-    _tell_audit(workspace, figures, digest)
+    seen = [one.flight_id for one in scene.flights_seen]
+    _tell_audit(workspace, figures, seen, digest)
     who = workspace.operator or workspace.box
     shown = [side.flight for side in scene.sides]
     notes = note_linked(workspace, shown, who, "pack", " ".join(one.flight_id for one in shown))
+    if cover.has_covered:
+        notes = (*notes, warning(MASKS_COVERED))
     return PackReport(
         out=out,
         files=tuple(out / path for path in [*files, Path(MANIFEST)]),
         flights=tuple(one.flight_id for one in figures.flights),
+        flights_seen=tuple(seen),
         communes=tuple(one.name for one in figures.communes),
         is_drill=figures.is_drill,
         is_draft=not approved_by,
@@ -153,7 +180,7 @@ def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, p
 
 
 def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
-    """The maps of the page, with the captions that they have in the report."""
+    """The maps and pairs of the page, with the captions that they have in the report."""
     captions = {
         figure.picture: figure.caption
         for block in document.blocks
@@ -162,6 +189,10 @@ def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
     }
     names = {OVERVIEW: told("viewer_overview", document.language)}
     names |= {picture_of_number(one.number): f"{one.number}. {one.name}" for one in figures.communes}
+    changes = {picture_of_change(one.number): change_named(one, document.language) for one in figures.changes}
+    names |= {name: said for name, said in changes.items() if name in captions}
+    if LOCATOR in captions:
+        names[LOCATOR] = told("viewer_locator", document.language)
     return [
         Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
         for picture, name in names.items()
@@ -201,13 +232,15 @@ def _leader(name: str) -> str:
     return said
 
 
-def _tell_audit(workspace: Workspace, figures: PackFigures, digest: str) -> None:
-    """Who exported what, who approved it, and the hash by which this very pack is known again."""
+def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str], digest: str) -> None:
+    """Who exported what (every flight of which there are pictures in it), who approved it, and the hash by
+    which this very pack is known again."""
     said = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
+    said += f", asked for by {figures.asked_by}" if figures.asked_by else ""
     workspace.catalog.audit.append(
         workspace.operator or workspace.box,
         "pack",
-        " ".join(one.flight_id for one in figures.flights),
+        " ".join(seen),
         f"{said}, {figures.classification}; {MANIFEST} {digest}",
         at_ns=figures.made_ns,
     )

@@ -35,6 +35,7 @@ from flycam.pipeline.change.impact import ChangeImpact, impact_of
 from flycam.pipeline.change.places import within
 from flycam.pipeline.coverage import communes_of, main_mosaic
 from flycam.pipeline.known_troubles import LayerTroubles, troubles_in
+from flycam.pipeline.pack.pairs import PackView, Pair, pairs_of
 from flycam.pipeline.settlements import Settlement, settlements_of
 from flycam.pipeline.workspace import Workspace
 
@@ -95,12 +96,14 @@ class PackPatch:
 
     signature  who confirmed it, when, and whose its note is
     shape      its outline, WGS 84 degrees
+    pair       the pictures that it was found on, or drawn over; None: it was drawn over none that were named
     """
 
     impact: ChangeImpact
     signature: Signature
     shape: BaseGeometry
     places: tuple[int, ...]
+    pair: Pair | None
 
     @property
     def note_said(self) -> str:
@@ -137,6 +140,15 @@ class PackScene:
     def work_crs(self) -> str:
         """In which areas and maps are measured: that of the newest flight."""
         return self.sides[0].flight.work_crs
+
+    @property
+    def flights_seen(self) -> tuple[Flight, ...]:
+        """Its own, and those that changes are shown on."""
+        seen = [side.flight for side in self.sides]
+        seen += [
+            view.flight for patch in self.patches for view in patch.pair or () if isinstance(view, PackView)
+        ]
+        return tuple({one.flight_id: one for one in seen}.values())
 
     @property
     def ground(self) -> BaseGeometry:
@@ -220,12 +232,12 @@ def _side(workspace: Workspace, flight: Flight) -> PackSide:
         flight=flight,
         event=workspace.catalog.flights.event(flight.event_id),
         mosaic=mosaic,
-        frames=_frames(workspace, mosaic),
+        frames=frames_in(workspace, mosaic),
         ground=ground,
     )
 
 
-def _frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
+def frames_in(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
     """What a finished revision holds, or all that the live one is made of."""
     used = [
         one
@@ -317,11 +329,13 @@ def _patches(
             signature=signature,
             shape=shapes[impact.line.change_id],
             places=tuple(sorted(held)),
+            pair=pair,
         )
-        for impact, signature, held in zip(
+        for impact, signature, held, pair in zip(
             impact_of(workspace, lines, withholding=sees).changes,
             workspace.catalog.changes.signatures(lines),
             holders,
+            pairs_of(workspace, lines, sees),
             strict=True,
         )
     ]

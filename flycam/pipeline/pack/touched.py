@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+import shapely
+
+from flycam.analysis.volume import Volume
+from flycam.catalog.comparisons import Comparison
 from flycam.catalog.records import LayerRecord
 from flycam.frame.specialist import LayerKind, is_stale
 from flycam.pipeline.change.commune_impact import impact_by_commune
+from flycam.pipeline.change.compared_keeping import found_by, read_once
+from flycam.pipeline.change.impact import ChangeImpact
+from flycam.pipeline.change.places import is_sliver
+from flycam.pipeline.change.shapes import area_error_of
 from flycam.pipeline.change.touched_things import Count, Touched
 from flycam.pipeline.national import national_place
-from flycam.pipeline.pack.scene import PackPatch, PackScene
+from flycam.pipeline.pack.pairs import PackView, Pair
+from flycam.pipeline.pack.scene import PackPatch, PackPlace, PackScene
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Counts,
@@ -18,16 +27,23 @@ from flycam.report.pack_figures import (
     PackCount,
     PackLayer,
     PackRoad,
+    PackSeen,
     PackSettlement,
+    PackSize,
     PackTouched,
     PackTroubles,
+    PackVolume,
 )
 
 
 def changes_of(workspace: Workspace, scene: PackScene) -> list[PackChange]:
     """Confirmed changes of a scene, numbered as they are there."""
     now_ns = workspace.clock_ns()
-    return [_change(workspace, number, patch, now_ns) for number, patch in enumerate(scene.patches, 1)]
+    made = found_by(read_once(workspace.catalog), [patch.impact.line for patch in scene.patches])
+    return [
+        _change(workspace, number, patch, comparison, now_ns)
+        for number, (patch, comparison) in enumerate(zip(scene.patches, made, strict=True), 1)
+    ]
 
 
 def touched_by_commune(scene: PackScene) -> dict[str, PackTouched]:
@@ -44,13 +60,67 @@ def touched_by_commune(scene: PackScene) -> dict[str, PackTouched]:
     }
 
 
-def _change(workspace: Workspace, number: int, patch: PackPatch, now_ns: int) -> PackChange:
+def told_within(change: PackChange, patch: PackPatch, place: PackPlace) -> PackChange:
+    """A change as it is told for a commune, with its ground in there where that is not all of it.
+
+    The outline errs where it is the change's own, not along the commune's boundary. Shares of one small
+    shape: degrees will do.
+    """
+    whole, commune = (shapely.make_valid(one) for one in (patch.shape, shapely.from_wkb(place.commune.wkb)))
+    share = whole.intersection(commune).area / whole.area
+    if is_sliver(1.0 - share, change.whole.area_m2):
+        return change
+    rim, error_m2 = whole.boundary, change.whole.error_m2
+    of_rim = rim.intersection(commune).length / rim.length
+    here = PackSize(
+        area_m2=change.whole.area_m2 * share, error_m2=None if error_m2 is None else error_m2 * of_rim
+    )
+    return replace(change, here=here)
+
+
+def _volume(impact: ChangeImpact) -> PackVolume | None:
+    found = impact.volume
+    if not isinstance(found, Volume):
+        return None
+    return PackVolume(
+        lost_m3=(found.lost_m3, found.lost_sigma_m3),
+        gained_m3=(found.gained_m3, found.gained_sigma_m3) if found.has_gained else None,
+        measured_pct=min(100.0 * found.measured_m2 / impact.line.area_m2, 100.0),
+        is_nothing=found.is_nothing,
+    )
+
+
+def _seen(pair: Pair | None) -> tuple[PackSeen, PackSeen] | None:
+    if pair is None:
+        return None
+    before, after = (
+        PackSeen(
+            name=view.flight.name,
+            last_ns=view.flight.last_ns,
+            stands_in=view.stands_in,
+            of_several=view.of_several,
+            is_lost=view.is_lost,
+        )
+        if isinstance(view, PackView)
+        else PackSeen(name=view.name, last_ns=None)
+        for view in pair
+    )
+    return before, after
+
+
+def _change(
+    workspace: Workspace, number: int, patch: PackPatch, found: Comparison | None, now_ns: int
+) -> PackChange:
     impact, point = patch.impact, patch.shape.representative_point()
     place = national_place(workspace.catalog.boundaries, point.x, point.y)
     return PackChange(
         number=number,
         kind=impact.line.kind,
-        area_m2=impact.line.area_m2,
+        whole=PackSize(area_m2=impact.line.area_m2, error_m2=area_error_of(impact.line)),
+        volume=_volume(impact),
+        is_drawn=impact.line.is_drawn,
+        seen=_seen(patch.pair),
+        doubts=() if found is None else found.doubts,
         note=patch.note_said,
         author=patch.signature.decided_by,
         at_ns=patch.signature.decided_ns,

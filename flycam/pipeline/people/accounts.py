@@ -10,12 +10,12 @@ from collections.abc import Mapping
 import shapely
 
 from flycam.catalog.accounts import hash_token, new_token
-from flycam.catalog.records import Account, Role
+from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholdings import withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import FlightState
-from flycam.frame.spelling import search_key
+from flycam.frame.spelling import MOST_NAME, search_key
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.workspace import Workspace
 
@@ -24,7 +24,25 @@ _ALL = "all"
 _KINDS = ("xa", "phuong", "thi tran", "dac khu")
 """What stands before a commune's name, as `search_key` spells it."""
 _EXAMPLES = 3
+_NO_NAME = frozenset("<>")
 _HOUR_NS = 3_600_000_000_000
+
+
+def person_named(name: str) -> str:
+    """The name of an account without the spaces around it: it is printed on packs and signs the audit log, so
+    that it is one that a person or a program may have on paper. Raises InputUnusable."""
+    name = name.strip()
+    if not name or len(name) > MOST_NAME or not name.isprintable():
+        raise InputUnusable(
+            f"an account needs a name of at most {MOST_NAME} letters; write whose it is",
+            vi=f"tài khoản phải có tên, tối đa {MOST_NAME} ký tự; hãy ghi tên người dùng",
+        )
+    if _NO_NAME.intersection(name):
+        raise InputUnusable(
+            f"{name}: a name is printed as it is written; write it without < and >",
+            vi=f"{name}: tên được in đúng như đã ghi; hãy ghi tên không có < và >",
+        )
+    return name
 
 
 def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
@@ -36,11 +54,8 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
               account for all
     Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
     """
-    if not name.strip():
-        raise InputUnusable(
-            "an account needs a name; give it as the argument of 'flycam user add'",
-            vi="tài khoản phải có tên; hãy ghi tên sau 'flycam user add'",
-        )
+    if not workspace.catalog.accounts.by_name(name.strip()):  # one that is there keeps what it is called
+        person_named(name)
     token = new_token()
     now = workspace.clock_ns()
     account = Account(
@@ -50,14 +65,9 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
         created_ns=now,
         communes=_before(workspace, name.strip()) if communes is None else commune_codes(workspace, communes),
     )
-    workspace.catalog.accounts.put(account)
-    detail = ", ".join([role, *account.communes])
-    workspace.catalog.audit.append(
-        workspace.operator or workspace.box, "user add", account.name, detail, at_ns=now
-    )
-    for guest in workspace.catalog.guests.all():
-        if guest.made_by == account.name and guest.holds(now):
-            revoke_guest(workspace, guest.guest_id, workspace.operator or workspace.box)
+    who, detail = workspace.operator or workspace.box, ", ".join([role, *account.communes])
+    told = AuditEntry(who=who, what="user add", subject=account.name, detail=detail, at_ns=now)
+    workspace.catalog.accounts.put(account, told)
     return account, token
 
 
@@ -152,12 +162,19 @@ def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...]
 
 
 def invite_guest(
-    workspace: Workspace, hours: float, event: str | None, who: str, communes: tuple[str, ...] = ()
+    workspace: Workspace,
+    hours: float,
+    event: str | None,
+    who: str,
+    communes: tuple[str, ...] = (),
+    until_ns: int | None = None,
 ) -> tuple[Guest, str]:
     """A link that shows the map and its tiles, and its secret, shown only once.
 
     event     the only event that it shows (id or name); None: all
     communes  codes of those that it shows (`guest_communes`); none: all
+    until_ns  when it ends at the latest, whatever the hours: nobody leaves a link behind that outlives what
+              let its maker in; None: by its hours alone
     Raises NotFound, OptionUnusable (no number of hours, or more than a week).
     """
     if not (math.isfinite(hours) and 0.0 < hours <= MOST_GUEST_HOURS):
@@ -173,11 +190,13 @@ def invite_guest(
         communes=communes,
         made_by=who,
         made_ns=now,
-        expires_ns=now + round(hours * _HOUR_NS),
+        expires_ns=min([now + round(hours * _HOUR_NS), *([] if until_ns is None else [until_ns])]),
     )
-    workspace.catalog.guests.put(guest)
-    detail = ", ".join([f"{hours:g} h", guest.event_id or "all events", *communes])
-    workspace.catalog.audit.append(who, "guest link", guest.guest_id, detail, at_ns=now)
+    detail = ", ".join(
+        [f"{(guest.expires_ns - now) / _HOUR_NS:g} h", guest.event_id or "all events", *communes]
+    )
+    told = AuditEntry(who=who, what="guest link", subject=guest.guest_id, detail=detail, at_ns=now)
+    workspace.catalog.guests.put(guest, told)
     return guest, secret
 
 
@@ -199,6 +218,5 @@ def linked_by(workspace: Workspace, guest: Guest) -> tuple[str, ...]:
 def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
     """Let a link open nothing any more. Raises NotFound."""
     now = workspace.clock_ns()
-    guest = workspace.catalog.guests.revoke(guest_id, now)
-    workspace.catalog.audit.append(who, "guest revoked", guest.guest_id, at_ns=now)
-    return guest
+    told = AuditEntry(who=who, what="guest revoked", subject=guest_id, detail="", at_ns=now)
+    return workspace.catalog.guests.revoke(guest_id, now, told)

@@ -17,9 +17,10 @@ from contextlib import suppress
 from flycam.catalog.access_records import OneTimeCode
 from flycam.catalog.accounts import account_exists, hash_token, new_token
 from flycam.catalog.records import Account, AuditEntry, Role
-from flycam.errors import AccessDenied, InputUnusable, StorageTrouble
+from flycam.errors import AccessDenied, StorageTrouble
 from flycam.frame.moment import iso
 from flycam.pipeline.cache_names import SETUP_CODE
+from flycam.pipeline.people.accounts import person_named
 from flycam.pipeline.workspace import Workspace
 from flycam.store.syncing import make_folder, move_into_place
 
@@ -29,7 +30,6 @@ _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 12
 _GROUP = 4
 _MINUTE_NS = 60 * 10**9
-_MOST_NAME = 200
 _MEANT = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
 
@@ -87,14 +87,10 @@ def make_code(workspace: Workspace, name: str, who: str, token_id: str = "") -> 
 def first_administrator(workspace: Workspace, code: str, name: str) -> tuple[Account, str]:
     """Make the first account of the house by its set-up code: (the account, its token, shown only once).
 
-    Raises InputUnusable (no name), AccessDenied (in one sentence why the code is not, or no longer, good).
+    Raises InputUnusable (no name, or no good one), AccessDenied (in one sentence why the code is not, or no
+    longer, good).
     """
-    name = name.strip()
-    if not name or len(name) > _MOST_NAME or not name.isprintable():
-        raise InputUnusable(
-            f"an account needs a name of at most {_MOST_NAME} letters; write your own",
-            vi=f"tài khoản phải có tên, tối đa {_MOST_NAME} ký tự; hãy ghi tên của bạn",
-        )
+    name = person_named(name)
     _require_setup_code(workspace, code)
     token, now = new_token(), workspace.clock_ns()
     account = Account(name=name, role=Role.ADMIN, token_hash=hash_token(token), created_ns=now)

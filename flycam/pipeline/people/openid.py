@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -30,23 +31,35 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS
 """All with a key of which the service alone has the secret half."""
 _KEPT_S = 3600.0
 _ANEW_S = 60.0
+_AWAY_S = 15.0
+"""So long a service that failed is not asked again: it may take 10 s to say nothing, for each who asks."""
 _CLOCK_S = 60
 _MOST_BYTES = 1 << 20
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _FORM = "application/x-www-form-urlencoded"
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the service said of itself, and when."""
+
+    said: Mapping[str, Any]
+    keys: KeySet
+    read_s: float
+
+
 class Provider:
-    """The service. Its document and keys are kept for an hour. Safe to use from several threads."""
+    """The service. Its document and keys are kept for an hour, a failure for 15 s: whoever comes within them
+    is told it at once. Safe to use from several threads, of which one reads and no other waits for it that
+    has what it needs."""
 
     def __init__(self, client: OpenIdClient, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.client = client
         self._clock_s = clock_s
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=10.0, read=10.0))
-        self._said: dict[str, Any] = {}
-        self._keys = KeySet([])
-        self._read_s = float("-inf")
+        self._known = _Known({}, KeySet([]), float("-inf"))
+        self._failed: tuple[float, SignInUnavailable] | None = None
 
     def begin(self, state: str, nonce: str, verifier: str) -> str:
         """The service's address to which a browser is sent. Raises SignInUnavailable."""
@@ -121,22 +134,27 @@ class Provider:
 
     def _proven(self, token: str) -> jwt.Token:
         """By the service's keys; one that is not known may be newer than what was read."""
-        self._document()
         try:
-            return jwt.decode(token, self._keys, ALGORITHMS)
+            return jwt.decode(token, self._not_older(_KEPT_S).keys, ALGORITHMS)
         except (InvalidKeyIdError, ValueError):
-            with self._lock:
-                if self._clock_s() - self._read_s >= _ANEW_S:
-                    self._read()
-            return jwt.decode(token, self._keys, ALGORITHMS)
+            return jwt.decode(token, self._not_older(_ANEW_S).keys, ALGORITHMS)
 
-    def _document(self) -> dict[str, Any]:
-        with self._lock:
-            if self._clock_s() - self._read_s >= _KEPT_S:
-                self._read()
-            return self._said
+    def _document(self) -> Mapping[str, Any]:
+        return self._not_older(_KEPT_S).said
 
-    def _read(self) -> None:
+    def _not_older(self, most_s: float) -> _Known:
+        """What is known of the service, read anew by one thread where it is older."""
+        if self._age_s() < most_s:
+            return self._known
+        with self._reading:
+            if self._age_s() >= most_s:  # else another read it meanwhile
+                self._known = self._read()
+            return self._known
+
+    def _age_s(self) -> float:
+        return self._clock_s() - self._known.read_s
+
+    def _read(self) -> _Known:
         issuer = self.client.issuer
         where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
         said = self._got(where)
@@ -148,10 +166,9 @@ class Provider:
         keys = self._got(said["jwks_uri"]).get("keys")
         try:
             ours = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
-            self._keys = KeySet.import_key_set({"keys": ours})
+            return _Known(said, KeySet.import_key_set({"keys": ours}), self._clock_s())
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
-        self._said, self._read_s = said, self._clock_s()
 
     def _got(self, address: str) -> dict[str, Any]:
         status, answer = self._asked("GET", address, None, {"Accept": "application/json"})
@@ -162,6 +179,7 @@ class Provider:
     def _asked(
         self, method: str, address: str, body: str | None, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, Any]]:
+        self._require_present()
         try:
             answer = self._pool.request(
                 method, address, body=body, headers=headers, redirect=False, preload_content=False
@@ -171,12 +189,14 @@ class Provider:
             finally:
                 answer.close()
         except HTTPError as error:
-            raise SignInUnavailable(
+            away = SignInUnavailable(
                 f"{shown(address)}: does not answer ({type(error).__name__}): check the line; "
                 "an access token still signs you in",
                 vi=f"{shown(address)}: không trả lời; hãy kiểm tra đường truyền; vẫn có thể đăng nhập bằng "
                 "mã truy cập",
-            ) from error
+            )
+            self._failed = (self._clock_s(), away)
+            raise away from error
         try:
             said = json.loads(data) if len(data) <= _MOST_BYTES else None
         except ValueError:
@@ -184,6 +204,11 @@ class Provider:
         if not isinstance(said, dict):
             raise _unusable(address, f"{answer.status}, and no JSON object")
         return answer.status, said
+
+    def _require_present(self) -> None:
+        failed = self._failed
+        if failed is not None and self._clock_s() - failed[0] < _AWAY_S:
+            raise SignInUnavailable(str(failed[1]), vi=failed[1].vi)  # one of its own for each who is told
 
 
 def _unusable(where: str, why: str) -> SignInUnavailable:

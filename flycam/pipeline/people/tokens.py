@@ -67,7 +67,8 @@ def held_tokens(workspace: Workspace, account: str | None = None) -> list[Token]
 
 
 def revoke_token(workspace: Workspace, token_id: str, who: str, account: str | None = None) -> Token:
-    """Let a token, and the sessions that it opened, open nothing any more.
+    """Let a token, the sessions that it opened, and the guest links that it may have made, open nothing any
+    more.
 
     account  whose it has to be; None: anybody's
     Raises NotFound.

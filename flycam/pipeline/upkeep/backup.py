@@ -2,6 +2,7 @@
 
     catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
 
+What a flight replaced and freed meanwhile cannot be copied any more: the catalogue is saved once more then.
 The manifest is written last and in one step, so a backup that was cut short leaves the one before as it was,
 and the same command goes on where it stopped. Objects are immutable: what lies there whole is not copied
 again, and what the house has lost meanwhile stays in the backup.
@@ -23,7 +24,8 @@ from flycam import __version__
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.snapshot import settle
 from flycam.errors import FlightBusy, NotWhole
-from flycam.ingest.photos import sha256_of
+from flycam.frame.agreement import agreed
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.upkeep.backup_copying import Copying
 from flycam.pipeline.upkeep.backup_place import (
     LOCK,
@@ -45,6 +47,9 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 from flycam.store.local import LocalStore
 from flycam.store.syncing import sync_path
+
+_MOST_PASSES = 3
+"""So often the catalogue is saved; all but the first pass copy only what came since."""
 
 _SCRATCH = ".new-"
 _SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile goes on
@@ -68,9 +73,10 @@ class BackupReport:
         missing = self.manifest.missing
         if not missing:
             return None
+        said = f"the backup is made, but {len(missing)} objects are lost or damaged in the house"
         return NotWhole(
-            f"{self.folder}: the backup is made, but {len(missing)} objects are lost or damaged in the house "
-            f"(the first: {missing[0]}); run 'flycam verify', then back up again",
+            f"{self.folder}: {agreed(said)} (the first: {missing[0]}); run 'flycam verify', then back up "
+            "again",
             vi=f"{self.folder}: đã sao lưu, nhưng {len(missing)} mục trong kho bị mất hoặc hỏng (đầu tiên: "
             f"{missing[0]}); hãy chạy 'flycam verify' rồi sao lưu lại",
         )
@@ -97,7 +103,7 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
             with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
                 scratch = Path(name)
                 copying = Copying(workspace, folder / OBJECTS, objects, index, scratch)
-                frozen = _frozen(workspace, scratch, copying, progress)
+                frozen = _standing(workspace, scratch, copying, progress)
                 old = copying.carry_over(frozen.let_go)
                 manifest = _written(workspace, folder, frozen, index, copying)
             _let_go(folder, objects, index, old, manifest)
@@ -121,6 +127,19 @@ class _Frozen:
     audit_head: tuple[int, str] | None
     outside: tuple[str, ...]
     let_go: frozenset[str]
+
+
+def _standing(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
+    """The catalogue saved, and what it names copied, until nothing of it was replaced and freed meanwhile."""
+    for _ in range(_MOST_PASSES - 1):
+        frozen = _frozen(workspace, scratch, copying, progress)
+        if not copying.replaced:
+            return frozen
+        frozen.path.unlink()
+        copying.begin_again()
+    frozen = _frozen(workspace, scratch, copying, progress)
+    copying.missing += copying.replaced  # a house that is put back lacks them
+    return frozen
 
 
 def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
@@ -159,6 +178,7 @@ def _written(workspace: Workspace, folder: Path, frozen: _Frozen, index: Index, 
     sync_path(frozen.path)
     frozen.path.replace(folder / catalogue)
     sums.replace(folder / sums_name(sums_sha256))
+    sync_path(folder)  # the manifest's name must not survive a power cut without theirs
     count, size = index.totals()
     manifest = Manifest(
         made_ns=workspace.clock_ns(),

@@ -17,7 +17,7 @@ from flycam.errors import ObjectMissing
 from flycam.pipeline.evidence import blocks
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.backup_place import Copied, Index, digest_of, place_of, size_of
-from flycam.pipeline.upkeep.held import Held, Holdings, Kind, was_let_go
+from flycam.pipeline.upkeep.held import REPLACED, Held, Holdings, Kind, standing_of, was_let_go
 from flycam.pipeline.upkeep.readback import BLOCK_BYTES, is_whole
 from flycam.pipeline.upkeep.tally import Tally
 from flycam.pipeline.workspace import Progress, Workspace
@@ -35,7 +35,8 @@ _Work = tuple[Held, Copied | None]
 
 
 class Copying:
-    """new, new_bytes: objects copied; missing: keys that neither the house nor the backup has whole."""
+    """new, new_bytes: objects copied; missing: keys that neither the house nor the backup has whole;
+    replaced: keys in whose place the house has another object by now, or none."""
 
     def __init__(
         self, workspace: Workspace, folder: Path, objects: LocalStore, index: Index, scratch: Path
@@ -44,8 +45,16 @@ class Copying:
         self._objects, self._index = objects, index
         self._folder, self._scratch = folder, scratch
         self._group: list[Copied] = []
+        self._reads_due = True
         self.new = self.new_bytes = 0
         self.missing: list[str] = []
+        self.replaced: list[str] = []
+
+    def begin_again(self) -> None:
+        """The objects of a catalogue that was saved anew: what was copied lies there, and was read."""
+        self._index.begin_again()
+        self._reads_due = False
+        self.missing, self.replaced = [], []
 
     def all_of(self, holdings: Holdings, cursors: Collection[str], progress: Progress) -> None:
         """Every object of every part; of cursors (`keys.cursor_prefixes`) only these."""
@@ -60,6 +69,10 @@ class Copying:
             for held, _, one, is_new in self._found(wanted):
                 if one is not None:
                     self._note(one, is_new)
+                elif held.kind in REPLACED:
+                    now = standing_of(self._catalog, held)
+                    is_so = now is not None and now.key == held.key
+                    (self.missing if is_so else self.replaced).append(held.key)
                 elif not was_let_go(self._catalog, self._store, held):
                     self.missing.append(held.key)
                 tally.one()
@@ -113,7 +126,10 @@ class Copying:
         """The object as an earlier run copied it, if its file still is what it was."""
         if size_of(path) != known.size:
             return None
-        is_due = int(known.sha256[:8], 16) % RUNS_TO_READ_ALL == self._index.run % RUNS_TO_READ_ALL
+        is_due = (
+            self._reads_due
+            and int(known.sha256[:8], 16) % RUNS_TO_READ_ALL == self._index.run % RUNS_TO_READ_ALL
+        )
         return None if is_due and digest_of(path) != known.sha256 else known
 
     def _fetched(self, held: Held) -> Copied | None:

@@ -22,10 +22,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
-from flycam.ingest.photos import sha256_of
-from flycam.pipeline.evidence import FULL
+from flycam.ingest.photo.photos import sha256_of
+from flycam.store.room import FULL
 from flycam.store.scratch import SCRATCH_NAME
-from flycam.store.syncing import sync_path
+from flycam.store.syncing import move_into_place, sync_path
 
 MANIFEST = "manifest.json"
 OBJECTS = "objects"
@@ -125,9 +125,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     fresh.unlink(missing_ok=True)
     with fresh.open("x", encoding="utf-8") as file:  # a new file: a link of this name is not followed
         file.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-    sync_path(fresh)
-    fresh.replace(folder / MANIFEST)
-    sync_path(folder)
+    move_into_place(fresh, folder / MANIFEST)
+    sync_path(folder)  # a backup is made once its name is safe: it raises
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -237,6 +236,10 @@ class Index:
             "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
         )
         return database
+
+    def begin_again(self) -> None:
+        """Another run: what the one under way has noted counts as noted by an earlier one."""
+        self.run += 1
 
     def get(self, key: str) -> Copied | None:
         """An object as it was copied before."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
-from flycam.pipeline.coverage import VIETNAM
+from flycam.frame.agreement import agreed
+from flycam.frame.moment import VIETNAM
+from flycam.frame.spelling import decimal_comma
 from flycam.pipeline.freeing import could_free
 from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
@@ -32,10 +34,16 @@ class Check:
     sentence_en: str
     sentence_vi: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence_en", agreed(self.sentence_en))
 
-def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
-    """All checks; none raises."""
-    checks = [_disk(data_dir), _encryption(data_dir), _power(workspace.power), _clock(workspace)]
+
+def examine(workspace: Workspace, data_dir: Path, store_dir: Path | None = None) -> list[Check]:
+    """All checks; none raises. store_dir: the folder of the store, if it is one."""
+    places = [data_dir]
+    if store_dir is not None and store_dir.stat().st_dev != data_dir.stat().st_dev:
+        places.append(store_dir)
+    checks = [_disk(data_dir), encryption(places), _power(workspace.power), _clock(workspace)]
     checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
     checks.append(_guarded("room", "chỗ trống", lambda: _room(workspace)))
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
@@ -95,30 +103,40 @@ def _room(workspace: Workspace) -> Check:
         f"{found.clips} old clips, {found.copies} local copies ('flycam collect'); flights free them "
         f"themselves below {LOW_BYTES / 1e9:.1f} GB, and the last {kept} are kept for the catalogue"
         + ("" if ok or scarcest is None else f"; {scarcest.name} is low: see to a larger disk"),
-        sentence_vi=f"có thể giải phóng {mb} mà không mất gì: {found.tiles} mảnh bản đồ cũ, {found.clips} "
-        f"bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect'); dưới "
-        f"{f'{LOW_BYTES / 1e9:.1f}'.replace('.', ',')} GB thì chuyến bay tự giải phóng, {kept} cuối luôn "
+        sentence_vi=f"có thể giải phóng {decimal_comma(mb)} mà không mất gì: {found.tiles} mảnh "
+        f"bản đồ cũ, {found.clips} bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect'); dưới "
+        f"{decimal_comma(f'{LOW_BYTES / 1e9:.1f}')} GB thì chuyến bay tự giải phóng, {kept} cuối luôn "
         "chừa cho cơ sở dữ liệu"
         + ("" if ok or scarcest is None else f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"),
     )
 
 
-def _encryption(data_dir: Path) -> Check:
-    """A disk in the clear flies as well as any: this is told for whoever decides where the box may go."""
-    found = is_encrypted(data_dir)
-    said = {
-        True: ("the disk is encrypted", "ổ đĩa có mã hoá"),
-        False: (
-            "the disk is NOT encrypted: who takes this machine can read all pictures and marks; encrypt it "
-            "before it leaves the office",
-            "ổ đĩa CHƯA mã hoá: ai lấy máy này sẽ đọc được mọi hình và dấu; hãy mã hoá trước khi mang đi",
-        ),
-        None: (
-            "whether the disk is encrypted cannot be told here; look in the system's settings",
-            "không biết được ổ đĩa có mã hoá hay không; hãy xem trong cài đặt hệ thống",
-        ),
-    }
-    sentence_en, sentence_vi = said[found]
+def encryption(places: Sequence[Path], asked: Callable[[Path], bool | None] = is_encrypted) -> Check:
+    """A disk in the clear flies as well as any: this is told for whoever decides where the box may go.
+    Told is the worst that is known of the places where this house keeps what it has."""
+    found = [(place, asked(place)) for place in places]
+    clear = [str(place) for place, told in found if told is False]
+    unknown = [str(place) for place, told in found if told is None]
+    if clear:
+        sentence_en = (
+            f"the disk is NOT encrypted ({', '.join(clear)}): who takes this machine can read all pictures "
+            "and marks; encrypt it before it leaves the office"
+        )
+        sentence_vi = (
+            f"ổ đĩa CHƯA mã hoá ({', '.join(clear)}): ai lấy máy này sẽ đọc được mọi hình và dấu; hãy mã hoá "
+            "trước khi mang đi"
+        )
+    elif unknown:
+        sentence_en = (
+            f"whether the disk is encrypted ({', '.join(unknown)}) cannot be told here; look in the system's "
+            "settings"
+        )
+        sentence_vi = (
+            f"không biết được ổ đĩa ({', '.join(unknown)}) có mã hoá hay không; hãy xem trong cài đặt hệ "
+            "thống"
+        )
+    else:
+        sentence_en, sentence_vi = "the disk is encrypted", "ổ đĩa có mã hoá"
     return Check(name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi)
 
 
@@ -133,7 +151,7 @@ def _power(power: Power) -> Check:
         said, said_vi = f"on battery, {told.percent:.0f} %", f"đang dùng pin, {told.percent:.0f} %"
         if told.left_s is not None:
             hours = f"{told.left_s / 3600:.1f}"
-            said, said_vi = f"{said}, {hours} h left", f"{said_vi}, còn khoảng {hours.replace('.', ',')} giờ"
+            said, said_vi = f"{said}, {hours} h left", f"{said_vi}, còn khoảng {decimal_comma(hours)} giờ"
     if power.is_low:
         said, said_vi = f"{said}; low power is on: one core", f"{said_vi}; đang tiết kiệm điện: dùng một nhân"
     if not ok:
@@ -186,7 +204,7 @@ def _unfinished(workspace: Workspace) -> Check:
 def _accounts(workspace: Workspace) -> Check:
     """A house without accounts flies as well as any: this is told for whoever is to be let in."""
     count = len(workspace.catalog.accounts.all())
-    said, said_vi = f"{count} account{'s' if count > 1 else ''}", f"có {count} tài khoản"
+    said, said_vi = f"{count} accounts", f"có {count} tài khoản"
     if not count:
         said = "none yet: only this machine is let in; the first is made on the map: flycam account code"
         said_vi = "chưa có: chỉ máy này xem được; tạo tài khoản đầu tiên trên bản đồ: flycam account code"

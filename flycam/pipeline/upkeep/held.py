@@ -10,7 +10,7 @@ and are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flycam.catalog.catalog import Catalog
@@ -41,6 +41,10 @@ class Kind(StrEnum):
     CLIP = "clip"
     REPORT = "report"
     PACK = "pack"
+
+
+REPLACED = frozenset({Kind.TILE, Kind.CLIP, Kind.REPORT})
+"""In whose place another object comes, and which are freed then: see `standing_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,30 @@ def was_let_go(catalog: Catalog, store: ObjectStore, held: Held) -> bool:
         return False
     kept = [one for one in catalog.recordings.of_flight(held.flight_id) if one.let_go_ns is None]
     return keys.hash_in(held.key) not in {one.sha256 for one in kept}
+
+
+def standing_of(catalog: Catalog, held: Held) -> Held | None:
+    """The object that the catalogue names now in the place of a tile, clip or report (`REPLACED`); None where
+    it names none, or shows none of its revision."""
+    if held.kind is Kind.CLIP:
+        clips = {one.commune_code: one.clip_key for one in catalog.boundaries.coverage(held.flight_id)}
+        key = clips.get(held.name)
+        return None if key is None else replace(held, key=key)
+    if held.tile is not None:
+        line = held.tile
+        head = catalog.tiles.head(line.mosaic_id, line.revision, line.tile_id)
+        is_shown = line.revision == _LIVE or _is_published(catalog, line.mosaic_id, line.revision)
+        return replace(held, key=head.key, tile=head) if head is not None and is_shown else None
+    for mosaic in catalog.tiles.mosaics(held.flight_id):
+        if held.key.startswith(keys.product_prefix(mosaic.mosaic_id, mosaic.revision)):
+            key = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).reports.get(held.name)
+            is_shown = _is_published(catalog, mosaic.mosaic_id, mosaic.revision)
+            return replace(held, key=key) if key is not None and is_shown else None
+    return None
+
+
+def _is_published(catalog: Catalog, mosaic_id: str, revision: int) -> bool:
+    return catalog.revisions.get(mosaic_id, revision).state is RevisionState.PUBLISHED
 
 
 def _packs_of(catalog: Catalog) -> list[Held]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,21 +63,8 @@ def is_whole(path: Path, held: Held) -> bool:
     """Whether a file's bytes are those of the object. Raises OSError."""
     if held.kind in _DECODED:
         return _decodes(path.read_bytes(), held)
-    return _is_its(held, sha256_of_blocks(_file_blocks(path)))
-
-
-def sha256_of_blocks(data: Iterable[bytes]) -> str:
-    """Hex SHA-256 of bytes that come piece by piece."""
-    digest = hashlib.sha256()
-    for block in data:
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _file_blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+        return _is_its(held, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _is_its(held: Held, sha256: str) -> bool:

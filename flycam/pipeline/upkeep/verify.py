@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from flycam.errors import NotFound, NotWhole, OptionUnusable
+from flycam.frame.agreement import agreed
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.audit import AuditProof, audit_trouble, prove_audit
@@ -87,9 +88,9 @@ class VerifyReport:
         """What there is to say to whoever waits for the exit code."""
         if self.standing:
             count, first = len(self.standing), self.standing[0].held.key
+            said = agreed(f"{count} objects are lost or damaged")
             return NotWhole(
-                f"{count} objects are lost or damaged and could not be made again (the first: {first}); each "
-                "is listed with its cure",
+                f"{said} and could not be made again (the first: {first}); each is listed with its cure",
                 vi=f"{count} mục bị mất hoặc hỏng mà chưa dựng lại được (đầu tiên: {first}); xem cách chữa "
                 "của từng mục trong danh sách",
             )

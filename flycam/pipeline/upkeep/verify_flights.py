@@ -7,13 +7,12 @@ under a tile would be worse than a hole that is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
-from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
-from flycam.errors import FlightBusy, InputUnusable, RefusedByEvidence
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.errors import FlightBusy, InputUnusable, NotWhole, RefusedByEvidence
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
 from flycam.mosaic.given import has_given
@@ -25,14 +24,13 @@ from flycam.pipeline.finish.quality_report import make_reports
 from flycam.pipeline.finish.recipe import finish
 from flycam.pipeline.finish.request import asked_again
 from flycam.pipeline.laying.refolding import is_photo_here, let_go_by_this_box, refold_mosaic
-from flycam.pipeline.upkeep.held import Held, Kind
+from flycam.pipeline.upkeep.held import Held, Kind, standing_of
 from flycam.pipeline.upkeep.readback import Read, State, read_back
 from flycam.pipeline.upkeep.verify_originals import Originals
 from flycam.pipeline.workspace import Progress, Workspace
-from flycam.store import keys
 
 _LIVE = 0
-_CANNOT = (*DAMAGE, InputUnusable, RefusedByEvidence)  # NotFound is an InputUnusable
+_CANNOT = (*DAMAGE, NotWhole, InputUnusable, RefusedByEvidence)  # NotFound is an InputUnusable
 """What making something again raises where it is made of things that are not whole."""
 
 _Mosaic = tuple[str, int]
@@ -86,8 +84,10 @@ class FlightMender:
         Where another box gave tiles, photos that only it has are not needed: what it gave is joined.
         """
         base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
-        hopeless = {tile for tile in base if not self._can_fold(mosaic, tile)}
-        known = [tile for tile in tiles if tile not in hopeless and not _above_any(tile, hopeless)]
+        can_fold = self._folding(mosaic)
+        hopeless = {tile for tile in base if not can_fold(tile)}
+        above = ancestors_of(hopeless)
+        known = [tile for tile in tiles if tile not in hopeless and tile not in above]
 
         def fold() -> None:
             done = refold_mosaic(self._workspace, mosaic, self._progress, known=known)
@@ -97,25 +97,31 @@ class FlightMender:
         if known:
             _try(fold)
 
-    def _can_fold(self, mosaic: MosaicInfo, tile: TileId) -> bool:
-        frames = self._workspace.catalog.frames.touching(self._flight.flight_id, tile, FrameStatus.USED)
+    def _folding(self, mosaic: MosaicInfo) -> Callable[[TileId], bool]:
+        """Whether a base tile can be folded again as it was; what is true of all of it is asked once."""
         is_given = has_given(self._workspace.store, mosaic.mosaic_id)
         gone = let_go_by_this_box(self._workspace, self._flight.flight_id)
-        if any(one.header.provenance.source_sha256 in gone for one in frames):
-            return False  # it would be made of less than it showed
-        return all(
-            self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
-            for one in frames
-            if one.header.layer == mosaic.layer
-        )
+
+        def can_fold(tile: TileId) -> bool:
+            frames = self._workspace.catalog.frames.touching(self._flight.flight_id, tile, FrameStatus.USED)
+            if any(one.header.provenance.source_sha256 in gone for one in frames):
+                return False  # it would be made of less than it showed
+            return all(
+                self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
+                for one in frames
+                if one.header.layer == mosaic.layer
+            )
+
+        return can_fold
 
     def _parents(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
         base = {tile for tile in tiles if tile.z == mosaic.base_zoom}
+        above = ancestors_of(base)
         mend_parents(
             self._workspace.store,
             self._workspace.catalog.tiles,
             mosaic,
-            [tile for tile in tiles if tile not in base and not _above_any(tile, base)],
+            [tile for tile in tiles if tile not in base and tile not in above],
             origin=self._workspace.box,
             now_ns=self._workspace.clock_ns(),
         )
@@ -164,38 +170,17 @@ class FlightMender:
     def _is_whole_now(self, held: Held) -> bool:
         """Whether what stands in its place reads whole, or nobody names it any more: a tile may have changed,
         a clip have another hash, a revision been retired while the house was read."""
-        now = self._standing(held)
+        now = standing_of(self._workspace.catalog, held)
         return now is None or read_back(self._workspace.store, now).state is State.WHOLE
 
-    def _standing(self, held: Held) -> Held | None:
-        """The object that the catalogue names in its place now."""
-        catalog = self._workspace.catalog
-        if held.kind is Kind.CLIP:
-            communes = catalog.boundaries.coverage(self._flight.flight_id)
-            clips = {one.commune_code: one.clip_key for one in communes}
-            key = clips.get(held.name)
-            return None if key is None else replace(held, key=key)
-        if held.tile is not None:
-            line = held.tile
-            head = catalog.tiles.head(line.mosaic_id, line.revision, line.tile_id)
-            is_shown = line.revision == _LIVE or self._is_published(line.mosaic_id, line.revision)
-            return replace(held, key=head.key, tile=head) if head is not None and is_shown else None
-        for mosaic in self._mosaics():
-            if held.key.startswith(keys.product_prefix(mosaic.mosaic_id, mosaic.revision)):
-                key = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).reports.get(held.name)
-                is_shown = self._is_published(mosaic.mosaic_id, mosaic.revision)
-                return replace(held, key=key) if key is not None and is_shown else None
-        return None
 
-    def _is_published(self, mosaic_id: str, revision: int) -> bool:
-        return self._workspace.catalog.revisions.get(mosaic_id, revision).state is RevisionState.PUBLISHED
-
-
-def _above_any(tile: TileId, below: set[TileId]) -> bool:
-    """Whether any of these finer tiles lies under a tile."""
-    return any(
-        b.z > tile.z and (b.x >> (b.z - tile.z), b.y >> (b.z - tile.z)) == (tile.x, tile.y) for b in below
-    )
+def ancestors_of(tiles: Iterable[TileId]) -> set[TileId]:
+    """Every tile that any of these lies under."""
+    found: set[TileId] = set()
+    for tile in tiles:
+        while tile.z > 0 and (tile := tile.parent()) not in found:
+            found.add(tile)
+    return found
 
 
 def _try(make: Callable[[], object]) -> None:

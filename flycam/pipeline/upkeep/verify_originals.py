@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flycam.catalog.records import FrameRecord
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.upkeep.backup_place import MANIFEST, OBJECTS
 from flycam.pipeline.upkeep.held import Held, Kind

@@ -6,16 +6,18 @@ import gzip
 import json
 import os
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flycam.errors import InputUnusable, SourceUnreadable
-from flycam.ingest.card_files import FileKind, kind_of
-from flycam.ingest.container import head_of, opened
-from flycam.ingest.photo_search import NOT_A_PHOTO, search
+from flycam.ingest.photo.card_files import FileKind, kind_of
+from flycam.ingest.photo.container import head_of, opened
+from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, search
 from flycam.pipeline.trust import SYSTEM, Trust
+from flycam.pipeline.upload.names import is_text, refused
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10
@@ -58,7 +60,12 @@ class Part:
 
 
 class Card:
-    """The files to send and what they are called there."""
+    """The files to send and what they are called there.
+
+    skipped      what is no photo, film or log, with the reason
+    passed_over  of each file that cannot even be announced (its name, another's name, the card cannot be
+                 read there) the sentence that names it
+    """
 
     def __init__(self, sending: Sending) -> None:
         found = search(sending.paths)
@@ -68,12 +75,19 @@ class Card:
         others = {
             path for path, why in found.skipped if why == NOT_A_PHOTO and kind_of(path.name) is not None
         }
-        self.skipped = tuple(one for one in found.skipped if one[0] not in others)
+        unread = [one for one in found.skipped if one[1].startswith(NOT_OPENED) and _may_hold_some(one[0])]
+        self.skipped = tuple(one for one in found.skipped if one[0] not in others and one not in unread)
+        self.passed_over = tuple(_unread(path, why) for path, why in unread)
         for path in (*found.photos, *sorted(others)):
-            if path.stat().st_size:
-                self._add(_name_below(path, roots), path)
-            else:
+            name = _name_below(path, roots)
+            if not path.stat().st_size:
                 self.skipped += ((path, "empty (0 bytes)"),)
+            elif not is_text(name):
+                self.passed_over += (refused(name, "is not UTF-8", "không phải UTF-8"),)
+            elif not self._add(name, path):
+                self.passed_over += (_named_twice(path),)
+        if not self._files and self.passed_over:
+            raise self.passed_over[0]
         if not self._files:
             names = ", ".join(map(str, sending.paths))
             raise SourceUnreadable(
@@ -85,8 +99,9 @@ class Card:
         self._folder = roots[0].name if len(roots) == 1 else ""
         self._telemetry: str | None = None
         if sending.telemetry is not None:
-            self._telemetry = f"flight-log/{sending.telemetry.name}"
-            self._add(self._telemetry, sending.telemetry)
+            self._telemetry = unicodedata.normalize("NFC", f"flight-log/{sending.telemetry.name}")
+            if not self._add(self._telemetry, sending.telemetry):
+                raise _named_twice(sending.telemetry)
 
     @property
     def log(self) -> Path | None:
@@ -128,12 +143,29 @@ class Card:
         """What is found a photo by its bytes is one."""
         return FileKind.LOG if name == self._telemetry else kind_of(name) or FileKind.PHOTO
 
-    def _add(self, name: str, path: Path) -> None:
-        if self._files.setdefault(name, path) != path:
-            raise InputUnusable(
-                f"{path}: another file has the same name; send the folders one by one",
-                vi=f"{path}: có tệp khác trùng tên; hãy gửi từng thư mục một",
-            )
+    def _add(self, name: str, path: Path) -> bool:
+        """Whether it goes under this name; another file may have it."""
+        name = unicodedata.normalize("NFC", name)  # as the server calls it
+        return self._files.setdefault(name, path) == path
+
+
+def _named_twice(path: Path) -> InputUnusable:
+    return InputUnusable(
+        f"{path}: another file has the same name; rename this one, or send the folders one by one",
+        vi=f"{path}: có tệp khác trùng tên; hãy đổi tên tệp này, hoặc gửi từng thư mục một",
+    )
+
+
+def _may_hold_some(path: Path) -> bool:
+    """Whether photos, films or logs may be lost with it."""
+    return path.is_dir() or kind_of(path.name) is not None
+
+
+def _unread(path: Path, why: str) -> InputUnusable:
+    return InputUnusable(
+        f"{path}: {why}; check the card, then send it again",
+        vi=f"{path}: không mở được; hãy kiểm tra thẻ nhớ rồi gửi lại",
+    )
 
 
 def _name_below(path: Path, roots: list[Path]) -> str:

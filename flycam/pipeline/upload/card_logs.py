@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.card_files import beside, is_subtitles
-from flycam.ingest.clock import capture_times
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.video import creation_ns
+from flycam.ingest.doctor.clock import capture_times
+from flycam.ingest.photo.card_files import beside, is_subtitles
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.video.pictures import creation_ns
 
 _AROUND_NS = 10 * 60 * 10**9  # by so much a camera's clock may be off, and a log begin late
 
@@ -77,7 +77,7 @@ class CardLogs:
         return self._spans[log]
 
     def _read(self, log: str) -> Span | None:
-        from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+        from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
         try:
             samples = read_flight_log(self._card / log).track.samples

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import DiskFull, NotFound, StorageTrouble
-from flycam.pipeline.evidence import FULL
-from flycam.store.room import SPARE_BYTES
+from flycam.store.room import FULL, require_spare
 from flycam.store.syncing import sync_path
 
 MANIFEST, LOOK, PROGRESS = "manifest.json", "look.json", "progress.json"
@@ -87,15 +86,7 @@ def no_such_upload() -> NotFound:
 
 def require_room(place: Path, free: int, more: int) -> None:
     """Raise DiskFull, with the cure, where `more` bytes would leave less of `free` than flights need."""
-    if free - more >= SPARE_BYTES:
-        return
-    gb, gb_spare = free / 1e9, SPARE_BYTES / 1e9
-    raise DiskFull(
-        f"{place}: the server has {gb:.1f} GB left, of which {gb_spare:.1f} GB stay free for flights; free "
-        "some there, then it goes on by itself from where it is",
-        vi=f"{place}: máy chủ còn {gb:.1f} GB, trong đó {gb_spare:.1f} GB luôn để trống cho các chuyến bay; "
-        "hãy giải phóng bớt, sau đó sẽ tự tải tiếp từ chỗ dở",
-    )
+    require_spare(place, free, more, "tự tải tiếp")
 
 
 def storage_trouble(place: Path, error: OSError) -> StorageTrouble:

@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 from flycam.catalog.records import FrameStatus
 from flycam.errors import FilmUnplaced, FlycamError, SourceUnreadable, StorageTrouble
 from flycam.frame.flight import Flight
-from flycam.ingest.card_files import FileKind
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.card_files import FileKind
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.film_frames import is_picture_of, own_flight_id
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.flow import LAYING
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.outlasting import Begun
 from flycam.pipeline.upload.card_logs import CardLogs
 from flycam.pipeline.upload.upload import Manifest
 from flycam.pipeline.upload.work import FileProgress, stored_hashes
@@ -84,18 +85,6 @@ def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid
     return FilmsLaid(films=tuple(done), flight=mine.catalog.flights.flight(held[-1]) if held else None)
 
 
-class _Begun:
-    """Hears whether a film's pictures were being laid: what went wrong then is no fault of its log."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.is_so = False
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        self.is_so |= stage == LAYING
-        self._progress(stage, done, total)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
     """What is on the map of one film, whatever its laying said."""
@@ -133,7 +122,7 @@ def _laid(
     try:
         for log in logs.of_film(film):
             given = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
-            begun = _Begun(progress)
+            begun = Begun(progress, LAYING)  # what goes wrong then is no fault of its log
             try:
                 report = live(workspace, given, labels, begun)
             except StorageTrouble:

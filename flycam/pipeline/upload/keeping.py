@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 from flycam.catalog.retention_records import UploadedFile
 from flycam.errors import LetGo, NotFound
-from flycam.ingest.card_files import FileKind
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.card_files import FileKind
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.upload.files import no_such_upload, require_room
 from flycam.pipeline.upload.upload import Upload

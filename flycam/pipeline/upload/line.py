@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection
 
-from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
+from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
 from flycam.pipeline.believing import believing, require_trusted
 from flycam.pipeline.trust import SYSTEM, Trust
 
@@ -169,13 +169,13 @@ class Line:
         return reply
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        """As `once`, again and again until an answer comes. Raises StoreUnavailable when patience ends."""
+        """As `once`, again and again until an answer comes. Raises PeerUnavailable when patience ends."""
         return self.patiently(lambda: self.once(method, path, body, **headers))
 
     def patiently(self, send: Callable[[], Reply]) -> Reply:
         """Call `send` until it gives an answer that is not "later".
 
-        Raises StoreUnavailable when patience ends, which time that this process slept does not count into. A
+        Raises PeerUnavailable when patience ends, which time that this process slept does not count into. A
         server that is full or busy is waited for; one that does not serve is as one that does not answer.
         """
         wait_s, tried_s = _FIRST_WAIT_S, time.monotonic()
@@ -193,7 +193,7 @@ class Line:
             slept_s = max(now_s - tried_s - _LONGEST_TRY_S, 0.0)
             self._heard_s, tried_s = min(self._heard_s + slept_s, now_s), now_s
             if now_s - self._heard_s > self._patience_s:
-                raise StoreUnavailable(
+                raise PeerUnavailable(
                     f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); what "
                     "was sent is kept there: run the same command again",
                     vi=f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why});"

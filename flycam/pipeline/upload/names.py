@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from flycam.errors import InputUnusable
-from flycam.ingest.card_files import kind_of
+from flycam.ingest.photo.card_files import kind_of
 
 MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
@@ -24,14 +22,14 @@ def checked_path(text: str) -> str:
     path = unicodedata.normalize("NFC", text)
     parts = path.split("/")
     if len(parts) > MAX_DEPTH or len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
-        raise _refused(text, "is too long or too deep", "quá dài hoặc nằm quá sâu")
+        raise refused(text, "is too long or too deep", "quá dài hoặc nằm quá sâu")
     for part in parts:
         if not part or part.startswith(".") or part != part.strip():
-            raise _refused(text, "holds an empty or hidden part", "có phần trống hoặc ẩn")
+            raise refused(text, "holds an empty or hidden part", "có phần trống hoặc ẩn")
         if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-            raise _refused(text, "is too long", "quá dài")
+            raise refused(text, "is too long", "quá dài")
         if any(_is_unsafe(letter) for letter in part):
-            raise _refused(text, "holds a sign no file name may hold", "có ký tự không được phép")
+            raise refused(text, "holds a sign no file name may hold", "có ký tự không được phép")
     return path
 
 
@@ -40,7 +38,7 @@ def checked_card_path(text: str) -> str:
     nor flight log by its name."""
     path = checked_path(text)
     if kind_of(path) is None:
-        raise _refused(
+        raise refused(
             text,
             "is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)",
             "không phải ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay (không nhận tệp nén)",
@@ -55,17 +53,18 @@ def label_of(text: str) -> str:
     return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
-def check_all_fit(paths: Iterable[str]) -> None:
-    """Raise InputUnusable where two files would be one, or a file would be another's folder."""
-    seen: set[str] = set()
-    folders: set[str] = set()
-    for path in paths:
-        if path in seen:
-            raise _refused(path, "is named twice", "bị ghi hai lần")
-        seen.add(path)
-        folders.update(str(parent) for parent in PurePosixPath(path).parents)
-    if both := seen & folders:
-        raise _refused(min(both), "is a file and a folder", "vừa là tệp vừa là thư mục")
+def is_text(name: str) -> bool:
+    """Whether a name as the disk gives it can be sent at all: bytes that are no UTF-8 come as surrogates."""
+    return not any(unicodedata.category(letter) == "Cs" for letter in name)
+
+
+def refused(text: str, why: str, why_vi: str) -> InputUnusable:
+    """A name that is not taken, as it can be shown, with the reason and the cure."""
+    shown = "".join(" " if _is_unseen(letter) else letter for letter in text[:_SHOWN_CHARS])
+    return InputUnusable(
+        f"{shown}: this name {why}; rename the file or leave it out",
+        vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",
+    )
 
 
 def _is_unsafe(letter: str) -> bool:
@@ -76,11 +75,3 @@ def _is_unsafe(letter: str) -> bool:
 def _is_unseen(letter: str) -> bool:
     """Control, format (also what turns the reading direction), surrogate, private."""
     return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def _refused(text: str, why: str, why_vi: str) -> InputUnusable:
-    shown = "".join(" " if _is_unseen(letter) else letter for letter in text[:_SHOWN_CHARS])
-    return InputUnusable(
-        f"{shown}: this name {why}; rename the file or leave it out",
-        vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",
-    )

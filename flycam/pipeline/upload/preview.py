@@ -19,7 +19,7 @@ from PIL import Image
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import to_lonlat
-from flycam.ingest.container import head_of, opened
+from flycam.ingest.photo.container import head_of, opened
 from flycam.pipeline.laying.planning import Planned
 
 LONGEST_PX = 1000

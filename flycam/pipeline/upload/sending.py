@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
-from flycam.ingest.card_files import FileKind
-from flycam.ingest.container import opened
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.card_files import FileKind
+from flycam.ingest.photo.container import opened
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.upload.card import Answer, Card, Part, Sending, packed_heads
 from flycam.pipeline.upload.line import Line, LineDown, Reply
 from flycam.pipeline.workspace import Progress, silent
@@ -32,15 +32,27 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """What came of it. sent_bytes: acknowledged in this run; laid: as `flycam ingest` answers."""
+    """What came of it.
+
+    sent_bytes   acknowledged in this run
+    skipped      what is no photo, film or log, with the reason
+    passed_over  how many files are on the card alone, for their name or size, or as they cannot be read;
+                 passed_over_said: of the first of them the sentence, in English and Vietnamese, that names
+                 the file and the cure
+    laid         as `flycam ingest` answers
+    look         what the heads said, as the server's `look` answers; None: it never said
+    """
 
     upload_id: str
     files: int
     bytes: int
     sent_bytes: int
     skipped: tuple[tuple[Path, str], ...]
+    passed_over: int
+    passed_over_said: tuple[tuple[str, str], ...]
     laid: Answer
     seconds: float
+    look: Answer | None = None
 
 
 def send(
@@ -49,8 +61,8 @@ def send(
     told: Callable[[Answer], None] = lambda _look: None,
     note: Callable[[str], None] = lambda _why: None,
 ) -> Sent:
-    """Send a card and wait until it is on the map there. `told` gets what the heads say, once,
-    early; `note` why it is waited.
+    """Send a card and wait until it is on the map there. `told` gets what the heads say, early, and again
+    where a flight log that came later says more; `note` why it is waited.
 
     Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
     the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.
@@ -62,14 +74,13 @@ def send(
     upload_id = str(said["upload_id"])
     parts = card.parts(said)
     here = sum(part.offset for part in parts)
+    tell = _Teller(line, upload_id, told)
     if not said["saved"]:
         parts = _send_log(line, upload_id, card, parts)
         parts = _send_heads(line, upload_id, parts, progress)
-        tell = _Teller(line, upload_id, told)
         _send_rest(line, upload_id, parts, progress, tell)
-        _check_saved(line, upload_id, parts, progress)
-        tell()
-    laid = _wait_for_map(line, upload_id, progress)
+        _check_saved(line, upload_id, parts, progress, tell)
+    laid = _wait_for_map(line, upload_id, progress, tell)
     total = sum(part.size for part in parts)
     return Sent(
         upload_id=upload_id,
@@ -77,8 +88,14 @@ def send(
         bytes=total,
         sent_bytes=total - here if not said["saved"] else 0,
         skipped=card.skipped,
+        passed_over=len(card.passed_over) + said.get("passed_over", 0),  # an older server says nothing of it
+        passed_over_said=(
+            *((str(one), one.vi or str(one)) for one in card.passed_over),
+            *((one["sentence"], one["sentence_vi"]) for one in said.get("passed_over_said", ())),
+        ),
         laid=laid,
         seconds=time.monotonic() - began,
+        look=tell.look,
     )
 
 
@@ -153,24 +170,32 @@ def _send_rest(
 
 
 class _Teller:
-    """Tells what the heads say as soon as the server knows, once."""
+    """Tells what the heads say as soon as the server knows; look: what was told last."""
 
     def __init__(self, line: Line, upload_id: str, told: Callable[[Answer], None]) -> None:
         self._line = line
         self._where = f"/api/uploads/{upload_id}/look"
         self._told = told
-        self._is_told = False
+        self.look: Answer | None = None
 
     def __call__(self) -> None:
-        if self._is_told:
+        if self.look is not None and not self.look.get("awaits_logs"):
             return
         try:
             look = self._line.once("GET", self._where)
         except (LineDown, NotFound):
             return
-        if look.status == 200:
-            self._is_told = True
+        if look.status != 200:
+            return
+        is_news = self.look is None or _said(self.look) != _said(look.json)
+        self.look = look.json
+        if is_news:
             self._told(look.json)
+
+
+def _said(look: Answer) -> Answer:
+    """Without what differs each time that the same heads are looked at."""
+    return {key: value for key, value in look.items() if key not in ("awaits_logs", "seconds")}
 
 
 def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) -> None:
@@ -218,10 +243,13 @@ def _patch(line: Line, where: str, data: bytes, at: int) -> Reply:
     )
 
 
-def _check_saved(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> None:
+def _check_saved(
+    line: Line, upload_id: str, parts: list[Part], progress: Progress, tell: Callable[[], None]
+) -> None:
     """Wait until all is in the evidence store there, and compare its hashes with the files here."""
     while not (said := line.ask("GET", f"/api/uploads/{upload_id}").json)["saved"]:
         progress("keep", said["stored"], len(parts))
+        tell()
         line.say_wait(said)
         time.sleep(_POLL_S)
     progress("keep", len(parts), len(parts))
@@ -236,9 +264,10 @@ def _check_saved(line: Line, upload_id: str, parts: list[Part], progress: Progre
             )
 
 
-def _wait_for_map(line: Line, upload_id: str, progress: Progress) -> Answer:
+def _wait_for_map(line: Line, upload_id: str, progress: Progress, tell: Callable[[], None]) -> Answer:
     while True:
         said: Answer = line.ask("GET", f"/api/uploads/{upload_id}").json
+        tell()
         laid = said["laid"]
         if said["stage"] == "laid":
             return dict(laid or {})

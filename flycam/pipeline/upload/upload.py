@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from flycam.ingest.card_files import FileKind, kind_of
+from flycam.ingest.photo.card_files import FileKind, kind_of
+from flycam.pipeline.upload.choice import NOTHING, PassedOver, UploadFile
 from flycam.pipeline.upload.files import (
     JOURNAL,
     MANIFEST,
@@ -30,21 +32,13 @@ _STALE_S = 3.0  # a writer that has brought nothing for so long is given up for 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UploadFile:
-    """A file as it was announced. modified_ms tells two cards with the same names apart."""
-
-    path: str
-    size: int
-    modified_ms: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """What an upload is to bring.
 
-    label      folder that the files lie in, which names the flight where `name` does not
-    telemetry  which of the files is the flight's log, if one is
-    files      in the order of their numbers
+    label        folder that the files lie in, which names the flight where `name` does not
+    telemetry    which of the files is the flight's log, if one is
+    files        in the order of their numbers
+    passed_over  what the card holds besides, and will not be here
     """
 
     upload_id: str
@@ -55,6 +49,7 @@ class Manifest:
     event: str | None
     telemetry: str | None
     files: tuple[UploadFile, ...]
+    passed_over: PassedOver = NOTHING
 
     def numbers_of(self, kind: FileKind) -> list[int]:
         """The files of one kind; what `telemetry` names is a log, whatever its name promises."""
@@ -73,9 +68,17 @@ class Manifest:
 
     @staticmethod
     def read(folder: Path) -> Manifest:
-        """Raises OSError, ValueError, KeyError, TypeError."""
-        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return Manifest(**{**said, "files": tuple(UploadFile(**one) for one in said["files"])})
+        """What a newer server wrote besides is left out. Raises OSError, ValueError, KeyError, TypeError."""
+        said = _known(Manifest, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
+        over = said.get("passed_over", {"count": 0, "said": []})  # none in one that an older server wrote
+        passed_over = PassedOver(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
+        return Manifest(**{**said, "files": files, "passed_over": passed_over})
+
+
+def _known(kind: type[Manifest | UploadFile], said: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in said.items() if name in names}
 
 
 class Upload:
@@ -168,14 +171,14 @@ class Upload:
         """Held while this file goes to the evidence store."""
         return self.reading_films if number in self.numbers[FileKind.FILM] else self.reading
 
-    def relabel(self, name: str | None, event: str | None) -> None:
-        """The flight's name and event as they are wished now, if they are and it is not on the map yet.
-        Raises StorageTrouble."""
+    def announce_again(self, name: str | None, event: str | None, passed_over: PassedOver) -> None:
+        """The flight's name and event as they are wished now, if they are and it is not on the map yet; and
+        what the card holds besides. Raises StorageTrouble."""
         with self.lock:
-            wished = replace(
-                self.manifest, name=name or self.manifest.name, event=event or self.manifest.event
-            )
-            if self.is_laid or wished == self.manifest:
+            wished = replace(self.manifest, passed_over=passed_over)
+            if not self.is_laid:
+                wished = replace(wished, name=name or wished.name, event=event or wished.event)
+            if wished == self.manifest:
                 return
             try:
                 wished.write(self.folder)

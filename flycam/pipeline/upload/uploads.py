@@ -26,23 +26,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
-from flycam.ingest.card_files import FileKind, kind_of
+from flycam.pipeline.upload.choice import UploadFile, chosen_of
 from flycam.pipeline.upload.files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload.journal import Journal
-from flycam.pipeline.upload.names import check_all_fit, checked_card_path, checked_path, label_of
-from flycam.pipeline.upload.upload import Manifest, Upload, UploadFile
+from flycam.pipeline.upload.names import label_of
+from flycam.pipeline.upload.upload import Manifest, Upload
 from flycam.store.room import SPARE_BYTES, free_bytes
 from flycam.store.syncing import make_folder, sync_path
 
-MAX_FILES = 5_000
-MAX_FILE_BYTES = 2 << 30
-MAX_FILM_BYTES = 64 << 30
-MAX_UPLOAD_BYTES = 500 << 30
 MAX_UNFINISHED = 50
 UNFINISHED_S = 14 * 86_400.0
 FINISHED_S = 30 * 86_400.0
 PROMISE_S = 3600.0
 """Room is kept free for what an upload has not brought yet until nothing came for so long."""
+
+Heard = Callable[[Upload], object]
+"""What hears of an upload."""
 
 _JUMP_S = 60.0
 _READ_S = 10.0
@@ -56,6 +55,10 @@ def uptime_s() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def _unheard(_upload: Upload) -> None:
+    pass
 
 
 class Uploads:
@@ -127,7 +130,7 @@ class Uploads:
         event: str | None = None,
         telemetry: str | None = None,
         is_new: bool = False,
-        began: Callable[[Upload], None] = lambda _upload: None,
+        began: Heard = _unheard,
     ) -> Upload:
         """The upload of these files by this person, begun if it is new.
 
@@ -135,35 +138,17 @@ class Uploads:
         is_new  it is another one even if files of these names, sizes and times are known
         began   hears of an upload that begins
 
-        Raises InputUnusable for names, sizes or numbers that cannot be meant, DiskFull, StorageTrouble.
+        Files that cannot be taken are passed over, and the manifest says so. Raises InputUnusable where
+        nothing is left, and for numbers that cannot be meant; DiskFull, StorageTrouble.
         """
-        checked = tuple(
-            UploadFile(
-                path=checked_path(one.path) if one.path == telemetry else checked_card_path(one.path),
-                size=one.size,
-                modified_ms=one.modified_ms,
-            )
-            for one in sorted(files, key=lambda one: one.path)
-        )
-        _check_amount(checked)
-        if telemetry is not None and telemetry not in {one.path for one in files}:
-            raise InputUnusable(
-                "the flight log is not among the files of the upload; announce it too",
-                vi="nhật ký bay không nằm trong các tệp tải lên; hãy khai báo cả tệp đó",
-            )
-        if all(one.path == telemetry or kind_of(one.path) is FileKind.LOG for one in checked):
-            raise InputUnusable(
-                "only flight logs: choose the photos or films of that flight with them",
-                vi="chỉ có nhật ký bay: hãy chọn cùng ảnh hoặc video của chuyến bay đó",
-            )
-        check_all_fit(one.path for one in checked)
-        upload_id = _id_of(owner, checked, secrets.token_hex(16) if is_new else "")
+        chosen = chosen_of(files, telemetry)
+        upload_id = _id_of(owner, chosen.files, secrets.token_hex(16) if is_new else "")
         with self._lock:
             known = self._known(upload_id)
             if known is not None:
-                known.relabel(name, event)
+                known.announce_again(name, event, chosen.passed_over)
                 return known
-            self._check_room(owner, checked)
+            self._check_room(owner, chosen.files)
             manifest = Manifest(
                 upload_id=upload_id,
                 owner=owner,
@@ -171,8 +156,9 @@ class Uploads:
                 label=label_of(name or folder) or self._dated(),
                 name=name,
                 event=event,
-                telemetry=checked_path(telemetry) if telemetry is not None else None,
-                files=checked,
+                telemetry=chosen.telemetry,
+                files=chosen.files,
+                passed_over=chosen.passed_over,
             )
             upload = self._make(manifest)
             self._uploads[upload_id] = upload
@@ -183,12 +169,25 @@ class Uploads:
             raise
         return upload
 
-    def remove(self, upload: Upload) -> None:
+    def remove(self, upload: Upload, note: Heard = _unheard, stays: Heard = _unheard) -> None:
         """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
-        Raises StorageTrouble where it cannot be taken away, or not while the evidence store takes so long."""
-        with _nothing_read(upload), self._lock:
+
+        note   hears of it before it goes, when nothing but the disk can keep it any more; stays: that it did
+        Raises StorageTrouble where it cannot be taken away, or not while the evidence store takes so long,
+        and what `note` raises: then it stays.
+        """
+        with _nothing_read(upload):
             if upload.is_gone:
                 return  # its folder may be another's by now
+            note(upload)
+            try:
+                self._take_away(upload)
+            except StorageTrouble:
+                stays(upload)
+                raise
+
+    def _take_away(self, upload: Upload) -> None:
+        with self._lock:
             upload.end()
             del self._uploads[upload.upload_id]
             self._unread.add(upload.upload_id)
@@ -205,8 +204,8 @@ class Uploads:
             return None
         return max(upload.touched_s, self._seen_s) + (FINISHED_S if upload.is_laid else UNFINISHED_S)
 
-    def expire(self, note: Callable[[Upload], None] = lambda _upload: None) -> list[str]:
-        """Forget what nobody went on with; the ids. `note` hears of each before it goes.
+    def expire(self, note: Heard = _unheard, stays: Heard = _unheard) -> list[str]:
+        """Forget what nobody went on with; the ids. `note` and `stays` hear of each, as in `remove`.
 
         Where the clock was set since it was looked at last, nobody knows how long anything lies here: the
         time of all begins anew. Raises StorageTrouble, and what `note` raises.
@@ -220,8 +219,7 @@ class Uploads:
                 one.touch(now_s)
         late = [one for one in self.all() if not one.has_writers and (self.expires_s(one) or now_s) < now_s]
         for one in late:
-            note(one)
-            self.remove(one)
+            self.remove(one, note, stays)
         return [one.upload_id for one in late]
 
     def _known(self, upload_id: str) -> Upload | None:
@@ -353,26 +351,6 @@ def _unread(folder: Path) -> StorageTrouble:
         vi=f"{folder}: lượt tải lên này có ở đây nhưng không mở được; hãy kiểm tra ổ đĩa và nhật ký máy chủ; "
         "dữ liệu đã nhận vẫn giữ nguyên",
     )
-
-
-def _check_amount(files: Sequence[UploadFile]) -> None:
-    if not 1 <= len(files) <= MAX_FILES:
-        raise InputUnusable(
-            f"{len(files)} files: an upload brings 1 to {MAX_FILES}; send the card in parts",
-            vi=f"{len(files)} tệp: mỗi lượt tải lên được từ 1 đến {MAX_FILES} tệp; hãy chia nhỏ ra",
-        )
-    for one in files:
-        most = MAX_FILM_BYTES if kind_of(one.path) is FileKind.FILM else MAX_FILE_BYTES
-        if not 1 <= one.size <= most:
-            raise InputUnusable(
-                f"{one.path}: has {one.size} bytes; such a file may have 1 to {most}: leave it out",
-                vi=f"{one.path}: có {one.size} byte; tệp loại này có từ 1 đến {most} byte: hãy bỏ ra",
-            )
-    if sum(one.size for one in files) > MAX_UPLOAD_BYTES:
-        raise InputUnusable(
-            f"more than {MAX_UPLOAD_BYTES >> 30} GiB in one upload; send the card in parts",
-            vi=f"một lượt tải lên không quá {MAX_UPLOAD_BYTES >> 30} GiB; hãy chia nhỏ ra",
-        )
 
 
 def _id_of(owner: str, files: Sequence[UploadFile], nonce: str = "") -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from flycam.errors import FlycamError
-from flycam.ingest.card_files import FileKind
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.photos import read_all, search
+from flycam.ingest.photo.card_files import FileKind
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.photos import read_all, search
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.inspection import InspectionReport, inspect_flight
 from flycam.pipeline.laying.opening import Labels
@@ -48,6 +49,7 @@ class Looked:
     preview   their thumbnails on the ground; None where they have none
     smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
     films     of the card, each with the log that it will probably be laid by
+    ground_m2  in sight of the planned photos, what several see counted once; in their work CRS
     """
 
     films: dict[str, str | None]
@@ -55,6 +57,7 @@ class Looked:
     planned: tuple[Planned, ...] = ()
     smear_px: dict[str, float] = field(default_factory=dict)
     preview: Preview | None = None
+    ground_m2: float = 0.0
 
 
 def look(workspace: Workspace, folder: Path) -> Looked:
@@ -77,7 +80,13 @@ def look(workspace: Workspace, folder: Path) -> Looked:
         planned=tuple(planned),
         smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
         preview=preview(planned),
+        ground_m2=_ground_m2(planned),
     )
+
+
+def _ground_m2(planned: Sequence[Planned]) -> float:
+    seen = [shapely.make_valid(shapely.Polygon(one.view.footprint.polygon_m)) for one in planned]
+    return float(shapely.union_all(seen).area)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -180,6 +180,24 @@ def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> 
     assert (rows["00"], rows["10"]) == (2, None)
 
 
+def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
+    """One metre of a slide that stands beyond the boundary counts in no commune, but it is not nothing."""
+    ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE)
+    whole = shapely.box(LON + SIDE - 0.002, LAT + 0.004, LON + SIDE + 1e-5, LAT + 0.0045)
+    sliver = replace(
+        _change("a", ChangeStatus.ACCEPTED, 0.0),
+        wkb=shapely.to_wkb(shapely.MultiPolygon([whole])),
+        area_m2=9_000.0,
+    )
+    looked_at = LookedAt(ground=ground, standing=[sliver])
+    told = commune_board(COMMUNES, [], (), {}, changes=[sliver], compared=looked_at)
+    rows = {one.code: one for one in told}
+    assert (rows["00"].changes, rows["10"].changes) == (1, None)
+    large = replace(sliver, area_m2=300_000.0)
+    told = commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
+    assert {one.code: one for one in told}["10"].changes == 1
+
+
 def test_none_found_is_told_from_nobody_looked() -> None:
     waits = _change("e", ChangeStatus.PROPOSED, SIDE + 0.004)
     ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE / 2)

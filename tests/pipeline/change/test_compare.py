@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from flycam.analysis.change import detecting
+from flycam.analysis.refusing import too_coarse
 from flycam.answers.compared import of_compare
 from flycam.catalog.records import CommuneRecord
 from flycam.cli import flycam
@@ -36,6 +37,7 @@ from flycam.pipeline.change.compare_grid import MOST_COARSER
 from flycam.pipeline.change.compare_sides import laid, open_side
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.export import export_flight
+from flycam.pipeline.laying.opening import event_for as event_for_ingest
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.analysis.test_cloud import overcast
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
@@ -139,6 +141,26 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     assert rows["01"].area_m2 == pytest.approx(200.0, rel=0.01) and rows["01"].changes == 2
 
 
+def test_a_sliver_counts_in_no_commune_and_what_counts_twice_is_explained(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 100.0, 300.0)
+    sliver = Found(square((400 - 79.6 - 0.5, 200 - 0.5), 80.0))  # a two-hundredth beyond
+    one_side = compare(workspace, *files, tmp_path / "c.gpkg", Finder([sliver]))
+    assert {row.code: row.changes for row in one_side.by_commune} == {"00": 1, "01": 0}
+    assert not any("add up" in line for line in of_compare(one_side)[1])
+    over_border = Found(square((340 - 0.5, 500 - 0.5), 80.0))
+    both = compare(workspace, *files, tmp_path / "c.gpkg", Finder([sliver, over_border]))
+    assert {row.code: row.changes for row in both.by_commune} == {"00": 2, "01": 1}
+    for language, said in (("en", "add up to 3, not 2"), ("vi", "được 3, không phải 2")):
+        assert sum(said in line for line in of_compare(both, language)[1]) == 1
+
+
+def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 85.15, 85.3, 300.0)
+    found = Found(square((340 - 0.5, 200 - 0.5), 80.0))  # 20 m wide from 85.0 on
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder([found]))
+    assert {row.code: row.changes for row in done.by_commune} == {"00": 0, "01": 0, "02": 1}
+
+
 def test_ground_under_two_candidates_is_counted_once(workspace, files, tmp_path):
     _communes(workspace, -50.0, 300.0)
     at = ((300 - 0.5, 300 - 0.5), (380 - 0.5, 300 - 0.5))
@@ -173,14 +195,26 @@ def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(worksp
 
 def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(workspace, files, tmp_path):
     aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
-    whole, cut = Finder([Found(square((200.0, 200.0), 80.0))]), Finder([Found(square((200.0, 200.0), 80.0))])
+    whole, cut = (Finder([Found(square((200.0, 200.0), 100.0))]) for _ in range(2))
     compare(workspace, *files, tmp_path / "whole.gpkg", whole)
     done = compare(workspace, *files, tmp_path / "cut.gpkg", cut, aoi=aoi)
     # the margin of the area reaches all over these pictures
     assert cut.pairs[0].both_seen.sum() == pytest.approx(whole.pairs[0].both_seen.sum(), rel=0.02)
     assert done.common_m2 == pytest.approx(60 * 60, rel=0.01)
-    # of the 20 m from (50, 50) on, the area holds 10 by 10
-    assert [one.area_m2 for one in done.changes] == pytest.approx([100.0], rel=0.03)
+    # of the 25 m from (50, 50) on, the area holds 15 by 15
+    assert [one.area_m2 for one in done.changes] == pytest.approx([225.0], rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side_px", "count"), [("landslide", 45, 0), ("flood", 45, 1), ("other", 60, 1)]
+)
+def test_a_scrap_that_an_area_leaves_of_a_change_is_none(workspace, files, tmp_path, kind, side_px, count):
+    """It has the score of the whole. 11 by 11 m: less than a slide is at the least, enough of a flood."""
+    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
+    side = 40.0 + side_px
+    found = Finder([Found(square((200.0, 200.0), side), kind=kind)])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", found, aoi=aoi)
+    assert [one.kind for one in done.changes] == [kind] * count
 
 
 def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tmp_path):
@@ -332,7 +366,9 @@ def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     assert not any("terrain" in english for english, _ in done.remarks)
 
 
-def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(workspace, files, tmp_path):
+def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(
+    workspace, files, tmp_path, monkeypatch
+):
     done = compare(workspace, *files, tmp_path / "c.gpkg", Finder())
     sure, _ = of_compare(done)
     assert not any("agree on how" in said for said in sure["warnings"])
@@ -341,11 +377,13 @@ def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(work
     assert told["agreed_share"] == pytest.approx(told["agreed"] / told["found"], abs=1e-3)
     assert told["found_p95_m"] >= told["p95_m"]
     few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
-    doubted = replace(done, registration=replace(done.registration, agreed=few, found_p95_m=1.37))
-    answer, lines = of_compare(doubted)
+    doubted = replace(done.registration, agreed=few, found_p95_m=1.37)
+    monkeypatch.setattr("flycam.pipeline.change.compare.coregister", lambda *_, **__: doubted)
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+    answer, lines = of_compare(done)
     assert "1.37 m" in answer["warnings"][0] and f"only {few.sum()} of" in answer["warnings"][0]
     assert any("95 % of all found within 1.37 m" in line for line in lines)
-    assert any("1,37 m" in line for line in of_compare(doubted, "vi")[1])
+    assert any("1,37 m" in line for line in of_compare(done, "vi")[1])
 
 
 def test_terrain_under_a_part_is_said_with_what_lacks_it(workspace, files, tmp_path):
@@ -405,9 +443,23 @@ def test_a_before_image_twenty_times_coarser(workspace, files, scenes, tmp_path)
 def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes, tmp_path, coarse_m, said):
     fine = str(picture(tmp_path / "fine.tif", scenes[1], gsd_m=0.05))
     sat = str(picture(tmp_path / "sat.tif", ground(3, 60), gsd_m=coarse_m))
-    with pytest.raises(NotRegistered, match=rf"--gsd {said}$"):
+    with pytest.raises(NotRegistered, match=rf"coarser, {said} m a pixel \(gdalwarp") as failure:
         compare(workspace, sat, fine, tmp_path / "c.gpkg", Finder())
+    assert "--gsd" not in f"{failure.value} {failure.value.vi}", "flycam exports no file of others"
     assert coarse_m / float(said) <= MOST_COARSER
+    of_flight = too_coarse("sat.tif", "Bay 1", 40.0, float(said), is_file=False)
+    assert all(f"--gsd {said}" in one and "gdalwarp" not in one for one in (str(of_flight), of_flight.vi))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_picture_that_shows_nothing_is_told_as_that_and_not_as_another_place(
+    workspace, files, scenes, tmp_path, value
+):
+    path, pixels = tmp_path / "den.tif", np.full_like(scenes[1], value)
+    empty = str(write_geotiff(path, pixels, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS) or path)
+    with pytest.raises(NotRegistered, match=r"den\.tif: shows nothing") as failure:
+        compare(workspace, files[0], empty, tmp_path / "c.gpkg", Finder())
+    assert "same place" not in str(failure.value)
 
 
 def test_pixels_too_coarse_for_the_ground_in_common_are_told_as_that(workspace, scenes, tmp_path):
@@ -564,6 +616,46 @@ def test_night_and_infrared_against_colour_are_laid_and_no_change_is_looked_for(
     assert any(english.startswith("a.tif") and said in english for english, _ in done.remarks)
 
 
+@pytest.mark.parametrize("which", ["grey", "one file"])
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_a_script_tells_that_nothing_was_looked_for_from_that_nothing_was_found(
+    files, scenes, tmp_path, which, language, monkeypatch
+):
+    monkeypatch.setenv("LC_ALL", {"en": "C.UTF-8", "vi": "vi_VN.UTF-8"}[language])
+    grey = np.repeat(cv2.cvtColor(scenes[1], cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    after = files[0] if which == "one file" else str(picture(tmp_path / "pan.tif", grey))
+    words = ["compare", files[0], after, "--out", str(tmp_path / "c.gpkg"), "--data", str(tmp_path / "data")]
+    done = CliRunner().invoke(flycam, [*words, "--json"])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert done.exit_code == 5
+    assert answer["looked_for"] is False and answer["changes"] == 0, "all that is known is told too"
+    assert pyogrio.read_info(tmp_path / "c.gpkg", layer="compared")["features"] == 0
+    assert {row["compared_m2"] for row in answer["by_commune"]} <= {0.0}
+    assert not any("; compared " in line for line in done.stdout.splitlines())
+    said = {"en": "none was looked for", "vi": "chưa hề dò"}[language]
+    assert said in CliRunner().invoke(flycam, words).stderr
+
+
+def test_two_pictures_begin_an_event_and_wait_there_for_an_analyst(workspace, files, scenes, tmp_path):
+    found = compare(
+        workspace, *files, tmp_path / "c.gpkg", Finder([Found(square((300.0, 300.0), 40.0))]), event="Bão thử"
+    )
+    event = workspace.catalog.flights.event("Bão thử")
+    assert found.kept is not None and found.kept.begun
+    assert (found.kept.event, event.is_drill, found.kept.new) == (event, False, len(found.changes))
+    assert len(workspace.catalog.changes.current(event.event_id)) == len(found.changes) > 0
+    assert any("which this began" in line for line in of_compare(found)[1])
+    assert any("vừa mở" in line for line in of_compare(found, "vi")[1])
+    again = compare(workspace, *files, tmp_path / "c.gpkg", Finder(), event="Bão thử")
+    assert again.kept is not None and not again.kept.begun
+    assert workspace.catalog.flights.events() == [event]
+    assert event_for_ingest(workspace, "Bão thử", is_drill=False) == event, "photos join it"
+    other = str(picture(tmp_path / "other.tif", ground(5, 900)))
+    with pytest.raises(NotRegistered):
+        compare(workspace, files[0], other, tmp_path / "d.gpkg", Finder(), event="Bão khác")
+    assert workspace.catalog.flights.events() == [event], "what is refused begins nothing"
+
+
 @pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
 def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_path, after, code):
     if after == "elsewhere":
@@ -611,6 +703,8 @@ def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
     house = make_house(drill)
     report = house.ingest(drill.photos, "trước")
     exported = export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
+    assert open_side(house.workspace, "trước").is_drill
+    assert open_side(house.workspace, str(exported.path)).is_drill
     finder = Finder()
     done = compare(house.workspace, "trước", str(exported.path), tmp_path / "c.gpkg", finder)
     assert done.crs == report.flight.work_crs
@@ -620,7 +714,7 @@ def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
     answer, lines = of_compare(done, "vi")
     assert answer["registration"]["ok"] is True and answer["changes"] == 0
     assert "ha có ảnh ở cả hai ngày" in lines[0]
-    assert any(said.startswith("trước: live") for said in answer["warnings"])
+    assert any(said.startswith("trước: not finished") for said in answer["warnings"])
 
 
 def test_communes_are_of_the_day_of_what_came_after(make_house, drill, tmp_path):

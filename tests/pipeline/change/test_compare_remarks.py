@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flycam.analysis.colour import ColourFault
-from flycam.pipeline.change.compare_remarks import not_for_review, not_looked_for, remarks_on
+from flycam.pipeline.change.compare_remarks import doubts_of, not_for_review, not_looked_for, remarks_on
 
 
 def side(name: str, first_ns: int | None, *, is_live: bool = False) -> Any:
@@ -19,8 +19,8 @@ def side(name: str, first_ns: int | None, *, is_live: bool = False) -> Any:
 
 
 def said_of(*sides: Any, off_px: float = 0.0) -> list[str]:
-    """In English, where terrain and boundaries are known."""
-    said = remarks_on(sides, not_for_review(sides), off_px, 0.0, [object()])  # type: ignore[arg-type, list-item]
+    """In English, where terrain is known."""
+    said = remarks_on(sides, not_for_review(sides), off_px, 0.0)  # type: ignore[arg-type]
     return [english for english, _ in said]
 
 
@@ -54,8 +54,13 @@ def test_a_finished_flight_that_lay_off_can_be_adjusted_onto_the_one_before() ->
 
 
 def test_a_live_flight_is_finished_first() -> None:
-    said = said_of(side("one", 1), side("other", 2, is_live=True), off_px=3.0)
-    assert ["run 'flycam finish' first" in english for english in said] == [True]
+    sides = side("one", 1), side("other", 2, is_live=True)
+    assert said_of(*sides, off_px=3.0) == []
+    sure = SimpleNamespace(agreed_share=0.5)
+    ((english, vietnamese),) = doubts_of(sides, sure)  # type: ignore[arg-type]
+    assert english.startswith("other: not finished") and "run 'flycam finish' first" in english
+    assert vietnamese.startswith("other: chưa hoàn thiện")
+    assert doubts_of((side("one", 1), side("other", 2)), sure) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fault", list(ColourFault))

@@ -15,8 +15,9 @@ from flycam.catalog.change_signing import Signature
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.shapes import Outline, drawn, measured
+from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import LAT, LON, add_communes, make_workspace
 from tests.suites.change_suite import FOUND
@@ -177,7 +178,78 @@ def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
     assert (line.area_m2, line.commune) == (ground.area_m2, ground.commune)
     # a thousandth of a degree is 111 m north, and 103 m east at this latitude
     assert line.area_m2 == pytest.approx(110.7 * 103.3, rel=0.01)
-    assert (line.status, line.score) == (ChangeStatus.PROPOSED, FOUND.score)
+    assert (line.status, line.score) == (ChangeStatus.PROPOSED, None), "the score was of the outline before"
+    assert line.no_score == "drawn"
+    assert (line.before_shown, line.rmse_m, line.is_drawn) == (FOUND.before_shown, FOUND.rmse_m, False)
+    (back,) = decide(workspace, step(2, ChangeAction.UNDO, undoes=line.step_id), "Lan")
+    assert back.score == FOUND.score
+    same = step(3, ChangeAction.REDRAW, changes={ONE: 3}, outlines=[WHOLE])
+    (left,) = decide(workspace, same, "Lan")
+    assert (left.probability, left.slope_deg) == (FOUND.score, FOUND.slope_deg), "nobody moved a corner"
+    assert (left.tie_m, left.error_m) == (FOUND.tie_m, FOUND.error_m)
+
+
+def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
+    """A landslide of 0.7 that is accepted as a flood is no flood of 0.7."""
+    (line,) = decide(workspace, replace(ACCEPT, kind=ChangeKind.FLOOD), "Lan")
+    assert (line.probability, line.no_score, line.is_kind_sure) == (None, "kind_changed", True)
+    assert not line.is_drawn and line.score == FOUND.score, "the outline is the detector's still"
+    again = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="bùn", kind=ChangeKind.OTHER)
+    (line,) = decide(workspace, again, "Minh")
+    assert (line.probability, line.scored_as) == (None, "landslide")
+    (back,) = decide(workspace, step(3, ChangeAction.REJECT, changes={ONE: 3}, kind=FOUND.kind), "Minh")
+    assert (back.probability, back.no_score) == (FOUND.score, "")
+    decide(workspace, step(4, ChangeAction.UNDO, undoes="step-00000003"), "Minh")
+    decide(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Minh")
+    (undone,) = decide(workspace, step(6, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Minh")
+    assert (undone.probability, undone.no_score, undone.kind) == (FOUND.score, "", FOUND.kind)
+    cut = step(7, ChangeAction.SPLIT, changes={ONE: 7}, cut=ACROSS, kind=ChangeKind.FLOOD)
+    assert {one.no_score for one in decide(workspace, cut, "Lan")[1:]} == {"kind_changed"}
+
+
+def test_pieces_keep_the_slope_they_were_judged_by_where_no_terrain_is_registered(
+    workspace: Workspace,
+) -> None:
+    assert measured(drawn(PARTS[0]), workspace).slope_deg is None
+    _, *parts = decide(workspace, step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
+    assert {(one.slope_deg, one.probability, one.no_score) for one in parts} == {
+        (FOUND.slope_deg, FOUND.score, "")
+    }
+    both = {one.change_id: 1 for one in parts}
+    whole = decide(workspace, step(2, ChangeAction.MERGE, changes=both), "Lan")[-1]
+    assert (whole.slope_deg, whole.probability) == (FOUND.slope_deg, FOUND.score)
+    bare = replace(_found("change-00000003", WHOLE), slope_deg=None)
+    workspace.catalog.changes.append([bare])
+    cut = step(3, ChangeAction.SPLIT, changes={bare.change_id: 1}, cut=ACROSS)
+    assert {one.no_score for one in decide(workspace, cut, "Lan")[1:]} == {"no_terrain"}
+
+
+def test_of_how_surely_another_outline_lies_nothing_is_carried_over(workspace: Workspace) -> None:
+    """The tie and the error were of the middle of the whole; no windows are on record to tell those of it."""
+    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), error_m=0.3)])
+    redraw = step(1, ChangeAction.REDRAW, changes={"change-00000003": 1}, outlines=[PARTS[1]])
+    (line,) = decide(workspace, redraw, "Lan")
+    assert (line.tie_m, line.error_m, line.rmse_m) == (None, None, FOUND.rmse_m)
+    _, *parts = decide(workspace, step(2, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
+    assert {(one.tie_m, one.error_m) for one in parts} == {(None, None)}
+
+
+def test_what_is_drawn_keeps_the_pictures_it_was_drawn_over(workspace: Workspace) -> None:
+    over = {"before": FOUND.before_shown, "after": "sau.tif"}
+    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE, **over)
+    with pytest.raises(InputUnusable, match=r"m1@2: is no picture of e1"):
+        decide(workspace, asked, "Lan")
+    files = {"before_shown": "truoc.tif", "after_shown": "sau.tif"}
+    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), **files)])
+    with pytest.raises(InputUnusable, match="both pictures"):
+        decide(workspace, replace(asked, before=""), "Lan")
+    known = replace(asked, before="truoc.tif")
+    (line,) = decide(workspace, known, "Lan")
+    assert (line.before_shown, line.after_shown) == ("truoc.tif", "sau.tif")
+    assert line.is_drawn and line.no_score == "drawn"
+    assert decide(workspace, known, "Lan") == [line]
+    with pytest.raises(StoreConflict):
+        decide(workspace, replace(known, before="", after=""), "Lan")
 
 
 def test_what_is_drawn_by_hand_is_accepted_without_a_candidate(workspace: Workspace) -> None:
@@ -196,6 +268,8 @@ def test_parts_stand_for_the_whole(workspace: Workspace) -> None:
     assert [one.status for one in lines] == [ChangeStatus.REPLACED] + [ChangeStatus.ACCEPTED] * 2
     parts = [one for one in standing(workspace) if one.origins == (ONE,)]
     assert sorted(one.wkb for one in parts) == sorted(map(wkb, PARTS))
+    assert {one.score for one in parts} == {None}, "the score was of another outline"
+    assert {one.rmse_m for one in parts} == {FOUND.rmse_m}
     with pytest.raises(StoreConflict):
         decide(workspace, step(3, ChangeAction.ACCEPT, changes={ONE: 3}), "Lan")
 
@@ -203,7 +277,7 @@ def test_parts_stand_for_the_whole(workspace: Workspace) -> None:
 def test_a_line_across_a_change_splits_it(workspace: Workspace) -> None:
     whole, *parts = decide(workspace, step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
     assert (whole.status, whole.change_id) == (ChangeStatus.REPLACED, ONE)
-    assert {one.origins for one in parts} == {(ONE,)}
+    assert {(one.origins, one.score) for one in parts} == {((ONE,), FOUND.score)}
     assert sorted(one.area_m2 for one in parts) == pytest.approx([WHOLE_M2 / 4, 3 * WHOLE_M2 / 4], rel=0.01)
     decide(workspace, step(2, ChangeAction.UNDO, undoes=whole.step_id), "Lan")
     assert {one.change_id for one in standing(workspace)} == {ONE, TWO}
@@ -255,6 +329,44 @@ def test_what_is_merged_lies_as_surely_as_its_least_sure_part_and_names_every_pi
     merged = step(3, ChangeAction.MERGE, changes={whole.change_id: 1, by_hand.change_id: 1})
     both = decide(workspace, merged, "Lan")[-1]
     assert (both.after_shown, both.error_m) == ("m2@1 + m3@1", None), "nobody knows how well it was drawn"
+
+
+def test_a_whole_carries_every_note_under_its_name(workspace: Workspace) -> None:
+    accept = step(1, ChangeAction.ACCEPT, changes={TWO: 1}, note="3 người mất tích")
+    decide(workspace, accept, "Hoa")
+    decide(workspace, step(2, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
+    merged = step(3, ChangeAction.MERGE, changes={ONE: 2, TWO: 2}, note="một vết")
+    whole = decide(workspace, merged, "Lan")[-1]
+    assert whole.note == "một vết; nước đục; 3 người mất tích (Hoa)"
+
+
+@pytest.mark.parametrize("size", [0.0005, 0.004], ids=["a small one", "the largest"])
+def test_a_whole_with_a_part_that_was_drawn_has_no_score_and_was_found_all_the_same(
+    workspace: Workspace, size: float
+) -> None:
+    by_hand = step(
+        1,
+        ChangeAction.DRAW,
+        outlines=[ring(LON + 0.005, LAT, size)],
+        event_id="e1",
+        kind=ChangeKind.LANDSLIDE,
+    )
+    (drawn_one,) = decide(workspace, by_hand, "Lan")
+    merged = step(2, ChangeAction.MERGE, changes={TWO: 1, drawn_one.change_id: 1})
+    whole = decide(workspace, merged, "Lan")[-1]
+    assert (whole.score, whole.no_score) == (None, "drawn")
+    assert (whole.is_drawn, whole.rmse_m, whole.error_m) == (False, FOUND.rmse_m, None)
+    assert whole.pair == ("m1", "m2")
+    two = {ONE: 1, whole.change_id: 1}
+    assert not decide(workspace, step(3, ChangeAction.MERGE, changes=two), "Lan")[-1].is_drawn
+
+
+def test_what_lies_far_apart_is_not_merged(workspace: Workspace) -> None:
+    far = _found("change-00000003", ring(LON + 0.25, LAT))
+    workspace.catalog.changes.append([far])
+    with pytest.raises(InputUnusable, match="26 km apart") as failure:
+        decide(workspace, step(1, ChangeAction.MERGE, changes={ONE: 1, far.change_id: 1}), "Lan")
+    assert failure.value.vi
 
 
 def test_changes_of_different_events_are_not_merged(workspace: Workspace) -> None:
@@ -353,6 +465,7 @@ def test_only_the_last_decision_on_a_change_can_be_undone(workspace: Workspace) 
         {"action": ChangeAction.SPLIT, "outlines": [WHOLE]},
         {"action": ChangeAction.SPLIT},
         {"action": ChangeAction.SPLIT, "outlines": PARTS, "cut": ACROSS},
+        {"action": ChangeAction.SPLIT, "outlines": [WHOLE], "cut": ACROSS},
         {"action": ChangeAction.SPLIT, "cut": ACROSS[:1]},
         {"action": ChangeAction.SPLIT, "cut": ACROSS[:1] * 2},
         {"action": ChangeAction.SPLIT, "cut": [ACROSS[0], (LON + 0.001, LAT + 0.001)]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import subprocess
 import sys
 import zipfile
@@ -17,17 +18,23 @@ import pyogrio
 import pytest
 import shapely
 
+from flycam.analysis import fitted
+from flycam.answers.changes import of_exported_changes
+from flycam.catalog.withholding import Withholding
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.moment import iso
-from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.export import ENDINGS, export_changes
+from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.workspace import Workspace
+from flycam.settings import read_settings
 from tests.geodata.cap_schema import cap_faults
 from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
 from tests.suites.catalog_suite import MOSAIC, flight
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import COMPARED
 
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 HOLED = shapely.MultiPolygon(
@@ -116,6 +123,52 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert HOLED.contains(inside)
 
 
+def test_what_reaches_the_rim_of_what_was_compared_is_at_least_so_large(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """One inside of it is whole; of what a hand drew there is no rim."""
+    inside = shapely.MultiPolygon([shapely.box(LON + 0.01, LAT + 0.01, LON + 0.011, LAT + 0.011)])
+    whole = replace(
+        ACCEPTED, change_id="change-00000009", wkb=shapely.to_wkb(inside), bounds_lonlat_deg=inside.bounds
+    )
+    workspace.catalog.changes.append([whole])
+    ground = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.1, LAT + 0.1)])
+    made = replace(
+        COMPARED,
+        event_id="e1",
+        before_shown=ACCEPTED.before_shown,
+        after_shown=ACCEPTED.after_shown,
+        author=ACCEPTED.author,
+        at_ns=ACCEPTED.at_ns,
+        wkb=shapely.to_wkb(ground),
+        bounds_lonlat_deg=ground.bounds,
+    )
+    workspace.catalog.comparisons.add([made])
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    said = {row["change_id"]: row["at_least"] for row in rows}
+    assert said == {ACCEPTED.change_id: "area", whole.change_id: "", DRAWN.change_id: ""}
+
+
+def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
+    for sender, said in (("", workspace.box), ("pccr@laocai.gov.vn", "pccr@laocai.gov.vn")):
+        export_changes(replace(workspace, cap_sender=sender), tmp_path / "a.xml", "e1")
+        alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
+        assert alert is not None and alert.findtext(f"{CAP}sender") == said
+        assert alert.findtext(f"{CAP}status") == "Draft"
+        assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "a,b@c.vn", "<a@c.vn", "a&b@c.vn", "laocai"]
+)
+def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
+    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER") as refused:
+        read_settings({"FLYCAM_CAP_SENDER": wrong})
+    assert "TÊN@TÊN-MIỀN" in str(refused.value.vi)
+    assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
+
+
 def test_a_folder_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="its folder does not exist"):
         export_changes(workspace, tmp_path / "none" / "a.gpkg", "e1")
@@ -171,8 +224,32 @@ def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_pa
     assert (file["before_time"], file["after_time"]) == (before, "")
     perimeter_m = 2 * (0.002 + 0.0005 + 0.001) * (110_700 + 103_300)
     assert float(found["error_m"]) == 0.25
-    assert float(found["area_error_m2"]) == pytest.approx(0.25 * perimeter_m, rel=0.01)
-    assert (old["error_m"], old["area_error_m2"], old["before_time"]) == ("", "", "")
+    rim_m = fitted.RIM_M["landslide"]
+    assert float(found["area_error_m2"]) == pytest.approx(math.hypot(rim_m, 0.25) * perimeter_m, rel=0.01)
+    assert float(old["area_error_m2"]) == pytest.approx(rim_m * perimeter_m, rel=0.01)
+    assert (old["error_m"], old["before_time"]) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.geojson", "a.gpkg", "a.kmz"])
+def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    doubted = replace(COMPARED, doubts=(("live, finish it", "bản trực tiếp"), ("few agree", "ít ô khớp")))
+    workspace.catalog.comparisons.add([doubted])
+    export_changes(workspace, tmp_path / name, "e1")
+    if name.endswith((".csv", ".geojson")):
+        text = (tmp_path / name).read_text("utf-8-sig")
+    elif name.endswith(".kmz"):
+        text = zipfile.ZipFile(tmp_path / name).read("doc.kml").decode()
+    else:
+        meta, _, _, values = pyogrio.raw.read(tmp_path / name)
+        fields = dict(zip(meta["fields"], values, strict=True))
+        said = dict(
+            zip(fields["change_id"], zip(fields["doubts"], fields["doubts_vi"], strict=True), strict=True)
+        )
+        assert said[DRAWN.change_id] == ("", ""), "drawn over the same two"
+        text = " ".join(said[ACCEPTED.change_id])
+    assert "live, finish it; few agree" in text and "bản trực tiếp; ít ô khớp" in text
 
 
 def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
@@ -197,10 +274,13 @@ def _names(element: Any) -> list[str]:
     return [child.tag.removeprefix(CAP) for child in element]
 
 
-@pytest.mark.parametrize(("event", "status", "places"), [("e1", "Draft", 2), ("e2", "Exercise", 0)])
+@pytest.mark.parametrize(("event", "status", "places"), [("e1", "Draft", 2), ("e2", "Exercise", 1)])
 def test_cap_is_a_draft_or_an_exercise(
     workspace: Workspace, tmp_path: Path, event: str, status: str, places: int
 ) -> None:
+    changes = workspace.catalog.changes
+    confirmed = changes.current("e1", statuses=[ChangeStatus.ACCEPTED])[0]
+    changes.append([replace(confirmed, change_id="change-of-e2", version=1, step_id="e2", event_id="e2")])
     export_changes(workspace, tmp_path / "a.xml", event)
     assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
     alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
@@ -225,12 +305,29 @@ def test_cap_is_a_draft_or_an_exercise(
         assert info.findtext(f"{CAP}area/{CAP}geocode/{CAP}value") == "99000"
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_an_event_without_confirmed_changes_makes_an_empty_file(
+@pytest.mark.parametrize("ending", sorted({*ENDINGS} - {".xml"}))
+def test_an_event_without_confirmed_changes_makes_an_empty_file_and_says_so(
     workspace: Workspace, tmp_path: Path, ending: str
 ) -> None:
-    assert export_changes(workspace, tmp_path / f"a{ending}", "e2") == 0
-    assert (tmp_path / f"a{ending}").stat().st_size > 0
+    out = tmp_path / f"a{ending}"
+    assert export_changes(workspace, out, "e2") == 0
+    assert out.stat().st_size > 0
+    assert "not mean that nothing changed" in of_exported_changes(out, 0)[1][1]
+    assert "không có nghĩa" in of_exported_changes(out, 0, "vi")[1][1]
+    assert len(of_exported_changes(out, 1)[1]) == 1
+
+
+def test_a_message_of_nothing_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputUnusable, match="nothing is confirmed in Bão e2") as failure:
+        export_changes(workspace, tmp_path / "a.xml", "e2")
+    assert "CAP" in failure.value.vi and not (tmp_path / "a.xml").exists()
+    withheld = Withholding(areas=[shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 1, LAT + 1))])
+    for event in ("e1", "e2"):  # something is confirmed in the first
+        with pytest.raises(
+            InputUnusable, match=f"nothing that you may see is confirmed in Bão {event}"
+        ) as told:
+            export_changes(workspace, tmp_path / "a.xml", event, withheld)
+        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.vi
 
 
 def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change.found_again import not_found_again
 from tests.pipeline.impacted import changed, square
 from tests.suites.comparison_suite import compared_on
@@ -42,6 +42,27 @@ def test_what_was_compared_in_two_goes_counts_together() -> None:
     assert not_found_again([LIVE], parts) == {LIVE.change_id}
     west = compared_on("compared-3", "e1", square(-80, -10, 130), "m1@1", "m2@1")
     assert not_found_again([LIVE], [west]) == frozenset()
+
+
+def test_what_was_found_without_terrain_and_not_again_with_it_is_marked() -> None:
+    bare = replace(LIVE, slope_deg=None, kind=ChangeKind.OTHER)
+    made = [compared_on("compared-1", "e1", WHOLE, "m1@0", "m2@0")]
+    judged = changed(
+        "change-00000002",
+        square(200, 0, 50),
+        before_shown="m1@0",
+        after_shown="m2@0",
+        event_id="e1",
+        at_ns=99,
+    )
+    assert not_found_again([bare], made) == frozenset(), "nobody compared them again"
+    assert not_found_again([bare, replace(judged, slope_deg=None)], made) == frozenset()
+    assert not_found_again([bare, judged], made) == {bare.change_id}
+    assert not_found_again([bare, replace(judged, after_shown="m3@0")], made) == frozenset()
+    assert (
+        not_found_again([bare, judged], [compared_on("compared-1", "e1", HALF, "m1@0", "m2@0")])
+        == frozenset()
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pyogrio
@@ -14,10 +15,14 @@ import pytest
 import shapely
 
 from flycam.answers.changes import of_impact
+from flycam.catalog.pictures_shown import file_shown
+from flycam.catalog.records import CommuneRecord
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.specialist import LayerKind
+from flycam.geodata.picture_digest import picture_digest
+from flycam.pipeline.change.commune_board import commune_board
 from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.change.export import export_changes
 from flycam.pipeline.change.impact import ChangeImpact, impact_of
@@ -25,6 +30,8 @@ from flycam.pipeline.change.impact_report import ImpactReport, impact_report
 from flycam.pipeline.change.impact_words import COUNT_COLUMNS, commune_csv, impact_answer, road_names
 from flycam.pipeline.change.touched_things import Count
 from flycam.pipeline.workspace import Workspace
+from tests.analysis.ground import ground
+from tests.pipeline.compared import picture
 from tests.pipeline.impacted import (
     FLOOD,
     SLIDE,
@@ -177,6 +184,36 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
 
 
+def test_a_sliver_counts_in_no_commune_by_things_touched_nor_on_the_board(workspace: Workspace) -> None:
+    # a two-hundredth of it lies beyond the border, 620 m east
+    line = changed("change-00000004", square(520.5, 0, 100), status=ChangeStatus.ACCEPTED)
+    (row,) = by_commune(workspace, impact_of(workspace, [line]).changes)
+    communes = communes_around(workspace.catalog.boundaries, impact_of(workspace, [line]).changes)
+    assert len(communes) == 2, "the change does reach into the other"
+    board = {one.code: one.changes for one in commune_board(communes, [], (), {}, changes=[line])}
+    assert {code for code, count in board.items() if count} == {row.code}
+
+
+def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Workspace) -> None:
+    line = changed("change-00000004", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
+    strips = ((-900.0, 98.5), (98.5, 99.2), (99.2, 2000.0))
+    communes = [
+        CommuneRecord(
+            code=f"0000{number}",
+            name=f"Xã {number}",
+            valid_from=date(2025, 7, 1),
+            wkb=shapely.to_wkb(shapely.box(*place(west, -900), *place(east, 900))),
+            area_m2=1e6,
+            search_name=f"xa {number}",
+        )
+        for number, (west, east) in enumerate(strips)
+    ]
+    rows = impact_by_commune(communes, impact_of(workspace, [line]).changes)
+    assert "" not in {one.code for one in rows}
+    (row,) = [one for one in rows if one.confirmed.changes]
+    assert (row.code, row.confirmed.area_m2) == ("00000", pytest.approx(9850.0, rel=0.001))
+
+
 def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) -> None:
     again = changed("change-00000006", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
     grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
@@ -237,6 +274,22 @@ def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     with pytest.raises(OptionUnusable) as unsure:
         impact_report(workspace, ["m1", "m2"])
     assert "Bão e2" in unsure.value.vi
+
+
+def test_between_files_of_one_name_those_of_the_very_file_are_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    files = []
+    for number in (1, 2, 3):
+        (tmp_path / f"d{number}").mkdir()
+        files.append(picture(tmp_path / f"d{number}" / "odm.tif", ground(number, 32)))
+    shown = [file_shown(one.name, picture_digest(one)) for one in files]
+    for number, after in enumerate(shown[1:]):
+        found = changed(f"change-0000001{number}", square(0, 0, 100))
+        workspace.catalog.changes.append([replace(found, before_shown=shown[0], after_shown=after)])
+    of_second = impact_report(workspace, [str(one) for one in files[:2]]).impact.changes
+    assert [one.line.after_shown for one in of_second] == [shown[1]]
+    assert len(impact_report(workspace, ["odm.tif", "odm.tif"]).impact.changes) == 2
 
 
 def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspace, tmp_path: Path) -> None:

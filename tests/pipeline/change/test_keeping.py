@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 
+from flycam.analysis import fitted
 from flycam.answers.compared import of_compare
-from flycam.catalog.records import CommuneRecord
-from flycam.errors import NotFound, OptionUnusable
+from flycam.catalog.pictures_shown import file_shown, without_digest
+from flycam.catalog.records import AuditEntry, CommuneRecord
+from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.picture_digest import picture_digest
+from flycam.geodata.warp import DRILL_TAG
 from flycam.pipeline.change.compare import compare
 from flycam.pipeline.change.compare_changes import Change
 from flycam.pipeline.change.compare_sides import open_side
-from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.compared_keeping import by_pair, found_by, ground_of, read_once, windows_of
+from flycam.pipeline.change.deciding import decide
+from flycam.pipeline.change.derived_lines import tied
 from flycam.pipeline.change.keeping import event_for, keep
 from flycam.pipeline.change.shapes import area_error_of
+from flycam.pipeline.change.step_asked import StepAsked
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, WEST, Finder, Found, picture, square
+from tests.suites.comparison_suite import COMPARED
 
 
 @pytest.fixture
@@ -58,18 +71,22 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
     assert {(one.status, one.action, one.version) for one in lines} == {
         (ChangeStatus.PROPOSED, ChangeAction.FOUND, 1)
     }
-    assert {(one.before_shown, one.after_shown) for one in lines} == {("before.tif", "after.tif")}
+    (shown,) = {(one.before_shown, one.after_shown) for one in lines}
+    assert shown == tuple(file_shown(Path(one).name, picture_digest(Path(one))) for one in files)
     onto = point_transform(WGS84, done.crs)
     for line, change in zip(lines, done.changes, strict=True):
         flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
         assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
         assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
         assert line.error_m == change.error_m and 0.0 < change.error_m < 1.0
-        assert area_error_of(line) == pytest.approx(change.polygon.length * change.error_m, rel=1e-3)
+        rim_m = math.hypot(fitted.RIM_M[change.kind], change.error_m)
+        assert area_error_of(line) == pytest.approx(change.polygon.length * rim_m, rel=1e-3)
+        assert change.area_error_m2 == pytest.approx(change.polygon.length * rim_m)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
     answer, said = of_compare(done, "vi")
-    assert answer["review"] == {"event_id": "e1", "new": 2, "renewed": 0, "known": 0, "decided": 0}
+    counts = {"new": 2, "renewed": 0, "known": 0, "decided": 0}
+    assert answer["review"] == {"event_id": "e1", "begun": False, **counts}
     assert any("chờ duyệt" in line for line in said)
     assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
 
@@ -102,24 +119,56 @@ def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, f
         found=[
             Found(square((310, 305), 75)),
             Found(square((505, 500), 60), kind="flood"),  # found as a flood, accepted as something else
-            Found(square((305, 300), 80), kind="other"),
+            Found(square((305, 300), 80), kind="other"),  # without terrain any kind is like any other
             Found(square((350, 350), 80)),
         ]
     )
     again = compare(workspace, *files, tmp_path / "c.gpkg", drawn_otherwise, event="e1")
-    assert (again.kept.new, again.kept.known, again.kept.decided) == (2, 2, 2)
-    assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 2
-    assert of_compare(again)[0]["review"]["decided"] == 2
-    for language, said in (("en", "2 decided on before"), ("vi", "2 đã duyệt trước đây")):
+    assert (again.kept.new, again.kept.known, again.kept.decided) == (1, 3, 3)
+    assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 1
+    assert of_compare(again)[0]["review"]["decided"] == 3
+    for language, said in (("en", "3 decided on before"), ("vi", "3 đã duyệt trước đây")):
         assert any(said in line for line in of_compare(again, language)[1])
 
 
-def slide(west_m=0.0, south_m=0.0, width_m=80.0, height_m=80.0, kind="landslide"):
+def test_files_of_one_name_are_pictures_of_their_own(workspace, files, tmp_path):
+    """ODM calls every picture odm_orthophoto.tif: what was rejected on day 2 hid what came down on day 3."""
+    days = []
+    for number, rgb in enumerate((ground(1, 900), None, None), 1):
+        (folder := tmp_path / f"d{number}").mkdir()
+        light = other_light(moved(ground(1, 900), field((900, 900), (9.0 - number, 2.0))))
+        days.append(str(picture(folder / "odm_orthophoto.tif", light if rgb is None else rgb)))
+    compare(workspace, *days[:2], tmp_path / "c.gpkg", finder(), event="e1")
+    changes = {line.change_id: 1 for line in waiting(workspace)}
+    decide(workspace, StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes=changes), "Lan")
+    third = compare(workspace, days[0], days[2], tmp_path / "d.gpkg", finder(), event="e1")
+    assert counted(third.kept) == (2, 0, 0, 0)
+    made = workspace.catalog.comparisons.of_event("e1")
+    assert len(by_pair(made)) == 2
+    assert [one.pair for one in found_by(read_once(workspace.catalog), waiting(workspace))] == [
+        made[1].pair
+    ] * 2
+    assert counted(compare(workspace, *days[:2], tmp_path / "c.gpkg", finder(), event="e1").kept)[2] == 2
+
+
+def test_what_is_on_record_by_the_names_of_files_alone_is_known_as_the_very_outline(workspace, put_up):
+    put_up("before.tif", "after.tif", slide())
+    (line,) = waiting(workspace)
+    asked = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={line.change_id: 1})
+    decide(workspace, asked, "Lan")
+    digests = "before.tif#0a1b2c3d", "after.tif#4e5f6a7b"
+    assert counted(put_up(*digests, slide())) == (0, 0, 1, 0)
+    assert counted(put_up(*digests, slide(2.0))) == (1, 0, 0, 0), "it may be another file's"
+    assert counted(put_up(*digests, slide(2.0))) == (0, 0, 1, 0)
+
+
+def slide(west_m=0.0, south_m=0.0, width_m=80.0, height_m=80.0, kind="landslide", slope_deg=20.0):
     """A candidate whose lower left corner lies so many metres off a place in UTM zone 48."""
     west, south = 430_000 + west_m, 2_400_000 + south_m
     return Change(
         polygon=shapely.MultiPolygon([shapely.box(west, south, west + width_m, south + height_m)]),
-        **{"kind": kind, "score": 0.6, "area_m2": width_m * height_m, "length_m": 80.0, "slope_deg": 20.0},
+        **{"kind": kind, "score": 0.6, "area_m2": width_m * height_m, "length_m": 80.0},
+        slope_deg=slope_deg,
         **{"commune": "", "commune_name": "", "tie_m": 3.0, "error_m": 0.2},
     )
 
@@ -129,7 +178,7 @@ def put_up(workspace):
     """Keep candidates found between two mosaics or pictures."""
 
     def put(before, after, *found):
-        sides = tuple(SimpleNamespace(shown=shown) for shown in (before, after))
+        sides = tuple(SimpleNamespace(shown=shown, flight=None) for shown in (before, after))
         event = workspace.catalog.flights.event("e1")
         kept = keep(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
         assert kept.new + kept.renewed + kept.known == len(found)
@@ -197,6 +246,31 @@ def test_pieces_and_wholes_take_the_place_of_each_other_and_a_corner_does_not(wo
     assert len(waiting(workspace)) == 2, "most of what waits was not found again"
 
 
+def test_what_was_found_without_terrain_gives_way_to_what_is_found_with_it(workspace, put_up):
+    """Without terrain nearly all is "other"; compared again with it each place stood on the list twice."""
+    bare = slide(kind="other", slope_deg=math.nan), slide(300.0, kind="other", slope_deg=math.nan)
+    assert counted(put_up("m1@1", "m2@1", *bare)) == (2, 0, 0, 0)
+    assert {(line.probability, line.no_score) for line in waiting(workspace)} == {(None, "no_terrain")}
+    assert counted(put_up("m1@1", "m2@1", *bare)) == (0, 0, 2, 0)
+    same_outline = slide(kind="other")
+    assert counted(put_up("m1@1", "m2@1", same_outline, slide(600.0))) == (1, 1, 0, 0)
+    here = {line.bounds_lonlat_deg[0]: line for line in waiting(workspace)}
+    heir, unfound, new = (here[west] for west in sorted(here))
+    assert (heir.kind, heir.probability, len(heir.origins)) == (ChangeKind.OTHER, 0.6, 1)
+    assert new.origins == () and unfound.probability is None
+    assert counted(put_up("m1@1", "m2@1", slide(302.0, kind="flood"))) == (0, 1, 0, 0), "whatever its kind"
+    assert counted(put_up("m1@1", "m2@1", slide(5.0, kind="other", slope_deg=math.nan))) == (0, 0, 1, 0)
+    assert counted(put_up("m1@0", "m2@1", slide(kind="flood"))) == (1, 0, 0, 0), "kinds that are told are two"
+
+
+def test_what_somebody_decided_on_without_terrain_is_not_put_up_again_with_it(workspace, put_up):
+    put_up("m1@1", "m2@1", slide(kind="other", slope_deg=math.nan))
+    (line,) = waiting(workspace)
+    asked = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={line.change_id: 1})
+    decide(workspace, asked, "Lan")
+    assert counted(put_up("m1@1", "m2@1", slide(2.0))) == (0, 0, 1, 1)
+
+
 def test_what_somebody_wrote_to_stays_and_is_not_put_up_a_second_time(workspace, put_up):
     put_up("m1@0", "m2@0", slide())
     (line,) = waiting(workspace)
@@ -205,6 +279,22 @@ def test_what_somebody_wrote_to_stays_and_is_not_put_up_a_second_time(workspace,
     decide(workspace, comment, "Lan")
     assert counted(put_up("m1@1", "m2@1", slide(2.0))) == (0, 0, 1, 0)
     assert [(one.change_id, one.note) for one in waiting(workspace)] == [(line.change_id, "xem lại")]
+
+
+def test_what_somebody_redrew_much_smaller_is_not_put_up_again_as_it_was(workspace, put_up):
+    put_up("m1@0", "m2@0", slide())
+    (line,) = waiting(workspace)
+    west, south, east, north = line.bounds_lonlat_deg
+    ring = shapely.get_coordinates(shapely.box(west, south, west + (east - west) / 3, north)).tolist()
+    asked = StepAsked(
+        step_id="step-00000001",
+        action=ChangeAction.REDRAW,
+        changes={line.change_id: 1},
+        outlines=[[[ring]]],
+    )
+    decide(workspace, asked, "Lan")
+    assert counted(put_up("m1@1", "m2@1", slide(1.0))) == (0, 0, 1, 0)
+    assert [one.change_id for one in waiting(workspace)] == [line.change_id]
 
 
 def test_what_is_decided_on_while_a_comparison_is_written_does_not_give_way(workspace, put_up, monkeypatch):
@@ -238,6 +328,35 @@ def test_what_took_the_place_of_what_waited_is_said(workspace, files, tmp_path):
         assert not any(said[6:] in line for line in of_compare(done, language)[1])
 
 
+def test_a_flood_on_a_piece_of_an_accepted_slide_is_put_up(workspace, put_up):
+    """No terrain is registered here: a cut must not make of the piece what any kind is like."""
+    put_up("m1@0", "m2@0", slide(width_m=160.0))
+    (whole,) = waiting(workspace)
+    west, south, east, north = whole.bounds_lonlat_deg
+    line = [((west + east) / 2, south - 0.001), ((west + east) / 2, north + 0.001)]
+    asked = StepAsked(
+        step_id="step-00000001", action=ChangeAction.SPLIT, changes={whole.change_id: 1}, cut=line
+    )
+    _, *parts = decide(workspace, asked, "Lan")
+    changes = {one.change_id: 1 for one in parts}
+    decide(workspace, StepAsked(step_id="step-00000002", action=ChangeAction.ACCEPT, changes=changes), "Lan")
+    assert counted(put_up("m1@1", "m2@1", slide(kind="flood"), slide())) == (1, 0, 1, 1)
+
+
+def test_how_surely_a_part_lies_is_told_by_the_windows_on_record(workspace, files, tmp_path):
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    for line in workspace.catalog.changes.current("e1"):
+        again = tied(line, windows_of(workspace.catalog, line))
+        assert again.tie_m == pytest.approx(line.tie_m, rel=0.01, abs=0.05)
+        assert again.error_m == pytest.approx(line.error_m, rel=0.02)
+    _, south, east, north = line.bounds_lonlat_deg
+    away = shapely.MultiPolygon([shapely.box(east + 0.01, south, east + 0.011, north)])
+    off = tied(replace(line, wkb=shapely.to_wkb(away)), windows_of(workspace.catalog, line))
+    assert off.tie_m > 500.0 and off.error_m > 2 * line.error_m
+    unknown = tied(line, [])
+    assert (unknown.tie_m, unknown.error_m) == (None, None)
+
+
 def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder())
     assert done.kept is None
@@ -249,13 +368,20 @@ def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     for language in ("en", "vi"):
         words = "\n".join(of_compare(unasked, language)[1])
         assert "--no-review" in words and "--event" not in words
-    with pytest.raises(NotFound):
-        compare(workspace, *files, tmp_path / "d.gpkg", finder(), event="e9")
-    assert not (tmp_path / "d.gpkg").exists()
+
+
+def test_a_flight_begins_no_event_by_a_name_that_was_mistyped(workspace):
+    sides = _side(None), _side("e1")
+    with pytest.raises(NotFound, match="e9"):
+        event_for(workspace, sides, "e9")
+    pictures = _side(None), _side(None)
+    assert event_for(workspace, pictures, "e9").name == "e9"
 
 
 def _side(event_id):
-    return SimpleNamespace(flight=None if event_id is None else SimpleNamespace(event_id=event_id))
+    """A flight of an event (e2: a drill), or a picture of nothing that is a drill."""
+    flight = None if event_id is None else SimpleNamespace(event_id=event_id)
+    return SimpleNamespace(name=f"a flight of {event_id}", flight=flight, is_drill=event_id == "e2")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +406,20 @@ def test_a_drills_changes_never_stand_beside_real_ones(workspace):
     assert failure.value.vi
 
 
+def test_pictures_of_a_drill_stay_a_drills(workspace, files, tmp_path):
+    """As exports of rehearsals say that they are."""
+    drilled = tmp_path / "ortho.tif"
+    shutil.copy(files[1], drilled)
+    with rasterio.open(drilled, "r+") as opened:
+        opened.update_tags(**{DRILL_TAG: "DIỄN TẬP"})
+    real, drill = open_side(workspace, files[0]), open_side(workspace, str(drilled))
+    with pytest.raises(OptionUnusable, match=r"ortho\.tif is of a drill"):
+        event_for(workspace, (real, drill), "e1")
+    assert event_for(workspace, (real, drill), "e2").event_id == "e2"
+    assert event_for(workspace, (real, drill), "Hai ảnh").is_drill
+    assert not event_for(workspace, (real, real), "Hai ảnh").is_drill
+
+
 def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, files, tmp_path):
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
     (kept,) = workspace.catalog.comparisons.of_event("e1")
@@ -288,18 +428,47 @@ def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, f
     compared = shapely.from_wkb(pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")[2][0])
     assert ground.difference(compared.buffer(0.01)).is_empty
     assert 0.97 < ground.area / compared.area < 1.0
-    assert (kept.before_shown, kept.after_shown, kept.rmse_m) == (
-        "before.tif",
-        "after.tif",
-        done.registration.rmse_m,
-    )
+    assert [without_digest(one) for one in kept.pair] == ["before.tif", "after.tif"]
+    assert kept.rmse_m == done.registration.rmse_m
     windows = workspace.catalog.comparisons.windows(kept.comparison_id)
     assert len(windows) == len(done.registration.windows)
     assert sum(one.state == "agreed" for one in windows) == done.registration.agreed.sum()
     assert all((one.residual_m is None) == (one.state == "not found") for one in windows)
     compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
-    assert workspace.catalog.comparisons.stamp() == 1
+    assert workspace.catalog.comparisons.of_event("e1") == [kept]
     assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
+
+
+def test_what_is_to_be_known_of_two_pictures_stays_with_them_as_it_holds_now(
+    workspace, files, tmp_path, monkeypatch
+):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    (first,) = workspace.catalog.comparisons.of_event("e1")
+    assert first.doubts == ()
+    assert any("no terrain" in english for english, _ in first.warnings)
+    assert not any("boundaries" in english for english, _ in first.warnings), "of the house, not of the two"
+    few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
+    doubted = replace(done.registration, agreed=few)
+    monkeypatch.setattr("flycam.pipeline.change.compare.coregister", lambda *_, **__: doubted)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    lines = workspace.catalog.changes.current("e1")
+    assert len(lines) == 2, "what was found stays as it was"
+    others = [replace(lines[0], before_shown="", after_shown=""), replace(lines[0], score=None, rmse_m=None)]
+    found = found_by(read_once(workspace.catalog), [*lines, *others])
+    assert found[0] == found[1] != first and found[2] is None
+    assert found[3] is None, "drawn over the same two pictures"
+    assert windows_of(workspace.catalog, lines[0]) and windows_of(workspace.catalog, others[1]) == []
+    ((english, vietnamese),) = found[0].doubts
+    assert english.startswith(f"only {few.sum()} of ") and vietnamese.startswith(f"chỉ {few.sum()} trong ")
+    assert found[0].warnings == first.warnings
+
+
+def test_ground_is_made_once_whoever_asks() -> None:
+    others = [replace(COMPARED, wkb=shapely.to_wkb(shapely.box(west, 0, 9, 9))) for west in (1, 2)]
+    again = [replace(one, wkb=bytes(bytearray(one.wkb)), comparison_id="compared-9") for one in others]
+    assert ground_of(others[:1]) is ground_of(again[:1])
+    assert ground_of(others) is ground_of(again)
+    assert ground_of(others).area == pytest.approx(72.0)
 
 
 def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, files, tmp_path):
@@ -421,6 +590,35 @@ def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, 
     assert any(one.startswith("before.tif: was flown before after.tif") for one, _ in back.remarks)
     done = compare(workspace, *files, tmp_path / "d.gpkg", finder())
     assert done.kept.new == 2 and workspace.catalog.comparisons.events() == {"e1"}
+
+
+@pytest.mark.parametrize("found", [finder().found, ()])
+def test_a_flight_that_is_moved_during_a_comparison_leaves_nothing_in_its_former_event(
+    workspace, files, tmp_path, monkeypatch, found
+):
+    flights = workspace.catalog.flights
+    for number, name in enumerate(("before.tif", "after.tif"), start=1):
+        one = replace(_flight_at(*NEAR), flight_id=name, name=name, first_ns=number, last_ns=number)
+        flights.put_flight(one)
+    flights.put_event(Event(event_id="e3", name="Lũ quét", kind=EventKind.STORM, is_drill=False))
+
+    def flown(workspace, ref):
+        side = open_side(workspace, ref)
+        side.flight = flights.flight(side.name)
+        return side
+
+    def moved_meanwhile(pair, **asked):
+        told = AuditEntry(who="Lan", what="flight moved", subject="after.tif", detail="", at_ns=1)
+        flights.move("after.tif", "e3", told)
+        return Finder(found=found)(pair, **asked)
+
+    monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_: [])
+    with pytest.raises(StoreConflict, match=r"after\.tif: was moved .* run the comparison again"):
+        compare(workspace, *files, tmp_path / "c.gpkg", moved_meanwhile)
+    assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.stamp() == 0
+    done = compare(workspace, *files, tmp_path / "d.gpkg", Finder(found=found), event="e1")
+    assert done.kept.new == len(found) and workspace.catalog.comparisons.events() == {"e1"}
 
 
 def test_where_nobody_reviews_or_nothing_was_looked_for_no_ground_is_kept(workspace, files, tmp_path):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.frame.change import ChangeKind
-from flycam.pipeline.change.places import own_ground, place_numbers, places_of, together
+from flycam.pipeline.change.places import divided, is_sliver, own_ground, place_numbers, places_of, together
 from tests.pipeline.impacted import changed, square
 
 SLIDE = changed("change-00000001", square(0, 0, 100))
@@ -38,6 +39,30 @@ def test_ground_under_a_slide_and_a_flood_counts_once() -> None:
     assert found.area_m2 == pytest.approx(10_000.0)
     nothing = together([])
     assert (nothing.places, nothing.area_m2) == ({}, 0.0)
+
+
+def test_slivers_lie_in_their_communes_not_beyond_all() -> None:
+    """1000 by 10: 985 in one commune, 8 and 7 in two others."""
+    shape = shapely.box(0, 0, 1000, 10)
+    communes = [shapely.box(west, -9, east, 99) for west, east in ((-9, 985), (985, 993), (993, 2000))]
+    ((number, part),), outside = divided(shape, communes, shape.area, shape.area)
+    assert (number, part.area, outside) == (0, 9850.0, None)
+    held, outside = divided(shape, communes[1:2], shape.area, shape.area)
+    assert held == [] and outside is not None and outside.area == pytest.approx(9920.0)
+    held, outside = divided(shape, [], shape.area, shape.area)
+    assert held == [] and outside is not None and outside.area == shape.area
+    held, outside = divided(shape, [shapely.box(1000, 0, 1001, 10)], shape.area, shape.area)
+    assert held == [] and outside is not None, "it only touches that one"
+
+
+def test_of_a_large_flood_less_than_a_hundredth_is_no_sliver() -> None:
+    """3 km by 1 km: 2.1 ha of it lie in the second commune, 2.9 ha in none."""
+    shape = shapely.box(0, 0, 3000, 1000)
+    communes = [shapely.box(0, 0, 2950, 1000), shapely.box(2950, 0, 2971, 1000)]
+    held, outside = divided(shape, communes, shape.area, shape.area)
+    assert [number for number, _ in held] == [0, 1]
+    assert outside is not None and outside.area == pytest.approx(29_000.0)
+    assert is_sliver([0.009, 0.009, 0.011], [11_000.0, 12_000.0, 100.0]).tolist() == [True, False, False]
 
 
 @given(

@@ -104,6 +104,21 @@ def test_slope_is_that_of_the_registered_terrain(workspace: Workspace, tmp_path:
     assert ground.length_m == pytest.approx(2 * 110.7, rel=0.01)
 
 
+def test_slope_of_two_small_places_far_apart_is_told(workspace: Workspace, tmp_path: Path) -> None:
+    """No post of a grid over both lay on either: 5 m each, some 400 m apart."""
+    register_dem(workspace, _slope(tmp_path, 30.0), "EGM96")
+    both = shapely.MultiPolygon(
+        [
+            shapely.box(lon, lat, lon + 5e-5, lat + 5e-5)
+            for lon, lat in ((LON, LAT), (LON + 0.003, LAT + 0.003))
+        ]
+    )
+    assert measured(both, workspace).slope_deg == pytest.approx(30.0, abs=0.2)
+    beyond = shapely.box(LON + 1, LAT, LON + 1 + 5e-5, LAT + 5e-5)
+    most = shapely.MultiPolygon([*both.geoms, beyond])
+    assert measured(most, workspace).slope_deg == pytest.approx(30.0, abs=0.2), "of two in three"
+
+
 def test_slope_is_not_told_where_most_heights_are_unknown(workspace: Workspace, tmp_path: Path) -> None:
     register_dem(workspace, _slope(tmp_path, 30.0, unknown_from=103 + 60), "EGM96")
     assert measured(SQUARE, workspace).slope_deg is None

@@ -14,6 +14,7 @@ from flycam.analysis.volume import NoVolume, Volume
 from flycam.answers.changes import of_impact
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.pipeline.change import volume as volume_module
 from flycam.pipeline.change.export import export_changes
 from flycam.pipeline.change.impact_report import impact_report
 from flycam.pipeline.change.impact_words import impact_answer
@@ -67,6 +68,15 @@ def test_other_ground_that_changed_vouches_for_nothing(workspace: Workspace) -> 
     assert isinstance(told(workspace, slide_of(workspace)), Volume)
 
 
+def test_of_what_was_merged_of_two_revisions_the_newest_tells(workspace: Workspace) -> None:
+    line = slide_of(workspace)
+    merged = replace(
+        line, before_shown=f"m1@0 + {line.before_shown}", after_shown=f"m2@0 + {line.after_shown}"
+    )
+    assert told(workspace, merged) == told(workspace, line)
+    assert told(workspace, replace(line, after_shown=f"{line.after_shown} + m3@1")) is NoSurfaces.SEVERAL
+
+
 def test_why_no_volume_is_told(workspace: Workspace) -> None:
     bare = finished(workspace, "m3", None)
     part = finished(workspace, "m4", surface(workspace, SQUARE, fell=True, known="north"))
@@ -95,6 +105,31 @@ def test_what_was_told_is_remembered_until_something_of_it_changes(workspace: Wo
     beside = changed("change-0000000b", square(-60, 0, 20), status=ChangeStatus.PROPOSED)
     workspace.catalog.changes.append([beside])
     assert told(workspace, line) is NoSurfaces.NO_SURFACE, "other ground is stable now"
+
+
+def test_slides_of_one_pair_are_looked_around_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = slide_of(workspace)
+    slides = [
+        replace(line, change_id=f"change-{n}", wkb=shapely.to_wkb(square(0, 0, 90 - n))) for n in range(5)
+    ]
+    asked: list[str] = []
+    changes = type(workspace.catalog.changes)
+    current, surface_of = changes.current, volume_module._surface
+
+    def looked(self: object, *args: object, **more: object) -> list[ChangeLine]:
+        asked.append("changes")
+        return current(self, *args, **more)  # type: ignore[arg-type]
+
+    def read(workspace: Workspace, named: object) -> object:
+        asked.append("surface")
+        return surface_of(workspace, named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(changes, "current", looked)
+    monkeypatch.setattr(volume_module, "_surface", read)
+    assert all(isinstance(one, Volume) for one in volumes_of(workspace, slides).values())
+    assert asked == ["changes", "surface", "surface"]
 
 
 def test_every_reason_has_words() -> None:

@@ -19,6 +19,7 @@ from flycam.adjust.gate import Evidence, objection
 from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.frame.moment import minute_of
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.warning import BOUNDARIES_LATER, warning
 from flycam.mosaic.own_ground import own_ground_pct
@@ -33,13 +34,13 @@ from flycam.report.blocks import Facts, Table
 from flycam.report.content import document, verdict
 from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
 from flycam.report.heard import translated
-from flycam.report.numbers import area, measure, moment, number, percent, period
+from flycam.report.numbers import area, measure, number, percent, period
 from flycam.report.paper import sources, to_pdf
 from flycam.report.photo_lists import reason_of
 from flycam.report.pictures import draw
 from flycam.report.planes import MapPlanes
 from flycam.report.raster import ERROR_COLOURS, SURFACE_COLOURS
-from flycam.serve.layers import LEGENDS, DataLayer
+from flycam.serve.tiles.layers import LEGENDS, DataLayer
 from flycam.store import keys
 from tests.pipeline.reported_house import STATS, Reported, make_reported
 from tests.serve.world import make_workspace
@@ -251,7 +252,7 @@ def test_a_page_needs_no_other_file_and_no_script(house: Reported, tmp_path: Pat
     assert "<script" not in page
     addresses = re.findall(r'(?:src|href)="([^"]{1,30})|url\(([^)]{1,30})', page)
     assert addresses and all("".join(one).startswith("data:image/") for one in addresses)
-    assert moment(_gathered(house, house.real)[0].made_ns) in page
+    assert minute_of(_gathered(house, house.real)[0].made_ns) in page
 
 
 def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportFigures, MapPlanes]) -> None:
@@ -488,7 +489,7 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
 
 def test_times_are_those_of_vietnam() -> None:
     late = 1725904800 * 10**9  # 2024-09-09 18:00 UTC
-    assert moment(late) == "10/09/2024 01:00"
+    assert minute_of(late) == "10/09/2024 01:00"
     assert period(late, late + 600 * 10**9) == "10/09/2024 01:00 – 01:10 (UTC+7)"
 
 

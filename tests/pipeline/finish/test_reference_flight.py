@@ -40,7 +40,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> W
 
 
 def test_a_flight_that_is_live_is_no_reference(workspace: Workspace) -> None:
-    with pytest.raises(InputUnusable, match=f"flycam finish {NAME}"):
+    with pytest.raises(InputUnusable, match=f"flycam finish '{NAME}'"):
         reference_map(workspace, LATER, NAME)
 
 

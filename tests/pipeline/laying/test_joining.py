@@ -42,9 +42,8 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
 
 
 @pytest.fixture
-def filmed(film: VideoDrillReport, make_house: MakeHouse) -> tuple[House, LiveReport]:
-    house = make_house(film)
-    return house, laid(house, film)
+def filmed(make_filmed: Callable[..., tuple[House, LiveReport]]) -> tuple[House, LiveReport]:
+    return make_filmed()
 
 
 def laid(house: House, film: VideoDrillReport) -> LiveReport:

@@ -11,15 +11,15 @@ import pytest
 
 from flycam.catalog.flights import Flights
 from flycam.catalog.records import FrameStatus
-from flycam.drill.drill import DrillReport, write_drill
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.drill import DrillReport
+from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_course import VideoPlan
 from flycam.errors import OptionUnusable
 from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
 from flycam.frame.film_words import CLOCK_UNKNOWN
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.warning import code_of, sentence
-from flycam.ingest.photos import sha256_of
+from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline import terrain as terrain_module
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.film_frames import is_of_film, pictures_of
@@ -30,30 +30,22 @@ from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.terrain import recorded_terrain, register_dem
-from tests.houses import House
+from tests.houses import House, drilled, filmed_drill
 
 MakeHouse = Callable[..., House]
 
 
 @pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
+def card() -> DrillReport:
     """Six photos of the valley that the film shows, of its day."""
-    return write_drill(
-        tmp_path_factory.mktemp("card") / "d",
-        seed=2,
-        photos=(2, 3),
-        size_px=(480, 360),
-        gsd_m=0.5,
-        truth_rasters=False,
-    )
+    return drilled(seed=2, photos=(2, 3), size_px=(480, 360), gsd_m=0.5, truth_rasters=False)
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
+def straight() -> VideoDrillReport:
     """A film whose pictures do not tell one moment from another."""
     plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
-    folder = tmp_path_factory.mktemp("straight") / "d"
-    return write_video_drill(folder, seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
+    return filmed_drill(seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
 
 
 def another(film: VideoDrillReport, path: Path) -> Path:

@@ -12,13 +12,13 @@ import pytest
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.errors import DiskFull
-from flycam.frame.flight import FlightState
+from flycam.frame.flight import UNNAMED_EVENTS, FlightState
 from flycam.frame.frame import Layer
 from flycam.frame.warning import EVENT_KEPT, LAID_AS_BEFORE, LAYER_MOVED, RENAMED, code_of, sentence
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.coverage import main_mosaic
-from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.laying.opening import Labels, new_event
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.withdraw import withdraw
 from flycam.store.wrappers import FaultyStore
@@ -217,6 +217,18 @@ def test_another_name_is_said_with_the_old_one(drill: DrillReport, make_house: M
         assert "sáng" in said and said.startswith("--name chiều")
 
 
+def test_a_house_goes_on_with_the_unnamed_event_that_it_began_with(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    """Whatever that was called then; a new house calls it in plain Vietnamese."""
+    new, old = make_house(drill, "new"), make_house(drill, "old")
+    now, before = UNNAMED_EVENTS[True]
+    old.workspace.catalog.flights.put_event(new_event(before, is_drill=True))
+    for house, name in ((new, now), (old, before)):
+        flight = ingest(house.workspace, SurveyRequest(paths=(drill.photos,)), Labels()).flight
+        assert house.workspace.catalog.flights.event(flight.event_id).name == name
+
+
 def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:
     house = make_house(drill)
     request = SurveyRequest(paths=(drill.photos,))
@@ -226,5 +238,5 @@ def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: Ma
         assert ingest(house.workspace, request, Labels(event=same)).notes == ()
     later = ingest(house.workspace, request, Labels(event="DIỄN TẬP: lũ"))
     assert [code_of(note) for note in later.notes] == [EVENT_KEPT]
-    assert event in sentence(later.notes[0]) and "--data" in sentence(later.notes[0], "vi")
+    assert event in sentence(later.notes[0]) and "flights move" in sentence(later.notes[0], "vi")
     assert later.flight.event_id == first.flight.event_id

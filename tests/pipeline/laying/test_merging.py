@@ -268,7 +268,7 @@ class _Keeping:
 
     def flush(self) -> None:
         self.begun.set()
-        assert self.gate.wait(30.0)
+        assert self.gate.wait(90.0)
 
     def put(self, records: list[object]) -> None:
         if self._refusals:
@@ -283,7 +283,7 @@ def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
     records.add("X")  # type: ignore[arg-type]
     first = threading.Thread(target=records.write, daemon=True)
     first.start()
-    assert keeping.begun.wait(30.0)
+    assert keeping.begun.wait(90.0)
 
     def append() -> None:
         records.write()
@@ -294,8 +294,8 @@ def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
     second.join(0.3)
     assert on_record == [], "the log would name a frame without a record"
     keeping.gate.set()
-    first.join(30.0)
-    second.join(30.0)
+    first.join(90.0)
+    second.join(90.0)
     assert on_record == [["X"]] and keeping.kept == ["X"]
 
 

@@ -13,7 +13,7 @@ from flycam.drill.truth import read_truth
 from flycam.errors import DatumUnknown
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.pose_files import stated_datum
+from flycam.ingest.given.pose_files import stated_datum
 from flycam.pipeline.laying.survey import SurveyRequest, survey
 from flycam.pipeline.terrain import registered_dems
 from tests.houses import House

@@ -5,18 +5,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.commands.house import opened
-from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import Cancelled, StorageTrouble
 from flycam.frame.airborne import Phase
@@ -33,10 +29,11 @@ from flycam.pipeline.live.laying import LiveLaying
 from flycam.pipeline.live.recipe import live
 from flycam.pipeline.workspace import silent
 from tests.houses import House
-from tests.ingest.streaming import free_port, rtsp_server
+from tests.ingest.streaming import on_air
 from tests.pipeline.live.test_recipe import LateClock
-from tests.pipeline.live.test_stream import replayed
-from tests.serve.test_airborne import TOLD
+from tests.ports import free_port
+from tests.serve.situation.test_airborne import TOLD
+from tests.waiting import until
 
 MakeHouse = Callable[..., House]
 
@@ -144,34 +141,20 @@ def test_what_cannot_be_done_now_is_done_by_the_next_one(
         end_abandoned(house.workspace, given_up)
     assert flights.flight(flight_id).state is FlightState.INGESTING
     with ending_abandoned(house.workspace):  # as `serve` and `live` do
-        until_s = time.monotonic() + 60.0
-        while flights.flight(flight_id).state is not FlightState.READY and time.monotonic() < until_s:
-            time.sleep(0.05)
-    assert flights.flight(flight_id).state is FlightState.READY
+        until(lambda: flights.flight(flight_id).state is FlightState.READY)
 
 
 @pytest.mark.slow
 def test_a_program_that_is_really_killed_over_a_real_stream(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
-    data, port, over = tmp_path / "data", free_port(socket.SOCK_DGRAM), threading.Event()
-    facts = read_truth(film.truth.parent).facts
-    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+    data, port = tmp_path / "data", free_port(socket.SOCK_DGRAM)
     command = [sys.executable, "-m", "flycam", "live", "--data", str(data), "--drill", "--clock-offset", "0"]
     command += ["--telemetry", f"udp://127.0.0.1:{port}", "--camera", str(film.camera)]
-    with rtsp_server(film.video, free_port()) as url:
-        sender = threading.Thread(
-            target=replayed, args=(film.telemetry, port, time.monotonic() + 1.0, start_s, over), daemon=True
-        )
-        sender.start()
-        with subprocess.Popen([*command, "--video", url]) as process:
-            until_s = time.monotonic() + 90.0
-            while not (flights := laid_by(data, 4)):
-                assert time.monotonic() < until_s and process.poll() is None
-                time.sleep(0.3)
-            process.kill()
-    over.set()
-    sender.join(10.0)
+    with on_air(film, port) as air, subprocess.Popen([*command, "--video", air.url]) as process:
+        flights = until(lambda: laid_by(data, 4) or process.poll() is not None, every_s=0.3)
+        process.kill()
+    assert isinstance(flights, list), "it ended by itself"
     with opened(str(data)) as (workspace, _):
         assert workspace.catalog.flights.flight(flights[0]).state is FlightState.INGESTING
         (ended,) = end_abandoned(workspace)

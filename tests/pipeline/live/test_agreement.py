@@ -15,7 +15,7 @@ from flycam.drill.video_course import VideoPlan
 from flycam.errors import LogContradicted
 from flycam.frame.film_words import LOG_DOUBTED
 from flycam.frame.warning import sentence
-from flycam.ingest.video_poses import VideoPoses
+from flycam.ingest.video.poses import VideoPoses
 from tests.pipeline.live.test_recipe import MakeHouse, codes, flown, replays
 
 

@@ -28,6 +28,7 @@ from tests.houses import House
 from tests.servers import PostgresServer
 
 MakeHouse = Callable[..., House]
+MakeFilmed = Callable[..., tuple[House, LiveReport]]
 
 _AWAY_S = 3.0
 
@@ -63,10 +64,9 @@ class Outage:
 
 @pytest.mark.slow
 def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_of_it(
-    film: VideoDrillReport, make_house: MakeHouse
+    film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse
 ) -> None:
-    calm, house = make_house(film, "calm").workspace, make_house(film, "away").workspace
-    undisturbed = flown(calm, film)
+    (calm, undisturbed), house = make_filmed("calm"), make_house(film, "away").workspace
     outage = Outage(begins=12)
 
     def trouble(operation: str, _key: str) -> Exception | None:
@@ -77,17 +77,16 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
     report = flown(stormy, film)
     assert outage.refused > 1
     assert report.flight.state is FlightState.READY
-    assert tiles(house, report) == tiles(calm, undisturbed)
+    assert tiles(house, report) == tiles(calm.workspace, undisturbed)
     assert any("were away for" in english for english, _ in report.remarks)
     assert verify(house).standing == []
 
 
 @pytest.mark.slow
 def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_of_it(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, house = make_house(film, "calm").workspace, make_house(film, "away").workspace
-    undisturbed = flown(calm, film)
+    (calm, undisturbed), house = make_filmed("calm"), make_house(film, "away").workspace
     outage, write = Outage(begins=6), house.catalog.tiles._database.write
 
     @contextmanager
@@ -101,17 +100,20 @@ def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothi
     report = flown(house, film)
     assert outage.refused > 1
     assert report.flight.state is FlightState.READY
-    assert tiles(house, report) == tiles(calm, undisturbed)
+    assert tiles(house, report) == tiles(calm.workspace, undisturbed)
     assert any("were away for" in english for english, _ in report.remarks)
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_a_real_database_that_crashes_in_flight_and_comes_back(
-    film: VideoDrillReport, make_house: MakeHouse, postgres_cluster: PostgresServer, postgres_url: str
+    film: VideoDrillReport,
+    make_filmed: MakeFilmed,
+    make_house: MakeHouse,
+    postgres_cluster: PostgresServer,
+    postgres_url: str,
 ) -> None:
-    calm, house = make_house(film, "calm").workspace, make_house(film, "away").workspace
-    undisturbed = flown(calm, film)
+    (calm, undisturbed), house = make_filmed("calm"), make_house(film, "away").workspace
     crashed: list[float] = []
 
     def crash(stage: str, done: int, _of: int) -> None:
@@ -129,6 +131,6 @@ def test_a_real_database_that_crashes_in_flight_and_comes_back(
         report = live(workspace, request, Labels(), crash)
         assert crashed
         assert report.flight.state is FlightState.READY
-        assert tiles(workspace, report) == tiles(calm, undisturbed)
+        assert tiles(workspace, report) == tiles(calm.workspace, undisturbed)
         assert any("were away for" in english for english, _ in report.remarks)
         assert verify(workspace).standing == []

@@ -15,13 +15,15 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from flycam.catalog.records import FrameStatus
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.left_out import left_out_said
-from flycam.ingest.mavlink_link import key_of
+from flycam.ingest.telemetry.mavlink_link import key_of
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from tests.houses import House
-from tests.ingest.streaming import free_port, rtsp_server
+from tests.ingest.streaming import rtsp_server
 from tests.pipeline.live.test_bad_input import packets
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S
 
 _PASSPHRASE = "đường dây nóng"
 _FAR_E7 = 900_000  # 10 km
@@ -66,9 +68,14 @@ class Ether:
 
 def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[LiveReport, int]:
     port, over, came = free_port(socket.SOCK_DGRAM), threading.Event(), [0]
-    ether = Ether(film, port)
-    with rtsp_server(film.video, free_port()) as url:
-        sender = threading.Thread(target=ether.send, args=(over,), daemon=True)
+    ether, played = Ether(film, port), threading.Event()
+
+    def send() -> None:
+        if played.wait(ENOUGH_S):
+            ether.send(over)
+
+    with rtsp_server(film.video, free_port(), played) as url:
+        sender = threading.Thread(target=send, daemon=True)
         sender.start()
         request = LiveRequest(
             video=url,
@@ -78,7 +85,7 @@ def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[LiveR
             is_drill=True,
             clock_offset_s=0.0,
         )
-        until_s = time.monotonic() + 60.0
+        until_s = time.monotonic() + 2.0 * ENOUGH_S
         report = live(
             house.workspace,
             request,
@@ -87,7 +94,7 @@ def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[LiveR
             lambda: came[-1] > _SEEN or time.monotonic() > until_s,
         )
         over.set()
-        sender.join(10.0)
+        sender.join(ENOUGH_S)
     return report, ether.false
 
 

@@ -15,13 +15,13 @@ from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
 from flycam.errors import PositionMissing, SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample
-from flycam.ingest.telemetry_files import read_flight_log
+from flycam.ingest.telemetry.files import read_flight_log
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.workspace import silent
 from tests.houses import House
-from tests.ingest.test_klv import angle, packet
+from tests.ingest.telemetry.test_klv import angle, packet
 from tests.pipeline.live.test_bad_input import flown, laid_s, packets, subtitles, tlog
 
 MakeHouse = Callable[..., House]

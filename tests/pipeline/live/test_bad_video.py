@@ -15,7 +15,7 @@ from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.frame.frame import picture_pts_ns
 from flycam.frame.mp4 import find_box
-from flycam.ingest.video import creation_ns
+from flycam.ingest.video.pictures import creation_ns
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.ingest.video import VideoPicture
-from flycam.ingest.video_clock import ClockOffset, estimate_offset, unknown_offset
-from flycam.ingest.video_motion import Motion, ToldPoses
+from flycam.ingest.video.clock import ClockOffset, estimate_offset, unknown_offset
+from flycam.ingest.video.motion import Motion, ToldPoses
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.live import clock as live_clock
 from flycam.pipeline.live.clock import DRIFT_SIGMA, LiveClock
-from tests.ingest.test_video_clock import CAMERA, flight, motions_between
+from tests.ingest.video.test_clock import CAMERA, flight, motions_between
 
 FPS = 10
 

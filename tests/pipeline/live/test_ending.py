@@ -15,7 +15,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.frame.flight import FlightState
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video.pictures import VideoSource
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live import laying as live_laying

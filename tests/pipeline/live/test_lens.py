@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import CalibrationMissing
-from flycam.ingest.video import VideoPicture, VideoSource
-from flycam.ingest.video_log import read_video_log
+from flycam.ingest.video.log import read_video_log
+from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.lens import FoundLens, Spaced, lens_of
@@ -47,7 +47,7 @@ class AsStream:
             self.given += 1
             yield picture
             if self.given == self._silent_after:
-                assert self._stopped.wait(20.0)
+                assert self._stopped.wait(90.0)
                 return
 
     def put_back(self, pictures: list[VideoPicture]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import StorageTrouble
-from flycam.ingest.select import CLOSES_AT, OPENS_AT
-from flycam.ingest.video import VideoHealth, VideoPicture
+from flycam.ingest.video.pictures import VideoHealth, VideoPicture
+from flycam.ingest.video.select import CLOSES_AT, OPENS_AT
+from flycam.pipeline.live import queue as live_queue
 from flycam.pipeline.live.flow import LiveFlow
 from flycam.pipeline.live.patience import Patience
 from flycam.pipeline.live.queue import LayingQueue, spacing
 from flycam.pipeline.workspace import silent
-from tests.ingest.test_select import CAMERA, north, texture
+from tests.ingest.video.test_select import CAMERA, north, texture
+from tests.waiting import ENOUGH_S
 
 _DEEP_M = 72.0  # the view of `north`
 
@@ -72,18 +74,22 @@ def test_while_the_clock_is_unknown_pictures_wait_and_what_is_lost_is_lost_to_it
     assert queue.late_s > 0.0
 
 
-def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock() -> None:
-    queue, long_ago_ns = LayingQueue(3, drops=True), time.monotonic_ns() - 5_000_000_000
-    queue.put(picture(0, arrived_ns=long_ago_ns), 0.7)
-    time.sleep(0.6)
+def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(live_queue, "time", clock)
+    queue = LayingQueue(3, drops=True)
+    queue.put(picture(0, arrived_ns=-5_000_000_000), 0.7)
+    clock.now_s = 0.6
     queue.release()
-    assert queue.late_s < 0.5
-    time.sleep(0.6)
+    assert queue.late_s == 0.0
+    clock.now_s = 1.2
     queue.release()  # said with every picture from then on
-    assert 0.5 < queue.late_s < 5.0
+    assert queue.late_s == pytest.approx(0.6)
     queue.get()
-    queue.put(picture(1, arrived_ns=long_ago_ns), 0.7)  # of a link that decodes late
-    assert queue.late_s < 0.5
+    queue.put(picture(1, arrived_ns=-5_000_000_000), 0.7)  # of a link that decodes late
+    assert queue.late_s == 0.0
 
 
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
@@ -98,7 +104,7 @@ def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
     threading.Thread(target=choose, daemon=True).start()
     assert not done.wait(0.2)
     found = [queue.get() for _ in range(6)]
-    assert done.wait(10.0) and not queue.dropped
+    assert done.wait(ENOUGH_S) and not queue.dropped
     assert [one.pts_ns for one in found if one is not None] == list(range(6))
 
 
@@ -109,27 +115,70 @@ def test_the_later_the_wider_and_never_so_wide_that_ground_is_left_between(one: 
     assert spacing(0.5) == (OPENS_AT, CLOSES_AT)
 
 
+class Clock:
+    """Time that passes as whoever brings pictures says, once whoever lays has laid what he can by then: how
+    fast this machine is tells on neither."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._changed = threading.Condition()
+        self._begun, self._wakes_s, self._is_over = 0, None, False
+
+    def monotonic_ns(self) -> int:
+        return round(1e9 * self.now_s)
+
+    def work(self, seconds: float) -> None:
+        """It takes so long: in the thread that lays."""
+        with self._changed:
+            self._begun += 1
+            wakes_s = self.now_s + seconds
+            if seconds > 0.0:
+                self._wakes_s = wakes_s
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._is_over or self.now_s >= wakes_s, ENOUGH_S)
+
+    def go_on(self, to_s: float, given: Callable[[], int]) -> None:
+        """Until then; given: how many pictures whoever lays can have taken by now."""
+        with self._changed:
+            while True:
+                assert self._changed.wait_for(
+                    lambda: self._wakes_s is not None or self._begun == given(), ENOUGH_S
+                )
+                if self._wakes_s is None or self._wakes_s > to_s:
+                    break
+                self.now_s, self._wakes_s = self._wakes_s, None
+                self._changed.notify_all()
+            self.now_s = to_s
+
+    def end(self) -> None:
+        """What is still to be laid takes no time any more."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+
 class _Laying:
     """Takes its time over every picture."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.laid_s = seconds, []
+        self.clock = Clock()
         self.late_ms: list[float] = []
         self.left_out: Counter[str] = Counter()
         self.error: BaseException | None = None
         self.patience = Patience()
 
     def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
-        time.sleep(self.seconds)
+        self.clock.work(self.seconds)
         self.laid_s.append(picture.pts_ns / 1e9)
-        self.late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
+        self.late_ms.append((self.clock.monotonic_ns() - picture.arrived_ns) / 1e6)
         return True
 
     def abandon(self) -> None:
         raise AssertionError("nothing went wrong")
 
 
-def flow_of(source: object, told: object, laying: object) -> LiveFlow:
+def flow_of(source: object, told: object, laying: object, is_sparing: bool = False) -> LiveFlow:
     """A flow from a source whose clock is the log's to a laying."""
     telemetry = SimpleNamespace(
         told=told,
@@ -145,19 +194,23 @@ def flow_of(source: object, told: object, laying: object) -> LiveFlow:
         is_settled=True,
         offset=SimpleNamespace(sigma_s=0.0, is_known=True),
     )
-    return LiveFlow(source, telemetry, clock, CAMERA, laying, drops=True)  # type: ignore[arg-type]
+    return LiveFlow(  # type: ignore[arg-type]
+        source, telemetry, clock, CAMERA, laying, drops=True, is_sparing=lambda: is_sparing
+    )
 
 
-def flown(laying: _Laying, speed_mps: float, seconds: float, faster: float) -> LiveFlow:
+def flown(
+    laying: _Laying, speed_mps: float, seconds: float, faster: float, is_sparing: bool = False
+) -> LiveFlow:
     """A flight north whose pictures come ten a second of film, so many times faster."""
-    told, pixels = north(speed_mps, seconds + 1.0), texture()
+    told, pixels, clock = north(speed_mps, seconds + 1.0), texture(), laying.clock
 
     def pictures() -> Iterator[VideoPicture]:
-        began_s = time.monotonic()
         for k in range(round(10 * seconds)):
-            time.sleep(max(0.0, began_s + k / (10.0 * faster) - time.monotonic()))
+            clock.go_on(k / (10.0 * faster), lambda: flow.chosen - flow._to_lay.dropped.total())
             ns = k * 100_000_000
-            yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
+            yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=clock.monotonic_ns(), pixels=pixels)
+        clock.end()
 
     source = SimpleNamespace(
         pictures=pictures,
@@ -168,8 +221,10 @@ def flown(laying: _Laying, speed_mps: float, seconds: float, faster: float) -> L
         health=VideoHealth(),
         stop=lambda: None,
     )
-    flow = flow_of(source, told, laying)
-    flow.run(silent, lambda: False)
+    flow = flow_of(source, told, laying, is_sparing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_queue, "time", clock)
+        flow.run(silent, lambda: False)
     return flow
 
 
@@ -192,6 +247,17 @@ def test_a_slow_laying_lays_fewer_pictures_and_all_of_the_ground(lay_s: float, i
         assert not flow.left_out and np.median(moved) < CLOSES_AT + 0.02
 
 
+def test_who_spares_a_battery_lays_fewer_pictures_and_all_of_the_ground() -> None:
+    """Nobody is late: it is the battery that asks for fewer."""
+    usual, sparing = _Laying(0.0), _Laying(0.0)
+    flown(usual, speed_mps=9.0, seconds=75.0, faster=20.0)
+    flow = flown(sparing, speed_mps=9.0, seconds=75.0, faster=20.0, is_sparing=True)
+    assert 3 < len(sparing.laid_s) <= 0.85 * len(usual.laid_s), (len(sparing.laid_s), len(usual.laid_s))
+    moved = np.diff(sparing.laid_s) * 9.0 / _DEEP_M
+    assert moved.max() < 0.95, "ground was left between two pictures"
+    assert not flow.left_out
+
+
 def test_far_too_slow_a_laying_loses_ground_counted_as_that_and_the_newest_is_laid() -> None:
     laying = _Laying(1.2)
     flow = flown(laying, speed_mps=9.0, seconds=150.0, faster=50.0)
@@ -206,7 +272,7 @@ def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: s
 
     class Failing(_Laying):
         def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
-            assert quiet.wait(20.0)
+            assert quiet.wait(ENOUGH_S)
             if by == "laying":
                 raise StorageTrouble("the disk went away: run again")
             self.error = StorageTrouble("the disk went away: run again")
@@ -216,7 +282,7 @@ def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: s
         for ns in range(0, 10_000_000_000, 100_000_000):
             yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
         quiet.set()
-        heard.append(over.wait(20.0))
+        heard.append(over.wait(ENOUGH_S))
 
     quiet, heard = threading.Event(), []
     source = SimpleNamespace(

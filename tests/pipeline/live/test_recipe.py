@@ -6,9 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import shapely
 
 from flycam.answers.filmed import of_live
 from flycam.catalog.records import FrameStatus
+from flycam.commands.house import opened
 from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_course import VideoPlan
 from flycam.errors import (
     CalibrationMissing,
@@ -38,9 +39,9 @@ from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import NO_TERRAIN, code_of, sentence
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import heights_at
-from flycam.ingest.pixels import open_pixels
-from flycam.ingest.video import VideoPicture, VideoSource
-from flycam.ingest.video_clock import ClockOffset, unknown_offset
+from flycam.ingest.photo.pixels import open_pixels
+from flycam.ingest.video.clock import ClockOffset, unknown_offset
+from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.export import export_flight
@@ -55,9 +56,11 @@ from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.upkeep.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import silent
-from tests.houses import House, StopAfter
+from tests.houses import House, StopAfter, filmed_drill
+from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
+MakeFilmed = Callable[..., tuple[House, LiveReport]]
 
 
 def flown(house: House, film: VideoDrillReport, **changes: object) -> LiveReport:
@@ -94,10 +97,9 @@ def test_a_film_is_a_flight_like_any_other(
 
 
 def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
-    film: VideoDrillReport, make_house: MakeHouse
+    film: VideoDrillReport, make_filmed: MakeFilmed
 ) -> None:
-    house = make_house(film)
-    first = flown(house, film)
+    house, first = make_filmed()
     flight_id = first.flight.flight_id
     before = house.tiles(f"{flight_id}-colour")
     again = flown(house, film)
@@ -110,10 +112,9 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
 
 
 def test_a_film_on_the_map_is_called_as_the_operator_asks_now(
-    film: VideoDrillReport, make_house: MakeHouse
+    film: VideoDrillReport, make_filmed: MakeFilmed
 ) -> None:
-    house = make_house(film)
-    first = flown(house, film)
+    house, first = make_filmed()
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     labels = Labels(name="Sườn bắc", event="Bão khác", gsd_m=9.0)
     again = live(house.workspace, request, labels, silent)
@@ -124,10 +125,10 @@ def test_a_film_on_the_map_is_called_as_the_operator_asks_now(
 
 
 def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
-    film: VideoDrillReport, make_house: MakeHouse
+    make_filmed: MakeFilmed,
 ) -> None:
-    house = make_house(film)
-    flight = flown(house, film).flight
+    house, laid = make_filmed()
+    flight = laid.flight
     records = sorted(
         house.workspace.catalog.frames.of_flight(flight.flight_id), key=lambda one: one.header.captured_ns
     )
@@ -149,9 +150,9 @@ def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_t
     assert verify(house.workspace).trouble is None
 
 
-def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, make_house: MakeHouse) -> None:
-    house = make_house(film)
-    flight_id = flown(house, film).flight.flight_id
+def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, make_filmed: MakeFilmed) -> None:
+    house, laid = make_filmed()
+    flight_id = laid.flight.flight_id
     record = house.workspace.catalog.frames.of_flight(flight_id)[3]
     withdraw(house.workspace, record.header.provenance.source_name, "nhà dân", "UBND")
     heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
@@ -161,10 +162,10 @@ def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, mak
 
 
 def test_a_run_cut_half_way_is_completed_by_the_same_command(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, cut = make_house(film, "whole"), make_house(film, "cut")
-    flight_id = flown(whole, film).flight.flight_id
+    (whole, calm), cut = make_filmed("whole"), make_house(film, "cut")
+    flight_id = calm.flight.flight_id
     merge, count = LiveLaying._merge, iter(range(100))
 
     def failing(self: LiveLaying, *arguments: object) -> None:
@@ -192,9 +193,16 @@ def test_the_clock_of_a_log_is_found_and_a_given_one_is_believed(
     assert given.clock.offset_s == true_s and given.clock.is_known and not given.flight.warnings
 
 
-def test_a_clock_that_cannot_be_seen_is_not_made_up(tmp_path: Path, make_house: MakeHouse) -> None:
+@pytest.fixture
+def straight() -> VideoDrillReport:
+    """A film whose pictures do not tell one moment from another."""
     plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
-    straight = write_video_drill(tmp_path / "d", seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
+    return filmed_drill(seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
+
+
+def test_a_clock_that_cannot_be_seen_is_not_made_up(
+    straight: VideoDrillReport, make_house: MakeHouse
+) -> None:
     report = flown(make_house(straight), straight, telemetry=str(straight.telemetry))
     answer, lines = of_live(report)
     assert answer["clock_offset_s"] is None and answer["clock_sigma_s"] > 1.0
@@ -253,20 +261,21 @@ def test_ctrl_c_on_the_command_shows_what_was_laid(film: VideoDrillReport, tmp_p
     with subprocess.Popen(
         [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        until_s = time.monotonic() + 60.0
-        while not _kept(tmp_path):
-            assert time.monotonic() < until_s and process.poll() is None
-            time.sleep(0.2)
-        time.sleep(4.0)
+        until(lambda: _seen_s(film, tmp_path / "data") > 4.0 or process.poll() is not None, every_s=0.2)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=ENOUGH_S)
     answer = json.loads(told.splitlines()[-1])
     assert process.returncode == 0 and answer["frames"] >= 1 and answer["decoded"] < 190
 
 
-def _kept(folder: Path) -> bool:
-    """Whether anything was kept in the store."""
-    return any(path.stat().st_size > 0 for path in folder.glob("data/store/**/*") if path.is_file())
+def _seen_s(film: VideoDrillReport, data: Path) -> float:
+    """How much of the film is told to be seen by now."""
+    if not (data / "catalog.sqlite").is_file():
+        return 0.0
+    began = datetime.fromisoformat(read_truth(film.truth.parent).facts["video"]["start_utc"])
+    with opened(str(data)) as (workspace, _):
+        seen = [one.picture_ns for one in workspace.catalog.airborne.since(0) if one.picture_ns is not None]
+    return max(seen) / 1e9 - began.timestamp() if seen else 0.0
 
 
 def test_what_cannot_be_used_is_said_and_leaves_no_flight(
@@ -339,9 +348,7 @@ def cut_after(house: House, film: VideoDrillReport, frames: int, monkeypatch: py
 
     def failing(self: LiveLaying, *arguments: object) -> None:
         if next(count) == frames:
-            waited_until_s = time.monotonic() + 90.0
-            while self.new < frames and time.monotonic() < waited_until_s:
-                time.sleep(0.01)  # what is merged is shown behind
+            until(lambda: self.new >= frames)  # what is merged is shown behind
             raise StorageTrouble("the disk went away: run again")
         merge(self, *arguments)
 
@@ -387,10 +394,8 @@ def test_a_film_laid_on_a_plane_is_laid_again_once_there_is_terrain(
 
 
 def test_a_clock_that_becomes_known_lays_the_film_again_and_no_frame_beside_it(
-    tmp_path: Path, make_house: MakeHouse
+    straight: VideoDrillReport, make_house: MakeHouse
 ) -> None:
-    plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
-    straight = write_video_drill(tmp_path / "d", seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
     house = make_house(straight)
     blind = flown(house, straight, telemetry=str(straight.telemetry))
     assert codes(blind) == [CLOCK_UNKNOWN]
@@ -431,10 +436,9 @@ def filmed(house: House, flight_id: str) -> set[int]:
 
 
 def test_what_was_withdrawn_of_a_film_stays_away_by_any_log_and_is_said(
-    film: VideoDrillReport, make_house: MakeHouse
+    film: VideoDrillReport, make_filmed: MakeFilmed
 ) -> None:
-    house = make_house(film)
-    first = flown(house, film)
+    house, first = make_filmed()
     flight_id = first.flight.flight_id
     record = house.workspace.catalog.frames.of_flight(flight_id)[3]
     withdraw(house.workspace, record.header.provenance.source_name, "nhà dân", "UBND")
@@ -452,9 +456,9 @@ def test_what_was_withdrawn_of_a_film_stays_away_by_any_log_and_is_said(
         assert (gone.new, gone.used, gone.flight.state) == (0, 0, FlightState.WITHDRAWN)
 
 
-def test_what_is_left_out_is_said_in_words(film: VideoDrillReport, make_house: MakeHouse) -> None:
-    house = make_house(film)
-    report = replace(flown(house, film), dropped={"overrun": 3, "telemetry_gap": 1, "torn": 0})
+def test_what_is_left_out_is_said_in_words(make_filmed: MakeFilmed) -> None:
+    _, laid = make_filmed()
+    report = replace(laid, dropped={"overrun": 3, "telemetry_gap": 1, "torn": 0})
     (_, english), (_, vietnamese) = of_live(report), of_live(report, "vi")
     assert "  left out: 3 came faster than they could be laid, 1 the log says nothing of" in english
     assert any("không có số liệu trong nhật ký bay" in line for line in vietnamese)

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ from flycam.drill.video import VideoDrillReport
 from flycam.errors import OptionUnusable
 from flycam.frame.airborne import Phase
 from flycam.frame.flight import FlightState
-from flycam.ingest.video import VideoPicture
-from flycam.ingest.video_recording import Recorder, RecordingOrder
+from flycam.ingest.video.pictures import VideoPicture
+from flycam.ingest.video.recording import Recorder, RecordingOrder
 from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
 from flycam.pipeline.collect import collect
 from flycam.pipeline.laying.opening import Labels
@@ -41,40 +40,32 @@ from flycam.pipeline.workspace import silent
 from flycam.store import keys
 from flycam.store.wrappers import FullStore
 from tests.houses import House
-from tests.ingest.streaming import BEGUN_S, SIZE_PX, free_port, rtsp_server, write_film
-from tests.ingest.test_video_recording import packets_of
-from tests.pipeline.live.test_news import log_start_s
-from tests.pipeline.live.test_stream import replayed
+from tests.ingest.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
+from tests.ingest.video.test_recording import packets_of
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
 
 
 @contextmanager
-def on_air(film: VideoDrillReport) -> Iterator[LiveRequest]:
+def asked_on_air(film: VideoDrillReport) -> Iterator[tuple[LiveRequest, OnAir]]:
     """A real RTSP server and a real UDP link that tells of it."""
-    over, port = threading.Event(), free_port(socket.SOCK_DGRAM)
-    with rtsp_server(film.video, free_port()) as url:
-        packets = (film.telemetry, port, time.monotonic() + 1.0, log_start_s(film), over)
-        sender = threading.Thread(daemon=True, target=replayed, args=packets)
-        sender.start()
-        try:
-            yield LiveRequest(
-                video=url,
-                telemetry=f"udp://127.0.0.1:{port}",
-                camera=film.camera,
-                is_drill=True,
-                clock_offset_s=0.0,
-            )
-        finally:
-            over.set()
-            sender.join(10.0)
+    port = free_port(socket.SOCK_DGRAM)
+    with on_air(film, port) as air:
+        request = LiveRequest(
+            video=air.url,
+            telemetry=f"udp://127.0.0.1:{port}",
+            camera=film.camera,
+            is_drill=True,
+            clock_offset_s=0.0,
+        )
+        yield request, air
 
 
-def flown(house: House, film: VideoDrillReport, seconds: float = 14.0, **changes: object) -> LiveReport:
-    with on_air(film) as request:
-        until_s = time.monotonic() + seconds
-        asked = replace(request, **changes)  # type: ignore[arg-type]
-        return live(house.workspace, asked, Labels(), silent, lambda: time.monotonic() > until_s)
+def flown(house: House, film: VideoDrillReport) -> LiveReport:
+    with asked_on_air(film) as (request, air):
+        return live(house.workspace, request, Labels(), silent, lambda: air.seconds > 13.0)
 
 
 @pytest.fixture
@@ -131,24 +122,20 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
     house = make_house(film)
-    with on_air(film) as request:
+    with asked_on_air(film) as (request, _):
         words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill"]
         words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
         with subprocess.Popen([sys.executable, "-m", "flycam", *words], stderr=subprocess.DEVNULL) as process:
-            root, until_s = house.workspace.cache_dir / RECORDINGS, time.monotonic() + 30.0
-            while not list(root.glob("*/*.part")) and time.monotonic() < until_s:
-                time.sleep(0.1)
-            time.sleep(4.0)
+            until(lambda: laid(house, BEFORE_S))
             assert left_before(house.workspace) == 0, "somebody records there"
             assert left_heard(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
-    until_s = time.monotonic() + 60.0
-    while left_before(house.workspace) == 0 and time.monotonic() < until_s:
-        time.sleep(0.2)  # its decoder has not noticed yet that it is alone
+    until(lambda: left_before(house.workspace) > 0)  # its decoder notices late that it is alone
     assert left_heard(house.workspace) == 1  # and what the aircraft said
     (told,) = house.workspace.catalog.airborne.since(0)
-    (piece,) = house.workspace.catalog.recordings.of_flight(told.flight_id)
-    assert piece.seconds > 2.0 and house.workspace.store.exists(keys.recording(piece.sha256))
+    pieces = house.workspace.catalog.recordings.of_flight(told.flight_id)
+    assert sum(piece.seconds for piece in pieces) > 2.0
+    assert all(house.workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
 
 
 BEFORE_S = 4.0
@@ -168,7 +155,7 @@ def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_n
 ) -> None:
     house = make_house(film)
     for options, expected in ((["--no-record"], False), (["--keep-video", "0.5"], True)):
-        with on_air(film) as request:
+        with asked_on_air(film) as (request, _):
             words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill", "--json"]
             words += [
                 "--camera",
@@ -182,11 +169,9 @@ def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_n
             with subprocess.Popen(
                 [sys.executable, "-m", "flycam", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             ) as process:
-                until_s = time.monotonic() + 90.0
-                while not laid(house, BEFORE_S) and time.monotonic() < until_s:
-                    time.sleep(0.2)
+                until(lambda: laid(house, BEFORE_S))
                 process.send_signal(signal.SIGINT)
-                said, _ = process.communicate(timeout=30.0)
+                said, _ = process.communicate(timeout=ENOUGH_S)
         answer = json.loads(said.splitlines()[-1])
         assert answer["frames"] >= 1
         kept = house.workspace.catalog.recordings.of_flight(answer["flight_id"])
@@ -338,9 +323,7 @@ def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
         assert shown.key is None
         for number in range(12):
             newest[0] = VideoPicture(pts_ns=number, t_utc_ns=number, arrived_ns=0, pixels=pixels)
-            until_s = time.monotonic() + 60.0
-            while shown.key != keys.newest_picture("f1", number) and time.monotonic() < until_s:
-                time.sleep(0.01)
+            until(lambda number=number: shown.key == keys.newest_picture("f1", number))
         key = shown.key
     assert key == keys.newest_picture("f1", 11)
     jpeg = store.get(key)

@@ -17,7 +17,7 @@ from flycam.drill.video import VideoDrillReport
 from flycam.errors import FrameUnreadable, OutsideTerrain
 from flycam.frame.left_out import unfitted_said
 from flycam.geometry.exterior import PoseSource
-from flycam.ingest.video import VideoPicture
+from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.finish.block import block_frames, prior_pose
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic

@@ -7,8 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,7 +21,7 @@ from flycam.drill.video_stream import stream_drill
 from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_name
-from flycam.ingest.pixels import open_pixels
+from flycam.ingest.photo.pixels import open_pixels
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live import telemetry as live_telemetry
@@ -30,7 +29,9 @@ from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.workspace import silent
 from tests.houses import House
-from tests.ingest.streaming import free_port, replayed, rtsp_server, start_s_of
+from tests.ingest.streaming import OnAir, is_listening, on_air, rtsp_server
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S, until
 
 _SECONDS, _FPS, _PIXEL_M = 30.0, 10, 0.8
 
@@ -50,33 +51,15 @@ def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
     )
 
 
-@contextmanager
-def in_the_air(
-    film: VideoDrillReport, to: int | Callable[[bytes], object], *, after_s: float
-) -> Iterator[tuple[str, float]]:
-    """A server plays the film, and `replayed` sends its telemetry from `after_s` on; the address, and when
-    (monotonic) that began."""
-    over, start_s = threading.Event(), start_s_of(read_truth(film.truth.parent).facts)
-    with rtsp_server(film.video, free_port()) as url:
-        began_s = time.monotonic()
-        sender = threading.Thread(
-            daemon=True, target=replayed, args=(film.telemetry, to, began_s + after_s, start_s, over)
-        )
-        sender.start()
-        yield url, began_s
-        over.set()
-        sender.join(10.0)
-
-
-def seen_for_long(house: House, request: LiveRequest, began_s: float) -> LiveReport:
-    """A stream laid until so many of its pictures were seen, or a minute is over."""
+def seen_for_long(house: House, request: LiveRequest, air: OnAir) -> LiveReport:
+    """A stream laid until so many of its pictures were seen, or it was in the air for long."""
     came: list[int] = []
     return live(
         house.workspace,
         request,
         Labels(),
         lambda _, done, __: came.append(done),
-        lambda: (came[-1] if came else 0) > _SEEN or time.monotonic() > began_s + 60.0,
+        lambda: (came[-1] if came else 0) > _SEEN or air.seconds > ENOUGH_S,
     )
 
 
@@ -85,14 +68,14 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
     house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
-    with in_the_air(exact_film, link_port, after_s=2.5) as (url, began_s):
+    with on_air(exact_film, link_port, after_s=1.0) as air:
         request = LiveRequest(
-            video=url,
+            video=air.url,
             telemetry=f"udp://127.0.0.1:{link_port}",
             camera=exact_film.camera,
             is_drill=True,
         )
-        report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 27.0)
+        report = live(house.workspace, request, Labels(), silent, lambda: air.seconds > 26.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     told_m, laid_m = _off(house, report, exact_film)
@@ -106,9 +89,9 @@ def test_a_stream_whose_lens_nobody_names_is_laid_once_its_motion_tells_it(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
     house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
-    with in_the_air(exact_film, link_port, after_s=2.5) as (url, began_s):
-        request = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{link_port}", is_drill=True)
-        report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 29.0)
+    with on_air(exact_film, link_port, after_s=1.0) as air:
+        request = LiveRequest(video=air.url, telemetry=f"udp://127.0.0.1:{link_port}", is_drill=True)
+        report = live(house.workspace, request, Labels(), silent, lambda: air.seconds > 28.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert any("field of view was estimated" in english for english, _ in report.remarks)
     records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
@@ -127,15 +110,15 @@ def test_a_radio_on_a_serial_line_tells_of_a_stream(
 ) -> None:
     house = make_house(exact_film)
     far, near = os.openpty()
-    with in_the_air(exact_film, lambda data: os.write(far, data), after_s=1.0) as (url, began_s):
+    with on_air(exact_film, lambda data: os.write(far, data)) as air:
         request = LiveRequest(
-            video=url,
+            video=air.url,
             telemetry=f"serial:{os.ttyname(near)}:57600",
             camera=exact_film.camera,
             is_drill=True,
             clock_offset_s=0.0,
         )
-        report = seen_for_long(house, request, began_s)
+        report = seen_for_long(house, request, air)
     for end in (far, near):
         os.close(end)
     assert report.flight.state is FlightState.READY and report.used >= 3
@@ -147,15 +130,15 @@ def test_the_password_of_a_camera_is_told_and_kept_nowhere(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
     house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
-    with in_the_air(exact_film, link_port, after_s=1.0) as (url, began_s):
+    with on_air(exact_film, link_port) as air:
         request = LiveRequest(
-            video=f"{url.replace('rtsp://', f'rtsp://admin:{_SECRET}@')}?key={_SECRET}",
+            video=f"{air.url.replace('rtsp://', f'rtsp://admin:{_SECRET}@')}?key={_SECRET}",
             telemetry=f"udp://gcs:{_SECRET}@127.0.0.1:{link_port}",
             camera=exact_film.camera,
             is_drill=True,
             clock_offset_s=0.0,
         )
-        report = seen_for_long(house, request, began_s)
+        report = seen_for_long(house, request, air)
     assert report.used >= 3
     assert _SECRET not in repr(report)
     kept = [one for one in house.root.rglob("*") if one.is_file()]
@@ -187,12 +170,14 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
 ) -> None:
     house = make_house(exact_film)
     video_port, link_port = (free_port(socket.SOCK_DGRAM) for _ in range(2))
-    sender = threading.Thread(
-        daemon=True,
-        target=stream_drill,
-        args=(exact_film.truth.parent, ("127.0.0.1", video_port), ("127.0.0.1", link_port)),
-    )
-    began_s = time.monotonic()
+    begun: list[float] = []
+
+    def send() -> None:
+        until(lambda: is_listening(video_port, "udp") and is_listening(link_port, "udp"))
+        begun.append(time.monotonic())
+        stream_drill(exact_film.truth.parent, ("127.0.0.1", video_port), ("127.0.0.1", link_port))
+
+    sender = threading.Thread(daemon=True, target=send)
     sender.start()
     totals: set[int] = set()
     request = LiveRequest(
@@ -206,9 +191,9 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
         request,
         Labels(),
         lambda stage, _, total: totals.add(total) if stage == "live" else None,
-        lambda: time.monotonic() > began_s + 32.0,
+        lambda: bool(begun) and time.monotonic() > begun[0] + 32.0,
     )
-    sender.join(20.0)
+    sender.join(ENOUGH_S)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known
     assert totals == {0}, "nobody knows how long a stream will be"

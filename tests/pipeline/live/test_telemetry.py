@@ -12,13 +12,14 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import PositionMissing
-from flycam.frame.telemetry import TelemetryTrack
-from flycam.ingest.flight_log import FlightLog
-from flycam.ingest.mavlink_link import LinkHealth, MavlinkLink
+from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.mavlink_link import LinkHealth, MavlinkLink
 from flycam.pipeline.live import telemetry as live_telemetry
 from flycam.pipeline.live.telemetry import Linked
-from tests.ingest.streaming import free_port
-from tests.ingest.test_video_poses import GROUND_M, samples, terrain
+from tests.ingest.video.test_poses import GROUND_M, samples, terrain
+from tests.ports import free_port
+from tests.waiting import until
 
 
 def _never() -> bool:
@@ -60,6 +61,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> tuple[Linked, Sender]:
         for k in range(20):
             sender.send(k)
             time.sleep(0.1)
+        until(lambda: link.health.messages == 3 * 20)
         telemetry = Linked(link, None, began_ns)
         telemetry.wait(_never)
         yield telemetry, sender
@@ -73,10 +75,7 @@ def test_a_pose_is_there_as_soon_as_its_packets_are(linked: tuple[Linked, Sender
         last_s = telemetry.told.time_s[-1]
         assert not telemetry.covers(last_s + 0.05)
         sender.send(k)
-        while not telemetry.covers(last_s + 0.05):
-            assert time.monotonic() - sent_s < 20.0
-            telemetry.refresh()
-            time.sleep(0.005)
+        until(lambda last_s=last_s: refreshed(telemetry).covers(last_s + 0.05), every_s=0.005)
         waited.append(time.monotonic() - sent_s)
         time.sleep(max(0.0, 0.1 - waited[-1]))
     pose = telemetry.poses.exterior_at(telemetry.poses.track.samples[-1].t_utc_ns, 0.0)
@@ -85,19 +84,29 @@ def test_a_pose_is_there_as_soon_as_its_packets_are(linked: tuple[Linked, Sender
     print(f"a pose waited {1e3 * float(np.median(waited)):.0f} ms (median) for its packets to be read")
 
 
+def refreshed(telemetry: Linked) -> Linked:
+    telemetry.refresh()
+    return telemetry
+
+
+def moved_on(telemetry: Linked, since_ns: int) -> TelemetrySample | None:
+    """The newest sample, once it is a later one."""
+    newest = refreshed(telemetry).poses.track.samples[-1]
+    return newest if newest.t_utc_ns > since_ns else None
+
+
 def test_a_place_that_jumps_is_not_followed(linked: tuple[Linked, Sender]) -> None:
     telemetry, sender = linked
     last = telemetry.poses.track.samples[-1]
     for k in range(20, 24):
         sender.send(k, north_m=10_000.0)
-        time.sleep(0.12)
+        until(lambda k=k: telemetry._link.health.messages == 3 * (k + 1))
+        time.sleep(0.12)  # it is asked ten times a second
         telemetry.refresh()
     assert telemetry.poses.track.samples[-1] == last
     sender.send(24)
-    time.sleep(0.2)
-    telemetry.refresh()
-    newest = telemetry.poses.track.samples[-1]
-    assert newest.t_utc_ns > last.t_utc_ns and newest.lat_deg == pytest.approx(21.9 + 24 * 9e-6, abs=1e-5)
+    newest = until(lambda: moved_on(telemetry, last.t_utc_ns))
+    assert newest.lat_deg == pytest.approx(21.9 + 24 * 9e-6, abs=1e-5)
 
 
 def test_what_the_link_forgets_still_counts() -> None:

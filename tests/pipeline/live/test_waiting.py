@@ -12,8 +12,8 @@ from flycam.answers.filmed import of_live
 from flycam.drill.drill import DrillReport
 from flycam.errors import Cancelled, NameTaken
 from flycam.frame.flight import Flight, FlightState
-from flycam.ingest.outages import Outages
-from flycam.ingest.video_clock import ClockOffset
+from flycam.ingest.video.clock import ClockOffset
+from flycam.ingest.video.outages import Outages
 from flycam.outcomes import exit_code
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.given import LiveRequest
@@ -22,13 +22,14 @@ from flycam.pipeline.live.waiting import waiting
 from flycam.pipeline.workspace import silent
 from tests.houses import House
 from tests.ingest import streaming
+from tests.ports import free_port
 
 MakeHouse = Callable[..., House]
 
 
 def test_a_room_that_waits_for_video_says_so_once_and_is_stopped_at_once(make_house: MakeHouse) -> None:
     house, said = make_house(), []
-    port, link_port = (streaming.free_port(socket.SOCK_DGRAM) for _ in range(2))
+    port, link_port = (free_port(socket.SOCK_DGRAM) for _ in range(2))
     request = LiveRequest(video=f"udp://me:geheim@:{port}", telemetry=f"udp://127.0.0.1:{link_port}")
     with pytest.raises(Cancelled) as raised:
         live(house.workspace, request, Labels(), silent, lambda: bool(said), lambda *one: said.append(one))
@@ -43,8 +44,8 @@ def test_a_link_that_tells_no_position_yet_is_said_to_be_waited_for(
 ) -> None:
     house, said = make_house(), []
     film = streaming.write_film(tmp_path / "film.mp4", pictures=600)
-    link = f"udp://127.0.0.1:{streaming.free_port(socket.SOCK_DGRAM)}"
-    with streaming.rtsp_server(film, streaming.free_port()) as url, pytest.raises(Cancelled) as raised:
+    link = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    with streaming.rtsp_server(film, free_port()) as url, pytest.raises(Cancelled) as raised:
         request = LiveRequest(video=url, telemetry=link)
         live(house.workspace, request, Labels(), silent, lambda: bool(said), lambda *one: said.append(one))
     ((english, vi),) = said
@@ -54,6 +55,7 @@ def test_a_link_that_tells_no_position_yet_is_said_to_be_waited_for(
 
 
 def test_what_comes_soon_or_is_not_waited_for_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flycam.pipeline.live.waiting._SOON_S", 3600.0)
     said: list[tuple[str, str]] = []
     with waiting(("video", "video"), lambda *one: said.append(one)):
         pass
@@ -101,7 +103,7 @@ def test_a_name_that_another_flight_has_is_refused_before_the_stream_is_opened(
     """It could not be had again: the same command for the second battery lost the flight."""
     house = make_house(drill)
     first = house.ingest(drill.photos, name="Bay 1").flight
-    address = f"udp://127.0.0.1:{streaming.free_port(socket.SOCK_DGRAM)}"
+    address = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     request = LiveRequest(video=address, telemetry="udp://127.0.0.1:14550")
     with pytest.raises(NameTaken, match="Bay 1") as refused:
         live(house.workspace, request, Labels(name="Bay 1"), say=lambda *_: pytest.fail("it was opened"))

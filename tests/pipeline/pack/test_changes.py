@@ -13,7 +13,8 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.settlement import Access
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change.deciding import StepAsked, decide
+from flycam.pipeline.change.deciding import decide
+from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.pack.gathering import gather_pack
 from flycam.pipeline.pack.recipe import VECTORS, PackReport, PackRequest, pack
 from flycam.pipeline.pack.scene import scene_of

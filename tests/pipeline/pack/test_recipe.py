@@ -25,6 +25,7 @@ from defusedxml import ElementTree
 from flycam.catalog.audit_key import is_signed
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
+from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
@@ -35,10 +36,11 @@ from flycam.pipeline.pack.gathering import gather_pack
 from flycam.pipeline.pack.maps import draw_maps
 from flycam.pipeline.pack.recipe import PackReport, PackRequest, pack
 from flycam.pipeline.pack.scene import scene_of
+from flycam.pipeline.veils import Cover
 from flycam.report import pack_words
 from flycam.report.blocks import Facts, Paragraph, Table
 from flycam.report.pack_content import PackDocument, pack_document, picture_of_number
-from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures
+from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures, content_sha256
 from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources, to_pack_pdf
 from flycam.report.pack_pictures import map_jpeg
 from flycam.report.pack_word import to_docx
@@ -88,13 +90,13 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     )
 
 
-def _figures(world: World, *flights: str, approved_by: str = "") -> PackFigures:
+def _figures(world: World, *flights: str, approved_by: str = "", asked_by: str = "") -> PackFigures:
     """Figures with grey pictures instead of maps."""
     scene = scene_of(world.workspace, flights)
     grey = np.full((60, 80, 3), 128, dtype=np.uint8)
     jpeg = map_jpeg(grey, np.ones((60, 80), dtype=bool), 1.0)
     names = ["overview", *(picture_of_number(n) for n in range(1, len(scene.places) + 1))]
-    return gather_pack(world.workspace, scene, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by)
+    return gather_pack(world.workspace, scene, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by, asked_by)
 
 
 def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: Packed) -> None:
@@ -192,10 +194,10 @@ def test_slides_show_marks_that_somebody_took_up_and_paper_shows_all(packed: Pac
     scene = scene_of(workspace, [packed.world.after])
     here = next(sign for sign in scene.signs if sign.line.kind is MarkKind.BLOCKED)
     here = replace(here, shape=shapely.Point(LON + 0.0042, LAT - 0.0015))
-    bare = draw_maps(workspace, replace(scene, signs=()), None)
+    bare = draw_maps(workspace, replace(scene, signs=()), Cover(workspace, NOTHING_WITHHELD), None)
     for status in (MarkStatus.OPEN, MarkStatus.DOING, MarkStatus.DONE):
         sign = replace(here, line=replace(here.line, status=status))
-        drawn = draw_maps(workspace, replace(scene, signs=(sign,)), None)
+        drawn = draw_maps(workspace, replace(scene, signs=(sign,)), Cover(workspace, NOTHING_WITHHELD), None)
         assert drawn.pictures["overview"] != bare.pictures["overview"]
         assert (drawn.slides["overview"] != bare.slides["overview"]) == (status is not MarkStatus.OPEN)
 
@@ -219,6 +221,33 @@ def test_every_page_of_a_drill_is_marked_and_a_draft_says_so(packed: Packed) -> 
     assert all(red in page for page in _svg_pages(draft))
     assert not any(red in page or "#7a0f6b" in page for page in _svg_pages(approved))
     assert any(LEADER in block.text for block in approved.blocks if isinstance(block, Paragraph))
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "approved_by", "kind", "said", "said_vi"),
+    [
+        ("Lan", "", "bad", "no leader has approved", "Người lập: Lan."),
+        ("Lan", LEADER, "good", "Asked for by Lan.", "Người lập: Lan."),
+        ("", LEADER, "good", "Approved by", "Người duyệt:"),
+        (LEADER.upper(), LEADER, "care", "nobody else has checked it", "chưa có người thứ hai kiểm tra"),
+    ],
+)
+def test_the_first_page_says_who_asked_and_who_approved(
+    packed: Packed, asked_by: str, approved_by: str, kind: str, said: str, said_vi: str
+) -> None:
+    figures = _figures(packed.world, packed.world.after, approved_by=approved_by, asked_by=asked_by)
+    for language, words in (("en", said), ("vi", said_vi)):
+        blocks = pack_document(figures, language).blocks
+        (line,) = [one for one in blocks if isinstance(one, Paragraph) and words in one.text]
+        assert line.kind == kind
+        assert approved_by in line.text
+
+
+def test_who_asked_and_who_approved_is_no_other_content(packed: Packed) -> None:
+    """A final pack is compared with its draft by it."""
+    draft = _figures(packed.world, packed.world.after, asked_by="Lan")
+    final = _figures(packed.world, packed.world.after, asked_by="Minh", approved_by=LEADER)
+    assert content_sha256(draft) == content_sha256(final)
 
 
 def _svg_pages(document: PackDocument) -> list[str]:

@@ -11,36 +11,30 @@ import pytest
 
 from flycam.answers.uploaded import of_films, of_laying, of_look
 from flycam.catalog.records import FrameStatus
-from flycam.drill.drill import DrillReport, write_drill
+from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import OptionUnusable, SourceUnreadable
-from flycam.ingest.photos import sha256_of
-from flycam.ingest.video import VideoPicture, VideoSource
+from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.pipeline.film_frames import is_of_film, is_picture_of
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.flow import LiveFlow
 from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import live
+from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.films import lay_films
-from flycam.pipeline.upload.upload import Upload, UploadFile
+from flycam.pipeline.upload.upload import Upload
 from flycam.pipeline.upload.uploads import Uploads
 from flycam.pipeline.upload.work import SMEARED_PX, awaits_logs, lay, look
-from tests.houses import House
+from tests.houses import House, drilled
 
 MakeHouse = Callable[..., House]
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
+def photos() -> DrillReport:
     """Six photos of the valley that the film shows."""
-    return write_drill(
-        tmp_path_factory.mktemp("photos") / "d",
-        seed=2,
-        photos=(2, 3),
-        size_px=(480, 360),
-        gsd_m=0.5,
-        truth_rasters=False,
-    )
+    return drilled(seed=2, photos=(2, 3), size_px=(480, 360), gsd_m=0.5, truth_rasters=False)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,7 +13,7 @@ import pytest
 import urllib3
 
 from flycam.errors import InputUnusable, StoreUnavailable
-from flycam.ingest.card_files import FileKind
+from flycam.ingest.photo.card_files import FileKind
 from flycam.pipeline.upload import line as upload_line
 from flycam.pipeline.upload import sending as upload_sending
 from flycam.pipeline.upload.card import Card, Sending
@@ -52,6 +53,47 @@ def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) ->
     assert left["empty.srt"] == "empty (0 bytes)"
 
 
+def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:
+    """Accents in two signs (macOS) go as the server calls them; bytes that are no text stay and are named."""
+    (tmp_path / "a\u0309nh.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / os.fsdecode(b"c\xf4te.jpg")).write_bytes(b"\xff\xd8\xff")
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    (announced,) = json.loads(card.announcement())["files"]
+    assert announced["path"] == "ảnh.jpg"
+    (part,) = card.parts({"parts": [{**announced, "number": 0, "offset": 0}]})
+    assert part.path.name == "a\u0309nh.jpg"
+    (why,) = card.passed_over
+    assert "c te.jpg: this name is not UTF-8" in str(why) and "không phải UTF-8" in str(why.vi)
+
+
+def test_a_name_that_is_there_twice_holds_up_no_card(tmp_path: Path) -> None:
+    """As a disk writes them they are two; as the server calls them, one."""
+    for name in ("a\u0309nh.jpg", "\u1ea3nh.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    announced = json.loads(card.announcement())["files"]
+    assert sorted(one["path"] for one in announced) == ["b.jpg", "ảnh.jpg"]
+    (why,) = card.passed_over
+    assert "another file has the same name" in str(why) and "trùng tên" in str(why.vi)
+
+
+def test_a_file_that_cannot_be_read_is_on_the_card_alone(tmp_path: Path) -> None:
+    """A link that leads in a circle, as every user sees it: who may read all files cannot read it either."""
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
+    for name in ("a.MP4", "notes.txt"):
+        (tmp_path / name).symlink_to(name)
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    (why,) = card.passed_over
+    assert "a.MP4: cannot be opened" in str(why)
+    assert [path.name for path, _ in card.skipped] == ["notes.txt"]
+
+
+def test_a_card_of_names_that_cannot_be_sent_says_so(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"c\xf4te.jpg")).write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputUnusable, match="not UTF-8"):
+        Card(Sending(url="http://server", paths=(tmp_path,)))
+
+
 @pytest.mark.parametrize(("language", "said"), [("en", "the store is away"), ("vi", "kho không trả lời")])
 def test_what_holds_a_card_up_on_the_server_is_said_once(
     language: str, said: str, monkeypatch: pytest.MonkeyPatch
@@ -68,10 +110,21 @@ def test_what_holds_a_card_up_on_the_server_is_said_once(
     }
     goes_on = {**waits, "waits_for": None}
     keeping = AnsweringLine(language, [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
-    upload_sending._check_saved(keeping, "x", [], lambda *_: None)
+    upload_sending._check_saved(keeping, "x", [], lambda *_: None, lambda: None)
     laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
-    assert upload_sending._wait_for_map(laying, "x", lambda *_: None) == {"used": 1}
+    assert upload_sending._wait_for_map(laying, "x", lambda *_: None, lambda: None) == {"used": 1}
     assert keeping.noted == laying.noted == [f"http://server: {said}"]
+
+
+def test_what_the_heads_say_is_told_once_and_again_where_a_log_says_more() -> None:
+    first = {"usable": 0, "awaits_logs": True, "seconds": 1.0}
+    same = {"usable": 0, "awaits_logs": True, "seconds": 2.0}
+    more = {"usable": 6, "awaits_logs": False, "seconds": 1.5}
+    told: list[dict[str, object]] = []
+    tell = upload_sending._Teller(AnsweringLine("en", [first, same, more]), "x", told.append)
+    for _ in range(5):
+        tell()
+    assert told == [first, more] and tell.look == more
 
 
 def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_answer(

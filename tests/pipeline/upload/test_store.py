@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import time
 from contextlib import closing
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageTrouble
 from flycam.pipeline.upload import keeping as upload_keeping
 from flycam.pipeline.upload import uploads as uploads_module
+from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.journal import Journal
 from flycam.pipeline.upload.names import checked_card_path, checked_path, label_of
-from flycam.pipeline.upload.upload import Manifest, UploadFile
+from flycam.pipeline.upload.upload import Manifest
 from flycam.pipeline.upload.uploads import Uploads
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -106,12 +108,6 @@ def test_logs_alone_are_no_card(tmp_path: Path) -> None:
         Uploads(tmp_path).open("Lan", logs)
 
 
-def test_a_film_may_be_larger_than_a_photo() -> None:
-    uploads_module._check_amount([UploadFile(path="a.mp4", size=3 << 30, modified_ms=1)])
-    with pytest.raises(InputUnusable, match="such a file"):
-        uploads_module._check_amount([UploadFile(path="a.jpg", size=3 << 30, modified_ms=1)])
-
-
 def test_a_label_is_one_plain_folder() -> None:
     assert label_of("../../x/..") == "x"
     assert label_of("Bản Lầu\n2") == "Bản Lầu 2"
@@ -130,6 +126,39 @@ def test_what_a_power_cut_left_is_cut_off_and_joins_no_later_line(tmp_path: Path
     assert again.lines == [("at", 0, "5"), ("at", 1, "4")]
     again.append([("at", 0, "7")])
     assert Journal(path).lines[-1] == ("at", 0, "7")
+
+
+def test_what_is_passed_over_is_on_the_disk_with_the_upload(tmp_path: Path) -> None:
+    """The card may not be wiped while it holds what is nowhere else, whoever looks, whenever."""
+    store = Uploads(tmp_path)
+    upload = store.open("Lan", [*FILES, file("a:b.JPG", 3)])
+    plain = store.open("Minh", FILES)
+    assert [one.path for one in upload.manifest.files] == [one.path for one in plain.manifest.files]
+    assert (upload.manifest.passed_over.count, plain.manifest.passed_over.count) == (1, 0)
+    store.close()
+    again = Uploads(tmp_path)
+    assert again.get(upload.upload_id).manifest == upload.manifest
+    assert again.open("Lan", FILES) is again.get(upload.upload_id)  # the odd file was taken off the card
+    assert again.get(upload.upload_id).manifest.passed_over.count == 0
+
+
+def test_a_manifest_of_an_older_server_passes_nothing_over(tmp_path: Path) -> None:
+    upload = Uploads(tmp_path).open("Lan", FILES)
+    path = upload.folder / "manifest.json"
+    older = json.loads(path.read_text())
+    del older["passed_over"]
+    path.write_text(json.dumps(older))
+    assert Manifest.read(upload.folder) == upload.manifest
+
+
+def test_a_manifest_of_a_newer_server_is_read_but_for_what_is_new(tmp_path: Path) -> None:
+    upload = Uploads(tmp_path).open("Lan", FILES)
+    path = upload.folder / "manifest.json"
+    newer = json.loads(path.read_text())
+    newer["crew"] = "Tổ bay 2"
+    newer["files"][0]["camera"] = "M3E"
+    path.write_text(json.dumps(newer))
+    assert Manifest.read(upload.folder) == upload.manifest
 
 
 def test_the_same_card_is_the_same_upload_also_after_a_restart(tmp_path: Path) -> None:
@@ -223,11 +252,11 @@ def test_heads_on_their_way_keep_their_place(tmp_path: Path, monkeypatch: pytest
 
 
 def test_two_files_that_would_be_one(tmp_path: Path) -> None:
+    """The second is passed over: neither lies over the other on the disk."""
     store = Uploads(tmp_path)
     for paths in (["a.jpg", "a.jpg"], ["a.jpg", "a.jpg/b.jpg"], ["é.jpg", "e\u0301.jpg"]):
-        with pytest.raises(InputUnusable):
-            store.open("Lan", [file(path, 1) for path in paths])
-    assert not store.all()
+        manifest = store.open("Lan", [file(path, 3) for path in paths], is_new=True).manifest
+        assert (len(manifest.files), manifest.passed_over.count) == (1, 1)
 
 
 @pytest.mark.parametrize("size", [0, 3 << 30])

@@ -72,5 +72,5 @@ def test_one_hand_at_a_time(tmp_path: Path) -> None:
         thread.start()
         time.sleep(0.2)
         order.append("first")
-    thread.join(5)
+    thread.join()
     assert order == ["first", "second"]

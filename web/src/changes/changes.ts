@@ -3,7 +3,7 @@
 import type { FlightInfo, LonLat, MosaicInfo, Session } from "../api";
 import type { Side } from "../compare/sides";
 import { t } from "../i18n";
-import { formatNumber } from "../numbers";
+import { formatAreaM2 } from "../numbers";
 
 export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
 
@@ -24,8 +24,9 @@ export interface ChangeLine {
     action: ChangeAction;
     status: ChangeStatus;
     kind: ChangeKind;
-    /** Null: drawn by hand. */
+    /** A probability; null: `no_score` says why there is none. */
     score: number | null;
+    no_score: "drawn" | "kind_changed" | "no_terrain" | null;
     area_m2: number;
     length_m: number;
     slope_deg: number | null;
@@ -33,14 +34,20 @@ export interface ChangeLine {
     commune_name: string;
     tie_m: number | null;
     rmse_m: number | null;
-    /** 1 sigma: of where it lies on the picture before, and of its area; null: nobody knows. */
+    /** 1 sigma: of where it lies on the picture before, null: nobody knows; and of its area. */
     error_m: number | null;
-    area_error_m2: number | null;
+    area_error_m2: number;
     /** "mosaic@revision", or a picture's name; "" of what was drawn. */
     before: string;
     after: string;
+    /** By which two pictures were compared for it; null: not on record. */
+    comparison_id: string | null;
     /** It waits, and a newer revision of its pictures was compared there and did not show it. */
     not_found_again: boolean;
+    /** Of an outline that a person drew what lies on ground that the two pictures do not both show; null: none, or nobody knows. */
+    not_compared_pct: number | null;
+    /** While it waits: what was decided on the same ground, the last decided first; not in the answer to a decision. */
+    decided_beside: DecidedBeside[];
     note: string;
     /** Whoever wrote the note, which later lines carry on. */
     note_by: string | null;
@@ -53,8 +60,29 @@ export interface ChangeLine {
   };
 }
 
+/** A decision on another change, mostly of other two pictures, that lies on the same ground. */
+export interface DecidedBeside {
+  change_id: string;
+  kind: ChangeKind;
+  status: "accepted" | "rejected";
+  before: string;
+  after: string;
+  decided_by: string;
+  decided: string;
+}
+
+/** Two pictures as they were compared: why all that was found between them is less sure than elsewhere, and what else has to be known. */
+export interface Compared {
+  comparison_id: string;
+  doubts: string[];
+  doubts_vi: string[];
+  warnings: string[];
+  warnings_vi: string[];
+}
+
 export interface ChangeLines {
   features: ChangeLine[];
+  comparisons: Compared[];
   known: boolean;
   numberMatched: number;
   numberReturned: number;
@@ -71,21 +99,18 @@ export interface StepAsked {
   /** A line across the change that it splits. */
   cut?: LonLat[];
   undoes?: string;
+  /** Of what is drawn the two pictures that it was drawn over, as `ChangeLine` has them. */
+  before?: string;
+  after?: string;
 }
 
 export function kindSaid(kind: ChangeKind): string {
   return t(`change_${kind}`);
 }
 
-export function hectares(areaM2: number): string {
-  return t("hectares", formatNumber(areaM2 / 10_000, 2));
-}
-
 /** How large, and how sure that is. */
-export function sizeSaid({ area_m2, area_error_m2 }: { area_m2: number; area_error_m2: number | null }): string {
-  if (area_error_m2 === null) return hectares(area_m2);
-  const [size, error] = [area_m2, Math.max(area_error_m2, 50)].map((value) => formatNumber(value / 10_000, 2)); // less than a hundredth is not written as none
-  return t("hectares", `${size} ± ${error}`);
+export function sizeSaid({ area_m2, area_error_m2 }: { area_m2: number; area_error_m2: number }): string {
+  return formatAreaM2(area_m2, area_error_m2);
 }
 
 /** Files of confirmed changes: the format as the server calls it, and as people do. */
@@ -112,19 +137,26 @@ export function mayDecide(session: Session | null): boolean {
   return session !== null && (session.open || role === "analyst" || role === "admin");
 }
 
-/** "mosaic@revision" taken apart; null: a picture's name. */
-export function flightShown(shown: string): { mosaicId: string; revision: number } | null {
-  const [mosaicId = "", revision] = shown.split("@");
-  return revision !== undefined && /^\d{1,9}$/.test(revision) ? { mosaicId, revision: Number(revision) } : null;
+/** Between the pictures that a merged change was found on. */
+export const SEVERAL = " + ";
+
+export function picturesShown(shown: string): string[] {
+  return shown.split(SEVERAL);
 }
 
-/** The picture that a change was found in; one that is not on this map by its name, null of what was drawn. */
+/** "mosaic@revision" taken apart; null: a picture's name. */
+export function flightShown(shown: string): { mosaicId: string; revision: number } | null {
+  const [, mosaicId = "", revision] = /^(.+)@(\d{1,9})$/.exec(shown) ?? [];
+  return revision !== undefined ? { mosaicId, revision: Number(revision) } : null;
+}
+
+/** The picture that a change was found in, of several the first that is on this map; one that is not on this map by its name, null of what was drawn. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
-  return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: flightShown(shown) ? t("flightElsewhere") : shown }) : null;
+  return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: picturesShown(shown).some(flightShown) ? t("flightElsewhere") : shown }) : null;
 }
 
 function flightSide(shown: string, flights: readonly FlightInfo[]): Side | null {
-  const named = flightShown(shown);
+  const named = picturesShown(shown).map(flightShown).find((one) => flights.some(({ mosaics }) => mosaics.some((mosaic) => mosaic.mosaic_id === one?.mosaicId)));
   const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === named?.mosaicId);
   const flight = flights.find(of);
   if (!flight || !named) return null;

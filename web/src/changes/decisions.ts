@@ -1,4 +1,4 @@
-/** Decisions of this screen: each sent once though asked twice, and undone one after another. */
+/** One's own decisions: each sent once though asked twice, and undone one after another. */
 
 import { api, ApiError } from "../api";
 import { newStepId, type ChangeLine, type StepAsked } from "./changes";
@@ -19,6 +19,11 @@ export class Decisions {
   /** The step to undo next. */
   get last(): string | undefined {
     return this.steps[this.steps.length - 1];
+  }
+
+  /** Own steps that are on record, the last one last: of before this page was loaded, or of another screen. */
+  recall(steps: readonly string[]): void {
+    this.steps = [...steps.filter((one) => !this.steps.includes(one)), ...this.steps];
   }
 
   forget(): void {

@@ -4,13 +4,17 @@ import type Feature from "ol/Feature";
 import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
 import LineString from "ol/geom/LineString";
+import MultiPoint from "ol/geom/MultiPoint";
 import MultiPolygon from "ol/geom/MultiPolygon";
 import Polygon from "ol/geom/Polygon";
+import { unByKey } from "ol/Observable";
+import type { EventsKey } from "ol/events";
+import type Geometry from "ol/geom/Geometry";
 import Draw from "ol/interaction/Draw";
 import type Interaction from "ol/interaction/Interaction";
 import Modify from "ol/interaction/Modify";
 import VectorLayer from "ol/layer/Vector";
-import { toLonLat } from "ol/proj";
+import { getPointResolution, toLonLat } from "ol/proj";
 import VectorSource from "ol/source/Vector";
 import CircleStyle from "ol/style/Circle";
 import Fill from "ol/style/Fill";
@@ -19,23 +23,32 @@ import Style from "ol/style/Style";
 import type { LonLat } from "../api";
 import { Z } from "../map/view";
 import type { ChangeLine, Outline } from "./changes";
+import { countCorners, fewerCorners, withoutCorner, type Rings } from "./corners";
 
 /** Told apart by dashes too, not by the colour alone. */
 const COLOURS: Record<string, string> = { proposed: "#ffb000", accepted: "#d1300b", rejected: "#5b6770" };
 const DASHES: Record<string, number[] | undefined> = { proposed: [10, 6], rejected: [2, 6] };
 const SKETCH_COLOUR = "#0072b2";
+const CORNER = new CircleStyle({ radius: 5, fill: new Fill({ color: "#fff" }), stroke: new Stroke({ color: SKETCH_COLOUR, width: 2 }) });
+/** Within so much of the pointer a corner is meant. */
+const REACH_PX = 14;
+/** Of an outline whose error nobody knows, metres; and of a small one so much of its width at most. */
+const FEWER_M = 1;
+const FEWER_SHARE = 1 / 30;
 const SKETCH = [
   new Style({ stroke: new Stroke({ color: "#ffffff", width: 6 }) }),
   new Style({
     stroke: new Stroke({ color: SKETCH_COLOUR, width: 3 }),
     image: new CircleStyle({ radius: 7, fill: new Fill({ color: SKETCH_COLOUR }), stroke: new Stroke({ color: "#fff", width: 2 }) }),
   }),
+  new Style({ image: CORNER, geometry: (feature) => cornersOf(feature.getGeometry()) }),
 ];
 
 interface On {
   map: Map;
   layers: VectorLayer[];
   interactions: Interaction[];
+  heard: EventsKey;
 }
 
 export class ChangeDrawing {
@@ -45,6 +58,10 @@ export class ChangeDrawing {
   private chosen: string | null = null;
   /** Puts what is in hand on the maps that there are now; null: nothing is in hand. */
   private take: (() => void) | null = null;
+  /** Where the pointer was last, on whichever map. */
+  private pointer: { at: number[]; resolution: number } | null = null;
+  /** The outline that is redrawn, while nobody has moved anything of it: as it stands, to the last corner. */
+  private untouched: Outline | null = null;
   /** What is being drawn and not ended. */
   private begun: { draw: Draw; feature: Feature } | null = null;
 
@@ -59,13 +76,15 @@ export class ChangeDrawing {
         new VectorLayer({ source: this.sketch, zIndex: Z.picked, style: SKETCH, updateWhileInteracting: true }),
       ];
       for (const layer of layers) map.addLayer(layer);
-      return { map, layers, interactions: [] };
+      const heard = map.on("pointermove", ({ coordinate }) => (this.pointer = { at: coordinate, resolution: map.getView().getResolution() ?? 1 }));
+      return { map, layers, interactions: [], heard };
     });
     this.take?.();
   }
 
   detach(): void {
-    for (const { map, layers, interactions } of this.on) {
+    for (const { map, layers, interactions, heard } of this.on) {
+      unByKey(heard);
       for (const one of interactions) map.removeInteraction(one);
       for (const layer of layers) {
         map.removeLayer(layer);
@@ -81,11 +100,45 @@ export class ChangeDrawing {
     this.source.addFeatures(featuresOf(changes));
   }
 
-  /** The corners of a change can be dragged. */
-  edit(change: ChangeLine): void {
+  /** The corners of a change can be dragged: so few that a hand finds them, and nowhere further off than its outline may be. What became of them. */
+  edit(change: ChangeLine): { from: number; to: number; offM: number } {
     this.stop();
-    this.sketch.addFeatures(featuresOf([change]));
+    const [feature] = featuresOf([change]);
+    const geometry = feature?.getGeometry();
+    const { error_m, area_m2 } = change.properties;
+    const offM = Math.min(error_m ?? FEWER_M, Math.sqrt(area_m2) * FEWER_SHARE);
+    const told = { from: 0, to: 0, offM };
+    if (feature && geometry instanceof MultiPolygon) {
+      const all = geometry.getCoordinates();
+      const metre = 1 / getPointResolution("EPSG:3857", 1, geometry.getFirstCoordinate());
+      const fewer = fewerCorners(all, offM * metre);
+      [told.from, told.to] = [countCorners(all), countCorners(fewer)];
+      geometry.setCoordinates(fewer);
+      this.sketch.addFeature(feature);
+    }
+    this.untouched = change.geometry.coordinates;
     this.letModify();
+    return told;
+  }
+
+  /** Takes away the corner under the pointer, or the last one of what is being drawn; whether there was one. */
+  dropCorner(): boolean {
+    if (this.begun) {
+      this.begun.draw.removeLastPoint();
+      return true;
+    }
+    const { pointer } = this;
+    for (const feature of pointer ? this.sketch.getFeatures() : []) {
+      const geometry = feature.getGeometry();
+      const polygons: Rings[] = geometry instanceof MultiPolygon ? geometry.getCoordinates() : geometry instanceof Polygon ? [geometry.getCoordinates()] : [];
+      const fewer = pointer && withoutCorner(polygons, pointer.at, REACH_PX * pointer.resolution);
+      if (!fewer) continue;
+      this.untouched = null;
+      if (geometry instanceof MultiPolygon) geometry.setCoordinates(fewer);
+      else if (geometry instanceof Polygon) geometry.setCoordinates(fewer[0] ?? []);
+      return true;
+    }
+    return false;
   }
 
   /** A new outline, on whichever map it is begun; `onClosed` hears when it can be saved. */
@@ -132,6 +185,7 @@ export class ChangeDrawing {
 
   /** What is drawn or dragged now; null: nothing is, or it is not closed yet. */
   outline(): Outline | null {
+    if (this.untouched) return this.untouched;
     const polygons = this.sketch.getFeatures().flatMap((feature) => {
       const geometry = feature.getGeometry();
       if (geometry instanceof Polygon) return [geometry.getCoordinates()];
@@ -148,6 +202,7 @@ export class ChangeDrawing {
   }
 
   stop(): void {
+    this.untouched = null;
     this.letNothing();
     this.sketch.clear(true);
   }
@@ -157,6 +212,7 @@ export class ChangeDrawing {
     this.take = () => this.letModify();
     for (const one of this.on) {
       const modify = new Modify({ source: this.sketch, style: SKETCH });
+      modify.on("modifystart", () => (this.untouched = null));
       one.map.addInteraction(modify);
       one.interactions.push(modify);
     }
@@ -169,6 +225,13 @@ export class ChangeDrawing {
       one.interactions = [];
     }
   }
+}
+
+/** Each corner to take hold of. */
+function cornersOf(geometry: unknown): Geometry | undefined {
+  if (geometry instanceof MultiPolygon) return new MultiPoint(geometry.getCoordinates().flat(2));
+  if (geometry instanceof Polygon) return new MultiPoint(geometry.getCoordinates().flat());
+  return geometry instanceof LineString ? new MultiPoint(geometry.getCoordinates()) : undefined;
 }
 
 /** Of what is being drawn those that were tapped: the last is the pointer's, and an outline repeats its first. */

@@ -16,8 +16,8 @@ export interface Filter {
 export const NOWHERE = "-";
 const ALL: Filter = { status: "", kind: "", commune: "", pair: "", cutsRoad: false };
 
-/** What is known of cut roads: still asked for; nobody answers; no layer of roads covers any of the changes. */
-export type Roads = "reading" | "failed" | "no_layer" | "known";
+/** What is known of cut roads: still asked for; nobody answers; no layer of roads covers any of the changes; of so many of them no layer covers all ground, and none is known to be cut. */
+export type Roads = "reading" | "failed" | "no_layer" | "known" | { uncovered: number };
 
 export class Filters {
   now: Filter = ALL;
@@ -55,7 +55,8 @@ export class Filters {
     if (turn !== this.asked) return;
     const changes = found?.changes ?? [];
     this.cutting = new Set(changes.filter((one) => one.roads_cut.length > 0).map((one) => one.change_id));
-    this.roads = !found ? "failed" : changes.some((one) => one.counts.road) ? "known" : "no_layer";
+    const uncovered = changes.filter((one) => !one.roads_cut.length && !one.counts.road?.whole).length;
+    this.roads = !found ? "failed" : !changes.some((one) => one.counts.road) ? "no_layer" : uncovered ? { uncovered } : "known";
     onRead();
   }
 }

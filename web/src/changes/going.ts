@@ -1,7 +1,10 @@
 /** Where a change is looked at: in the middle of what the panel, the bar and the captions leave free. */
 
 import type Map from "ol/Map";
+import MultiPolygon from "ol/geom/MultiPolygon";
 import { transformExtent } from "ol/proj";
+import type { LonLat } from "../api";
+import type { Mode } from "../compare/sides";
 import type { ChangeLine } from "./changes";
 
 /** The panel's width as review.css has it, and what lies beside it. */
@@ -15,15 +18,24 @@ const BAR_PX = 60;
 const CAPTION_PX = 140;
 const CLOSEST_ZOOM = 20;
 
-export function goTo(map: Map, change: ChangeLine, isCompared: boolean): void {
+/** `mode`: how two pictures are compared; null: there is one. */
+export function goTo(map: Map, change: ChangeLine, mode: Mode | null): void {
   const size = map.getSize();
-  const [above, below] = isCompared ? [BAR_PX, CAPTION_PX] : [0, 0];
+  const [above, below] = mode ? [BAR_PX, CAPTION_PX] : [0, 0];
+  const beside = mode === "side" ? 0 : covered(size?.[0] ?? 0); // the two share what the panel leaves
   map.getView().fit(transformExtent(change.bbox, "EPSG:4326", "EPSG:3857"), {
-    padding: [MARGIN_PX + above, MARGIN_PX + covered(size?.[0] ?? 0), MARGIN_PX + below, MARGIN_PX],
+    padding: [MARGIN_PX + above, MARGIN_PX + beside, MARGIN_PX + below, MARGIN_PX],
     maxZoom: CLOSEST_ZOOM,
     duration: 0,
     ...(size && { size }),
   });
+}
+
+/** A place on a change (longitude, latitude): its middle may lie beside it. */
+export function placeIn({ geometry }: ChangeLine): LonLat {
+  const places = new MultiPolygon(geometry.coordinates).getInteriorPoints().getCoordinates();
+  const [lon = 0, lat = 0] = places.reduce((best, one) => ((one[2] ?? 0) > (best[2] ?? 0) ? one : best));
+  return [lon, lat];
 }
 
 /** Where the line between two pictures crosses it, percent of the width. */

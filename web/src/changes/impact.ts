@@ -6,11 +6,13 @@ import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import { ageOf, type LayerKind } from "../specialist";
 import { formatTime } from "../time";
-import { hectares, type ChangeStatus } from "./changes";
+import { sizeSaid, type ChangeStatus } from "./changes";
 
 interface Count {
   inside: number;
   near: number;
+  /** Whether layers cover all ground of it: else there are so many at the least. */
+  whole: boolean;
 }
 
 interface Thing {
@@ -33,7 +35,7 @@ interface Volume {
   nothing: boolean;
 }
 
-type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "little_known" | "little_stable";
+type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "several" | "little_known" | "little_stable";
 
 interface ChangeImpact {
   change_id: string;
@@ -65,6 +67,12 @@ interface SeriesPoint {
   rejected_by: string[];
   /** Null: not compared. */
   area_m2: number | null;
+  /** 1 sigma; null as the area is. */
+  area_error_m2: number | null;
+  /** One of its two pictures was a live mosaic. */
+  live: boolean;
+  /** A person drew or redrew it. */
+  by_hand: boolean;
   /** Of the place; null: nobody kept it. */
   compared_pct: number | null;
   /** Too little of it was compared to tell how it grew. */
@@ -138,16 +146,19 @@ function below(point: SeriesPoint): string[] {
     point.new && t("seriesUntil", dated(point)),
     point.part && point.state === "found" && t("seriesPart", formatNumber(point.compared_pct ?? 0, 0)),
     !point.confirmed && t("seriesWaits"),
+    point.live && t("seriesLive"),
+    point.by_hand && t("seriesByHand"),
   ].filter((said): said is string => said !== false);
 }
 
 /** What is new since a later picture is more ground, whatever the place's own growth. */
-function sized({ new: isNew, state, rejected_by, area_m2, growth_pct }: SeriesPoint): string {
+function sized({ new: isNew, state, rejected_by, area_m2, area_error_m2, growth_pct }: SeriesPoint): string {
   if (state === "rejected") return t("seriesRejected", rejected_by.join(", "));
   if (state === "none") return t("seriesNone");
   if (area_m2 === null) return t("seriesNotCompared");
-  if (isNew) return `+${hectares(area_m2)}`;
-  return `${hectares(area_m2)}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
+  const size = sizeSaid({ area_m2, area_error_m2: area_error_m2 ?? 0 });
+  if (isNew) return `+${size}`;
+  return `${size}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
 }
 
 /** As a reader is told: roads cut first, then what is there, how much moved, by which layers, and what nobody knows. */

@@ -4,13 +4,13 @@ import type { FlightInfo } from "../api";
 import type { Comparison, Mode, Side } from "../compare/sides";
 import { t as said } from "../i18n";
 import { formatClock, formatDate, formatTime } from "../time";
-import { flightShown, sideOf, type ChangeLine } from "./changes";
+import { flightShown, picturesShown, SEVERAL, sideOf, type ChangeLine } from "./changes";
 import { middleShare } from "./going";
 import { t } from "./words";
 
-/** Between the pictures that a merged change was found on. */
-const SEVERAL = " + ";
 const DAY_LETTERS = 5; // of dd/MM/yyyy
+/** The layer that changes are looked for in. */
+const COLOUR = "colour";
 /** For what was drawn, which is of no pair. */
 export const DRAWN = "-";
 
@@ -41,14 +41,38 @@ export function missingSaid(change: ChangeLine, flights: readonly FlightInfo[]):
   return before ? t("beforeElsewhere", before) : after ? t("afterElsewhere", after) : "";
 }
 
+/** The two pictures that are compared now, as a change keeps them; nothing where either has no name of its own (all there was by a moment, a flight that is gone). */
+export function drawnOver(compare: Comparison | null, flights: readonly FlightInfo[]): { before?: string; after?: string } {
+  if (!compare) return {};
+  const [before, after] = [compare.before, compare.after].map((side) => {
+    if (side.kind === "picture") return side.name;
+    const mosaic = side.kind === "flight" ? flights.find((one) => one.flight_id === side.flightId)?.mosaics.find((one) => one.layer === COLOUR) : undefined;
+    return mosaic && side.kind === "flight" ? `${mosaic.mosaic_id}@${side.revision ?? mosaic.revision}` : "";
+  });
+  return before && after ? { before, after } : {};
+}
+
+/** Which of the two that are compared is none of the event's, so that nothing can be drawn over them; "": none. `known`: those of which the server says that they are. */
+export function strangeTo(eventId: string | null, compare: Comparison | null, flights: readonly FlightInfo[], known: readonly string[]): string {
+  const { before, after } = drawnOver(compare, flights);
+  if (!compare || !before || !after) return "";
+  const isStrange = (name: string, side: Side): boolean => {
+    const own = side.kind === "flight" && flights.some((one) => one.flight_id === side.flightId && one.event_id === eventId);
+    return !own && !known.includes(name);
+  };
+  const strange = isStrange(before, compare.before) ? compare.before : isStrange(after, compare.after) ? compare.after : null;
+  if (!strange || strange.kind === "until") return "";
+  return strange.kind === "picture" ? strange.name : (flights.find((one) => one.flight_id === strange.flightId)?.name ?? "");
+}
+
 /** Which two pictures a change was found between, whatever their revisions; "" of what was drawn. */
 export function pairOf({ properties: { before, after } }: ChangeLine): string {
-  return before || after ? [before, after].map((shown) => partsOf(shown).map((part) => flightShown(part)?.mosaicId ?? part).join(SEVERAL)).join(" → ") : "";
+  return before || after ? [before, after].map((shown) => picturesShown(shown).map((part) => flightShown(part)?.mosaicId ?? part)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
 }
 
 /** When these pictures were taken (a file by its name), short for a row or in full; "" of what was drawn. */
-export function datesSaid({ properties }: ChangeLine, flights: readonly FlightInfo[], isShort: boolean): string {
-  const [before, after] = [takenOf(properties.before, flights, Math.min), takenOf(properties.after, flights, Math.max)];
+export function datesSaid(pictures: { before: string; after: string }, flights: readonly FlightInfo[], isShort: boolean): string {
+  const [before, after] = [takenOf(pictures.before, flights, Math.min), takenOf(pictures.after, flights, Math.max)];
   if (!before || !after) return "";
   const isDay = isShort && typeof before === "number" && (typeof after !== "number" || formatDate(before) !== formatDate(after));
   const last = typeof after === "string" ? after : formatTime(after);
@@ -62,21 +86,17 @@ export function datesSaid({ properties }: ChangeLine, flights: readonly FlightIn
 /** Unix ms of the earliest or latest of several; a name where one of them has no date, "" where there is none. */
 function takenOf(shown: string, flights: readonly FlightInfo[], choose: (...times: number[]) => number): number | string {
   if (!shown) return "";
-  const times = partsOf(shown).map((part) => {
+  const times = picturesShown(shown).map((part) => {
     const named = flightShown(part);
     const flight = named && flights.find((one) => one.mosaics.some((mosaic) => mosaic.mosaic_id === named.mosaicId));
     return flight ? Date.parse(flight.last) : null;
   });
   const known = times.filter((time) => time !== null);
-  return known.length === times.length ? choose(...known) : partsOf(shown).map((part) => (flightShown(part) ? said("flightElsewhere") : part)).join(SEVERAL);
-}
-
-function partsOf(shown: string): string[] {
-  return shown.split(SEVERAL);
+  return known.length === times.length ? choose(...known) : picturesShown(shown).map((part) => (flightShown(part) ? said("flightElsewhere") : part)).join(SEVERAL);
 }
 
 /** The pairs that changes were found between, by what they are called. */
 export function pairsOf(changes: readonly ChangeLine[], flights: readonly FlightInfo[]): [string, string][] {
-  const called = new Map(changes.map((one) => [pairOf(one), pairOf(one) ? datesSaid(one, flights, false) : t("byHand")]));
+  const called = new Map(changes.map((one) => [pairOf(one), pairOf(one) ? datesSaid(one.properties, flights, false) : t("byHand")]));
   return [...called].map(([pair, text]): [string, string] => [pair || DRAWN, text]).sort(([, a], [, b]) => a.localeCompare(b, "vi"));
 }

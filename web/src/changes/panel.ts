@@ -1,9 +1,10 @@
 /** What the review's panel prints: what can be done, the list, and of the chosen change all that is known. */
 
 import { el, renew } from "../dom";
-import { formatNumber, formatPercent } from "../numbers";
-import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, hectares, kindSaid, sizeSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { inLanguage } from "../i18n";
+import { formatAreaM2, formatNumber, formatPercent } from "../numbers";
+import { formatDate, formatTime } from "../time";
+import { CHANGE_KINDS, exportAddress, EXPORTS, kindSaid, sizeSaid, type ChangeKind, type ChangeLine, type Compared, type DecidedBeside } from "./changes";
 import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
 import { impactSaid, seriesSaid, type ImpactAnswer, type SeriesAnswer } from "./impact";
 import type { WindowsTold } from "./windows";
@@ -21,6 +22,9 @@ export interface Shown {
   pairs: readonly [string, string][];
   /** By change when its pictures were taken; nothing where all are of one pair. */
   dates: Readonly<Record<string, string>>;
+  /** What was decided on the ground of the chosen one while it waits, with the two pictures it is of. */
+  beside: readonly (DecidedBeside & { pictures: string })[];
+  comparisons: readonly Compared[];
   filter: Filter;
   isFiltered: boolean;
   roads: Roads;
@@ -36,13 +40,18 @@ export interface Shown {
   impact: ImpactAnswer | null | undefined;
   /** The same place at other dates. */
   series: SeriesAnswer | null;
-  kind: ChangeKind;
+  /** Null: of what is being drawn nobody has said it. */
+  kind: ChangeKind | null;
+  /** Corners of the outline in hand: how many there were, how many are left, how far off these are at most. */
+  fewer: { from: number; to: number; offM: number } | null;
   editing: Editing | null;
   /** Whether what is drawn can be saved. */
   isClosed: boolean;
   trouble: string;
   /** Which of the chosen one's pictures this map has not; "": none. */
   missing: string;
+  /** Which of the pictures that are compared is none of the event's, over which nothing is drawn; "": none. */
+  strange: string;
   canUndo: boolean;
   /** Counts how often the note was begun anew. */
   notes: number;
@@ -85,14 +94,15 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, pairs, dates, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
-    this.write(0, [language, counted(changes), trouble, missing], () => head(shown, acts));
+    const compared = comparisons.find((one) => one.comparison_id === current?.properties.comparison_id);
+    this.write(0, [language, counted(changes), trouble, missing, compared], () => head(shown, compared, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
-    this.write(3, [language, editing, listed, dates, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
+    this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
   }
 
@@ -105,17 +115,29 @@ export class Panel {
   }
 }
 
-function head({ changes, trouble, missing }: Shown, acts: Acts): Part[] {
+function head({ changes, trouble, missing }: Shown, compared: Compared | undefined, acts: Acts): Part[] {
   return [
     el(
       "header",
       {},
-      el("div", {}, el("h2", {}, t("title")), el("p", { class: "review-count", role: "status" }, counted(changes))),
+      el("h2", {}, t("heading")),
+      el("p", { class: "review-count", role: "status" }, counted(changes)),
       button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") }),
     ),
     missing !== "" && el("p", { class: "review-missing", role: "status" }, missing),
+    compared !== undefined && comparedSaid(compared),
     trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
   ];
+}
+
+/** What is to be known of the two pictures of the chosen one: why all that was found between them is less sure stands open. */
+function comparedSaid({ doubts, doubts_vi, warnings, warnings_vi }: Compared): Part {
+  const vietnamese = [...doubts_vi, ...warnings_vi];
+  const said = [...doubts, ...warnings].map((english, n) => inLanguage(vietnamese[n] ?? english, english));
+  if (!said.length) return false;
+  const isDoubted = doubts.length > 0;
+  const title = isDoubted ? t("pairDoubted") : t("pairWarned", said.length);
+  return el("details", { class: isDoubted ? "review-missing" : "review-note", open: isDoubted }, el("summary", { "data-kept": "compared" }, title), el("ul", {}, ...said.map((one) => el("li", {}, one))));
 }
 
 /** Put away while an outline is in hand: one thing is decided at a time. */
@@ -133,7 +155,11 @@ function list(shown: Shown, acts: Acts): Part[] {
  * touches: that is what is in sight without scrolling. */
 function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Part[] {
   return [
+    ...(current ? besideSaid(shown, acts) : []),
+    current?.properties.no_score === "no_terrain" && el("p", { class: "review-note" }, t("noScoreMeans")),
+    current?.properties.no_score === "kind_changed" && el("p", { class: "review-note" }, t("kindChangedMeans")),
     current?.properties.not_found_again === true && el("p", { class: "review-note" }, t("notFoundAgainMeans")),
+    current?.properties.not_compared_pct != null && el("p", { class: "review-missing" }, t("notCompared", formatNumber(current.properties.not_compared_pct, 0))),
     ...(current ? impactSaid(shown.impact, Date.now()) : []),
     current !== undefined && el("p", { class: "review-note" }, measures(current)),
     ...(current ? seriesSaid(shown.series) : []),
@@ -143,6 +169,15 @@ function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Par
     el("p", { class: "review-note" }, t("noneMeans")),
     el("p", { class: "review-note" }, t("keys")),
   ];
+}
+
+/** Each leads to the change that was decided on, so that nobody decides twice without knowing. */
+function besideSaid({ beside, changes }: Shown, acts: Acts): HTMLElement[] {
+  return beside.map((one) => {
+    const there = changes.find((change) => change.properties.change_id === one.change_id);
+    const said = t(`beside_${one.status}_said`, kindSaid(one.kind).toLowerCase(), one.decided_by || t("somebody"), formatTime(one.decided), one.pictures);
+    return el("p", { class: "review-note" }, `${said} `, there !== undefined && button(t("besideShow"), () => acts.choose(there), `beside-${one.change_id}`));
+  });
 }
 
 function windowsSaid({ windows }: Shown, acts: Acts): HTMLElement[] {
@@ -160,7 +195,7 @@ function filters(shown: Shown, acts: Acts): Part[] {
     return el("select", { change, "aria-label": `${t("filter")}: ${all}`, "data-kept": `filter-${name}` }, ...entries);
   };
   const cuts = el("input", { type: "checkbox", checked: filter.cutsRoad, "data-kept": "filter-road", change: (event: Event) => acts.filter({ ...filter, cutsRoad: (event.target as HTMLInputElement).checked }) });
-  const trouble = { reading: t("roadsReading"), failed: t("roadsFailed"), no_layer: t("roadsNoLayer"), known: "" }[roads];
+  const trouble = typeof roads === "object" ? t("roadsInPart", roads.uncovered) : { reading: t("roadsReading"), failed: t("roadsFailed"), no_layer: t("roadsNoLayer"), known: "" }[roads];
   return [
     chooser("status", t("anyStatus"), (["proposed", "accepted", "rejected"] as const).map((one) => [one, t(`status_${one}`)])),
     chooser("kind", t("anyKind"), CHANGE_KINDS.map((kind) => [kind, kindSaid(kind)])),
@@ -180,9 +215,9 @@ function counted(changes: readonly ChangeLine[]): string {
 function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTMLElement {
   const disabled = !isChosen;
   const outlined = [
-    keyed("E", t("redraw"), acts.redraw, "redraw"),
-    keyed("S", t("cut"), acts.cut, "cut"),
-    keyed("M", t("merge"), acts.merge, "merge", { disabled: !shown.mergeable, title: t("markFirst") }),
+    keyed("E", t("redraw"), acts.redraw, "redraw", { class: "review-tool" }),
+    keyed("S", t("cut"), acts.cut, "cut", { class: "review-tool" }),
+    keyed("M", t("merge"), acts.merge, "merge", { class: "review-tool", disabled: !shown.mergeable, title: t("markFirst") }),
   ];
   return el(
     "div",
@@ -191,31 +226,48 @@ function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTM
     noteField(note, acts),
     keyed("A", t("accept"), () => acts.decide("accept"), "accept", { disabled }),
     keyed("R", t("reject"), () => acts.decide("reject"), "reject", { disabled }),
-    keyed("C", t("comment"), acts.comment, "comment", { disabled }),
     keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),
+    keyed("C", t("comment"), acts.comment, "comment", { disabled, class: "review-tool" }),
     ...(isChosen ? outlined : []),
-    keyed("N", t("draw"), acts.draw, "draw"),
-    keyed("H", t("history"), acts.tell, "history", { disabled, "aria-pressed": String(shown.history !== null) }),
+    keyed("N", t("draw"), acts.draw, "draw", { class: "review-tool", disabled: shown.strange !== "" }),
+    keyed("H", t("history"), acts.tell, "history", { class: "review-tool", disabled, "aria-pressed": String(shown.history !== null) }),
+    shown.strange !== "" && strangeSaid(shown),
   );
+}
+
+function strangeSaid({ strange }: Shown): HTMLElement {
+  return el("p", { class: "review-note", role: "status" }, t("drawnElsewhere", strange));
 }
 
 function editor(shown: Shown, editing: Editing, note: string, acts: Acts): HTMLElement {
   const hint = editing === "cut" ? "cutting" : editing === "draw" && !shown.isClosed ? "drawing" : "editing";
+  const { kind, fewer, isClosed } = shown;
+  const isDrawn = editing === "draw";
+  const isStrange = isDrawn && shown.strange !== "";
   return el(
     "div",
     { class: "review-actions" },
     el("p", {}, t(hint)),
-    kindChoice(shown.kind, acts),
+    fewer !== null && fewer.to < fewer.from && el("p", { class: "review-note" }, t("fewerCorners", fewer.from, fewer.to, formatNumber(fewer.offM, 1))),
+    isDrawn && el("p", { class: "review-note" }, t("drawnIsAccepted")),
+    ...(isDrawn ? kindButtons(kind, acts) : [kindChoice(kind, acts)]),
     noteField(note, acts),
-    keyed("Enter", t("save"), acts.save, "save", { disabled: !shown.isClosed }),
+    isStrange && strangeSaid(shown),
+    keyed("Enter", t(isDrawn ? "saveAccepted" : "save"), acts.save, "save", { disabled: !isClosed || kind === null || isStrange }),
     keyed("Esc", t("cancel"), acts.cancel, "cancel"),
   );
 }
 
-function kindChoice(chosen: ChangeKind, acts: Acts): HTMLElement {
+/** What it is that is drawn: asked each time, by a tap or a key. */
+function kindButtons(chosen: ChangeKind | null, acts: Acts): HTMLElement[] {
+  return CHANGE_KINDS.map((kind, n) => keyed(String(n + 1), kindSaid(kind), () => acts.setKind(kind), `kind-${kind}`, { class: "review-kind", "aria-pressed": String(kind === chosen) }));
+}
+
+function kindChoice(chosen: ChangeKind | null, acts: Acts): HTMLElement {
   const change = (event: Event): void => {
     const { value } = event.target as HTMLSelectElement;
-    acts.setKind(CHANGE_KINDS.find((one) => one === value) ?? chosen);
+    const kind = CHANGE_KINDS.find((one) => one === value) ?? chosen;
+    if (kind) acts.setKind(kind);
   };
   const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === chosen }, kindSaid(kind)));
   return el("select", { change, "aria-label": t("kind"), title: t("kind"), "data-kept": "kind" }, ...options);
@@ -227,10 +279,13 @@ function noteField(note: string, acts: Acts): HTMLElement {
 }
 
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
-  const { change_id, kind, status, score, commune, commune_name, note, not_found_again } = change.properties;
+  const { change_id, kind, status, score, no_score, commune, commune_name, note, not_found_again } = change.properties;
   const isChosen = change_id === shown.chosen;
-  const sure = score === null ? t("byHand") : formatPercent(100 * score);
+  const sure = score !== null ? formatPercent(100 * score) : t(no_score === "drawn" ? "byHand" : "noScore");
+  const [decided] = status === "proposed" ? change.properties.decided_beside : [];
+  const beside = decided && t(`beside_${decided.status}`, formatDate(Date.parse(decided.decided)));
   const place = commune_name || commune || t("noCommune");
+  const doubted = shown.comparisons.some((one) => one.comparison_id === change.properties.comparison_id && one.doubts.length) && t("doubted");
   const marking = { type: "checkbox", checked: shown.marked.includes(change_id), "aria-label": t("markToMerge"), title: t("markToMerge"), "data-kept": `mark-${change_id}`, change: () => acts.mark(change) };
   return el(
     "li",
@@ -241,7 +296,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), doubted, beside, not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }
@@ -260,7 +315,7 @@ function measures({ properties }: ChangeLine): string {
 /** One line of a change's history: who, when, what. */
 function told({ properties }: ChangeLine): HTMLElement {
   const { action, author, time, status, kind, area_m2, note } = properties;
-  const stands = [kindSaid(kind), hectares(area_m2), t(`status_${status}`)].join(", ");
+  const stands = [kindSaid(kind), formatAreaM2(area_m2), t(`status_${status}`)].join(", ");
   return el("li", {}, el("strong", {}, t(`action_${action}`)), ` ${author} · ${formatTime(time)}`, el("small", {}, note ? `${stands} · ${note}` : stands));
 }
 

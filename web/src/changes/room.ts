@@ -4,13 +4,13 @@ import "./review.css";
 import { api } from "../api";
 import type { House, Rooms } from "../rooms";
 import type { State } from "../state";
-import { type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { CHANGE_KINDS, type ChangeKind, type ChangeLine, type Compared, type StepAsked } from "./changes";
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
-import { goTo } from "./going";
+import { goTo, placeIn } from "./going";
 import { Impacts } from "./impact";
-import { datesSaid, missingSaid, pairsOf, pairToShow } from "./pair";
+import { datesSaid, drawnOver, missingSaid, pairsOf, pairToShow, strangeTo } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { WindowsOverlay } from "./windows";
 import { t } from "./words";
@@ -21,13 +21,23 @@ const STANDING = ["proposed", "accepted", "rejected"];
 export class ReviewRoom {
   private readonly drawing = new ChangeDrawing();
   private changes: ChangeLine[] = [];
+  /** Of which two pictures they are. */
+  private comparisons: readonly Compared[] = [];
+  /** Over which pictures the server lets changes of this event be drawn; asked once where that is in question. */
+  private pictures: { eventId: string; names: readonly string[] | null } | null = null;
   private matched = 0;
   private chosen: string | null = null;
+  /** The change that a link named, until the list has come. */
+  private linked: string;
   /** To be merged. */
   private readonly marked = new Set<string>();
   /** Lines of the chosen change, if they were asked for. */
   private history: ChangeLine[] | null = null;
   private kind: ChangeKind = "landslide";
+  /** Of what is being drawn: asked each time, for the last one was another place's. */
+  private drawnKind: ChangeKind | null = null;
+  /** What became of the corners of the outline in hand. */
+  private fewer: Shown["fewer"] = null;
   /** What is written beside the next decision, by change ("": of what is being drawn); kept while the reader goes on. */
   private readonly drafts = new Map<string, string>();
   /** What others have just done to the chosen change: nothing of theirs is overturned by a key that was on its way. */
@@ -64,7 +74,7 @@ export class ReviewRoom {
     cancel: () => this.cancel(),
     choose: (change) => this.choose(change),
     mark: (change) => this.mark(change),
-    setKind: (kind) => (this.kind = kind),
+    setKind: (kind) => this.setKind(kind),
     setNote: (note) => this.drafts.set(this.noteOf, note),
     filter: (filter) => this.filter(filter),
     showWindows: (isOn) => this.showWindows(isOn),
@@ -76,6 +86,7 @@ export class ReviewRoom {
     private readonly rooms: Rooms,
     private readonly onClosed: () => void,
   ) {
+    this.linked = house.store.state.review ?? "";
     house.stage.append(this.panel.element);
     house.stage.classList.add("reviewing");
     house.confirmed.setReviewed(true);
@@ -95,7 +106,8 @@ export class ReviewRoom {
     if (state.eventId !== before.eventId) this.forget();
     if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
     if (state.flights !== before.flights) this.flightsCame();
-    if (state.language !== before.language) this.show();
+    const pair = ({ compare }: State): string => JSON.stringify([compare?.before, compare?.after]);
+    if (state.language !== before.language || pair(state) !== pair(before)) this.show();
   }
 
   /** A picture that was not on the map may be now. */
@@ -116,12 +128,14 @@ export class ReviewRoom {
     window.removeEventListener("keydown", this.onKey, true);
     this.panel.element.remove();
     this.onClosed();
+    this.house.store.set({ review: null, reviewedAt: null });
   }
 
   /** A drill's changes never stand on a real map, also not for a moment. */
   private forget(): void {
     this.stopEditing();
     [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
+    this.house.store.set({ review: "", reviewedAt: null });
     this.marked.clear();
     this.filters.forget();
     this.drafts.clear();
@@ -138,14 +152,25 @@ export class ReviewRoom {
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
       const seen = this.current;
+      if (!this.isRead) void this.recall(eventId);
       [this.changes, this.matched, this.isRead] = [found.features, found.numberMatched, true];
+      this.comparisons = found.comparisons;
+      if (this.pictures?.eventId === eventId) void this.readPictures(eventId); // what was compared since may be drawn over
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
       if (seen && this.current && this.current.properties.version !== seen.properties.version) this.overtake(this.current);
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
-      if (!this.current && !this.editing) this.choose(this.firstListed(), seen ? t("goneMeanwhile") : this.trouble);
+      if (!this.current && !this.editing) this.chooseFirst(seen ? t("goneMeanwhile") : this.trouble);
       void this.filters.read(eventId, () => this.show());
     } else this.trouble = t("notRead");
     this.show();
+  }
+
+  /** What the link named, else what comes first. */
+  private chooseFirst(trouble: string): void {
+    const named = this.changes.find((one) => one.properties.change_id === this.linked) ?? null;
+    const isLost = this.linked !== "" && named === null;
+    this.linked = "";
+    this.choose(named ?? this.firstListed(), isLost ? t("linkedGone") : trouble);
   }
 
   private overtake({ properties }: ChangeLine): void {
@@ -212,8 +237,9 @@ export class ReviewRoom {
     if (change) {
       this.kind = change.properties.kind;
       this.compare(change);
-      goTo(this.rooms.map, change, this.house.store.state.compare !== null);
+      goTo(this.rooms.map, change, this.house.store.state.compare?.mode ?? null);
     }
+    this.house.store.set({ review: this.chosen ?? "", reviewedAt: change && placeIn(change) });
     this.show();
   }
 
@@ -319,7 +345,7 @@ export class ReviewRoom {
     const { current } = this;
     if (!current) return;
     this.edits("redraw", current);
-    this.drawing.edit(current);
+    this.fewer = this.drawing.edit(current);
     this.show();
   }
 
@@ -331,11 +357,44 @@ export class ReviewRoom {
     this.show();
   }
 
+  private setKind(kind: ChangeKind): void {
+    if (this.editing !== "draw") this.kind = kind;
+    else this.drawnKind = kind;
+    this.trouble = "";
+    this.show();
+  }
+
+  private dropCorner(): void {
+    this.trouble = this.editing === "cut" || this.drawing.dropCorner() ? "" : t("noCorner");
+    this.show();
+  }
+
   private draw(): void {
+    if (this.strange) return this.show();
     this.editing = "draw";
+    [this.drawnKind, this.trouble] = [null, ""];
     this.showAfterWhole();
     this.drawing.draw(() => this.show());
     this.show();
+  }
+
+  /** Which of the two pictures in sight is none of the event's: the server would refuse what is drawn over it. */
+  private get strange(): string {
+    const { eventId, compare, flights } = this.house.store.state;
+    if (!eventId || !strangeTo(eventId, compare, flights, [])) return ""; // two of the event's own flights: nothing to ask
+    if (this.pictures?.eventId !== eventId) void this.readPictures(eventId);
+    const names = this.pictures?.names;
+    return names ? strangeTo(eventId, compare, flights, names) : "";
+  }
+
+  private async readPictures(eventId: string): Promise<void> {
+    const before = this.pictures?.eventId === eventId ? this.pictures.names : null;
+    this.pictures = { eventId, names: before };
+    const told = await api.picturesOf(eventId).catch(() => null);
+    if (this.pictures?.eventId !== eventId) return;
+    const names = told?.pictures ?? before;
+    this.pictures = names && { eventId, names };
+    if (told) this.show();
   }
 
   private edits(editing: Editing, { properties }: ChangeLine): void {
@@ -347,17 +406,19 @@ export class ReviewRoom {
   /** A line or outline that is still being drawn is ended where it is. */
   private async save(): Promise<void> {
     const step = this.drawnStep() ?? (this.drawing.end() ? this.drawnStep() : null);
+    if (step?.action === "draw" && this.strange) return this.show();
     if (step) return this.sendAndGo(step);
-    this.trouble = t(this.editing === "cut" ? "lineTooShort" : "outlineTooShort");
+    const isKindLacking = this.editing === "draw" && this.drawing.outline() !== null;
+    this.trouble = t(this.editing === "cut" ? "lineTooShort" : isKindLacking ? "kindFirst" : "outlineTooShort");
     this.show();
   }
 
   /** What is decided by the outline or line in hand; null: it is not closed yet. */
   private drawnStep(): StepAsked | null {
-    const { edited: changes, editing, kind, note } = this;
-    const { eventId } = this.house.store.state;
+    const { edited: changes, editing, kind, drawnKind, note } = this;
+    const { eventId, compare, flights } = this.house.store.state;
     const [outline, line] = [this.drawing.outline(), this.drawing.line()];
-    if (editing === "draw") return outline && eventId ? { action: "draw", event_id: eventId, kind, note, outlines: [outline] } : null;
+    if (editing === "draw") return outline && eventId && drawnKind ? { action: "draw", event_id: eventId, kind: drawnKind, note, outlines: [outline], ...drawnOver(compare, flights) } : null;
     if (editing === "cut") return line && { action: "split", changes, kind, note, cut: line };
     return editing && outline && { action: "redraw", changes, kind, note, outlines: [outline] };
   }
@@ -380,7 +441,7 @@ export class ReviewRoom {
   }
 
   private stopEditing(): void {
-    this.editing = null;
+    [this.editing, this.fewer] = [null, null];
     this.drawing.stop();
     this.showBoth();
   }
@@ -413,11 +474,20 @@ export class ReviewRoom {
     return null;
   }
 
-  /** Changes as they stand now, in their places; new ones on top. */
+  /** Own decisions of before this page was loaded can be undone too. */
+  private async recall(eventId: string): Promise<void> {
+    const found = await api.undoable(eventId).catch(() => null);
+    if (!found || this.isLeft || eventId !== this.house.store.state.eventId) return;
+    this.decisions.recall(found.steps);
+    this.show();
+  }
+
+  /** Changes as they stand now, in their places; new ones on top. What was decided beside them stays as it was read. */
   private put(lines: readonly ChangeLine[]): void {
     for (const line of lines) {
       const at = this.changes.findIndex((one) => one.properties.change_id === line.properties.change_id);
       const stands = STANDING.includes(line.properties.status);
+      line.properties.decided_beside = this.changes[at]?.properties.decided_beside ?? [];
       if (at >= 0) this.changes.splice(at, 1, ...(stands ? [line] : []));
       else if (stands) this.changes.unshift(line);
       if (!stands) this.marked.delete(line.properties.change_id);
@@ -430,7 +500,10 @@ export class ReviewRoom {
     if (document.documentElement.classList.contains("in-meeting") || document.body.classList.contains("printing")) return;
     const held = event.target;
     if (held instanceof HTMLElement && held.closest("input, select, textarea")) return this.typed(event, held);
-    if (event.key === "Enter" && held instanceof HTMLButtonElement) return; // which is what is meant
+    const isChosenKind = held instanceof HTMLElement && held.matches('.review-kind[aria-pressed="true"]'); // it says nothing more: what is drawn is meant
+    if (event.key === "Enter" && held instanceof HTMLButtonElement && !isChosenKind) return; // which is what is meant
+    // a dialog over the map, or a menu of the page, hears its own Escape
+    if (event.key === "Escape" && !this.editing && held instanceof HTMLElement && held.closest("dialog, .room-over, .top, .panel")) return;
     const action = this.editing ? this.editingKeys()[event.key] : this.listKeys()[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();
@@ -456,7 +529,14 @@ export class ReviewRoom {
   }
 
   private editingKeys(): Record<string, (() => void) | undefined> {
-    return { Enter: () => void this.save(), Escape: () => this.cancel() };
+    const kinds = CHANGE_KINDS.map((kind, n) => [String(n + 1), () => this.setKind(kind)] as const);
+    return {
+      Enter: () => void this.save(),
+      Escape: () => this.cancel(),
+      Delete: () => this.dropCorner(),
+      Backspace: () => this.dropCorner(),
+      ...(this.editing === "draw" ? Object.fromEntries(kinds) : {}),
+    };
   }
 
   private listKeys(): Record<string, (() => void) | undefined> {
@@ -474,12 +554,21 @@ export class ReviewRoom {
       m: () => void this.merge(),
       h: () => void this.tell(),
       u: () => void this.undo(),
+      escape: () => this.close(), // what is compared stays: the next one leaves that
     };
   }
 
   private cancel(): void {
     this.stopEditing();
     this.show();
+  }
+
+  /** What was decided on the ground of the chosen one while it waits, each with the two pictures it is of. */
+  private besideSaid(): Shown["beside"] {
+    const { current } = this;
+    if (current?.properties.status !== "proposed") return [];
+    const { flights } = this.house.store.state;
+    return current.properties.decided_beside.map((one) => ({ ...one, pictures: datesSaid(one, flights, false) || t("byHand") }));
   }
 
   private show(): void {
@@ -496,7 +585,9 @@ export class ReviewRoom {
       changes: this.changes,
       listed: this.listed,
       pairs,
-      dates: Object.fromEntries(dated.map((one) => [one.properties.change_id, datesSaid(one, flights, true)])),
+      dates: Object.fromEntries(dated.map((one) => [one.properties.change_id, datesSaid(one.properties, flights, true)])),
+      beside: this.besideSaid(),
+      comparisons: this.comparisons,
       filter: this.filters.now,
       isFiltered: !this.filters.isOff,
       roads: this.filters.roads,
@@ -509,11 +600,13 @@ export class ReviewRoom {
       history: this.history,
       impact: this.current ? this.impacts.of(this.current.properties, () => this.show()) : undefined,
       series: this.impacts.series,
-      kind: this.kind,
+      kind: this.editing === "draw" ? this.drawnKind : this.kind,
+      fewer: this.fewer,
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
       trouble: this.trouble,
       missing: this.current ? missingSaid(this.current, flights) : "",
+      strange: this.strange,
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,
       noted: [...this.drafts].flatMap(([change, note]) => (note.trim() ? [change] : [])),

@@ -4,6 +4,7 @@ import type Map from "ol/Map";
 import { choiceHeld, debounced, el, renew } from "../dom";
 import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
+import { revisionSaid } from "../revisions";
 import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
 import { doubtOf } from "./doubt";
@@ -65,7 +66,7 @@ export class CompareStage {
   render(state: State, isAnew = false): void {
     const { compare } = state;
     if (!compare || this.isClosed) return;
-    const drawn = [state.flights, state.revisions, state.spectral, state.eventId, writeSide(compare.before), writeSide(compare.after)];
+    const drawn = [state.flights, state.revisions, state.spectral, state.eventId, state.reviewedAt, writeSide(compare.before), writeSide(compare.after)];
     const isOther = isAnew || drawn.some((one, n) => one !== this.drawn[n]);
     this.drawn = drawn;
     this.lay(compare);
@@ -144,7 +145,7 @@ export class CompareStage {
     return el("button", { type: "button", "data-mode": mode, "data-kept": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
   }
 
-  /** Every picture that may stand here: each flight as it is shown and in its revisions, and all there was by a flight's end. */
+  /** Every picture that may stand here, once: each flight as it is shown and in its other revisions, and all there was by a flight's end. */
   private choice(state: State, which: "before" | "after", side: Side): HTMLElement {
     const flights = comparable(state);
     const chosen = writeSide(side);
@@ -152,11 +153,15 @@ export class CompareStage {
     const ofFlights = flights.flatMap((flight) => {
       const name = `${flight.name} – ${formatTime(flight.last)}`;
       const made = publishedOf(flight);
-      const revisions = made.length ? [...made, 0] : [];
+      const onShow = flight.mosaics[0]?.revision;
+      const isChosen = (revision: number): boolean => side.kind === "flight" && side.flightId === flight.flight_id && side.revision === revision;
+      const revisions = (made.length ? [...made, 0] : []).filter((one) => one !== onShow || isChosen(one)); // as it is shown it stands there already
       const as = (revision: number | null): Side => ({ kind: "flight", flightId: flight.flight_id, revision });
-      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${revisionSaid(one)}`))];
+      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${revisionSaid(flight, one)}`))];
     });
-    const moments = flights.filter((one) => one.event_id === state.eventId && isComplete(one));
+    const own = flights.filter((one) => one.event_id === state.eventId);
+    const first = Math.min(...own.map(({ last }) => Date.parse(last))); // by then there was that flight alone, which stands there already
+    const moments = own.filter((one) => isComplete(one) && Date.parse(one.last) > first);
     const untils = moments.map(({ last }) => option({ kind: "until", moment: new Date(last).toISOString() }, t("untilMoment", formatTime(last))));
     // a browser shows the first option where none is selected: a picture that is not on the screen
     const isOffered = [...ofFlights, ...untils].some((one) => one.getAttribute("value") === chosen);
@@ -169,7 +174,7 @@ export class CompareStage {
       "label",
       { class: `compare-choice ${which}` },
       el("span", {}, t(which)),
-      el("select", { change, "data-kept": which, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
+      el("select", { change, "data-kept": which, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), untils.length > 0 && el("optgroup", { label: t("untilGroup") }, ...untils)),
     );
   }
 
@@ -248,16 +253,13 @@ export class CompareStage {
 function sideSaid(state: State, side: Side): string {
   if (side.kind === "until") return t("untilMoment", formatTime(side.moment));
   if (side.kind === "picture") return side.name;
-  const name = state.flights.find((one) => one.flight_id === side.flightId)?.name ?? t("flight");
-  const said = side.revision === null ? name : `${name} – ${revisionSaid(side.revision)}`;
+  const flight = state.flights.find((one) => one.flight_id === side.flightId);
+  const name = flight?.name ?? t("flight");
+  const said = side.revision === null ? name : `${name} – ${revisionSaid(flight, side.revision)}`;
   return isThere(state, side) ? said : t("compareNotThere", said);
-}
-
-function revisionSaid(revision: number): string {
-  return revision ? t("revisionNumber", revision) : t("revisionLive");
 }
 
 /** What the choosers print: nothing else is a reason to build them anew. */
 function offeredSaid(state: State): unknown[] {
-  return comparable(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedOf(one)]);
+  return comparable(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedOf(one), one.is_streamed]);
 }

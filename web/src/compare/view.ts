@@ -3,11 +3,12 @@
 import Map from "ol/Map";
 import View from "ol/View";
 import { defaults as defaultInteractions } from "ol/interaction/defaults";
-import { toLonLat } from "ol/proj";
-import { captionOf, type Caption } from "../caption";
+import { containsCoordinate } from "ol/extent";
+import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
+import { captionOf, type Caption, type Spot } from "../caption";
 import { el, replace } from "../dom";
 import { t, warned } from "../i18n";
-import { imagedAt, sightOf, type Imaged } from "../imaged";
+import { imagedAt, isSeenWithin, sightOf, type Imaged } from "../imaged";
 import type { Communes } from "../map/communes";
 import type { Confirmed } from "../map/confirmed";
 import { endMap } from "../map/ending";
@@ -75,7 +76,7 @@ export class ComparedMap {
   }
 
   /**
-   * Draws a side; what it says of the view's middle is asked for anew where the picture or the place is another.
+   * Draws a side; what it says of the change under review, else of the view's middle, is asked for anew where the picture or the place is another.
    * `note`: what is to be said of the comparison itself.
    */
   update(state: State, side: Side, isAnew: boolean, note: string | null): void {
@@ -121,7 +122,7 @@ export class ComparedMap {
 
   private async ask(state: State, side: Side): Promise<void> {
     const own = stateOf(state, side);
-    const [lon = 0, lat = 0] = toLonLat(this.centre());
+    const [lon = 0, lat = 0] = toLonLat(this.spot(state).at);
     const { seen } = this;
     const turn = ++this.asked;
     const imaged = own ? await imagedAt(own, lon, lat) : NOTHING;
@@ -130,14 +131,25 @@ export class ComparedMap {
     this.say(state, side);
   }
 
-  private centre(): number[] {
-    return this.map.getView().getCenter() ?? [0, 0];
+  /** What is spoken of, and where: the change under review while it is in sight, else the middle. */
+  private spot({ reviewedAt }: State): { of: Spot; at: number[] } {
+    const view = this.map.getView();
+    const change = reviewedAt && fromLonLat([...reviewedAt]);
+    const extent = this.extent();
+    if (change && extent && containsCoordinate(extent, change)) return { of: "change", at: change };
+    return { of: "middle", at: view.getCenter() ?? [0, 0] };
+  }
+
+  /** Null: nothing is in sight yet, or any more. */
+  private extent(): number[] | null {
+    const view = this.map.getView();
+    return view.isDef() ? view.calculateExtent(this.map.getSize()) : null;
   }
 
   /** What is known of one picture or place is not said of another, not even until the answer comes. */
   private forgets(state: State, side: Side): boolean {
     const own = stateOf(state, side);
-    const seen = `${writeSide(side)} ${own ? sightOf(own, this.centre()) : ""}`;
+    const seen = `${writeSide(side)} ${own ? sightOf(own, this.spot(state).at) : ""}`;
     if (seen === this.seen) return false;
     this.seen = seen;
     this.imaged = null;
@@ -146,7 +158,9 @@ export class ComparedMap {
 
   private say(state: State, side: Side): void {
     const own = stateOf(state, side);
-    const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true);
+    const extent = this.extent();
+    const isSeenBeside = own !== null && extent !== null && isSeenWithin(own, bounds(transformExtent(extent, "EPSG:3857", "EPSG:4326")));
+    const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true, this.spot(state).of, isSeenBeside);
     const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged?.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
     replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own !== null ? null : t(side.kind === "picture" ? "compareElsewhere" : "compareGone")));
   }
@@ -167,4 +181,8 @@ function lines({ name, facts, lesser, level, isDrill }: Caption, which: string, 
     el("span", {}, ...said.map((one, n) => el("span", { class: one === lesser ? "lesser" : "" }, `${n ? " · " : ""}${one}`))),
     ...warnings.map((one) => el("span", { class: "warning" }, one)),
   ];
+}
+
+function bounds([west = 0, south = 0, east = 0, north = 0]: number[]): [number, number, number, number] {
+  return [west, south, east, north];
 }

@@ -1,13 +1,16 @@
 /** What a house needs before its map is of use: what is there is ticked, what is not says how it comes. */
 
-import { api } from "../api";
+import { api, ApiError, NoAnswer, type DrillSaid } from "../api";
 import { copyButton } from "../copying";
 import { el, replace } from "../dom";
-import { t as said } from "../i18n";
+import { inLanguage, t as said } from "../i18n";
+import { mayAdminister } from "../marks";
 import type { State } from "../state";
 import { t } from "./words";
 
 const DRILL_COMMAND = "flycam demo --no-serve";
+const LOOK_MS = 2000;
+const MAKES_NONE = 404;
 
 export class Checklist {
   readonly element = el("section", { class: "checklist" });
@@ -15,6 +18,9 @@ export class Checklist {
   private boundaries: boolean | null = null;
   private heights: boolean | null = null;
   private tellsHow = false;
+  /** What came of the drill that this server makes or made; null: not known, or not told to this person. */
+  private drill: DrillSaid | null = null;
+  private trouble = "";
 
   constructor(
     private readonly state: () => State,
@@ -22,12 +28,24 @@ export class Checklist {
   ) {
     this.render();
     void this.read();
+    if (mayAdminister(this.state().session)) void this.readDrill();
   }
 
+  /** What a drill brought is no boundary and no height of this house. */
   private async read(): Promise<void> {
-    const there = <T>(asked: Promise<T>, has: (found: T) => boolean): Promise<boolean | null> => asked.then(has, () => null);
-    [this.boundaries, this.heights] = await Promise.all([there(api.communesExtent(), (found) => found !== null), there(api.terrain(), (found) => found.length > 0)]);
+    const there = <T>(asked: Promise<T>, has: (found: T) => boolean | null): Promise<boolean | null> => asked.then(has, () => null);
+    [this.boundaries, this.heights] = await Promise.all([
+      there(api.realCommunesExtent(), (found) => found !== null),
+      there(api.terrain(), (found) => found.some((one) => one.is_drill === false) || (found.some((one) => one.is_drill === null) ? null : false)),
+    ]);
     this.render();
+  }
+
+  /** One that somebody asked for before this page was loaded goes on, or says why it does not. */
+  private async readDrill(): Promise<void> {
+    const standing = await api.drill().catch(() => null);
+    if (this.drill || !standing) return; // one was asked for meanwhile
+    if (standing.state === "making" || standing.state === "failed") await this.follow(Promise.resolve(standing));
   }
 
   render(): void {
@@ -45,16 +63,44 @@ export class Checklist {
         row(t("heights"), this.heights, t("missing", "flycam dem add FILE")),
         row(t("flight"), this.state().flights.some((one) => !one.is_drill), t("flightHow")),
       ),
-      el("button", { type: "button", class: "drill-open", click: () => this.openDrill() }, t("drill")),
+      el("button", { type: "button", class: "drill-open", disabled: this.drill?.state === "making", click: () => void this.openDrill() }, t("drill")),
+      this.drill?.state === "making" && el("p", { role: "status" }, t("drillMaking")),
+      this.trouble && el("p", { class: "warning", role: "alert" }, this.trouble),
       this.tellsHow && el("p", { class: "drill-how" }, t("drillHow"), " ", el("code", {}, DRILL_COMMAND), copyButton(said("copy"), () => DRILL_COMMAND)),
     );
   }
 
-  /** The newest drill that was flown; where there is none, how one is made. */
-  private openDrill(): void {
-    const drill = this.state().flights.find((one) => one.is_drill);
-    if (drill) return this.openEvent(drill.event_id);
+  /** The newest drill that was flown; where there is none, or one that failed on its way, one is made, by who may. */
+  private async openDrill(): Promise<void> {
+    const flown = this.state().flights.find((one) => one.is_drill);
+    if (flown && this.drill?.state !== "failed") return this.openEvent(flown.event_id);
+    if (mayAdminister(this.state().session)) return this.follow(api.makeDrill());
     this.tellsHow = true;
     this.render();
+  }
+
+  /** Until it is made, and then it opens. A server that makes none says what does. */
+  private async follow(asked: Promise<DrillSaid>): Promise<void> {
+    this.trouble = "";
+    try {
+      this.drill = await asked;
+      this.render();
+      while (this.drill.state === "making") {
+        await new Promise((done) => window.setTimeout(done, LOOK_MS));
+        // a line that is down for a while says nothing of the drill
+        this.drill = await api.drill().catch((error: unknown) => {
+          if (error instanceof NoAnswer && this.drill) return this.drill;
+          throw error;
+        });
+      }
+      if (this.drill.state === "failed") this.trouble = inLanguage(this.drill.sentence_vi, this.drill.sentence);
+    } catch (error) {
+      this.drill = null;
+      this.tellsHow = error instanceof ApiError && error.status === MAKES_NONE;
+      if (!this.tellsHow) this.trouble = error instanceof ApiError ? error.message : said("noAnswer");
+    }
+    this.render();
+    const made = this.drill?.state === "made" && (await api.flights().catch(() => [])).find((one) => one.is_drill);
+    if (made) this.openEvent(made.event_id);
   }
 }

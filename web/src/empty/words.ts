@@ -12,7 +12,14 @@ const words = {
   unknown: ["chưa rõ: máy chủ không trả lời", "not known: the server does not answer"],
   flightHow: ["chưa có: bấm “Tải ảnh lên”, hoặc “flycam ingest”", "missing: press “Upload”, or “flycam ingest”"],
   drill: ["Mở bản diễn tập", "Open the drill"],
-  drillHow: ["Chưa có bản diễn tập. Trên máy chủ hãy chạy:", "There is no drill yet. On the server run:"],
+  drillMaking: [
+    "Máy chủ đang lập bản diễn tập (hai chuyến bay mô phỏng trước và sau bão), mất khoảng năm đến mười phút; xong sẽ tự mở.",
+    "The server is making the drill (two made-up flights, before and after a storm): five to ten minutes. It opens by itself.",
+  ],
+  drillHow: [
+    "Chưa có bản diễn tập. Quản trị viên bấm nút này sẽ lập được; hoặc trên máy chủ hãy chạy:",
+    "There is no drill yet. An administrator makes one by this button; or on the server run:",
+  ],
 } satisfies Record<string, [string, string]>;
 
 export const t = spoken(words);

@@ -10,7 +10,8 @@ import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import Text from "ol/style/Text";
 import { api } from "../api";
-import { hectares, kindSaid, type ChangeKind, type ChangeLine } from "../changes/changes";
+import { kindSaid, type ChangeKind, type ChangeLine } from "../changes/changes";
+import { formatAreaM2 } from "../numbers";
 import { isGuest } from "../marks";
 import type { Store } from "../state";
 import { CHANGE_COLOURS } from "./colours";
@@ -93,7 +94,7 @@ export class Confirmed {
 function styleOf(kind: ChangeKind, areaM2: number, metresAPixel: number): Style[] {
   const colour = CHANGE_COLOURS[kind];
   const text = metresAPixel > WORDS_MOST_M ? undefined : new Text({
-    text: `${kindSaid(kind)} ${hectares(areaM2)}`,
+    text: `${kindSaid(kind)} ${formatAreaM2(areaM2)}`,
     font: "600 14px sans-serif",
     overflow: true,
     fill: new Fill({ color: "#14202b" }),

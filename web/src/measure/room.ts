@@ -15,7 +15,7 @@ import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import { el, replace } from "../dom";
 import { Z } from "../map/view";
-import { formatNumber } from "../numbers";
+import { formatAreaM2, formatNumber } from "../numbers";
 import type { House } from "../rooms";
 import type { State } from "../state";
 import { areaM2, crosses, lengthM, utm, zoneOf } from "./utm";
@@ -106,7 +106,7 @@ export class MeasureRoom {
       const [lon = 0, lat = 0] = toLonLat(corner);
       return utm(lon, lat, zone);
     });
-    const area = crosses(places) ? t("crosses") : hectares(areaM2(places));
+    const area = crosses(places) ? t("crosses") : formatAreaM2(areaM2(places));
     const isArea = places.length >= LEAST_FOR_AREA;
     replace(
       this.said,
@@ -126,9 +126,4 @@ export class MeasureRoom {
     if (event.key === "Escape") this.close();
     else this.back();
   }
-}
-
-/** Under a hectare with the digits that still mean something. */
-function hectares(area: number): string {
-  return `${formatNumber(area / 1e4, area < 1e4 ? 3 : 1)} ha`;
 }

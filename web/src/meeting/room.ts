@@ -8,7 +8,7 @@ import { api, ApiError } from "../api";
 import { captionOf } from "../caption";
 import { debounced, el, replace, write } from "../dom";
 import { t } from "../i18n";
-import { imagedAt, sightOf, type Imaged } from "../imaged";
+import { imagedAt, isSeenWithin, sightOf, type Imaged } from "../imaged";
 import { levelBadge, levelWithin } from "../levels";
 import { isAt, look, show, viewOf } from "../linked";
 import { isConfirmed, isGuest, mayWrite } from "../marks";
@@ -293,13 +293,14 @@ export class MeetingRoom {
     const here = viewOf(state, this.rooms.map);
     if (this.place && here && !isAt(this.place.bounds, here.bounds)) this.place = null;
     const waits = this.role === "follow" && !state.presented;
+    const isBlank = waits && !this.imaged?.pixel; // nobody chose what is in sight: nothing need be said of no picture
     const event = currentEvent(state);
     const place = [this.place?.name, this.commune, this.imaged?.flight?.name, event?.name].find(Boolean) ?? "";
-    const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
+    const { name, facts } = captionOf(place, this.imaged, state.nowMs, false, "middle", here !== null && isSeenWithin(state, here.bounds));
     const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
     const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
     const level = here ? levelWithin(state, here.bounds) : "open";
-    const said = JSON.stringify([lost, waits, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
+    const said = JSON.stringify([lost, waits, isBlank, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;
     this.element.classList.toggle("comparing", Boolean(state.compare));
@@ -309,7 +310,7 @@ export class MeetingRoom {
       levelBadge(level),
       lost && el("strong", {}, lost),
       el("b", {}, waits ? t("meetingWaits") : name),
-      !state.compare && el("span", {}, [asOf, ...facts].filter(Boolean).join(" · ")),
+      !state.compare && !isBlank && el("span", {}, [waits && name, asOf, ...facts].filter(Boolean).join(" · ")),
     );
   }
 
@@ -322,7 +323,7 @@ export class MeetingRoom {
     const isOther = presented !== null && presented.screen !== this.screen;
     const nodes: (HTMLElement | false)[] = [
       this.role === "present" && el("strong", { class: "on-air" }, t("meetingPresents")),
-      this.role === "follow" && el("strong", {}, presented ? t("meetingFollows", presenter) : t("meetingWaits")),
+      this.role === "follow" && presented !== null && el("strong", {}, t("meetingFollows", presenter)),
       this.role === "present" && button(t("meetingStop"), () => this.stop()),
       this.role === "follow" && button(t("meetingAlone"), () => this.turn("alone")),
       this.role === "alone" && isOther && button(t("meetingFollow", presenter), () => this.turn("follow"), "follow"),

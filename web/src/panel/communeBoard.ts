@@ -10,6 +10,9 @@ import type { State, Store } from "../state";
 import { formatAge, formatTime } from "../time";
 import { lossSaid } from "./airborne";
 
+/** A cell that has nothing to say says that: an empty one looks as if it were not read yet. */
+const NOTHING = "—";
+
 type Column = "name" | "newest" | "imaged" | "marks" | "changes" | "link";
 
 interface Shown {
@@ -58,7 +61,7 @@ export class CommuneBoard {
       const shown = this.shown.get(row.code);
       if (!shown) continue;
       write(shown.age, row.newest ? formatAge(row.newest, state.nowMs) : "");
-      if (row.aloft.length || shown.link.textContent) this.sayLink(shown.link, row, state, monotonicMs);
+      if (row.aloft.length || shown.link.textContent !== NOTHING) this.sayLink(shown.link, row, state, monotonicMs);
     }
   }
 
@@ -134,9 +137,9 @@ export class CommuneBoard {
         row.newest
           ? el("td", { title: formatTime(row.newest) }, age)
           : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
-      imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
-      marks: () => el("td", { class: "marks" }, ...marksSaid(row), ...troublesSaid(row)),
-      changes: () => el("td", { "data-label": row.changes === null ? undefined : t("board_changes") }, ...changesSaid(row)),
+      imaged: () => cell({ "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, imagedSaid(row)),
+      marks: () => cell({ class: "marks" }, [...marksSaid(row), ...troublesSaid(row)]),
+      changes: () => cell({ "data-label": row.changes === null ? undefined : t("board_changes") }, changesSaid(row)),
       link: () => link,
     };
     this.sayLink(link, row, this.store.state, performance.now());
@@ -147,9 +150,16 @@ export class CommuneBoard {
 
   private sayLink(cell: HTMLElement, row: CommuneRow, state: State, monotonicMs: number): void {
     const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => lossSaid(one, monotonicMs));
-    write(cell, said.map((loss) => loss ?? t("live")).join("; "));
+    write(cell, said.map((loss) => loss ?? t("live")).join("; ") || NOTHING);
+    cell.classList.toggle("nothing", said.length === 0);
     cell.classList.toggle("lost", said.some((loss) => loss !== null));
   }
+}
+
+function cell(props: Record<string, string | undefined>, said: (HTMLElement | string)[]): HTMLElement {
+  const isNothing = !said.some((one) => one !== "");
+  const name = [props["class"], isNothing && "nothing"].filter(Boolean).join(" ");
+  return el("td", { ...props, class: name || undefined }, ...(isNothing ? [NOTHING] : said));
 }
 
 /** Columns that have something to say: where nobody has looked for changes, or drawn one, nothing is said of them. */
@@ -162,13 +172,17 @@ function columnsOf(rows: readonly CommuneRow[]): Column[] {
 const markCount = (row: CommuneRow): number =>
   Object.values(row.marks).reduce((sum, count) => sum + count, 0) + (row.troubles ?? []).reduce((sum, { count }) => sum + count, 0);
 const timeOf = (row: CommuneRow): number => (row.newest ? Date.parse(row.newest) : -Infinity);
-const byName = (a: CommuneRow, b: CommuneRow): number => a.name.localeCompare(b.name, "vi");
+const byName = (a: CommuneRow, b: CommuneRow): number => bare(a.name).localeCompare(bare(b.name), "vi") || a.name.localeCompare(b.name, "vi");
+/** A ward is looked for by its own name, not under what it is. */
+const bare = (name: string): string => name.replace(/^(xã|phường|thị trấn|đặc khu)\s+/i, "");
+/** Where something is known to have happened: looked for before those of which nothing is known. */
+const isAffected = (row: CommuneRow): number => Number(markCount(row) > 0 || (row.changes ?? 0) > 0 || row.aloft.length > 0);
 const larger = (a: number, b: number): number => (a === b ? 0 : b - a); // two that are both unknown are alike
 
 /** The first of each order is what is looked for first: the newest, the most. */
 const ORDER: Record<Column, (a: CommuneRow, b: CommuneRow) => number> = {
   name: byName,
-  newest: (a, b) => larger(timeOf(a), timeOf(b)),
+  newest: (a, b) => larger(timeOf(a), timeOf(b)) || larger(isAffected(a), isAffected(b)),
   imaged: (a, b) => larger(a.imaged_pct ?? -1, b.imaged_pct ?? -1),
   marks: (a, b) => larger(markCount(a), markCount(b)),
   changes: (a, b) => larger(a.changes ?? -1, b.changes ?? -1),

@@ -6,6 +6,7 @@ import { copyButton, plainLonLat, plainVn2000 } from "../copying";
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatPercent, formatVn2000 } from "../numbers";
+import { revisionSaid } from "../revisions";
 import { formatAge, formatDate, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
@@ -211,17 +212,18 @@ export class EvidenceCard {
       error: (e) => ((e.target as HTMLImageElement).hidden = true),
     });
     write(this.age, formatAge(pixel.captured, nowMs));
+    const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
+    const error: Fact[] = pixel.ground === "plane" ? [[t("positionError"), t("errorUnknown")]] : [];
+    // how old and how far off it is, before all else: on a small screen the rest may lie below the fold
     const facts: Fact[] = [
       [t("time"), el("span", {}, `${formatTime(pixel.captured)}\n`, this.age)],
-      ...(source ? [[t("photo"), source.source_name] satisfies Fact] : []),
-      [t("flight"), flight.name],
-      ...this.place(),
+      ...(pixel.sigma_m === null ? error : errorFacts(pixel.sigma_m, shiftM(pixel), pose ? ` (${t(pose)})` : "")),
       [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
+      ...this.place(),
+      [t("flight"), flight.name],
+      ...(source ? [[t("photo"), source.source_name] satisfies Fact] : []),
+      ...finished(pixel, flight),
     ];
-    const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
-    if (pixel.sigma_m !== null) facts.push(...errorFacts(pixel.sigma_m, shiftM(pixel), pose ? ` (${t(pose)})` : ""));
-    else if (pixel.ground === "plane") facts.push([t("positionError"), t("errorUnknown")]);
-    facts.push(...finished(pixel));
     if (pixel.camera) facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
     if (operator) facts.push([t("operator"), operator]);
@@ -273,10 +275,9 @@ function errorFacts(ownM: number, commonM: number, pose: string): Fact[] {
 }
 
 /** What a finished revision knows beside: which it is, and whose ground this is. */
-function finished({ revision, finished: known, ground }: PixelSource): Fact[] {
+function finished({ revision, finished: known, ground }: PixelSource, flight: FlightInfo): Fact[] {
   const lies: Fact = [t("groundOf"), t(GROUND_WORDS[ground])];
-  if (!known) return [[t("revision"), t("revisionLive")], lies];
-  return [[t("revision"), t("revisionNumber", revision)], lies];
+  return [[t("revision"), revisionSaid(flight, known ? revision : 0)], lies];
 }
 
 function terms(facts: Fact[]): HTMLElement[] {

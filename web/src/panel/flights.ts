@@ -7,8 +7,10 @@ import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import type { Checklist } from "../empty/checklist";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { isGuest, mayWrite } from "../marks";
+import { revisionSaid } from "../revisions";
 import { anyAloft, flightsShown, isAloft, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
+import { mayMove, mover } from "./move";
 import { Packs } from "./pack";
 
 export class FlightList {
@@ -21,6 +23,8 @@ export class FlightList {
   private airSaid = "";
   private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
+  /** What somebody types into one outlives the drawing of the list. */
+  private readonly movers = new Map<string, HTMLElement>();
   private readonly packs = new Packs(() => this.render(this.store.state));
 
   constructor(
@@ -114,9 +118,6 @@ export class FlightList {
       flight.state === "ingesting" && el("p", { class: "warning" }, t(isAloft(state, flight) ? "stateFlying" : "stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
       later && el("p", { class: "warning" }, t(isUnderWay(flight, state.asOf) ? "underWayThen" : "capturedLater")),
-      ...flight.warnings.map((one) =>
-        el("p", { class: "warning" }, warned(one, isDrawnFinished(state, flight))),
-      ),
       this.spectralChoice(state, flight),
       this.revisionChoice(state, flight),
       this.report(state, flight),
@@ -174,7 +175,7 @@ export class FlightList {
       "select",
       { class: "revision", "aria-label": t("revision"), change: choose },
       ...finals.map((one) => option(one.revision, t("revisionFinal", one.revision, formatTime(one.made)))),
-      option(0, t("revisionLive")),
+      option(0, revisionSaid(flight, 0)),
     );
   }
 
@@ -211,12 +212,30 @@ export class FlightList {
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
       ),
-      ...flight.warnings.map((one) => el("p", {}, inLanguage(one.sentence_vi, one.sentence))),
+      mayMove(this.store.state.session, flight) && this.mover(flight),
+      ...flight.warnings.map((one) => el("p", { class: "warned" }, mayWrite(this.store.state.session) ? inLanguage(one.sentence_vi, one.sentence) : warned(one, isDrawnFinished(this.store.state, flight)))),
       el("h3", {}, t("communesCovered")),
       flight.communes.length
         ? el("table", { class: "coverage" }, ...flight.communes.map(coverageRow))
         : el("p", { class: "empty" }, t("noCommunes")),
     );
+  }
+
+  private mover(flight: FlightInfo): HTMLElement {
+    const { events, language } = this.store.state;
+    const key = JSON.stringify([flight.flight_id, flight.event_id, language, events.map((one) => [one.event_id, one.name])]);
+    const made = this.movers.get(key) ?? mover(flight, events, (event) => void this.follow(flight.flight_id, event.event_id));
+    this.movers.clear(); // one card is open at a time
+    this.movers.set(key, made);
+    return made;
+  }
+
+  /** To the event in which a flight lies now, its card open: it says so. */
+  private async follow(flightId: string, eventId: string): Promise<void> {
+    const [events, flights] = await Promise.all([api.events(), api.flights()]);
+    this.store.set({ events, flights });
+    this.openEvent(eventId);
+    this.store.set({ selectedFlight: flightId });
   }
 
   private toggle(flight: FlightInfo): void {

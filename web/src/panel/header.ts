@@ -21,6 +21,10 @@ export class Header {
   private readonly rare = el("div", { class: "top-rare", id: "top-rare" });
   private readonly more = el("button", { type: "button", class: "more-open", "aria-controls": "top-rare", click: () => this.openRare(!this.rare.classList.contains("open")) }, "⋯");
 
+  private readonly phone = window.matchMedia("(max-width: 720px)");
+  /** The button that signs out. */
+  private leaving: HTMLElement | null = null;
+
   constructor(
     private readonly store: Store,
     private readonly search: HTMLElement,
@@ -29,7 +33,10 @@ export class Header {
   ) {
     this.machine = new MachineBadges(() => store.state.session !== null && store.state.session.account?.role !== "guest");
     new ResizeObserver(() => this.fit()).observe(this.element);
-    this.rare.addEventListener("click", () => this.openRare(false));
+    this.rare.addEventListener("click", () => {
+      this.openRare(false);
+      if (this.more.offsetWidth) this.more.focus(); // where a room is left again, for the button pressed is hidden
+    });
     window.addEventListener("pointerdown", ({ target }) => {
       if (target instanceof Node && !this.rare.contains(target) && target !== this.more) this.openRare(false);
     });
@@ -50,7 +57,11 @@ export class Header {
     this.rare.classList.remove("open"); // it lies under the strip, and is not of its width
     const steps = ["short", "tight", "tightest"];
     classList.remove(...steps);
-    for (const step of steps) if (isOver()) classList.add(step);
+    const isPhone = this.phone.matches; // the map is what it has room for: one line, and all that is rare behind its last button
+    const door = this.leaving;
+    if (door && (door.parentElement === this.rare) !== isPhone) (isPhone ? this.rare : this.element).append(door);
+    if (isPhone) classList.add(...steps);
+    else for (const step of steps) if (isOver()) classList.add(step);
     if (classList.contains("tight")) this.openRare(isOpen);
   }
 
@@ -73,6 +84,7 @@ export class Header {
     this.said = said;
     this.machine.render();
     this.openRare(false);
+    this.leaving = this.account(state);
     replace(
       this.rare,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
@@ -97,7 +109,7 @@ export class Header {
       this.review(state),
       this.upload(state),
       this.more,
-      this.account(state),
+      this.leaving,
     );
     this.fit();
   }
@@ -151,7 +163,7 @@ export class Header {
   }
 
   private upload(state: State): HTMLElement | null {
-    if (["guest", "viewer"].includes(state.session?.account?.role ?? "")) return null;
+    if (!mayWrite(state.session)) return null;
     return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
   }
 

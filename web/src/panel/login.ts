@@ -1,8 +1,8 @@
 /** The door: a token opens the map and is kept by the browser as a cookie scripts cannot read. */
 
 import { api, ApiError, type Session } from "../api";
-import { el } from "../dom";
-import { t } from "../i18n";
+import { el, replace, write } from "../dom";
+import { language, setLanguage, t } from "../i18n";
 
 const KEPT = "flycam-view";
 const ENDED = "flycam-ended";
@@ -15,10 +15,10 @@ export function toTheDoor(who: "guest" | "account"): void {
 }
 
 /** Why somebody stands at the door again; null: they come for the first time, or went out by themselves. */
-function takeEnded(): string | null {
+function takeEnded(): (() => string) | null {
   const who = sessionStorage.getItem(ENDED);
   sessionStorage.removeItem(ENDED);
-  return who && t(who === "guest" ? "guestEnded" : "sessionEnded");
+  return who === null ? null : () => t(who === "guest" ? "guestEnded" : "sessionEnded");
 }
 
 /** What the address says after "#" does not travel to the sign-in service and back. */
@@ -33,53 +33,126 @@ export function takeKeptView(): void {
   if (view && !window.location.hash) history.replaceState(null, "", view);
 }
 
-/** Who came in. page: where the province's own sign-in service, where one is configured, lets them out again. */
-export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map"): Promise<Session> {
+/** Where somebody stands at the door: before a page, or over one that waits for the same person (`ended` says why). */
+interface Door {
+  /** Where the province's own sign-in service, where one is configured, lets them out again. */
+  page?: "map" | "upload";
+  ended?: () => string;
+  /** How a token is told to the server; an answer may bring more than who came. */
+  enter?: (token: string) => Promise<Session>;
+}
+
+/** Who came in. */
+export function askForToken(parent: HTMLElement, { page = "map", ended, enter = api.login }: Door = {}): Promise<Session> {
   return new Promise((resolve) => {
     const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
     // a code that is read out is typed letter by letter: who types it may see it
     const shown = el("input", { type: "checkbox", change: () => (input.type = shown.checked ? "text" : "password") });
-    const ended = takeEnded();
-    const problem = el("p", { class: "warning", hidden: ended === null, role: "alert" }, ended);
+    const why = ended ?? takeEnded();
+    const problem = el("p", { class: "warning", hidden: why === null, role: "alert" }, why?.());
+    const come = (session: Session): void => {
+      door.remove();
+      resolve(session);
+    };
     const submit = (event: Event): void => {
       event.preventDefault();
-      api
-        .login(input.value.trim())
-        .then((session) => {
-          form.remove();
-          resolve(session);
-        })
+      enter(input.value.trim())
+        .then(come)
         .catch((error: unknown) => {
           problem.textContent = error instanceof ApiError ? error.message : t("offline");
           problem.hidden = false;
           input.select();
         });
     };
-    const form = el(
-      "form",
-      { class: "login", submit },
-      el("h1", {}, t("loginTitle")),
-      el("p", {}, t("loginText")),
-      el("label", { for: "token" }, t("loginToken")),
-      input,
-      el("label", { class: "login-shown" }, shown, t("loginShown")),
-      problem,
-      el("button", { type: "submit", class: "button" }, t("loginButton")),
-    );
-    parent.append(form);
+    let hasService = false;
+    const form = el("form", { class: "login", submit });
+    let drawForm = (): void =>
+      replace(
+        form,
+        el("h1", {}, t("loginTitle")),
+        el("p", {}, t("loginText")),
+        el("label", { for: "token" }, t("loginToken")),
+        input,
+        el("label", { class: "login-shown" }, shown, t("loginShown")),
+        problem,
+        el("button", { type: "submit", class: "button" }, t("loginButton")),
+        hasService && service(),
+      );
+    const service = (): HTMLElement => {
+      const href = `/openid/begin?page=${page}`;
+      if (!ended) return el("a", { class: "button", href, click: () => page === "map" && keepView() }, t("loginOpenid"));
+      // what is typed on the page below stays only while this page does
+      const look = (): void =>
+        void api.session().then((session) => {
+          window.removeEventListener("focus", look);
+          if (door.isConnected) come(session);
+        }, () => undefined);
+      return el("a", { class: "button", href, target: "_blank", click: () => window.addEventListener("focus", look) }, t("loginOpenid"));
+    };
+    const door = el("div", { class: "door" });
+    const draw = (): void => {
+      const turned = (): void => {
+        problem.hidden = why === null;
+        write(problem, why?.() ?? "");
+        draw();
+      };
+      replace(door, languageButton(turned), form);
+      drawForm();
+    };
+    draw();
+    parent.append(door);
     input.focus();
     const setUp = async (): Promise<void> => {
       const first = await import("../account/setup");
       form.removeEventListener("submit", submit);
-      await first.setUp(form);
-      resolve(await api.session());
+      const made = async (): Promise<void> => {
+        await first.setUp(form);
+        come(await api.session());
+      };
+      drawForm = () => {
+        // a token that was shown this once is not taken away by another language
+        if (!form.querySelector(".once-secret")) void made();
+      };
+      drawForm();
     };
     const offer = async (): Promise<void> => {
       const ways = await api.waysIn();
       if (ways.setup) return setUp();
-      if (ways.openid)
-        form.append(el("a", { class: "button", href: `/openid/begin?page=${page}`, click: () => page === "map" && keepView() }, t("loginOpenid")));
+      hasService = ways.openid;
+      if (hasService) drawForm();
     };
     offer().catch(() => undefined); // a token lets in all the same
   });
+}
+
+/** Whoever was here goes on; for anybody else nothing stays, and the page begins anew. */
+export function goOnAs(before: Session, now: Session): Promise<Session> {
+  if (now.account?.name === before.account?.name && now.account?.role === before.account?.role) return Promise.resolve(now);
+  document.getElementById("app")?.replaceChildren();
+  window.location.reload();
+  return new Promise(() => undefined);
+}
+
+/** Whoever was here comes in again over the page, which keeps what they typed or chose; anybody else begins anew. */
+export async function askAgain(before: Session, page: Door["page"] = "map"): Promise<Session> {
+  const name = before.account?.name ?? "";
+  const over = el("dialog", { class: "sign-in-again", "aria-label": t("loginTitle"), cancel: (event) => event.preventDefault() });
+  over.addEventListener("close", () => over.isConnected && over.showModal()); // a browser may close it by Escape all the same
+  document.body.append(over);
+  over.showModal(); // over every other dialog, and hides all of it
+  const came = await askForToken(over, { page, ended: () => `${t("sessionEnded")} ${t("sessionKept", name)}` });
+  const session = await goOnAs(before, came);
+  over.remove();
+  return session;
+}
+
+/** The door has one too: whoever reads no Vietnamese has not come in yet. */
+function languageButton(turned: () => void): HTMLElement {
+  const other = language() === "vi" ? "en" : "vi";
+  const turn = (): void => {
+    setLanguage(other);
+    localStorage.setItem("flycam.language", other);
+    turned();
+  };
+  return el("button", { type: "button", class: "language", lang: other, click: turn }, other === "vi" ? "Tiếng Việt" : "English");
 }

@@ -86,9 +86,9 @@ export class Packs {
     const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", size(pack.size)));
     const names = namesOf(pack, flights);
     const made = formatTime(pack.made ?? pack.asked);
-    const whose = pack.approved_by ? t("packApproved", pack.approved_by, made) : [t("packDraft", made), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
+    const whose = pack.approved_by ? approvedSaid(pack, pack.approved_by, made) : [t("packDraft", made), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
     const { account } = state.session ?? {};
-    const approve = !pack.approved_by && account && JUDGES.includes(account.role);
+    const approve = !pack.approved_by && !pack.has_final && account && JUDGES.includes(account.role);
     return el(
       "p",
       { class: "pack-line", role: "status" },
@@ -108,8 +108,12 @@ export class Packs {
   }
 
   private async approve(pack: PackInfo, name: string): Promise<void> {
-    if (!window.confirm(t("packApproveAsk", name))) return;
-    await this.watch(keyOf(pack.flights, pack.paper), () => api.approvePack(pack.pack_id));
+    if (!window.confirm(t(pack.is_one_person ? "packApproveOwn" : "packApproveAsk", name))) return;
+    await this.watch(keyOf(pack.flights, pack.paper), async () => {
+      const final = await api.approvePack(pack.pack_id);
+      this.listedMs = -Infinity; // the draft in the list is no longer to be approved
+      return final;
+    });
   }
 
   private async watch(asked: string, begin: () => Promise<PackInfo>): Promise<void> {
@@ -151,14 +155,29 @@ export class Packs {
       const listed = await api.packs().catch(() => null);
       if (!listed || JSON.stringify(listed) === JSON.stringify(this.listed)) return;
       this.listed = listed;
+      this.takeUp(listed, state.session?.account?.name);
       this.changed();
     };
     void read();
   }
 
+  /** One's own that were asked for before the page was loaded again, and are still being made. */
+  private takeUp(listed: PackInfo[], name?: string): void {
+    for (const one of listed) {
+      const asked = keyOf(one.flights, one.paper);
+      if (UNDER_WAY.includes(one.state) && (!name || one.owner === name) && !this.packs.has(asked)) void this.watch(asked, async () => one);
+    }
+  }
+
   private key(flights: string[]): string {
     return keyOf(flights, this.paper);
   }
+}
+
+/** Where who asked approved too, that is what is said of it. */
+function approvedSaid(pack: PackInfo, by: string, made: string): string {
+  if (pack.is_one_person) return t("packApprovedAlone", by, made);
+  return `${t("packApproved", by, made)} ${t("packAsked", pack.asked_by)}`;
 }
 
 /** Of its flights, as far as they are among these. */

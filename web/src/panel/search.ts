@@ -14,6 +14,7 @@ export class CommuneSearch {
   readonly element = el("div", { class: "search", role: "search" });
   private readonly input = el("input", { type: "search", autocomplete: "off", spellcheck: "false" });
   private readonly list = el("ul", { class: "search-hits", role: "listbox", hidden: true });
+  private readonly pen = document.createElement("canvas").getContext("2d");
   private hits: Hit[] = [];
   private asked = "";
   private unanswered = false;
@@ -33,13 +34,24 @@ export class CommuneSearch {
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("blur", () => window.setTimeout(() => (this.list.hidden = true), 150));
     this.element.append(this.input, this.list);
+    new ResizeObserver(() => this.fitHint()).observe(this.input);
     this.relabel();
   }
 
   relabel(): void {
-    const narrow = window.matchMedia("(max-width: 1100px)").matches;
-    this.input.placeholder = narrow ? t("searchShort") : t("search");
     this.input.setAttribute("aria-label", t("search"));
+    this.fitHint();
+  }
+
+  /** The longest of the hints that the field has the room for: one that is cut says less than a short one. */
+  private fitHint(): void {
+    const { paddingLeft, paddingRight, font } = getComputedStyle(this.input);
+    const room = this.input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    if (this.pen) this.pen.font = font;
+    const width = (text: string): number => this.pen?.measureText(text).width ?? 0;
+    const hints = [t("search"), t("searchShort"), t("searchShortest")];
+    const hint = hints.find((one) => width(one) < room) ?? t("searchShortest");
+    if (this.input.placeholder !== hint) this.input.placeholder = hint;
   }
 
   private onKey(event: KeyboardEvent): void {

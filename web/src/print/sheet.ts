@@ -20,6 +20,7 @@ import { CHANGE_COLOURS } from "../map/colours";
 import { levelBadge, levelWithin } from "../levels";
 import { kindSaid, middleOf } from "../marks";
 import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers";
+import { revisionSaid } from "../revisions";
 import type { House } from "../rooms";
 import { currentEvent, revisionOf, visibleFlights, type State } from "../state";
 import { formatPeriod, formatTime } from "../time";
@@ -285,7 +286,7 @@ export class Sheet {
   private picture(flight: FlightInfo): HTMLElement {
     const mosaic = chosenMosaic(this.state, flight);
     const revision = mosaic ? revisionOf(this.state, mosaic) : 0;
-    const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revision > 0 ? said("revisionNumber", revision) : said("revisionLive")];
+    const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revisionSaid(flight, revision)];
     return el("p", { class: "print-picture" }, el("b", {}, flight.name), " ", el("span", {}, facts.join(" · ")));
   }
 

@@ -18,6 +18,8 @@ export interface CardFile {
 export interface Card {
   folder: string;
   files: CardFile[];
+  /** Files whose name another has, as the server calls both: told to it, so that it counts and names them. */
+  twins: CardFile[];
   /** Files of no kind that is worked on, or empty. */
   left: number;
 }
@@ -29,7 +31,7 @@ const MOST_HEAD_BYTES = 256 * 1024;
 
 /** A folder's files lie below it; photos chosen one by one have only their names. */
 export function cardOf(list: Iterable<File>): Card {
-  const card: Card = { folder: "", files: [], left: 0 };
+  const card: Card = { folder: "", files: [], twins: [], left: 0 };
   const taken = new Set<string>();
   const order = Object.keys(KINDS) as Kind[];
   for (const file of list) {
@@ -38,9 +40,11 @@ export function cardOf(list: Iterable<File>): Card {
     const path = parts.join("/");
     const isHidden = parts.some((part) => part.startsWith(".") || part.startsWith("@"));
     const kind = order.find((one) => KINDS[one].test(path));
-    if (isHidden || !kind || !file.size || taken.has(path)) card.left++;
-    else card.files.push({ path, file, kind });
-    taken.add(path);
+    if (isHidden || !kind || !file.size) card.left++;
+    else {
+      (taken.has(path) ? card.twins : card.files).push({ path, file, kind });
+      taken.add(path);
+    }
   }
   card.files.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
   return card;

@@ -5,7 +5,8 @@ import { el, replace } from "../dom";
 import { formatTime } from "../time";
 import { ACCEPTED } from "./card";
 import { size } from "./size";
-import type { Server, Standing } from "./server";
+import { lookPanel } from "./preview";
+import type { Look, Server, Standing } from "./server";
 import { t, type Word } from "./words";
 
 const MOST_SHOWN = 20;
@@ -23,8 +24,11 @@ export class Choosing {
   private readonly problem = el("p", { class: "warning", role: "alert", hidden: true });
   private readonly earlier = el("section", { class: "earlier" });
   private readonly name = el("input", { id: "flight-name", maxlength: 200, autocomplete: "off" });
-  private event = el("select", { id: "flight-event" });
+  /** One that is there, or the name of a new one: the storm of a server that has seen none yet. */
+  private readonly event = el("input", { id: "flight-event", list: "events-here", maxlength: 200, autocomplete: "off" });
   private said = "";
+  /** By upload and language what its heads said: a list that is written anew asks for none of it again. */
+  private looks: Record<string, HTMLElement> = {};
 
   constructor(
     private readonly server: Server,
@@ -35,8 +39,7 @@ export class Choosing {
   draw(): void {
     this.said = "";
     this.problem.hidden = true;
-    this.event = el("select", { id: "flight-event" }, el("option", { value: "" }, t("eventDefault")));
-    for (const one of this.events) this.event.append(el("option", { value: one.event_id }, one.name));
+    this.event.placeholder = t(this.events.length ? "eventOrNew" : "eventNew");
     const isTouch = window.matchMedia("(pointer: coarse)").matches;
     const takesFolders = "webkitdirectory" in document.createElement("input") && !isTouch;
     replace(
@@ -47,8 +50,9 @@ export class Choosing {
       el("p", { class: "hint" }, t("intro")),
       el("label", { for: "flight-name" }, t("name")),
       this.name,
-      this.events.length > 0 && el("label", { for: "flight-event" }, t("event")),
-      this.events.length > 0 && this.event,
+      el("label", { for: "flight-event" }, t("event")),
+      this.event,
+      el("datalist", { id: "events-here" }, ...this.events.map((one) => el("option", { value: one.name }))),
       this.earlier,
     );
     void this.read();
@@ -76,20 +80,28 @@ export class Choosing {
     input.addEventListener("change", () => {
       const files = Array.from(input.files ?? []);
       input.value = "";
-      if (files.length) this.chosen(files, this.name.value.trim(), this.event.value);
+      if (files.length) this.chosen(files, this.name.value.trim(), this.eventChosen());
     });
     return el("label", { class: `button picker ${kind}` }, t(word), input);
   }
 
+  /** The id of an event of that name, else the name. */
+  private eventChosen(): string {
+    const name = this.event.value.trim();
+    return this.events.find((one) => one.name === name)?.event_id ?? name;
+  }
+
   private item(one: Standing): HTMLElement {
     const isOpen = one.stage === "receiving" || one.stage === "keeping";
+    const isPart = one.saved && one.passed_over > 0;
     return el(
       "li",
       { class: `upload ${one.stage}` },
       el("strong", {}, one.name ?? one.label),
-      el("span", { class: "upload-state" }, t(NAMED[one.stage])),
-      el("span", { class: "hint" }, `${formatTime(one.began)} · ${t("filesOf", one.stored, one.files)} · ${size(one.bytes)}`),
+      el("span", { class: "upload-state" }, isPart ? t("savedBut", one.passed_over) : t(NAMED[one.stage])),
+      el("span", { class: "hint" }, [formatTime(one.began), ...reached(one)].join(" · ")),
       one.stage === "receiving" && el("span", {}, `${t("goOnHint", size(one.bytes - one.bytes_received))} ${one.expires ? `${t("expires", formatTime(one.expires))}.` : ""}`),
+      isOpen && one.looked && this.look(one),
       one.stage === "failed" && el("span", { class: "warning" }, t("failed")),
       el(
         "div",
@@ -100,9 +112,28 @@ export class Choosing {
     );
   }
 
+  /** The first look stays to be seen while a card waits to be gone on with: it was made, and is asked for once. */
+  private look({ upload_id: id }: Standing): HTMLElement {
+    const kept = `${id} ${document.documentElement.lang}`;
+    const place = (this.looks[kept] ??= el("div", { class: "kept-look" }));
+    if (!place.hasChildNodes()) void this.readLook(id, place);
+    return place;
+  }
+
+  private async readLook(id: string, place: HTMLElement): Promise<void> {
+    const answer = await this.server.once(`/api/uploads/${id}/look`).catch(() => null);
+    if (answer) replace(place, lookPanel((await answer.json()) as Look, `/api/uploads/${id}/preview`, null));
+  }
+
   private async remove(one: Standing): Promise<void> {
     if (!window.confirm(t("removeAsk", one.name ?? one.label))) return;
     await this.server.once(`/api/uploads/${one.upload_id}`, { method: "DELETE" }).catch(() => null);
     await this.read();
   }
+}
+
+/** How far a card is. Whole files alone would say "0" of one that was cut with most of its bytes here. */
+function reached(one: Standing): string[] {
+  if (one.stored === one.files) return [t("filesCount", one.files), size(one.bytes)];
+  return [t("bytesOf", size(one.bytes_received), size(one.bytes)), t("filesStored", one.stored, one.files)];
 }

@@ -2,34 +2,27 @@
 
 import "../style.css";
 import "./upload.css";
-import { api, ApiError } from "../api";
+import { api, ApiError, whoIsIn } from "../api";
 import { el } from "../dom";
 import { setLanguage } from "../i18n";
-import { askForToken } from "../panel/login";
+import { askAgain, askForToken, goOnAs } from "../panel/login";
 import { UploadPage } from "./page";
 
 async function start(root: HTMLElement): Promise<void> {
   const linked = new URLSearchParams(window.location.hash.slice(1)).get("lang");
   setLanguage((linked ?? localStorage.getItem("flycam.language")) === "en" ? "en" : "vi");
-  let asking: Promise<void> | null = null;
-  const signIn = (): Promise<void> => {
-    if (asking) return asking;
-    const over = el("div", { class: "sign-in-over" });
-    document.body.append(over);
-    asking = askForToken(over, "upload").then(() => {
-      over.remove();
-      asking = null;
-    });
-    return asking;
+  const session = await api.session().catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 401) return askForToken(root, { page: "upload" });
+    throw error;
+  });
+  // over the page: the card that was chosen is gone with it
+  const comeAgain = async (): Promise<void> => {
+    const who = await whoIsIn();
+    if (who === "nobody") await askAgain(session, "upload");
+    else if (who) await goOnAs(session, who);
   };
-  const isIn = await api.session().then(
-    () => true,
-    (error: unknown) => {
-      if (error instanceof ApiError && error.status === 401) return false;
-      throw error;
-    },
-  );
-  if (!isIn) await askForToken(root, "upload");
+  let asking: Promise<void> | null = null;
+  const signIn = (): Promise<void> => (asking ??= comeAgain().finally(() => (asking = null)));
   await new UploadPage(root, signIn).start();
 }
 

@@ -3,6 +3,7 @@
 import { api } from "../api";
 import { el, replace, write } from "../dom";
 import { inLanguage, language, setLanguage } from "../i18n";
+import { mayWrite } from "../marks";
 import { formatNumber } from "../numbers";
 import { formatAgo } from "../time";
 import { cardOf, type Card } from "./card";
@@ -16,6 +17,15 @@ import { t } from "./words";
 const POLL_MS = 2000;
 const SPEED_OVER_MS = 20_000;
 const MOST_FILES = 5000;
+
+/** What is done with photos one after the other: from and to which share of the whole, and what it is called. */
+const LAYING: Record<string, readonly [number, number, "layingLook" | "layingRectify" | "layingCommunes" | "laying"]> = {
+  look: [0, 0.2, "layingLook"],
+  rectify: [0.2, 0.8, "layingRectify"],
+  communes: [0.8, 1, "layingCommunes"],
+};
+/** As much as is shown of what is not on the map yet, however far its last step is. */
+const NOT_ALL = 0.99;
 
 type State = "choosing" | "sending" | "paused" | "refused" | "sent";
 
@@ -55,7 +65,7 @@ export class UploadPage {
   async start(): Promise<void> {
     const session = await api.session();
     this.speak();
-    if (session.account && ["guest", "viewer"].includes(session.account.role)) {
+    if (!mayWrite(session)) {
       replace(this.body, el("p", { class: "warning" }, t("needsRole")));
       return;
     }
@@ -99,7 +109,7 @@ export class UploadPage {
   private async chosen(list: Iterable<File>, name: string, event: string): Promise<void> {
     this.card = cardOf(list);
     if (!this.card.files.length) return this.choosing.say(t("noPhotos"));
-    if (this.card.files.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
+    if (this.card.files.length + this.card.twins.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
     this.names = [name, event];
     [this.standing, this.look] = [null, null];
     await this.send();
@@ -122,6 +132,8 @@ export class UploadPage {
       const opened = await sender.announce(...this.names);
       if (isOver()) return;
       this.standing = opened;
+      this.drawLook();
+      if (opened.looked) void this.poll(); // what was looked at before is there before the first byte goes on
       if (!opened.saved) await sender.send(opened);
       if (isOver()) return;
       this.state = "sent";
@@ -173,7 +185,9 @@ export class UploadPage {
       const answer = await this.server.once(`/api/uploads/${id}`);
       const standing = answer && ((await answer.json()) as Standing);
       if (!standing || isOther()) return;
+      const isSettled = Boolean(standing.laid?.doctor) && !this.standing?.laid?.doctor;
       this.standing = standing;
+      if (isSettled) this.drawLook();
       if (standing.looked && (!this.look || this.look.awaits_logs)) {
         const answered = await this.server.once(`/api/uploads/${id}/look`);
         const look = answered && ((await answered.json()) as Look);
@@ -200,8 +214,9 @@ export class UploadPage {
     if (this.state === "choosing") return;
     const saved = now?.saved ?? false;
     const word = saved ? "saved" : this.state === "sent" ? "keeping" : this.state === "paused" ? "stopped" : this.state;
-    this.banner.className = `banner ${word}`;
-    write(this.banner, t(word as "saved"));
+    const isPart = saved && now !== null && now.passed_over > 0;
+    this.banner.className = `banner ${isPart ? "stopped" : word}`;
+    write(this.banner, isPart ? t("savedBut", now.passed_over) : t(word as "saved"));
     if (this.state === "refused") {
       this.notice.hidden = false;
       write(this.notice, this.problem);
@@ -239,8 +254,18 @@ export class UploadPage {
 
   private drawLook(): void {
     const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
-    const waits = this.standing && !this.standing.saved ? el("p", { class: "hint" }, t("lookWaits", this.standing.photos)) : null;
-    replace(this.seen, this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`) : waits, left);
+    const waits = this.standing && !this.standing.saved && !this.standing.looked ? el("p", { class: "hint" }, t("lookWaits", this.standing.photos)) : null;
+    replace(this.seen, this.passedOver(), this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`, this.standing?.laid ?? null) : waits, left);
+  }
+
+  /** What the card holds and the server did not take, each with the cure. */
+  private passedOver(): HTMLElement | false {
+    const now = this.standing;
+    if (!now?.passed_over) return false;
+    const more = now.passed_over - now.passed_over_said.length;
+    const items = now.passed_over_said.map((one) => el("li", {}, inLanguage(one.sentence_vi, one.sentence)));
+    const rest = more > 0 && el("li", {}, t("more", more));
+    return el("div", { class: "warning passed-over", role: "alert" }, el("p", {}, t("passedOver", now.passed_over)), el("ul", {}, ...items, rest));
   }
 
   /** From the acknowledged bytes of the last seconds. */
@@ -266,7 +291,10 @@ function laidOf(now: Standing): [number, string] {
   if (photos) return [now.photos / now.files, `${photos} · ${t("filmsFollow")}`];
   if (now.stage !== "laying") return [0, t("waiting")];
   const at = now.progress;
-  return [at?.total ? at.done / at.total : 0, at ? `${t("laying")} ${at.done}/${at.total}` : t("laying")];
+  if (!at) return [0, t("laying")];
+  const [from, to, word] = LAYING[at.stage] ?? [0, 1, "laying"];
+  const share = from + (to - from) * (at.total ? at.done / at.total : 0);
+  return [Math.min(share, NOT_ALL), `${t(word)} ${formatNumber(at.done)}/${formatNumber(at.total)}`];
 }
 
 /** What is said of each film, and of photos that are not on the map although films are. */

@@ -3,18 +3,20 @@
 import { el } from "../dom";
 import { inLanguage } from "../i18n";
 import { formatNumber } from "../numbers";
-import type { FilmSeen, Look, Said } from "./server";
+import type { FilmSeen, Laid, Look, Said } from "./server";
 import { t } from "./words";
 
 const SMEARED_PX = 1.5;
+/** Good news that must be told: heads alone had left it open. */
+const SETTLING = ["edited", "turned"];
 const WIDTH = 640;
 const HEIGHT = 400;
 const MARGIN = 8;
 const MOST_SENTENCES = 6;
 const SVG = "http://www.w3.org/2000/svg";
 
-/** `picture`: address of the thumbnails on the ground. */
-export function lookPanel(look: Look, picture: string): HTMLElement {
+/** `picture`: address of the thumbnails on the ground; `laid`: what came of the photos, if they are on the map. */
+export function lookPanel(look: Look, picture: string, laid: Laid | null): HTMLElement {
   if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, inLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
   if (!look.frames) return el("section", { class: "look" }, title(), films(look));
   const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
@@ -25,7 +27,7 @@ export function lookPanel(look: Look, picture: string): HTMLElement {
     el("ul", { class: "look-facts" }, ...facts.map((fact) => el("li", {}, fact))),
     sketch(look, picture),
     key(look),
-    sentences(look),
+    sentences(look, laid),
     films(look),
   );
 }
@@ -56,8 +58,10 @@ function key(look: Look): HTMLElement {
   );
 }
 
-function sentences(look: Look): HTMLElement {
-  const said: Said[] = [...look.problems.filter((one) => one.severity !== "info"), ...look.gaps, ...look.rejections];
+/** Once the photos are laid, what was found in all of their pixels stands for what their heads left open. */
+function sentences(look: Look, laid: Laid | null): HTMLElement {
+  const doctor = (laid?.doctor ?? look.problems).filter((one) => one.severity !== "info" || SETTLING.includes(one.code));
+  const said: Said[] = [...doctor, ...look.gaps, ...((laid?.doctor && laid.rejections) || look.rejections)];
   const rest = said.length - MOST_SENTENCES;
   return el(
     "ul",

@@ -23,7 +23,8 @@ export class Sender {
   ) {}
 
   announce(name: string, event: string): Promise<Opened> {
-    const files = this.card.files.map(({ path, file }) => ({
+    // of two of one name the server takes the first
+    const files = [...this.card.files, ...this.card.twins].map(({ path, file }) => ({
       path,
       size: file.size,
       modified_ms: Math.max(0, Math.round(file.lastModified)),

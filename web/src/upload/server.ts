@@ -25,6 +25,8 @@ export interface Standing {
   progress: { stage: string; done: number; total: number } | null;
   laid: Laid | null;
   waits_for: Said | null;
+  passed_over: number; // files that are on the card alone, of the first of them why
+  passed_over_said: Said[];
 }
 
 export interface FilmSaid extends Said {
@@ -47,6 +49,14 @@ export interface Laid extends Partial<Said> {
   frames?: { read: number; used: number };
   films?: FilmSaid[];
   photos?: Said;
+  /** What was found in whole photos; absent of what an older server laid. */
+  doctor?: Found[];
+  rejections?: Said[];
+}
+
+export interface Found extends Said {
+  code: string;
+  severity: string;
 }
 
 export interface Part {
@@ -67,7 +77,7 @@ export interface Look extends Partial<Said> {
   films?: FilmSeen[]; // one that an older server made has none
   frames: number;
   usable: number;
-  problems: (Said & { severity: string })[];
+  problems: Found[];
   rejections: Said[];
   gaps: (Said & { polygon: { type: string; coordinates: number[][][] } })[];
   photos: { name: string; outline: [number, number][]; gsd_m: number; smear_px: number | null }[];

@@ -1,0 +1,85 @@
+"""What pictures are called on record where something was found on them, and by which of them it was: the one
+parser of "mosaic@revision", of a file's "name#1f2e3d4c", and of several with " + " between.
+
+Two files of one name are two pictures (programs call every orthophoto the same): what tells them apart is
+the beginning of their bytes' SHA-256. Old records have the name alone; such a picture is one of its own, for
+nobody knows which file it was.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SEVERAL = " + "
+"""Between the pictures that a merged change was found on, or drawn over, where those are several."""
+
+DIGEST_DIGITS = 8
+"""Hex digits of a file's SHA-256: short enough to be read out, long enough for two of one name."""
+
+_MOSAIC = re.compile(r"(.+)@([0-9]+)")
+_FILE = re.compile(rf"(.+)#[0-9a-f]{{{DIGEST_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureShown:
+    """One picture.
+
+    source    a mosaic's id, whatever its revision, or what a file is called, with its digest; "": none
+    revision  of a mosaic; None: a file
+    """
+
+    source: str
+    revision: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        """A file's name without its digest; "" of a mosaic."""
+        return "" if self.revision is not None else without_digest(self.source)
+
+
+def pictures_of(shown: str) -> tuple[PictureShown, ...]:
+    """Every picture that is named, at least one; of what names none, one with source ""."""
+    return tuple(_picture(part) for part in shown.split(SEVERAL))
+
+
+def mosaics_of(*shown: str) -> tuple[str, ...]:
+    """Ids of the mosaics among some pictures, each be it several."""
+    return tuple(one.source for some in shown for one in pictures_of(some) if one.revision is not None)
+
+
+def sources_of(shown: str) -> tuple[str, ...]:
+    """`PictureShown.source` of every picture that is named."""
+    return tuple(one.source for one in pictures_of(shown))
+
+
+def revision_of(shown: str) -> int:
+    """The revision of one mosaic; 0 of a file, and of several."""
+    first, *others = pictures_of(shown)
+    return 0 if others else first.revision or 0
+
+
+def pair_of(before_shown: str, after_shown: str) -> tuple[str, str]:
+    """Between what something was found, or compared: sources, of several each once."""
+    return together_of(*sources_of(before_shown)), together_of(*sources_of(after_shown))
+
+
+def together_of(*shown: str) -> str:
+    """Some pictures, each be it several, as one text that names each once; "": none is named."""
+    return SEVERAL.join(sorted({part for one in shown for part in one.split(SEVERAL) if part}))
+
+
+def file_shown(name: str, digest: str) -> str:
+    """What a file of this name and SHA-256 (hex) is called on record."""
+    return f"{name.replace(SEVERAL, '+')}#{digest[:DIGEST_DIGITS]}"
+
+
+def without_digest(shown: str) -> str:
+    """What a file was called on record before it had a digest; all else as it is."""
+    named = _FILE.fullmatch(shown)
+    return shown if named is None else named[1]
+
+
+def _picture(part: str) -> PictureShown:
+    mosaic = _MOSAIC.fullmatch(part)
+    return PictureShown(part) if mosaic is None else PictureShown(mosaic[1], int(mosaic[2]))

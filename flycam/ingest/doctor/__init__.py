@@ -1,0 +1,1 @@
+"""The metadata doctor: what is this flight, what is wrong with it, and how each photo lies."""

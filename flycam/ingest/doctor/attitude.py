@@ -1,0 +1,206 @@
+"""Which way each photo looks: gimbal, camera or aircraft angles, settled by what the flight itself shows.
+
+Yaw is clockwise from true north, pitch -90 looks straight down. The rules about yaw are in `heading`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geodata.declination import declination_deg
+from flycam.geometry.rotation import rotation_from_body, rotation_from_gimbal
+from flycam.ingest.doctor.diagnosis import Problem, Severity
+from flycam.ingest.doctor.flight_table import (
+    PITCH,
+    ROLL,
+    YAW,
+    Bools,
+    FlightTable,
+    Floats,
+    circular_deg,
+    circular_mean_deg,
+)
+from flycam.ingest.doctor.heading import (
+    SIGMA_BODY_YAW_DEG,
+    fill_yaw_from_course,
+    fill_yaw_from_direction,
+    settle_gimbal_lock,
+    settle_heading_offset,
+    settle_yaw,
+    widen_unsteady_yaw,
+)
+from flycam.ingest.doctor.sorties import Course
+
+SIGMA_GIMBAL_DEG = 0.7
+SIGMA_BODY_DEG = 2.0
+SIGMA_ASSUMED_NADIR_DEG = 5.0
+
+_NEAR_NADIR_DEG = -70.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attitude:
+    """Settled angles. angles_deg N×3 (yaw, pitch, roll), NaN yaw: not known; sigma_deg N×2 (heading, tilt).
+
+    fixed_mount  True where the angles are the aircraft's and the camera looks out of its belly
+    """
+
+    angles_deg: Floats
+    sigma_deg: Floats
+    fixed_mount: Bools
+
+    def rotations(self, convergence_rad: Floats) -> NDArray[np.float64]:
+        """World-to-camera rotations N×3×3 on grid north."""
+        yaw, pitch, roll = np.radians(self.angles_deg.T)
+        gimbal = rotation_from_gimbal(yaw, pitch, roll, convergence_rad)
+        body = rotation_from_body(yaw, pitch, roll, convergence_rad)
+        return np.where(self.fixed_mount[:, None, None], body, gimbal)
+
+    def sigma_camera_rad(self, rotations: Floats) -> Floats:
+        """1-sigma about the camera's (x, y, z) axes, N×3 radians.
+
+        An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles'
+        own errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would
+        seem impossible.
+        """
+        turn, tilt = np.radians(self.sigma_deg[:, 0, None]), np.radians(self.sigma_deg[:, 1, None])
+        level = np.linalg.norm(rotations[:, :, :2], axis=2)
+        sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
+        return sigma
+
+
+def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[Problem]]:
+    """Angles of every photo by the rules below, in their order, and what each decided."""
+    angles, fixed, problems = _source_of_angles(table)
+    flight_yaw = table.aircraft[:, YAW]
+    reference = np.where(np.isfinite(flight_yaw), flight_yaw, course.course_deg)
+    angles[~fixed], found = settle_roll_180(angles[~fixed], reference[~fixed], _names(table, ~fixed))
+    problems += found
+    yaw, sigma_yaw, found = settle_yaw(angles[:, YAW], flight_yaw, course, fixed)
+    problems += found
+    yaw, locked, found = settle_gimbal_lock(yaw, angles[:, PITCH], flight_yaw, fixed, table.names)
+    problems += found
+    north = _declination_deg(table)
+    yaw, found = settle_heading_offset(yaw, course, north)
+    problems += found
+    yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table, north)
+    problems += found
+    yaw, sigma_yaw, found = fill_yaw_from_course(yaw, sigma_yaw, course, table.names)
+    problems += found
+    sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
+    problems += found
+    angles[:, YAW] = circular_deg(yaw)
+    tilt = np.where(fixed, SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG)
+    assumed = ~np.isfinite(angles[:, PITCH])
+    if assumed.any():
+        problems.append(_assumed_nadir(table, assumed))
+        angles[assumed, PITCH] = np.where(fixed[assumed], 0.0, -90.0)
+        tilt = np.where(assumed, SIGMA_ASSUMED_NADIR_DEG, tilt)
+    angles[:, ROLL] = np.nan_to_num(angles[:, ROLL])
+    sigma_yaw = np.where(locked, np.maximum(sigma_yaw, SIGMA_BODY_YAW_DEG), sigma_yaw)
+    sigma = np.stack([sigma_yaw, tilt], axis=1)
+    return Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed), problems
+
+
+def _names(table: FlightTable, mask: Bools) -> tuple[str, ...]:
+    return table.names_of(mask)
+
+
+def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]:
+    """Gimbal where written; else the camera's own angles; else the aircraft's with a fixed mount."""
+    gimbal_known = np.isfinite(table.gimbal[:, PITCH])
+    camera_known = ~gimbal_known & np.isfinite(table.camera[:, PITCH])
+    fixed = ~gimbal_known & ~camera_known & np.isfinite(table.aircraft).any(axis=1)
+    angles = np.where(gimbal_known[:, None], table.gimbal, np.nan)
+    angles = np.where(camera_known[:, None], table.camera, angles)
+    angles = np.where(fixed[:, None], table.aircraft, angles)
+    problems: list[Problem] = []
+    if camera_known.any():
+        pitch = float(np.median(table.camera[camera_known, PITCH]))
+        looks_from_nadir = abs(pitch) < abs(pitch + 90.0)
+        if looks_from_nadir:
+            fixed = fixed | camera_known
+    if fixed.any():
+        tilt = np.nanmax(np.abs(angles[fixed][:, [PITCH, ROLL]]), initial=0.0)
+        problems.append(
+            Problem(
+                code="fixed_mount",
+                severity=Severity.INFO,
+                sentence_en=f"{int(fixed.sum())} photos carry no gimbal angles: the aircraft's own "
+                "attitude is used for a camera that looks straight out of its belly (tilt up to "
+                f"{tilt:.1f}°).",
+                sentence_vi=f"{int(fixed.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh "
+                f"nhìn thẳng xuống từ bụng máy bay (nghiêng tới {tilt:.1f}°).",
+                frames=table.names_of(fixed),
+            )
+        )
+    return angles, fixed, problems
+
+
+def settle_roll_180(
+    angles: Floats, reference_yaw: Floats, names: tuple[str, ...]
+) -> tuple[Floats, list[Problem]]:
+    """Nadir frames written with roll ±180: an Euler flip, or a plain lie. Rows N×3 degrees.
+
+    Past the pole a correct Euler triple turns its yaw by 180 and writes roll 180: taken literally it is
+    right. Some firmware writes roll 180 and leaves the yaw alone: then roll must be dropped. The frames'
+    yaw is compared with that of the flight's upright frames beside its own heading.
+    """
+    flipped = (np.abs(angles[:, ROLL]) > 90.0) & (angles[:, PITCH] < _NEAR_NADIR_DEG)
+    if not flipped.any():
+        return angles, []
+    upright = ~flipped & np.isfinite(angles[:, YAW])
+    usual, _ = circular_mean_deg((angles[:, YAW] - reference_yaw)[upright])
+    offset = circular_deg((angles[:, YAW] - reference_yaw)[flipped] - (0.0 if np.isnan(usual) else usual))
+    offset = offset[np.isfinite(offset)]
+    plain = int((np.abs(offset) < 90.0).sum())
+    turned = int(offset.size - plain)
+    settled = angles.copy()
+    roll_rest = circular_deg(angles[flipped, ROLL] - 180.0)
+    drop = plain > turned
+    settled[flipped, ROLL] = roll_rest
+    if not drop:  # the other Euler triple of the very same rotation
+        settled[flipped, YAW] = circular_deg(angles[flipped, YAW] + 180.0)
+        settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
+    count = int(flipped.sum())
+    numbers_en = f"{plain} lie with the flight's heading, {turned} against it"
+    numbers_vi = f"{plain} ảnh cùng hướng bay, {turned} ảnh ngược"
+    sentence_en = f"{count} nadir photos say roll 180° ({numbers_en}): " + (
+        "roll was dropped and their yaw kept." if drop else "roll became 0 and their yaw was turned by 180°."
+    )
+    sentence_vi = f"{count} ảnh chụp thẳng đứng ghi roll 180° ({numbers_vi}): " + (
+        "bỏ roll, giữ nguyên yaw." if drop else "đặt roll bằng 0 và xoay yaw 180°."
+    )
+    names_flipped = tuple(n for n, f in zip(names, flipped, strict=True) if f)
+    return settled, [
+        Problem(
+            code="roll_180",
+            severity=Severity.INFO if offset.size else Severity.WARNING,
+            sentence_en=sentence_en,
+            sentence_vi=sentence_vi,
+            frames=names_flipped,
+        )
+    ]
+
+
+def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
+    return Problem(
+        code="nadir_assumed",
+        severity=Severity.WARNING,
+        sentence_en=f"{int(assumed.sum())} photos carry no tilt at all: they are taken as looking straight "
+        f"down (± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
+        sentence_vi=f"{int(assumed.sum())} ảnh không ghi góc nghiêng: coi như nhìn thẳng xuống "
+        f"(± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
+        frames=table.names_of(assumed),
+    )
+
+
+def _declination_deg(table: FlightTable) -> float:
+    """Of the middle of the flight: over ten kilometres it changes by a tenth of a degree."""
+    if not len(table):
+        return 0.0
+    place = np.median(table.lonlat, axis=0, keepdims=True)
+    return float(declination_deg(place, int(np.median(table.t_ns)))[0]) if np.isfinite(place).all() else 0.0

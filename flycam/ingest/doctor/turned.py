@@ -1,0 +1,276 @@
+"""Pictures that lie turned against their own metadata, found by their pixels and read as they lie.
+
+Every photo is asked, not only those whose tags tell of an editor: its thumbnail, laid on the ground by its
+pose, must show what its neighbours show there. One that does so only turned by 180° (or, standing upright on
+a card of lying ones, by 90° or 270°) was turned after it was taken. Its camera is turned with it
+(`geometry.turning`), so that nothing after this needs to know: rays go through the pixels of the file as is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geodata.crs import to_lonlat
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.likeness import (
+    ALL_WINDOWS,
+    FARTHEST_PX,
+    NEAREST_PX,
+    QUICK_WINDOWS,
+    Laid,
+    Spot,
+    agreeing_windows,
+    lay,
+    spot_around,
+)
+from flycam.geometry.rotation import as_mat3
+from flycam.geometry.turning import turned_exterior, turned_interior
+from flycam.ingest.doctor.diagnosis import Problem, Severity, TerrainAt
+from flycam.ingest.doctor.edited import edited_photos, edits_said, sideways_photos
+from flycam.ingest.doctor.flight_table import Bools, Floats
+from flycam.ingest.doctor.headers import SettledFlight
+from flycam.ingest.photo.judging import THUMBNAIL_PX, Checks, PixelChecks, Pixels
+
+Votes = NDArray[np.int64]
+
+_AS_READ = 4
+"""Windows that two photos must have in common for both to count as confirmed."""
+_LEAST_EDITED, _LEAST = 4, 8
+_TIMES = 4
+_QUICK_NEIGHBOURS, _NEIGHBOURS = 2, 4
+_MOST_UNSURE = 64
+_KEPT = 96
+
+
+def settle_turned(
+    flight: SettledFlight, keep: Bools, checks: Checks, terrain_at: TerrainAt | None
+) -> tuple[SettledFlight, list[Problem]]:
+    """The flight with the cameras of turned pictures turned, and what was found.
+
+    keep    rows that can be laid; checks with thumbnails: without them nothing can be settled, and photos
+            that went through an editor are only named
+    """
+    photos = flight.table.photos
+    edited, sideways = edited_photos(photos), sideways_photos(photos)
+    thumbnails = [
+        check.thumbnail if kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
+        for photo, kept in zip(photos, keep.tolist(), strict=True)
+    ]
+    quarters = np.zeros(len(photos), dtype=np.int64)
+    votes = np.zeros((len(photos), 4), dtype=np.int64)
+    sure = np.zeros(len(photos), dtype=bool)
+    for band in sorted({photo.band for photo in photos}):
+        of_band = (row for row, photo in enumerate(photos) if photo.band == band)
+        rows = np.array([row for row in of_band if thumbnails[row] is not None], dtype=np.intp)
+        if len(rows) > 1:
+            shown = [t for row in rows if (t := thumbnails[row]) is not None]
+            ground = _Ground(flight, rows, sideways, shown, terrain_at)
+            turns = ((1, 3, 0) if s else (0, 2) for s in sideways[rows].tolist())
+            judged = _Judge(ground, list(turns), (edited | sideways)[rows]).judge()
+            quarters[rows], votes[rows], sure[rows] = judged
+    problems = [
+        *edits_said(photos, flight.table.names, edited, sure),
+        *_said(flight, quarters, votes, sideways & ~sure & keep),
+    ]
+    return _turned(flight, quarters, sideways), problems
+
+
+def _turned(flight: SettledFlight, quarters: Votes, sideways: Bools) -> SettledFlight:
+    if not quarters.any():
+        return flight
+    rotations, interiors = flight.rotations.copy(), list(flight.interiors)
+    for row in np.flatnonzero(quarters).tolist():
+        turn = int(quarters[row])
+        rotations[row] = turned_exterior(_exterior(flight, row), turn).rotation
+        interiors[row] = turned_lens(interiors[row], turn, bool(sideways[row]))
+    return replace(flight, rotations=rotations, interiors=interiors)
+
+
+def turned_lens(lens: InteriorOrientation, quarters: int, sideways: bool) -> InteriorOrientation:
+    """The lens turned by quarters × 90°; a sideways picture's is turned once already (`edited.lens_of`)."""
+    return turned_interior(lens, quarters - int(sideways)) if quarters else lens
+
+
+class _Ground:
+    """Thumbnails of some rows of a flight, laid on one raster on demand; the last ones used are kept."""
+
+    def __init__(
+        self,
+        flight: SettledFlight,
+        rows: NDArray[np.intp],
+        sideways: Bools,
+        thumbnails: Sequence[Pixels],
+        terrain_at: TerrainAt | None,
+    ) -> None:
+        self._flight, self._rows, self._sideways, self._thumbnails = flight, rows, sideways, thumbnails
+        height = flight.heights.height_m[rows]
+        takeoff = flight.heights.takeoffs[0].height_m if flight.heights.takeoffs else 0.0
+        above = flight.heights.above_ground_m[rows]
+        above = np.where(np.isfinite(above), above, height - takeoff)
+        above = np.maximum(above, 1.0)
+        lenses = [flight.interiors[row] for row in rows]
+        across = [max(lens.image_size_px) / np.mean(lens.focal_length_px) for lens in lenses]
+        gsd = float(np.median(above * across)) / THUMBNAIL_PX
+        sight = flight.rotations[rows, 2]
+        reach = above / np.maximum(-sight[:, 2], 0.3)
+        middle = flight.xy_m[rows] + reach[:, None] * sight[:, :2]
+        self._spots: list[Spot] = [spot_around(m, gsd) for m in middle]
+        self.places = np.array([(s.column, s.row) for s in self._spots])
+        nodes = np.stack([s.nodes_m(gsd) for s in self._spots])
+        self._nodes = np.concatenate([nodes, self._heights(nodes, height - above, terrain_at)], axis=-1)
+        self._kept: OrderedDict[tuple[int, int], Laid] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def laid(self, i: int, quarters: int) -> Laid:
+        """Thumbnail i on the ground, were its picture turned by quarters × 90°."""
+        if (i, quarters) in self._kept:
+            self._kept.move_to_end((i, quarters))
+            return self._kept[i, quarters]
+        row = int(self._rows[i])
+        lens = turned_lens(self._flight.interiors[row], quarters, bool(self._sideways[row]))
+        exterior = turned_exterior(_exterior(self._flight, row), quarters)
+        found = lay(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
+        self._kept[i, quarters] = found
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    def neighbours(self, i: int, most: int) -> list[int]:
+        """The nearest others that share ground with i, but not so much of it that a turn would not show."""
+        apart = np.abs(self.places - self.places[i]).max(axis=1)
+        near = np.flatnonzero((apart >= NEAREST_PX) & (apart <= FARTHEST_PX))
+        chosen: list[int] = near[np.argsort(apart[near], kind="stable")][:most].tolist()
+        return chosen
+
+    def _heights(self, nodes: Floats, below: Floats, terrain_at: TerrainAt | None) -> Floats:
+        """Ground heights of the nodes N×K×2; a plane under each camera where the terrain is not known."""
+        flat = np.broadcast_to(below[:, None], nodes.shape[:2])
+        if terrain_at is None:
+            return flat[..., None]
+        heights, _ = terrain_at(to_lonlat(nodes.reshape(-1, 2), self._flight.work_crs))
+        known = heights.reshape(flat.shape)
+        return np.where(np.isfinite(known), known, flat)[..., None]
+
+
+@dataclass
+class _Judge:
+    """Which turn makes each picture agree with its neighbours.
+
+    turns      quarter turns that are possible for each
+    suspected  True where something else tells of a turn: less evidence will do
+    """
+
+    ground: _Ground
+    turns: list[tuple[int, ...]]
+    suspected: Bools
+
+    def judge(self) -> tuple[Votes, Votes, Bools]:
+        """Quarter turns N, windows that agree for each turn N×4, and where anything is sure."""
+        n = len(self.ground)
+        self._known: dict[int, int] = {}
+        self._windows: dict[tuple[int, int, int, int], int] = {}
+        for i in range(n):
+            self._confirm(i)
+        votes = np.zeros((n, 4), dtype=np.int64)
+        doubtful = [i for i in range(n) if i not in self._known]
+        first = self._asked_first(doubtful)
+        self._decide(first, votes)
+        if any(self._known.get(i) and not self.suspected[i] for i in first):
+            self._decide([i for i in doubtful if i not in set(first)], votes)
+        quarters = np.array([self._known.get(i, 0) for i in range(n)], dtype=np.int64)
+        return quarters, votes, np.isin(np.arange(n), list(self._known))
+
+    def _confirm(self, i: int) -> None:
+        """Tick off photos that agree as their metadata say: most flights end here."""
+        if i in self._known or 0 not in self.turns[i]:
+            return
+        for j in self.ground.neighbours(i, _QUICK_NEIGHBOURS):
+            if 0 in self.turns[j] and self._agreement(i, 0, j, 0, QUICK_WINDOWS) >= _AS_READ:
+                self._known[i] = self._known[j] = 0
+                return
+
+    def _asked_first(self, doubtful: Sequence[int]) -> list[int]:
+        """All that are suspected, and of the others a bounded choice: over forest nothing agrees at all."""
+        others = [i for i in doubtful if not self.suspected[i]]
+        step = max(1, -(-len(others) // _MOST_UNSURE))
+        return sorted([*(i for i in doubtful if self.suspected[i]), *others[::step]])
+
+    def _decide(self, asked: Sequence[int], votes: Votes) -> None:
+        for i in asked:
+            for j in self.ground.neighbours(i, _NEIGHBOURS):
+                possible = (self._known[j],) if j in self._known else self.turns[j]
+                for own in self.turns[i]:
+                    votes[i, own] += max(self._agreement(i, own, j, q, ALL_WINDOWS) for q in possible)
+            best = int(votes[i].argmax())
+            others = int(np.delete(votes[i], best).max())
+            least = _LEAST_EDITED if self.suspected[i] else _LEAST
+            if votes[i, best] >= max(least, _TIMES * others):
+                self._known[i] = best
+
+    def _agreement(self, i: int, turn_i: int, j: int, turn_j: int, most: int) -> int:
+        if i > j:
+            i, turn_i, j, turn_j = j, turn_j, i, turn_i
+        key = (i, 4 * turn_i + turn_j, j, most)
+        if key not in self._windows:
+            a, b = self.ground.laid(i, turn_i), self.ground.laid(j, turn_j)
+            self._windows[key] = agreeing_windows(a, b, most)
+        return self._windows[key]
+
+
+def _exterior(flight: SettledFlight, row: int) -> ExteriorOrientation:
+    east, north = flight.xy_m[row].tolist()
+    return ExteriorOrientation(
+        projection_centre_m=(east, north, float(flight.heights.height_m[row])),
+        rotation=as_mat3(flight.rotations[row]),
+        work_crs=flight.work_crs,
+        vertical_datum=flight.heights.datum,
+        grid_scale=float(flight.scale[row]),
+        sigma_position_m=(0.0, 0.0, 0.0),
+        sigma_attitude_rad=(0.0, 0.0, 0.0),
+        source=PoseSource.GNSS,
+    )
+
+
+def _said(flight: SettledFlight, quarters: Votes, votes: Votes, unsure: Bools) -> list[Problem]:
+    problems = []
+    for turn in (1, 2, 3):
+        rows = quarters == turn
+        if not rows.any():
+            continue
+        count, degrees = int(rows.sum()), 90 * turn
+        found, as_written = int(votes[rows, turn].sum()), int(votes[rows, 0].sum())
+        problems.append(
+            Problem(
+                code="turned",
+                severity=Severity.INFO,
+                sentence_en=f"{count} of the photos were turned by {degrees}° clockwise after they were taken"
+                f" ({found} places match the neighbouring photos only when they are turned back,"
+                f" {as_written} as they are); flycam has turned them back, nothing is lost.",
+                sentence_vi=f"{count} ảnh đã bị xoay {degrees}° theo chiều kim đồng hồ sau khi chụp"
+                f" ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay lại, {as_written} chỗ khớp khi để"
+                " nguyên); flycam đã xoay lại, không mất dữ liệu.",
+                frames=flight.table.names_of(rows),
+            )
+        )
+    if unsure.any():
+        count = int(unsure.sum())
+        problems.append(
+            Problem(
+                code="sideways",
+                severity=Severity.WARNING,
+                sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
+                " little in common with their neighbours to tell which way: look at them on the map.",
+                sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
+                " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
+                frames=flight.table.names_of(unsure),
+            )
+        )
+    return problems

@@ -1,0 +1,110 @@
+"""Which photos of a settled flight can be rectified: they show something, see ground, and stand above it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.errors import FrameRejected, HeightUnknown, PoseRejected
+from flycam.ingest.doctor.altitude import Heights
+from flycam.ingest.doctor.attitude import Attitude
+from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
+from flycam.ingest.doctor.flight_table import Bools
+from flycam.ingest.doctor.headers import SettledFlight
+from flycam.ingest.doctor.horizon import settle_horizon, sky_fraction
+from flycam.ingest.doctor.picture_findings import settle_pictures
+from flycam.ingest.doctor.sortie_heights import CLEARANCE_M
+from flycam.ingest.photo.judging import Checks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """keep: rows to rectify. pictureless: rows with a pose but no usable picture, each with its error."""
+
+    keep: Bools
+    pictureless: Mapping[int, FrameRejected]
+    rejected: tuple[Rejection, ...]
+    problems: tuple[Problem, ...]
+
+
+def usable_photos(flight: SettledFlight, checks: Checks) -> Usable:
+    """Judge pictures, then poses; one error for each photo left out."""
+    names = flight.table.names
+    pictureless, problems = settle_pictures(flight.table.photos, names, checks)
+    rejected = [Rejection.of(names[row], error) for row, error in pictureless.items()]
+    shown = np.ones(len(names), dtype=bool)
+    shown[list(pictureless)] = False
+    posed, refused, said = _posed(flight, shown)
+    return Usable(
+        keep=shown & posed,
+        pictureless={row: error for row, error in pictureless.items() if posed[row]},
+        rejected=(*rejected, *refused),
+        problems=(*problems, *said),
+    )
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why rows are left out: the error, and the sentence's code."""
+
+    rows: Bools
+    error: FrameRejected
+    code: str
+
+
+def _posed(flight: SettledFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Rows that can be rectified; rejections and sentences of the others among the photos `shown`."""
+    names = flight.table.names
+    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
+    share = np.where(
+        no_heading, 0.0, np.nan_to_num(sky_fraction(np.nan_to_num(flight.rotations), flight.interiors))
+    )
+    keep, rejected, problems = settle_horizon(names, share, shown)
+    for refusal in _refusals(flight.heights, flight.attitude):
+        rows = refusal.rows & keep
+        keep = keep & ~rows
+        said = rows & shown
+        if not said.any():
+            continue
+        rejected += [Rejection.of(name, refusal.error) for name in flight.table.names_of(said)]
+        problems.append(
+            Problem(
+                code=refusal.code,
+                severity=Severity.ERROR if said.all() else Severity.WARNING,
+                sentence_en=f"{int(said.sum())} photos are left out, each {refusal.error}.",
+                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.error.vi}.",
+                frames=flight.table.names_of(said),
+            )
+        )
+    return keep, rejected, problems
+
+
+def _refusals(heights: Heights, attitude: Attitude) -> tuple[_Refusal, ...]:
+    return (
+        _Refusal(
+            ~np.isfinite(heights.height_m),
+            HeightUnknown(
+                "has no usable height: register terrain or give --takeoff",
+                vi="không có độ cao dùng được: hãy nạp DEM hoặc nhập --takeoff",
+            ),
+            "no_height",
+        ),
+        _Refusal(
+            ~np.isfinite(attitude.angles_deg[:, 0]),
+            PoseRejected(
+                "has no heading: give the flight log with --telemetry",
+                vi="không có hướng: hãy cung cấp nhật ký bay bằng --telemetry",
+            ),
+            "no_heading",
+        ),
+        _Refusal(
+            heights.above_ground_m < CLEARANCE_M,
+            PoseRejected(
+                "lies under the terrain: check --height and --takeoff",
+                vi="nằm dưới mặt đất: hãy kiểm tra --height và --takeoff",
+            ),
+            "under_ground",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Poses and points that people or other programs give."""

@@ -1,0 +1,61 @@
+"""Poses given by a file, whatever it is called: a table, an OpenSfM reconstruction, ODM's shots."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.given import poses_csv
+from flycam.ingest.given.opensfm import read_sfm_poses
+from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
+from flycam.ingest.telemetry.subtitles import looks_like_subtitles
+
+_HEAD_BYTES = 4096
+_DATAFLASH_TEXT = "FMT"
+
+
+def holds_poses(path: Path) -> bool:
+    """Whether a telemetry file is text that is not a flight log. SourceUnreadable if it does not open."""
+    head = _head(path)
+    return (
+        bool(head.strip())
+        and not head.startswith(_DATAFLASH_TEXT)
+        and not looks_like_subtitles(head.encode())
+    )
+
+
+def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
+    """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
+    if _is_json(path):
+        return read_sfm_poses(path, vertical_datum=vertical_datum, work_crs=work_crs)
+    return read_poses_csv(path, vertical_datum=vertical_datum, work_crs=work_crs)
+
+
+def stated_datum(path: Path) -> str | None:
+    """The datum that a file says its heights are in; only a table can. Raises as `poses_csv.stated_datum`."""
+    return None if _is_json(path) else poses_csv.stated_datum(path)
+
+
+def _is_json(path: Path) -> bool:
+    return _head(path).lstrip()[:1] in ("{", "[")
+
+
+def _head(path: Path) -> str:
+    """The first characters of a text file; "" for a binary one."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 4 or len(data) < _HEAD_BYTES:  # not merely a character cut in two
+            return ""
+        text = data[: error.start].decode("utf-8-sig")
+    is_text = not any(unicodedata.category(c) == "Cc" and c not in "\t\r\n" for c in text)
+    return text if is_text else ""

@@ -1,0 +1,119 @@
+"""Photos whose poses are given, by a table or an adjustment: nothing is to be settled but who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+
+from flycam.errors import CalibrationMissing, LensUnknown, PositionUnknown
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.doctor.clock import capture_times
+from flycam.ingest.doctor.diagnosis import Rejection
+from flycam.ingest.doctor.duplicates import Identify, content_identity
+from flycam.ingest.given.poses_csv import PoseRow
+from flycam.ingest.photo.calibration import fitted_to
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.naming import told_apart
+
+
+def posed_headers(
+    photos: Sequence[PhotoMetadata],
+    poses: Sequence[PoseRow],
+    *,
+    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    pose_file: str,
+    identify: Identify = content_identity,
+    operator: str | None = None,
+) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
+    """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
+
+    Folders in the file's names decide only between photos of one name; where they are not written such photos
+    cannot be told apart, and are rejected rather than laid where another was taken.
+    A pose that comes with its adjusted lens beats `interior_for`, unless the photo has another shape.
+    `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
+    """
+    times, _ = capture_times(photos)
+    headers: list[FrameHeader] = []
+    rejected: list[Rejection] = []
+    row_of = _rows_by_name(photos, poses, pose_file, identify)
+    for photo, name, captured_ns in zip(photos, told_apart(photos), times.tolist(), strict=True):
+        try:
+            row = row_of(photo)
+        except PositionUnknown as error:
+            rejected.append(Rejection.of(name, error))
+            continue
+        try:
+            interior = _adjusted_lens(row, photo) or interior_for(photo)
+        except CalibrationMissing as error:
+            rejected.append(Rejection.of(name, LensUnknown.because(error)))
+            continue
+        identity = identify(photo)
+        headers.append(
+            FrameHeader(
+                frame_id=frame_id_of(identity),
+                captured_ns=captured_ns,
+                layer=Layer(photo.band),
+                interior=interior,
+                exterior_prior=row.exterior,
+                provenance=Provenance(
+                    source_name=photo.name,
+                    source_sha256=identity,
+                    camera=photo.camera_name,
+                    operator=operator,
+                    settled=(f"The pose is taken from {pose_file}.",),
+                ),
+            )
+        )
+    headers.sort(key=lambda h: (h.captured_ns, h.provenance.source_name))
+    return tuple(headers), tuple(rejected)
+
+
+def _rows_by_name(
+    photos: Sequence[PhotoMetadata], poses: Sequence[PoseRow], pose_file: str, identify: Identify
+) -> Callable[[PhotoMetadata], PoseRow]:
+    """Finds a photo's row; what it returns raises PositionUnknown if there is none, or none for sure."""
+    rows_of: dict[str, dict[tuple[str, ...], PoseRow]] = {}
+    for row in poses:
+        *folders, stem = _parts(row.name)
+        rows_of.setdefault(stem, {})[tuple(folders)] = row
+    namesakes: dict[str, list[PhotoMetadata]] = {}
+    for photo in photos:
+        namesakes.setdefault(_parts(photo.name)[-1], []).append(photo)
+
+    def row_of(photo: PhotoMetadata) -> PoseRow:
+        path = _parts(str(photo.path))
+        rows = rows_of.get(path[-1], {})
+        if len(rows) == 1 and len({identify(one) for one in namesakes[path[-1]]}) == 1:
+            return next(iter(rows.values()))
+        inside = [folders for folders in rows if folders and path[-1 - len(folders) : -1] == folders]
+        if inside:
+            return rows[max(inside, key=len)]
+        if () in rows:
+            raise PositionUnknown(
+                f"shares its name with another photo and {pose_file} does not tell them apart: write the "
+                "folder before the name there",
+                vi=f"trùng tên với ảnh khác và {pose_file} không phân biệt được; hãy ghi cả thư mục",
+            )
+        raise PositionUnknown(
+            f"is not named in {pose_file}: add its pose there",
+            vi=f"không có trong {pose_file}; hãy thêm vị trí của ảnh vào đó",
+        )
+
+    return row_of
+
+
+def _adjusted_lens(row: PoseRow, photo: PhotoMetadata) -> InteriorOrientation | None:
+    if row.interior is None:
+        return None
+    try:
+        return fitted_to(row.interior, photo)
+    except CalibrationMissing:
+        return None
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Folders and name without a picture's suffix, in small letters."""
+    path = PurePath(name.replace("\\", "/").lower())
+    known = path.suffix in {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
+    return (*(part for part in path.parts[:-1] if part != "."), path.stem if known else path.name)

@@ -1,0 +1,243 @@
+"""Camera poses from a table, in the notations that photogrammetry programs write.
+
+Two dialects, told apart by their columns: x y z + omega phi kappa in a projected CRS (angles on grid north),
+and latitude longitude altitude + roll pitch yaw (a gimbal: pitch 0 looks straight down, as OpenDroneMap and
+Pix4D write it, yaw from true north). Angles in degrees. The photo is named without or with its suffix.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable
+from flycam.geodata.crs import (
+    convergence_and_scale,
+    describe_crs,
+    parse_crs,
+    to_lonlat,
+    to_work,
+    work_crs_for,
+)
+from flycam.geodata.geoid import DATUMS
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.rotation import as_mat3, rotation_from_gimbal, rotation_from_opk
+from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
+from flycam.ingest.doctor.flight_table import Floats
+
+_NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "#image")
+_XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", "height", "elevation"))
+_OPK = (("omega",), ("phi",), ("kappa",))
+_LLA = (("longitude", "lon", "lng"), ("latitude", "lat"), ("altitude", "alt", "height", "z"))
+_RPY = (("yaw", "heading"), ("pitch",), ("roll",))
+_DATUM = "vertical_datum"
+SIGMA_POSITION_M = 0.1
+SIGMA_ATTITUDE_RAD = 2e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseRow:
+    """One photo's pose: its name as written, its exterior orientation, the camera's name and its lens."""
+
+    name: str
+    exterior: ExteriorOrientation
+    camera: str = ""
+    interior: InteriorOrientation | None = None
+
+
+def read_poses_csv(
+    path: Path,
+    *,
+    crs: str | None = None,
+    vertical_datum: str,
+    work_crs: str | None = None,
+    source: PoseSource = PoseSource.ADJUSTED,
+) -> list[PoseRow]:
+    """Poses of a table in `work_crs` (default: the table's own CRS for x y z, the UTM zone for lon lat).
+
+    crs  of x y z columns; None: the .prj beside the table. Raises CrsMissing if neither says it,
+    SourceUnreadable for a table without a known set of columns or with a value that is no number.
+    """
+    header, rows = _read(path)
+    columns = {name: i for i, name in enumerate(header)}
+    name_at = _find(columns, (_NAME,))
+    xyz, opk = _find(columns, _XYZ), _find(columns, _OPK)
+    lla, rpy = _find(columns, _LLA), _find(columns, _RPY)
+    if name_at is None or not ((xyz and opk) or (lla and rpy)):
+        raise SourceUnreadable(
+            f"{path}: has neither filename x y z omega phi kappa nor filename latitude longitude altitude "
+            "roll pitch yaw columns: name them so in its first line",
+            vi=f"{path}: không có các cột filename x y z omega phi kappa, hoặc filename latitude longitude "
+            "altitude roll pitch yaw; hãy đặt tên cột như vậy ở dòng đầu",
+        )
+    names = [row[name_at[0]] for row in rows]
+    cameras = [row[columns["camera"]] if "camera" in columns else "" for row in rows]
+    if xyz and opk:
+        own_crs = crs or _prj_beside(path)
+        places, angles = _numbers(rows, xyz, path), np.radians(_numbers(rows, opk, path))
+        exteriors = _from_xyz_opk(places, angles, own_crs, work_crs or own_crs, vertical_datum, source)
+    else:
+        assert lla is not None and rpy is not None  # noqa: S101 - one of the two sets was found above
+        places, angles = _numbers(rows, lla, path), np.radians(_numbers(rows, rpy, path))
+        _require_on_earth(places, path)
+        centre = np.median(places, axis=0)
+        target = work_crs or work_crs_for(float(centre[0]), float(centre[1]))
+        exteriors = _from_lla_rpy(places, angles, target, vertical_datum, source)
+    return [PoseRow(name=n, exterior=e, camera=c) for n, e, c in zip(names, exteriors, cameras, strict=True)]
+
+
+def _require_on_earth(places: Floats, path: Path) -> None:
+    """Raise SourceUnreadable unless these longitudes and latitudes (n×3, degrees) lie where UTM has zones."""
+    lon, lat = places[:, 0], places[:, 1]
+    if not ((np.abs(lon) <= 180.0) & (lat >= -80.0) & (lat <= 84.0)).all():
+        raise SourceUnreadable(
+            f"{path}: a longitude or latitude is none in degrees: look whether its columns are named rightly",
+            vi=f"{path}: có kinh độ hoặc vĩ độ không hợp lệ (tính bằng độ); hãy xem lại tên các cột",
+        )
+
+
+def stated_datum(path: Path) -> str | None:
+    """What datum a table says its heights are in: column vertical_datum, else the height axis of its .prj.
+
+    EGM96, EGM2008 or ELLIPSOID; None where it says nothing. Raises DatumUnknown for another word or for
+    several, SourceUnreadable and CrsMissing as `read_poses_csv`.
+    """
+    header, rows = _read(path)
+    if _DATUM not in header:
+        has_prj = path.with_suffix(".prj").is_file()
+        return describe_crs(_prj_beside(path)).vertical_datum if has_prj else None
+    words = {row[header.index(_DATUM)].upper() for row in rows}
+    known = [datum for datum in DATUMS if datum != LOCAL_DATUM]
+    if len(words) > 1 or not words <= {"", *known}:
+        said, choice = ", ".join(sorted(words)), ", ".join(known)
+        raise DatumUnknown(
+            f"{path}: {_DATUM} says {said}: write one of {choice} in every line",
+            vi=f"{path}: {_DATUM} ghi {said}; hãy ghi cùng một hệ ở mọi dòng: {choice}",
+        )
+    return words.pop() or None
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be read as a text table: export it as CSV in UTF-8",
+            vi=f"{path}: không đọc được dạng bảng; hãy xuất lại thành CSV mã UTF-8",
+        ) from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise _no_pose(path)
+    quote = "'" if lines[0].lstrip().startswith("'") else '"'
+    delimiter = max(",;\t ", key=lambda d: (lines[0].count(d), d != " "))
+    reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+    try:
+        header, *rows = ([cell.strip() for cell in row] for row in reader)
+    except csv.Error as error:
+        raise SourceUnreadable(
+            f"{path}: is no table ({error}): export it as CSV in UTF-8",
+            vi=f"{path}: không phải dạng bảng; hãy xuất lại thành CSV mã UTF-8",
+        ) from error
+    if not rows:  # a quotation mark that is not closed makes one line of all
+        raise _no_pose(path)
+    short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
+    if short is not None:
+        raise SourceUnreadable(
+            f"{path}: line {short} has fewer columns than the header: complete it",
+            vi=f"{path}: dòng {short} thiếu cột; hãy điền cho đủ",
+        )
+    return [name.lower().lstrip("#").strip() for name in header], rows
+
+
+def _no_pose(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path}: holds no pose: a header line and one line per photo are needed",
+        vi=f"{path}: không có vị trí ảnh nào; cần một dòng tên cột và mỗi ảnh một dòng",
+    )
+
+
+def _find(columns: dict[str, int], wanted: Sequence[Sequence[str]]) -> list[int] | None:
+    found = [next((columns[n] for n in spellings if n in columns), None) for spellings in wanted]
+    return None if None in found else [i for i in found if i is not None]
+
+
+def _numbers(rows: list[list[str]], at: list[int], path: Path) -> Floats:
+    try:
+        values = np.array([[float(row[i]) for i in at] for row in rows], dtype=np.float64)
+    except ValueError as error:
+        raise SourceUnreadable(
+            f"{path}: {error}: write numbers with a decimal point",
+            vi=f"{path}: có giá trị không phải là số ({error}); dùng dấu chấm thập phân",
+        ) from error
+    if not np.isfinite(values).all():
+        raise SourceUnreadable(
+            f"{path}: holds a value that is not finite: remove that line",
+            vi=f"{path}: có giá trị vô hạn hoặc không xác định; hãy bỏ dòng đó",
+        )
+    return values
+
+
+def _prj_beside(path: Path) -> str:
+    beside = path.with_suffix(".prj")
+    if not beside.is_file():
+        raise CrsMissing(
+            f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
+            vi=f"{path}: không ghi x, y theo hệ toạ độ nào; hãy đặt tệp .prj cùng tên bên cạnh",
+        )
+    text = beside.read_text(encoding="utf-8").strip()
+    parse_crs(text)
+    return text
+
+
+def _from_xyz_opk(
+    places: Floats, opk: Floats, own_crs: str, target: str, datum: str, source: PoseSource
+) -> list[ExteriorOrientation]:
+    """Angles stand on the table's own grid: in another CRS they turn by the difference of convergence."""
+    rotations = rotation_from_opk(*opk.T)
+    lonlat = to_lonlat(places[:, :2], own_crs)
+    if target == own_crs:
+        scale = np.array([convergence_and_scale(own_crs, *p)[1] for p in lonlat])
+        return _exteriors(places, rotations, scale, target, datum, source)
+    own = np.array([convergence_and_scale(own_crs, *p) for p in lonlat])
+    other = np.array([convergence_and_scale(target, *p) for p in lonlat])
+    turn = own[:, 0] - other[:, 0]
+    # a direction's azimuth on the target grid is larger by own - other convergence
+    c, s, o, one = np.cos(turn), np.sin(turn), np.zeros_like(turn), np.ones_like(turn)
+    own_from_target = np.stack(
+        [np.stack([c, -s, o], -1), np.stack([s, c, o], -1), np.stack([o, o, one], -1)], -2
+    )
+    moved = np.column_stack([to_work(lonlat, target), places[:, 2]])
+    return _exteriors(moved, rotations @ own_from_target, other[:, 1], target, datum, source)
+
+
+def _from_lla_rpy(
+    places: Floats, ypr: Floats, target: str, datum: str, source: PoseSource
+) -> list[ExteriorOrientation]:
+    grid = np.array([convergence_and_scale(target, *p[:2]) for p in places])
+    yaw, pitch, roll = ypr.T
+    rotations = rotation_from_gimbal(yaw, pitch - np.pi / 2.0, roll, grid[:, 0])
+    moved = np.column_stack([to_work(places[:, :2], target), places[:, 2]])
+    return _exteriors(moved, rotations, grid[:, 1], target, datum, source)
+
+
+def _exteriors(
+    centres: Floats, rotations: Floats, scale: Floats, crs: str, datum: str, source: PoseSource
+) -> list[ExteriorOrientation]:
+    return [
+        ExteriorOrientation(
+            projection_centre_m=(float(c[0]), float(c[1]), float(c[2])),
+            rotation=as_mat3(r),
+            work_crs=crs,
+            vertical_datum=datum,
+            grid_scale=float(k),
+            sigma_position_m=(SIGMA_POSITION_M,) * 3,
+            sigma_attitude_rad=(SIGMA_ATTITUDE_RAD,) * 3,
+            source=source,
+        )
+        for c, r, k in zip(centres, rotations, scale, strict=True)
+    ]

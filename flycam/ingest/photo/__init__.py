@@ -1,0 +1,1 @@
+"""One photo file: its container, its metadata, its pixels."""

@@ -1,0 +1,224 @@
+"""Where a photo file keeps its size, its EXIF block and its XMP packets: JPEG, PNG and TIFF.
+
+Only heads are read: segment and chunk lengths are followed by seeking, so a 20 MB photo costs a few
+small reads. Everything a file says about itself (lengths, counts, sizes) is treated as hostile: each
+loop has a bound, each length is checked against the file, and a contradiction is a typed error.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
+from flycam.ingest.photo.png_head import walk_png
+from flycam.ingest.photo.tiff import TiffReader
+
+HEAD_BYTES = 64 * 1024
+MAX_PIXELS = 160_000_000  # the largest aerial cameras have 150 megapixels
+MAX_DECODED_BYTES = 1_000_000_000
+
+_EXIF_ID = b"Exif\x00"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
+_BIG_TIFF_SIGNATURES = (b"II+\x00", b"MM\x00+")
+_SOI = b"\xff\xd8\xff"
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
+_TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
+_TAG_XMP, _TAG_DNG_VERSION = 700, 50706
+_TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
+
+_MOST_EXPANSION = {Kind.JPEG: 3300, Kind.PNG: 1100, Kind.TIFF: 3000}
+"""Bytes of pixels that one byte of file can become at most: a JPEG block of 64 pixels takes at least some
+bits, deflate packs 1032:1, LZW about 2500:1. A file that declares more is cut off or a bomb."""
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """Kind of a photo by its first 16 bytes, None if it is no photo that flycam reads."""
+    if head.startswith(_SOI):
+        return Kind.JPEG
+    if head.startswith(_PNG_SIGNATURE):
+        return Kind.PNG
+    if head.startswith(_TIFF_SIGNATURES):
+        return Kind.TIFF
+    return None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[FileIO]:
+    """The file open for unbuffered reading. Raises SourceUnreadable naming the file and the cure."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            yield file
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be read ({error.strerror or error}); check the card and the rights,"
+            " then run again",
+            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ và quyền đọc rồi chạy lại",
+        ) from error
+
+
+def head_of(file: FileIO, path: Path) -> PhotoHead:
+    """Container facts of an open unbuffered file; `path` is used in messages only.
+
+    `PhotoHead.exif` reads lazily: it must be used while the file is open. Raises SourceUnreadable naming the
+    file and the cure.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise SourceUnreadable(
+            f"{path}: the file is empty (0 bytes); copy it from the card again",
+            vi=f"{path}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ",
+        )
+    first = os.pread(file.fileno(), HEAD_BYTES, 0)
+    kind = kind_of(first)
+    if kind is None:
+        en, vi = _what_it_is_instead(first)
+        raise SourceUnreadable(
+            f"{path}: {en}; give flycam the photos themselves",
+            vi=f"{path}: {vi}; hãy đưa chính các tệp ảnh cho flycam",
+        )
+    read_at = _reader(file.fileno(), first, size)
+    head = PhotoHead(kind=kind, size_bytes=size)
+    {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
+    _refuse_impossible_size(head, path)
+    return head
+
+
+def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
+    def read_at(offset: int, length: int) -> bytes:
+        if offset < 0 or length <= 0 or offset >= size:
+            return b""
+        if offset + length <= len(first):
+            return first[offset : offset + length]
+        return os.pread(descriptor, min(length, MAX_BLOCK_BYTES), offset)
+
+    return read_at
+
+
+def _what_it_is_instead(first: bytes) -> tuple[str, str]:
+    """In English and in Vietnamese."""
+    if first.startswith(_BIG_TIFF_SIGNATURES):
+        return (
+            "is a BigTIFF, which no camera writes and flycam does not read",
+            "là tệp BigTIFF, máy ảnh không ghi dạng này và flycam không đọc",
+        )
+    if first[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return (
+            "is a HEIF picture, which flycam does not read: set the camera to JPEG",
+            "là ảnh HEIF, flycam không đọc dạng này, hãy đặt máy ảnh chụp JPEG",
+        )
+    if b"\x00" not in first[:512] and first[:512].isascii():
+        return "holds text, not a photo", "là tệp văn bản, không phải ảnh"
+    return "is not a JPEG, PNG or TIFF photo", "không phải ảnh JPEG, PNG hay TIFF"
+
+
+def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
+    width, height = head.size_px
+    if width <= 0 or height <= 0:
+        raise SourceUnreadable(
+            f"{path}: its header gives no picture size; copy it from the card again",
+            vi=f"{path}: phần đầu tệp không ghi kích thước ảnh; hãy chép lại từ thẻ nhớ",
+        )
+    decoded = width * height * max(head.channels, 1) * max(head.bits, 1) // 8
+    if width * height > MAX_PIXELS or decoded > MAX_DECODED_BYTES:
+        raise SourceUnreadable(
+            f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
+            f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder",
+            vi=f"{path}: khai báo {width}×{height} điểm ảnh, lớn hơn mọi máy ảnh bay (giới hạn "
+            f"{MAX_PIXELS // 1_000_000} megapixel) nên không giải mã; hãy bỏ tệp này khỏi thư mục",
+        )
+    if decoded > _MOST_EXPANSION[head.kind] * head.size_bytes:
+        raise SourceUnreadable(
+            f"{path}: declares {width}×{height} pixels, more than its {head.size_bytes} bytes could hold,"
+            " so it is not decoded; copy it from the card again or remove it",
+            vi=f"{path}: khai báo {width}×{height} điểm ảnh, quá nhiều so với tệp chỉ có {head.size_bytes} "
+            "byte nên không giải mã; hãy chép lại từ thẻ nhớ hoặc bỏ tệp này ra",
+        )
+
+
+# -- JPEG ---------------------------------------------------------------------------------------
+
+
+def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+    offset = 2
+    for _ in range(MAX_PARTS):
+        mark = read_at(offset, 4)
+        if len(mark) < 2:
+            break
+        if mark[0] != 0xFF:
+            head.remarks.append("the JPEG header holds stray bytes")
+            break
+        code = mark[1]
+        if code == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if code in _STANDALONE_MARKERS:
+            offset += 2
+            continue
+        if code == 0xD9 or len(mark) < 4:
+            break
+        length = struct.unpack_from(">H", mark, 2)[0]
+        if length < 2:
+            break
+        if code == 0xDA:
+            head.scan_offset = offset + 2 + length
+            break
+        _take_segment(code, read_at, offset + 4, length - 2, head)
+        offset += 2 + length
+    if head.size_px == (0, 0):
+        raise SourceUnreadable(
+            f"{path}: the JPEG is cut off inside its header; copy it from the card again",
+            vi=f"{path}: tệp JPEG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+        )
+
+
+def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: PhotoHead) -> None:
+    if code in _FRAME_MARKERS and head.size_px == (0, 0):
+        frame = read_at(offset, 6)
+        if len(frame) == 6:
+            bits, height, width, channels = struct.unpack(">BHHB", frame)
+            head.bits, head.size_px, head.channels = bits, (width, height), channels
+    elif code == 0xE1:
+        start = read_at(offset, min(length, len(XMP_ID)))
+        if start.startswith(_EXIF_ID) and head.exif is None:
+            block = read_at(offset + 6, length - 6)
+            if len(block) < length - 6:
+                head.remarks.append("the EXIF block is cut off")
+            head.exif = TiffReader.over(block)
+            if head.exif is None:
+                head.remarks.append("the EXIF block is damaged: ignored")
+        elif start == XMP_ID:
+            head.xmp.append(read_at(offset + len(XMP_ID), length - len(XMP_ID)))
+
+
+# -- TIFF ---------------------------------------------------------------------------------------
+
+
+def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+    reader = TiffReader.at(read_at)
+    if reader is None:
+        raise SourceUnreadable(
+            f"{path}: the TIFF is cut off inside its header; copy it from the card again",
+            vi=f"{path}: tệp TIFF bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+        )
+    first = reader.directory(reader.first_directory)
+    if _TAG_DNG_VERSION in first:
+        raise SourceUnreadable(
+            f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF",
+            vi=f"{path}: là ảnh thô DNG; hãy đưa tệp JPEG đi kèm, hoặc chuyển sang TIFF",
+        )
+    head.exif = reader
+    head.is_map = _TAG_MODEL_PIXEL_SCALE in first and _TAG_MODEL_TIE_POINT in first
+    head.size_px = (int(first.number(_TAG_WIDTH) or 0), int(first.number(_TAG_HEIGHT) or 0))
+    head.bits = int(first.number(_TAG_BITS) or 8)
+    head.channels = int(first.number(_TAG_SAMPLES) or 1)
+    packet = first.raw(_TAG_XMP)
+    if packet:
+        head.xmp.append(packet)

@@ -1,0 +1,162 @@
+"""A photo by name: what it says about itself, its hash; and the room's other functions under one roof."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.photo.bands import band_of, scene_ev100
+from flycam.ingest.photo.calibration import interior_for
+from flycam.ingest.photo.container import head_of, opened
+from flycam.ingest.photo.dialects import Values, dialect_of, fields_of
+from flycam.ingest.photo.exif import ExifFacts, read_exif
+from flycam.ingest.photo.head import PhotoHead
+from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photo.pixels import PixelChecks, open_pixels, pixel_checks
+from flycam.ingest.photo.search import Findings, find_photos, search
+from flycam.ingest.photo.xmp import read_xmp
+
+__all__ = [
+    "Findings",
+    "PixelChecks",
+    "find_photos",
+    "interior_for",
+    "open_pixels",
+    "pixel_checks",
+    "read_all",
+    "read_metadata",
+    "search",
+    "sha256_of",
+]
+
+_DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
+_HASH_BLOCK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes. Raises SourceUnreadable if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be read ({error.strerror or error}); check the card and run again",
+            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ rồi chạy lại",
+        ) from error
+
+
+def read_all(paths: Sequence[Path]) -> tuple[list[PhotoMetadata], list[tuple[Path, SourceUnreadable]]]:
+    """Metadata of every photo that can be read, in the order given, and the error of every other."""
+    photos: list[PhotoMetadata] = []
+    failed: list[tuple[Path, SourceUnreadable]] = []
+    for path in paths:
+        try:
+            photos.append(read_metadata(path))
+        except SourceUnreadable as error:
+            failed.append((path, error))
+    return photos, failed
+
+
+def read_metadata(path: Path) -> PhotoMetadata:
+    """What one photo says about itself; reads the file's head only.
+
+    Raises SourceUnreadable (0 bytes, no photo, cut off inside the header, a decompression bomb by its
+    declared size, a raw file, one visible band of a multispectral set).
+    """
+    with opened(path) as file:
+        head = head_of(file, path)
+        if head.is_map:
+            raise SourceUnreadable(
+                f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
+                vi=f"{path}: là bản đồ có toạ độ, không phải ảnh chụp; nạp địa hình bằng 'flycam dem add'",
+            )
+        exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
+    values, remarks = read_xmp(head.xmp)
+    photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
+    if photo.channels == 1 and photo.band_name and photo.band == "colour":
+        raise SourceUnreadable(
+            f"{path}: is the single band {photo.band_name} of a multispectral set; give flycam the colour"
+            " photos or the near-infrared band of that flight",
+            vi=f"{path}: chỉ là kênh {photo.band_name} của một bộ ảnh đa phổ; hãy đưa ảnh màu hoặc kênh cận "
+            "hồng ngoại của chuyến bay đó",
+        )
+    return photo
+
+
+def _compose(
+    path: Path, head: PhotoHead, exif: ExifFacts, values: Values, remarks: tuple[str, ...]
+) -> PhotoMetadata:
+    maker = exif.maker or values.get("tiff:Make", "")
+    model = exif.model or values.get("tiff:Model", "")
+    dialect = dialect_of(values, maker)
+    fields = fields_of(dialect, values)
+    fields.setdefault("serial", exif.serial)
+    if dialect is Dialect.NONE:
+        if exif.dji_note:
+            dialect = Dialect.DJI
+            fields.update(_from_dji_note(exif.dji_note))
+            remarks = (*remarks, "angles come from the maker note, because the photo has no XMP")
+        elif exif.lat_deg is not None or exif.maker or exif.taken_text:
+            dialect = Dialect.EXIF
+    if any(mark in unicodedata.normalize("NFC", exif.description) for mark in _DRILL_MARKS):
+        fields["is_drill"] = True
+    fields["band"] = band_of(
+        name=path.name,
+        maker=maker,
+        model=model,
+        size_px=head.size_px,
+        image_source=fields.get("image_source", ""),
+        band_name=fields.get("band_name", ""),
+        ev100=scene_ev100(exif.f_number, exif.exposure_s, exif.iso),
+    )
+    return PhotoMetadata(
+        path=path,
+        name=path.name,
+        size_bytes=head.size_bytes,
+        dialect=dialect,
+        image_size_px=head.size_px,
+        channels=head.channels,
+        bits=head.bits,
+        orientation=exif.orientation,
+        maker=maker,
+        model=model,
+        focal_mm=exif.focal_mm,
+        focal35_mm=exif.focal35_mm,
+        focal_plane_px_per_mm=exif.focal_plane_px_per_mm,
+        exif_size_px=exif.exif_size_px,
+        digital_zoom=exif.digital_zoom,
+        f_number=exif.f_number,
+        iso=exif.iso,
+        exposure_s=exif.exposure_s,
+        taken_text=exif.taken_text,
+        taken_offset=exif.taken_offset,
+        gps_time_text=exif.gps_time_text,
+        lon_deg=exif.lon_deg,
+        lat_deg=exif.lat_deg,
+        exif_altitude_m=exif.altitude_m,
+        horizontal_error_m=exif.horizontal_error_m,
+        direction_deg=exif.direction_deg,
+        direction_reference=exif.direction_reference,
+        software=exif.software or values.get("xmp:CreatorTool", ""),
+        remarks=remarks,
+        **fields,
+    )
+
+
+def _from_dji_note(note: dict[str, float]) -> dict[str, Any]:
+    speeds = tuple(note[name] for name in ("speed_x", "speed_y", "speed_z") if name in note)
+    fields: dict[str, Any] = {
+        "gimbal": Angles(
+            yaw_deg=note.get("camera_yaw"),
+            pitch_deg=note.get("camera_pitch"),
+            roll_deg=note.get("camera_roll"),
+        ),
+        "aircraft": Angles(yaw_deg=note.get("yaw"), pitch_deg=note.get("pitch"), roll_deg=note.get("roll")),
+    }
+    if len(speeds) == 3:
+        fields["speed_mps"] = speeds
+    return fields

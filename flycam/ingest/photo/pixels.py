@@ -1,0 +1,182 @@
+"""Pixels of photos: full decode for the map, reduced decode for judging sharpness and exposure.
+
+Rows stay as the sensor read them, because calibrations and angles are given for that order: EXIF
+orientation is applied only when a caller asks for it. libjpeg fills the missing part of a cut-off file
+with grey and calls it a success, so completeness is checked here before decoding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import FrameUnreadable, SourceUnreadable
+from flycam.ingest.photo.container import MAX_PIXELS, head_of, opened
+from flycam.ingest.photo.head import Kind, PhotoHead
+from flycam.ingest.photo.judging import PixelChecks, Pixels, judge
+
+__all__ = ["PixelChecks", "Pixels", "open_pixels", "pixel_checks"]
+
+MAX_FILE_BYTES = 1 << 30
+STRETCH_PERCENTILES = (0.5, 99.5)
+_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_COUNTERCLOCKWISE, 7: cv2.ROTATE_90_CLOCKWISE}
+
+
+def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+    """Pixels of a photo, H×W×3 uint8 RGB, rows from the top as stored.
+
+    orientation  EXIF orientation to apply, 1 to 8; 1 leaves the rows as the sensor read them
+    bands        which bands of the file (0-based, in the file's own order) become red, green, blue;
+                 default: the first three, or the only one three times
+    Three bands of 16 bits lose their low byte; a single band of 16 bits (thermal counts, one spectral
+    band) is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
+    Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
+    """
+    head, data = _load(path)
+    if head.kind is Kind.JPEG:
+        picture = _decode(head, data, path, cv2.IMREAD_COLOR_RGB)
+    else:
+        picture = _in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED))
+    return _turned(np.ascontiguousarray(_three_bands(picture, bands, path)), orientation)
+
+
+def decoded_jpeg(data: bytes, path: Path) -> Pixels:
+    """Pixels of a JPEG that was made here: the same as `open_pixels` gives of a file of these bytes.
+
+    path  names it in errors. Raises FrameUnreadable.
+    """
+    picture = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if picture is None:
+        raise FrameUnreadable(
+            f"{path}: what was made of it does not read: lay the film again",
+            vi=f"{path}: ảnh vừa tạo không đọc lại được; hãy chạy lại video này",
+        )
+    return np.asarray(picture, np.uint8)
+
+
+def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
+    """Head and all bytes of a photo that is complete."""
+    try:
+        with opened(path) as file:
+            head = head_of(file, path)
+            if head.size_bytes > MAX_FILE_BYTES:
+                raise FrameUnreadable(
+                    f"{path}: is larger than 1 GB; it is no photo of a drone, remove it",
+                    vi=f"{path}: lớn hơn 1 GB, không phải ảnh flycam; hãy bỏ tệp này ra",
+                )
+            file.seek(0)
+            data = file.readall()
+    except SourceUnreadable as error:
+        raise FrameUnreadable.because(error) from error
+    if not _is_complete(head, data):
+        raise FrameUnreadable(
+            f"{path}: the {head.kind} is cut off before its end; copy it from the card again",
+            vi=f"{path}: tệp {head.kind} bị cụt phần cuối; hãy chép lại từ thẻ nhớ",
+        )
+    return head, np.frombuffer(data, np.uint8)
+
+
+def _is_complete(head: PhotoHead, data: bytes) -> bool:
+    """A JPEG has an end marker after its scan, a PNG whole chunks; a TIFF is judged by its decoder.
+
+    OpenCV's PNG reader believes a chunk's length before it looks for the bytes, and would reserve 4 GB.
+    """
+    if head.kind is Kind.JPEG:
+        return head.scan_offset > 0 and data.rfind(b"\xff\xd9", head.scan_offset) >= 0
+    return head.chunks_whole
+
+
+def _decode(head: PhotoHead, data: NDArray[np.uint8], path: Path, mode: int) -> NDArray[np.generic]:
+    try:
+        picture = cv2.imdecode(data, mode | cv2.IMREAD_IGNORE_ORIENTATION if mode >= 0 else mode)
+    except cv2.error as error:
+        raise _damaged(head, path) from error
+    if picture is None or picture.size == 0:
+        raise _damaged(head, path)
+    if picture.shape[0] * picture.shape[1] > MAX_PIXELS:
+        raise FrameUnreadable(
+            f"{path}: decodes to more pixels than its header says; remove it from the folder",
+            vi=f"{path}: giải mã ra nhiều điểm ảnh hơn phần đầu tệp khai báo; hãy bỏ tệp này khỏi thư mục",
+        )
+    return picture
+
+
+def _damaged(head: PhotoHead, path: Path) -> FrameUnreadable:
+    return FrameUnreadable(
+        f"{path}: the {head.kind} is damaged; copy it from the card again",
+        vi=f"{path}: tệp {head.kind} bị hỏng; hãy chép lại từ thẻ nhớ",
+    )
+
+
+def _in_file_order(picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """OpenCV's BGR(A) order to the file's own order; alpha is dropped."""
+    if picture.ndim == 3 and picture.shape[2] in (3, 4):
+        return picture[:, :, 2::-1]
+    return picture
+
+
+def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | None, path: Path) -> Pixels:
+    layers = picture[:, :, None] if picture.ndim == 2 else picture
+    count = layers.shape[2]
+    chosen = bands if bands is not None else ((0, 1, 2) if count >= 3 else (0, 0, 0))
+    if max(chosen) >= count or min(chosen) < 0:
+        raise FrameUnreadable(
+            f"{path}: has {count} bands, so bands {chosen} cannot be shown; choose others",
+            vi=f"{path}: có {count} kênh nên không hiển thị được các kênh {chosen}; hãy chọn kênh khác",
+        )
+    eight = _to_eight_bits(layers, path)
+    return eight if count == 3 and chosen == (0, 1, 2) else eight[:, :, list(chosen)]
+
+
+def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
+    if layers.dtype == np.uint8:
+        return np.asarray(layers, np.uint8)
+    if layers.dtype == np.uint16 and layers.shape[2] >= 3:
+        return np.asarray(layers.astype(np.uint16, copy=False) >> 8, np.uint8)
+    if layers.dtype in (np.uint16, np.int16, np.float32, np.float64):
+        values = layers.astype(np.float32)
+        known = values[np.isfinite(values)]
+        if known.size == 0:
+            raise FrameUnreadable(
+                f"{path}: holds no finite pixel; remove it from the folder",
+                vi=f"{path}: không có điểm ảnh nào hợp lệ; hãy bỏ tệp này khỏi thư mục",
+            )
+        low, high = np.percentile(known, STRETCH_PERCENTILES)
+        scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / max(float(high - low), 1e-6))
+        return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
+    raise FrameUnreadable(
+        f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits",
+        vi=f"{path}: điểm ảnh kiểu {layers.dtype}, flycam không lập bản đồ được; hãy chuyển sang 8 bit",
+    )
+
+
+def _turned(picture: Pixels, orientation: int) -> Pixels:
+    if orientation in _MIRRORED:
+        picture = np.ascontiguousarray(cv2.flip(picture, 1))
+        turn = _MIRRORED[orientation]
+    else:
+        turn = _TURNS.get(orientation)
+    return picture if turn is None else np.asarray(cv2.rotate(picture, turn), np.uint8)
+
+
+def pixel_checks(path: Path) -> PixelChecks:
+    """Sharpness, exposure and lens cap of one photo from a decode at a quarter of its size.
+
+    Raises FrameUnreadable as `open_pixels`.
+    """
+    head, data = _load(path)
+    if head.kind is Kind.JPEG:
+        grey = _decode(head, data, path, cv2.IMREAD_REDUCED_GRAYSCALE_4)
+    else:
+        full = _three_bands(_in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED)), None, path)
+        size = (max(full.shape[1] // 4, 1), max(full.shape[0] // 4, 1))
+        grey = cv2.resize(
+            cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
+        )
+    return judge(np.asarray(grey, np.uint8))

@@ -1,0 +1,1 @@
+"""What an aircraft says, recorded or live, as a flight log."""

@@ -1,0 +1,68 @@
+"""What a flight log says, whichever aircraft wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.ingest.telemetry.quaternions import in_gap
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """Where the log says the aircraft took off; height_m in EGM96, NaN unknown."""
+
+    lon_deg: float
+    lat_deg: float
+    height_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightLog:
+    """Track, camera events and home of one log.
+
+    track           in the log's main clock, `clock` says which
+    shift_other_ns  add it to a main stamp to get the log's other clock (e.g. the autopilot's own idea of
+                    UTC); None if there is none
+    camera_events   one sample per exposure, in order
+    remarks         what was noticed while reading: (English, Vietnamese)
+    """
+
+    name: str
+    track: TelemetryTrack
+    clock: str
+    shift_other_ns: int | None = None
+    camera_events: tuple[TelemetrySample, ...] = ()
+    home: Home | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
+
+
+def strictly_increasing(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
+    """Samples in order of time, of equal stamps the first."""
+    ordered = sorted(samples, key=lambda s: s.t_utc_ns)
+    kept: list[TelemetrySample] = []
+    for sample in ordered:
+        if not kept or sample.t_utc_ns > kept[-1].t_utc_ns:
+            kept.append(sample)
+    return tuple(kept)
+
+
+def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats, max_gap: float = np.inf) -> Floats:
+    """Angles (M×K degrees at increasing M times) at N times, along the shorter arc.
+
+    NaN outside and between two times further apart than max_gap; rows with a NaN are left out first.
+    """
+    known = np.isfinite(angles_deg).all(axis=1)
+    known_t, angles_deg = known_t[known], angles_deg[known]
+    if len(known_t) < 2:
+        return np.full((len(t), angles_deg.shape[1]), np.nan)
+    unwrapped = np.degrees(np.unwrap(np.radians(angles_deg), axis=0))
+    columns = [np.interp(t, known_t, column, left=np.nan, right=np.nan) for column in unwrapped.T]
+    found = (np.stack(columns, axis=1) + 180.0) % 360.0 - 180.0
+    found[in_gap(t, known_t, max_gap)] = np.nan
+    return found

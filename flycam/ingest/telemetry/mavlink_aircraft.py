@@ -1,0 +1,295 @@
+"""One aircraft's MAVLink messages made a flight log: fed message by message, from a file or a link.
+
+A live link keeps the last seconds only (`forget_before`) and asks for `flight_log` as often as it likes; a
+file feeds everything and asks once. Both get the same samples from the same messages.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.frame.moment import EARLIEST_NS, LATEST_NS
+from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.ingest.telemetry.flight_log import FlightLog, Home, strictly_increasing
+from flycam.ingest.telemetry.mavlink_camera import (
+    body_at,
+    centre_at,
+    field_of_view_at,
+    fix_at,
+    gimbal_at,
+    terrain_at,
+)
+from flycam.ingest.telemetry.mavlink_clock import (
+    BootClock,
+    Remark,
+    Row,
+    boot_clock,
+    last_boot,
+    live_only,
+    of_voice,
+    one_voice,
+)
+from flycam.ingest.telemetry.quaternions import yaw_pitch_roll
+
+MAX_GAP_S = 2.5
+EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
+_DAY_S, _HOUR_S = 86_400.0, 3_600.0
+WANTED = (
+    "GLOBAL_POSITION_INT",
+    "GPS_RAW_INT",
+    "ATTITUDE",
+    "ATTITUDE_QUATERNION",
+    "SYSTEM_TIME",
+    "CAMERA_FEEDBACK",
+    "CAMERA_IMAGE_CAPTURED",
+    "CAMERA_TRIGGER",
+    "CAMERA_FOV_STATUS",
+    "CAMERA_INFORMATION",
+    "GIMBAL_DEVICE_ATTITUDE_STATUS",
+    "MOUNT_ORIENTATION",
+    "MOUNT_STATUS",
+    "HOME_POSITION",
+    "TERRAIN_REPORT",
+)
+# told once or seldom: a live link must not forget them
+_LASTING = ("HOME_POSITION", "CAMERA_INFORMATION", "SYSTEM_TIME")
+_LASTING_KEPT = 64
+
+
+@dataclass(slots=True)
+class Aircraft:
+    """Messages of one system id, by type, with the receiver's UTC (s) at which each arrived."""
+
+    system: int
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in WANTED})
+
+    def add(self, arrival_s: float, message: Any) -> None:
+        """Keeps a message if its type is of use."""
+        kept = self.rows.get(message.get_type())
+        if kept is not None:
+            kept.append((arrival_s, message))
+
+    def forget_before(self, arrival_s: float) -> None:
+        """Drops what arrived earlier; of home, camera and clock the last few stay."""
+        for name, rows in self.rows.items():
+            self.rows[name] = (
+                rows[-_LASTING_KEPT:] if name in _LASTING else [r for r in rows if r[0] >= arrival_s]
+            )
+
+    def since(self, arrival_s: float) -> Aircraft:
+        """A copy of what arrived from then on; home, camera and clock whole."""
+        rows = {
+            name: rows[0 if name in _LASTING else bisect_left(rows, arrival_s, key=_arrival_s) :]
+            for name, rows in self.rows.items()
+        }
+        return Aircraft(self.system, rows)
+
+    @property
+    def positions(self) -> int:
+        """How many positions it has sent."""
+        return len(self.rows["GLOBAL_POSITION_INT"])
+
+    def flight_log(self, name: str) -> FlightLog:
+        """Track, camera events and home. Raises SourceUnreadable if no position was sent live."""
+        remarks: list[Remark] = []
+        mine, voice_s = one_voice(self.rows["GLOBAL_POSITION_INT"])
+        if voice_s is not None:
+            remarks.append(_two_voices(self.system, self.positions - len(mine)))
+        rows = {kind: of_voice(found, voice_s) for kind, found in self.rows.items()}
+        positions, replayed = live_only(last_boot(mine))
+        remarks += replayed
+        if not positions:
+            raise SourceUnreadable(
+                f"{name}: all packets were replayed from a buffer, so their times are not those of the "
+                "flight: give the log written during the flight",
+                vi=f"{name}: mọi gói tin đều được phát lại từ bộ đệm nên giờ không phải giờ bay; hãy đưa "
+                "nhật ký ghi trong lúc bay",
+            )
+        clock = boot_clock(positions)
+        track = TelemetryTrack(
+            samples=strictly_increasing(_samples(positions, clock, rows, name)), max_gap_s=MAX_GAP_S
+        )
+        other_ns = _autopilot_shift(rows["SYSTEM_TIME"], clock)
+        if other_ns is not None and abs(other_ns) > 5e9:
+            remarks.append(_other_clock(other_ns))
+        return FlightLog(
+            name=name,
+            track=track,
+            clock="receiver's clock, least link delay",
+            shift_other_ns=other_ns,
+            camera_events=_camera_events(rows, clock, track, name),
+            home=_home(rows["HOME_POSITION"]),
+            remarks=tuple(remarks),
+        )
+
+
+def _arrival_s(row: Row) -> float:
+    return row[0]
+
+
+def _samples(
+    positions: list[Row], clock: BootClock, rows: dict[str, list[Row]], origin: str
+) -> list[TelemetrySample]:
+    t = clock.boot_s
+    body = body_at(t, rows, MAX_GAP_S)
+    gimbal = gimbal_at(t, clock, rows, body[:, 0], MAX_GAP_S)
+    fov = field_of_view_at(t, rows, MAX_GAP_S)
+    centre = centre_at(t, rows, MAX_GAP_S)
+    ground, fix = terrain_at(t, clock, rows), fix_at(t, clock, rows)
+    return [
+        TelemetrySample(
+            t_utc_ns=round(clock.utc_s[i] * 1e9),
+            lon_deg=m.lon / 1e7,
+            lat_deg=m.lat / 1e7,
+            height_m=m.alt / 1e3,
+            height_datum="EGM96",
+            relative_height_m=m.relative_alt / 1e3,
+            yaw_deg=float(body[i, 0]),
+            pitch_deg=float(body[i, 1]),
+            roll_deg=float(body[i, 2]),
+            gimbal_yaw_deg=float(gimbal[i, 0]),
+            gimbal_pitch_deg=float(gimbal[i, 1]),
+            gimbal_roll_deg=float(gimbal[i, 2]),
+            speed_mps=float(np.hypot(m.vx, m.vy)) / 100.0,
+            hfov_deg=float(fov[i, 0]),
+            vfov_deg=float(fov[i, 1]),
+            centre_lon_deg=float(centre[i, 0]),
+            centre_lat_deg=float(centre[i, 1]),
+            centre_height_m=float(centre[i, 2]),
+            terrain_height_m=float(ground[i]),
+            fix=fix[i],
+            origin=origin,
+        )
+        for i, (_, m) in enumerate(positions)
+        if m.lat or m.lon
+    ]
+
+
+def _autopilot_shift(times: list[Row], clock: BootClock) -> int | None:
+    """The autopilot's own UTC minus the clock used, ns; None if it never knew."""
+    known = [
+        m.time_unix_usec / 1e6 - float(clock.utc(m.time_boot_ms / 1e3))
+        for _, m in times
+        if m.time_unix_usec > EARLIEST_US and clock.boot_s[0] <= m.time_boot_ms / 1e3 <= clock.boot_s[-1]
+    ]
+    return round(float(np.median(known)) * 1e9) if known else None
+
+
+def _camera_events(
+    rows: dict[str, list[Row]], clock: BootClock, track: TelemetryTrack, origin: str
+) -> tuple[TelemetrySample, ...]:
+    """CAMERA_FEEDBACK (ArduPilot), else CAMERA_IMAGE_CAPTURED, else CAMERA_TRIGGER, one per number."""
+    events: dict[int, TelemetrySample] = {}
+    for _, m in rows["CAMERA_FEEDBACK"]:
+        events.setdefault(int(m.img_idx), _with_gimbal(_feedback(m, clock, origin), track))
+    if events:
+        return tuple(events[i] for i in sorted(events))
+    for _, m in rows["CAMERA_IMAGE_CAPTURED"]:
+        if m.capture_result == 1:
+            events.setdefault(int(m.image_index), _captured(m, clock, track, origin))
+    if events:
+        return tuple(events[i] for i in sorted(events))
+    for _, m in rows["CAMERA_TRIGGER"]:
+        t_ns = _event_ns(m.time_usec, m.time_usec / 1e6, clock)
+        try:
+            events.setdefault(int(m.seq), replace(track.pose_at(t_ns), origin=f"{origin} CAMERA_TRIGGER"))
+        except TelemetryGap:
+            continue
+    return tuple(events[i] for i in sorted(events))
+
+
+def _event_ns(utc_us: int, boot_s: float, clock: BootClock) -> int:
+    """A camera's stamp: UTC where the autopilot knew it, else time since boot."""
+    return int(utc_us) * 1000 if utc_us > EARLIEST_US else round(float(clock.utc(boot_s)) * 1e9)
+
+
+def _feedback(m: Any, clock: BootClock, origin: str) -> TelemetrySample:
+    # ArduPilot stamps with GPS UTC where it has it, else with time since boot
+    return TelemetrySample(
+        t_utc_ns=_event_ns(m.time_usec, m.time_usec / 1e6, clock),
+        lon_deg=m.lng / 1e7,
+        lat_deg=m.lat / 1e7,
+        height_m=m.alt_msl,
+        height_datum="EGM96",
+        relative_height_m=m.alt_rel,
+        yaw_deg=m.yaw,
+        pitch_deg=m.pitch,
+        roll_deg=m.roll,
+        origin=f"{origin} CAMERA_FEEDBACK",
+    )
+
+
+def _with_gimbal(event: TelemetrySample, track: TelemetryTrack) -> TelemetrySample:
+    """The event with the gimbal's angles of its moment, where the track has them."""
+    try:
+        around = track.pose_at(event.t_utc_ns)
+    except TelemetryGap:
+        return event
+    return replace(
+        event,
+        gimbal_yaw_deg=around.gimbal_yaw_deg,
+        gimbal_pitch_deg=around.gimbal_pitch_deg,
+        gimbal_roll_deg=around.gimbal_roll_deg,
+    )
+
+
+def _captured(m: Any, clock: BootClock, track: TelemetryTrack, origin: str) -> TelemetrySample:
+    """The capture's own place, the track's angles.
+
+    Its quaternion is the gimbal's or the aircraft's by what the sender had: taken, as the aircraft's, only
+    where the track has nothing.
+    """
+    event = TelemetrySample(
+        t_utc_ns=_event_ns(m.time_utc, m.time_boot_ms / 1e3, clock),
+        lon_deg=m.lon / 1e7,
+        lat_deg=m.lat / 1e7,
+        height_m=m.alt / 1e3,
+        height_datum="EGM96",
+        relative_height_m=m.relative_alt / 1e3,
+        origin=f"{origin} CAMERA_IMAGE_CAPTURED",
+    )
+    try:
+        around = track.pose_at(event.t_utc_ns)
+    except TelemetryGap:
+        yaw, pitch, roll = (float(a) for a in yaw_pitch_roll(m.q)[0])
+        return replace(event, yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
+    return replace(
+        _with_gimbal(event, track),
+        yaw_deg=around.yaw_deg,
+        pitch_deg=around.pitch_deg,
+        roll_deg=around.roll_deg,
+    )
+
+
+def _home(messages: list[Row]) -> Home | None:
+    """The last HOME_POSITION that names a place."""
+    for _, m in reversed(messages):
+        if m.latitude or m.longitude:
+            return Home(lon_deg=m.longitude / 1e7, lat_deg=m.latitude / 1e7, height_m=m.altitude / 1e3)
+    return None
+
+
+def _two_voices(system: int, dropped: int) -> Remark:
+    return (
+        f"two aircraft answer as system {system}: {dropped} positions of the one that sends less are not "
+        "used; give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
+        f"hai máy bay cùng mang số {system}: bỏ {dropped} vị trí của máy gửi ít hơn; hãy đặt cho mỗi máy "
+        "một số riêng (SYSID_THISMAV, MAV_SYS_ID)",
+    )
+
+
+def _other_clock(other_ns: int) -> Remark:
+    seconds, days = other_ns / 1e9, other_ns / 1e9 / _DAY_S
+    far = abs(seconds) > _HOUR_S
+    apart, lech = (
+        (f"{days:+.2f} days", f"{days:+.2f} ngày") if far else (f"{seconds:+.1f} s", f"{seconds:+.1f} giây")
+    )
+    return (
+        f"the autopilot's UTC lies {apart} from the receiver's, which is used",
+        f"giờ UTC của máy bay lệch {lech} so với trạm mặt đất: dùng giờ trạm mặt đất",
+    )

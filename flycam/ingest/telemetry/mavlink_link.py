@@ -1,0 +1,328 @@
+"""A live MAVLink link over UDP, TCP or a serial line: bytes to messages to every aircraft's recent log.
+
+With a key only packets that are signed with it, and newer than the last of their stream, are believed;
+unsigned, forged and replayed ones are counted. A TCP link or a serial line that breaks is opened again with
+growing pauses; UDP just waits. Old messages are forgotten, so that a link may stay open for a day.
+Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over key and packet).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flycam.errors import OptionUnusable, SourceUnreadable
+from flycam.frame.address import shown
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.mavlink import Link
+from flycam.ingest.telemetry.mavlink_record import MavlinkRecord
+from flycam.ingest.telemetry.serial_line import DEFAULT_BAUD, SerialLine, is_speed
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+
+_DATAGRAM_BYTES = 65_536
+_LOOK_S = 0.2
+_FORGET_EVERY_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_KEY_BYTES, _SIGNATURE_BYTES = 32, 6
+_SERIAL = "serial:"
+# a peer that lost its power says no goodbye: after five seconds of silence it is asked three times, so that
+# the link is opened again some ten seconds after
+_ASK_WHETHER_THERE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+
+
+@dataclass(slots=True)
+class LinkHealth:
+    """What came over the link.
+
+    messages  packets believed; refused: others, by reason: "bad_signature" (unsigned, forged, replayed),
+              "damaged" (checksum or length), "noise" (bytes between packets)
+    connections  times the link was opened; heard_ns: monotonic time of the last believed packet, None: never
+    unwritten  believed packets missing in the record; remarks: why, (English, Vietnamese)
+    """
+
+    messages: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    heard_ns: int | None = None
+    unwritten: int = 0
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Udp:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tcp:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Serial:
+    path: Path
+    baud: int
+
+
+class MavlinkLink:
+    """Listens in a thread of its own, inside the context.
+
+    url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address), tcp://HOST:PORT, or
+            serial:/dev/ttyUSB0:57600 (a radio; the speed may be left out)
+    key     32 bytes (`key_of`); None: every packet is believed
+    keep_s  how long messages are remembered
+    record  a tlog to which every believed packet is added; a disk that is full stops nothing else
+    clock_s  UTC seconds, by which packets are dated
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: bytes | None = None,
+        keep_s: float = 150.0,
+        record: Path | None = None,
+        clock_s: Callable[[], float] | None = None,
+    ) -> None:
+        self._name, self._keep_s, self._clock_s = shown(url), keep_s, clock_s or SteadyClock().now_s
+        self._address = _parsed(url)
+        self._key = key
+        self._record = None if record is None else MavlinkRecord(record, self._not_written)
+        self._link = Link()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._socket: socket.socket | SerialLine | None = None
+        self._thread = threading.Thread(target=self._listen, name="mavlink", daemon=True)
+        self._forgot_s = 0.0
+        self.health = LinkHealth()
+
+    def __enter__(self) -> MavlinkLink:
+        """Open the link. Raises SourceUnreadable where that is not possible now."""
+        try:
+            self._socket = self._opened()
+        except OSError as error:
+            if isinstance(self._address, _Serial):
+                raise SourceUnreadable(
+                    f"{self._name}: cannot be opened ({error.strerror or error}): check that the radio is "
+                    "plugged in, that this user may read it (group dialout), and that no other program does",
+                    vi=f"{self._name}: không mở được; hãy kiểm tra đã cắm bộ thu phát, người dùng có quyền "
+                    "đọc (nhóm dialout), và không chương trình nào khác đang dùng",
+                ) from error
+            raise SourceUnreadable(
+                f"{self._name}: cannot be opened ({error.strerror or error}): check address and port, and "
+                "that no other program holds it",
+                vi=f"{self._name}: không mở được; hãy kiểm tra địa chỉ, cổng, và có chương trình nào "
+                "khác đang dùng cổng đó",
+            ) from error
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    @property
+    def aircraft(self) -> list[int]:
+        """System ids that send positions, the busiest first."""
+        with self._lock:
+            return [one.system for one in self._link.flying()]
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last believed packet; infinite before the first."""
+        heard_ns = self.health.heard_ns
+        return float("inf") if heard_ns is None else (time.monotonic_ns() - heard_ns) / 1e9
+
+    def log(self, system: int | None = None, last_s: float = float("inf")) -> FlightLog | None:
+        """The log of one aircraft (default: the busiest) over what is remembered, or of the last seconds of
+        it; None: no position yet."""
+        with self._lock:
+            flying = [one for one in self._link.flying() if system in (None, one.system)]
+            if not flying:
+                return None
+            aircraft = flying[0].since(self._clock_s() - last_s)
+        try:
+            return aircraft.flight_log(self._name)
+        except SourceUnreadable:
+            return None  # none came, or all of it was replayed from a buffer
+
+    def _listen(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopped.is_set():
+            if self._socket is None:
+                if self._stopped.wait(pause_s):
+                    break
+                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+                self._reopen()
+                continue
+            if self._drain(self._socket):
+                pause_s = _FIRST_PAUSE_S
+        self._close()
+        if self._record is not None:
+            self._record.close()
+
+    def _drain(self, link: socket.socket | SerialLine) -> bool:
+        """Everything that comes over one opened link, until it ends; whether anything came."""
+        self.health.connections += 1
+        parser, heard = _parser(self._key), False
+        while not self._stopped.is_set():
+            try:
+                data = link.recv(_DATAGRAM_BYTES)
+            except TimeoutError as error:
+                if error.errno is None:  # only nothing for a while; ETIMEDOUT: nobody is there any more
+                    continue
+                data = b""
+            except OSError:
+                data = b""
+            if data:
+                heard = True
+                self._take(parser, data)
+            elif not isinstance(self._address, _Udp):
+                break
+        self._close()
+        return heard
+
+    def _take(self, parser: mavlink.MAVLink, data: bytes) -> None:
+        """Parse bytes and give the messages to their aircraft."""
+        arrival_s = self._clock_s()
+        messages = parser.parse_buffer(bytearray(data)) or []
+        believed = []
+        with self._lock:
+            for message in messages:
+                if message.get_type() == "BAD_DATA":
+                    self.health.refused[_reason(message)] += 1
+                    continue
+                self.health.messages += 1
+                self.health.heard_ns = time.monotonic_ns()
+                self._link.add(arrival_s, message)
+                believed.append(message)
+            if arrival_s - self._forgot_s > _FORGET_EVERY_S:
+                self._forgot_s = arrival_s
+                for one in self._link.aircraft.values():
+                    one.forget_before(arrival_s - self._keep_s)
+
+        if self._record is not None:  # a slow disk keeps nobody who asks for the log
+            for message in believed:
+                self._record.write(arrival_s, bytes(message.get_msgbuf()))
+
+    def _not_written(self, lost: int, said: tuple[str, str] | None) -> None:
+        self.health.unwritten = lost
+        if said is not None and said not in self.health.remarks:
+            self.health.remarks.append(said)
+
+    def _opened(self) -> socket.socket | SerialLine:
+        address = self._address
+        if isinstance(address, _Serial):
+            return SerialLine(address.path, address.baud, _LOOK_S)
+        if isinstance(address, _Udp):
+            link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                link.bind((address.host, address.port))
+            except OSError:
+                link.close()
+                raise
+        else:
+            link = socket.create_connection((address.host, address.port), timeout=_LONGEST_PAUSE_S)
+            for level, option, value in _ASK_WHETHER_THERE:
+                link.setsockopt(level, option, value)
+        link.settimeout(_LOOK_S)
+        return link
+
+    def _reopen(self) -> None:
+        try:
+            self._socket = self._opened()
+        except OSError:
+            self._socket = None
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
+    """A parser that looks at the signature first: pymavlink moves a stream's clock before it has verified the
+    packet, so that one forged packet from the future would silence the aircraft."""
+
+    def check_signature(self, msgbuf: bytearray, srcSystem: int, srcComponent: int) -> bool:
+        """Whether a signed packet is of this key and newer than the last of its stream."""
+        right = hashlib.sha256(bytes(self.signing.secret_key) + bytes(msgbuf[:-_SIGNATURE_BYTES])).digest()
+        if right[:_SIGNATURE_BYTES] != bytes(msgbuf[-_SIGNATURE_BYTES:]):
+            return False
+        return bool(super().check_signature(msgbuf, srcSystem, srcComponent))
+
+
+def key_of(text: str) -> bytes:
+    """A signing key: 64 hex digits, or a passphrase, whose SHA-256 it is, as ground stations have it."""
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    return key if len(key) == _KEY_BYTES else hashlib.sha256(text.encode()).digest()
+
+
+def _parser(key: bytes | None) -> mavlink.MAVLink:
+    parser = _SignedOnly(None)
+    parser.robust_parsing = True
+    if key is not None:
+        parser.signing.secret_key = key
+    return parser
+
+
+def _reason(message: Any) -> str:
+    said = str(message.reason)
+    if "signature" in said:
+        return "bad_signature"
+    return "noise" if "prefix" in said else "damaged"
+
+
+def is_link(given: str) -> bool:
+    """Whether this is the address of a link, not a file."""
+    return "://" in given or given.startswith(_SERIAL)
+
+
+def _parsed(url: str) -> _Udp | _Tcp | _Serial:
+    """Raises OptionUnusable."""
+    if url.startswith(_SERIAL):
+        return _serial(url)
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in ("udp", "tcp") or port is None or (parts.scheme == "tcp" and not parts.hostname):
+        raise _no_link(url)
+    return (_Udp if parts.scheme == "udp" else _Tcp)(parts.hostname or "", port)
+
+
+def _serial(url: str) -> _Serial:
+    path, colon, baud = url.removeprefix(_SERIAL).partition(":")
+    path = "/" + path.lstrip("/") if path.startswith("/") else path
+    if not path or (colon and not (baud.isdecimal() and is_speed(int(baud)))):
+        raise _no_link(url)
+    return _Serial(Path(path), int(baud) if baud else DEFAULT_BAUD)
+
+
+def _no_link(url: str) -> OptionUnusable:
+    return OptionUnusable(
+        f"{shown(url)}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
+        vi=f"{shown(url)}: không phải đường truyền MAVLink; hãy ghi udp://:14550, tcp://MÁY:5760 hoặc "
+        "serial:/dev/ttyUSB0:57600",
+    )

@@ -1,0 +1,260 @@
+"""DJI subtitle telemetry (.SRT): one cue per picture or per second, in a dozen dialects.
+
+A cue says where the aircraft was while a stretch of the video played. Two clocks: the cue's start is time of
+the *video*, the date inside is the aircraft's clock, whose zone no dialect states. Keyed dialects write
+`[latitude: …]`; older ones `GPS(a,b,c)` without saying which is the longitude, and c is a count of satellites
+where it is whole and a height where it has decimals. What is read from which dialect, and the evidence for
+it, stands in docs/formats/srt.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import SourceUnreadable
+from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.ingest.telemetry.flight_log import FlightLog, Home
+from flycam.ingest.telemetry.subtitle_cues import Cue, cues_of, lon_first, order_evidence
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_MOST_BYTES = 256 << 20
+_GAP_S, _GAP_STEPS = 1.0, 2.5
+
+# a cue's times, or (in one dialect) its number and a date
+_START = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
+
+_REASONS = {
+    "no_position": ("cues say nothing about a position", "phụ đề không ghi vị trí"),
+    "incomplete": ("cues break off before their position", "phụ đề bị cụt trước phần vị trí"),
+    "no_fix": ("cues were written without a GPS fix", "phụ đề được ghi khi chưa bắt được GPS"),
+    "impossible_position": ("cues name a place that does not exist", "phụ đề ghi toạ độ không tồn tại"),
+    "time_not_increasing": ("cues repeat or go back in time", "phụ đề lặp lại hoặc lùi thời gian"),
+    "no_time": ("cues have no readable time", "phụ đề không có thời gian đọc được"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subtitles:
+    """What a subtitle file says, one row per usable cue, in order of the video.
+
+    video_ms        N, start of the cue; from the aircraft's clock where the file has no video times
+    wall_ns         N, the aircraft's clock read as if it were UTC, 0 where it is absent or impossible
+    lonlat          N×2 degrees
+    relative_m      N, above take-off; absolute_m N, as the dialect writes it, in `absolute_datum`
+    body, gimbal    N×3 yaw, pitch, roll in degrees, NaN unknown
+    order           how the longitude was told from the latitude: "named", "range", "distance" or "dialect"
+    cues            how many the file holds; dropped: how many of them gave no row, by reason
+    """
+
+    name: str
+    video_ms: Ints
+    wall_ns: Ints
+    lonlat: Floats
+    relative_m: Floats
+    absolute_m: Floats
+    absolute_datum: str
+    body: Floats
+    gimbal: Floats
+    focal_35mm_mm: Floats
+    zoom: Floats
+    speed_mps: Floats
+    satellites: Floats
+    home: Home | None
+    order: str
+    timed_by: str
+    cues: int
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.video_ms)
+
+    @property
+    def fresh(self) -> NDArray[np.bool_]:
+        """N, True where the position is new: many aircraft repeat one fix over several pictures."""
+        moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
+        return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
+
+    def video_track(self) -> TelemetryTrack:
+        """The track in time of the video: nanoseconds since its first picture."""
+        return self._track(self.video_ms * 1_000_000, np.arange(len(self)))
+
+    def wall_track(self) -> TelemetryTrack:
+        """The track by the aircraft's clock, as if that were UTC; rows without a later stamp are left out."""
+        latest = (
+            np.concatenate([[0], np.maximum.accumulate(self.wall_ns)[:-1]]) if len(self) else self.wall_ns
+        )
+        return self._track(self.wall_ns, np.flatnonzero(self.wall_ns > latest))
+
+    def _track(self, t_ns: Ints, rows: NDArray[np.intp]) -> TelemetryTrack:
+        steps_s = np.diff(t_ns[rows]) / 1e9
+        gap_s = max(_GAP_S, _GAP_STEPS * float(np.median(steps_s))) if steps_s.size else _GAP_S
+        return TelemetryTrack(
+            samples=tuple(self._sample(int(i), int(t_ns[i])) for i in rows), max_gap_s=gap_s
+        )
+
+    def _sample(self, i: int, t_ns: int) -> TelemetrySample:
+        absolute = bool(np.isfinite(self.absolute_m[i]))
+        return TelemetrySample(
+            t_utc_ns=t_ns,
+            lon_deg=float(self.lonlat[i, 0]),
+            lat_deg=float(self.lonlat[i, 1]),
+            height_m=float(self.absolute_m[i] if absolute else self.relative_m[i]),
+            height_datum=self.absolute_datum if absolute else "TAKEOFF",
+            relative_height_m=float(self.relative_m[i]),
+            yaw_deg=float(self.body[i, 0]),
+            pitch_deg=float(self.body[i, 1]),
+            roll_deg=float(self.body[i, 2]),
+            gimbal_yaw_deg=float(self.gimbal[i, 0]),
+            gimbal_pitch_deg=float(self.gimbal[i, 1]),
+            gimbal_roll_deg=float(self.gimbal[i, 2]),
+            speed_mps=float(self.speed_mps[i]),
+            focal_35mm_mm=float(self.focal_35mm_mm[i]),
+            zoom=float(self.zoom[i]),
+            origin=self.name,
+        )
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What was left out or had to be assumed: (English, Vietnamese)."""
+        said = [
+            (f"{n} of {self.cues} {_REASONS[why][0]}", f"{n}/{self.cues} {_REASONS[why][1]}")
+            for why, n in self.dropped.items()
+        ]
+        if self.order == "dialect":
+            said.append(
+                (
+                    "nothing in the file proves which coordinate is the longitude: the first is taken, as "
+                    "this dialect has it wherever it can be checked",
+                    "không có gì trong tệp chứng minh số nào là kinh độ: lấy số đầu, như kiểu tệp này vẫn "
+                    "ghi",
+                )
+            )
+        if self.absolute_datum == "UNKNOWN" and np.isfinite(self.absolute_m).any():
+            said.append(
+                (
+                    "the file does not say above what its altitude is measured",
+                    "tệp không nói độ cao được tính từ đâu",
+                )
+            )
+        return tuple(said)
+
+
+def looks_like_subtitles(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a subtitle file."""
+    return _START.search(_decode(head)) is not None
+
+
+def read_subtitles(path: Path) -> Subtitles:
+    """Every usable cue of a DJI subtitle file. Raises SourceUnreadable if there is no cue to read."""
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise SourceUnreadable(
+                f"{path}: {size >> 20} MiB is more than any subtitle file: check what it is",
+                vi=f"{path}: {size >> 20} MiB, quá lớn so với tệp phụ đề; hãy kiểm tra lại",
+            )
+        text = _decode(path.read_bytes())
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+        ) from error
+    cues = cues_of(text)
+    if not cues:
+        raise SourceUnreadable(
+            f"{path}: holds no subtitle: copy the .SRT from the aircraft's card again",
+            vi=f"{path}: không có phụ đề nào; hãy chép lại tệp .SRT từ thẻ nhớ của máy bay",
+        )
+    return _table(cues, path.name)
+
+
+def read_subtitle_log(path: Path) -> FlightLog:
+    """The flight by the aircraft's clock where the file has one, else by the video's.
+
+    Raises SourceUnreadable if no cue has a position.
+    """
+    table = read_subtitles(path)
+    if not len(table):
+        why = "; ".join(f"{n} of {table.cues} {_REASONS[reason][0]}" for reason, n in table.dropped.items())
+        raise SourceUnreadable(
+            f"{path}: no cue has a position ({why}): give another log of this flight",
+            vi=f"{path}: phụ đề không ghi toạ độ; hãy đưa nhật ký bay khác của chuyến này",
+        )
+    walled = bool((table.wall_ns > 0).all())
+    return FlightLog(
+        name=path.name,
+        track=table.wall_track() if walled else table.video_track(),
+        clock="the aircraft's clock, zone unknown" if walled else "time of the video, no date",
+        home=table.home,
+        remarks=table.remarks(),
+    )
+
+
+def _decode(data: bytes) -> str:
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    return re.sub(r"\r\n?", "\n", text)
+
+
+def _table(cues: list[Cue], name: str) -> Subtitles:
+    dropped: Counter[str] = Counter()
+    somewhere = any(cue.place is not None for cue in cues)
+    timed_by = "video" if any(cue.video_ms is not None for cue in cues) else "aircraft"
+    order = order_evidence(cues)
+    first = lon_first(cues, order)
+    rows: list[tuple[Cue, tuple[float, float], int]] = []
+    start_ns = next((cue.wall_ns for cue in cues if cue.wall_ns), 0)
+    last_ms = -1
+    for cue in cues:
+        if cue.place is None:
+            dropped["no_fix" if cue.no_fix else "incomplete" if somewhere else "no_position"] += 1
+            continue
+        lon, lat = cue.place if cue.named or first else cue.place[::-1]
+        if lon == 0.0 and lat == 0.0:
+            dropped["no_fix"] += 1
+            continue
+        if abs(lon) > 180.0 or abs(lat) > 90.0:
+            dropped["impossible_position"] += 1
+            continue
+        ms = cue.video_ms
+        if timed_by == "aircraft" and cue.wall_ns:
+            ms = (cue.wall_ns - start_ns) // 1_000_000
+        if ms is None or ms <= last_ms:
+            dropped["no_time" if ms is None else "time_not_increasing"] += 1
+            continue
+        last_ms = ms
+        rows.append((cue, (lon, lat), ms))
+    kept = [cue for cue, _, _ in rows]
+    stated = [cue.home for cue in cues if cue.home is not None]
+    home = None if not stated else stated[-1] if first else stated[-1][::-1]
+    return Subtitles(
+        name=name,
+        video_ms=np.array([ms for _, _, ms in rows], dtype=np.int64),
+        wall_ns=np.array([cue.wall_ns for cue in kept], dtype=np.int64),
+        lonlat=np.array([place for _, place, _ in rows], dtype=np.float64).reshape(-1, 2),
+        relative_m=_column([cue.relative_m for cue in kept]),
+        absolute_m=_column([cue.absolute_m for cue in kept]),
+        absolute_datum="EGM96" if any(cue.above_sea for cue in kept) else "UNKNOWN",
+        body=_column([cue.body for cue in kept]).reshape(-1, 3),
+        gimbal=_column([cue.gimbal for cue in kept]).reshape(-1, 3),
+        focal_35mm_mm=_column([cue.focal_35mm_mm for cue in kept]),
+        zoom=_column([cue.zoom for cue in kept]),
+        speed_mps=_column([cue.speed_mps for cue in kept]),
+        satellites=_column([cue.satellites for cue in kept]),
+        home=Home(lon_deg=home[0], lat_deg=home[1], height_m=float("nan")) if home else None,
+        order=order,
+        timed_by=timed_by,
+        cues=len(cues),
+        dropped=dict(dropped),
+    )
+
+
+def _column(values: list[float] | list[tuple[float, float, float]]) -> Floats:
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""A film or a stream: received, decoded, dated, its camera's poses."""

@@ -1,0 +1,175 @@
+"""One run of the decoder's process, seen from outside: opened, read picture by picture, watched, ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import Cancelled
+from flycam.frame.address import shown
+from flycam.ingest.video.address import WAITED_S, as_opened, is_waited_at, not_here, unreadable
+from flycam.ingest.video.decoding import DecodingOrder, decode
+from flycam.ingest.video.receiving import READ_TIMEOUT_MS
+
+_SLOTS = 4
+_LOOK_S = 0.2
+_OPEN_SLACK_S, STALL_S = 30.0, READ_TIMEOUT_MS / 1e3 + 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One picture.
+
+    pts_ns      the container's time of it
+    arrived_ns  monotonic time at which it came; of a stream's, before it was decoded
+    newest_ns   that of the newest picture by then, which may wait to be decoded
+    pixels      H×W×3 uint8 RGB, the caller's own
+    """
+
+    pts_ns: int
+    arrived_ns: int
+    newest_ns: int
+    pixels: NDArray[np.uint8]
+
+
+class Decoder:
+    """Used as a context: on leaving, the process and its memory are gone, whatever they were doing.
+
+    open_s, stall_s  how long the process may take to open the video (None: as its address needs), and for one
+                     picture
+    size_px          (width, height); fps and duration_s as the container states them, 0 unknown
+    opened_ns        monotonic time at which its first picture came
+    ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
+    lost             pictures lost by now before they were decoded, or recorded, by reason
+    remarks          what is to be said of it, (English, Vietnamese)
+    """
+
+    def __init__(
+        self,
+        order: DecodingOrder,
+        open_s: float | None = None,
+        stall_s: float = STALL_S,
+        stopped: threading.Event | None = None,
+    ) -> None:
+        self._order, self._stall_s = order, stall_s
+        waited_s = WAITED_S if is_waited_at(order.url) else 0.0
+        self._open_s = waited_s + as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
+        self._stopped = stopped or threading.Event()
+        self._ring: SharedMemory | None = None
+        self.size_px = (0, 0)
+        self.fps, self.duration_s = 0.0, 0.0
+        self.opened_ns = 0
+        self.ending = ""
+        self.lost: Counter[str] = Counter()
+        self.remarks: list[tuple[str, str]] = []
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(target=decode, args=(order, far), daemon=True, name="flycam-decoder")
+        self._process.start()
+        far.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the decoder's process."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        """Wait until the video is open. Raises SourceUnreadable naming it, Cancelled where `stopped` is set
+        before."""
+        try:
+            said = self._heard(self._open_s)
+            if said is None and self._stopped.is_set():
+                raise _stopped_before(self._order.url)
+            if said is not None and said[0] == "not here":
+                raise not_here(self._order.url, int(said[1]))
+            if said is None or said[0] != "opened":
+                raise unreadable(self._order.url, self.ending or str(said[1]) if said else self.ending)
+            _, width, height, self.fps, self.duration_s, self.opened_ns = said
+            self.size_px = (width, height)
+            self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
+            self._pipe.send(self._ring.name)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def pictures(self) -> Iterator[Decoded]:
+        """The pictures as they come, copied out of the ring."""
+        assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
+        width, height = self.size_px
+        for slot in range(_SLOTS):
+            if not self._told(slot):
+                return
+        while (said := self._heard(self._stall_s)) is not None:
+            kind, *rest = said
+            if kind != "picture":
+                self.ending = str(rest[0])
+                return
+            slot, pts_ns, arrived_ns, newest_ns = rest
+            shared = np.ndarray(
+                (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
+            )
+            decoded = Decoded(pts_ns, arrived_ns, newest_ns, shared.copy())
+            del shared
+            self._told(slot)
+            yield decoded
+
+    def _told(self, slot: int) -> bool:
+        try:
+            self._pipe.send(slot)
+        except OSError:
+            return self._process.is_alive()  # it has said its last word, which is still to be heard
+        return True
+
+    def _heard(self, seconds: float) -> tuple[Any, ...] | None:
+        """The process's next message; None, with the reason in `ending`, if it is stuck or gone."""
+        try:
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s and not self._stopped.is_set():
+                if self._pipe.poll(min(_LOOK_S, max(until_s - time.monotonic(), 0.0))):
+                    said = tuple(self._pipe.recv())
+                    if said[0] != "lost":
+                        return said
+                    self._note(*said[1:])
+            if self._stopped.is_set():
+                return None
+            self.ending = f"it gave no picture for {seconds:.0f} s"
+        except (EOFError, OSError):
+            self.ending = "its decoder died"
+        return None
+
+    def _note(self, reason: str, count: int, said: tuple[str, str] | None) -> None:
+        self.lost[reason] = count
+        if said is not None:
+            self.remarks.append(said)
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring.unlink()
+            self._ring = None
+
+
+def _stopped_before(url: str) -> Cancelled:
+    return Cancelled(
+        f"{shown(url)}: stopped before any video came; the same command waits for it again",
+        vi=f"{shown(url)}: đã dừng khi chưa nhận được video nào; chạy lại lệnh này để chờ tiếp",
+    )

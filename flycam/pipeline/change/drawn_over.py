@@ -1,0 +1,98 @@
+"""Outlines that a person drew: over which two pictures, and how much of them lies on ground that these do not
+show.
+
+Shares of small shapes: degrees will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.comparisons import Comparison
+from flycam.catalog.pictures_shown import mosaics_of, pictures_of
+from flycam.catalog.withholding import Withholding
+from flycam.errors import InputUnusable
+from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Event
+from flycam.pipeline.change.compared_keeping import Reading, ground_of, told_comparisons
+from flycam.pipeline.change.shapes import DECIMALS, shapes_of
+
+_LEAST_TOLD = 0.02  # of an outline: kept ground is drawn in by a pixel, and its rim is smoothed
+
+
+def require_pictures(catalog: Catalog, ref: str, over: tuple[str, str], withholding: Withholding) -> None:
+    """Raise InputUnusable where either of two pictures (before, after) is none of an event's (id or name)
+    that whoever draws may see; NotFound, of the event."""
+    event = catalog.flights.event(ref)
+    known = may_be_drawn_over(catalog, event, withholding)
+    strange = next((one for one in over if one not in known), None)
+    if strange is None:
+        return
+    if not strange:
+        raise InputUnusable(
+            "before, after: name both pictures that it was drawn over, or neither",
+            vi="before, after: hãy ghi cả hai ảnh dùng khi vẽ, hoặc không ghi ảnh nào",
+        )
+    raise InputUnusable(
+        f"{strange[:60]}: is no picture of {event.name}; show two of its flights beside each other and "
+        "draw it anew",
+        vi=f"{strange[:60]}: không phải ảnh của {event.name}; hãy mở hai chuyến bay của sự kiện này để so "
+        "sánh rồi vẽ lại",
+    )
+
+
+def may_be_drawn_over(catalog: Catalog, event: Event, withholding: Withholding) -> set[str]:
+    """Over which pictures changes of an event may be drawn: revisions of the mosaics of its flights, and what
+    changes of it were looked for on (files, and mosaics of flights before it); none that is withheld, and
+    none of a drill in a real event."""
+    compared: list[Comparison | ChangeLine] = [*told_comparisons(catalog, event.event_id, withholding)]
+    compared += [one for one in catalog.changes.current(event.event_id) if not withholding.hides_change(one)]
+    shown = {name for one in compared for name in (one.before_shown, one.after_shown)}
+    looked_on = set(mosaics_of(*shown))
+    mixing = {one.event_id for one in catalog.flights.events() if one.is_drill and not event.is_drill}
+    flown = {
+        one.flight_id: one.event_id
+        for one in catalog.flights.flights()
+        if one.event_id not in mixing and not withholding.hides_whole(one)
+    }
+    mosaics = {
+        f"{one.mosaic_id}@{one.revision}"
+        for one in catalog.tiles.mosaics()
+        if one.flight_id in flown
+        and (flown[one.flight_id] == event.event_id or one.mosaic_id in looked_on)
+        and not withholding.hides_mosaic(one.mosaic_id)
+    }
+    files = {one.source for some in shown for one in pictures_of(some) if one.revision is None and one.source}
+    return mosaics | files
+
+
+def is_same(outline: BaseGeometry, line: ChangeLine) -> bool:
+    """Whether an outline is that of a line, to the millimetre, by whichever corner it begins."""
+    shapes = shapely.normalize([outline, shapely.from_wkb(line.wkb)])
+    return bool(shapely.equals_exact(shapes[0], shapes[1], tolerance=1.5 * 10.0**-DECIMALS))
+
+
+def shares_not_compared(made: Reading, lines: Sequence[ChangeLine]) -> list[float | None]:
+    """Of each line what of its outline was not compared between its two pictures (not imaged on both, under a
+    cloud, beyond the area asked for), 0 to 1; of outlines that people drew, where that is told at all and is
+    more than their rim. A detector's own lies on compared ground."""
+    shares: list[float | None] = [None] * len(lines)
+    drawn = [
+        number
+        for number, one in enumerate(lines)
+        if one.score is None and one.status is not ChangeStatus.REPLACED
+    ]
+    for number, shape in zip(drawn, shapes_of([lines[number] for number in drawn]), strict=True):
+        line = lines[number]
+        here = [one for one in made(line.event_id) if one.pair in line.pairs]
+        if not here:
+            continue
+        share = 1.0 - float(shapely.intersection(shape, ground_of(here)).area / shape.area)
+        if share >= _LEAST_TOLD:
+            shares[number] = share
+    return shares

@@ -1,0 +1,46 @@
+"""What of a house's ground a drill brought, and that a drill brings none where anything real is."""
+
+from __future__ import annotations
+
+from flycam.catalog.records import DemRecord
+from flycam.drill.mark import COMMUNES, DRILL_MARK, DRILL_TAG
+from flycam.errors import RealDataHere, SourceUnreadable
+from flycam.geodata.dem_info import dem_tags
+from flycam.pipeline.dem_copies import dem_copy
+from flycam.pipeline.workspace import Workspace
+
+MADE_UP_COMMUNES = frozenset(code for code, _, _ in COMMUNES)
+"""Codes of the communes that drills bring."""
+
+_LARGEST_DEG = 0.3  # a drill's terrain is a few kilometres wide: larger files need not be fetched
+
+
+def is_made_up_dem(workspace: Workspace, dem: DemRecord, believed_s: float = 0.0) -> bool:
+    """Whether a drill wrote this terrain: its file says so. Raises StorageTrouble where it cannot be
+    fetched. believed_s: as for `dem_copy`."""
+    west, south, east, north = dem.bounds_lonlat_deg
+    if dem.key is None or max(east - west, north - south) > _LARGEST_DEG:
+        return False
+    try:
+        tags = dem_tags(dem_copy(workspace, dem, believed_s))
+    except SourceUnreadable:
+        return False
+    return tags.get(DRILL_TAG) == DRILL_MARK
+
+
+def require_nothing_real(workspace: Workspace) -> None:
+    """Raise RealDataHere where anything is registered that no drill brought: a flight, terrain, a commune.
+    Raises StorageTrouble."""
+    catalog = workspace.catalog
+    drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
+    if (
+        any(one.event_id not in drills for one in catalog.flights.flights())
+        or not MADE_UP_COMMUNES.issuperset(catalog.boundaries.codes())
+        or not all(is_made_up_dem(workspace, dem) for dem in catalog.terrain.dems())
+    ):
+        raise RealDataHere(
+            "there are real flights, terrain or communes here, and a drill brings made-up terrain and "
+            "communes with it; try it with another data folder: flycam demo --data FOLDER",
+            vi="ở đây đã có chuyến bay, mô hình độ cao hoặc ranh giới xã thật, mà bản diễn tập kèm địa hình "
+            "và xã giả định; hãy thử với thư mục dữ liệu khác: flycam demo --data THƯ_MỤC",
+        )

@@ -1,0 +1,108 @@
+"""The two pictures that a confirmed change was found on, or drawn over, as far as they are kept here and may
+be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.pictures_shown import pictures_of
+from flycam.catalog.records import MosaicInfo, RevisionState
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import Withholding
+from flycam.frame.flight import Flight, FlightState
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.geometry.planar import Bounds
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackView:
+    """A flight around a change, as it is on show.
+
+    extent      the rectangle around the change, Web Mercator metres
+    stands_in   the change is of another revision, which is not on show any more
+    of_several  the change is of several pictures, of which this is the first
+    is_lost     its tiles are not there, or damaged: nothing is drawn of it
+    """
+
+    flight: Flight
+    mosaic: MosaicInfo
+    extent: Bounds
+    stands_in: bool = False
+    of_several: bool = False
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """A picture that nobody keeps, by the name of its file; "": a flight that is gone, or not to be shown."""
+
+    name: str
+
+
+Pair = tuple[PackView | FileName, PackView | FileName]
+"""Before and after."""
+
+
+def pairs_of(workspace: Workspace, lines: Sequence[ChangeLine], sees: Withholding) -> Iterator[Pair | None]:
+    """Of each change what it was found on, or drawn over; None: drawn over none that were named."""
+    flights = {one.flight_id: one for one in workspace.catalog.flights.flights()} if lines else {}
+    mosaics: dict[str, list[MosaicInfo]] = {}
+    for one in _on_offer(workspace) if lines else ():
+        mosaics.setdefault(one.mosaic_id, []).append(one)
+    for line in lines:
+        if not (line.before_shown and line.after_shown):
+            yield None
+            continue
+        before, after = (
+            _view(shown, _extent(line), mosaics, flights, sees)
+            for shown in (line.before_shown, line.after_shown)
+        )
+        yield before, after
+
+
+def _on_offer(workspace: Workspace) -> Iterator[MosaicInfo]:
+    """Live mosaics, and finished revisions that may be on show: of one that was retired, for a photo in it
+    was withdrawn, the tiles are still there for a while."""
+    finished = {
+        (one.mosaic_id, one.revision)
+        for one in workspace.catalog.revisions.all()
+        if one.state is RevisionState.PUBLISHED
+    }
+    for one in workspace.catalog.tiles.mosaics():
+        if one.revision == LIVE_REVISION or (one.mosaic_id, one.revision) in finished:
+            yield one
+
+
+def _view(
+    shown: str,
+    extent: Bounds,
+    mosaics: Mapping[str, Sequence[MosaicInfo]],
+    flights: Mapping[str, Flight],
+    sees: Withholding,
+) -> PackView | FileName:
+    """The revision itself, or the published one where that was retired; of several pictures the first."""
+    first, *others = pictures_of(shown)
+    there = mosaics.get(first.source, ())
+    if not there:
+        return FileName(first.source if first.revision is None else "")
+    flight = flights.get(there[0].flight_id)
+    same = [one for one in there if one.revision == first.revision]
+    kept = same or [one for one in there if one.published]
+    if flight is None or not kept or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, sees):
+        return FileName("")
+    return PackView(flight=flight, mosaic=kept[0], extent=extent, stands_in=not same, of_several=bool(others))
+
+
+def _is_withheld(flight: Flight, sees: Withholding) -> bool:
+    """As for the flights of a pack: of what is withheld in part nothing is shown."""
+    return sees.hides_flight(flight.flight_id) or sees.touches_box(flight.bounds_lonlat_deg)
+
+
+def _extent(line: ChangeLine) -> Bounds:
+    (west, south), (east, north) = lonlat_to_mercator(np.array(line.bounds_lonlat_deg).reshape(2, 2)).tolist()
+    return west, south, east, north

@@ -1,0 +1,206 @@
+"""From errors to HTTP: status and words come from `flycam.outcomes`; routes hold no `try`."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from flycam.errors import FlycamError
+from flycam.outcomes import http_status, sentence
+
+Message = dict[str, Any]
+
+_LOG = logging.getLogger("flycam.serve")
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "sign_in": ("Chưa đăng nhập: hãy nhập mã truy cập", "Not signed in: enter an access token"),
+    "bad_token": ("Mã truy cập không đúng hoặc đã bị thu hồi", "The access token is wrong or was revoked"),
+    "bad_link": (
+        "Liên kết đã dùng hoặc hết hạn: hãy xin liên kết mới",
+        "The link is spent or expired: ask for a new one",
+    ),
+    "bad_guest": (
+        "Liên kết khách không đúng, hết hạn hoặc đã bị thu hồi: hãy xin liên kết mới",
+        "The guest link is wrong, expired or revoked: ask for a new one",
+    ),
+    "too_many": (
+        "Đăng nhập không thành công quá nhiều lần: hãy thử lại sau {minutes} phút",
+        "Too many failed sign-ins: try again in {minutes} min",
+    ),
+    "bad_request": ("Yêu cầu không hợp lệ", "The request is not valid"),
+    "no_page": ("Không có trang này", "There is no such page"),
+    "internal": (
+        "Lỗi bên trong phần mềm; đã ghi vào nhật ký máy chủ",
+        "Internal error; it is in the server's log",
+    ),
+}
+
+
+_WRONG_VI: Mapping[str, str] = {
+    "missing": "thiếu",
+    "int_": "phải là số nguyên",
+    "float_": "phải là số",
+    "finite_number": "phải là số hữu hạn",
+    "date_": "phải là ngày, ví dụ 2025-07-01",
+    "bool_": "phải là true hoặc false",
+    "greater_than_equal": "phải từ {ge} trở lên",
+    "greater_than": "phải lớn hơn {gt}",
+    "less_than_equal": "không được quá {le}",
+    "less_than": "phải nhỏ hơn {lt}",
+    "string_too_long": "dài quá {max_length} ký tự",
+    "string_too_short": "phải có ít nhất {min_length} ký tự",
+    "literal_error": "phải là một trong {expected}",
+    "enum": "phải là một trong {expected}",
+    "json_": "không phải JSON hợp lệ",
+}
+"""What can be wrong with a value of a request, by the beginning of the kind that pydantic gives it."""
+
+
+def _wrong(one: Mapping[str, Any], language: str) -> str:
+    """Which value of a request cannot be used, and why; what has no words here is only named."""
+    if language != "vi":
+        return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+    said = next(
+        (words for kind, words in _WRONG_VI.items() if one["type"].startswith(kind)), "không dùng được"
+    )
+    limits = {name: str(value).replace(" or ", " hoặc ") for name, value in one.get("ctx", {}).items()}
+    return f"{one['loc'][-1]}: {said.format_map(limits)}"
+
+
+_STANDARDS = ("/ogc", "/stac")
+"""Where the standards say that a parameter which cannot be read is a 400 (OGC 17-069r4, 7.5.1)."""
+
+
+class SignInRequired(FlycamError):
+    """Nobody who may come in; the words to say are under `word`."""
+
+    def __init__(self, word: str = "sign_in") -> None:
+        super().__init__(_WORDS[word][1])
+        self.word = word
+
+
+class TooManyAttempts(FlycamError):
+    """Sign-in failed too often; `wait_s` seconds until the next try."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = max(math.ceil(wait_s), 1)
+        super().__init__(self.words("en"))
+
+    def words(self, language: str) -> str:
+        """What to say."""
+        return words("too_many", language).format(minutes=-(-self.wait_s // 60))
+
+
+class Refused(FlycamError):
+    """An answer that only HTTP has a number for: the body too large, the offset not the file's end, …"""
+
+    def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, vi)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def language_of(query_string: bytes) -> str:
+    """ "vi" unless the query says lang=en."""
+    return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
+
+
+def words(key: str, language: str) -> str:
+    """A sentence of this module in one language."""
+    return _WORDS[key][0 if language == "vi" else 1]
+
+
+def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
+    """(status, JSON body) for an error."""
+    if isinstance(error, SignInRequired):
+        return 401, {"error": "SignInRequired", "message": words(error.word, language)}
+    if isinstance(error, TooManyAttempts):
+        return 429, {"error": "TooManyAttempts", "message": error.words(language)}
+    if isinstance(error, Refused):
+        said = str(error) if language == "en" or not error.vi else error.vi
+        return error.status, {"error": type(error).__name__, "message": said}
+    if isinstance(error, FlycamError):
+        return http_status(error), {"error": type(error).__name__, "message": sentence(error, language)}
+    return 500, {"error": "Internal", "message": words("internal", language)}
+
+
+def answer_to(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+    """ASGI messages for an error, for the route that stands before the framework."""
+    status, body = payload(error, language_of(scope["query_string"]))
+    data = _spelled(body)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(data)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": data},
+    )
+
+
+def sign_in_required(headers: Iterable[tuple[bytes, bytes]]) -> SignInRequired:
+    """Why whoever sent these headers may not come in: a token that is wrong is said to be wrong."""
+    return SignInRequired("bad_token" if any(name == b"authorization" for name, _ in headers) else "sign_in")
+
+
+def denied(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+    """ASGI messages that ask for a sign-in."""
+    return answer_to(sign_in_required(scope["headers"]), scope)
+
+
+def _spelled(body: Mapping[str, str]) -> bytes:
+    """JSON that can always be sent: half letters of UTF-16, which requests may hold and sentences repeat, as
+    the escapes that they came in."""
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _page(message: str, language: str) -> str:
+    """What a person reads who followed a link, where programs get JSON."""
+    to_map = "Về bản đồ" if language == "vi" else "To the map"
+    said = html.escape(message).encode("utf-8", "backslashreplace").decode()
+    return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>flycam</title>
+<body><h1>flycam</h1><p role="alert">{said}</p><p><a href="/">{to_map}</a></p></body></html>"""
+
+
+class _Said(JSONResponse):
+    def render(self, content: Mapping[str, str]) -> bytes:
+        return _spelled(content)
+
+
+def install(app: FastAPI) -> None:
+    """Let the framework answer every error from the one table."""
+
+    def respond(request: Request, error: Exception) -> Response:
+        language = language_of(request.scope["query_string"])
+        if isinstance(error, RequestValidationError):
+            where = "; ".join(_wrong(one, language) for one in error.errors())
+            body = {"error": "BadRequest", "message": f"{words('bad_request', language)}: {where}"}
+            return _Said(body, 400 if request.url.path.startswith(_STANDARDS) else 422)
+        if isinstance(error, HTTPException):
+            key = "no_page" if error.status_code == 404 else "bad_request"
+            return _Said({"error": "Http", "message": words(key, language)}, error.status_code)
+        status, body = payload(error, language)
+        if status == 500:
+            _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+        headers = {"Cache-Control": "no-store"}
+        if isinstance(error, TooManyAttempts):
+            headers["Retry-After"] = str(error.wait_s)
+        if isinstance(error, Refused):
+            headers.update(error.headers)
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(_page(body["message"], language), status, headers=headers)
+        return _Said(body, status, headers=headers)
+
+    for kind in (FlycamError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, respond)

@@ -1,0 +1,41 @@
+"""Whether a form that lets somebody in, or a request without a body, was sent by a page of our own.
+
+A page of another site could send it too, and the browser would come back signed in as somebody whom that site
+chose. A request without a body needs nobody's leave to be sent either. Browsers say whose page it was;
+programs say nothing, and need no cookie.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from flycam.errors import AccessDenied
+
+SAYS_WHOSE = {"Referrer-Policy": "same-origin"}
+"""Headers of a page whose form is checked: without it browsers send "null", as from another site's page."""
+
+ASKED = (
+    "this was asked by a page of another site: open this server's own page and press the button there",
+    "yêu cầu này do trang khác gửi: hãy mở trang của chính máy chủ này rồi bấm nút ở đó",
+)
+"""What to say where nobody signs in."""
+
+_SIGN_IN = (
+    "this sign-in was sent by a page of another site: open the link itself, and press its button",
+    "yêu cầu đăng nhập này do trang khác gửi: hãy mở chính liên kết rồi bấm nút trên trang đó",
+)
+_OURS = ("same-origin", "none")
+
+
+def require_own_page(request: Request, why: tuple[str, str] = _SIGN_IN) -> None:
+    """Raise AccessDenied for a request that a page of another site sent. why: in English and Vietnamese."""
+    said = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if said is not None:
+        is_ours = said in _OURS
+    else:  # over http browsers say no more than this
+        is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not is_ours:
+        raise AccessDenied(why[0], vi=why[1])

@@ -1,0 +1,46 @@
+"""The rectangle that a request asks for, and how many outlines one answer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol, TypeVar
+
+from flycam.catalog.records import BoundsLonLat
+from flycam.errors import InputUnusable
+
+MOST_OUTLINE_BYTES = 32 << 20
+"""Of one answer: two million corners."""
+
+
+class _Outlined(Protocol):
+    @property
+    def wkb(self) -> bytes: ...
+
+
+Outlined = TypeVar("Outlined", bound=_Outlined)
+
+
+def fitting(things: Sequence[Outlined]) -> list[Outlined]:
+    """The first of them, as many as one answer holds outlines of."""
+    sizes = accumulate(len(one.wkb) for one in things)
+    return [one for one, size in zip(things, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
+
+
+def parse_bounds(text: str | None) -> BoundsLonLat | None:
+    """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputUnusable(
+            f"bounds={text}: give west,south,east,north in degrees",
+            vi=f"bounds={text}: hãy ghi tây,nam,đông,bắc bằng độ",
+        ) from error
+    if not (west <= east and south <= north):
+        raise InputUnusable(
+            f"bounds={text}: west must not exceed east, nor south north",
+            vi=f"bounds={text}: phía tây không được lớn hơn phía đông, phía nam không lớn hơn phía bắc",
+        )
+    return west, south, east, north

@@ -1,0 +1,1 @@
+"""Another flycam asks: a field box that syncs, a province that shares."""

@@ -1,0 +1,118 @@
+"""A command of flycam's own as a process beside the server: run to its end, or ended, and why it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flycam.pipeline.power import Power
+
+FLYCAM = (sys.executable, "-P", "-m", "flycam")
+"""Begins a command; -P: no module is taken from the folder in which it runs, which may be a card."""
+
+END_S = 5.0
+"""How long a process that was asked to end is waited for."""
+
+_MOST_S = 3600.0  # one that hangs must not bar the others
+Why = tuple[str, str]
+TOO_LONG: Why = (
+    "it took longer than an hour and was ended; look what else keeps this machine busy, then ask again",
+    "làm quá một giờ nên đã bị dừng; hãy xem máy chủ đang bận việc gì khác, rồi yêu cầu lại",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of it: its exit code, its output, and what it told people. is_late: it took too long, and was
+    ended for that."""
+
+    code: int
+    said: str
+    told: str
+    is_late: bool = False
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """Its JSON; nothing where it said none."""
+        try:
+            answer = json.loads(self.said.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+    def why(self, ended: Why) -> Why:
+        """The sentence of a command that failed, from its JSON and from what it told people; `ended` where it
+        said nothing."""
+        if self.is_late:
+            return TOO_LONG
+        english = self.answer.get("sentence")
+        if english is None:
+            return ended
+        lines = [line for line in self.told.splitlines() if line.startswith("flycam: ")]
+        return str(english), lines[-1].removeprefix("flycam: ") if lines else str(english)
+
+
+def run(
+    command: Sequence[str],
+    operator: str,
+    power: Power,
+    stop: threading.Event,
+    *,
+    place: Path | None = None,
+    most_s: float | None = None,
+    niceness: int = 0,
+) -> Ran:
+    """Run it in somebody's name, out of reach of a Ctrl-C at this server's terminal. Ends it once `stop` is
+    set, or after `most_s` seconds (default: an hour). place: the folder in which it runs (default: this
+    process's). Raises OSError where it cannot be begun."""
+    # what it says to people is Vietnamese, its JSON is English: so both are known
+    environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "FLYCAM_OPERATOR": operator}
+    process = subprocess.Popen(  # noqa: S603  our own
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=place,
+        start_new_session=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    power.let_go(process.pid)
+    if niceness:
+        with suppress(OSError, AttributeError):  # it ended, or the system has no such thing
+            os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
+    said, told, is_late = _waited_for(process, stop, _MOST_S if most_s is None else most_s)
+    return Ran(process.returncode, said, told, is_late)
+
+
+def _waited_for(
+    process: subprocess.Popen[str], stop: threading.Event, most_s: float
+) -> tuple[str, str, bool]:
+    """Its output and its errors, once it has ended or was made to; whether it was for being late."""
+    ends_s, is_asked_to_end, is_late = time.monotonic() + most_s, False, False
+    try:
+        while True:
+            try:
+                return *process.communicate(timeout=0.2), is_late
+            except subprocess.TimeoutExpired:
+                late_s = time.monotonic() - ends_s
+                if is_asked_to_end and late_s > END_S:
+                    process.kill()
+                elif not is_asked_to_end and (stop.is_set() or late_s > 0.0):
+                    process.terminate()
+                    is_late = not stop.is_set()
+                    ends_s, is_asked_to_end = time.monotonic(), True
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

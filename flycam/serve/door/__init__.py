@@ -1,0 +1,1 @@
+"""Who asks: accounts, guests, sessions, tokens, scopes, and what each may reach."""

@@ -1,0 +1,161 @@
+"""What lets people and programs in, made and ended by themselves and by administrators: tokens, codes that
+are typed by hand once, and the first account of all.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from flycam.catalog.access_records import Scope, Token
+from flycam.catalog.records import Account, Role
+from flycam.catalog.tokens import no_account
+from flycam.errors import AccessDenied, NotFound
+from flycam.pipeline.people.codes import SIGN_IN_MINUTES, first_administrator, make_code
+from flycam.pipeline.people.tokens import (
+    MOST_DAYS,
+    MOST_LABEL,
+    USUAL_DAYS,
+    held_tokens,
+    make_token,
+    revoke_token,
+)
+from flycam.serve.answering.failures import SignInRequired
+from flycam.serve.answering.own_page import require_own_page
+from flycam.serve.answering.wording import Json, iso_or_none
+from flycam.serve.door.accounts import WayIn, counted, let_in
+from flycam.serve.door.admission import Visitor
+from flycam.serve.door.guard import Admin, Viewer
+from flycam.serve.services import services_of
+
+router = APIRouter()
+
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class First(BaseModel):
+    """The set-up code that the server printed, and the name of the first administrator."""
+
+    code: Annotated[str, Field(min_length=1, max_length=200)]
+    name: _Name
+
+
+class TokenAsked(BaseModel):
+    """What it is for, what it reaches, for how many days (null: for ever), whose it is (null: one's own)."""
+
+    label: Annotated[str, Field(min_length=1, max_length=MOST_LABEL)]
+    scope: Scope = Scope.ALL
+    days: Annotated[float, Field(gt=0, le=MOST_DAYS, allow_inf_nan=False)] | None = USUAL_DAYS
+    account: _Name | None = None
+
+
+class CodeAsked(BaseModel):
+    """Whom the code signs in (null: whoever asks)."""
+
+    account: _Name | None = None
+
+
+@router.post("/api/setup")
+def set_up(asked: First, request: Request, response: Response) -> Json:
+    """Make the first administrator by the set-up code. The token is told this once. After ten wrong codes of
+    an address: 429, right or not, until they are old."""
+    require_own_page(request)
+    with counted(request, WayIn.SETUP):
+        account, token = first_administrator(services_of(request).workspace, asked.code, asked.name)
+    let_in(request, response, account, "login by set-up code")
+    return {"account": {"name": account.name, "role": account.role.value}, "token": token}
+
+
+@router.get("/api/accounts")
+def accounts(request: Request, _: Admin) -> list[Json]:
+    """All accounts by name (administrators only)."""
+    known = services_of(request).workspace.catalog.accounts.all()
+    return [{"name": one.name, "role": one.role.value, "communes": list(one.communes)} for one in known]
+
+
+@router.get("/api/tokens")
+def tokens(request: Request, visitor: Viewer) -> list[Json]:
+    """The tokens that hold: one's own, for administrators everybody's."""
+    own = None if visitor.may(Role.ADMIN) else visitor.name
+    return [_told(one, visitor) for one in held_tokens(services_of(request).workspace, own)]
+
+
+@router.post("/api/tokens")
+def make(asked: TokenAsked, request: Request, visitor: Viewer) -> Json:
+    """Make a token of one's own account; administrators of any. `token` is told this once."""
+    workspace = services_of(request).workspace
+    account = _whose(request, asked.account, visitor)
+    until_ns = visitor.account.until_ns if visitor.account else None
+    made, secret = make_token(
+        workspace, account, asked.label, asked.scope, asked.days, visitor.name, until_ns
+    )
+    if not _is_still_let_in(request, visitor):  # within the two seconds that the door remembers
+        revoke_token(workspace, made.token_id, visitor.name)
+        raise SignInRequired("bad_token")
+    return {**_told(made, visitor), "token": secret}
+
+
+@router.delete("/api/tokens/{token_id}")
+def revoke(token_id: str, request: Request, visitor: Viewer) -> Json:
+    """Let a token, and the sessions that it opened, open nothing any more."""
+    own = None if visitor.may(Role.ADMIN) else visitor.name
+    return _told(revoke_token(services_of(request).workspace, token_id, visitor.name, own), visitor)
+
+
+@router.post("/api/codes")
+def code(asked: CodeAsked, request: Request, visitor: Viewer) -> Json:
+    """A code to type into the sign-in form of another machine, once within a quarter of an hour: for oneself;
+    administrators for anybody."""
+    name = _whose(request, asked.account, visitor)
+    if not _is_still_let_in(request, visitor):
+        raise SignInRequired("bad_token")
+    is_own = visitor.account is not None and visitor.account.name == name
+    token_id = visitor.account.token_id if visitor.account is not None and is_own else ""
+    made = make_code(services_of(request).workspace, name, visitor.name, token_id)
+    return {"account": name, "code": made, "seconds": 60 * SIGN_IN_MINUTES}
+
+
+def _whose(request: Request, asked: str | None, visitor: Visitor) -> str:
+    """Whose account is meant. Whom the sign-in service bars is out within a shift: who came by it makes
+    nothing that lasts longer. Raises AccessDenied, NotFound (in open access nobody has an account)."""
+    name = visitor.name if asked is None else asked.strip()
+    services = services_of(request)
+    if visitor.account is None:
+        raise NotFound(
+            f"{name}: no such account; make it with: flycam user add NAME --role admin",
+            vi=f"{name}: không có tài khoản này; hãy tạo bằng: flycam user add TÊN --role admin",
+        )
+    if name != visitor.name and not visitor.may(Role.ADMIN):
+        raise AccessDenied(
+            f"{visitor.name}: only an administrator makes what lets others in",
+            vi=f"{visitor.name}: chỉ quản trị viên được cấp mã cho người khác",
+        )
+    if not visitor.may(Role.ADMIN) and services.workspace.catalog.identities.are_of(name):
+        raise AccessDenied(
+            f"{name}: this account is of the province's sign-in service; an administrator makes its tokens",
+            vi=f"{name}: tài khoản này thuộc dịch vụ đăng nhập của tỉnh; quản trị viên cấp mã cho tài khoản",
+        )
+    if not services.workspace.catalog.accounts.by_name(name):
+        raise no_account(name)
+    return name
+
+
+def _is_still_let_in(request: Request, visitor: Visitor) -> bool:
+    account: Account | None = visitor.account
+    return account is None or services_of(request).workspace.catalog.accounts.holds(account)
+
+
+def _told(token: Token, visitor: Visitor) -> dict[str, Any]:
+    return {
+        "token_id": token.token_id,
+        "account": token.account,
+        "label": token.label,
+        "scope": token.scope.value,
+        "made_by": token.made_by,
+        "made": iso_or_none(token.made_ns),
+        "expires": iso_or_none(token.expires_ns),
+        "used": iso_or_none(token.used_ns),
+        "is_mine_now": visitor.account is not None and token.token_id == visitor.account.token_id,
+    }

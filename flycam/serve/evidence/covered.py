@@ -1,0 +1,228 @@
+"""Photos as they go to those from whom redaction masks hold: pixels alone, with the masks burnt in.
+
+What else the file holds (its own thumbnail, positions, a second picture behind the first) may show what the
+mask covers, and is left out. What cannot be covered is not handed out.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, error_of
+from flycam.catalog.records import FrameRecord
+from flycam.errors import FrameUnreadable, ObjectMissing, TileCorrupt
+from flycam.geodata.crs import to_work
+from flycam.geometry.burning import burn
+from flycam.geometry.seen_ground import Lattice, cell_tracks, lattice_of
+from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.serve.door.admission import Visitor
+from flycam.serve.tiles.grounds import Grounds
+from flycam.serve.tiles.offered import withheld_from
+from flycam.store import keys
+
+Pixels = NDArray[np.uint8]
+
+COVERED_HEADERS = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, Cookie",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of a photo with masks burnt in: a browser asks anew each time, for masks come and go."""
+
+PREVIEW_SIDE_PX = 720
+_LARGE_PX = 2000
+_AS_IN_THE_FILE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
+_ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
+_BESIDE_CELLS = 3
+_RISES_M, _NEAR_M = 20.0, 200.0
+_AT_ONCE = threading.BoundedSemaphore(2)  # a photo of 48 megapixels takes 300 MB while it is covered
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """What is burnt into a photo: polygons (shares of width and height), and cells over the picture."""
+
+    polygons: tuple[NDArray[np.float64], ...]
+    cells: NDArray[np.bool_] | None
+
+
+def covering_of(frame: FrameRecord, grounds: Grounds, visitor: Visitor) -> Covering | None:
+    """What masks hold of a photo from a visitor; None: nothing.
+
+    Its own masks as they were drawn, and the ground that masks on other photos show, as far as this one shows
+    it. Raises AccessDenied where nobody can say which part of it that is.
+    """
+    sees = visitor.withholding
+    size = np.asarray(frame.header.interior.image_size_px, dtype=np.float64)
+    polygons = tuple(
+        shapely.get_coordinates(shapely.from_wkb(one)) / size for one in sees.masks_on(frame.frame_id)
+    )
+    reach_m = WIDENED_BY_SIGMAS * error_of(frame)
+    beside = sees.masked_beside(frame.frame_id, frame.footprint_wkb, reach_m)
+    cells = None if beside is None else _cells_showing(frame, beside, grounds, visitor)
+    if not polygons and (cells is None or not cells.any()):
+        return None
+    return Covering(polygons, cells)
+
+
+def covered_jpeg(data: bytes, frame: FrameRecord, covering: Covering) -> bytes:
+    """A photo at its full size as a JPEG, covered. FrameUnreadable for what is no picture to OpenCV."""
+    with _AT_ONCE:
+        picture = _decoded(data, _AS_IN_THE_FILE)
+        if picture is None:
+            raise _cannot_be_covered(frame)
+        return _jpeg(burn(picture, covering.polygons, covering.cells), _ORIGINAL_QUALITY)
+
+
+def preview_jpeg(data: bytes, frame: FrameRecord, covering: Covering | None) -> bytes:
+    """A photo reduced to a small JPEG, covered. Raises FrameUnreadable for what is no picture to OpenCV."""
+    is_large = max(frame.header.interior.image_size_px) > _LARGE_PX
+    picture = _decoded(data, _REDUCED) if is_large else None
+    if picture is None:
+        picture = _decoded(data, _AS_IN_THE_FILE)
+    if picture is None:
+        raise _no_preview(frame)
+    scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
+    if scale < 1:
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = small.astype(np.uint8, copy=False)
+    if covering is not None:
+        picture = burn(picture, covering.polygons, covering.cells)
+    return _jpeg(picture, _PREVIEW_QUALITY)
+
+
+def _cells_showing(
+    frame: FrameRecord, ground: BaseGeometry, grounds: Grounds, visitor: Visitor
+) -> NDArray[np.bool_]:
+    """Cells of a photo that may show some ground (lon/lat). AccessDenied where nobody can say."""
+    if frame.exterior is None or frame.dem_id is None:
+        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+    try:
+        terrain = grounds.grid(keys.terrain(frame.dem_id))
+    except (ObjectMissing, TileCorrupt) as error:
+        raise withheld_from(frame.header.provenance.source_name, visitor.name) from error
+    work_crs = frame.exterior.work_crs
+    lattice = lattice_of(frame.header.interior, frame.exterior, terrain)
+    wanted = shapely.transform(ground, lambda lonlat: to_work(lonlat, work_crs))
+    cells = cells_on(lattice, wanted)
+    if cells is None:
+        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+    unknown = unmapped(wanted, terrain)
+    if unknown.is_empty:
+        return cells
+    tracks = cell_tracks(frame.header.interior, frame.exterior, terrain, lattice.shape)
+    return cells | cells_towards(lattice, tracks, unknown, heights_beyond(terrain, unknown))
+
+
+def unmapped(wanted: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
+    """Those parts of some ground (work CRS) whose height the terrain does not know everywhere."""
+    parts = shapely.get_parts(wanted)
+    known = [np.isfinite(heights_at(terrain, shapely.get_coordinates(one))).all() for one in parts]
+    return shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
+
+
+def cells_towards(
+    lattice: Lattice, tracks: NDArray[np.float64], wanted: BaseGeometry, heights_m: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """Cells that meet no mapped ground and look through where some lies that nobody has mapped: each may show
+    it.
+
+    heights_m  between which that ground lies, and what stands on it
+    """
+    met = np.isfinite(lattice.error_m)
+    meets = np.stack([_corner(met, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2).any(axis=2)
+    looks = ~meets & np.isfinite(tracks).all(axis=(2, 3))
+    cells = np.zeros(lattice.shape, dtype=np.bool_)
+    start, stop = tracks[looks][:, 0], tracks[looks][:, 1]
+    level_m = np.maximum(np.linalg.norm((stop - start)[:, :2], axis=1), 1e-6)
+    ahead, slope = (stop - start)[:, :2] / level_m[:, None], (stop - start)[:, 2] / level_m
+    lines = shapely.linestrings(np.stack([start[:, :2], stop[:, :2]], axis=1))
+    reach_m = WIDENED_BY_SIGMAS * float(np.nanmax(lattice.error_m))
+    found = np.zeros(len(lines), dtype=np.bool_)
+    for part in shapely.get_parts(wanted):
+        middle = shapely.get_coordinates(part.centroid)[0]
+        around_m = reach_m + float(np.linalg.norm(shapely.get_coordinates(part) - middle, axis=1).max())
+        along_m = np.einsum("ni,ni->n", middle - start[:, :2], ahead)
+        over = [start[:, 2] + slope * np.maximum(along_m + side * around_m, 0.0) for side in (-1.0, 1.0)]
+        passes = (np.maximum(*over) >= heights_m[0]) & (np.minimum(*over) <= heights_m[1])
+        found |= passes & (shapely.distance(lines, part) <= reach_m)
+    cells[looks] = found
+    return cells
+
+
+def heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple[float, float]:
+    """Between which heights ground that is not mapped may lie, with what stands on it: as the mapped ground
+    does within _NEAR_M of it (all of it, where there is none), and _RISES_M more either way."""
+    west, south, east, north = shapely.bounds(shapely.buffer(wanted, _NEAR_M))
+    (left, top), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    rows = slice(max(int((top - north) / step_s), 0), max(int((top - south) / step_s) + 2, 0))
+    columns = slice(max(int((west - left) / step_e), 0), max(int((east - left) / step_e) + 2, 0))
+    near = terrain.heights_m[rows, columns]
+    known = near if np.isfinite(near).any() else terrain.heights_m
+    return float(np.nanmin(known)) - _RISES_M, float(np.nanmax(known)) + _RISES_M
+
+
+def cells_on(lattice: Lattice, wanted: BaseGeometry) -> NDArray[np.bool_] | None:
+    """Cells of a picture that may show some ground (work CRS): by where their corners lie, as far as that may
+    be off; and beside them those of which nobody knows what ground they show. None where that is all of them.
+    """
+    shapely.prepare(wanted)
+    corners = np.stack([_corner(lattice.points_m[..., :2], dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
+    errors = np.stack([_corner(lattice.error_m, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
+    met = np.isfinite(errors)
+    cells = np.zeros(lattice.shape, dtype=np.bool_)
+    rows, columns = np.nonzero(met.any(axis=2))
+    if not rows.size:
+        return None
+    some = [corners[row, column][met[row, column]] for row, column in zip(rows, columns, strict=True)]
+    hulls = shapely.convex_hull([shapely.MultiPoint(one) for one in some])
+    reach_m = WIDENED_BY_SIGMAS * np.nanmax(errors[rows, columns], axis=1)
+    cells[rows, columns] = shapely.distance(hulls, wanted) <= reach_m
+    return cells | (~met.any(axis=2) & _next_to(cells))
+
+
+def _next_to(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells and those around them: what stands on masked ground rises before the sky, or before what nobody
+    has mapped, where no ray says that it is there."""
+    around = np.ones((2 * _BESIDE_CELLS + 1, 2 * _BESIDE_CELLS + 1), np.uint8)
+    return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
+
+
+def _corner(values: NDArray[np.float64], down: int, right: int) -> NDArray[np.float64]:
+    """Of each cell the value at one of its corners."""
+    rows, columns = values.shape[0] - 1, values.shape[1] - 1
+    return values[down : down + rows, right : right + columns]
+
+
+def _decoded(data: bytes, flags: int) -> Pixels | None:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return None if picture is None else picture.astype(np.uint8, copy=False)
+
+
+def _jpeg(picture: Pixels, quality: int) -> bytes:
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return jpeg.tobytes()
+
+
+def _no_preview(frame: FrameRecord) -> FrameUnreadable:
+    name = frame.header.provenance.source_name
+    return FrameUnreadable(
+        f"{name}: no preview can be made; open the original",
+        vi=f"{name}: không làm được ảnh thu nhỏ; hãy mở ảnh gốc",
+    )
+
+
+def _cannot_be_covered(frame: FrameRecord) -> FrameUnreadable:
+    name = frame.header.provenance.source_name
+    return FrameUnreadable(
+        f"{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an analyst",
+        vi=f"{name}: ảnh này có vùng bị che mà loại tệp này không che được; hãy hỏi người phân tích",
+    )

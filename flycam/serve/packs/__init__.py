@@ -1,0 +1,1 @@
+"""Meeting packs: asked for, made, read, approved."""

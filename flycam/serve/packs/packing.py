@@ -1,0 +1,363 @@
+"""Meeting packs that the page asks for: made one after the other, each by a process of its own.
+
+asked for -> on record -> made in a folder of this machine -> its bytes in the store -> on record as made
+
+The newest few drafts have a file, and as many approved packs: a draft never drives out what was approved.
+What was asked for, who approved it and what became of it stay on record. Decision 0037.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import shutil
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flycam.catalog.masked_ground import Masks, MasksKept, words_near, words_of
+from flycam.catalog.packs import Pack, PackState
+from flycam.catalog.records import AuditEntry
+from flycam.errors import DiskFull, NotFound, StorageTrouble
+from flycam.ingest.photo.photos import sha256_of
+from flycam.report.pack_figures import is_one_person
+from flycam.serve.answering.failures import Refused
+from flycam.serve.command_process import END_S, Why
+from flycam.serve.door.admission import Visitor
+from flycam.serve.packs.making import STOPPED, Made, make, pack_up, why_not
+from flycam.serve.services import Services
+from flycam.store import keys
+from flycam.store.room import SPARE_BYTES, free_bytes
+
+MOST_WAITING = 8
+"""Packs that wait for their turn, of all visitors."""
+ROOM_BYTES = 2 * (256 << 20)
+"""What one of some hundred photos takes while it is made: its folder or the store's copy, and the ZIP."""
+KEPT = 8
+"""Drafts that have a file, and approved packs."""
+_LEFT_S = 86_400.0
+_AGAIN_S = 2.0
+_LOG = logging.getLogger("flycam.serve")
+_NAME = "goi-hop"
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """How things stood before a pack was begun: frames that were withdrawn, masks."""
+
+    withdrawn: frozenset[str]
+    masks: Masks
+
+
+class Packing:
+    """Packs as this server makes them. `start` before, `stop` after serving."""
+
+    def __init__(self, services: Services) -> None:
+        self._folder = services.packs_dir
+        self._workspace = services.workspace
+        self._known = services.workspace.catalog.packs
+        self._masks = MasksKept(services.workspace.catalog)
+        self._command = services.pack_command
+        self._waiting: queue.Queue[Pack | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._holding = ExitStack()
+        self._maker = ""
+
+    def start(self) -> None:
+        """Say what became of packs of servers that are gone, and begin to make what is asked for. Raises
+        CatalogUnavailable."""
+        if self._folder is None or not self._command:
+            return
+        self._maker = self._holding.enter_context(self._known.making())
+        for one in self._known.orphans(self._maker):
+            self._known.give_up(one.pack_id, STOPPED, self._workspace.clock_ns())
+        self._stop.clear()
+        self._waiting = queue.Queue()
+        self._thread = threading.Thread(target=self._run, args=(self._folder,), name="packs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the work; what was not made is told as ended, and has to be asked for again."""
+        if self._thread is None:
+            return
+        self._stop.set()
+        self._waiting.put(None)
+        self._thread.join(2 * END_S)
+        self._thread = None
+        try:
+            for one in self._mine_under_way():
+                self._known.give_up(one.pack_id, STOPPED, self._workspace.clock_ns())
+        except StorageTrouble:  # the next server says it
+            _LOG.exception("packs that were not made")
+        self._holding.close()
+
+    def ask(
+        self,
+        visitor: Visitor,
+        flights: Sequence[str],
+        language: str,
+        paper: str = "a4",
+        draft: Pack | None = None,
+    ) -> Pack:
+        """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one, on
+        record. draft: what the visitor approves; it becomes the final one.
+
+        Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait), StoreConflict
+        (the draft was approved already).
+        """
+        if self._thread is None or self._folder is None:
+            raise StorageTrouble(
+                "this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'",
+                vi="máy chủ này không lập gói họp; hãy chạy bằng 'flycam serve', hoặc dùng 'flycam pack'",
+            )
+        wanted = Pack(
+            pack_id=secrets.token_hex(8),
+            owner=visitor.name,
+            flights=tuple(flights),
+            language=language,
+            asked_ns=self._workspace.clock_ns(),
+            maker=self._maker,
+            account=visitor.account.name if visitor.account else "",
+            rules=visitor.withholding.fingerprint,
+            paper=paper,
+            approved_by=visitor.name if draft else "",
+            draft_id=draft.pack_id if draft else "",
+            content_sha256=draft.content_sha256 if draft else "",
+        )
+        with self._lock:
+            on_their_way = self._mine_under_way()
+            for one in on_their_way:
+                if _kind(one) == _kind(wanted):
+                    return one
+            if len(on_their_way) >= MOST_WAITING:
+                raise Refused(
+                    429,
+                    f"{MOST_WAITING} meeting packs are waiting already: ask again when one is made",
+                    f"đã có {MOST_WAITING} gói họp đang chờ: hãy yêu cầu lại khi làm xong một gói",
+                    {"Retry-After": "30"},
+                )
+            require_room(self._folder)
+            pack = self._known.add(wanted, _asked(wanted, draft))
+            self._waiting.put(pack)
+        return pack
+
+    def all(self) -> list[Pack]:
+        """Those that are told of, the newest first. Raises CatalogUnavailable."""
+        return self._known.all()
+
+    def get(self, pack_id: str) -> Pack:
+        """Raises NotFound."""
+        pack = self._known.find(pack_id)
+        if pack is None or pack.let_go_ns is not None:
+            raise no_such_pack()
+        return pack
+
+    def asked_by(self, packs: Sequence[Pack]) -> Mapping[str, str]:
+        """By id, who asked for each pack, or for the draft that it was approved as."""
+        owners = {one.pack_id: one.owner for one in packs}
+        owners |= self._known.owners({one.draft_id for one in packs if one.draft_id} - set(owners))
+        return {one.pack_id: owners.get(one.draft_id, one.owner) for one in packs}
+
+    def file(self, pack: Pack) -> str:
+        """Key of the ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn, or
+        covered by a mask, since: it is let go then."""
+        if pack.state is not PackState.MADE:
+            raise no_such_pack()
+        if self._withdrawn(pack) != pack.withdrawn:
+            self._let_go(pack)
+            raise NotFound(
+                "this meeting pack shows pictures that were withdrawn since and is gone: ask for a new one",
+                vi="gói họp này có ảnh đã bị rút sau khi lập nên đã xoá: hãy yêu cầu gói mới",
+            )
+        if self._is_covered_since(pack):
+            self._let_go(pack)
+            raise NotFound(
+                "this meeting pack shows ground that a mask covers since and is gone: ask for a new one",
+                vi="gói họp này có phần đã được che sau khi lập nên đã xoá: hãy yêu cầu gói mới",
+            )
+        return keys.pack(pack.pack_id, pack.sha256)
+
+    def _mine_under_way(self) -> list[Pack]:
+        return [one for one in self._known.all() if one.is_under_way and one.maker == self._maker]
+
+    def _withdrawn(self, pack: Pack, among: Collection[str] | None = None) -> int:
+        """How many frames of all flights that it shows are withdrawn; among: of these frames only."""
+        frames = self._workspace.catalog.frames
+        gone = [one.frame_id for name in pack.flights_seen for one in frames.withdrawals(name)]
+        return sum(among is None or one in among for one in gone)
+
+    def _is_covered_since(self, pack: Pack) -> bool:
+        """Whether a mask covers what was not covered when it was begun, whoever asks (decision 0028)."""
+        masks = self._masks.now()
+        if words_of(masks) <= set(pack.masks):
+            return False
+        known = self._workspace.catalog.flights.flights()
+        boxes = [one.bounds_lonlat_deg for one in known if one.flight_id in pack.flights_seen]
+        return not words_near(masks, filter(None, boxes)) <= set(pack.masks)
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self, folder: Path) -> None:
+        self._sweep()
+        while (pack := self._waiting.get()) is not None and not self._stop.is_set():
+            try:
+                why = self._make(folder, pack)
+            except Exception as error:  # noqa: BLE001  one pack's trouble must not end the making of others
+                _LOG.exception("pack %s", pack.pack_id)
+                why = why_not(error)
+            if why is not None:
+                self._give_up(pack, why)
+
+    def _make(self, folder: Path, pack: Pack) -> Why | None:
+        """Make one and keep it; why it could not be, in English and Vietnamese."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tidy(folder)
+        require_room(folder)  # others have written while it waited
+        self._known.begin(pack.pack_id)
+        before = _Before(
+            frozenset(one.frame_id for one in self._workspace.catalog.frames.withdrawals()), self._masks.now()
+        )
+        place = folder / pack.pack_id
+        place.mkdir()
+        try:
+            asked_by = self.asked_by([pack])[pack.pack_id]
+            made = make(self._command, pack, asked_by, place / _NAME, self._workspace.power, self._stop)
+            if not isinstance(made, Made):
+                return made
+            pack_up(place / _NAME, place / "pack.zip")
+            shutil.rmtree(place / _NAME)  # three times the bytes at once would be one too many
+            self._keep(pack, made, place / "pack.zip", before)
+            return None
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _keep(self, pack: Pack, made: Made, path: Path, before: _Before) -> None:
+        """The bytes, and then the record that names them; older ones give way to one that is made."""
+        size, sha256 = path.stat().st_size, sha256_of(path)
+        self._workspace.require_room(size)
+        key = keys.pack(pack.pack_id, sha256)
+        self._workspace.store.put_file(key, path, durable=True)
+        seen = replace(
+            pack, flights_beside=tuple(one for one in made.flights_seen if one not in pack.flights)
+        )
+        kept = replace(
+            seen,
+            withdrawn=self._withdrawn(seen, before.withdrawn),
+            masks=tuple(sorted(words_of(before.masks))),
+            ended_ns=self._workspace.clock_ns(),
+            manifest_sha256=made.manifest_sha256,
+            content_sha256=made.content_sha256,
+            classification=made.classification,
+            sha256=sha256,
+            size_bytes=size,
+        )
+        if not self._known.keep(kept, self._told(kept, "pack kept")):
+            self._workspace.store.delete(key)
+            return
+        self._make_room(kept)
+
+    def _give_up(self, pack: Pack, why: Why) -> None:
+        """On record, whenever the catalogue answers: else it would be told as being made for ever."""
+        while True:
+            try:
+                said = STOPPED if self._stop.is_set() else why
+                self._known.give_up(pack.pack_id, said, self._workspace.clock_ns())
+                return
+            except StorageTrouble:
+                if self._stop.wait(_AGAIN_S):
+                    return  # the next server says it
+
+    def _make_room(self, newest: Pack) -> None:
+        """Let go of the oldest of its kind that are made, once the newest is on record: one that fails drives
+        out none."""
+        made = [one for one in self._known.all() if one.state is PackState.MADE]
+        alike = [one for one in made if bool(one.approved_by) == bool(newest.approved_by)]
+        for one in alike[KEPT:]:
+            self._let_go(one)
+
+    def _tidy(self, folder: Path) -> None:
+        """Let go of what shows something that was withdrawn or covered; of the oldest that failed nothing is
+        told any more; what a server left that is gone goes after a day."""
+        told = self._known.all()
+        for one in [one for one in told if one.state is PackState.FAILED][KEPT:]:
+            self._let_go(one)
+        for one in [one for one in told if one.state is PackState.MADE]:
+            if self._withdrawn(one) != one.withdrawn or self._is_covered_since(one):
+                self._let_go(one)
+        under_way = {one.pack_id for one in self._known.all() if one.is_under_way}
+        for path in folder.iterdir():
+            age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
+            if path.name not in under_way and age_s > _LEFT_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _let_go(self, pack: Pack) -> None:
+        """On record first: what is named by no record is deleted by whoever comes next."""
+        had_file = pack.state is PackState.MADE
+        told = self._told(pack, "pack let go") if had_file else None
+        self._known.let_go(pack.pack_id, self._workspace.clock_ns(), told)
+        if had_file:
+            self._workspace.store.delete(keys.pack(pack.pack_id, pack.sha256))
+
+    def _sweep(self) -> None:
+        """Delete bytes of packs that were given up or let go, which a kill left. What no record knows of is
+        left alone: another catalogue may share the store."""
+        try:
+            for key in self._workspace.store.list(keys.pack_prefix()):
+                pack = self._known.find(keys.pack_of(key))
+                if pack is not None and (pack.let_go_ns is not None or pack.state is PackState.FAILED):
+                    self._workspace.store.delete(key)
+        except StorageTrouble:  # what is left lies there until the next start
+            _LOG.exception("bytes of old packs")
+
+    def _told(self, pack: Pack, what: str) -> AuditEntry:
+        return AuditEntry(
+            who=self._workspace.box,
+            what=what,
+            subject=" ".join(pack.flights_seen),
+            detail=f"{pack.pack_id}; SHA-256 {pack.sha256}",
+            at_ns=self._workspace.clock_ns(),
+        )
+
+
+def _kind(pack: Pack) -> tuple[object, ...]:
+    """What two packs are the same by."""
+    return pack.owner, pack.flights, pack.language, pack.rules, pack.paper, pack.approved_by, pack.draft_id
+
+
+def _asked(pack: Pack, draft: Pack | None) -> AuditEntry:
+    """What the audit log tells of one that was asked for, or of the draft that was approved by asking."""
+    if draft is None:
+        what, detail = "pack asked", f"{pack.paper}, {pack.language}; {pack.pack_id}"
+    else:
+        known_by = draft.manifest_sha256 or draft.pack_id
+        alone = ", who approves it alone" if is_one_person(draft.owner, pack.owner) else ""
+        what, detail = "pack approved", f"draft {known_by} by {draft.owner}{alone}; {pack.pack_id}"
+    subject = " ".join((draft or pack).flights_seen)
+    return AuditEntry(who=pack.owner, what=what, subject=subject, detail=detail, at_ns=pack.asked_ns)
+
+
+def no_such_pack() -> NotFound:
+    """Whether it never was, is gone, or is another visitor's."""
+    return NotFound(
+        "there is no such meeting pack here: ask for it again",
+        vi="không có gói họp này ở đây: hãy yêu cầu lại",
+    )
+
+
+def require_room(folder: Path) -> None:
+    """Raise DiskFull, with the cure, where a pack would take what is left free for flights."""
+    free = free_bytes(folder)
+    if free >= SPARE_BYTES + ROOM_BYTES:
+        return
+    gb, gb_free = (SPARE_BYTES + ROOM_BYTES) / 1e9, free / 1e9
+    raise DiskFull(
+        f"the server has {gb_free:.1f} GB left and making a meeting pack needs {gb:.1f} GB; free some there "
+        "('flycam collect'), or write the pack to another disk with 'flycam pack --out'",
+        vi=f"máy chủ còn {gb_free:.1f} GB, lập gói họp cần {gb:.1f} GB; hãy giải phóng bớt chỗ trên máy chủ "
+        "('flycam collect'), hoặc ghi gói ra ổ đĩa khác bằng 'flycam pack --out'",
+    )

@@ -1,0 +1,59 @@
+"""Communes for the view, and by name without accents."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from flycam.catalog.records import BoundsLonLat, CommuneRecord
+from flycam.pipeline.made_up import MADE_UP_COMMUNES
+from flycam.serve.answering.rectangle import parse_bounds
+from flycam.serve.answering.wording import Json, collection, feature
+from flycam.serve.door.guard import guest
+from flycam.serve.services import CatalogHere
+
+router = APIRouter(dependencies=[Depends(guest)])
+
+_MOST = 4000
+
+
+@router.get("/api/communes")
+def communes(
+    catalog: CatalogHere,
+    q: Annotated[str | None, Query(max_length=100)] = None,
+    bounds: Annotated[str | None, Query(max_length=120)] = None,
+    on: date | None = None,
+    tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
+) -> Json:
+    """Boundaries in force on a date (default: the latest) as GeoJSON, simplified to a tolerance in metres.
+
+    q searches names, accents and case aside; bounds is west,south,east,north in degrees.
+    """
+    found = catalog.boundaries.search(q, on) if q else catalog.boundaries.communes(on, parse_bounds(bounds))
+    return collection(_feature(commune, tolerance_m) for commune in found[:_MOST])
+
+
+@router.get("/api/communes/extent")
+def extent(catalog: CatalogHere, on: date | None = None, made_up: bool = True) -> BoundsLonLat | None:
+    """(west, south, east, north) in degrees of all boundaries in force; null where none is known.
+
+    made_up: those that a drill brought count too.
+    """
+    return catalog.boundaries.extent(on, () if made_up else MADE_UP_COMMUNES)
+
+
+def commune_properties(commune: CommuneRecord) -> Json:
+    """What is told of a boundary beside its outline."""
+    return {
+        "code": commune.code,
+        "name": commune.name,
+        "area_m2": commune.area_m2,
+        "valid_from": commune.valid_from.isoformat(),
+        "valid_to": commune.valid_to.isoformat() if commune.valid_to else None,
+    }
+
+
+def _feature(commune: CommuneRecord, tolerance_m: float) -> Json:
+    return feature(commune.wkb, commune_properties(commune), tolerance_m)

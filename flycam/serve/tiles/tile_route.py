@@ -1,0 +1,267 @@
+"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route in front of the framework's router.
+
+`?revision=N` and `?layer=error|age|gsd|surface` ask for another revision, or what is known of the pixels.
+
+`?v=SEQ&r=N` says which revision the reader takes to be on show: where the server knows less, it looks first,
+so that an answer that is kept for ever is never of another revision than its address says.
+
+A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at
+the cached account, one at the cached view. `?v=SEQ` names the log line the reader knows: where the tile's
+head is not newer than that and the log has been read that far, the answer never changes and says so. Under
+an account it is kept for a minute only, for what is withheld may be more by then; a page that was told so
+(`withheld` of `/events`) asks under another address at once: `&w=RULES`, which is not looked at here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from flycam.catalog.records import Role
+from flycam.catalog.withholding import Withholding
+from flycam.errors import FlycamError, NotFound
+from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.serve.answering.failures import answer_to, denied
+from flycam.serve.answering.watching import ACCOUNT
+from flycam.serve.door.admission import Door, Visitor, credential_of
+from flycam.serve.door.guard import role_missing
+from flycam.serve.door.scopes import beyond
+from flycam.serve.tiles.asked import ON_SHOW, Asked, AskedViews, asked_of
+from flycam.serve.tiles.follower import Follower, Watched
+from flycam.serve.tiles.looks import Looks
+from flycam.serve.tiles.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
+from flycam.store.base import ObjectStore
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PREFIX = "/tiles/"
+_PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
+_LOOKS_APART_S = 0.05
+_NO_BODY: Message = {"type": "http.response.body", "body": b""}
+
+
+@dataclass(slots=True)
+class TileCounts:
+    """What `/metrics` tells."""
+
+    hits: int = 0
+    made: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+class TileRoute:
+    """Answers tile requests; passes everything else on to `app`."""
+
+    def __init__(
+        self,
+        app: App,
+        door: Door,
+        follower: Follower,
+        store: ObjectStore,
+        cache: ViewCache,
+        asked_views: AskedViews,
+        looks: Looks,
+    ) -> None:
+        self._app = app
+        self._door = door
+        self._follower = follower
+        self._store = store
+        self._cache = cache
+        self._asked_views = asked_views
+        self._looks = looks
+        self._making: dict[tuple[str, int, int], asyncio.Future[View]] = {}
+        self.counts = TileCounts()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith(_PREFIX)
+            and scope["method"] in ("GET", "HEAD")
+        ):
+            await self._serve(scope, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        credential, host = credential_of(scope["headers"])
+        known = dict(scope["headers"]).get(b"if-none-match", b"")
+        path = scope["path"]
+        try:
+            remembered = self._door.remembered(credential, host)
+            visitor = remembered[1] if remembered else await self._door.answer_soon(credential, host)
+            scope[ACCOUNT] = visitor.name if visitor is not None else None
+            if visitor is None or not visitor.may(Role.GUEST) or not visitor.reaches("GET", path):
+                self.counts.refused += 1
+                await _send_answer(send, _refusal(visitor, scope))
+                return
+            asked = asked_of(scope["query_string"])
+            withholding = visitor.withholding
+            if asked is None and not withholding.is_nothing and _concerns(withholding, path):
+                asked = ON_SHOW
+            if asked is not None:
+                made = await asyncio.to_thread(self._make_asked, path, asked, withholding)
+                self._note(visitor, made)
+                await self._answer(scope, send, made, known)
+                return
+            version = _version(scope["query_string"])
+            believed = _believed(scope["query_string"])
+            mosaic_id = _mosaic_of(path)
+            told = self._follower.told(mosaic_id)
+            view = self._cache.get(path)
+            if (
+                view is None
+                or told is None
+                or self._follower.is_due
+                or _is_beyond(told, version, believed)
+                or self._follower.told(mosaic_id) is not told
+            ):
+                view, told = await self._slow(path, version, believed)
+            else:
+                self.counts.hits += 1
+        except FlycamError as error:
+            self.counts.failed += 1
+            await _send_answer(send, answer_to(error, scope))
+            return
+        settled = view.seq <= version and not _is_beyond(told, version, believed)
+        self._note(visitor, view)
+        for_ever = settled and visitor.account is None
+        await self._answer(scope, send, view, known, for_ever=for_ever, briefly=settled and not for_ever)
+
+    def _note(self, visitor: Visitor, view: View) -> None:
+        """Where people with an account look at something is where boxes send first: not where a guest does,
+        whose link goes from hand to hand, nor where there is nothing to see."""
+        if view.tile_id is not None and visitor.may(Role.VIEWER):
+            self._looks.note(view.tile_id)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        send: Send,
+        view: View,
+        known: bytes,
+        *,
+        for_ever: bool = False,
+        briefly: bool = False,
+    ) -> None:
+        """for_ever: what is under this address never changes; briefly: but for what may be withheld of it."""
+        if known and view.etag in known:
+            self.counts.unchanged += 1
+            await send(view.unchanged_briefly if briefly else view.unchanged)
+            await send(_NO_BODY)
+            return
+        await send(view.immutable if for_ever else view.brief if briefly else view.revalidated)
+        await send(view.body if scope["method"] == "GET" else _NO_BODY)
+
+    def _make_asked(self, path: str, asked: Asked, withholding: Withholding) -> View:
+        mosaic_id, tile_id, suffix = _parse(path)
+        return self._asked_views.view(path, mosaic_id, tile_id, asked, SUFFIXES[suffix], withholding)
+
+    async def _slow(self, path: str, version: int, believed: int) -> tuple[View, Watched]:
+        """Read the log, then make the view unless it is kept; and the mosaic as it was known before that.
+        Equal requests at one time share the work, where they know the same of the mosaic."""
+        mosaic_id, tile_id, suffix = _parse(path)
+        told = await self._read_log(mosaic_id, version, believed)
+        view = self._cache.get(path)
+        if view is not None and self._follower.told(mosaic_id) is told:
+            self.counts.hits += 1
+            return view, told
+        key = (path, told.seq, told.info.revision)
+        making = self._making.get(key)
+        if making is None:
+            making = asyncio.ensure_future(asyncio.to_thread(self._make, path, told, tile_id, suffix))
+            self._making[key] = making
+            making.add_done_callback(lambda _: self._making.pop(key, None))
+        return await asyncio.shield(making), told
+
+    async def _read_log(self, mosaic_id: str, version: int, believed: int) -> Watched:
+        """The mosaic as it is known, after a look at the log where one is due. What is not known yet is
+        looked for in its own log alone, by all who ask at one time together and then not for a moment:
+        whoever makes versions up costs others nothing."""
+        told = self._follower.told(mosaic_id)
+        if told is None:
+            return await asyncio.to_thread(self._follower.watch, mosaic_id)
+        if _is_beyond(told, version, believed):
+            asked = time.monotonic()
+            await asyncio.sleep(self._follower.looked_at(mosaic_id) + _LOOKS_APART_S - asked)
+            await asyncio.to_thread(self._follower.read_one, mosaic_id, asked)
+        elif self._follower.is_due:
+            await asyncio.to_thread(self._follower.read_if_due)
+        return self._follower.told(mosaic_id) or told
+
+    def _make(self, path: str, told: Watched, tile_id: TileId, suffix: str) -> View:
+        head = self._follower.head(told, tile_id)
+        view = EMPTY if head is None else read_view(self._store, head, SUFFIXES[suffix])
+        self._cache.keep(path, view, told)
+        self.counts.made += 1
+        return view
+
+
+def _refusal(visitor: Visitor | None, scope: Scope) -> tuple[Message, Message]:
+    """What is said to whoever may not have this tile: a token for other things is not a wrong one."""
+    if visitor is None:
+        return denied(scope)
+    if visitor.account is not None and not visitor.reaches("GET", scope["path"]):
+        return answer_to(beyond(visitor.name, visitor.account.scope), scope)
+    return answer_to(role_missing(visitor, Role.GUEST), scope)
+
+
+def _concerns(withholding: Withholding, path: str) -> bool:
+    """Whether a tile is another one for this visitor than for others, or none."""
+    mosaic_id, tile_id, _ = _parse(path)
+    return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
+
+
+def _mosaic_of(path: str) -> str:
+    return path[len(_PREFIX) : path.find("/", len(_PREFIX))]
+
+
+def _version(query: bytes) -> int:
+    """The log line in `v=…`; -1 if none is named."""
+    if query[:2] != b"v=":
+        return -1
+    digits = query[2:].partition(b"&")[0]
+    return int(digits) if digits.isdigit() and len(digits) < 18 else -1
+
+
+def _believed(query: bytes) -> int:
+    """The revision in `…&r=…`; -1 if none is named."""
+    _, found, rest = query.partition(b"&r=")
+    digits = rest.partition(b"&")[0]
+    return int(digits) if found and digits.isdigit() and len(digits) < 10 else -1
+
+
+def _is_beyond(told: Watched, version: int, believed: int) -> bool:
+    """Whether a reader knows another line or revision of a mosaic than the server was told; -1: no matter."""
+    return version > told.seq or (believed != told.info.revision and believed >= 0)
+
+
+def _parse(path: str) -> tuple[str, TileId, str]:
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise NotFound(
+            f"{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y",
+            vi=f"{path}: không phải mảnh bản đồ; hãy hỏi /tiles/MOSAIC/Z/X/Y",
+        )
+    mosaic_id, z, x, y, suffix = match.groups()
+    tile_id = TileId(z=int(z), x=int(x), y=int(y))
+    side = 1 << tile_id.z
+    if tile_id.z > MAX_ZOOM or tile_id.x >= side or tile_id.y >= side:
+        raise NotFound(
+            f"{path}: outside the tile grid; ask for zoom 0-{MAX_ZOOM} and x, y below 2^zoom",
+            vi=f"{path}: ngoài lưới mảnh bản đồ; mức phóng từ 0 đến {MAX_ZOOM}, x và y nhỏ hơn 2^mức phóng",
+        )
+    return mosaic_id, tile_id, suffix
+
+
+async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:
+    for message in answer:
+        await send(message)

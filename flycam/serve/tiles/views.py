@@ -1,0 +1,185 @@
+"""Pictures of tiles as they go over the wire: made once from the lossless state, kept in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
+from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.pipeline.veils import Veil
+from flycam.serve.tiles.follower import Follower, Moved, Watched
+from flycam.store.base import ObjectStore
+
+Message = dict[str, Any]
+
+SUFFIXES: dict[str, ViewFormat | None] = {
+    "": None,
+    ".png": ViewFormat.PNG,
+    ".webp": ViewFormat.WEBP,
+}
+_OVERHEAD_BYTES = 1500
+_ALWAYS = b"private, max-age=31536000, immutable"
+_REVALIDATE = b"private, no-cache"
+_BRIEFLY = b"private, max-age=60, must-revalidate"
+_VARY = b"Authorization, Cookie"  # what one person's browser keeps is not for the next who signs in there
+
+
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+class View:
+    """One picture with its answers ready to send.
+
+    seq   log line of the head it shows; 0 for an empty tile
+    tile_id  what it shows; None where nothing was flown
+    etag  quoted; changes with content and format, and with the rules of what is withheld of it
+    until_ns  from when on it shows something else, though its tile is the same; None: never
+    brief, unchanged_briefly  for those from whom something may be withheld at any moment
+    """
+
+    __slots__ = (
+        "body",
+        "brief",
+        "etag",
+        "immutable",
+        "revalidated",
+        "seq",
+        "tile_id",
+        "unchanged",
+        "unchanged_briefly",
+        "until_ns",
+        "used",
+    )
+
+    def __init__(
+        self,
+        data: bytes,
+        media_type: str,
+        etag: str,
+        seq: int,
+        tile_id: TileId | None = None,
+        until_ns: int | None = None,
+    ) -> None:
+        self.seq = seq
+        self.tile_id = tile_id
+        self.until_ns = until_ns
+        self.etag = etag.encode()
+        self.used = True
+        common = [(b"etag", self.etag), (b"x-content-type-options", b"nosniff"), (b"vary", _VARY)]
+        entity = [(b"content-type", media_type.encode()), (b"content-length", str(len(data)).encode())]
+        self.immutable = _start(200, [*entity, *common, (b"cache-control", _ALWAYS)])
+        self.revalidated = _start(200, [*entity, *common, (b"cache-control", _REVALIDATE)])
+        self.brief = _start(200, [*entity, *common, (b"cache-control", _BRIEFLY)])
+        self.unchanged = _start(304, [*common, (b"cache-control", _REVALIDATE)])
+        self.unchanged_briefly = _start(304, [*common, (b"cache-control", _BRIEFLY)])
+        self.body: Message = {"type": "http.response.body", "body": data}
+
+    @property
+    def data(self) -> bytes:
+        """The picture itself."""
+        return bytes(self.body["body"])
+
+    @property
+    def size(self) -> int:
+        """Bytes held, roughly."""
+        return len(self.body["body"]) + _OVERHEAD_BYTES
+
+
+class ViewCache:
+    """Views by path, within `limit_bytes`. The least recently used goes first (second chance).
+
+    Looking up takes no lock. Forgets a view when the log says that its tile moved.
+    """
+
+    def __init__(self, follower: Follower, limit_bytes: int) -> None:
+        self._follower = follower
+        self._limit_bytes = limit_bytes
+        self._views: OrderedDict[str, View] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        follower.listen(self._forget)
+
+    def get(self, path: str) -> View | None:
+        """The view kept for a path. Believe it only while the follower is not due."""
+        view = self._views.get(path)
+        if view is not None:
+            view.used = True
+        return view
+
+    def keep(self, path: str, view: View, watched: Watched) -> None:
+        """Keep a view unless its mosaic has moved on since it was `watched`, before its head was read."""
+        with self._lock:
+            if not self._follower.is_newest(watched):
+                return
+            self._drop(path)
+            self._views[path] = view
+            self._bytes += view.size
+            while self._bytes > self._limit_bytes:
+                oldest, candidate = self._views.popitem(last=False)
+                if candidate.used and len(self._views):
+                    candidate.used = False
+                    self._views[oldest] = candidate
+                else:
+                    self._bytes -= candidate.size
+
+    def _forget(self, moved: Moved) -> None:
+        prefix = f"/tiles/{moved.mosaic_id}/"
+        with self._lock:
+            if moved.tiles is None:
+                paths = [path for path in self._views if path.startswith(prefix)]
+            else:
+                paths = [f"{prefix}{tile}{suffix}" for tile, _ in moved.tiles for suffix in SUFFIXES]
+            for path in paths:
+                self._drop(path)
+
+    def _drop(self, path: str) -> None:
+        view = self._views.pop(path, None)
+        if view is not None:
+            self._bytes -= view.size
+
+
+def view_of(
+    data: bytes,
+    tile_id: TileId,
+    content_hash: str,
+    seq: int,
+    wanted: ViewFormat | None,
+    without: Veil | None = None,
+) -> View:
+    """The view of an encoded tile state. Without `wanted`: JPEG where every pixel has data, else WebP, whose
+    alpha keeps unflown ground transparent and which is a tenth of the PNG on a thin line. Raises TileCorrupt.
+
+    without  pixels that are withheld: nothing of them is in the picture, no colour under its alpha either
+    """
+    rgb, mask = decode_picture(data, tile_id)
+    if without is not None:
+        rgb, mask = np.where(without.hidden[..., None], np.uint8(0), rgb), mask & ~without.hidden
+    chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
+    picture = picture_view(rgb, mask, chosen)
+    veiled = "" if without is None else f".{without.name}"
+    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}{veiled}"', seq, tile_id)
+
+
+def _empty_png() -> bytes:
+    written, png = cv2.imencode(".png", np.zeros((TILE_SIZE_PX, TILE_SIZE_PX, 4), np.uint8))
+    if not written:
+        raise RuntimeError("OpenCV cannot write PNG")
+    return png.tobytes()
+
+
+EMPTY = View(_empty_png(), ViewFormat.PNG.value, '"empty"', 0)
+"""Shown where nothing was flown: fully transparent, so that the map's own sign for it shows through."""
+
+
+def read_view(
+    store: ObjectStore, record: TileRecord, wanted: ViewFormat | None, without: Veil | None = None
+) -> View:
+    """The view of the object that a log line names. Raises what the store raises, or TileCorrupt."""
+    return view_of(store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted, without)

@@ -1,0 +1,380 @@
+"""Where uploads are received while the server runs, and what goes on behind them.
+
+Five threads: one brings whole files into the evidence store, one films, one film at a time and none while a
+photo waits; one has heads looked at, one has photos laid on the map, one films, which take so long that
+nobody's photos shall wait for them. Those but the first two start a process for each piece of work. All find
+their work on the disk, so that after a kill they go on where they were.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flycam.catalog.records import Role
+from flycam.errors import FlycamError, StorageTrouble
+from flycam.ingest.photo.card_files import FileKind
+from flycam.outcomes import EXIT_STORAGE, sentence
+from flycam.pipeline.upload.choice import UploadFile
+from flycam.pipeline.upload.files import FILMED, LAID, LOOK, PROGRESS, no_such_upload, said_in, write_json
+from flycam.pipeline.upload.keeping import keep_file
+from flycam.pipeline.upload.upload import Upload
+from flycam.pipeline.upload.uploads import Uploads
+from flycam.serve.answering.failures import Refused
+from flycam.serve.door.admission import Visitor
+from flycam.serve.services import Services
+
+MOST_WRITERS = 32
+_LOG = logging.getLogger("flycam.serve")
+_LOOK_ABOUT_S = 1.0
+_AGAIN_S = 5.0
+_EXPIRE_S = 3600.0
+_MOST_TRIES = 3
+_END_S = 5.0
+
+
+@dataclass(slots=True)
+class _Hold:
+    """What holds one piece of work on an upload up; forgotten with the upload: the same card announced
+    again begins anew."""
+
+    tries: int = 0
+    not_before_s: float = 0.0
+    why: tuple[str, str] | None = None  # in English and Vietnamese
+
+
+class Reception:
+    """Uploads of one server. `start` before, `stop` after serving."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._uploads: Uploads | None = None
+        self._refusal: FlycamError | None = None
+        self._stop = threading.Event()
+        self._news = {name: threading.Event() for name in ("keep", "keep-films", "look", "lay", "film")}
+        self._threads: list[threading.Thread] = []
+        self._writers: Counter[str] = Counter()
+        self._holds: WeakKeyDictionary[Upload, dict[str, _Hold]] = WeakKeyDictionary()
+
+    @property
+    def uploads(self) -> Uploads:
+        """Raises StorageTrouble, with the reason, where none are received."""
+        if self._uploads is not None:
+            return self._uploads
+        raise self._refusal or StorageTrouble(
+            "this server receives no uploads; start it with 'flycam serve'",
+            vi="máy chủ này không nhận tải lên; hãy chạy bằng 'flycam serve'",
+        )
+
+    def start(self) -> None:
+        """Begin to receive. Where that cannot be the rest is served all the same."""
+        if self._services.uploads_dir is None:
+            return
+        self._stop.clear()
+        try:
+            self._uploads = Uploads(self._services.uploads_dir)
+        except StorageTrouble as error:
+            self._refusal = error
+            return
+        lanes: list[tuple[str, Callable[[Upload], bool]]] = [
+            ("keep", self._keep),
+            ("keep-films", self._keep_films),
+        ]
+        if self._services.upload_work:
+            lanes += [("look", self._look), ("lay", self._lay), ("film", self._film)]
+        for name, work in lanes:
+            thread = threading.Thread(target=self._run, args=(name, work), name=f"upload-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End the work and let another process receive."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(_END_S)
+        self._threads.clear()
+        if self._uploads is not None:
+            self._uploads.close()
+            self._uploads = None
+
+    def wake(self) -> None:
+        """Something arrived."""
+        for news in self._news.values():
+            news.set()
+
+    def open(
+        self,
+        visitor: Visitor,
+        files: Sequence[UploadFile],
+        *,
+        folder: str = "",
+        name: str | None = None,
+        event: str | None = None,
+        telemetry: str | None = None,
+        is_new: bool = False,
+    ) -> Upload:
+        """As `Uploads.open`, with a line in the audit log where an upload begins."""
+
+        def began(upload: Upload) -> None:
+            taken = upload.manifest.files
+            said = f"{len(taken)} files, {sum(one.size for one in taken)} bytes"
+            self._services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
+
+        return self.uploads.open(
+            visitor.name,
+            files,
+            folder=folder,
+            name=name,
+            event=event,
+            telemetry=telemetry,
+            is_new=is_new,
+            began=began,
+        )
+
+    def of(self, upload_id: str, visitor: Visitor) -> Upload:
+        """An upload of the visitor's own, or any for an administrator. Raises NotFound for all others."""
+        upload = self.uploads.get(upload_id)
+        if upload.manifest.owner != visitor.name and not visitor.may(Role.ADMIN):
+            raise no_such_upload()
+        return upload
+
+    @contextmanager
+    def place(self, visitor: Visitor) -> Iterator[None]:
+        """One of the places for bodies on their way, for each visitor. Raises Refused 429."""
+        if self._writers[visitor.name] >= MOST_WRITERS:
+            raise Refused(
+                429,
+                f"{MOST_WRITERS} files are being sent at once already: send fewer at a time",
+                f"đang gửi {MOST_WRITERS} tệp cùng lúc: hãy gửi ít hơn",
+                {"Retry-After": "2"},
+            )
+        self._writers[visitor.name] += 1
+        try:
+            yield
+        finally:
+            self._writers[visitor.name] -= 1
+
+    def lay_again(self, upload: Upload) -> None:
+        """Try once more what failed."""
+        for name, file in (("lay", LAID), ("film", FILMED)):
+            hold = self._hold(upload, name)
+            if "error" in (said_in(upload.folder, file) or {}):
+                (upload.folder / file).unlink(missing_ok=True)
+                hold.tries = 0
+            hold.not_before_s = 0.0
+        self.wake()
+
+    def trouble(self, upload: Upload) -> tuple[str, str] | None:
+        """What holds an upload up at the moment, in English and Vietnamese."""
+        whys = (self._hold(upload, name).why for name in ("lay", "film", "keep", "keep-films", "look"))
+        return next(filter(None, whys), None)
+
+    def _hold(self, upload: Upload, name: str) -> _Hold:
+        return self._holds.setdefault(upload, {}).setdefault(name, _Hold())
+
+    # -- the threads ----------------------------------------------------------------------------
+
+    def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
+        expired_s = time.monotonic()  # not at once: the clock of a machine that just started may be set yet
+        while not self._stop.is_set():
+            self._news[name].clear()
+            if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
+                expired_s = time.monotonic()
+                self._expire()
+            is_busy = False
+            for upload in reversed(self.uploads.all()):
+                if self._stop.is_set():
+                    return
+                hold = self._hold(upload, name)
+                if hold.not_before_s > time.monotonic():
+                    continue
+                try:
+                    if work(upload):
+                        is_busy, hold.why = True, None
+                except Exception as error:  # noqa: BLE001  one upload's trouble must not end the work on the others
+                    if upload.is_gone:
+                        continue
+                    if not isinstance(error, (FlycamError, OSError)):
+                        _LOG.exception("upload %s, %s", upload.upload_id, name)
+                    self._put_off(upload, name, sentence(error), sentence(error, "vi"))
+            if not is_busy:
+                self._news[name].wait(_LOOK_ABOUT_S)
+
+    def remove(self, upload: Upload, visitor: Visitor) -> None:
+        """As `Uploads.remove`, with a line in the audit log before it goes."""
+        audit, upload_id = self._services.workspace.catalog.audit, upload.upload_id
+        self.uploads.remove(
+            upload,
+            note=lambda _: audit.append(visitor.name, "upload removed", upload_id),
+            stays=lambda _: audit.append(visitor.name, "upload not removed", upload_id),
+        )
+
+    def _expire(self) -> None:
+        audit = self._services.workspace.catalog.audit
+
+        def note(upload: Upload) -> None:
+            manifest = upload.manifest
+            said = f"{manifest.owner}: {manifest.label}, {len(upload.stored)} of {len(manifest.files)} files"
+            audit.append("flycam", "upload expired", upload.upload_id, said)
+
+        def stays(upload: Upload) -> None:
+            audit.append("flycam", "upload not removed", upload.upload_id)
+
+        try:
+            self.uploads.expire(note, stays)
+        except Exception:  # noqa: BLE001  it is looked at again in an hour; what arrives must be kept meanwhile
+            _LOG.exception("uploads that nobody went on with could not be forgotten")
+
+    def _put_off(self, upload: Upload, name: str, why: str, why_vi: str) -> None:
+        hold = self._hold(upload, name)
+        hold.not_before_s = time.monotonic() + _AGAIN_S
+        hold.why = (why, why_vi)
+
+    def _keep(self, upload: Upload) -> bool:
+        """Whole files, but films, to the evidence store."""
+        waiting = upload.unstored(films=False) if not upload.is_laid else []
+        for number in waiting:
+            keep_file(self._services.workspace, upload, number)
+            self._hold(upload, "keep").why = None
+        if waiting and upload.has_photos_saved:
+            self._news["lay"].set()
+            self._news["film"].set()
+            self._news["keep-films"].set()
+        return bool(waiting)
+
+    def _keep_films(self, upload: Upload) -> bool:
+        """Whole films to the evidence store, while no photo of any card waits to be kept."""
+        waiting = upload.unstored(films=True) if not upload.is_laid else []
+        for number in waiting:
+            if self._stop.is_set() or self._photos_wait():
+                return False
+            keep_file(self._services.workspace, upload, number)
+            self._hold(upload, "keep-films").why = None
+        if waiting and upload.is_saved:
+            self._news["film"].set()
+        return bool(waiting)
+
+    def _photos_wait(self) -> bool:
+        """Whether photos are to be kept now; those of a card that something holds up are not waited for."""
+        now_s = time.monotonic()
+        return any(
+            not one.is_laid and one.unstored(films=False) and self._hold(one, "keep").not_before_s <= now_s
+            for one in self.uploads.all()
+        )
+
+    def _look(self, upload: Upload) -> bool:
+        if not upload.has_heads or upload.is_laid:
+            return False
+        said = said_in(upload.folder, LOOK)
+        if said is not None and not (said.get("awaits_logs") and upload.has_logs):
+            return False
+        (upload.folder / LOOK).unlink(missing_ok=True)
+        return self._work(upload, "look", LOOK)
+
+    def _lay(self, upload: Upload) -> bool:
+        if not upload.has_photos_saved or upload.is_laid or not upload.numbers[FileKind.PHOTO]:
+            return False
+        if said_in(upload.folder, LAID) is None:
+            is_done = self._work(upload, "lay", LAID)
+            self._news["film"].set()
+            return self._end(upload) or is_done
+        return self._end(upload)
+
+    def _film(self, upload: Upload) -> bool:
+        if not upload.is_saved or upload.is_laid or not upload.numbers[FileKind.FILM]:
+            return False
+        if upload.numbers[FileKind.PHOTO] and said_in(upload.folder, LAID) is None:
+            return False  # the films go into the photos' flight
+        if said_in(upload.folder, FILMED) is None:
+            is_done = self._work(upload, "film", FILMED)
+            return self._end(upload) or is_done
+        return self._end(upload)
+
+    def _end(self, upload: Upload) -> bool:
+        """Let go of the card's bytes once all that can be is on the map; whether that is so. Where photos or
+        films failed as a whole they stay, to be tried again."""
+        is_failed = any("error" in (said_in(upload.folder, file) or {}) for file in (LAID, FILMED))
+        if not upload.is_saved or is_failed or "flight_id" not in (result_of(upload) or {}):
+            return False
+        upload.note_laid()
+        return True
+
+    def _work(self, upload: Upload, what: str, result: str) -> bool:
+        """Let a process do it, to its end or to the server's."""
+        command = [*self._services.upload_work, upload.upload_id, what]
+        with (upload.folder / "work.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
+        self._services.workspace.power.let_go(process.pid)
+        try:
+            while process.poll() is None and not (upload.is_gone or self._stop.wait(0.1)):
+                pass
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_END_S)
+        if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
+            return True
+        if process.returncode == EXIT_STORAGE:
+            self._put_off(upload, what, *_STORAGE)
+            return False
+        hold = self._hold(upload, what)
+        hold.tries += 1
+        if hold.tries >= _MOST_TRIES:
+            hold.why = None  # it is no longer waited for
+            write_json(
+                upload.folder / result, {"error": "Ended", "sentence": _ENDED[0], "sentence_vi": _ENDED[1]}
+            )
+        else:
+            self._put_off(upload, what, *_ENDED)
+        return False
+
+
+_STORAGE = (
+    "store or database did not answer while the upload was worked on; it is tried again by itself",
+    "kho lưu trữ hoặc cơ sở dữ liệu không trả lời khi đang xử lý lượt tải lên; sẽ tự thử lại",
+)
+_ENDED = (
+    "the program that worked on it ended without a word; the files are safe: see work.log of the upload",
+    "chương trình xử lý dừng đột ngột; các tệp vẫn an toàn: xem work.log của lượt tải lên",
+)
+
+
+def result_of(upload: Upload) -> dict[str, Any] | None:
+    """What came of a card, photos and films: `flight_id` or `error`; None: not all of it was tried."""
+    photos, films = said_in(upload.folder, LAID), said_in(upload.folder, FILMED)
+    has_photos = bool(upload.numbers[FileKind.PHOTO])
+    if (has_photos and photos is None) or (upload.numbers[FileKind.FILM] and films is None):
+        return None
+    photos, films = photos or {}, films or {}
+    if "error" in films and "flight_id" in photos:  # their program died: the photos are on the map
+        said = {key: films[key] for key in ("sentence", "sentence_vi")}
+        return {**photos, "films": [{"name": "", "frames": 0, **said}]}
+    return films if "error" in photos and films else {**photos, **films}
+
+
+def is_worked_on(upload: Upload) -> bool:
+    """Whether it is being laid on the map, or is about to be: photos do not wait for the films."""
+    if upload.is_laid or not upload.has_photos_saved:
+        return False
+    is_due = bool(upload.numbers[FileKind.PHOTO]) and said_in(upload.folder, LAID) is None
+    return is_due or (upload.is_saved and result_of(upload) is None)
+
+
+def so_far(upload: Upload) -> dict[str, Any] | None:
+    """As `result_of`; before the films were tried, what came of the photos."""
+    return result_of(upload) or said_in(upload.folder, LAID)
+
+
+def progress_of(upload: Upload) -> dict[str, Any] | None:
+    """How far the laying is."""
+    return None if upload.is_laid else said_in(upload.folder, PROGRESS)

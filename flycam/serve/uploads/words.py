@@ -1,0 +1,161 @@
+"""What clients say and hear of uploads, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from flycam.frame.moment import iso
+from flycam.ingest.photo.card_files import FileKind
+from flycam.pipeline.upload.choice import MAX_FILES
+from flycam.pipeline.upload.files import LOOK
+from flycam.pipeline.upload.upload import Upload
+from flycam.serve.uploads.reception import Reception, progress_of, result_of, so_far
+
+Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]
+
+
+_MOST_PATH = 8192  # no disk holds a longer one
+
+
+class Announced(BaseModel):
+    """A file of a card. modified_ms tells two cards with the same names apart. A name or size that cannot be
+    taken is no fault of the request: that file is passed over."""
+
+    path: Annotated[str, Field(max_length=_MOST_PATH)]
+    size: Annotated[int, Field(ge=0, le=1 << 40)]
+    modified_ms: Annotated[int, Field(ge=0, le=1 << 52)]
+
+
+class Card(BaseModel):
+    """What is to be uploaded. folder: what the photos' folder is called; telemetry: the flight log's path."""
+
+    files: Annotated[list[Announced], Field(min_length=1, max_length=MAX_FILES)]
+    folder: Annotated[str, Field(max_length=500)] = ""
+    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    event: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    telemetry: Annotated[str | None, Field(max_length=_MOST_PATH)] = None
+
+
+class Said(BaseModel):
+    """A sentence in both languages."""
+
+    sentence: str
+    sentence_vi: str
+
+
+class Standing(BaseModel):
+    """How far an upload is.
+
+    photos          how many of the files are photos; heads: those of which something is here
+    stored          files that are whole, hashed and in the evidence store
+    saved           all of them are: the card may be taken out
+    looked          the heads were looked at: ask for `look`
+    expires         when it is forgotten if nothing more comes; null: never
+    laid            what came of it, as `flycam ingest` answers, and of each film; or why nothing; of photos
+                    as soon as they are on the map; not in the list of all
+    waits_for       what holds it up at the moment
+    passed_over     how many files of the card are not taken: they are on the card alone; passed_over_said: of
+                    the first of them why, and the cure
+    """
+
+    upload_id: str
+    label: str
+    name: str | None
+    owner: str
+    began: str
+    expires: str | None
+    stage: Stage
+    files: int
+    photos: int
+    heads: int
+    received: int
+    stored: int
+    bytes: int
+    bytes_received: int
+    bytes_stored: int
+    saved: bool
+    looked: bool
+    progress: dict[str, Any] | None
+    laid: dict[str, Any] | None
+    waits_for: Said | None
+    passed_over: int
+    passed_over_said: list[Said]
+
+
+class FileStanding(BaseModel):
+    """How far a file is: bytes go to `/files/{upload_id}/{number}` from `offset`; sha256 once stored."""
+
+    number: int
+    path: str
+    size: int
+    offset: int
+    sha256: str | None
+
+
+class Opened(Standing):
+    """An upload with its files, in the order of their numbers."""
+
+    parts: list[FileStanding]
+
+
+def stage_of(upload: Upload) -> Stage:
+    """Where it stands."""
+    if upload.is_laid:
+        return "laid"
+    if "error" in (result_of(upload) or {}):
+        return "failed"
+    if upload.is_saved:
+        return "laying"
+    return "keeping" if upload.is_received else "receiving"
+
+
+def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) -> Standing:
+    """How far an upload is. has_laid: with what came of it, which may be long."""
+    manifest = upload.manifest
+    expires_s = reception.uploads.expires_s(upload)
+    trouble = reception.trouble(upload)
+    sizes = [file.size for file in manifest.files]
+    photos = upload.numbers[FileKind.PHOTO]
+    return Standing(
+        upload_id=upload.upload_id,
+        label=manifest.label,
+        name=manifest.name,
+        owner=manifest.owner,
+        began=iso(int(manifest.created_s * 1e9)),
+        expires=None if expires_s is None else iso(int(expires_s * 1e9)),
+        stage=stage_of(upload),
+        files=len(sizes),
+        photos=len(photos),
+        heads=sum(upload.offsets[number] > 0 for number in photos),
+        received=sum(at == size for at, size in zip(upload.offsets, sizes, strict=True)),
+        stored=len(upload.stored),
+        bytes=sum(sizes),
+        bytes_received=sum(upload.offsets),
+        bytes_stored=sum(sizes[number] for number in list(upload.stored)),
+        saved=upload.is_saved,
+        looked=(upload.folder / LOOK).exists(),
+        progress=progress_of(upload),
+        laid=so_far(upload) if has_laid else None,
+        waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
+        passed_over=manifest.passed_over.count,
+        passed_over_said=[Said(sentence=en, sentence_vi=vi) for en, vi in manifest.passed_over.said],
+    )
+
+
+def opened_of(reception: Reception, upload: Upload) -> Opened:
+    """As `standing_of`, with its files."""
+    return Opened(
+        **standing_of(reception, upload).model_dump(),
+        parts=[
+            FileStanding(
+                number=n,
+                path=one.path,
+                size=one.size,
+                offset=upload.offsets[n],
+                sha256=upload.stored.get(n),
+            )
+            for n, one in enumerate(upload.manifest.files)
+        ],
+    )

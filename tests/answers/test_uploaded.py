@@ -1,0 +1,83 @@
+"""What `flycam upload` says of a card before its heavy bytes went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flycam.answers.uploaded import look_lines, of_upload
+from flycam.pipeline.upload.sending import Sent
+
+GAP = {"area_m2": 12_500.0, "sentence": "a hole between A and B", "sentence_vi": "chỗ trống giữa A và B"}
+CLEAR: dict[str, Any] = {
+    "frames": 6,
+    "usable": 6,
+    "problems": [],
+    "rejections": [],
+    "gaps": [],
+    "photos": [{"name": "a.jpg", "gsd_m": 0.121}, {"name": "b.jpg", "gsd_m": 0.125}],
+    "relief": [],
+    "ground_m2": 451_000.0,
+    "films": [],
+    "preview": {"bounds": [104.0, 22.0, 104.1, 22.1], "shown": 6},
+    "smeared": 0,
+    "smear_known": 6,
+    "worst_smear_px": 0.4,
+    "seconds": 0.5,
+}
+
+
+def said(look: dict[str, Any], language: str = "vi") -> str:
+    return "\n".join(look_lines(look, language)).replace("\u00a0", " ")
+
+
+def test_a_card_with_nothing_wrong_is_told_to_be_so() -> None:
+    assert "không có chỗ sót" in said(CLEAR) and "không ảnh nào nhoè" in said(CLEAR)
+    assert "phạm vi chụp khoảng 45,10 ha" in said(CLEAR)
+    english = said(CLEAR, "en")
+    assert "6 of 6 photos" in english and "no gaps" in english and "45.10 ha" in english
+
+
+def test_gaps_and_smear_are_told_with_their_size() -> None:
+    poor = {**CLEAR, "gaps": [GAP, GAP], "smeared": 3, "worst_smear_px": 2.34}
+    lines = said(poor)
+    assert "2 chỗ bị sót, tổng 2,50 ha" in lines and lines.count("chỗ trống giữa A và B") == 2
+    assert "3 ảnh nhoè vì bay nhanh (tới 2,3 điểm ảnh)" in lines and "không có chỗ sót" not in lines
+
+
+def test_smear_that_is_not_known_is_no_sharp_picture() -> None:
+    unknown = {**CLEAR, "smear_known": 0, "worst_smear_px": None}
+    assert "không ghi đủ số liệu" in said(unknown) and "không ảnh nào" not in said(unknown)
+
+
+def test_a_card_whose_photos_have_no_place_has_no_word_of_gaps() -> None:
+    lost = {**CLEAR, "usable": 0, "photos": [], "ground_m2": 0.0, "preview": None, "smear_known": 0}
+    assert "0 / 6" in said(lost) and "sót" not in said(lost) and "phạm vi" not in said(lost)
+
+
+def test_many_sentences_are_counted() -> None:
+    lines = said({**CLEAR, "gaps": [GAP] * 11}, "en")
+    assert lines.count("a hole between") == 8 and "and 3 more" in lines
+
+
+@pytest.mark.parametrize("look", [None, CLEAR])
+def test_the_answer_has_what_the_heads_said_but_not_of_each_photo(look: dict[str, Any] | None) -> None:
+    sent = Sent(
+        upload_id="u",
+        files=6,
+        bytes=60,
+        sent_bytes=60,
+        skipped=(),
+        passed_over=0,
+        passed_over_said=(),
+        laid={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
+        seconds=1.0,
+        look=look,
+    )
+    answer, _ = of_upload(sent)
+    if look is None:
+        assert answer["look"] is None
+    else:
+        assert answer["look"]["ground_m2"] == 451_000.0 and answer["look"]["gaps"] == []
+        assert "photos" not in answer["look"]

@@ -1,0 +1,88 @@
+"""A flight that was brought under the wrong storm, moved by whoever brought it, on its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import Role
+from flycam.serve.services import Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.pipeline.impacted import changed, square
+from tests.serve.running import running
+from tests.serve.world import REAL, World, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class House:
+    world: World
+    url: str
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """Changes were found on the flight before; the flight after is nobody's but "Tổ bay 2"'s."""
+    world = make_world(tmp_path)
+    for name, role in (("Tổ bay 2", Role.OPERATOR), ("Tổ bay 9", Role.OPERATOR), ("Hà", Role.ANALYST)):
+        add_account(world.workspace, name, role, name.replace(" ", "-"))
+    shown = f"{world.before}-colour@0"
+    found = changed(
+        "change-00000001", square(0, 0, 50), event_id=REAL, before_shown="x.tif", after_shown=shown
+    )
+    world.workspace.catalog.changes.append([found])
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield House(world, url)
+
+
+def opened_card(open_page: OpenPage, house: House, who: str, flight: str, size: str = "office") -> Page:
+    page = open_page(size, f"lang=vi&event={REAL}", url=house.url, wait=False)
+    page.locator("#token").fill(who.replace(" ", "-"))
+    page.locator(".login button").click()
+    card = page.locator(f'[data-flight="{flight}"]')
+    card.wait_for(state="attached")
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    card.get_by_role("button", name="Chi tiết").click()
+    expect(card.locator(".flight-detail")).to_contain_text("Ảnh đã dùng")
+    return page
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_who_brought_a_flight_moves_it(
+    open_page: OpenPage, house: House, size: str, screenshots: Path
+) -> None:
+    flight = house.world.after
+    page = opened_card(open_page, house, "Tổ bay 2", flight, size)
+    card = page.locator(f'[data-flight="{flight}"]')
+    card.get_by_text("Sự kiện: Bão số 3 (Yagi)").click()
+    field = card.get_by_label("Chuyển sang sự kiện khác")
+    field.fill("Lũ quét Bản Liền")
+    page.screenshot(path=screenshots / f"move-{size}.png")
+    field.press("Enter")
+    expect(page.locator(".flight")).to_have_count(1)  # the page is in the new event, where it lies alone
+    expect(card.get_by_text("Sự kiện: Lũ quét Bản Liền")).to_be_attached()
+    flights = house.world.workspace.catalog.flights
+    assert flights.event(flights.flight(flight).event_id).name == "Lũ quét Bản Liền"
+
+
+def test_a_refusal_is_read_on_the_card(open_page: OpenPage, house: House, screenshots: Path) -> None:
+    flight = house.world.before
+    page = opened_card(open_page, house, "Hà", flight)
+    card = page.locator(f'[data-flight="{flight}"]')
+    card.get_by_text("Sự kiện: Bão số 3 (Yagi)").click()
+    card.get_by_label("Chuyển sang sự kiện khác").fill("Lũ quét")
+    card.get_by_role("button", name="Chuyển").click()
+    expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
+    page.screenshot(path=screenshots / "move-refused.png")
+    assert house.world.workspace.catalog.flights.flight(flight).event_id == REAL
+
+
+def test_others_flights_are_not_offered_to_operators(open_page: OpenPage, house: House) -> None:
+    page = opened_card(open_page, house, "Tổ bay 9", house.world.after)
+    expect(page.locator(".flight-move")).to_have_count(0)

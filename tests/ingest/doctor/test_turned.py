@@ -1,0 +1,230 @@
+"""Turned pictures are found by their pixels, with or without a tag that tells of it, and read as they lie."""
+
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.geometry.camera import image_rays, scaled
+from flycam.geometry.likeness import agreeing_windows, lay, spot_around
+from flycam.ingest.doctor.diagnosis import Severity
+from flycam.ingest.doctor.edited import edited_photos, edits_said, lens_of, sideways_photos
+from flycam.ingest.doctor.inspect import diagnose
+from flycam.ingest.photo.judging import judge
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.photos import interior_for, read_all, search
+from flycam.ingest.photo.pixels import pixel_checks
+from tests.ingest.made_flights import CAMERA, GROUND_M, photo, strips
+
+GROUND_SIZE_M = 900.0
+TEXEL_M = 0.7
+
+
+def flat(lonlat):
+    return np.full(len(lonlat), GROUND_M), "EGM2008"
+
+
+def lens(metadata: PhotoMetadata):
+    return (
+        CAMERA if metadata.image_size_px == CAMERA.image_size_px else scaled(CAMERA, metadata.image_size_px)
+    )
+
+
+def fields_and_roads(seed=3):
+    """A ground of patches, lines and grain, uint8, TEXEL_M a pixel."""
+    rng = np.random.default_rng(seed)
+    n = round(GROUND_SIZE_M / TEXEL_M)
+    grey = cv2.resize(rng.uniform(60, 190, (n // 25, n // 25)).astype(np.float32), (n, n), interpolation=0)
+    for _ in range(60):
+        a, b = rng.integers(0, n, (2, 2)).tolist()
+        cv2.line(grey, a, b, float(rng.uniform(20, 240)), 3)
+    return np.clip(grey + rng.normal(0, 6, (n, n)), 0, 255).astype(np.uint8)
+
+
+def shown_by(headers, ground):
+    """What each camera sees of flat ground, at a tenth of its size: H×W uint8 by source name."""
+    middle = np.mean([h.exterior_prior.projection_centre_m for h in headers], axis=0)
+    pictures = {}
+    for header in headers:
+        interior = scaled(header.interior, (400, 300))
+        uv = np.stack(np.meshgrid(np.arange(400.0), np.arange(300.0)), axis=-1).reshape(-1, 2)
+        rays = image_rays(interior, header.exterior_prior, uv)
+        centre = np.array(header.exterior_prior.projection_centre_m)
+        at = centre + rays * ((GROUND_M - centre[2]) / rays[:, 2])[:, None]
+        place = ((at[:, :2] - middle[:2]) * [1, -1] + GROUND_SIZE_M / 2) / TEXEL_M
+        maps = place.reshape(300, 400, 2).astype(np.float32)
+        pictures[header.provenance.source_name] = cv2.remap(
+            ground, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
+        )
+    return pictures
+
+
+def flown(photos, quarters, software=None, ground=None):
+    """Diagnosis of a flight some of whose pictures (by index) were turned clockwise afterwards."""
+    before = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    pictures = shown_by(before.headers, fields_and_roads() if ground is None else ground)
+    checks, handed = {}, []
+    for k, one in enumerate(photos):
+        turn = quarters.get(k, 0)
+        checks[one.path] = judge(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
+        size = one.image_size_px[::-1] if turn % 2 else one.image_size_px
+        tag = (software or {}).get(k, one.software)
+        handed.append(replace(one, image_size_px=size, software=tag))
+    after = diagnose(handed, interior_for=lens, terrain_at=flat, identify=identity, checks=checks)
+    return before, after
+
+
+def identity(metadata):
+    return f"{metadata.size_bytes:064x}"
+
+
+def turns_found(before, after):
+    """Quarter turns clockwise of each camera between two diagnoses, by source name, where not 0."""
+    found = {}
+    old = {h.provenance.source_name: np.array(h.exterior_prior.rotation) for h in before.headers}
+    for header in after.headers:
+        turn = np.array(header.exterior_prior.rotation) @ old[header.provenance.source_name].T
+        quarters = round(np.degrees(np.arctan2(turn[1, 0], turn[0, 0])) / 90.0) % 4
+        if quarters:
+            found[header.provenance.source_name] = quarters
+    return found
+
+
+def problem(diagnosis, code):
+    return next((p for p in diagnosis.problems if p.code == code), None)
+
+
+def test_a_flight_as_it_was_read_raises_no_alarm():
+    before, after = flown(strips(lines=3, per_line=8), {})
+    assert turns_found(before, after) == {}
+    assert not {"turned", "edited", "edited_unsettled", "sideways"} & {p.code for p in after.problems}
+    assert [h.interior for h in after.headers] == [h.interior for h in before.headers]
+
+
+def test_a_strip_turned_in_a_viewer_is_read_as_it_lies():
+    viewer = dict.fromkeys(range(8, 16), "Microsoft Windows Photo Viewer 10.0")
+    photos = [replace(p, software="v01.23.4920") for p in strips(lines=3, per_line=8)]
+    before, after = flown(photos, dict.fromkeys(viewer, 2), viewer)
+    names = {photos[k].name for k in viewer}
+    assert turns_found(before, after) == dict.fromkeys(names, 2)
+    said = problem(after, "turned")
+    assert set(said.frames) == names and "180°" in said.sentence_en and "180°" in said.sentence_vi
+    assert set(problem(after, "edited").frames) == names
+    one = next(h for h in after.headers if h.provenance.source_name in names)
+    assert one.interior.calibration_id == "test, turned 180°"
+    assert any("180°" in sentence for sentence in one.provenance.settled)
+
+
+def test_single_photos_turned_without_any_tag_are_found():
+    photos = strips(lines=3, per_line=8)
+    before, after = flown(photos, {5: 2, 13: 1, 18: 3})
+    assert turns_found(before, after) == {photos[5].name: 2, photos[13].name: 1, photos[18].name: 3}
+    sizes = {h.provenance.source_name: h.interior.image_size_px for h in after.headers}
+    assert sizes[photos[13].name] == (3000, 4000) and sizes[photos[5].name] == (4000, 3000)
+    assert problem(after, "edited") is None
+
+
+def test_a_whole_card_turned_is_found():
+    photos = strips(lines=3, per_line=6)
+    before, after = flown(photos, dict.fromkeys(range(18), 2))
+    assert set(turns_found(before, after).values()) == {2} and len(turns_found(before, after)) == 18
+
+
+def test_over_water_nothing_is_claimed_and_an_edited_photo_is_named():
+    photos = strips(lines=3, per_line=6)
+    water = np.random.default_rng(1).normal(90, 3, (1286, 1286)).clip(0, 255).astype(np.uint8)
+    before, after = flown(photos, {7: 2}, {7: "Picasa"}, ground=water)
+    assert turns_found(before, after) == {}
+    said = problem(after, "edited_unsettled")
+    assert said.frames == (photos[7].name,) and said.severity is Severity.WARNING
+
+
+def test_without_pixels_an_edited_photo_is_only_named():
+    photos = strips(lines=2, per_line=5)
+    photos[3] = replace(photos[3], software="Adobe Photoshop Lightroom 6.0")
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "edited_unsettled").frames == (photos[3].name,)
+
+
+@pytest.mark.parametrize(
+    ("software", "usual", "edited"),
+    [
+        ("Microsoft Windows Photo Viewer 10.0.10240.16384", "v01.23.4920", True),
+        ("Picasa", "", True),
+        ("Adobe Photoshop CC 2019 (Windows)", "Adobe Photoshop CC 2019 (Windows)", True),
+        ("v01.23.4921", "v01.23.4920", False),
+        ("10.03.12.06", "10.03.12.06", False),
+        ("Somebody's Tool", "10.03.12.06", True),
+        ("Pix4Dcapture", "Pix4Dcapture", False),
+        ("", "v01.23.4920", False),
+    ],
+)
+def test_which_software_makes_a_photo_suspect(software, usual, edited):
+    photos = [photo(f"{k}.JPG", software=usual) for k in range(4)] + [photo("x.JPG", software=software)]
+    assert edited_photos(photos)[-1] == edited
+
+
+@pytest.mark.parametrize(
+    ("untouched", "said"),
+    [((), "8 photos were saved by IrfanView, Picasa: "), (("v1.2.3",), "Picasa, the others by v1.2.3: ")],
+)
+def test_the_others_are_those_that_nobody_saved_again(untouched, said):
+    photos = [photo(f"{k}.JPG", software="IrfanView" if k < 5 else "Picasa") for k in range(8)]
+    photos += [photo(f"own{k}.JPG", software=one) for k, one in enumerate(untouched)]
+    edited = np.array([one.software in ("IrfanView", "Picasa") for one in photos])
+    names = [one.name for one in photos]
+    (told,) = edits_said(photos, names, edited, np.zeros(len(photos), dtype=bool))
+    assert said in told.sentence_en
+
+
+def test_a_cropped_photo_is_named():
+    photos = strips(lines=2, per_line=5)
+    photos[3] = replace(photos[3], software="IrfanView", image_size_px=(3000, 2000))
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "cropped").frames == (photos[3].name,)
+
+
+def test_the_lens_of_a_sideways_photo_is_its_cameras():
+    photos = [photo(f"{k}.JPG") for k in range(3)] + [photo("up.JPG", image_size_px=(3000, 4000))]
+    assert sideways_photos(photos).tolist() == [False, False, False, True]
+    turned = lens_of(photos[3], True, lens)
+    assert turned.image_size_px == (3000, 4000) and turned.focal_length_px == CAMERA.focal_length_px
+
+
+def laid(headers, checks, name):
+    """Thumbnail of a photo on level ground at height 0, two metres a pixel by three."""
+    header = next(h for h in headers if h.provenance.source_name == name)
+    spot = spot_around(np.array(header.exterior_prior.projection_centre_m[:2]), 0.5)
+    nodes = spot.nodes_m(0.5)
+    nodes = np.column_stack([nodes, np.zeros(len(nodes))])
+    return lay(
+        next(c for path, c in checks.items() if path.name == name).thumbnail,
+        header.interior,
+        header.exterior_prior,
+        spot,
+        nodes,
+    )
+
+
+@pytest.mark.real
+def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
+    photos, _ = read_all(search([shared_data / "flights" / "brighton_beach"]).photos)
+    checks = {p.path: pixel_checks(p.path) for p in photos}
+    run = partial(diagnose, photos, interior_for=interior_for, identify=identity)
+    without, found = run(), run(checks=checks)
+    strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
+    assert turns_found(without, found) == dict.fromkeys(strip, 2)
+    for name, neighbour in zip(strip, [*strip[1:], "DJI_0030.JPG"], strict=True):
+        at_last = laid(found.headers, checks, name), laid(found.headers, checks, neighbour)
+        as_written = laid(without.headers, checks, name), laid(without.headers, checks, neighbour)
+        assert agreeing_windows(*at_last) >= 4 > agreeing_windows(*as_written)
+
+
+@pytest.mark.real
+def test_seneca_raises_no_alarm(shared_data):
+    photos, _ = read_all(search([shared_data / "flights" / "seneca_fixed_wing"]).photos)
+    checks = {p.path: pixel_checks(p.path) for p in photos}
+    found = diagnose(photos, interior_for=interior_for, identify=identity, checks=checks)
+    assert not {"turned", "edited", "edited_unsettled", "sideways"} & {p.code for p in found.problems}

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.drill.flight import FlightPlan, drill_camera, fly
+from flycam.drill.relief import Valley
+from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.geodata.crs import convergence_and_scale, to_lonlat, to_work
+from flycam.geometry.camera import project
+from flycam.geometry.interior import LensModel
+from flycam.ingest.doctor.duplicates import quick_identity
+from flycam.ingest.given.opensfm import read_sfm_poses
+from flycam.ingest.given.pose_files import holds_poses, read_poses
+from flycam.ingest.given.posed import posed_headers
+from flycam.ingest.given.poses_csv import read_poses_csv
+from tests.ingest.made_flights import CAMERA, photo
+
+CAMERA_OF_DRILL = drill_camera((1600, 1200))
+OPK = "filename,x,y,z,omega,phi,kappa\n100_1,292710.2,2731048.7,186.4,28.831,0.94,1.782\n"
+LLA = (
+    "filename latitude longitude altitude roll pitch yaw camera\na.tif 24.68 120.95 186.5 0.0 30.0 92.9 'x'\n"
+)
+
+
+def write(tmp_path, text, name="poses.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def between(a, b):
+    """Degrees of the rotation between two exteriors."""
+    r = np.array(a.rotation) @ np.array(b.rotation).T
+    return np.degrees(np.arccos(np.clip((np.trace(r) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def test_xyz_opk_stays_in_its_own_crs(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    assert row.name == "100_1"
+    assert row.exterior.projection_centre_m == (292710.2, 2731048.7, 186.4)
+    assert row.exterior.vertical_datum == "EGM96"
+
+
+def test_another_work_crs_sees_the_same_pixels(tmp_path):
+    """A zone 2.9 degrees away: convergence turns by a degree, the picture must not."""
+    path = write(tmp_path, OPK)
+    (own,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96")
+    (other,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96", work_crs="EPSG:32650")
+    below = np.array([[-20.0, 60.0, -90.0], [30.0, 90.0, -95.0], [0.0, 20.0, -90.0]])
+    ground = np.array(own.exterior.projection_centre_m) + below
+    moved = np.column_stack([to_work(to_lonlat(ground[:, :2], "EPSG:32651"), "EPSG:32650"), ground[:, 2]])
+    uv, _ = project(CAMERA, own.exterior, ground)
+    uv_other, _ = project(CAMERA, other.exterior, moved)
+    assert between(own.exterior, other.exterior) > 0.5
+    np.testing.assert_allclose(uv_other, uv, atol=0.05)
+
+
+def test_lla_rpy_is_put_on_grid_north(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, LLA), vertical_datum="EGM96")
+    assert row.exterior.work_crs == "EPSG:32651"
+    look = np.array(row.exterior.rotation)[2]
+    assert look[2] == pytest.approx(-np.cos(np.radians(30.0)))
+    grid_azimuth = np.degrees(np.arctan2(look[0], look[1]))
+    assert 0.5 < grid_azimuth - 92.9 < 1.2  # convergence -0.86 degrees west of the zone's meridian
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no pose"),
+        ("filename,x,y\na,1,2\n", "omega"),
+        (OPK.replace("0.94", "north"), "decimal point"),
+        (OPK.replace("0.94", "nan"), "not finite"),
+        (OPK + "b,1,2\n", "line 3"),
+    ],
+)
+def test_a_bad_table_is_named_with_the_cure(tmp_path, text, words):
+    with pytest.raises(SourceUnreadable, match=words) as caught:
+        read_poses_csv(write(tmp_path, text), crs="EPSG:32651", vertical_datum="EGM96")
+    assert "poses.csv" in str(caught.value)
+
+
+def test_xyz_without_crs_is_an_error_and_a_prj_beside_it_helps(tmp_path):
+    path = write(tmp_path, OPK)
+    with pytest.raises(CrsMissing, match=r"\.prj"):
+        read_poses_csv(path, vertical_datum="EGM96")
+    write(tmp_path, "EPSG:32651", "poses.prj")
+    assert len(read_poses_csv(path, vertical_datum="EGM96")) == 1
+
+
+def test_a_broken_reconstruction_is_refused(tmp_path):
+    for text in ("{", "[]x", "[]", json.dumps([{"shots": {"a": {}}, "cameras": {}}])):
+        with pytest.raises(SourceUnreadable, match=r"r\.json"):
+            read_sfm_poses(write(tmp_path, text, "r.json"), vertical_datum="EGM96")
+
+
+def reconstruction(true, *, grid, gps=True):
+    """A reconstruction of exteriors in UTM, in ODM's turned frame (`grid`) or in OpenSfM's own."""
+    lon, lat = 104.8, 21.9
+    convergence, scale = convergence_and_scale("EPSG:32648", lon, lat)
+    origin = to_work(np.array([[lon, lat]]), "EPSG:32648")[0]
+    turn = np.array(
+        [
+            [np.cos(convergence), -np.sin(convergence), 0.0],
+            [np.sin(convergence), np.cos(convergence), 0.0],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    shots = {}
+    for name, exterior in true.items():
+        on_grid = np.array(exterior.projection_centre_m) - [*origin, 0.0]
+        tangent = turn.T @ (on_grid / [scale, scale, 1.0])
+        tangent[2] -= (tangent[0] ** 2 + tangent[1] ** 2) / (2 * 6_371_000.0)
+        centre = on_grid if grid else tangent
+        rotation = np.array(exterior.rotation) @ (np.eye(3) if grid else turn)
+        shots[name] = {
+            "rotation": cv2.Rodrigues(rotation)[0].ravel().tolist(),
+            "translation": (-rotation @ centre).tolist(),
+            "camera": "c",
+        }
+        if gps:
+            shots[name]["gps_position"] = np.add(tangent, (0.4, -0.3, 2.0)).tolist()
+    camera = {"projection_type": "brown", "width": 1600, "height": 1200, "focal_x": 0.7, "focal_y": 0.7}
+    reference = {"latitude": lat, "longitude": lon, "altitude": 0.0}
+    return json.dumps([{"cameras": {"c": camera}, "shots": shots, "reference_lla": reference}])
+
+
+@pytest.fixture(scope="module")
+def true():
+    flown = fly(Valley(seed=2), FlightPlan(strips=2, per_strip=3, gsd_m=0.4), CAMERA_OF_DRILL, 2, False)
+    return {f"DJI_{e.number:04d}.JPG": e.exterior for e in flown}
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_a_reconstruction_tells_its_frame_by_its_gps_positions(tmp_path, true, grid):
+    path = write(tmp_path, reconstruction(true, grid=grid), "poses.dat")
+    rows = read_poses(path, vertical_datum="EGM96")
+    assert [row.name for row in rows] == sorted(true)
+    for row in rows:
+        # a convergence of 0.07° moves a camera 600 m away by 0.8 m: taken for the other, it would be off
+        off = np.subtract(row.exterior.projection_centre_m, true[row.name].projection_centre_m)
+        assert np.abs(off).max() < 0.02
+        assert between(row.exterior, true[row.name]) < 0.002
+        assert row.exterior.work_crs == "EPSG:32648" and row.exterior.vertical_datum == "EGM96"
+        assert row.interior.focal_length_px == (1120.0, 1120.0)
+
+
+def test_without_gps_positions_a_reconstruction_is_topocentric(tmp_path, true):
+    path = write(tmp_path, reconstruction(true, grid=False, gps=False), "r.json")
+    for row in read_poses(path, vertical_datum="EGM96"):
+        assert np.allclose(row.exterior.projection_centre_m, true[row.name].projection_centre_m, atol=0.02)
+
+
+def test_odms_shots_are_places_in_degrees_and_rotations_on_the_grid(tmp_path, true):
+    features = [
+        {
+            "type": "Feature",
+            "properties": {
+                "filename": name,
+                "rotation": cv2.Rodrigues(np.array(e.rotation))[0].ravel().tolist(),
+                "translation": list(e.projection_centre_m),
+            },
+            "geometry": {
+                "type": "Point",
+                "coordinates": [
+                    *to_lonlat(np.array([e.projection_centre_m[:2]]), "EPSG:32648")[0],
+                    e.projection_centre_m[2],
+                ],
+            },
+        }
+        for name, e in true.items()
+    ]
+    path = write(tmp_path, json.dumps({"type": "FeatureCollection", "features": features}), "shots.geojson")
+    for crs in (None, "EPSG:32647"):
+        for row in read_poses(path, vertical_datum="EGM96", work_crs=crs):
+            place = to_lonlat(np.array([row.exterior.projection_centre_m[:2]]), row.exterior.work_crs)
+            expected = to_lonlat(np.array([true[row.name].projection_centre_m[:2]]), "EPSG:32648")
+            assert np.abs(place - expected).max() < 1e-8
+            assert north_of(row.exterior) == pytest.approx(north_of(true[row.name]), abs=2e-4)
+
+
+def north_of(exterior):
+    """True azimuth, in radians, of the picture's upper edge."""
+    (lonlat,) = to_lonlat(np.array([exterior.projection_centre_m[:2]]), exterior.work_crs)
+    east, north = -np.array(exterior.rotation)[1, :2]
+    return np.arctan2(east, north) + convergence_and_scale(exterior.work_crs, *lonlat)[0]
+
+
+def test_what_a_telemetry_file_holds_is_told_by_its_content(tmp_path):
+    assert holds_poses(write(tmp_path, OPK, "table.log"))
+    assert holds_poses(write(tmp_path, "\ufeff" + OPK, "bom.tlog"))
+    assert holds_poses(write(tmp_path, "[{}]", "x"))
+    assert not holds_poses(write(tmp_path, "FMT, 128, 89, FMT, BBnNZ, Type\n", "dataflash.log"))
+    binary = tmp_path / "poses.csv"
+    binary.write_bytes(b"\xa3\x95\x80\x80\x59FMT\x00")
+    assert not holds_poses(binary)
+    cut = tmp_path / "cut.csv"
+    cut.write_bytes(b"x" * 4095 + "é".encode() + b"y")
+    assert holds_poses(cut)
+    with pytest.raises(SourceUnreadable, match="check the path"):
+        holds_poses(tmp_path / "absent.csv")
+
+
+def test_photos_find_their_pose_by_name_with_or_without_suffix(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    photos = [photo("100_1.TIF"), photo("100_2.TIF")]
+    headers, rejected = posed_headers(
+        photos,
+        [row],
+        interior_for=lambda p: CAMERA,
+        pose_file="poses.csv",
+        identify=quick_identity,
+    )
+    assert [h.provenance.source_name for h in headers] == ["100_1.TIF"]
+    assert headers[0].exterior_prior == row.exterior
+    assert [(r.name, r.reason) for r in rejected] == [("100_2.TIF", "no_position")]
+
+
+def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
+    table = (
+        OPK.replace("100_1", "101MEDIA\\DJI_0001.JPG")
+        + OPK.splitlines()[1].replace("100_1", "DJI_0002")
+        + "\n"
+    )
+    rows = read_poses_csv(write(tmp_path, table), crs="EPSG:32651", vertical_datum="EGM96")
+    paths = [
+        Path(folder, name) for name in ("DJI_0001.JPG", "DJI_0002.JPG") for folder in ("100MEDIA", "101MEDIA")
+    ]
+    photos = [photo(path.name, path=path, size_bytes=n) for n, path in enumerate(paths)]
+    headers, rejected = posed_headers(
+        photos, rows, interior_for=lambda p: CAMERA, pose_file="poses.csv", identify=lambda p: str(p.path)
+    )
+    assert [h.provenance.source_sha256 for h in headers] == ["101MEDIA/DJI_0001.JPG"]
+    assert [r.name for r in rejected] == [
+        "100MEDIA/DJI_0001.JPG",
+        "100MEDIA/DJI_0002.JPG",
+        "101MEDIA/DJI_0002.JPG",
+    ]
+    assert "is not named" in rejected[0].message and "tell them apart" in rejected[1].message
+
+
+@pytest.mark.real
+def test_three_notations_of_one_adjustment_agree(shared_data):
+    folder = shared_data / "poses" / "odm_drone_oblique"
+    table = {
+        r.name: r.exterior
+        for r in read_poses_csv(folder / "odm_xyz_opk.csv", crs="EPSG:32651", vertical_datum="LOCAL")
+    }
+    shots = read_sfm_poses(folder / "reconstruction.json", vertical_datum="LOCAL")
+    assert len(shots) == len(table) == 4
+    for shot in shots:
+        other = table[shot.name]
+        off = np.subtract(shot.exterior.projection_centre_m, other.projection_centre_m)
+        assert np.abs(off).max() < 0.002
+        assert between(shot.exterior, other) < 0.002
+        assert shot.interior.model is LensModel.BROWN
+        assert shot.interior.image_size_px == (1368, 912)
+    prior = {r.name: r.exterior for r in read_poses_csv(folder / "odm_lla_rpy.csv", vertical_datum="LOCAL")}
+    degrees = [between(prior[f"{name}.tif"], exterior) for name, exterior in table.items()]
+    assert min(degrees) > 0.5
+    assert max(degrees) < 2.0  # the prior is "more than 1 degree off", not 90 or 180
+
+
+@pytest.mark.real
+def test_a_table_whose_crs_is_a_proj_string_beside_it(shared_data):
+    rows = read_poses_csv(
+        shared_data / "poses" / "ngi_aerial_mountains" / "ngi_xyz_opk.csv", vertical_datum="EGM2008"
+    )
+    assert len(rows) == 4
+    for row in rows:
+        assert np.array(row.exterior.rotation)[2, 2] < -0.999
+    assert replace(rows[0].exterior, version=1).version == 1

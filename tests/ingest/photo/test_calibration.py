@@ -1,0 +1,244 @@
+"""Which interior orientation a photo gets: the order of trust, and its arithmetic."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.errors import CalibrationMissing
+from flycam.geodata.cameras import known_cameras
+from flycam.geometry.camera import valid_radius
+from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.ingest.photo.calibration import interior_for
+from flycam.ingest.photo.metadata import Dewarp, Dialect, PhotoMetadata
+from flycam.ingest.photo.photos import read_metadata
+
+DEWARP = Dewarp(
+    calibrated_on="2022-06-08",
+    fx_px=3713.29,
+    fy_px=3712.0,
+    cx_offset_px=7.0,
+    cy_offset_px=-8.0,
+    k1=-0.11,
+    k2=0.015,
+    p1=-0.0001,
+    p2=0.0002,
+    k3=-0.027,
+)
+
+
+def photo(**given: object) -> PhotoMetadata:
+    plain: dict[str, object] = {
+        "path": Path("a.jpg"),
+        "name": "a.jpg",
+        "size_bytes": 1,
+        "dialect": Dialect.DJI,
+        "image_size_px": (5280, 3956),
+    }
+    return PhotoMetadata(**{**plain, **given})  # type: ignore[arg-type]
+
+
+def operator(size: tuple[int, int] = (5280, 3956)) -> InteriorOrientation:
+    return InteriorOrientation(
+        model=LensModel.PINHOLE,
+        image_size_px=size,
+        focal_length_px=(3000.0, 3000.0),
+        principal_point_px=(size[0] / 2 - 0.5, size[1] / 2 - 0.5),
+        calibration_id="operator:camera.json",
+    )
+
+
+ALL = {
+    "maker": "DJI",
+    "model": "M3E",
+    "dewarp": DEWARP,
+    "dewarped": False,
+    "calibrated_focal_px": 3725.15,
+    "focal35_mm": 24.0,
+}
+
+
+def test_the_order_of_trust() -> None:
+    sources = [
+        (interior_for(photo(**ALL), operator()), "operator:camera.json"),
+        (interior_for(photo(**ALL)), "file:DewarpData"),
+        (interior_for(photo(**{**ALL, "dewarp": None})), "models:dji-mavic-3"),
+        (interior_for(photo(**{**ALL, "model": "?", "dewarp": None})), "file:CalibratedFocalLength"),
+        (interior_for(photo(focal35_mm=24.0)), "exif:35 mm equivalent"),
+    ]
+    for interior, expected in sources:
+        assert interior.calibration_id.startswith(expected)
+    sigmas = [interior.sigma_focal_rel for interior, _ in sources[1:]]
+    assert sigmas == sorted(sigmas)
+
+
+def test_dewarp_offsets_are_from_the_centre() -> None:
+    interior = interior_for(photo(**ALL))
+    assert interior.model is LensModel.BROWN
+    assert interior.principal_point_px == (2639.5 + 7.0, 1977.5 - 8.0)
+    assert interior.focal_length_px == (3713.29, 3712.0)
+    assert interior.distortion == (-0.11, 0.015, -0.0001, 0.0002, -0.027)
+
+
+def test_pixels_already_straight_are_a_pinhole() -> None:
+    interior = interior_for(photo(**{**ALL, "dewarped": True}))
+    assert interior.model is LensModel.PINHOLE
+    assert interior.distortion == ()
+    assert interior.focal_length_px == (3713.29, 3712.0)
+
+
+def test_a_resized_photo_scales_its_calibration() -> None:
+    small = interior_for(
+        photo(**{**ALL, "image_size_px": (1320, 989), "calibrated_centre_px": (2640.0, 1978.0)})
+    )
+    assert small.focal_length_px[0] == pytest.approx(3713.29 / 4)
+    assert small.principal_point_px[0] == pytest.approx(659.5 + 7.0 / 4)
+
+
+def test_digital_zoom_enlarges_the_middle_of_the_picture() -> None:
+    interior = interior_for(photo(**ALL, digital_zoom=2.0))
+    assert interior.focal_length_px == (2 * 3713.29, 2 * 3712.0)
+    assert interior.principal_point_px == (2639.5 + 14.0, 1977.5 - 16.0)
+    assert interior.distortion == (-0.11, 0.015, -0.0001, 0.0002, -0.027)
+    assert interior.sigma_focal_rel >= 0.02
+    known = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
+    plain, near = interior_for(photo(**known)), interior_for(photo(**known, digital_zoom=1.5))
+    assert near.focal_length_px[0] == pytest.approx(1.5 * plain.focal_length_px[0])
+
+
+def test_a_mechanical_shutter_has_no_readout() -> None:
+    given = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
+    assert interior_for(photo(**given)).readout_s == pytest.approx(0.033)
+    assert interior_for(photo(**given, shutter_type="Mechanical")).readout_s == 0.0
+
+
+def test_the_readout_comes_from_models_whatever_gave_the_lens() -> None:
+    given = {"maker": "DJI", "model": "FC3582", "image_size_px": (4032, 3024), "calibrated_focal_px": 2900.0}
+    interior = interior_for(photo(**given))
+    assert interior.calibration_id == "file:CalibratedFocalLength"
+    assert interior.readout_s == pytest.approx(0.026)
+
+
+def test_another_lens_on_a_known_camera_is_noticed() -> None:
+    mavic = {"maker": "DJI", "model": "M3E", "image_size_px": (5280, 3956)}
+    assert interior_for(photo(**mavic, focal35_mm=24.0)).calibration_id.startswith("models:")
+    other = interior_for(photo(**mavic, focal35_mm=48.0))
+    assert other.calibration_id == "exif:35 mm equivalent"
+
+
+def test_a_lens_that_is_changed_or_zooms_is_told_by_the_photo() -> None:
+    p1 = {"maker": "DJI", "model": "ZenmuseP1", "image_size_px": (8192, 5460)}
+    for focal in (24.0, 35.0, 50.0):
+        interior = interior_for(photo(**p1, focal_mm=focal, focal35_mm=focal))
+        assert interior.calibration_id == f"models:dji-zenmuse#6 at {focal:g} mm"
+        assert interior.focal_length_px[0] == pytest.approx(focal / 35.9 * 8192)
+    h20t = {"maker": "DJI", "model": "ZH20T", "image_size_px": (5184, 3888)}
+    near = interior_for(photo(**h20t, focal_mm=34.15, focal35_mm=158.5))
+    assert near.focal_length_px[0] == pytest.approx(34.15 / 7.46 * 5184)
+
+
+def test_wide_and_tele_of_one_model_are_told_by_the_focal_length() -> None:
+    m3t = {"maker": "DJI", "model": "M3T", "image_size_px": (4000, 3000)}
+    wide, tele = interior_for(photo(**m3t, focal35_mm=24.0)), interior_for(photo(**m3t, focal35_mm=162.0))
+    assert wide.focal_length_px[0] == pytest.approx(2737, abs=1)
+    assert tele.focal_length_px[0] == pytest.approx(18_800)
+    m30 = {"maker": "DJI", "model": "M30T", "image_size_px": (4000, 3000)}
+    assert interior_for(photo(**m30, focal_mm=4.5, focal35_mm=24.0)).calibration_id.endswith("#7")
+    assert interior_for(photo(**m30, focal_mm=40.0, focal35_mm=215.0)).calibration_id.endswith("at 40 mm")
+
+
+@pytest.mark.parametrize("focal35", [24.0, 48.0])
+def test_makers_disagree_whether_the_35mm_equivalent_counts_the_zoom(focal35: float) -> None:
+    given = {"maker": "DJI", "model": "FC3582", "image_size_px": (4032, 3024)}
+    interior = interior_for(photo(**given, focal35_mm=focal35, digital_zoom=2.0))
+    assert interior.calibration_id == "models:dji-mini-3#2 ×2"
+    assert interior.focal_length_px[0] == pytest.approx(2 * 2894.0)
+
+
+def test_an_operators_camera_of_another_shape_is_refused() -> None:
+    with pytest.raises(CalibrationMissing, match=r"a\.jpg: is 5280×3956 .* picture size$"):
+        interior_for(photo(), operator((4000, 2250)))
+
+
+def test_an_operators_camera_is_scaled_to_a_resized_photo() -> None:
+    interior = interior_for(photo(image_size_px=(2640, 1978)), operator())
+    assert interior.image_size_px == (2640, 1978)
+    assert interior.focal_length_px[0] == pytest.approx(1500.0)
+
+
+def test_nothing_known_names_the_file_and_the_cure() -> None:
+    with pytest.raises(CalibrationMissing, match=r"^a\.jpg: .*--camera FILE$"):
+        interior_for(photo(maker="Acme", model="Flyer"))
+
+
+def test_a_camera_that_no_tag_names_is_unknown_in_vietnamese_too() -> None:
+    with pytest.raises(CalibrationMissing) as caught:
+        interior_for(photo(maker="", model=""))
+    assert "(an unknown camera)" in str(caught.value)
+    assert "(máy ảnh chưa rõ)" in str(caught.value.vi)
+
+
+@given(st.floats(15, 200), st.sampled_from([(4000, 3000), (3000, 4000), (6000, 4000), (4000, 2250)]))
+def test_the_35mm_equivalent_is_a_ratio_of_diagonals(f35: float, size: tuple[int, int]) -> None:
+    interior = interior_for(photo(image_size_px=size, focal35_mm=f35))
+    long_side = max(size)
+    short_side = long_side * 3 / 4 if size == (4000, 2250) else min(size)
+    assert interior.focal_length_px[0] / math.hypot(long_side, short_side) == pytest.approx(
+        f35 / 43.2666, rel=1e-4
+    )
+
+
+def test_pixel_pitch_of_a_photo_reduced_after_the_flight() -> None:
+    given = {"focal_mm": 4.3, "focal_plane_px_per_mm": 645.41, "exif_size_px": (4000, 3000)}
+    interior = interior_for(photo(image_size_px=(3600, 2700), **given))
+    assert interior.focal_length_px[0] == pytest.approx(4.3 * 645.41 * 0.9)
+
+
+def test_every_shipped_camera_is_valid_to_its_corners_and_says_its_source() -> None:
+    cameras = known_cameras()
+    assert len(cameras) >= 40
+    for camera in cameras:
+        interior = camera.interior
+        (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
+        corner = math.hypot((cx + 0.5) / fx, (cy + 0.5) / fy)
+        assert valid_radius(interior) > corner, camera.models
+        assert 0.0 < interior.sigma_focal_rel <= 0.05, camera.models
+        assert len(camera.source) > 10, camera.models
+        field = 2 * math.degrees(math.atan(interior.image_size_px[0] / 2 / fx))
+        assert 12 < field < 120, camera.models  # the tele camera of the Mavic 3 sees 12.1 degrees
+
+
+@pytest.mark.real
+def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
+    """A quarter-size real photo: its scaled DewarpData is the camera that the adjustment found."""
+    folder = shared_data / "poses" / "odm_drone_oblique"
+    path = next(iter(folder.rglob("100_0005_0018.tif")))
+    shots = json.loads(next(iter(folder.rglob("reconstruction.json"))).read_text())
+    adjusted = next(iter(shots[0]["cameras"].values()))
+    interior = interior_for(read_metadata(path))
+    width, height = interior.image_size_px
+    assert interior.calibration_id == "file:DewarpData"
+    for found, key in zip(interior.focal_length_px, ("focal_x", "focal_y"), strict=True):
+        assert found == pytest.approx(adjusted[key] * width, rel=0.004)
+    centre = ((width - 1) / 2 + adjusted["c_x"] * width, (height - 1) / 2 + adjusted["c_y"] * width)
+    np.testing.assert_allclose(interior.principal_point_px, centre, atol=1.5)
+    published = [adjusted[key] for key in ("k1", "k2", "p1", "p2", "k3")]
+    np.testing.assert_allclose(interior.distortion, published, atol=0.011)
+
+
+@pytest.mark.real
+def test_brightons_camera_is_the_published_one_at_its_picture_size(shared_data: Path) -> None:
+    path = next((shared_data / "flights" / "brighton_beach").rglob("*.JPG"))
+    metadata = read_metadata(path)
+    interior = interior_for(metadata)
+    assert (metadata.model, interior.image_size_px) == ("FC300S", metadata.image_size_px)
+    assert interior.calibration_id.startswith("models:dji-fc300#")
+    per_width = interior.focal_length_px[0] / metadata.image_size_px[0]
+    assert per_width == pytest.approx(2372.27 / 4000.0, rel=1e-6)
+    assert interior.readout_s is not None

@@ -1,0 +1,156 @@
+"""What DJI, Autel, Parrot and senseFly mean by their words."""
+
+from __future__ import annotations
+
+import pytest
+
+from flycam.ingest.photo.dialects import coordinate, dewarp_of, dialect_of, fields_of, number
+from flycam.ingest.photo.metadata import Angles, Dialect
+
+DEWARP = "2022-06-08;3713.29,3712.5,7.02,-8.72,-0.112575,0.014875,-0.000086,0.000107,-0.027064"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("+39.80", 39.8), ("-0.5", -0.5), ("1/4", 0.25), (" 12 ", 12.0), ("3e2", 300.0), ("7 m", 7.0)],
+)
+def test_numbers(text: str, value: float) -> None:
+    assert number({"a": text}, "a") == value
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "1/0", "twelve", "1.2.3", "1e999", "0x10"])
+def test_no_numbers(text: str) -> None:
+    assert number({"a": text}, "a") is None
+
+
+def test_coordinates_in_every_spelling() -> None:
+    assert coordinate({"a": "21.5"}, 90, "a") == 21.5
+    assert coordinate({"a": "21,30.0S"}, 90, "a") == -21.5
+    assert coordinate({"a": "104,45,36E"}, 180, "a") == pytest.approx(104.76)
+    assert coordinate({"a": "191.0"}, 90, "a") is None
+
+
+def test_dji() -> None:
+    words = {
+        "GpsLatitude": "+21.8850000",
+        "GpsLongtitude": "+104.7710000",
+        "AbsoluteAltitude": "+912.31",
+        "RelativeAltitude": "+120.02",
+        "GimbalYawDegree": "-172.10",
+        "GimbalPitchDegree": "-90.00",
+        "GimbalRollDegree": "+180.00",
+        "FlightYawDegree": "+7.0",
+        "FlightPitchDegree": "-3.0",
+        "FlightRollDegree": "+1.0",
+        "FlightXSpeed": "+4.1",
+        "FlightYSpeed": "-0.2",
+        "FlightZSpeed": "+0.0",
+        "RtkFlag": "50",
+        "RtkStdLon": "0.011",
+        "RtkStdLat": "0.012",
+        "RtkStdHgt": "0.023",
+        "CalibratedFocalLength": "3725.15",
+        "CalibratedOpticalCenterX": "2640.0",
+        "CalibratedOpticalCenterY": "1978.0",
+        "DewarpFlag": "0",
+        "DewarpData": DEWARP,
+        "UTCAtExposure": "2026:09:08 00:05:03.123456",
+        "ImageSource": "WideCamera",
+        "ShutterType": "Mechanical",
+    }
+    values = {f"drone-dji:{name}": text for name, text in words.items()}
+    assert dialect_of(values, "Hasselblad") is Dialect.DJI
+    found = fields_of(Dialect.DJI, values)
+    assert (found["xmp_lon_deg"], found["xmp_lat_deg"]) == (104.771, 21.885)
+    assert (found["absolute_altitude_m"], found["relative_altitude_m"]) == (912.31, 120.02)
+    assert found["gimbal"] == Angles(yaw_deg=-172.1, pitch_deg=-90.0, roll_deg=180.0)
+    assert found["aircraft"] == Angles(yaw_deg=7.0, pitch_deg=-3.0, roll_deg=1.0)
+    assert found["speed_mps"] == (4.1, -0.2, 0.0)
+    assert (found["rtk_flag"], found["rtk_std_m"]) == (50, (0.011, 0.012, 0.023))
+    assert (found["calibrated_focal_px"], found["calibrated_centre_px"]) == (3725.15, (2640.0, 1978.0))
+    assert found["dewarped"] is False
+    assert (found["dewarp"].cx_offset_px, found["dewarp"].p2, found["dewarp"].k3) == (
+        7.02,
+        0.000107,
+        -0.027064,
+    )
+    assert found["xmp_time_text"] == "2026-09-08T00:05:03.123456Z"
+    assert (found["image_source"], found["shutter_type"]) == ("WideCamera", "Mechanical")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2022-06-08;0,0,0,0,0,0,0,0,0", "2022-06-08;1,2,3", "a;b,c,d,e,f,g,h,i,j", "nan"]
+)
+def test_dewarp_data_that_is_none(text: str) -> None:
+    assert dewarp_of(text) is None
+
+
+def test_dewarp_data_without_a_date() -> None:
+    assert dewarp_of(DEWARP.partition(";")[2]) is not None
+
+
+@pytest.mark.parametrize("prefix", ["drone", "*"])
+def test_autel_new_firmware(prefix: str) -> None:
+    words = {
+        "GimbalYawDegree": "12.5",
+        "GimbalPitchDegree": "-90",
+        "GimbalRollDegree": "0",
+        "RelativeAltitude": "99.5",
+    }
+    values = {f"{prefix}:{name}": text for name, text in words.items()}
+    assert dialect_of(values, "Autel Robotics") is Dialect.AUTEL
+    found = fields_of(Dialect.AUTEL, values)
+    assert found["gimbal"] == Angles(yaw_deg=12.5, pitch_deg=-90.0, roll_deg=0.0)
+    assert found["relative_altitude_m"] == 99.5
+
+
+def test_autel_old_firmware_speaks_pix4d() -> None:
+    values = {
+        "Camera:Yaw": "12.5",
+        "Camera:Pitch": "0.5",
+        "Camera:Roll": "0",
+        "Camera:AboveGroundAltitude": "80",
+    }
+    assert dialect_of(values, "Autel Robotics") is Dialect.AUTEL
+    found = fields_of(Dialect.AUTEL, values)
+    assert found["camera"] == Angles(yaw_deg=12.5, pitch_deg=0.5, roll_deg=0.0)
+    assert found["gimbal"] == Angles()
+    assert found["relative_altitude_m"] == 80.0
+
+
+def test_parrot() -> None:
+    values = {
+        "drone-parrot:CameraYawDegree": "176.31",
+        "drone-parrot:CameraPitchDegree": "-78.36",
+        "drone-parrot:CameraRollDegree": "-0.32",
+        "drone-parrot:DroneYawDegree": "170.0",
+        "drone-parrot:DronePitchDegree": "2.0",
+        "drone-parrot:DroneRollDegree": "1.0",
+        "Camera:AboveGroundAltitude": "42.75",
+    }
+    assert dialect_of(values, "Parrot") is Dialect.PARROT
+    found = fields_of(Dialect.PARROT, values)
+    assert found["gimbal"] == Angles(yaw_deg=176.31, pitch_deg=-78.36, roll_deg=-0.32)
+    assert found["aircraft"].yaw_deg == 170.0
+    assert found["relative_altitude_m"] == 42.75
+
+
+def test_sensefly_keeps_both_heights() -> None:
+    values = {
+        "sensefly:Heading": "70.06",
+        "sensefly:PitchAngle": "2.5",
+        "sensefly:RollAngle": "-2.9",
+        "sensefly:AltitudeAMSL": "313.99",
+        "sensefly:AltitudeWGS84": "281.69",
+        "sensefly:Height": "66.11",
+        "sensefly:UTCTime": "2013-06-04T17:38:03",
+    }
+    assert dialect_of(values, "Canon") is Dialect.SENSEFLY
+    found = fields_of(Dialect.SENSEFLY, values)
+    assert found["aircraft"] == Angles(yaw_deg=70.06, pitch_deg=2.5, roll_deg=-2.9)
+    assert (found["absolute_altitude_m"], found["ellipsoid_altitude_m"]) == (313.99, 281.69)
+    assert found["xmp_time_text"] == "2013-06-04T17:38:03Z"
+
+
+def test_plain_xmp_has_no_dialect() -> None:
+    assert dialect_of({"xmp:Rating": "0", "tiff:Make": "Canon"}, "Canon") is Dialect.NONE

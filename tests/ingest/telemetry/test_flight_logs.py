@@ -1,0 +1,208 @@
+"""MAVLink and DataFlash logs, written here packet by packet and read back; and the real ones."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from pymavlink.dialects.v20 import ardupilotmega as mav
+
+from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, LEAP_SECONDS, WEEK_S
+from tests.ingest.made_flights import LAT, LON
+
+T0 = 1_758_333_600.0
+SPEED_MPS = 10.0
+
+
+def east(seconds):
+    return LON + SPEED_MPS * seconds / (111_195.0 * np.cos(np.radians(LAT)))
+
+
+def position(mavlink, boot_s):
+    return mavlink.global_position_int_encode(
+        int(boot_s * 1000),
+        int(LAT * 1e7),
+        round(east(boot_s - 100.0) * 1e7),
+        420_000,
+        120_000,
+        1000,
+        0,
+        0,
+        9000,
+    )
+
+
+def attitude(mavlink, boot_s, yaw_deg):
+    return mavlink.attitude_encode(int(boot_s * 1000), 0.01, 0.02, np.radians(yaw_deg), 0, 0, 0)
+
+
+def write_tlog(path, rows):
+    """rows: (arrival UTC s, message, source system)."""
+    mavlink = {s: mav.MAVLink(None, srcSystem=s, srcComponent=1) for s in {r[2] for r in rows}}
+    with path.open("wb") as file:
+        for arrival, message, system in rows:
+            file.write(struct.pack(">Q", int(arrival * 1e6)) + message.pack(mavlink[system]))
+    return path
+
+
+def flight(mavlink, seconds=60, delay=lambda k: 0.05):
+    rows = []
+    for k in range(seconds * 4):
+        boot = 100.0 + k / 4
+        arrival = T0 + k / 4 + delay(k)
+        rows += [
+            (arrival, attitude(mavlink, boot, 179.0 + k % 4), 1),
+            (arrival, position(mavlink, boot), 1),
+        ]
+    return rows
+
+
+@pytest.fixture
+def mavlink():
+    return mav.MAVLink(None, srcSystem=1, srcComponent=1)
+
+
+def test_a_track_with_heights_angles_and_home(tmp_path, mavlink):
+    home = mavlink.home_position_encode(
+        int(LAT * 1e7), int(LON * 1e7), 300_000, 0, 0, 0, [1, 0, 0, 0], 0, 0, 0
+    )
+    rows = [*flight(mavlink), (T0 + 70, home, 1)]
+    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
+    sample = log.track.pose_at(round((T0 + 30.05) * 1e9))
+    assert sample.lon_deg == pytest.approx(east(30.0), abs=2e-7)
+    assert (sample.height_m, sample.relative_height_m, sample.height_datum) == (420.0, 120.0, "EGM96")
+    assert abs(sample.yaw_deg) > 178.0
+    assert log.home is not None
+    assert log.home.height_m == 300.0
+
+
+def test_a_jittering_link_does_not_move_positions(tmp_path, mavlink):
+    generator = np.random.default_rng(1)
+    late = generator.exponential(0.3, 240)
+    log = read_flight_log(write_tlog(tmp_path / "a.tlog", flight(mavlink, delay=lambda k: 0.05 + late[k])))
+    error = [
+        (log.track.pose_at(round((T0 + t) * 1e9)).lon_deg - east(t - 0.05)) * 111_195.0 for t in range(5, 55)
+    ]
+    assert np.abs(error).max() < 2.5  # the jitter alone would give up to 15 m
+
+
+def test_replayed_packets_are_not_used(tmp_path, mavlink):
+    rows = flight(mavlink, delay=lambda k: 0.05 + (25.0 - k * 0.24 if k < 100 else 0.05))
+    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
+    assert any("replayed" in english for english, _ in log.remarks)
+    with pytest.raises(TelemetryGap):
+        log.track.pose_at(round((T0 + 10) * 1e9))
+    assert log.track.pose_at(round((T0 + 45.1) * 1e9)).lon_deg == pytest.approx(east(45.0), abs=2e-5)
+
+
+def test_a_corrupt_stamp_and_other_systems_are_left_out(tmp_path, mavlink):
+    other = mav.MAVLink(None, srcSystem=7, srcComponent=1)
+    rows = flight(mavlink)
+    rows.insert(40, (4.6e12, position(mavlink, 110.0), 1))
+    rows += [(T0 + k, position(other, 500.0 + k), 7) for k in range(20)]
+    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
+    assert any("impossible time" in english for english, _ in log.remarks)
+    assert max(s.lon_deg for s in log.track.samples) < east(61.0)
+
+
+def test_camera_feedback_is_one_event_per_image(tmp_path, mavlink):
+    rows = flight(mavlink)
+    for k in (1, 2, 2, 3):
+        feedback = mavlink.camera_feedback_encode(
+            int((T0 + 10 * k) * 1e6),
+            1,
+            0,
+            k,
+            int(LAT * 1e7),
+            int(east(10 * k) * 1e7),
+            420.0,
+            120.0,
+            1,
+            2,
+            90,
+            0,
+            0,
+        )
+        rows.append((T0 + 10 * k, feedback, 1))
+    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
+    assert [e.t_utc_ns for e in log.camera_events] == [round((T0 + 10 * k) * 1e9) for k in (1, 2, 3)]
+    assert log.camera_events[0].yaw_deg == 90.0
+
+
+@pytest.mark.parametrize("body", [b"", b"GIF89a" * 10, b"\x00" * 8 + b"\xfe" + b"\x00" * 200])
+def test_what_is_no_log_is_refused_with_its_name(tmp_path, body):
+    path = tmp_path / "bad.tlog"
+    path.write_bytes(body)
+    with pytest.raises(SourceUnreadable, match=r"bad\.tlog"):
+        read_flight_log(path)
+
+
+def dataflash(path, seconds=30):
+    """A text DataFlash log: GPS, POS, ATT, CAM, ORGN."""
+    formats = {
+        "GPS": (50, "QBIHBcLLeffffB", "TimeUS,Status,GMS,GWk,NSats,HDop,Lat,Lng,Alt,Spd,GCrs,VZ,Yaw,U"),
+        "POS": (51, "QLLfff", "TimeUS,Lat,Lng,Alt,RelHomeAlt,RelOriginAlt"),
+        "ATT": (52, "QccccCCCC", "TimeUS,DesRoll,Roll,DesPitch,Pitch,DesYaw,Yaw,ErrRP,ErrYaw"),
+        "CAM": (53, "QIHLLeeeccC", "TimeUS,GPSTime,GPSWeek,Lat,Lng,Alt,RelAlt,GPSAlt,Roll,Pitch,Yaw"),
+        "ORGN": (54, "QBLLe", "TimeUS,Type,Lat,Lng,Alt"),
+    }
+    week, start = divmod(T0 + LEAP_SECONDS - GPS_EPOCH_S, WEEK_S)
+    lines = ["FMT, 128, 89, FMT, BBnNZ, Type,Length,Name,Format,Columns"]
+    lines += [f"FMT, {n}, 40, {name}, {fmt}, {cols}" for name, (n, fmt, cols) in formats.items()]
+    lines.append(f"ORGN, 1000, 0, {LAT}, {LON + 0.1}, 1.0")
+    lines.append(f"ORGN, 1000, 1, {LAT}, {LON}, 300.0")
+    for k in range(seconds * 10):
+        t, us = k / 10, 50_000_000 + k * 100_000
+        if k % 2 == 0:
+            ms = round((start + t) * 1000)
+            fix = f"3, {ms}, {int(week)}, 12, 0.8, {LAT}, {east(t):.7f}"
+            lines.append(f"GPS, {us}, {fix}, 420.0, 10.0, 90.0, 0.0, 0.0, 1")
+        lines.append(f"POS, {us}, {LAT}, {east(t):.7f}, 420.0, 120.0, 120.0")
+        lines.append(f"ATT, {us}, 0.0, 1.0, 0.0, 2.0, 0.0, 90.0, 0.0, 0.0")
+        if k % 50 == 25:
+            ms = round((start + t) * 1000)
+            lines.append(
+                f"CAM, {us}, {ms}, {int(week)}, {LAT}, {east(t):.7f}, 420.0, 120.0, 421.0, 1.0, 2.0, 90.0"
+            )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_dataflash_gives_utc_positions_events_and_the_true_home(tmp_path):
+    log = read_flight_log(dataflash(tmp_path / "a.log"))
+    sample = log.track.pose_at(round((T0 + 12.3) * 1e9))
+    assert sample.lon_deg == pytest.approx(east(12.3), abs=2e-7)
+    assert (sample.relative_height_m, sample.yaw_deg) == (120.0, 90.0)
+    assert [round(e.t_utc_ns / 1e9 - T0, 3) for e in log.camera_events] == [2.5 + 5 * k for k in range(6)]
+    assert log.home is not None
+    assert log.home.lon_deg == pytest.approx(LON)
+
+
+@pytest.mark.real
+def test_the_awkward_tlog_agrees_with_the_photos_that_know_their_place(shared_data):
+    log = read_flight_log(shared_data / "flights" / "canberra_tlog" / "flight.tlog")
+    said = " ".join(english for english, _ in log.remarks)
+    assert "-66.9" in said
+    assert "replayed" in said
+    assert "impossible time" in said
+    truth = [
+        (1478994408.76, 149.16527170571393, -35.36233013),
+        (1478994413.37, 149.16496808821856, -35.36221722),
+    ]
+    for t, lon, lat in truth:
+        sample = log.track.pose_at(round(t * 1e9))
+        off = np.hypot((sample.lon_deg - lon) * np.cos(np.radians(lat)), sample.lat_deg - lat) * 111_195.0
+        assert off < 2.0
+
+
+@pytest.mark.real
+def test_the_other_real_logs_are_read(shared_data):
+    tlog = read_flight_log(shared_data / "logs" / "ardupilot_vtol_sim.tlog")
+    assert len(tlog.track.samples) > 700
+    assert tlog.home is not None
+    flash = read_flight_log(shared_data / "logs" / "ardupilot_1s.BIN")
+    assert len(flash.track.samples) == 23
+    assert flash.track.samples[0].t_utc_ns == pytest.approx(1509241629.95e9, abs=0.1e9)

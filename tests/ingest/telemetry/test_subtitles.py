@@ -1,0 +1,297 @@
+"""DJI subtitles: every file of the collection with its counts, and what each dialect says."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.telemetry.subtitles import read_subtitle_log, read_subtitles
+
+NAN = float("nan")
+# file: cues, rows, dropped, how the longitude was told, first lon, lat, last lon, lat, last video ms
+READ = {
+    "classic/MAVIC3.srt": (12318, 12318, {}, "named", -3.3744, 3.41531, -3.37721, 3.41368, 246_340),
+    "classic/air2s.srt": (17, 17, {}, "named", 2.234156, 41.424724, 2.234102, 41.42473, 533),
+    "classic/broken_incomplete.SRT": (
+        *(20, 19, {"incomplete": 1}, "dialect"),
+        *(-58.4563, -34.7383, -58.4563, -34.7383, 19_000),
+    ),
+    "classic/broken_incomplete2.SRT": (
+        *(6, 4, {"incomplete": 2}, "named"),
+        *(-57.823395, -34.86995, -57.823383, -34.869945, 160),
+    ),
+    "classic/mavic_2_style.SRT": (
+        *(468, 463, {"time_not_increasing": 5}, "named"),
+        *(149.0251, -20.2533, 149.0251, -20.2532, 468_000),
+    ),
+    "classic/mavic_2pro_new.SRT": (
+        *(8952, 8952, {}, "named"),
+        *(-60.286702, -35.080155, -60.314572, -35.077976, 369_840),
+    ),
+    "classic/mavic_air.SRT": (2, 0, {"no_position": 2}, "named", NAN, NAN, NAN, NAN, -1),
+    "classic/mavic_air2.srt": (25, 25, {}, "named", 2.162162, 41.420684, 2.162162, 41.420686, 400),
+    "classic/mavic_pro.SRT": (468, 468, {}, "range", 149.0251, -20.2533, 149.0251, -20.2532, 468_000),
+    "classic/mavic_pro_buggy.SRT": (
+        *(546, 530, {"no_fix": 16}, "dialect"),
+        *(-1.2218, 42.4668, -1.2217, 42.4668, 546_000),
+    ),
+    "classic/old_format.SRT": (468, 468, {}, "range", 149.0251, -20.2533, 149.0251, -20.2532, 468_000),
+    "classic/p4_rtk.SRT": (55, 55, {}, "distance", -58.851745, -34.237922, -58.849196, -34.232349, 54_000),
+    "classic/p4p_sample.SRT": (5, 5, {}, "dialect", 8.209, 47.4692, 8.209, 47.4692, 4_000),
+    "newer/DJI_sample.SRT": (5, 5, {}, "named", 18.203059, 59.302335, 18.203056, 59.302338, 133),
+    "newer/Mini5PRO.SRT": (5, 5, {}, "named", 6.460719, 53.365108, 6.460718, 53.365109, 160),
+    "newer/air3.SRT": (2, 2, {}, "named", 18.2222, 59.1111, 18.2223, 59.1112, 33),
+    "newer/air3S.SRT": (5, 5, {}, "named", -84.17616, 34.270373, -84.17616, 34.270373, 66),
+    "newer/avata2.SRT": (2, 2, {}, "range", 116.391305, 39.906217, 116.391306, 39.906218, 33),
+    "newer/mini4pro.SRT": (2, 2, {}, "named", 18.0, 59.0, 18.0001, 59.0001, 33),
+}
+# file: first relative height, first absolute height, its datum, 35 mm focal length
+HEIGHTS = {
+    "classic/MAVIC3.srt": (-2.4, 0.401, "EGM96", 24.0),
+    "classic/air2s.srt": (NAN, 117.0, "UNKNOWN", 24.0),
+    "classic/mavic_2pro_new.SRT": (NAN, NAN, "UNKNOWN", 28.0),
+    "classic/mavic_pro.SRT": (1.9, NAN, "UNKNOWN", NAN),
+    "classic/old_format.SRT": (1.9, NAN, "UNKNOWN", NAN),
+    "classic/p4_rtk.SRT": (85.8, NAN, "UNKNOWN", NAN),
+    "classic/p4p_sample.SRT": (45.6, NAN, "UNKNOWN", NAN),
+    "newer/DJI_sample.SRT": (1.3, 132.86, "EGM96", NAN),
+    "newer/Mini5PRO.SRT": (6.0, -122.769, "EGM96", 24.0),
+    "newer/avata2.SRT": (91.2, 69.8, "UNKNOWN", NAN),
+}
+# file: first stamp of the aircraft's clock, nanoseconds as if it were UTC
+CLOCKS = {
+    "classic/MAVIC3.srt": 1_640_435_272_373_000_000,  # 2021-12-25 12:27:52.373
+    "classic/air2s.srt": 1_659_879_640_774_808_000,  # 2022-08-07 13:40:40,774,808
+    "classic/mavic_2_style.SRT": 1_501_942_311_393_525_000,  # 2017.08.05 14:11:51,393,525,393,525
+    "classic/old_format.SRT": 1_501_942_311_000_000_000,  # 2017.8.5 14:11:51
+    "classic/p4_rtk.SRT": 0,
+    "newer/air3.SRT": 1_704_110_400_000_000_000,  # 2024-01-01 12:00:00,000
+}
+
+
+def one(body: str, number: int = 1, start: str = "00:00:00,000") -> str:
+    return f"{number}\n{start} --> 00:00:09,000\n{body}\n\n"
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "DJI_0001.SRT"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", READ)
+def test_every_real_file_with_its_exact_counts(shared_data, name):
+    cues, rows, dropped, order, *ends, last_ms = READ[name]
+    table = read_subtitles(shared_data / "srt" / name)
+    assert (table.cues, len(table), table.dropped, table.order) == (cues, rows, dropped, order)
+    assert rows + sum(dropped.values()) == cues
+    if rows:
+        assert [*table.lonlat[0], *table.lonlat[-1]] == ends
+        assert table.video_ms[-1] == last_ms
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_page_of_the_format_states_these_counts(name):
+    page = (Path(__file__).parents[3] / "docs" / "formats" / "srt.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| {name.rsplit('.', 1)[0]} |"))
+    cues, rows, *_ = READ[name]
+    stated = [cell.strip().replace(",", "") for cell in row.split("|")[2:4]]
+    assert stated == [str(cues), str(rows) if rows else "refused"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", HEIGHTS)
+def test_heights_and_lenses_of_real_files(shared_data, name):
+    table = read_subtitles(shared_data / "srt" / name)
+    found = (table.relative_m[0], table.absolute_m[0], table.focal_35mm_mm[0])
+    relative, absolute, datum, focal = HEIGHTS[name]
+    assert found == pytest.approx((relative, absolute, focal), nan_ok=True)
+    assert table.absolute_datum == datum
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", CLOCKS)
+def test_clocks_of_real_files(shared_data, name):
+    assert read_subtitles(shared_data / "srt" / name).wall_ns[0] == CLOCKS[name]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["broken_empty.SRT", "broken_empty2.SRT", "mavic_air.SRT"])
+def test_files_without_a_position_are_refused_by_name(shared_data, name):
+    with pytest.raises(SourceUnreadable, match=name):
+        read_subtitle_log(shared_data / "srt" / "classic" / name)
+
+
+@pytest.mark.real
+def test_the_collection_is_read_completely(shared_data):
+    found = {
+        p.relative_to(shared_data / "srt").as_posix() for p in (shared_data / "srt").rglob("*.[sS][rR][tT]")
+    }
+    assert found == set(READ) | {"classic/broken_empty.SRT", "classic/broken_empty2.SRT"}
+
+
+@pytest.mark.real
+def test_the_gimbal_of_a_phantom_and_that_a_longitude_comes_first(shared_data):
+    table = read_subtitles(shared_data / "srt" / "classic" / "p4_rtk.SRT")
+    assert table.gimbal[0].tolist() == [110.4, -24.4, 0.0]
+    assert table.body[0].tolist() == [110.1, 2.7, -7.0]
+    assert table.satellites[0] == 15.0
+    assert table.home is not None
+    # the file states its distance to home: 698.70 m, and longitude first gives it
+    east, north = np.radians(table.lonlat[0] - [table.home.lon_deg, table.home.lat_deg]) * 6_371_008.8
+    assert np.hypot(east * math.cos(math.radians(-34.23)), north) == pytest.approx(698.7, rel=0.005)
+
+
+@pytest.mark.real
+def test_positions_repeated_over_several_pictures_are_told(shared_data):
+    table = read_subtitles(shared_data / "srt" / "classic" / "MAVIC3.srt")
+    assert int(table.fresh.sum()) == 1699  # 246 s at 50 pictures a second
+
+
+@pytest.mark.real
+def test_a_real_file_becomes_a_track_that_never_extrapolates(shared_data):
+    log = read_flight_log(shared_data / "srt" / "classic" / "MAVIC3.srt")
+    first = log.track.samples[0].t_utc_ns
+    assert log.track.pose_at(first + 10_000_000).focal_35mm_mm == 24.0
+    with pytest.raises(TelemetryGap):
+        log.track.pose_at(first - 1)
+
+
+def test_latitude_first_is_found_by_the_stated_distance(tmp_path):
+    text = "".join(
+        one(
+            f"GPS (21.{90000 + 20 * k}, 104.8, 15), HOME (21.9, 84.8, 3m), D 2.0m, H 10.0m",
+            k + 1,
+            f"00:00:0{k},0",
+        )
+        for k in range(3)
+    )
+    assert read_subtitles(write(tmp_path, text)).order == "range"
+    near = "".join(
+        one(
+            f"GPS (21.90{k}, 14.800, 15), HOME (21.890, 14.800, 3m), D {1112 + 111.2 * k}m, H 9m",
+            k + 1,
+            f"00:00:0{k},0",
+        )
+        for k in range(5)
+    )
+    table = read_subtitles(write(tmp_path, near))
+    assert table.order == "distance"
+    assert table.lonlat[0].tolist() == [14.8, 21.9]
+    assert table.home is not None
+    assert (table.home.lon_deg, table.home.lat_deg) == (14.8, 21.89)
+
+
+def test_gimbal_and_digital_zoom_of_the_keyed_dialect(tmp_path):
+    body = (
+        "[focal_len : 240] [dzoom_ratio: 10000, delta:0] [latitude: 21.9] [longitude: 104.8] "
+        "[rel_alt: 80.5 abs_alt: 412.25] [gb_yaw: -12.5 gb_pitch: -90.0 gb_roll: 0.0] </font></font>"
+    )
+    table = read_subtitles(write(tmp_path, one(body)))
+    assert table.gimbal[0].tolist() == [-12.5, -90.0, 0.0]
+    assert (table.zoom[0], table.focal_35mm_mm[0]) == (1.0, 24.0)
+    sample = table.video_track().samples[0]
+    assert (sample.height_m, sample.height_datum, sample.relative_height_m) == (412.25, "EGM96", 80.5)
+
+
+def test_a_height_above_take_off_alone_is_called_that(tmp_path):
+    sample = (
+        read_subtitles(write(tmp_path, one("GPS(104.8,21.9,12) BAROMETER:33.5"))).video_track().samples[0]
+    )
+    assert (sample.height_m, sample.height_datum) == (33.5, "TAKEOFF")
+
+
+def test_no_fix_and_impossible_places_are_counted_and_the_rest_is_kept(tmp_path):
+    bodies = [
+        "[latitude: 0.000000] [longitude: 0.000000] [altitude: 1.0]",
+        "[latitude: 21.9] [longitude: 204.8] [altitude: 1.0]",
+        "nothing at all",
+        "[latitude: 21.9] [longitude: 104.8] [altitude: 1.0]",
+    ]
+    text = "".join(one(body, k + 1, f"00:00:0{k},000") for k, body in enumerate(bodies))
+    table = read_subtitles(write(tmp_path, text))
+    assert table.dropped == {"no_fix": 1, "impossible_position": 1, "incomplete": 1}
+    assert len(table) == 1
+    assert len(table.remarks()) == 4  # and that the altitude's datum is not stated
+
+
+def test_a_clock_of_1970_is_no_clock_and_the_videos_time_is_used(tmp_path):
+    body = "1970-01-01 00:00:01.000\n[latitude: 21.9] [longitude: 104.8]"
+    text = one(body) + one(body.replace("01.000", "02.000"), 2, "00:00:01,000")
+    log = read_flight_log(write(tmp_path, text))
+    assert log.clock == "time of the video, no date"
+    assert [s.t_utc_ns for s in log.track.samples] == [0, 1_000_000_000]
+
+
+def test_a_coordinate_cut_by_the_end_of_the_file_is_not_a_coordinate(tmp_path):
+    whole = one("[latitude: 21.912345] [longitude: 104.812345] [altitude: 1.0]")
+    cut = whole + "2\n00:00:01,000 --> 00:00:02,000\n[latitude: 21.912345] [longitude: 104.8"
+    table = read_subtitles(write(tmp_path, cut))
+    assert (len(table), table.dropped) == (1, {"incomplete": 1})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_and_line_ends(tmp_path, encoding):
+    text = one("[latitude: 21.9] [longitude: 104.8]").replace("\n", "\r\n")
+    path = write(tmp_path, text.encode(encoding))
+    assert len(read_flight_log(path).track.samples) == 1
+
+
+def test_subtitles_are_not_taken_for_a_table_of_poses(tmp_path):
+    assert not holds_poses(write(tmp_path, one("[latitude: 21.9] [longitude: 104.8]")))
+
+
+@pytest.mark.parametrize("body", [b"", b"\0" * 4096, b"a text without a cue\n" * 50, b"1\n"])
+def test_what_is_no_subtitle_file_is_refused_in_one_sentence(tmp_path, body):
+    path = write(tmp_path, body)
+    for read in (read_subtitles, read_flight_log):
+        with pytest.raises(SourceUnreadable, match=r"DJI_0001\.SRT"):
+            read(path)
+
+
+def test_a_hundred_thousand_cues_take_linear_time(tmp_path):
+    """Ten times the cues, about ten times the work: a quadratic reader would be stopped by the time limit."""
+    body = "[latitude: 21.9] [longitude: 104.8] [rel_alt: 1.0 abs_alt: 2.0]"
+    text = "".join(
+        one(body, k + 1, f"{k // 3_600_000:02d}:{k // 60_000 % 60:02d}:{k // 1000 % 60:02d},{k % 1000:03d}")
+        for k in range(100_000)
+    )
+    assert len(read_subtitles(write(tmp_path, text))) == 100_000
+
+
+@pytest.mark.parametrize(
+    "line", ["1" * 400_000, "a" * 400_000, " " * 400_000, "GPS(" * 100_000, "a:" * 200_000, "H   " * 100_000]
+)
+def test_one_endless_line_is_no_trap(tmp_path, line):
+    """Patterns that repeat without bound take the square of such a line's length."""
+    text = one("[latitude: 21.9] [longitude: 104.8]") + one(line, 2, "00:00:01,000") + line
+    assert len(read_subtitles(write(tmp_path, text))) == 1
+
+
+@pytest.mark.parametrize(
+    "clock", ["9999-12-31 23:59:59.999", "0001-01-01 00:00:00.000", "2024-13-45 99:99:99.000"]
+)
+def test_impossible_dates_are_no_dates(tmp_path, clock):
+    table = read_subtitles(write(tmp_path, one(f"{clock}\n[latitude: 21.9] [longitude: 104.8]")))
+    assert table.wall_ns.tolist() == [0]
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoils=st.lists(st.tuples(st.integers(0, 300), st.binary(min_size=1, max_size=9)), max_size=8))
+def test_no_damage_breaks_the_reader(tmp_path, spoils):
+    body = "2017.07.03 10:15:03\nGPS(104.8,21.9,19) BAROMETER:20.1 G.PRY (1.0, 2.0, 3.0)"
+    data = bytearray((one(body) + one(body.replace(":03", ":04"), 2, "00:00:01,000")).encode())
+    for at, junk in spoils:
+        data[at : at + len(junk)] = junk
+    with suppress(SourceUnreadable):
+        read_subtitle_log(write(tmp_path, bytes(data)))

@@ -1,0 +1,47 @@
+"""A receiver that nobody takes pictures from: the stream goes on, and what was not decoded is counted."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.video.pictures import VideoSource
+from flycam.ingest.video.pieces import end_unfinished, finished_pieces, understood
+from flycam.ingest.video.recording import RecordingOrder
+from tests.ingest import streaming
+from tests.ports import free_port
+from tests.waiting import until
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return streaming.write_film(tmp_path_factory.mktemp("film") / "film.mp4", pictures=240)
+
+
+def test_a_decoder_that_nobody_takes_from_does_not_hold_up_the_recording(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flycam.ingest.video.latest.Latest.put", lambda *_: time.sleep(3600.0))
+    order = RecordingOrder(folder=tmp_path, piece_s=1.0)
+    with streaming.rtsp_server(film, free_port()) as url:
+        source = VideoSource(url, recording=order)
+        source.__enter__()
+        until(lambda: len(finished_pieces(tmp_path)) >= 4)
+        source._decoder._end()  # its thread sleeps for ever
+    end_unfinished(tmp_path)
+    pieces = [piece for path in finished_pieces(tmp_path) if (piece := understood(path)) is not None]
+    assert sum(piece.pictures for piece in pieces) >= 120
+
+
+def test_an_address_at_which_nothing_is_refuses_at_once_and_once(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with (
+        pytest.raises(SourceUnreadable, match="nothing that can be read comes from there"),
+        VideoSource(f"rtsp://127.0.0.1:{free_port()}/live", recording=RecordingOrder(folder=tmp_path)),
+    ):
+        pass
+    assert time.monotonic() - began < 60.0
+    assert list(tmp_path.iterdir()) == []

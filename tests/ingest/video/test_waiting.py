@@ -1,0 +1,112 @@
+"""Streams that are sent here when somebody begins to: waited for, stopped, port taken; no secret said."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import Cancelled, StreamUnreadable
+from flycam.ingest.video.address import is_waited_at, not_here, unreadable, waited_for, why_not_here
+from flycam.ingest.video.pictures import VideoSource
+from flycam.outcomes import exit_code, sentence
+from tests.ingest import streaming
+from tests.ports import free_port
+
+_SECRET = "S3cr3t-9f2c"
+_WAIT_S = 11.0  # longer than one opening of the video library takes
+
+
+def test_an_aircraft_that_begins_late_is_waited_for_over_udp(tmp_path: Path) -> None:
+    film = streaming.write_film(tmp_path / "film.mp4", pictures=900)
+    port, over = free_port(socket.SOCK_DGRAM), threading.Event()
+
+    def send() -> None:
+        over.wait(_WAIT_S)
+        with streaming.transport_stream(film, port):
+            over.wait(60.0)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    try:
+        with VideoSource(f"udp://@:{port}") as source:
+            numbers = [streaming.number_of(one.pixels) for one in islice(source.pictures(), 30)]
+    finally:
+        over.set()
+        sender.join(10.0)
+    assert len(numbers) == 30
+
+
+def test_an_address_with_a_password_is_not_said_by_the_video_library(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with (
+        pytest.raises(StreamUnreadable, match="nothing that can be read comes from there") as raised,
+        VideoSource(f"tcp://user:{_SECRET}@127.0.0.1:9"),
+    ):
+        pass
+    said = "".join(capfd.readouterr())
+    assert _SECRET not in said and "127.0.0.1:9" not in said
+    assert _SECRET not in f"{raised.value} {raised.value.vi}"
+    assert "original" not in str(raised.value) and "tệp" not in sentence(raised.value, "vi")
+
+
+@pytest.mark.parametrize("address", ["udp://@:{}", "rtmp://:{}/live/bay1"])
+def test_what_opens_can_be_stopped(address: str) -> None:
+    source = VideoSource(address.format(free_port()))
+    threading.Timer(2.0, source.stop).start()
+    with pytest.raises(Cancelled, match="stopped before any video came") as raised, source:
+        pass
+    assert exit_code(raised.value) == 130
+
+
+def test_a_port_that_is_taken_is_said_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 0))
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(StreamUnreadable, match="the port is in use") as raised,
+            VideoSource(f"udp://@:{port}"),
+        ):
+            pass
+    assert f"udp://:{port}: " in str(raised.value) and "cổng đang bị" in (raised.value.vi or "")
+
+
+def test_what_keeps_an_address_from_being_listened_at_is_told() -> None:
+    with socket.create_server(("", 0)) as other:
+        assert why_not_here(f"rtmp://:{other.getsockname()[1]}/live/x") is not None
+    port = free_port(socket.SOCK_DGRAM)
+    assert why_not_here(f"udp://@:{port}") is None and why_not_here(f"udp://127.0.0.1:{port}?x=1") is None
+    for url in ("udp://@", "udp://@:no", "udp://@:99999", "udp://no-such-machine.invalid:5600"):
+        error = why_not_here(url)
+        assert error is not None
+        said = not_here(url, error.errno or 0)
+        assert "cannot be listened at" in str(said) and "hãy ghi như udp://@:5600" in (said.vi or "")
+
+
+def test_what_is_waited_for_is_said_with_where_and_how_long() -> None:
+    for url in ("udp://@:5600", "udp://127.0.0.1:5600", "rtmp://:1935/live/khoa"):
+        assert is_waited_at(url)
+        english, vi = waited_for(url)
+        assert "12 hours" in english and "Ctrl-C" in english and "12 giờ" in vi and "khoa" not in english
+    assert "nobody sent video here" in str(unreadable("udp://@:5600", "why"))
+    assert not is_waited_at("rtsp://127.0.0.1:554/live") and not is_waited_at("tcp://127.0.0.1:5600")
+
+
+@pytest.mark.parametrize(("url", "longest_s"), [("udp://@:5600", 1.0), ("rtsp://127.0.0.1/live", 8.0)])
+def test_a_stream_that_is_back_is_not_unheard_for_long_where_nobody_is_called(
+    url: str, longest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, pauses = VideoSource(url), []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return len(pauses) > 8
+
+    monkeypatch.setattr(source._stopped, "wait", wait)
+    monkeypatch.setattr(source, "_opened_again", lambda: None)
+    source._pump()
+    assert pauses[0] == 0.5 and max(pauses) == longest_s

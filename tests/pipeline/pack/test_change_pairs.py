@@ -1,0 +1,395 @@
+"""A commune's annex tells its part of a change, with its error, and shows the ground before and after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import shapely
+import shapely.affinity
+
+from flycam.analysis import fitted
+from flycam.analysis.volume import Volume
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.masked_ground import Masks
+from flycam.catalog.pictures_shown import SEVERAL
+from flycam.catalog.records import FrameStatus, Withdrawal
+from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding
+from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.classification import Classification
+from flycam.pipeline.pack.files import write_sources
+from flycam.pipeline.pack.gathering import gather_pack
+from flycam.pipeline.pack.pair_maps import draw_pairs
+from flycam.pipeline.pack.pairs import FileName, PackView, pairs_of
+from flycam.pipeline.pack.recipe import PackRequest, pack
+from flycam.pipeline.pack.scene import PackScene, scene_of
+from flycam.pipeline.restricting import classify_flight
+from flycam.pipeline.veils import Cover
+from flycam.report.blocks import Paragraph, Plate, Table
+from flycam.report.pack_content import PackDocument, pack_document
+from flycam.report.pack_figures import Letterhead, PackFigures
+from flycam.report.pack_words import told
+from flycam.store import keys
+from tests.pipeline.impacted import changed, square
+from tests.serve.world import REAL, World, make_world
+from tests.suites.catalog_suite import finished, used
+from tests.suites.comparison_suite import compared_on
+
+FLOOD, SLIDE, DRAWN, FILES = (f"change-0000000{number}" for number in range(1, 5))
+
+
+@dataclass(frozen=True)
+class Packed:
+    world: World
+    scene: PackScene
+    figures: PackFigures
+
+
+def _line(world: World, name: str, west_m: float, south_m: float, **more: object) -> ChangeLine:
+    shown = {
+        side: f"{world.mosaic_of(flight).mosaic_id}@0"
+        for side, flight in (("before_shown", world.before), ("after_shown", world.after))
+    }
+    said: dict[str, object] = {
+        "event_id": REAL,
+        "status": ChangeStatus.ACCEPTED,
+        "error_m": 1.5,
+        **shown,
+        **more,
+    }
+    area_m2 = said.pop("area_m2", 10_000.0)
+    return replace(changed(name, square(west_m, south_m, 80), **said), area_m2=area_m2)  # type: ignore[arg-type]
+
+
+DOUBT = ("live, finish it first", "trực tiếp")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """A flood of which a quarter lies in the first commune (20 of 80 m), a slide, one drawn by hand, one that
+    was found on files."""
+    world = make_world(tmp_path_factory.mktemp("pairs") / "world")
+    drawn = {"before_shown": "", "after_shown": "", "error_m": None, "score": None}
+    files = {"before_shown": "truoc.tif", "error_m": None}
+    world.workspace.catalog.changes.append(
+        [
+            _line(world, FLOOD, 599.8, -250, kind=ChangeKind.FLOOD, area_m2=20_000.0),
+            _line(world, SLIDE, 200, -250),
+            _line(world, DRAWN, 330, -250, area_m2=500.0, **drawn),
+            _line(world, FILES, 450, -250, area_m2=400.0, **files),
+        ]
+    )
+    after = world.workspace.catalog.changes.last([FILES])[0].after_shown
+    compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
+    world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
+    scene = scene_of(world.workspace, [world.after])
+    scene, pictures = draw_pairs(world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None)
+    return Packed(world, scene, gather_pack(world.workspace, scene, pictures, Letterhead(), ""))
+
+
+def _tables(document: PackDocument) -> list[Table]:
+    """Those of changes, commune by commune."""
+    return [
+        block
+        for block in document.blocks
+        if isinstance(block, Table) and any(row[0] == "T1" for row in block.rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "parts"),
+    [
+        ("vi", ["0,50 ± 0,02 ha trong xã này; cả thay đổi 2,00 ± 0,06 ha", "1,50 ± 0,04 ha trong xã này"]),
+        ("en", ["0.50 ± 0.02 ha in this commune; 2.00 ± 0.06 ha in all", "1.50 ± 0.04 ha in this commune"]),
+    ],
+)
+def test_each_commune_is_told_its_part_and_the_whole(packed: Packed, language: str, parts: list[str]) -> None:
+    tables = _tables(pack_document(packed.figures, language))
+    sizes = {
+        row[2].replace("\N{NO-BREAK SPACE}", " ") for table in tables for row in table.rows if row[0] == "T1"
+    }
+    assert len(tables) == len(sizes) == 2
+    assert all(any(one.startswith(part) for one in sizes) for part in parts), sizes
+
+
+def test_parts_add_up_to_the_whole_and_to_the_table_by_commune(packed: Packed) -> None:
+    held = [
+        (one, commune) for commune in packed.figures.communes for one in commune.changes if one.number == 1
+    ]
+    parts = [one.here for one, _ in held]
+    assert all(part is not None for part in parts)
+    assert sum(part.area_m2 for part in parts if part) == pytest.approx(20_000.0, rel=1e-3)
+    whole = held[0][0].whole
+    assert whole.error_m2 == pytest.approx(math.hypot(1.5, fitted.RIM_M["flood"]) * 4 * 80, rel=0.01)
+    assert sum(part.error_m2 or 0.0 for part in parts if part) == pytest.approx(whole.error_m2, rel=1e-3)
+    east = next(commune for one, commune in held if one.here and one.here.area_m2 > 10_000.0)
+    assert east.touched is not None and east.touched.area_m2 == pytest.approx(15_000.0, rel=0.01)
+
+
+def test_what_lies_in_one_commune_whole_is_told_once_with_the_error_of_its_outline(packed: Packed) -> None:
+    told = {
+        one.number: one for commune in packed.figures.communes for one in commune.changes if one.number > 1
+    }
+    assert all(one.here is None for one in told.values())
+    (table,) = [
+        one for one in _tables(pack_document(packed.figures, "vi")) if any(row[0] == "T2" for row in one.rows)
+    ]
+    sizes = {row[0]: row[2].replace("\N{NO-BREAK SPACE}", " ") for row in table.rows}
+    assert (sizes["T2"], sizes["T3"], sizes["T4"]) == ("1,00 ± 0,06 ha", "500 ± 320 m²", "400 ± 400 m²")
+
+
+@pytest.mark.parametrize(("language", "said"), [("vi", "trực tiếp."), ("en", "live, finish it first.")])
+def test_why_two_pictures_are_doubtful_is_told_with_what_was_found_on_them(
+    packed: Packed, language: str, said: str
+) -> None:
+    assert [one.doubts for one in packed.figures.changes] == [(), (), (), (DOUBT,)]
+    paragraphs = [one for one in pack_document(packed.figures, language).blocks if isinstance(one, Paragraph)]
+    (told,) = [one.text for one in paragraphs if one.text.endswith(said)]
+    assert told.startswith("T4: ")
+
+
+def test_the_ground_is_shown_before_and_after(packed: Packed) -> None:
+    """The storm painted the ground anew in this house."""
+    assert sorted(packed.figures.pictures) == ["change-1", "change-2", "change-4"]
+    pair = cv2.imdecode(np.frombuffer(packed.figures.pictures["change-2"], np.uint8), cv2.IMREAD_COLOR)
+    half = pair.shape[1] // 2
+    left, right = pair[:, : half - 8].astype(int), pair[:, half + 8 :].astype(int)
+    assert abs(left.shape[1] - right.shape[1]) <= 2 and 1.2 < left.shape[1] / left.shape[0] < 1.5
+    middle = slice(pair.shape[0] // 3, 2 * pair.shape[0] // 3), slice(half // 3, half // 2)
+    assert np.abs(left[middle] - right[middle]).mean() > 5.0
+    alone = cv2.imdecode(np.frombuffer(packed.figures.pictures["change-4"], np.uint8), cv2.IMREAD_COLOR)
+    hatched = alone[20 : alone.shape[0] // 2, 20 : half // 4]
+    assert set(np.unique(hatched // 32)) <= {5, 6, 7}, "the file is not kept: hatched as what was not flown"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "vi",
+            [
+                "trái, trước (Thung lũng Nậm Lúc – trước bão, 20/08/2024",
+                "tệp truoc.tif, hệ thống không giữ",
+                "T3",
+            ],
+        ),
+        (
+            "en",
+            ["before on the left (Thung lũng Nậm Lúc – trước bão, 20/08/2024", "file truoc.tif, which", "T3"],
+        ),
+    ],
+)
+def test_captions_say_which_is_which_and_what_has_none(
+    packed: Packed, language: str, said: list[str]
+) -> None:
+    document = pack_document(packed.figures, language)
+    captions = [f.caption for block in document.blocks if isinstance(block, Plate) for f in block.figures]
+    small = [
+        block.text for block in document.blocks if isinstance(block, Paragraph) and block.kind == "small"
+    ]
+    text = "\n".join([*captions, *small])
+    assert all(one in text for one in said), text
+
+
+@pytest.mark.parametrize(
+    ("language", "over", "none"),
+    [
+        ("vi", "vẽ tay trên hai ảnh này: trái, trước (Thung", "vẽ tay mà không ghi cặp ảnh"),
+        ("en", "drawn by hand over these two: before on the left (Thung", "drawn by hand over none"),
+    ],
+)
+def test_what_was_drawn_over_two_pictures_is_shown_as_that(
+    packed: Packed, language: str, over: str, none: str
+) -> None:
+    by_hand = {"score": None, "rmse_m": None, "error_m": None, "tie_m": None}
+    scene = packed.scene
+    (slide,) = [one for one in scene.patches if one.impact.line.change_id == SLIDE]
+    drawn = replace(slide, impact=replace(slide.impact, line=replace(slide.impact.line, **by_hand)))
+    scene = replace(scene, patches=tuple(drawn if one is slide else one for one in scene.patches))
+    figures = gather_pack(packed.world.workspace, scene, packed.figures.pictures, Letterhead(), "")
+    captions = _captions(figures, language).split("\n")
+    assert [over in one for one in captions if "T2." in one] == [True], captions
+    assert not any(over in one for one in captions if "T2." not in one)
+    small = [one.text for one in pack_document(figures, language).blocks if isinstance(one, Paragraph)]
+    assert any(none in text and "T3" in text for text in small)
+
+
+def test_a_volume_stands_beside_the_area(packed: Packed) -> None:
+    scene = packed.scene
+    volume = Volume(
+        lost_m3=1234.4,
+        lost_sigma_m3=300.2,
+        gained_m3=0.1,
+        gained_sigma_m3=0.1,
+        net_sigma_m3=300.0,
+        measured_m2=8_000.0,
+        shift_m=(0.0, 0.0, 0.0),
+        level_sigma_m=0.1,
+    )
+    slide = next(one for one in scene.patches if one.impact.line.change_id == SLIDE)
+    measured = replace(slide, impact=replace(slide.impact, volume=volume))
+    with_it = replace(scene, patches=tuple(measured if one is slide else one for one in scene.patches))
+    figures = gather_pack(packed.world.workspace, with_it, {}, Letterhead(), "")
+    rows = [row for table in _tables(pack_document(figures, "en")) for row in table.rows if row[0] == "T2"]
+    said = rows[0][2].replace("\N{NO-BREAK SPACE}", " ")
+    assert said == "1.00 ± 0.06 ha. Volume: lost 1,234 ± 300 m³; measured on 80 % of it"
+
+
+def test_a_flight_that_is_withheld_is_not_shown_in_any_pair(packed: Packed) -> None:
+    lines = [patch.impact.line for patch in packed.scene.patches]
+    hiding = Withholding(flights=Allowed(hidden=frozenset({packed.world.before})))
+    (pair, *_), seen = (
+        list(pairs_of(packed.world.workspace, lines, sees)) for sees in (hiding, NOTHING_WITHHELD)
+    )
+    assert pair is not None and pair[0] == FileName("") and isinstance(pair[1], PackView)
+    assert seen[0] is not None and all(isinstance(one, PackView) for one in seen[0])
+    assert [one is None for one in seen] == [False, False, True, False]
+
+
+def test_a_flight_of_which_a_part_is_withheld_is_not_shown_either(packed: Packed) -> None:
+    """On its western rim, which AFTER does not reach."""
+    west, south, _, north = packed.world.workspace.catalog.flights.flight(
+        packed.world.before
+    ).bounds_lonlat_deg or (0, 0, 0, 0)
+    middle = (south + north) / 2.0
+    rim = shapely.to_wkb(shapely.box(west, middle, west + 0.0001, middle + 0.0001))
+    lines = [patch.impact.line for patch in packed.scene.patches]
+    pair = next(pairs_of(packed.world.workspace, lines, Withholding(areas=[rim])))
+    assert pair is not None and pair[0] == FileName("") and isinstance(pair[1], PackView)
+
+
+def _shown_before(scene: PackScene) -> PackView:
+    """What stands for BEFORE of the first change."""
+    pair = scene.patches[0].pair
+    assert pair is not None and isinstance(pair[0], PackView)
+    return pair[0]
+
+
+def _captions(figures: PackFigures, language: str) -> str:
+    plates = [one for one in pack_document(figures, language).blocks if isinstance(one, Plate)]
+    return "\n".join(figure.caption for plate in plates for figure in plate.figures)
+
+
+def test_a_revision_that_holds_a_withdrawn_photo_is_shown_no_more_and_the_caption_says_what_stands_in(
+    tmp_path: Path,
+) -> None:
+    """Its row and its tiles stay until past their grace."""
+    world = make_world(tmp_path / "world")
+    workspace, mosaic = world.workspace, world.mosaic_of(world.before)
+    revisions, frames = workspace.catalog.revisions, workspace.catalog.frames
+    photos = [one.frame_id for one in frames.of_flight(world.before, FrameStatus.USED)]
+    number = revisions.open(mosaic, "hash-a", {}, 5)
+    revisions.put_frames(mosaic.mosaic_id, number, [replace(used(1), frame_id=one) for one in photos])
+    revisions.publish(finished(number, mosaic_id=mosaic.mosaic_id))
+    found_on = f"{mosaic.mosaic_id}@{number}{SEVERAL}{mosaic.mosaic_id}@0"
+    workspace.catalog.changes.append([_line(world, SLIDE, 200, -250, before_shown=found_on)])
+
+    before = _shown_before(scene_of(workspace, [world.after]))
+    assert (before.mosaic.revision, before.stands_in, before.of_several) == (number, False, True)
+    gone = Withdrawal(
+        frame_id=photos[0],
+        flight_id=world.before,
+        reason="nhà dân",
+        authority="UBND tỉnh",
+        withdrawn_ns=6,
+    )
+    frames.withdraw([gone])
+    revisions.retire_holding([gone.frame_id], gone.reason)
+    assert any(one.revision == number for one in workspace.catalog.tiles.mosaics(world.before))
+    scene = scene_of(workspace, [world.after])
+    scene, pictures = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    before = _shown_before(scene)
+    assert (before.mosaic.revision, before.stands_in, before.is_lost) == (0, True, False)
+    figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
+    assert "20/08/2024 09:10; bản đang hiển thị, không phải bản đã dùng; ảnh đầu" in _captions(figures, "vi")
+    assert "the revision on show, not the one that was used; the first of" in _captions(figures, "en")
+    (beside,) = figures.beside
+    assert beside.flight_id == world.before and len(beside.sources) == len(photos) - 1
+
+
+def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Packed) -> None:
+    """The flight before the change is none of the pack's: only its picture is in it."""
+    here = next(patch for patch in packed.scene.patches if patch.impact.line.change_id == SLIDE)
+    only = replace(packed.scene, patches=(here,))
+    for offset_deg, is_covered in ((0.0, True), (0.01, False)):
+        ground = shapely.to_wkb(shapely.affinity.translate(here.shape, offset_deg))
+        sees = Withholding(masks=Masks({"p": (ground,)}, (("p", ground),)))
+        cover = Cover(packed.world.workspace, sees)
+        _, pictures = draw_pairs(packed.world.workspace, only, cover, None)
+        assert cover.has_covered is is_covered
+        assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
+    said = [block.text for block in pack_document(replace(packed.figures, is_covered=True), "en").blocks
+            if isinstance(block, Paragraph)]  # fmt: skip
+    assert told("covered", "en") in said
+
+
+def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    workspace = world.workspace
+    workspace.catalog.changes.append([_line(world, SLIDE, 200, -250)])
+    for key in list(workspace.store.list(keys.mosaic_prefix(world.mosaic_of(world.before).mosaic_id))):
+        workspace.store.delete(key)
+    scene = scene_of(workspace, [world.after])
+    scene, pictures = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
+    assert sorted(pictures) == ["change-1"]
+    assert "tiles missing, so that it stays empty: run flycam verify), after on the right" in _captions(
+        figures, "en"
+    )
+    said = _captions(figures, "vi")
+    assert said.count("thiếu mảnh ảnh nên để trống, hãy chạy flycam verify") == 1
+
+
+def test_photos_of_flights_that_changes_are_shown_on_are_named_by_their_hashes(
+    packed: Packed, tmp_path: Path
+) -> None:
+    catalog = packed.world.workspace.catalog
+    held = {
+        one.header.provenance.source_sha256
+        for one in catalog.frames.of_flight(packed.world.before, FrameStatus.USED)
+    }
+    document = pack_document(packed.figures, "vi")
+    rows = {row for block in document.blocks if isinstance(block, Table) for row in block.rows}
+    name = catalog.flights.flight(packed.world.before).name
+    assert {row[2] for row in rows if row[0] == name and len(row) == 3} == held
+    write_sources(tmp_path / "nguon-anh.csv", packed.figures)
+    listed = (tmp_path / "nguon-anh.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert {line.rsplit(",", 1)[1] for line in listed if line.startswith(packed.world.before)} == held
+
+
+def test_where_no_change_has_a_picture_that_is_said(packed: Packed) -> None:
+    bare = replace(packed.figures, pictures={})
+    document = pack_document(bare, "en")
+    small = [one.text for one in document.blocks if isinstance(one, Paragraph) and one.kind == "small"]
+    assert any(text.startswith("Without pictures before and after: T1, T2") for text in small), small
+
+
+def test_the_pack_is_as_restricted_as_what_its_pairs_show(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    workspace = world.workspace
+
+    def level() -> Classification:
+        return gather_pack(workspace, scene_of(workspace, [world.after]), {}, Letterhead(), "").classification
+
+    classify_flight(workspace, world.before, Classification.RESTRICTED, "Quân")
+    assert level() is Classification.OPEN
+    workspace.catalog.changes.append([_line(world, SLIDE, 200, -250)])
+    assert level() is Classification.RESTRICTED
+
+
+def test_the_pack_holds_the_pairs_for_any_browser_and_names_the_flights_that_they_show(
+    packed: Packed, tmp_path: Path
+) -> None:
+    workspace = packed.world.workspace
+    report = pack(workspace, PackRequest(flights=(packed.world.after,)), tmp_path / "pack")
+    names = {path.name for path in report.files}
+    assert {"change-1.jpg", "change-2.jpg", "change-4.jpg"} <= names
+    page = (tmp_path / "pack" / "index.html").read_text(encoding="utf-8")
+    assert "T1. Ngập lụt" in page and "anh/change-1.jpg" in page
+    assert report.flights_seen == (packed.world.after, packed.world.before)
+    (line,) = [one for one in workspace.catalog.audit.lines() if one.what == "pack"]
+    assert line.subject == f"{packed.world.after} {packed.world.before}"

@@ -1,0 +1,63 @@
+"""What is told of a machine before a flight: the right disks, and numbers as each language writes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from flycam.pipeline.upkeep.doctor import encryption, examine
+from tests.pipeline.finished_house import ingested
+from tests.pipeline.spoiled import close
+
+_DATA, _STORE = Path("/data"), Path("/media/store")
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "said_vi", "named"),
+    [
+        ({_DATA: True, _STORE: True}, "the disk is encrypted", "ổ đĩa có mã hoá", set()),
+        ({_DATA: True, _STORE: False}, "NOT encrypted", "CHƯA mã hoá", {_STORE}),
+        ({_DATA: False, _STORE: None}, "NOT encrypted", "CHƯA mã hoá", {_DATA}),
+        ({_DATA: True, _STORE: None}, "cannot be told here", "không biết", {_STORE}),
+    ],
+)
+def test_of_several_disks_the_worst_is_told_by_name(
+    told: dict[Path, bool | None], said: str, said_vi: str, named: set[Path]
+) -> None:
+    check = encryption([_DATA, _STORE], told.__getitem__)
+    assert said in check.sentence_en and said_vi in check.sentence_vi
+    for place in (_DATA, _STORE):
+        is_named = place in named
+        assert ((str(place) in check.sentence_en), (str(place) in check.sentence_vi)) == (is_named, is_named)
+
+
+def test_a_store_on_another_disk_is_asked_for_too(
+    drill: DrillReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other disk here")
+    asked: list[list[Path]] = []
+    monkeypatch.setattr(
+        "flycam.pipeline.upkeep.doctor.encryption", lambda places: asked.append(places) or encryption(places)
+    )
+    examine(workspace, tmp_path, other)
+    examine(workspace, tmp_path, tmp_path / "house" / "store")
+    assert asked == [[tmp_path, other], [tmp_path]]
+    close(workspace)
+
+
+def test_one_is_one_and_vietnamese_has_a_comma(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    checks = {one.name: one for one in examine(workspace, tmp_path / "house")}
+    assert "holds 1 flight" in checks["catalogue"].sentence_en
+    assert checks["terrain"].sentence_en.startswith("1 terrain file: ")
+    for one in checks.values():
+        assert not re.search(r"(?<![\d.,])1 (?:\w+ )?\w+s\b", one.sentence_en), one.sentence_en
+    assert re.search(r"\d,\d MB", checks["room"].sentence_vi)
+    assert re.search(r"\d\.\d MB", checks["room"].sentence_en)
+    close(workspace)

@@ -1,0 +1,248 @@
+"""Who may come in: tokens, cookies, one-time links, and open access only where nobody else can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.records import Account, Role
+from flycam.serve.door import sessions
+from flycam.serve.door.admission import Door, Visitor
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+VIEWER, ADMIN = "viewer-token", "admin-token"
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, VIEWER)
+    add_account(workspace, "Quản trị", Role.ADMIN, ADMIN)
+    return Services(workspace=workspace)
+
+
+@pytest.fixture
+def guarded(services: Services) -> Iterator[httpx.Client]:
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+def test_an_event_loop_waits_for_no_catalogue_and_equal_questions_are_one(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(services)
+    looked_in: list[str] = []
+    looked_up = services.workspace.catalog.accounts.by_token
+
+    def by_token(token: str) -> Account | None:
+        looked_in.append(threading.current_thread().name)
+        return looked_up(token)
+
+    monkeypatch.setattr(services.workspace.catalog.accounts, "by_token", by_token)
+    headers = [(b"authorization", f"Bearer {VIEWER}".encode()), (b"host", b"x")]
+
+    async def many() -> list[Visitor | None]:
+        return await asyncio.gather(*(door.visitor_soon(headers) for _ in range(20)))
+
+    found = asyncio.run(many())
+    assert {one.name for one in found if one} == {"Lan"} and None not in found
+    assert len(looked_in) == 1 and looked_in != [threading.main_thread().name]
+    assert door.visitor(headers) is found[0]
+    assert asyncio.run(door.answer_soon(b"Bearer wrong", b"x")) is None
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+EVERYWHERE = (
+    "/api/session",
+    "/api/airborne",
+    "/api/board?event=x",
+    "/api/meeting",
+    "/api/meeting/places?event=x",
+    "/api/events",
+    "/api/flights",
+    "/api/flights/x",
+    "/api/flights/x/footprints",
+    "/api/flights/x/gaps",
+    "/api/communes",
+    "/api/pixel?flight=x&lon=1&lat=1",
+    f"/api/evidence/{'0' * 64}",
+    f"/api/evidence/{'0' * 64}/preview",
+    "/api/layers",
+    "/api/layers/x/features",
+    "/api/things?q=x",
+    "/api/oblique?event=x&lon=1&lat=1",
+    "/api/changes",
+    "/api/changes/export?event=x",
+    "/api/changes/change-00000000",
+    "/api/marks",
+    "/api/marks/mark-00000000",
+    "/api/marks/mark-00000000/photo",
+    "/api/terrain",
+    "/api/vn2000?lon=104&lat=22",
+    "/api/hillshade/8/1/1",
+    "/api/docs",
+    "/tilejson/m",
+    "/wmts",
+    "/ogc",
+    "/ogc/collections/flights/items",
+    "/ogc/collections/m/map/tiles/WebMercatorQuad/1/0/0",
+    "/stac",
+    "/stac/search",
+    "/cog/m/0/1.tif",
+    "/kml",
+    "/kml/link.kml",
+    "/kml/m/1/0/0.kml",
+    "/tiles/m/1/0/0",
+    "/events",
+    "/metrics",
+)
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_nobody_comes_in_without_a_token(guarded: httpx.Client, path: str) -> None:
+    response = guarded.get(path)
+    assert response.status_code == 401
+    assert "Chưa đăng nhập" in response.json()["message"]
+    assert guarded.get(path, headers=bearer("wrong")).status_code == 401
+    assert guarded.get(path, headers={"Cookie": "flycam=s.TGFu.9999999999.x.y"}).status_code == 401
+
+
+def test_a_token_opens_and_the_role_is_told(guarded: httpx.Client) -> None:
+    session = guarded.get("/api/session", headers=bearer(VIEWER)).json()
+    assert session["account"] == {"name": "Lan", "role": "viewer"}
+    assert guarded.get("/tiles/m/1/0/0", headers=bearer(VIEWER)).status_code == 404
+
+
+def test_the_form_gives_a_cookie_that_scripts_cannot_read(guarded: httpx.Client) -> None:
+    assert guarded.post("/api/login", json={"token": "wrong"}).status_code == 401
+    response = guarded.post("/api/login", json={"token": VIEWER})
+    cookie = response.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
+    assert VIEWER not in response.headers["set-cookie"]
+    guarded.post("/api/logout")
+    assert guarded.get("/api/session").status_code == 401
+
+
+def test_signing_in_is_on_record(guarded: httpx.Client, services: Services) -> None:
+    guarded.post("/api/login", json={"token": VIEWER})
+    lines = services.workspace.catalog.audit.lines()
+    assert [(line.who, line.what) for line in lines] == [("Lan", "login")]
+
+
+def test_a_new_token_ends_old_sessions(services: Services) -> None:
+    key, workspace = services.session_key, services.workspace
+    lan = workspace.catalog.accounts.by_token(VIEWER)
+    assert lan is not None
+    word = sessions.sign(key, sessions.SESSION, lan, 2_000_000_000)
+    assert sessions.open_word(key, sessions.SESSION, word, lan, 1_000_000_000)
+    add_account(workspace, "Lan", Role.VIEWER, "another")
+    renewed = workspace.catalog.accounts.by_token("another")
+    assert renewed is not None
+    assert sessions.open_word(key, sessions.SESSION, word, renewed, 1_000_000_000) is None
+
+
+def test_a_link_works_once_and_looking_at_it_does_not_spend_it(guarded: httpx.Client) -> None:
+    assert guarded.post("/api/login-links", json={"name": "Lan"}, headers=bearer(VIEWER)).status_code == 403
+    made = guarded.post("/api/login-links", json={"name": "Lan"}, headers=bearer(ADMIN)).json()
+    assert guarded.get(made["path"]).status_code == 200
+    assert guarded.get("/api/session").status_code == 401
+    assert guarded.post(made["path"]).status_code == 303
+    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
+    guarded.cookies.clear()
+    assert guarded.post(made["path"]).status_code == 401
+    nobody = guarded.post("/api/login-links", json={"name": "Nam"}, headers=bearer(ADMIN))
+    assert nobody.status_code == 404
+
+
+def test_a_link_that_was_used_opens_nothing_in_another_process_or_after_a_restart(services: Services) -> None:
+    here, there = Door(services), Door(replace(services))
+    link, other = here.link_for("Lan"), here.link_for("Lan")
+    assert link is not None and other is not None
+    used = here.use_link(link)
+    assert used is not None and used.name == "Lan"
+    assert (here.use_link(link), there.use_link(link)) == (None, None)
+    assert there.use_link(other) is not None and here.use_link(other) is None
+
+
+@pytest.mark.parametrize("expires", ["9" * 5000, "9" * 13, "²", "-1", ""])
+def test_a_word_that_ends_in_no_second_there_is_opens_nothing(guarded: httpx.Client, expires: str) -> None:
+    """Whoever knows a name of an account can write one."""
+    for kind in "sl":
+        word = f"{kind}.TGFu.{expires}.x.y"
+        cookie = {"Cookie": f"flycam={word}".encode()}
+        assert guarded.get("/api/session", headers=cookie).status_code == 401
+        assert guarded.get("/tiles/m/1/0/0", headers=cookie).status_code == 401
+        assert guarded.post(f"/login/{word}").status_code == 401
+
+
+def test_a_session_is_no_link_and_a_link_no_session(services: Services) -> None:
+    account = Account(name="Lan", role=Role.VIEWER, token_hash="h", created_ns=0)
+    link = sessions.sign(services.session_key, sessions.LINK, account, 2_000_000_000)
+    assert sessions.open_word(services.session_key, sessions.SESSION, link, account, 0) is None
+
+
+def test_open_access_ends_with_the_first_account_and_is_for_this_machine_only(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/api/session").json()["open"] is True
+        assert client.get("/api/session", headers={"Host": "map.example.vn"}).status_code == 401
+        assert client.get("/api/session", headers={"Host": "localhost:80"}).status_code == 200
+    with running(Services(workspace=workspace, bound_to_loopback=False)) as url:
+        assert httpx.get(f"{url}/api/session").status_code == 401
+    add_account(workspace, "Lan", Role.VIEWER, VIEWER)
+    with running(Services(workspace=workspace)) as url:
+        assert httpx.get(f"{url}/api/session").status_code == 401
+
+
+def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "session.key"
+    key = sessions.read_key(path)
+    assert sessions.read_key(path) == key
+    assert path.stat().st_mode & 0o077 == 0
+    path.write_bytes(b"")
+    assert len(sessions.read_key(path)) == len(key)
+
+
+@given(word=st.one_of(st.text(max_size=80), st.from_regex(re.compile(r"s\.TGFu\.[0-9]{1,12}\.\w+\.\w+"))))
+def test_no_made_up_word_opens(word: str) -> None:
+    account = Account(name="Lan", role=Role.ADMIN, token_hash="h", created_ns=0)
+    assert sessions.open_word(b"k" * 32, sessions.SESSION, word, account, 0) is None
+
+
+@given(name=st.text(min_size=1, max_size=40), expires_s=st.integers(1, 2**40), now_s=st.integers(0, 2**40))
+def test_a_signed_word_opens_exactly_until_it_expires(name: str, expires_s: int, now_s: int) -> None:
+    account = Account(name=name, role=Role.VIEWER, token_hash="h", created_ns=0)
+    word = sessions.sign(b"k" * 32, sessions.SESSION, account, expires_s)
+    opened = sessions.open_word(b"k" * 32, sessions.SESSION, word, account, now_s)
+    assert (opened is not None) == (expires_s >= now_s)
+    forged = word[:-1] + ("A" if word[-1] != "A" else "B")
+    assert sessions.open_word(b"k" * 32, sessions.SESSION, forged, account, 0) is None
+
+
+def test_a_wrong_token_is_said_to_be_wrong_and_none_is_asked_for(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, "right")
+    with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url) as client:
+        for path in ("/api/session", "/tiles/a/1/0/0"):
+            wrong = client.get(path, headers={"Authorization": "Bearer wrong"})
+            assert (wrong.status_code, wrong.json()["message"]) == (
+                401,
+                "Mã truy cập không đúng hoặc đã bị thu hồi",
+            )
+            assert "Chưa đăng nhập" in client.get(path).json()["message"]

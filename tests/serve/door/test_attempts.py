@@ -1,0 +1,135 @@
+"""How often somebody may guess a token."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.records import Role
+from flycam.pipeline.people.accounts import invite_guest
+from flycam.serve.door.attempts import PER_ADDRESS, WINDOW_S, Attempts
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_ten_failures_shut_an_address_out_until_the_first_is_old() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    for _ in range(PER_ADDRESS):
+        assert attempts.wait_s("a") == 0.0
+        attempts.failed("a")
+        clock.now += 1.0
+    assert attempts.wait_s("a") == pytest.approx(WINDOW_S - PER_ADDRESS)
+    assert attempts.wait_s("b") == 0.0
+    clock.now += WINDOW_S - PER_ADDRESS
+    assert attempts.wait_s("a") == 0.0
+
+
+def test_a_success_forgets_and_no_address_waits_for_others() -> None:
+    attempts = Attempts(Clock())
+    for _ in range(PER_ADDRESS - 1):
+        attempts.failed("a")
+    attempts.succeeded("a")
+    attempts.failed("a")
+    assert attempts.wait_s("a") == 0.0
+    for number in range(1000):
+        attempts.failed(f"10.0.{number // 250}.{number % 250}")
+    assert attempts.wait_s("somebody new") == 0.0
+
+
+def test_a_failure_beyond_the_limit_is_told_how_long_and_makes_it_no_longer() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    assert [attempts.failed("a") for _ in range(PER_ADDRESS)] == [0.0] * PER_ADDRESS
+    for _ in range(100):
+        assert attempts.failed("a") == pytest.approx(WINDOW_S - (clock.now - 1000.0))
+        clock.now += 1.0
+    clock.now = 1000.0 + WINDOW_S
+    assert attempts.failed("a") == 0.0
+
+
+def test_addresses_of_one_house_are_one() -> None:
+    attempts = Attempts(Clock())
+    for number in range(PER_ADDRESS):
+        attempts.failed(f"2001:db8:1:2::{number:x}")
+    assert attempts.wait_s("2001:db8:1:2:ffff::1") > 0.0
+    assert attempts.wait_s("2001:db8:1:3::1") == 0.0
+    for _ in range(PER_ADDRESS):
+        attempts.failed("::ffff:10.0.0.1")
+    assert attempts.wait_s("10.0.0.1") > 0.0 and attempts.wait_s("10.0.0.2") == 0.0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 100.0)), max_size=80))
+def test_never_more_than_ten_failures_in_any_window(moments: list[tuple[str, float]]) -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    let_through: dict[str, list[float]] = {}
+    for address, later in moments:
+        clock.now += later
+        if attempts.wait_s(address) == 0.0:
+            attempts.failed(address)
+            let_through.setdefault(address, []).append(clock.now)
+    for times in let_through.values():
+        for first, after in zip(times, times[PER_ADDRESS:], strict=False):
+            assert after - first >= WINDOW_S - 1e-6
+
+
+def test_threads_do_not_lose_failures() -> None:
+    attempts = Attempts(Clock())
+    threads = [threading.Thread(daemon=True, target=attempts.failed, args=("a",)) for _ in range(PER_ADDRESS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert attempts.wait_s("a") > 0.0
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[httpx.Client]:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, "right")
+    with (
+        running(Services(workspace=workspace)) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(("language", "words"), [("vi", "quá nhiều lần"), ("en", "Too many failed sign-ins")])
+def test_the_door_says_429_and_when_to_come_back(guarded: httpx.Client, language: str, words: str) -> None:
+    def enter(token: str) -> httpx.Response:
+        return guarded.post(f"/api/login?lang={language}", json={"token": token})
+
+    statuses = [enter("wrong").status_code for _ in range(PER_ADDRESS)]
+    assert statuses == [401] * PER_ADDRESS
+    refused = enter("wrong")
+    assert refused.status_code == 429
+    assert words in refused.json()["message"] and "5" in refused.json()["message"]
+    assert 0 < int(refused.headers["retry-after"]) <= WINDOW_S
+    assert enter("right").status_code == 200, "nobody is shut out by what others send from where they are"
+    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
+
+
+def test_who_guesses_at_guest_links_bars_no_token_and_no_link_that_is_right(
+    guarded: httpx.Client, tmp_path: Path
+) -> None:
+    _, secret = invite_guest(make_workspace(tmp_path), 1.0, None, "Lan")  # the same house
+    said = [guarded.post(f"/guest/{number}").status_code for number in range(PER_ADDRESS + 1)]
+    assert said == [401] * PER_ADDRESS + [429]
+    assert guarded.post("/api/login", json={"token": "wrong"}).status_code == 401, "counted by itself"
+    assert guarded.post("/api/login", json={"token": "right"}).status_code == 200
+    assert guarded.post(f"/guest/{secret}").status_code == 303

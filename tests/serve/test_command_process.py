@@ -1,0 +1,28 @@
+"""A command beside the server: what is told of one that was ended."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from flycam.pipeline.power import Power, PowerMode
+from flycam.serve import command_process
+from flycam.serve.command_process import TOO_LONG, run
+
+SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
+ENDED = ("it ended", "đã dừng")
+
+
+def test_one_that_took_too_long_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_process, "_MOST_S", 0.0)
+    ran = run(SLEEPS, "admin", Power(PowerMode.FULL), threading.Event())
+    assert ran.code != 0 and ran.why(ENDED) == TOO_LONG
+
+
+def test_one_that_ends_with_its_server_is_not_late() -> None:
+    stop = threading.Event()
+    stop.set()
+    ran = run(SLEEPS, "admin", Power(PowerMode.FULL), stop)
+    assert ran.code != 0 and ran.why(ENDED) == ENDED

@@ -1,0 +1,309 @@
+"""The work behind uploads: what holds one up, and what is forgotten with it."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flycam.catalog.audit import Audit
+from flycam.catalog.withholding import NOTHING_WITHHELD
+from flycam.errors import StorageTrouble
+from flycam.pipeline.upload import uploads as uploads_module
+from flycam.pipeline.upload.choice import UploadFile
+from flycam.pipeline.upload.files import FILMED, LAID, write_json
+from flycam.pipeline.upload.upload import Upload
+from flycam.pipeline.upload.uploads import UNFINISHED_S
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.door.admission import Visitor
+from flycam.serve.services import Services
+from flycam.serve.uploads import reception as reception_module
+from flycam.serve.uploads.reception import Reception, is_worked_on, result_of, so_far
+from flycam.serve.uploads.words import stage_of
+from flycam.store.room import SPARE_BYTES
+from tests.serve.world import make_workspace
+from tests.waiting import until
+
+FILES = [UploadFile(path="a.jpg", size=4, modified_ms=1)]
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    return Services(workspace=make_workspace(tmp_path), uploads_dir=tmp_path / "uploads")
+
+
+@pytest.fixture
+def reception(services: Services) -> Iterator[Reception]:
+    reception = Reception(services)
+    yield reception
+    reception.stop()
+
+
+def filled(reception: Reception, data: bytes = b"abcd") -> Upload:
+    upload = reception.uploads.open("Lan", FILES)
+    writer = upload.writer(0, 0)
+    assert writer is not None and writer.write(data)
+    writer.close()
+    reception.wake()
+    return upload
+
+
+def test_what_held_an_upload_up_is_forgotten_with_it(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise StorageTrouble("the store is away; mend it", vi="kho không trả lời; hãy sửa")
+
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 3600.0)
+    monkeypatch.setattr(reception_module, "keep_file", broken)
+    reception.start()
+    upload = filled(reception)
+    until(lambda: reception.trouble(upload))
+    reception.uploads.remove(upload)
+    monkeypatch.undo()
+    again = filled(reception)
+    assert again.upload_id == upload.upload_id
+    until(lambda: again.is_saved)  # at once: nothing of the old one's waiting is left
+    assert reception.trouble(again) is None
+
+
+def card_of(reception: Reception, owner: str, *paths: str) -> Upload:
+    """A card whose files are all whole."""
+    files = [UploadFile(path=path, size=4, modified_ms=1) for path in paths]
+    upload = reception.uploads.open(owner, files)
+    for number in range(len(files)):
+        writer = upload.writer(number, 0)
+        assert writer is not None and writer.write(f"{owner[:2]}{number:02}".encode())
+        writer.close()
+    return upload
+
+
+def test_a_film_on_its_way_to_the_store_holds_nobodys_photos_back(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor those of its own card, nor another upload's; and films go one at a time."""
+    begun, may_end, kept = list[str](), threading.Event(), threading.Lock()
+    as_ever = reception_module.keep_file
+
+    def keep(workspace: Workspace, upload: Upload, number: int) -> None:
+        if upload.path(number).suffix == ".mp4":
+            with upload.reading_of(number):
+                assert kept.acquire(blocking=False), "two films at once"
+                begun.append(upload.path(number).name)
+                may_end.wait()
+                kept.release()
+        as_ever(workspace, upload, number)
+
+    monkeypatch.setattr(reception_module, "keep_file", keep)
+    reception.start()
+    films = card_of(reception, "Lan", "a.mp4", "b.mp4")
+    reception.wake()
+    until(lambda: begun)
+    mixed, photos = card_of(reception, "Minh", "c.mp4", "c.jpg"), card_of(reception, "Mai", "d.jpg")
+    late = [UploadFile(path=path, size=4, modified_ms=1) for path in ("e.jpg", "e.mp4")]
+    own = reception.uploads.open("Lan", late)
+    reception.wake()
+    until(lambda: photos.is_saved and mixed.has_photos_saved)
+    assert len(begun) == 1 and not films.stored and not mixed.is_saved
+    may_end.set()
+    until(lambda: films.is_saved and mixed.is_saved)
+    assert sorted(begun) == ["a.mp4", "b.mp4", "c.mp4"] and not own.stored
+
+
+def test_photos_of_a_card_are_kept_while_its_own_film_is(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception.start()
+    upload = card_of(reception, "Lan", "a.jpg", "b.mp4")
+    with upload.reading_films:  # as the film's lane holds it
+        reception.wake()
+        until(lambda: upload.has_photos_saved)
+        assert not upload.is_saved
+    reception.wake()
+    until(lambda: upload.is_saved)
+
+
+def test_a_film_waits_while_photos_do_but_not_for_photos_that_something_holds_up(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_ever, order, away = reception_module.keep_file, list[str](), [True]
+
+    def keep(workspace: Workspace, upload: Upload, number: int) -> None:
+        name = upload.path(number).name
+        if name == "stuck.jpg" and away[0]:
+            raise StorageTrouble("the store does not take it", vi="kho không nhận")
+        order.append(name)
+        as_ever(workspace, upload, number)
+
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 600.0)
+    monkeypatch.setattr(reception_module, "keep_file", keep)
+    reception.start()
+    stuck = card_of(reception, "Lan", "stuck.jpg", "stuck.mp4")
+    film = card_of(reception, "Mai", "film.mp4", "photo.jpg")
+    reception.wake()
+    until(lambda: film.is_saved and reception.trouble(stuck))
+    assert order.index("photo.jpg") < order.index("film.mp4")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.mp4"])
+def test_what_would_take_the_room_of_flights_waits_and_goes_on_by_itself(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 0.1)
+    reception.start()
+    upload = card_of(reception, "Lan", name)
+    free = [SPARE_BYTES + 3]
+    monkeypatch.setattr(type(services.workspace.store), "room_bytes", lambda _: free[0])
+    reception.wake()
+    until(lambda: reception.trouble(upload))
+    said, said_vi = reception.trouble(upload) or ("", "")
+    assert "stay free for flights" in said and "tự tải tiếp" in said_vi
+    assert not upload.stored and not list(services.workspace.store.list("evidence/"))
+    assert upload.path(0).stat().st_size == 4
+    free[0] += 1
+    until(lambda: upload.is_saved)
+    assert reception.trouble(upload) is None
+
+
+def test_a_store_whose_room_nobody_knows_is_not_asked(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(services.workspace.store), "room_bytes", lambda _: None)
+    reception.start()
+    upload = card_of(reception, "Lan", "a.mp4")
+    reception.wake()
+    until(lambda: upload.is_saved)
+
+
+SAID = {"error": "Ended", "sentence": "it ended", "sentence_vi": "đã dừng"}
+LAID_PHOTOS = {"flight_id": "f", "frames": {"read": 1, "used": 1}}
+
+
+@pytest.mark.parametrize(
+    ("photos", "films", "stage", "shown"),
+    [
+        (LAID_PHOTOS, None, "laying", LAID_PHOTOS),  # shown at once, and nothing of the card goes yet
+        (LAID_PHOTOS, {"films": []}, "laying", {**LAID_PHOTOS, "films": []}),  # for a moment: it is laid next
+        (SAID, {"films": [], "flight_id": "g"}, "laying", {"films": [], "flight_id": "g"}),
+        (SAID, {"films": [], **SAID}, "failed", {"films": [], **SAID}),
+        (SAID, None, "laying", SAID),
+    ],
+)
+def test_a_card_is_done_once_its_photos_and_its_films_were_tried(
+    reception: Reception,
+    photos: dict[str, Any],
+    films: dict[str, Any] | None,
+    stage: str,
+    shown: dict[str, Any],
+) -> None:
+    reception.start()
+    files = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.jpg", "b.mp4", "b.srt")]
+    upload = reception.uploads.open("Lan", files)
+    for number in range(3):
+        upload.note_arrived([(number, 1)])
+        upload.note_stored(number, f"{number:064}")
+    write_json(upload.folder / LAID, photos)
+    if films is not None:
+        write_json(upload.folder / FILMED, films)
+    assert (stage_of(upload), so_far(upload)) == (stage, shown)
+    assert is_worked_on(upload) is (films is None)
+
+
+def test_photos_are_on_the_map_although_the_program_that_laid_films_died(reception: Reception) -> None:
+    reception.start()
+    files = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.jpg", "b.mp4")]
+    upload = reception.uploads.open("Lan", files)
+    write_json(upload.folder / LAID, LAID_PHOTOS)
+    write_json(upload.folder / FILMED, SAID)
+    said = result_of(upload)
+    assert said is not None and said["flight_id"] == "f" and "error" not in said
+    assert said["films"][0]["sentence_vi"] == "đã dừng"
+
+
+def _pass_s(reception: Reception, seconds: float) -> None:
+    """So much time goes by for the uploads, by either clock."""
+    uploads = reception.uploads
+    clock_s, uptime_s = uploads._clock_s, uploads._uptime_s
+    uploads._clock_s, uploads._uptime_s = lambda: clock_s() + seconds, lambda: uptime_s() + seconds
+
+
+def test_what_expires_is_in_the_audit_log(reception: Reception, services: Services) -> None:
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES, folder="Bản Lầu")
+    _pass_s(reception, UNFINISHED_S + 60.0)
+    reception._expire()
+    assert not reception.uploads.all()
+    lines = services.workspace.catalog.audit.lines()
+    assert [(one.what, one.subject, one.detail) for one in lines] == [
+        ("upload expired", upload.upload_id, "Lan: Bản Lầu, 0 of 1 files")
+    ]
+
+
+def test_what_stays_is_not_said_to_be_gone(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of it is being kept in the evidence store for so long; then the disk does not let go of it."""
+    monkeypatch.setattr(uploads_module, "_READ_S", 0.01)
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES, folder="Bản Lầu")
+    _pass_s(reception, UNFINISHED_S + 60.0)
+    with upload.reading:
+        for _ in range(2):
+            reception._expire()
+        with pytest.raises(StorageTrouble, match="being kept"):
+            reception.remove(upload, Visitor(None, NOTHING_WITHHELD))
+    assert reception.uploads.all() == [upload] and not services.workspace.catalog.audit.lines()
+
+    def refuses(_folder: Path) -> None:
+        raise StorageTrouble("the disk refuses; mend it", vi="ổ đĩa từ chối; hãy sửa")
+
+    monkeypatch.setattr(reception.uploads, "_erase", refuses)
+    reception._expire()
+    told = [one.what for one in services.workspace.catalog.audit.lines()]
+    assert told == ["upload expired", "upload not removed"]
+
+
+def test_a_database_that_is_away_stops_no_work(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing expires without a line in the audit log."""
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES)
+    _pass_s(reception, UNFINISHED_S + 60.0)
+
+    def away(*_: object) -> None:
+        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+
+    monkeypatch.setattr(Audit, "append", away)
+    reception._expire()
+    assert reception.uploads.all() == [upload]
+
+
+def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look ends without a word, the second says something."""
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 0.1)
+    program = tmp_path / "work"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "if (here / 'mended').exists():\n"
+        "    (here / 'uploads' / sys.argv[1] / 'look.json').write_text('{}')\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(reception_module, "_MOST_TRIES", 1000)
+    reception = Reception(replace(services, upload_work=(str(program),)))
+    reception.start()
+    try:
+        upload = filled(reception, b"ab")
+        until(lambda: reception.trouble(upload))
+        (tmp_path / "mended").touch()
+        until((upload.folder / "look.json").exists)
+        until(lambda: reception.trouble(upload) is None)
+    finally:
+        reception.stop()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import RecordsMissing, SourceUnreadable
+from flycam.store import keys
+from flycam.sync.desk import _File, answer, lacking_of, take_step
+from flycam.sync.steps import Giver
+from tests.sync.boxes import new_box
+from tests.sync.lines import Wire, sync
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_ends(tmp_path: Path) -> None:
+    file = tmp_path / "step"
+    file.write_bytes(bytes(3 << 20))
+    blocks = _File(file, "field").blocks(0, 3 << 20)
+    assert len(next(blocks)) == 1 << 20
+    file.write_bytes(b"")
+    with pytest.raises(SourceUnreadable, match="ends early"):
+        next(blocks)
+
+
+@pytest.mark.parametrize("spoiled", [b"rotten", None])
+def test_records_that_are_damaged_or_lost_here_are_sent_again(tmp_path: Path, spoiled: bytes | None) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    store = province.workspace.store
+    sync(box, Wire(province, tmp_path))
+    (key,) = list(store.list(keys.given_records_prefix("field")))
+    flight_id = box.catalog.flights.flights()[0].flight_id
+    assert flight_id == "f1"
+    box.lay({0, 1, 2}, flight_id="f2")  # its steps name what came of no other
+    giver = Giver(box.workspace)
+    lacking = lacking_of(answer(province.workspace, giver.question(), "test"), "wire")
+    giver.learn(lacking)
+    steps = list(giver.steps(lacking, lambda: 6000))
+    step = next(one for one in steps if one.manifest.known)
+    (known,) = step.manifest.known
+    there = keys.given_records("field", known)
+    if spoiled is not None:
+        store.put(there, spoiled)
+    (tmp_path / "step").write_bytes(b"".join(step.blocks(0)))
+    with pytest.raises(RecordsMissing, match="sent again"):
+        take_step(province.workspace, tmp_path / "step", province)
+    assert not store.exists(there)
+    assert store.exists(key)
+    assert known in answer(province.workspace, giver.question(), "test")["records"]
+    sync(box, Wire(province, tmp_path))
+    assert province.tiles("f2") == box.tiles("f2")
+
+
+def test_what_is_asked_about_is_never_answered_in_part(tmp_path: Path) -> None:
+    question = Giver(new_box(tmp_path, "field").workspace).question()
+    question["originals"] = ["ab"] * ((1 << 16) + 1)
+    with pytest.raises(SourceUnreadable, match="65537 at once"):
+        answer(new_box(tmp_path, "province").workspace, question, "test")

@@ -1,0 +1,172 @@
+"""What goes first: news before what was begun, photos last of all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flycam.store import keys
+from flycam.sync import sending, steps
+from flycam.sync.manifest import Kind
+from flycam.sync.whole import Readable
+from tests.suites.catalog_suite import photo_of
+from tests.sync.boxes import Box, new_box, record
+from tests.sync.lines import Said, Wire, sync
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of a tile or two."""
+    for name in ("_FIRST_BYTES", "_LEAST_BYTES", "_MOST_BYTES"):
+        monkeypatch.setattr(sending, name, 4 << 10)
+
+
+def photographed(box: Box, numbers: set[int], flight_id: str = "f1") -> list[str]:
+    """The box has the photos of these frames as well; their SHA-256."""
+    box.lay(numbers, flight_id)
+    names = []
+    for number in sorted(numbers):
+        name = record(number).header.provenance.source_sha256
+        data = photo_of(number)
+        assert hashlib.sha256(data).hexdigest() == name
+        box.workspace.store.put(keys.evidence(name), data)
+        names.append(name)
+    return names
+
+
+def kinds_taken(
+    box: Box, province: Box, folder: Path, meanwhile: dict[Kind, Callable[[], None]]
+) -> list[str]:
+    """What each step held that was taken in; what is given happens once, after the first of a kind."""
+    taken: list[str] = []
+
+    class Watched(Wire):
+        def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+            said = super().once(method, path, body, **headers)
+            if method == "PUT" and said.status == 200:
+                taken.append("+".join(sorted({one.kind.value for one in last[-1].manifest.items})))
+                for kind in [one for one in meanwhile if one.value in taken[-1]]:
+                    meanwhile.pop(kind)()
+            return said
+
+    last: list[Any] = []
+    sender = sending.Sender(
+        box.workspace, Watched(province, folder), sending.Limits(originals=True), sleep=lambda _s: None
+    )
+    send = sender._send
+
+    def noted(step: Any) -> Any:
+        last.append(step)
+        return send(step)
+
+    sender._send = noted  # type: ignore[method-assign]
+    sender.round()
+    return taken
+
+
+def test_a_withdrawal_waits_for_no_photo_and_no_tile(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    photographed(box, {0, 1, 2, 3})
+    happens = {Kind.TILE: lambda: box.withdraw(0), Kind.ORIGINAL: lambda: box.withdraw(1)}
+    taken = kinds_taken(box, province, tmp_path, happens)
+    first_tile = next(n for n, one in enumerate(taken) if "tile" in one)
+    assert "records" in taken[first_tile + 1]
+    first_photo = taken.index("original")
+    assert "records" in taken[first_photo + 1]
+    assert taken.count("original") <= 3  # of those withdrawn none goes any more, but the one that had gone
+    assert province.tiles() == box.tiles()
+
+
+def test_a_flight_that_was_laid_goes_before_the_photos(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    names = photographed(box, {0, 1, 2})
+    taken = kinds_taken(box, province, tmp_path, {Kind.ORIGINAL: lambda: box.lay({5}, "f2")})
+    first_photo = taken.index("original")
+    assert "records" in taken[first_photo + 1]
+    assert taken[-1] == "original"
+    assert taken.count("original") == len(names)
+    assert province.tiles("f2") == box.tiles("f2")
+
+
+def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    names = photographed(box, {0, 1, 2, 3, 4})
+    province.workspace.store.put(keys.evidence(names[1]), photo_of(1))
+    monkeypatch.setattr(steps, "_PHOTOS_AT_ONCE", 2)
+    asked: list[int] = []
+    read: list[tuple[str, int]] = []
+    whole = Readable.has_original
+
+    def watched(self: Readable, sha256: str) -> bool:
+        read.append((sha256, len(list(province.workspace.store.list("evidence/")))))
+        return whole(self, sha256)
+
+    class Watched(Wire):
+        def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
+            if path == "/api/sync":
+                asked.append(len(json.loads(body or b"")["originals"]))
+            return super().ask(method, path, body, **headers)
+
+    monkeypatch.setattr(Readable, "has_original", watched)
+    sent = sync(box, Watched(province, tmp_path), originals=True)
+    assert asked == [0, 2, 2, 1]
+    assert sent.originals == 4
+    assert [count for _, count in read] == [1, 2, 3, 4]  # each once those before it were there
+    assert all(province.workspace.store.exists(keys.evidence(one)) for one in names)
+    assert sync(box, Wire(province, tmp_path), originals=True).steps == 0
+
+
+def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    sync(box, Wire(province, tmp_path))
+
+    class Back:
+        """Much to fetch; in the midst of it a photo is withdrawn."""
+
+        def __init__(self) -> None:
+            self.steps_before: list[int] = []
+
+        def begin(self, said: Mapping[str, Any]) -> None:
+            """Nothing is kept of it."""
+
+        def some(self, target: int, sent: sending.Sent) -> bool:
+            assert target > 0
+            self.steps_before.append(sent.steps)
+            if len(self.steps_before) == 1:
+                box.withdraw(0)
+            return len(self.steps_before) < 9
+
+    back = Back()
+    sender = sending.Sender(
+        box.workspace, Wire(province, tmp_path), sending.Limits(), back=back, sleep=lambda _s: None
+    )
+    sender.round()
+    assert back.steps_before[0] == 0
+    assert back.steps_before[1] > 0
+    assert len(back.steps_before) == 9
+    gone = {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
+    assert gone == {record(0).frame_id}
+
+
+def test_photos_that_the_budget_left_no_room_to_ask_about_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    names = photographed(box, {0, 1, 2})
+    sync(box, Wire(province, tmp_path))
+    monkeypatch.setattr(steps, "_PHOTOS_AT_ONCE", 1)
+    spent = sync(box, Wire(province, tmp_path), originals=True, budget_bytes=2_300)
+    assert (spent.originals, spent.ended_by) == (0, "budget")
+    assert spent.left_bytes == sum(len(photo_of(number)) for number in range(3))
+    assert spent.sent_bytes <= 2_300
+    for name, number in zip(names, range(3), strict=True):
+        province.workspace.store.put(keys.evidence(name), photo_of(number))
+    assert sync(box, Wire(province, tmp_path), originals=True).ended_by == ""

@@ -1,0 +1,135 @@
+"""What an exchange brings: what is refused of it, what is left out, what it leaves room for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flycam.answers.synced import of_bundle_read
+from flycam.errors import DiskFull
+from flycam.store import keys
+from flycam.store.memory import MemoryStore
+from flycam.store.room import RESERVED_BYTES
+from flycam.sync import offering
+from flycam.sync.bundle import write_bundle
+from flycam.sync.desk import take_step
+from flycam.sync.house import House
+from flycam.sync.manifest import Item, Kind, Manifest
+from flycam.sync.offering import Offer
+from flycam.sync.records import FlightRecords, records_of
+from flycam.sync.steps import Step
+from tests.suites.catalog_suite import photo_of
+from tests.sync.boxes import new_box
+
+
+def test_an_older_bundle_is_not_told_as_taken_in(tmp_path: Path) -> None:
+    box, clone, province = (new_box(tmp_path, name) for name in ("field", "field", "province"))
+    box.lay({0, 1})
+    older = box.write(tmp_path)
+    box.lay({0, 1, 2, 3})
+    first = province.read(box.write(tmp_path))
+    assert (first.known, first.tiles > 0) == (0, True)
+    clone.lay({5})  # a copied disk of which less was flown
+    for path in (older, clone.write(tmp_path)):
+        read = province.read(path)
+        assert read.known == read.tiles > 0
+        answer, lines = of_bundle_read(read)
+        assert answer["known"] == read.known
+        assert "0 tiles" in lines[0]
+        assert "older bundle, or two boxes carry this name" in lines[1]
+        assert "hai máy trùng tên" in of_bundle_read(read, "vi")[1][1]
+    again = province.read(box.write(tmp_path))
+    assert again.known == 0
+    assert "left out" not in " ".join(of_bundle_read(again)[1])
+
+
+def test_a_photo_that_no_flight_names_is_passed_over_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    named, other = (hashlib.sha256(photo_of(number)).hexdigest() for number in (0, 7))
+    for number, name in ((0, named), (7, other)):
+        box.workspace.store.put(keys.evidence(name), photo_of(number))
+    path = tmp_path / "field.fcb"
+    write_bundle(box.workspace, path, originals=True)
+    province.read(path)
+    assert province.workspace.store.exists(keys.evidence(named))
+    items = offering.original_items
+
+    def one_more(house: House, records: FlightRecords) -> Iterator[Item]:
+        yield from items(house, records)
+        size = len(photo_of(7))
+        yield Item(kind=Kind.ORIGINAL, sha256=other, size_bytes=size, name=other)
+
+    monkeypatch.setattr(offering, "original_items", one_more)
+    box.lay({0, 1})
+    write_bundle(box.workspace, path, originals=True, whole=True)
+    read = province.read(path)
+    assert read.taken.unnamed == (other,)
+    assert not province.workspace.store.exists(keys.evidence(other))
+    assert province.tiles() == box.tiles(), "what else came is taken in"
+    answer, lines = of_bundle_read(read)
+    assert answer["unnamed"] == [other]
+    assert any("no flight here names" in one for one in lines)
+    assert any("không thuộc chuyến bay nào" in one for one in of_bundle_read(read, "vi")[1])
+
+
+def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) -> None:
+    """As a box of before sends those of a flight that stays apart."""
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    name = hashlib.sha256(photo_of(0)).hexdigest()
+    box.workspace.store.put(keys.evidence(name), photo_of(0))
+    (items,) = [
+        list(offering.original_items(box.workspace, records_of(box.catalog, flight)))
+        for flight in box.catalog.flights.flights()
+    ]
+    manifest = Manifest(box="field", items=tuple(items))
+    step = Step(Offer(manifest=manifest, held={}, store=box.workspace.store))
+    (tmp_path / "step").write_bytes(b"".join(step.blocks(0)))
+    assert take_step(province.workspace, tmp_path / "step", province).unnamed == (name,)
+    assert not province.workspace.store.exists(keys.evidence(name))
+
+
+class Unsettled(MemoryStore):
+    """Holds what another process put and has not flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: list[tuple[str, bool]] = []
+
+    def settle(self, key: str, *, durable: bool = False) -> None:
+        self.settled.append((key, durable))
+
+
+def test_what_another_process_put_is_settled(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    store = Unsettled()
+    here = replace(province, workspace=replace(province.workspace, store=store))
+    name = hashlib.sha256(photo_of(0)).hexdigest()
+    for one in (box.workspace.store, store):
+        one.put(keys.evidence(name), photo_of(0))
+    write_bundle(box.workspace, tmp_path / "field.fcb", originals=True)
+    here.read(tmp_path / "field.fcb")
+    assert (keys.evidence(name), True) in store.settled
+
+
+def test_what_comes_leaves_to_the_catalogue_what_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    path = box.write(tmp_path)
+    monkeypatch.setattr(type(province.workspace.store), "room_bytes", lambda _store: RESERVED_BYTES)
+    with pytest.raises(DiskFull, match="kept for the catalogue"):
+        province.read(path)
+    assert province.tiles() == {}
+    monkeypatch.setattr(type(province.workspace.store), "room_bytes", lambda _store: None)
+    province.read(path)
+    assert province.tiles() == box.tiles()
