@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,8 @@ from flycam.analysis.pair import ImagePair
 from flycam.analysis.prior import in_this_pair
 from flycam.analysis.relief import Relief, relief_of
 from flycam.analysis.workgrid import WorkPair, on_work_grid
+from flycam.frame.change import ChangeKind
 
-Kind = Literal["landslide", "flood", "other"]
 Doubles = NDArray[np.float64]
 
 _LEAST_HOLE_M2 = 60.0
@@ -36,13 +35,18 @@ _LEAST_HOLE_M2 = 60.0
 # detector on the development scenes 501 to 520 and kept since; no search for it is on record
 _LARGER, _MOST_SHARED = 1.5, 0.25
 _MOSTLY = 0.5
-_LEAST_LIKE: Mapping[Kind, float] = {"landslide": -3.0, "flood": -5.0, "other": -3.0}
+_LEAST_LIKE: Mapping[ChangeKind, float] = {
+    ChangeKind.LANDSLIDE: -3.0,
+    ChangeKind.FLOOD: -5.0,
+    ChangeKind.OTHER: -3.0,
+}
 # a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score. Chosen as
 # _LARGER was; scores are fitted on what both choose, so who moves one fits anew (tests/bench/change_fit.py)
-_FAVOUR: Mapping[Kind, float] = {"landslide": 2.0, "flood": 0.0, "other": 0.0}
-_LANDSLIDE: Kind = "landslide"
-_FLOOD: Kind = "flood"
-_OTHER: Kind = "other"
+_FAVOUR: Mapping[ChangeKind, float] = {
+    ChangeKind.LANDSLIDE: 2.0,
+    ChangeKind.FLOOD: 0.0,
+    ChangeKind.OTHER: 0.0,
+}
 Patches = Sequence[tuple[Patch, Measured]]
 Judge = Callable[[str, Patch, float], float]
 """A patch's logit of a kind as it counts: (kind, patch, by flycam's own evidence)."""
@@ -58,15 +62,23 @@ class Weights:
     least_score  by kind: what is less likely is not shown
     """
 
-    like: Mapping[Kind, Logistic]
-    right: Mapping[Kind, Logistic]
+    like: Mapping[ChangeKind, Logistic]
+    right: Mapping[ChangeKind, Logistic]
     usual_share: Mapping[str, float]
     least_score: Mapping[str, float]
 
 
 FITTED = Weights(
-    like={"landslide": fitted.LIKE_SLIDE, "flood": fitted.LIKE_FLOOD, "other": fitted.LIKE_OTHER},
-    right={"landslide": fitted.LANDSLIDE, "flood": fitted.FLOOD, "other": fitted.OTHER},
+    like={
+        ChangeKind.LANDSLIDE: fitted.LIKE_SLIDE,
+        ChangeKind.FLOOD: fitted.LIKE_FLOOD,
+        ChangeKind.OTHER: fitted.LIKE_OTHER,
+    },
+    right={
+        ChangeKind.LANDSLIDE: fitted.LANDSLIDE,
+        ChangeKind.FLOOD: fitted.FLOOD,
+        ChangeKind.OTHER: fitted.OTHER,
+    },
     usual_share=fitted.USUAL_SHARE,
     least_score=fitted.LEAST_SCORE,
 )
@@ -84,7 +96,7 @@ class Candidate:
     mean_slope_deg  of the terrain under it; NaN where it is not known under half of it
     """
 
-    kind: Kind
+    kind: ChangeKind
     score: float
     rings: tuple[Doubles, ...]
     area_m2: float
@@ -141,7 +153,7 @@ def _candidates(
 class Told:
     """A patch, what it is taken for and how likely it is that, 0 to 1."""
 
-    kind: Kind
+    kind: ChangeKind
     score: float
     patch: Patch
     what: Measured
@@ -159,23 +171,29 @@ def told_apart(
 
     shape  of the work grid
     """
-    wet = of_kind(_FLOOD, chosen(flooded, shape, weights.like, (_FLOOD,), judge))
-    floods = _likely(_FLOOD, wet, weights, judge)
+    wet = of_kind(ChangeKind.FLOOD, chosen(flooded, shape, weights.like, (ChangeKind.FLOOD,), judge))
+    floods = _likely(ChangeKind.FLOOD, wet, weights, judge)
     under_water = _union([one.patch for one in floods], shape)
     dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MOSTLY]
-    kept = chosen(dry, shape, weights.like, (_LANDSLIDE, _OTHER), judge)
+    kept = chosen(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER), judge)
     return [
         *floods,
-        *(one for kind in (_LANDSLIDE, _OTHER) for one in _likely(kind, of_kind(kind, kept), weights, judge)),
+        *(
+            one
+            for kind in (ChangeKind.LANDSLIDE, ChangeKind.OTHER)
+            for one in _likely(kind, of_kind(kind, kept), weights, judge)
+        ),
     ]
 
 
-def of_kind(kind: Kind, chosen: Sequence[tuple[Kind, Patch, Measured]]) -> list[tuple[Patch, Measured]]:
+def of_kind(
+    kind: ChangeKind, chosen: Sequence[tuple[ChangeKind, Patch, Measured]]
+) -> list[tuple[Patch, Measured]]:
     """Those of the chosen that are taken for one kind."""
     return [(patch, what) for its, patch, what in chosen if its == kind]
 
 
-def _likely(kind: Kind, patches: Patches, weights: Weights, judge: Judge) -> list[Told]:
+def _likely(kind: ChangeKind, patches: Patches, weights: Weights, judge: Judge) -> list[Told]:
     """Patches of one kind with their scores, those too unlikely to be shown left out."""
     logits = np.array([judge(kind, patch, logit_of(weights.right[kind], what)) for patch, what in patches])
     scores = in_this_pair(logits, weights.usual_share[kind])
@@ -201,10 +219,10 @@ def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
 def chosen(
     patches: Patches,
     shape: tuple[int, ...],
-    like: Mapping[Kind, Logistic],
-    kinds: Sequence[Kind],
+    like: Mapping[ChangeKind, Logistic],
+    kinds: Sequence[ChangeKind],
     judge: Judge = as_it_is,
-) -> list[tuple[Kind, Patch, Measured]]:
+) -> list[tuple[ChangeKind, Patch, Measured]]:
     """Of patches that overlap, those that are most like a whole one of a kind, and as which.
 
     shape  of the work grid. A larger patch is preferred where both are as likely.

@@ -20,11 +20,11 @@ from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
 from flycam.analysis.pair import ImagePair
 from flycam.analysis.relief import Relief
 from flycam.analysis.workgrid import WorkPair
+from flycam.frame.change import ChangeKind
 
 Reals = NDArray[np.float32]
 Patches = list[tuple[Patch, Measured]]
 
-_FLOOD = "flood"
 _OPEN_M, _CLOSE_M, _HOLE_M2 = 2.5, 2.0, 60.0
 
 
@@ -58,7 +58,7 @@ def proposed(learned: Learned, seen: CellEvidence) -> tuple[Patches, Patches]:
     wet: Patches = []
     cell_m = seen.work.cell_m
     for kind, plane in learned.logits.items():
-        is_flood = kind == _FLOOD
+        is_flood = kind == ChangeKind.FLOOD
         there = seen.work.seen & ~seen.planes.water.there if is_flood else seen.work.seen
         mask = tidied((plane > 0.0) & there, _OPEN_M, _CLOSE_M, cell_m)
         mask = without_holes(mask, _HOLE_M2 / cell_m**2) & there

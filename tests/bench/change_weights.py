@@ -7,14 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from flycam.analysis import fitted
-from flycam.analysis.change import Kind, Weights, chosen
+from flycam.analysis.change import Weights, chosen
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
+from flycam.frame.change import ChangeKind
 from tests.bench.change_judged import Judged
 from tests.bench.logistic_fit import fit
 
 _CHOICE_RIDGE = 3e-3
-_SCORE_RIDGE: dict[Kind, float] = {"landslide": 1e-2, "flood": 3e-2, "other": 1e-2}
+_SCORE_RIDGE: dict[ChangeKind, float] = {
+    ChangeKind.LANDSLIDE: 1e-2,
+    ChangeKind.FLOOD: 3e-2,
+    ChangeKind.OTHER: 1e-2,
+}
 Labelled = list[tuple[Measured, bool]]
 _SLIDE_MEASURES = (
     "size", "evidence", "weak_evidence", "slope", "least_slope", "above_floor", "fall", "downhill", "stretch",
@@ -36,18 +41,20 @@ def patch_weights(scenes: Sequence[Judged]) -> Weights:
     """Fitted in turn: what is scored is what the choice among overlapping patches leaves."""
     bare = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.bare, s.bare_is, strict=True)]
     wet = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.flooded, s.flooded_is, strict=True)]
-    like: dict[Kind, Logistic] = {
-        "landslide": _of_patches("landslide", [(what, is_so[1]) for what, is_so in bare], _CHOICE_RIDGE),
-        "flood": _of_patches("flood", [(what, is_so[1]) for what, is_so in wet], _CHOICE_RIDGE),
-        "other": _of_patches("other", [(what, is_so[2]) for what, is_so in bare], _CHOICE_RIDGE),
+    like: dict[ChangeKind, Logistic] = {
+        ChangeKind.LANDSLIDE: _of_patches(
+            "landslide", [(what, is_so[1]) for what, is_so in bare], _CHOICE_RIDGE
+        ),
+        ChangeKind.FLOOD: _of_patches("flood", [(what, is_so[1]) for what, is_so in wet], _CHOICE_RIDGE),
+        ChangeKind.OTHER: _of_patches("other", [(what, is_so[2]) for what, is_so in bare], _CHOICE_RIDGE),
     }
-    left: dict[Kind, Labelled] = {"landslide": [], "flood": [], "other": []}
+    left: dict[ChangeKind, Labelled] = {ChangeKind.LANDSLIDE: [], ChangeKind.FLOOD: [], ChangeKind.OTHER: []}
     for scene in scenes:
         verdicts = {id(what): is_so for (_, what), is_so in zip(scene.bare, scene.bare_is, strict=True)}
-        for kind, _, what in chosen(scene.bare, scene.shape, like, ("landslide", "other")):
-            left[kind].append((what, verdicts[id(what)][0 if kind == "landslide" else 2]))
+        for kind, _, what in chosen(scene.bare, scene.shape, like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER)):
+            left[kind].append((what, verdicts[id(what)][0 if kind == ChangeKind.LANDSLIDE else 2]))
         wets = {id(what): is_so for (_, what), is_so in zip(scene.flooded, scene.flooded_is, strict=True)}
-        for kind, _, what in chosen(scene.flooded, scene.shape, like, ("flood",)):
+        for kind, _, what in chosen(scene.flooded, scene.shape, like, (ChangeKind.FLOOD,)):
             left[kind].append((what, wets[id(what)][0]))
     return Weights(
         like=like,
@@ -57,8 +64,8 @@ def patch_weights(scenes: Sequence[Judged]) -> Weights:
     )
 
 
-def _of_patches(kind: Kind, judged: Labelled, ridge: float) -> Logistic:
-    measures = _FLOOD_MEASURES if kind == "flood" else _SLIDE_MEASURES
+def _of_patches(kind: ChangeKind, judged: Labelled, ridge: float) -> Logistic:
+    measures = _FLOOD_MEASURES if kind == ChangeKind.FLOOD else _SLIDE_MEASURES
     values = np.array([what.values for what, _ in judged])[:, [MEASURES.index(m) for m in measures]]
     labels = np.array([is_so for _, is_so in judged], bool)
     return fit(measures, values, labels, np.ones(len(labels)), products=False, ridge=ridge)

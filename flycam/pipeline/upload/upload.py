@@ -304,11 +304,6 @@ class Writer:
             raise storage_trouble(path, error) from error
 
     @property
-    def is_open(self) -> bool:
-        """False once another took over."""
-        return self._open
-
-    @property
     def room(self) -> int:
         """Bytes that still fit into what was announced."""
         return self._upload.size(self.number) - self._at

@@ -203,7 +203,7 @@ def test_only_the_end_of_a_file_is_added_to_and_by_one_at_a_time(tmp_path: Path)
     assert upload.writer(0, 0) is None  # what it brought was kept
     assert upload.offsets[0] == 2
     second = upload.writer(0, 2)
-    assert second is not None and not first.write(b"late") and not first.is_open
+    assert second is not None and not first.write(b"late")
     with pytest.raises(NotFound):
         upload.writer(2, 0)
 
@@ -306,7 +306,7 @@ def test_who_still_holds_an_upload_given_up_cannot_touch_the_next_one(tmp_path: 
     assert (new.folder, new is old) == (old.folder, False)
     writer = new.writer(number, 0)
     assert writer is not None and writer.write(b"abcd") and writer.commit() == 4
-    assert not late.is_open and not late.write(b"cd") and late.commit() == 0
+    assert not late.write(b"cd") and late.commit() == 0
     for touch in (
         lambda: old.writer(number, 0),
         lambda: old.note_arrived([(number, 2)]),
