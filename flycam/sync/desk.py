@@ -17,7 +17,8 @@ from flycam.sync.manifest import Kind
 from flycam.sync.masks import KNOWS, keeps_to_masks
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
-from flycam.sync.steps import STEP_FORMAT, Lacking, manifest_of_step
+from flycam.sync.step import manifest_of_step
+from flycam.sync.steps import STEP_FORMAT, Lacking
 from flycam.sync.taking import Hands, TakenIn
 
 Speaks = Callable[[str], None]

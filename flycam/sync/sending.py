@@ -6,7 +6,6 @@ that the peer says; one whose answer was lost is answered again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,9 @@ from flycam.sync.house import House
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
-from flycam.sync.steps import Giver, Step
+from flycam.sync.photos_asked import PhotosAsked, as_body
+from flycam.sync.step import Step
+from flycam.sync.steps import Giver, Lacking
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
 from flycam.sync.wishes import wishes_from_values
 
@@ -111,7 +112,8 @@ class Sender:
         self._stamped: object = None
         self._pressing: object = None
         self._reached: dict[str, Reached] = {}
-        self._photos: dict[str, bool] = {}  # whether the peer lacks them, as far as it was asked
+        self._photos = PhotosAsked()
+        self._round_bytes = 0  # of tiles and photos sent since it was asked
         self.sent = Sent()
 
     def round(self) -> None:
@@ -121,7 +123,7 @@ class Sender:
         boxes of one name), PeerUnavailable when the line stays dead or the peer gets no further; run again:
         it goes on.
         """
-        self._photos.clear()
+        self._photos = PhotosAsked()
         in_vain = TurnedAway()
         while not self._round():
             if in_vain.at((self.sent.steps, self._stamped)) > MOST_TURNED_AWAY:
@@ -160,17 +162,18 @@ class Sender:
         if self._back is not None:
             self._back.begin(said)
         giver.learn(lacking)
-        originals, unasked = self._ask_for_photos(giver, question)
-        lacking = replace(lacking, originals=originals)
         for flight in giver.held_back:
             self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
         giver.wishes = wishes_from_values(said.get("wishes"))
-        may_lack = replace(lacking, originals=(*originals, *unasked))
-        total, before = giver.left_bytes(may_lack), self.sent.tile_bytes
-        self.sent.left_bytes, self.sent.ended_by = total, ""
-        steps = giver.steps(lacking, self._target, has_tiles=not self._limits.metered)
+        self._photos.begin(giver)
+        tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
+        originals = self._photos.lacking(giver, question, self._ask_for_photos, self._is_spent)
+        steps = giver.steps(
+            replace(lacking, originals=originals), self._target, has_tiles=not self._limits.metered
+        )
+        self._say_left(tile_bytes)
         while True:
-            if self._is_spent(0) and total:
+            if self._is_spent(0) and self.sent.left_bytes:
                 self.sent.ended_by = "budget"
                 return True
             try:
@@ -194,12 +197,11 @@ class Sender:
             self._count(step, taken, giver)
             if self._back is not None and any(one.kind is Kind.TILE for one in step.manifest.items):
                 self._back.some(self._target(), self.sent)
-            self.sent.left_bytes = max(total - (self.sent.tile_bytes - before), 0)
-            self._progress("sync", (self.sent.tile_bytes - before) >> 10, total >> 10)
+            self._say_left(tile_bytes)
         while self._back is not None and self._back.some(self._target(), self.sent):
             if self._stamp_of_pressing() != self._pressing:
                 return False
-        if unasked:
+        if self._photos.is_cut_short:
             self.sent.ended_by = "budget"
         elif self._limits.metered and self.sent.left_bytes:
             self.sent.ended_by = "metered"
@@ -207,20 +209,14 @@ class Sender:
             self.sent.left_bytes = 0
         return True
 
-    def _ask_for_photos(
-        self, giver: Giver, question: Mapping[str, object]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Photos that the peer lacks, and those that the budget left no room to ask about; in one round it is
-        asked once about each."""
-        unasked: list[str] = []
-        for page in giver.questions_of_photos(question, self._photos):
-            if unasked or self._is_spent(len(_as_body(page))):
-                unasked += page["originals"]
-                continue
-            some = lacking_of(self._ask(page), self._line.url).originals
-            self._photos.update((str(one), one in some) for one in page["originals"])
-        lacking = (sha256 for sha256, is_lacking in self._photos.items() if is_lacking)
-        return tuple(sorted(lacking)), tuple(unasked)
+    def _ask_for_photos(self, question: Mapping[str, object]) -> Lacking:
+        return lacking_of(self._ask(question), self._line.url)
+
+    def _say_left(self, tile_bytes: int) -> None:
+        """How far a round is. tile_bytes: of tiles that the peer lacked as it began."""
+        lacking = tile_bytes + self._photos.lacking_bytes
+        self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._photos.unasked_bytes
+        self._progress("sync", self._round_bytes >> 10, lacking >> 10)
 
     def _name_passed(self, giver: Giver) -> None:
         for key in giver.readable.passed:
@@ -229,7 +225,7 @@ class Sender:
                 self._passed_over(key)
 
     def _ask(self, question: Mapping[str, object]) -> Any:
-        body = _as_body(question)
+        body = as_body(question)
         no_flycam = TurnedAway()
         try:
             while True:
@@ -344,10 +340,10 @@ class Sender:
         self.sent.tiles += kinds.count(Kind.TILE)
         self.sent.views += kinds.count(Kind.VIEW)
         self.sent.originals += kinds.count(Kind.ORIGINAL) - len(said.get("unnamed", ()))
-        self.sent.tile_bytes += sum(
-            item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL)
-        )
-        self._photos.update((one.sha256, False) for one in step.manifest.items if one.kind is Kind.ORIGINAL)
+        some = sum(item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL))
+        self.sent.tile_bytes += some
+        self._round_bytes += some
+        self._photos.note_sent(one.sha256 for one in step.manifest.items if one.kind is Kind.ORIGINAL)
         giver.wishes = wishes_from_values(said.get("wishes"))
         for one in said.get("apart", ()):
             giver.apart.add(one["flight_id"])
@@ -383,10 +379,6 @@ class Sender:
                     self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
                 self.sent.sent_bytes += len(some)
                 yield some
-
-
-def _as_body(question: Mapping[str, object]) -> bytes:
-    return json.dumps(question, separators=(",", ":")).encode()
 
 
 def _next_bytes(bytes_s: float) -> int:

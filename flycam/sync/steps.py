@@ -1,25 +1,19 @@
 """What goes over a line, cut into steps: each is a small exchange of its own, whole or not at all.
 
-A step is `u32 length · manifest, compressed · objects`, little-endian, and is named by the SHA-256 of it
-(docs/formats/sync.md). Its manifest begins at the cursor that the step before left, so the receiver's cursor
-is all that anybody has to remember. Order: records of flights of which no tile is to come, the records of
-the others with their coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's
-viewers look, views go before others of their zoom, and a flight's before other flights'.
+A step's manifest begins at the cursor that the step before left, so the receiver's cursor is all that anybody
+has to remember. Order: records of flights of which no tile is to come, the records of the others with their
+coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's viewers look, views go
+before others of their zoom, and a flight's before other flights'.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from flycam.catalog.records import MosaicInfo
-from flycam.errors import SourceUnreadable
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import ground_pixel_m
@@ -27,9 +21,8 @@ from flycam.mosaic.early import early_view
 from flycam.mosaic.given import Taken
 from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
-from flycam.sync.inflating import inflated
 from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
-from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
+from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import KNOWS, showing_masked
 from flycam.sync.offering import (
     Offer,
@@ -41,62 +34,15 @@ from flycam.sync.offering import (
 )
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.step import Step
 from flycam.sync.thinning import thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
 STEP_FORMAT = 1
-_LENGTH = struct.Struct("<I")
-_LEVEL = 9
-_MAX_MANIFEST_BYTES = 16 << 20
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
 _PHOTOS_AT_ONCE = 4000  # hashes of some 270 KB
-
-
-class Step:
-    """One step, made when it is due. Its bytes may be read again from any place."""
-
-    def __init__(self, offered: Offer) -> None:
-        said = zstandard.ZstdCompressor(level=_LEVEL).compress(manifest_to_bytes(offered.manifest))
-        self._head = _LENGTH.pack(len(said)) + said
-        self._offered = offered
-        self.size_bytes = len(self._head) + offered.manifest.size_bytes
-        digest = hashlib.sha256()
-        for block in self.blocks(0):
-            digest.update(block)
-        self.sha256 = digest.hexdigest()
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._offered.manifest
-
-    def blocks(self, start: int) -> Iterator[bytes]:
-        """Its bytes from `start` on. ObjectMissing if the store lost one of its objects."""
-        for block in self._all():
-            if start < len(block):
-                yield block[start:] if start else block
-            start = max(start - len(block), 0)
-
-    def _all(self) -> Iterator[bytes]:
-        yield self._head
-        for item in self._offered.manifest.items:
-            yield from self._offered.blocks(item)
-
-
-def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
-    """The manifest of a step in a file, and where its first object begins. SourceUnreadable."""
-    try:
-        with path.open("rb") as file:
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            said = file.read(min(length, _MAX_MANIFEST_BYTES))
-        plain = inflated(said, _MAX_MANIFEST_BYTES)
-    except (struct.error, ValueError, zstandard.ZstdError) as error:
-        raise SourceUnreadable(
-            f"{place}: what came over the line is no step ({error}); bring both boxes to the same version",
-            vi=f"{place}: dữ liệu nhận được không đúng định dạng; hãy cài cùng phiên bản cho cả hai máy",
-        ) from error
-    return manifest_from_bytes(plain, place), _LENGTH.size + length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +54,7 @@ class Lacking:
     taken: Mapping[str, Taken]
     records: Collection[str] = ()
     terrain: Collection[str] = ()
-    originals: Collection[str] = ()
+    originals: Iterable[str] = ()
     views: Collection[str] = ()
     masks: bool = True
 
@@ -144,8 +90,9 @@ class Giver:
         self._has_masks = bool(house.catalog.redactions.lines())
         self.held_back: tuple[Flight, ...] = ()
         """Flights of which nothing is sent but what is withdrawn of them: the peer does not keep to masks."""
+        self._held: frozenset[str] = frozenset()
         self._there: set[str] = set()
-        self._unknown_there: set[str] = set()
+        self._unknown_there: frozenset[str] = frozenset()
         self._logs: dict[str, list[LogBeyond]] = {}
         self.apart: set[str] = set()
         """Flights that the peer cannot join: nothing more of them is sent."""
@@ -183,7 +130,7 @@ class Giver:
         self._logs = {}
         self._has_masks = self._has_masks and lacking.masks
         self.held_back = () if lacking.masks else showing_masked(self._house.catalog, self._flights)
-        held = {one.flight_id for one in self.held_back}
+        held = self._held = frozenset(one.flight_id for one in self.held_back)
         known_there = {one.flight_id for one, _ in self._ends.values() if one.mosaic_id in lacking.taken}
         self._unknown_there = held - known_there
         for mosaic, until in self._ends.values():
@@ -200,16 +147,24 @@ class Giver:
         tiles = self._house.catalog.tiles
         return all(tiles.last_seq(name) == until for name, (_, until) in self._ends.items())
 
-    def left_bytes(self, lacking: Lacking) -> int:
-        """Bytes of tiles, terrain and photos that the peer lacks by now; records and views not counted."""
-        tiles = sum(
+    def tile_bytes(self) -> int:
+        """Bytes of the tiles that the peer lacks; records and views not counted."""
+        return sum(
             self.readable.size(line)
             for logs in self._logs.values()
             for log in logs
             for line in log.tiles
             if line.seq > log.since
         )
-        return tiles + sum(item.size_bytes for item in self._photos(lacking))
+
+    def photo_bytes(self, names: Iterable[str]) -> int:
+        """Bytes of those of these photos that may be sent."""
+        return sum(item.size_bytes for item in self._photos(names))
+
+    @property
+    def photos(self) -> Set[str]:
+        """SHA-256 of all photos that may be asked about."""
+        return self._originals.keys()
 
     def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
@@ -232,15 +187,16 @@ class Giver:
         for dem_id in lacking.terrain:
             if (data := self.readable.terrain(dem_id)) is not None:
                 yield self._step([terrain_item(dem_id, data)], {})
-        for item in self._photos(lacking):
+        for item in self._photos(lacking.originals):
             if self.readable.has_original(item.sha256):
                 yield self._step([item], {})
 
-    def _photos(self, lacking: Lacking) -> list[Item]:
-        """Photos that the peer lacks and may have: those whose flights' records it takes in."""
-        kept_from = self.apart | {one.flight_id for one in self.held_back}
-        found = (self._originals[one] for one in lacking.originals if one in self._originals)
-        return [item for item, flight_id in found if flight_id not in kept_from]
+    def _photos(self, names: Iterable[str]) -> Iterator[Item]:
+        """Of these photos those that the peer may have: it takes in their flights' records."""
+        for name in names:
+            item, flight_id = self._originals.get(name, (None, ""))
+            if item is not None and flight_id not in self.apart and flight_id not in self._held:
+                yield item
 
     def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
         """The steps of several flights in their order; before each step it is looked whether one is looked at

@@ -28,7 +28,7 @@ from flycam.ingest.video.pieces import understood
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.uploads import tus
 from flycam.store.memory import MemoryStore
-from flycam.sync import bundle, commons, desk, records, steps, wishes
+from flycam.sync import bundle, commons, desk, records, step, wishes
 from flycam.sync.parts import Parts
 from tests.fuzz.corpus import TILE, part_of
 
@@ -122,7 +122,7 @@ def _read_vector(data: bytes) -> None:
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
-    steps.manifest_of_step(path, "step")
+    step.manifest_of_step(path, "step")
 
 
 def _answer(body: bytes) -> None:

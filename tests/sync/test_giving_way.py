@@ -100,7 +100,7 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
     names = photographed(box, {0, 1, 2, 3, 4})
     province.workspace.store.put(keys.evidence(names[1]), photo_of(1))
     monkeypatch.setattr(steps, "_PHOTOS_AT_ONCE", 2)
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
     read: list[tuple[str, int]] = []
     whole = Readable.has_original
 
@@ -111,12 +111,15 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
     class Watched(Wire):
         def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
             if path == "/api/sync":
-                asked.append(len(json.loads(body or b"")["originals"]))
+                photos = len(json.loads(body or b"")["originals"])
+                asked.append((photos, len(province.tiles())))
             return super().ask(method, path, body, **headers)
 
     monkeypatch.setattr(Readable, "has_original", watched)
     sent = sync(box, Watched(province, tmp_path), originals=True)
-    assert asked == [0, 2, 2, 1]
+    assert [photos for photos, _ in asked] == [0, 2, 2, 1]
+    tiles = [tiles for _, tiles in asked]
+    assert tiles[0] == 0 and tiles[1] == tiles[-1] > 0  # what is seen goes before any question about photos
     assert sent.originals == 4
     assert [count for _, count in read] == [1, 2, 3, 4]  # each once those before it were there
     assert all(province.workspace.store.exists(keys.evidence(one)) for one in names)

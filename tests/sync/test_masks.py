@@ -101,7 +101,7 @@ def test_no_photo_of_it_goes_there_either(tmp_path: Path) -> None:
         assert sum(one.kind is Kind.ORIGINAL for one in items) == count
         masked_tiles = [one for one in items if one.tile and one.tile.mosaic_id == mosaic_of("f1").mosaic_id]
         assert bool(masked_tiles) is knows
-        assert giver.left_bytes(lacking) > 0
+        assert giver.photo_bytes(lacking.originals) > 0
 
 
 def test_a_withdrawal_reaches_a_box_of_before_that_has_the_flight(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from flycam.sync.house import House
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.offering import Offer
 from flycam.sync.records import FlightRecords, records_of
-from flycam.sync.steps import Step
+from flycam.sync.step import Step
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import new_box
 

@@ -19,7 +19,7 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
 from flycam.sync import sending
 from flycam.sync.manifest import Kind
-from flycam.sync.steps import manifest_of_step
+from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import MOSAIC, Box, alone, masked, mosaic_of, new_box, record

@@ -21,7 +21,8 @@ from flycam.sync.desk import answer, lacking_of, take_step
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.records import FlightRecords, records_of
-from flycam.sync.steps import Giver, Step, manifest_of_step
+from flycam.sync.step import Step, manifest_of_step
+from flycam.sync.steps import Giver
 from flycam.sync.thinning import thinned
 from tests.laws.recorded import ZOOM
 from tests.suites.catalog_suite import flight, photo_of

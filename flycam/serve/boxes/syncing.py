@@ -31,7 +31,7 @@ from flycam.sync.masks import keeps_to_masks
 from flycam.sync.names import hex_digits
 from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
-from flycam.sync.steps import manifest_of_step
+from flycam.sync.step import manifest_of_step
 from flycam.sync.taking import TakenIn
 from flycam.sync.wishes import wishes_to_values
 

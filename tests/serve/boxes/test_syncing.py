@@ -22,7 +22,8 @@ from flycam.sync import sending, spool
 from flycam.sync.desk import answer, lacking_of
 from flycam.sync.manifest import Kind
 from flycam.sync.sending import Limits, Sender, Sent
-from flycam.sync.steps import Giver, Step
+from flycam.sync.step import Step
+from flycam.sync.steps import Giver
 from flycam.sync.taking import TakenIn
 from tests.serve.province import TOKENS, new_province, serving
 from tests.serve.running import running

@@ -1,0 +1,65 @@
+"""One step as it goes over a line: `u32 length · manifest, compressed · objects`, little-endian, named by the
+SHA-256 of it (docs/formats/sync.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import zstandard
+
+from flycam.errors import SourceUnreadable
+from flycam.sync.inflating import inflated
+from flycam.sync.manifest import Manifest, manifest_from_bytes, manifest_to_bytes
+from flycam.sync.offering import Offer
+
+_LENGTH = struct.Struct("<I")
+_LEVEL = 9
+_MAX_MANIFEST_BYTES = 16 << 20
+
+
+class Step:
+    """One step, made when it is due. Its bytes may be read again from any place."""
+
+    def __init__(self, offered: Offer) -> None:
+        said = zstandard.ZstdCompressor(level=_LEVEL).compress(manifest_to_bytes(offered.manifest))
+        self._head = _LENGTH.pack(len(said)) + said
+        self._offered = offered
+        self.size_bytes = len(self._head) + offered.manifest.size_bytes
+        digest = hashlib.sha256()
+        for block in self.blocks(0):
+            digest.update(block)
+        self.sha256 = digest.hexdigest()
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._offered.manifest
+
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """Its bytes from `start` on. ObjectMissing if the store lost one of its objects."""
+        for block in self._all():
+            if start < len(block):
+                yield block[start:] if start else block
+            start = max(start - len(block), 0)
+
+    def _all(self) -> Iterator[bytes]:
+        yield self._head
+        for item in self._offered.manifest.items:
+            yield from self._offered.blocks(item)
+
+
+def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
+    """The manifest of a step in a file, and where its first object begins. SourceUnreadable."""
+    try:
+        with path.open("rb") as file:
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            said = file.read(min(length, _MAX_MANIFEST_BYTES))
+        plain = inflated(said, _MAX_MANIFEST_BYTES)
+    except (struct.error, ValueError, zstandard.ZstdError) as error:
+        raise SourceUnreadable(
+            f"{place}: what came over the line is no step ({error}); bring both boxes to the same version",
+            vi=f"{place}: dữ liệu nhận được không đúng định dạng; hãy cài cùng phiên bản cho cả hai máy",
+        ) from error
+    return manifest_from_bytes(plain, place), _LENGTH.size + length
