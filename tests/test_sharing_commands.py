@@ -111,6 +111,24 @@ def test_a_flight_is_moved_to_another_event(run: Run, house: tuple[World, Path])
     assert run("flights", "move", flight, "--event", REAL)[0] == 0
 
 
+def test_a_flight_is_called_otherwise(run: Run, house: tuple[World, Path]) -> None:
+    flight, catalog = house[0].after, house[0].workspace.catalog
+    former, other = (catalog.flights.flight(one).name for one in (flight, house[0].before))
+    code, said, _ = run("flights", "rename", flight, "  Bản  Lầu ")
+    assert (code, said["former"], said["name"]) == (0, former, "Bản Lầu")
+    assert catalog.flights.flight("Bản Lầu").flight_id == flight
+    last = catalog.audit.lines(limit=10_000)[-1]
+    assert (last.who, last.what, last.subject) == ("Quản trị", "flight renamed", flight)
+    assert former in last.detail and "Bản Lầu" in last.detail
+    assert run("flights", "rename", flight, other)[0] == 3, "another's name"
+    assert run("flights", "rename", flight, " ")[0] == 2
+    assert run("flights", "rename", "nobody", "Bản Lầu")[0] == 3
+    with catalog.flights.lock(flight):
+        assert run("flights", "rename", flight, "Khác")[0] != 0, "while it is laid"
+    assert catalog.audit.lines(limit=10_000)[-1] == last
+    assert "nay tên là" in run("flights", "rename", flight, former, language="vi_VN.UTF-8")[2]
+
+
 def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
     photo = house[0].workspace.catalog.frames.of_flight(house[0].drill)[0].header.provenance.source_sha256
     corners = ("--polygon", "10,10 60,10 60,40")

@@ -25,6 +25,7 @@ _REASONS = {
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.sharing_records import Guest, RedactionLine, RestrictedArea
     from flycam.pipeline.moving import Moved
+    from flycam.pipeline.renaming import Renamed
 
 
 def of_area(area: RestrictedArea, language: str = "en") -> Answered:
@@ -109,6 +110,21 @@ def of_moved(moved: Moved, language: str = "en") -> Answered:
         if vi
         else "  reports, commune pictures and packs made before name the former event until they are made "
         "again; boxes that have the flight already keep its former event: move it there too",
+    ]
+
+
+def of_renamed(renamed: Renamed, language: str = "en") -> Answered:
+    """flight_id, name, former: the name before; and what goes on naming that."""
+    vi = language == "vi"
+    flight, former = renamed.flight, renamed.former
+    answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}
+    return answer, [
+        f"{former}: nay tên là {flight.name}" if vi else f"{former}: is called {flight.name} now",
+        "  báo cáo và tài liệu họp đã lập vẫn ghi tên cũ cho tới khi lập lại; máy khác đã nhận chuyến bay "
+        "vẫn giữ tên cũ, hãy đổi cả ở đó"
+        if vi
+        else "  reports and packs made before keep the former name until they are made again; so do boxes "
+        "that have the flight already: rename it there too",
     ]
 
 

@@ -17,6 +17,7 @@ from flycam.report.numbers import area, centimetres, number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
+    from flycam.frame.flight import Flight
     from flycam.pipeline.upload.films import FilmLaid, FilmsLaid
     from flycam.pipeline.upload.sending import Sent
     from flycam.pipeline.upload.work import Looked, PhotosLaid
@@ -75,21 +76,25 @@ def _expected(film: str, log: str | None) -> Answer:
 
 
 def of_laying(laid: PhotosLaid, catalog: Catalog) -> Answer:
-    """As `flycam ingest` answers, and the event the flight lies in; doctor: what he found in whole photos, as
-    `problems` of `flycam inspect`, which settles what the look at heads alone could not."""
+    """As `flycam ingest` answers, and the event the flight lies in (event: its name); doctor: what he found
+    in whole photos, as `problems` of `flycam inspect`: it settles what the look at heads alone could not."""
     answer, _ = of_ingest(laid.report, catalog)
     return {
         **answer,
         "doctor": problems_said(laid.report.survey.diagnosis),
-        "event_id": laid.report.flight.event_id,
+        **_event_of(laid.report.flight, catalog),
         "warnings": [*answer["warnings"], *(sentence(one) for one in laid.unreadable)],
         "warnings_vi": [*answer["warnings_vi"], *(sentence(one, "vi") for one in laid.unreadable)],
     }
 
 
-def of_films(laid: FilmsLaid, photos: Answer | None) -> Answer:
+def _event_of(flight: Flight, catalog: Catalog) -> Answer:
+    return {"event_id": flight.event_id, "event": catalog.flights.event(flight.event_id).name}
+
+
+def of_films(laid: FilmsLaid, photos: Answer | None, catalog: Catalog) -> Answer:
     """films[]: name, log, frames, new, clock_sigma_s, sentence, sentence_vi; and, where no photo of the card
-    is on the map, the films' flight_id, name, event_id, or the error of the first of them.
+    is on the map, the films' flight_id, name, event_id and event, or the error of the first of them.
 
     photos  what came of the card's photos; None: it has none
     """
@@ -105,7 +110,7 @@ def of_films(laid: FilmsLaid, photos: Answer | None) -> Answer:
             **answer,
             "flight_id": flight.flight_id,
             "name": flight.name,
-            "event_id": flight.event_id,
+            **_event_of(flight, catalog),
             "warnings": [warned(one) for one in flight.warnings],
             "warnings_vi": [warned(one, "vi") for one in flight.warnings],
         }
@@ -238,13 +243,14 @@ def left_on_card(sent: Sent) -> LeftOnCard:
 
 
 def of_upload(sent: Sent, language: str = "en") -> Answered:
-    """flight_id, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over with
+    """flight_id, name, event, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over with
     passed_over_said[]: sentence, sentence_vi; look: what the heads said, without what it says of each photo
     (None: the server never said)."""
     laid, vi = sent.laid, language == "vi"
     answer = {
         "flight_id": laid.get("flight_id"),
         "name": laid.get("name"),
+        "event": laid.get("event"),
         "upload_id": sent.upload_id,
         "frames": laid.get("frames"),
         "files": sent.files,
@@ -254,8 +260,7 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
         "passed_over": sent.passed_over,
         "passed_over_said": [{"sentence": en, "sentence_vi": vn} for en, vn in sent.passed_over_said],
-        "warnings": laid.get("warnings", []),
-        "warnings_vi": laid.get("warnings_vi", []),
+        **{key: laid.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
         "look": None
         if sent.look is None
         else {key: value for key, value in sent.look.items() if key not in _OF_EACH_PHOTO},
@@ -269,6 +274,8 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
         f"({laid.get('flight_id')})"
     ]
+    if event := laid.get("event"):  # an older server does not say which
+        lines.append(f"  sự kiện: {event}" if vi else f"  event: {event}")
     if sent.passed_over:
         lines.append(
             f"CHƯA LƯU, chỉ có trên thẻ nhớ ({sent.passed_over} tệp):"
@@ -278,4 +285,5 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         lines += [f"  {one[vi]}" for one in sent.passed_over_said]
     told = [*filter(None, [laid.get("photos")]), *laid.get("films", [])]
     lines += [one["sentence_vi" if vi else "sentence"] for one in told]
+    lines += laid.get("notes_vi" if vi else "notes", [])
     return answer, [*lines, *laid.get("warnings_vi" if vi else "warnings", [])]

@@ -18,6 +18,7 @@ from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
+from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.frame.spelling import search_key
 
 _SEARCH_LIMIT = 20
@@ -33,7 +34,8 @@ class Boundaries:
         """Write boundaries and settle from when to when each boundary holds.
 
         A boundary ends on the day from which a later boundary has the same code, or holds its inner point: so
-        communes that were merged into another end too. Raises BoundaryInvalid if a polygon does not read.
+        communes that were merged into another end too. A drill's communes end none that exists, and none of
+        those ends a drill's. Raises BoundaryInvalid if a polygon does not read.
         """
         rows = [_row(commune) for commune in communes]
         # two imports at once would each settle the ends without seeing the other's boundaries
@@ -50,6 +52,19 @@ class Boundaries:
         if bounds is not None:
             query = query.where(touches(tables.communes, bounds))
         return self._fetch(query.order_by(tables.communes.c.code))
+
+    def counted(
+        self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
+    ) -> list[CommuneRecord]:
+        """Communes in which an event's ground, marks and changes count, so that none counts twice where a
+        drill's communes lie over those that exist: in a real event all but a drill's; in a drill those, and
+        of the others the ones that share no ground with them; then a drill's come last. Each as in force on a
+        date, or today's where none is then: who flies before the first boundaries that are known still has a
+        commune to name.
+        """
+        real = self._first_known(on_date, bounds, is_made_up=False)
+        made_up = self._first_known(on_date, bounds, is_made_up=True) if is_drill else []
+        return [*_beside(real, made_up), *made_up] if made_up else real
 
     def extent(self, on_date: date | None = None, without: Collection[str] = ()) -> BoundsLonLat | None:
         """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
@@ -152,9 +167,32 @@ class Boundaries:
             rows = connection.execute(query.order_by(c.covered_m2.desc(), c.commune_code))
             return [Coverage(**row._mapping) for row in rows]
 
+    def _first_known(
+        self, on_date: date | None, bounds: BoundsLonLat | None, *, is_made_up: bool
+    ) -> list[CommuneRecord]:
+        c = tables.communes.c
+        is_wanted = c.code.in_(MADE_UP_COMMUNES) if is_made_up else c.code.not_in(MADE_UP_COMMUNES)
+        for day in dict.fromkeys((on_date, None)):
+            query = select(tables.communes).where(_in_force(day), is_wanted)
+            if bounds is not None:
+                query = query.where(touches(tables.communes, bounds))
+            if found := self._fetch(query.order_by(c.code)):
+                return found
+        return []
+
     def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
         with self._database.read() as connection:
             return [_commune(row) for row in connection.execute(query)]
+
+
+def _beside(communes: Sequence[CommuneRecord], others: Sequence[CommuneRecord]) -> list[CommuneRecord]:
+    """Those that share no ground with others."""
+    ground = shapely.union_all([_ground(one) for one in others])
+    return [one for one in communes if _ground(one).intersection(ground).area == 0.0]
+
+
+def _ground(commune: CommuneRecord) -> Any:
+    return shapely.make_valid(shapely.from_wkb(commune.wkb))
 
 
 def _not_then(commune: CommuneRecord, on_date: date) -> NotFound:
@@ -191,10 +229,10 @@ def _settle_ends(connection: Connection) -> None:
     ]
     if not editions:
         return
-    ends = _ends(editions)
     changed = [
         {"a_code": e.code, "a_date": e.valid_from, "an_end": end}
-        for e, end in zip(editions, ends, strict=True)
+        for world in (True, False)
+        for e, end in _ends([one for one in editions if (one.code in MADE_UP_COMMUNES) is world])
         if e.valid_to != end
     ]
     if changed:
@@ -204,8 +242,8 @@ def _settle_ends(connection: Connection) -> None:
         connection.execute(statement.values(valid_to=bindparam("an_end")), changed)
 
 
-def _ends(editions: Sequence[_Edition]) -> list[date | None]:
-    """First day on which each edition is superseded: by its code, or by a polygon over its inner point."""
+def _ends(editions: Sequence[_Edition]) -> list[tuple[_Edition, date | None]]:
+    """Each with the first day on which its code, or a polygon over its inner point, supersedes it."""
     polygons = np.array([e.polygon for e in editions], dtype=object)
     inner = shapely.point_on_surface(polygons)
     later: list[list[date]] = [[] for _ in editions]
@@ -216,7 +254,7 @@ def _ends(editions: Sequence[_Edition]) -> list[date | None]:
     for edition in editions:
         dates_of_code.setdefault(edition.code, []).append(edition.valid_from)
     return [
-        min((d for d in (*dates, *dates_of_code[e.code]) if d > e.valid_from), default=None)
+        (e, min((d for d in (*dates, *dates_of_code[e.code]) if d > e.valid_from), default=None))
         for e, dates in zip(editions, later, strict=True)
     ]
 

@@ -57,9 +57,9 @@ class Flights:
         with self._database.read() as connection:
             return [event_of(row) for row in connection.execute(query)]
 
-    def put_flight(self, flight: Flight) -> None:
-        """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id,
-        FlightBusy if this process held its lock and lost it."""
+    def put_flight(self, flight: Flight, told: AuditEntry | None = None) -> None:
+        """Write or overwrite a flight, with the audit log's line that tells of it. Raises NameTaken if its
+        name is another flight's name or id, FlightBusy if this process held its lock and lost it."""
         taken = _taken(flight.name)
         try:
             with self._database.write(alone_in=tables.flights) as connection:
@@ -67,6 +67,9 @@ class Flights:
                 if _is_id_of_another(connection, flight):
                     raise taken
                 connection.execute(self._database.upsert(tables.flights), flight_row(flight))
+                if told is not None:
+                    self._database.be_alone(connection, tables.audit_log)
+                    write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise taken from error
 
@@ -96,10 +99,10 @@ class Flights:
             rows = connection.execute(select(c.flight_id, c.state).order_by(c.flight_id))
             return [(row.flight_id, row.state) for row in rows]
 
-    def rename(self, ref: str, name: str) -> Flight:
-        """Give a flight another label. Raises NotFound, NameTaken."""
+    def rename(self, ref: str, name: str, told: AuditEntry | None = None) -> Flight:
+        """Give a flight another label, as `put_flight`. Raises NotFound, NameTaken."""
         renamed = replace(self.flight(ref), name=name)
-        self.put_flight(renamed)
+        self.put_flight(renamed, told)
         return self.flight(renamed.flight_id)
 
     def move(self, flight_id: str, event_id: str, told: AuditEntry) -> Flight:

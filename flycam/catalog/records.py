@@ -14,6 +14,7 @@ from typing import Any
 
 from flycam.catalog.access_records import Scope
 from flycam.frame.frame import FrameHeader, Layer
+from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import Condition, LayerKind
 from flycam.geometry.exterior import ExteriorOrientation
@@ -182,6 +183,11 @@ class CommuneRecord:
     area_m2: float
     search_name: str = ""
     valid_to: date | None = None
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether a drill brought it: there is no such commune."""
+        return self.code in MADE_UP_COMMUNES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -108,7 +108,7 @@ def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
 
 @click.group()
 def flights() -> None:
-    """How widely flights may be shown, and to which event they belong."""
+    """How widely flights may be shown, to which event they belong, and what they are called."""
 
 
 @flights.command("classify")
@@ -139,6 +139,19 @@ def flights_move(*, data_dir: str | None, ref: str, event: str) -> Result:
 
     with opened(data_dir) as (workspace, settings):
         return of_moved(move_flight(workspace, ref, event, who_asks(settings)), language())
+
+
+@flights.command("rename")
+@click.argument("ref", metavar="FLIGHT")
+@click.argument("name")
+@command
+def flights_rename(*, data_dir: str | None, ref: str, name: str) -> Result:
+    """Call a flight otherwise; photos and films that join one never do."""
+    from flycam.answers.sharing import of_renamed
+    from flycam.pipeline.renaming import rename_flight
+
+    with opened(data_dir) as (workspace, settings):
+        return of_renamed(rename_flight(workspace, ref, name, who_asks(settings)), language())
 
 
 @click.group()

@@ -134,4 +134,4 @@ def _film(workspace: Workspace, folder: Path) -> Answer:
 
     photos = said_in(folder, LAID)
     flight_id = None if photos is None else photos.get("flight_id")
-    return of_films(lay_films(workspace, folder, flight_id), photos)
+    return of_films(lay_films(workspace, folder, flight_id), photos, workspace.catalog)

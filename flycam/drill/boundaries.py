@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from shapely import transform
 from shapely.geometry import MultiPolygon, Polygon, mapping
 
-from flycam.drill.mark import COMMUNES, DRILL_MARK
+from flycam.drill.mark import DRILL_MARK
 from flycam.drill.noise import Floats
 from flycam.drill.relief import WORK_CRS, Valley
 from flycam.drill.window import Window
+from flycam.frame.made_up import DRILL_COMMUNES
 from flycam.geodata.crs import to_lonlat
 
 _REACH_M = 2200.0
@@ -34,7 +35,7 @@ def communes_geojson(valley: Valley) -> str:
     away = np.abs(across - centre_across)
     line = np.stack([centre_along + 60.0 * np.sin(away / 130.0) + 0.12 * away, across], -1)
     features = []
-    for number, (code, name, name_en) in enumerate(COMMUNES):
+    for number, (code, name, name_en) in enumerate(DRILL_COMMUNES):
         left, down = number % 2 == 0, number < 2
         sign_across, sign_along = (1.0 if left else -1.0), (1.0 if down else -1.0)
         part_river = river[(river[:, 0] - centre_along) * sign_along > 0][:: 1 if down else -1]

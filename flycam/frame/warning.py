@@ -22,7 +22,8 @@ TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
 FINER_PHOTOS = "finer_photos"
 EVENT_KEPT = "event_kept"
-RENAMED = "renamed"
+EVENT_CHOSEN = "event_chosen"
+NAME_KEPT = "name_kept"
 LAID_AS_BEFORE = "laid_as_before"
 WITHDRAWN = "withdrawn"
 LET_GO = "let_go"
@@ -239,16 +240,28 @@ _WORDS: Mapping[str, Words] = {
             " in another, use 'flycam flights move'."
         ),
     ),
-    RENAMED: Words(
-        brief_vi="đổi tên từ {before}",
-        brief_en="renamed from {before}",
+    EVENT_CHOSEN: Words(
+        brief_vi="thuộc sự kiện {event}",
+        brief_en="in the event {event}",
         sentence_vi=(
-            "--name {after}: chuyến bay đã có trên bản đồ với tên {before}, nay đổi thành {after}; từ nay hãy"
-            " dùng tên mới trong các lệnh."
+            "Chưa chọn sự kiện: chuyến bay được xếp vào {event}, sự kiện duy nhất đang mở; muốn xếp vào sự"
+            " kiện khác, hãy dùng 'flycam flights move'."
         ),
         sentence_en=(
-            "--name {after}: this flight was on the map as {before} and is called {after} now; commands take"
-            " the new name from here on."
+            "No event was named: the flight is in {event}, the only one that is open; to have it in another,"
+            " use 'flycam flights move'."
+        ),
+    ),
+    NAME_KEPT: Words(
+        brief_vi="vẫn tên là {kept}",
+        brief_en="is still called {kept}",
+        sentence_vi=(
+            "Tên {asked}: bỏ qua, vì chuyến bay đã có trên bản đồ với tên {kept}; muốn đổi tên, hãy dùng"
+            " 'flycam flights rename'."
+        ),
+        sentence_en=(
+            "Name {asked}: ignored, for this flight is on the map as {kept} already; to call it otherwise,"
+            " use 'flycam flights rename'."
         ),
     ),
     LAID_AS_BEFORE: Words(

@@ -97,12 +97,14 @@ def _communes_under(
 
 
 def communes_of(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:
-    """Communes in force on the day of the flight; today's where none there is recorded for that day.
+    """Communes in which a flight's ground counts (`Boundaries.counted`), in force on its day; today's where
+    none there is recorded for that day.
 
     The rule of the map: who flies before the first boundaries that are known still has a commune to name.
     `boundaries_said` tells from when those hold.
     """
-    return catalog.boundaries.communes(flown_on(flight), bounds) or catalog.boundaries.communes(None, bounds)
+    is_drill = catalog.flights.event(flight.event_id).is_drill
+    return catalog.boundaries.counted(is_drill=is_drill, on_date=flown_on(flight), bounds=bounds)
 
 
 def commune_of(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from flycam.catalog.records import DemRecord
-from flycam.drill.mark import COMMUNES, DRILL_MARK, DRILL_TAG
+from flycam.drill.mark import DRILL_MARK, DRILL_TAG
 from flycam.errors import RealDataHere, SourceUnreadable
+from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.geodata.dem_info import dem_tags
 from flycam.pipeline.dem_copies import dem_copy
 from flycam.pipeline.workspace import Workspace
-
-MADE_UP_COMMUNES = frozenset(code for code, _, _ in COMMUNES)
-"""Codes of the communes that drills bring."""
 
 _LARGEST_DEG = 0.3  # a drill's terrain is a few kilometres wide: larger files need not be fetched
 

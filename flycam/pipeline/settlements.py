@@ -125,7 +125,7 @@ def settlements_of(
     found += [
         (line.settlement_id, line.name, shapely.from_wkb(line.wkb), RoadSays.NO_LAYER, False) for line in gone
     ]
-    homes = _homes(workspace, [shape for _, _, shape, _, _ in found])
+    homes = _homes(workspace, [shape for _, _, shape, _, _ in found], is_drill=event.is_drill)
     all_of = [
         Settlement(
             settlement_id=one,
@@ -312,14 +312,15 @@ def _net(asked: _Net) -> RoadNet:
     return road_net(shapely.transform(lines, point_transform(WGS84, asked.crs)))
 
 
-def _homes(workspace: Workspace, points: Sequence[BaseGeometry]) -> list[tuple[str, str]]:
+def _homes(workspace: Workspace, points: Sequence[BaseGeometry], *, is_drill: bool) -> list[tuple[str, str]]:
     """Code and name of the commune of each point; empty where none is known."""
     homes = [("", "")] * len(points)
     if not points:
         return homes
     shapes = np.array(points, dtype=object)
     west, south, east, north = shapely.total_bounds(shapes).tolist()
-    communes = workspace.catalog.boundaries.communes(None, (west, south, east, north))
+    bounds = (west, south, east, north)
+    communes = workspace.catalog.boundaries.counted(is_drill=is_drill, bounds=bounds)
     if communes:
         tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
         for place, holder in zip(

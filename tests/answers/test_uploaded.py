@@ -61,9 +61,8 @@ def test_many_sentences_are_counted() -> None:
     assert lines.count("a hole between") == 8 and "and 3 more" in lines
 
 
-@pytest.mark.parametrize("look", [None, CLEAR])
-def test_the_answer_has_what_the_heads_said_but_not_of_each_photo(look: dict[str, Any] | None) -> None:
-    sent = Sent(
+def sent(laid: dict[str, Any], look: dict[str, Any] | None = None) -> Sent:
+    return Sent(
         upload_id="u",
         files=6,
         bytes=60,
@@ -71,11 +70,25 @@ def test_the_answer_has_what_the_heads_said_but_not_of_each_photo(look: dict[str
         skipped=(),
         passed_over=0,
         passed_over_said=(),
-        laid={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
+        laid={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}, **laid},
         seconds=1.0,
         look=look,
     )
-    answer, _ = of_upload(sent)
+
+
+def test_into_which_event_it_went_is_said_and_what_was_not_done_as_asked() -> None:
+    """A name that was asked for was passed over without a word, and nobody knew where a flight went."""
+    laid = {"event": "Bão số 3", "notes": ["Name B: ignored"], "notes_vi": ["Tên B: bỏ qua"]}
+    answer, lines = of_upload(sent(laid), "vi")
+    assert answer["event"] == "Bão số 3" and answer["notes_vi"] == ["Tên B: bỏ qua"]
+    assert "  sự kiện: Bão số 3" in lines and "Tên B: bỏ qua" in lines
+    assert "Name B: ignored" in of_upload(sent(laid))[1]
+    assert not any("event" in line for line in of_upload(sent({}))[1]), "an older server does not say"
+
+
+@pytest.mark.parametrize("look", [None, CLEAR])
+def test_the_answer_has_what_the_heads_said_but_not_of_each_photo(look: dict[str, Any] | None) -> None:
+    answer, _ = of_upload(sent({}, look))
     if look is None:
         assert answer["look"] is None
     else:

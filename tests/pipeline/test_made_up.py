@@ -14,8 +14,9 @@ import pytest
 import flycam.pipeline.demo as recipe
 from flycam.drill.drill import DrillReport, write_drill
 from flycam.errors import RealDataHere
+from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.made_up import MADE_UP_COMMUNES, is_made_up_dem, require_nothing_real
+from flycam.pipeline.made_up import is_made_up_dem, require_nothing_real
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from tests.geodata.dem_files import write_dem
@@ -47,13 +48,13 @@ def test_the_ground_of_a_drill_is_known_by_what_its_files_say(
     assert not is_made_up_dem(workspace, wide), "a province's terrain need not be fetched"
 
 
-def test_real_communes_that_a_drill_ended_are_real(workspace: Workspace, drill: DrillReport) -> None:
-    """A boundary ends where a later one holds its inner point: they are in force no more, and yet there."""
+def test_real_communes_under_a_drills_are_real(workspace: Workspace, drill: DrillReport) -> None:
+    """A boundary ends where a later one holds its inner point: a drill's ends none that exists."""
     register_communes(workspace, drill.communes)
     made_up = workspace.catalog.boundaries.communes()[0]
     older = replace(made_up, code="02857", valid_from=date(2024, 1, 1), valid_to=None)
     workspace.catalog.boundaries.put_communes([older])
-    assert "02857" not in workspace.catalog.boundaries.names()
+    assert "02857" in workspace.catalog.boundaries.names()
     with pytest.raises(RealDataHere):
         require_nothing_real(workspace)
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 from datetime import date
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
+from typing import Any
 
 import pytest
 import shapely
@@ -235,7 +236,7 @@ def commune(code: str, name: str, box: tuple[float, float, float, float], valid_
     )
 
 
-BEFORE, REFORM = date(2020, 1, 1), date(2025, 7, 1)
+BEFORE, REFORM, LATER = date(2020, 1, 1), date(2025, 7, 1), date(2026, 7, 1)
 OLD_COMMUNES = [
     commune("90001", "Bản Đôn", (104.0, 21.0, 104.5, 21.5), BEFORE),
     commune("90002", "Mường Hoa", (104.5, 21.0, 105.0, 21.5), BEFORE),
@@ -927,6 +928,28 @@ class CatalogSuite(ABC):
         assert catalog.boundaries.commune("90002").valid_to == REFORM
         with pytest.raises(NotFound, match=r"12345.*communes add"):
             catalog.boundaries.commune("12345")
+
+    def test_a_drills_communes_and_those_that_exist_end_none_of_each_other(self, catalog: Catalog) -> None:
+        """They lie on one ground: a drill's, younger by a day, ended real communes, which a younger file of
+        real ones gave back and ended the drill's."""
+        made_up = commune("DT001", "Nậm Diễn Tập", (104.0, 21.0, 105.0, 21.5), REFORM)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
+        assert [one.code for one in catalog.boundaries.communes()] == ["90001", "90002", "90003", "DT001"]
+        catalog.boundaries.put_communes([commune("90001", "Đôn Hoa", (104.0, 21.0, 105.0, 21.5), LATER)])
+        assert [one.code for one in catalog.boundaries.communes()] == ["90001", "90003", "DT001"]
+
+    def test_ground_counts_once_where_a_drills_communes_lie_over_others(self, catalog: Catalog) -> None:
+        made_up = commune("DT001", "Nậm Diễn Tập", (104.1, 21.1, 104.2, 21.2), REFORM)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
+
+        def codes(*, is_drill: bool, **given: Any) -> list[str]:
+            return [one.code for one in catalog.boundaries.counted(is_drill=is_drill, **given)]
+
+        assert codes(is_drill=False) == ["90001", "90002", "90003"]
+        assert codes(is_drill=True) == ["90002", "90003", "DT001"]
+        assert codes(is_drill=True, bounds=(104.3, 21.3, 104.4, 21.4)) == ["90001"], "not under the drill's"
+        assert codes(is_drill=True, on_date=BEFORE) == ["90002", "90003", "DT001"], "older than a drill's"
+        assert codes(is_drill=False, on_date=date(2019, 12, 31)) == ["90001", "90002", "90003"]
 
     def test_a_boundary_added_again_changes_nothing(self, catalog: Catalog) -> None:
         catalog.boundaries.put_communes([*OLD_COMMUNES, *NEW_COMMUNES])

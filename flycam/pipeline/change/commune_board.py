@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
 from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Flight
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.pipeline.change.places import place_numbers, touched_by, within
@@ -90,6 +93,26 @@ class _Seen:
     flight: FlownGround
     last_ns: int
     share_pct: float
+
+
+def board_communes(
+    boundaries: Boundaries, flights: Sequence[Flight], on_date: date | None = None, *, is_drill: bool
+) -> list[CommuneRecord]:
+    """The communes that the board of an event lists, by code; in force on a date, today's where none is then.
+
+    flights  of the event: a drill that was flown over its own communes only lists no others, and one that
+             was flown over others only (a rehearsal with real aircraft) lists all that exist
+    """
+    counted = boundaries.counted(is_drill=is_drill, on_date=on_date)
+    boxes = [one.bounds_lonlat_deg for one in flights if one.bounds_lonlat_deg is not None]
+    if not is_drill or not boxes:
+        return counted
+    made_up = [one for one in counted if one.is_made_up]
+    tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in made_up], dtype=object)))
+    over = {n for n, _ in zip(*tree.query(shapely.box(*np.transpose(boxes)), "intersects"), strict=True)}
+    if len(over) == len(boxes):
+        return made_up
+    return counted if over else boundaries.counted(is_drill=False, on_date=on_date)
 
 
 def commune_board(

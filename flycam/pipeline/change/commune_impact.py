@@ -75,15 +75,17 @@ def impact_by_commune(
     return sorted(rows, key=lambda row: (-row.confirmed.area_m2, -row.waiting.area_m2, row.code))
 
 
-def communes_around(boundaries: Boundaries, changes: Sequence[ChangeImpact]) -> list[CommuneRecord]:
-    """The communes of today around changes and all that they touch."""
+def communes_around(
+    boundaries: Boundaries, changes: Sequence[ChangeImpact], *, is_drill: bool
+) -> list[CommuneRecord]:
+    """The communes of today around changes of an event and all that they touch; a drill's in a drill."""
     if not changes:
         return []
     boxes = [one.line.bounds_lonlat_deg for one in changes]
     boxes += [(*at.lonlat_deg, *at.lonlat_deg) for one in changes for at in one.touched]
     west, south = np.min(boxes, axis=0)[:2].tolist()
     east, north = np.max(boxes, axis=0)[2:].tolist()
-    return boundaries.communes(None, (west, south, east, north))
+    return boundaries.counted(is_drill=is_drill, bounds=(west, south, east, north))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

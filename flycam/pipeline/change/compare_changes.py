@@ -171,13 +171,15 @@ def compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
     return areas_of(traced(mask, grid.west, grid.north, grid.step_x))
 
 
-def communes_here(catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
+def communes_here(
+    catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str, *, is_drill: bool
+) -> list[CommuneRecord]:
     """Communes around a grid: those of the day of the flight after; today's where a picture without a day
-    shows what came after, for who acts on it acts within today's."""
+    shows what came after, for who acts on it acts within today's. is_drill: whether a side is of a drill."""
     bounds = lonlat_bounds(grid.bounds, crs)
     if after is not None:
         return communes_of(catalog, after, bounds)
-    return catalog.boundaries.communes(None, bounds)
+    return catalog.boundaries.counted(is_drill=is_drill, bounds=bounds)
 
 
 def write_changes(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import quoted
@@ -31,7 +32,7 @@ from flycam.pipeline.change.derived_lines import (
     unscored,
 )
 from flycam.pipeline.change.drawn_over import is_same, require_pictures
-from flycam.pipeline.change.shapes import Ground, Outline, cut_by, drawn, measured, united
+from flycam.pipeline.change.shapes import Ground, cut_by, drawn, measured, united
 from flycam.pipeline.change.step_asked import StepAsked, require_sensible
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
@@ -144,7 +145,7 @@ def _redrawn(workspace: Workspace, asked: StepAsked, _who: str, made: Reading) -
     """The detector's score was of its own outline; of another one it says nothing."""
     (seen,) = _seen(workspace, asked)
     (outline,) = asked.outlines
-    ground = _measured(workspace, outline)
+    ground = _measured(workspace, seen.event_id, drawn(outline))
     line = _next(seen, asked)
     if is_same(ground.shape, seen):
         return [replace(on_ground(line, ground), slope_deg=seen.slope_deg)]
@@ -180,7 +181,7 @@ def _drawn(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) ->
         wkb=b"",
         bounds_lonlat_deg=(0.0, 0.0, 0.0, 0.0),
     )
-    return [on_ground(line, _measured(workspace, outline))]
+    return [on_ground(line, _measured(workspace, event.event_id, drawn(outline)))]
 
 
 def _split(workspace: Workspace, asked: StepAsked, who: str, made: Reading) -> list[ChangeLine]:
@@ -192,7 +193,7 @@ def _split(workspace: Workspace, asked: StepAsked, who: str, made: Reading) -> l
     whole = unscored(quoting) if asked.outlines else quoting
     windows = windows_of(workspace.catalog, seen, made)
     parts = [
-        tied(on_ground(_new(whole, asked, number), measured(shape, workspace)), windows)
+        tied(on_ground(_new(whole, asked, number), _measured(workspace, seen.event_id, shape)), windows)
         for number, shape in enumerate(shapes)
     ]
     return [replace(_next(seen, asked), status=ChangeStatus.REPLACED), *parts]
@@ -212,7 +213,8 @@ def _merged(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) ->
         note=_BETWEEN_NOTES.join(dict.fromkeys(filter(None, notes))),
         origins=tuple(sorted(seen.change_id for seen in several)),
     )
-    ground = measured(united([shapely.from_wkb(seen.wkb) for seen in several]), workspace)
+    outline = united([shapely.from_wkb(seen.wkb) for seen in several])
+    ground = _measured(workspace, several[0].event_id, outline)
     require_one_place(ground)
     return [
         *(replace(_next(seen, asked), status=ChangeStatus.REPLACED) for seen in several),
@@ -290,5 +292,5 @@ def _new_id(asked: StepAsked, number: int) -> str:
     return f"change-{hashlib.sha256(f'{asked.step_id}/{number}'.encode()).hexdigest()[:32]}"
 
 
-def _measured(workspace: Workspace, outline: Outline) -> Ground:
-    return measured(drawn(outline), workspace)
+def _measured(workspace: Workspace, event_id: str, shape: BaseGeometry) -> Ground:
+    return measured(shape, workspace, is_drill=workspace.catalog.flights.event(event_id).is_drill)

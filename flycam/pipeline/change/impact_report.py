@@ -42,7 +42,7 @@ def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float |
         lines = _between(workspace, before, after, changes.current(statuses=FOUND))
         event = _only_event(workspace, lines)
     impact = impact_of(workspace, lines, distance_m)
-    communes = communes_around(workspace.catalog.boundaries, impact.changes)
+    communes = communes_around(workspace.catalog.boundaries, impact.changes, is_drill=event.is_drill)
     return ImpactReport(
         event=event,
         impact=impact,

@@ -138,8 +138,8 @@ def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
     return [shapely.MultiPolygon([one]) for one in pieces]
 
 
-def measured(shape: BaseGeometry, workspace: Workspace) -> Ground:
-    """The measures of a multipolygon in WGS 84; its commune is that in force today.
+def measured(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> Ground:
+    """The measures of a multipolygon in WGS 84; its commune is that in force today, a drill's in a drill.
 
     Raises InputUnusable: larger than `MOST_KM2`, for which one zone's metres would not do.
     """
@@ -157,7 +157,7 @@ def measured(shape: BaseGeometry, workspace: Workspace) -> Ground:
         area_m2=float(flat.area),
         length_m=_length_m(flat),
         slope_deg=_slope_deg(flat, crs, workspace),
-        commune=_commune(shape, workspace.catalog.boundaries),
+        commune=_commune(shape, workspace.catalog.boundaries, is_drill=is_drill),
     )
 
 
@@ -216,10 +216,10 @@ def _tangents(part: BaseGeometry, crs: str, dems: Sequence[DemInfo]) -> NDArray[
     return tangents
 
 
-def _commune(shape: BaseGeometry, boundaries: Boundaries) -> str:
+def _commune(shape: BaseGeometry, boundaries: Boundaries, *, is_drill: bool) -> str:
     """The one that holds most of it; "" where none is known. Shares of one small shape: degrees will do."""
     west, south, east, north = (float(side) for side in shape.bounds)
-    communes = boundaries.communes(None, (west, south, east, north))
+    communes = boundaries.counted(is_drill=is_drill, bounds=(west, south, east, north))
     areas = [shapely.make_valid(shapely.from_wkb(one.wkb)) for one in communes]
     held = [(float((area & shape).area), one.code) for area, one in zip(areas, communes, strict=True)]
     return max((one for one in held if one[0] > 0.0), default=(0.0, ""))[1]

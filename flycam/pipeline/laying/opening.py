@@ -12,15 +12,24 @@ import numpy as np
 from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
-from flycam.frame.flight import UNNAMED_EVENTS, Event, EventKind, Flight, FlightState, live_mosaic_id
+from flycam.frame.flight import (
+    UNNAMED_EVENTS,
+    Event,
+    EventKind,
+    Flight,
+    FlightState,
+    is_unnamed,
+    live_mosaic_id,
+)
 from flycam.frame.frame import Layer
 from flycam.frame.warning import (
     COMPLETED,
+    EVENT_CHOSEN,
     EVENT_KEPT,
     GSD_KEPT,
     MAYBE_INFRARED,
+    NAME_KEPT,
     NO_TERRAIN,
-    RENAMED,
     TERRAIN_HOLES,
     code_of,
     warning,
@@ -80,8 +89,8 @@ def open_flight(
     is_drill: bool,
     doubted: frozenset[str] = frozenset(),
 ) -> Opened:
-    """Enter the flight as being ingested; a flight that exists keeps its event, and the GSD, terrain and
-    warnings of what is on the map already and not laid again; and its name, unless another is asked for.
+    """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
+    and warnings of what is on the map already and not laid again.
 
     terrain_names  the files that `terrain` was made of, for sentences
     relay          which of its frames are going to be laid again
@@ -99,7 +108,7 @@ def open_flight(
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
-    name = labels.name or (before.name if before else _free_name(workspace, default_name, flight_id))
+    name = before.name if before else labels.name or _free_name(workspace, default_name, flight_id)
     ground = _ground_of(workspace, before, planned, terrain, terrain_names, relay)
     flight = Flight(
         flight_id=flight_id,
@@ -117,7 +126,9 @@ def open_flight(
         warnings=(*ground.warnings, *_doubts(workspace, before, doubted, planned)),
     )
     workspace.catalog.flights.put_flight(flight)
-    notes = relay.notes if before is None else (*relay.notes, *_labelled(workspace, before, flight, labels))
+    notes = (*relay.notes, *event_said(labels, event))
+    if before is not None:
+        notes = (*notes, *labels_unused(workspace, flight, labels))
     was_cut_short = before is not None and before.state is FlightState.INGESTING
     if was_cut_short:
         recorded = len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED))
@@ -126,28 +137,23 @@ def open_flight(
     return Opened(flight=flight, was_ready=was_ready, was_cut_short=was_cut_short, notes=notes)
 
 
-def relabel(workspace: Workspace, flight: Flight, labels: Labels) -> tuple[Flight, tuple[str, ...]]:
-    """A flight to which nothing new came, called as the operator asks; and what is to be said of that.
-
-    Raises NameTaken.
-    """
-    after = flight
-    if labels.name is not None:
-        after = replace(flight, name=unicodedata.normalize("NFC", labels.name))
-    if after != flight:
-        workspace.catalog.flights.put_flight(after)
-    return after, _labelled(workspace, flight, after, labels)
+def event_said(labels: Labels, event: Event | None) -> tuple[str, ...]:
+    """Of a new flight (event: None for one that was there): into which event it went that nobody named."""
+    if event is None or labels.event is not None or is_unnamed(event.name):
+        return ()
+    return (warning(EVENT_CHOSEN, event=event.name),)
 
 
-def _labelled(workspace: Workspace, before: Flight, after: Flight, labels: Labels) -> tuple[str, ...]:
-    """What became of the labels asked for, where a flight stands already."""
+def labels_unused(workspace: Workspace, flight: Flight, labels: Labels) -> tuple[str, ...]:
+    """What is to be said of the labels asked for, where a flight stands already: it keeps the name by which
+    others know it, whoever brings more of it, or the same once more."""
     notes: list[str] = []
-    if labels.gsd_m is not None and not np.isclose(labels.gsd_m, after.gsd_m):
-        notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{after.gsd_m:.3g}"))
-    if after.name != before.name:
-        notes.append(warning(RENAMED, before=before.name, after=after.name))
+    if labels.gsd_m is not None and not np.isclose(labels.gsd_m, flight.gsd_m):
+        notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{flight.gsd_m:.3g}"))
+    if labels.name is not None and unicodedata.normalize("NFC", labels.name) != flight.name:
+        notes.append(warning(NAME_KEPT, asked=labels.name, kept=flight.name))
     if labels.event is not None:
-        kept = workspace.catalog.flights.event(before.event_id)
+        kept = workspace.catalog.flights.event(flight.event_id)
         if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
             notes.append(warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
     return tuple(notes)
@@ -282,6 +288,7 @@ def state_of(workspace: Workspace, flight_id: str) -> FlightState:
 
 def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
     """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
+    Where none is named, a real flight goes into the real event that is open, where that is one alone.
 
     Raises NameTaken with the cure when the two are mixed.
     """
@@ -304,8 +311,13 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
 
 
 def _unnamed(workspace: Workspace, *, is_drill: bool) -> str:
-    """The one that this house has already, whatever it was called when it began."""
-    here = {event.name for event in workspace.catalog.flights.events()}
+    """Of a real flight the event that is open, where somebody named one alone: the storm that is flown for.
+    Else the one that this house has for flights of no event, whatever that was called when it began."""
+    events = workspace.catalog.flights.events()
+    storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
+    if not is_drill and len(storms) == 1:
+        return storms[0].event_id
+    here = {event.name for event in events}
     names = UNNAMED_EVENTS[is_drill]
     return next((one for one in names if one in here), names[0])
 

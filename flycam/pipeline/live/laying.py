@@ -38,8 +38,8 @@ from flycam.pipeline.laying.opening import (
     Labels,
     close_flight,
     flight_on_record,
+    labels_unused,
     open_flight,
-    relabel,
     state_of,
 )
 from flycam.pipeline.laying.planning import Planned, frame_record
@@ -286,12 +286,12 @@ class LiveLaying:
         )
 
     def _as_it_stands(self) -> Flight | None:
-        """The flight to which nothing was laid, by the name that is asked for now; None: there is none."""
+        """The flight to which nothing was laid; None: there is none."""
         standing = self.patience(partial(flight_on_record, self._workspace, self._flight_id))
         if standing is None:
             return None
-        flight, self.notes = self.patience(partial(relabel, self._workspace, standing, self._labels))
-        return flight
+        self.notes = self.patience(partial(labels_unused, self._workspace, standing, self._labels))
+        return standing
 
     def _saying_doubt(self, flight: Flight) -> Flight:
         """The flight with the warning that pictures were laid by an unknown clock, the worst one."""

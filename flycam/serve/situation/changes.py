@@ -160,13 +160,17 @@ def impact(
         raise _one_of_both()
     may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
     if change is not None:
-        lines = [line for line in catalog.changes.last([change]) if line.status in may_see]
+        last = catalog.changes.last([change])
+        event_id = last[0].event_id
+        lines = [line for line in last if line.status in may_see]
     else:
         event_id = catalog.flights.event(event or "").event_id
         lines = catalog.changes.current(event_id, statuses=may_see & FOUND)
     lines = [line for line in lines if not visitor.withholding.hides_change(line)]
     found = impact_of(workspace, lines, distance, visitor.withholding)
-    communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
+    is_drill = catalog.flights.event(event_id).is_drill
+    around = communes_around(catalog.boundaries, found.changes, is_drill=is_drill)
+    communes = impact_by_commune(around, found.changes)
     return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
 
 

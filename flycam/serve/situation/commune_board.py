@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
-from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, board_communes, commune_board
 from flycam.pipeline.change.compared_keeping import looked_at_in
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json, iso_or_none
@@ -36,7 +36,8 @@ def board(
     on: date | None = None,
     until: datetime | None = None,
 ) -> Json:
-    """The communes in force on a date (those of today where none is known for it), as an event stands.
+    """The communes in force on a date (those of today where none is known for it), as an event stands: a
+    drill's in drills only, and those alone where all of it was flown over them.
 
     `imaged_pct` null: not flown. `changes` counts confirmed ones, those that lie on each other once; 0: none
     stands on what was compared of it (`compared_pct`); null: none is confirmed there, which does not mean
@@ -47,13 +48,14 @@ def board(
     now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
     trouble; null of an earlier time, for layers are kept as they were read last.
     """
-    event_id = catalog.flights.event(event).event_id
-    communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
+    found = catalog.flights.event(event)
+    event_id = found.event_id
+    here = flights_here(catalog, sees, event_id)
+    flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
+    communes = board_communes(catalog.boundaries, flights, on, is_drill=found.is_drill)
     if not sees.is_nothing:
         communes = [one for one in communes if not sees.is_outside(_inner_point(one.wkb))]
     until_ns = parse_until(until)
-    here = flights_here(catalog, sees, event_id)
-    flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
     over, begun = _by_then(flights, until_ns)
     changed = catalog.changes.current(event_id, until_ns=until_ns)
     rows = commune_board(

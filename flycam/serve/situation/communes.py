@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from flycam.catalog.records import BoundsLonLat, CommuneRecord
-from flycam.pipeline.made_up import MADE_UP_COMMUNES
+from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.serve.answering.rectangle import parse_bounds
 from flycam.serve.answering.wording import Json, collection, feature
 from flycam.serve.door.guard import guest

@@ -174,7 +174,7 @@ def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> 
 def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
     (line,) = decide(workspace, step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=[PARTS[0]]), "Lan")
     assert line.wkb == wkb(PARTS[0])
-    ground = measured(drawn(PARTS[0]), workspace)
+    ground = measured(drawn(PARTS[0]), workspace, is_drill=False)
     assert (line.area_m2, line.commune) == (ground.area_m2, ground.commune)
     # a thousandth of a degree is 111 m north, and 103 m east at this latitude
     assert line.area_m2 == pytest.approx(110.7 * 103.3, rel=0.01)
@@ -210,7 +210,7 @@ def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
 def test_pieces_keep_the_slope_they_were_judged_by_where_no_terrain_is_registered(
     workspace: Workspace,
 ) -> None:
-    assert measured(drawn(PARTS[0]), workspace).slope_deg is None
+    assert measured(drawn(PARTS[0]), workspace, is_drill=False).slope_deg is None
     _, *parts = decide(workspace, step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
     assert {(one.slope_deg, one.probability, one.no_score) for one in parts} == {
         (FOUND.slope_deg, FOUND.score, "")

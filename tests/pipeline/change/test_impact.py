@@ -164,7 +164,7 @@ def test_who_is_there_for_one_commune_is_told_of_no_thing_beyond_it(
 
 
 def by_commune(workspace: Workspace, changes: Sequence[ChangeImpact]) -> list[CommuneImpact]:
-    return impact_by_commune(communes_around(workspace.catalog.boundaries, changes), changes)
+    return impact_by_commune(communes_around(workspace.catalog.boundaries, changes, is_drill=False), changes)
 
 
 def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace, tmp_path: Path) -> None:
@@ -188,7 +188,9 @@ def test_a_sliver_counts_in_no_commune_by_things_touched_nor_on_the_board(worksp
     # a two-hundredth of it lies beyond the border, 620 m east
     line = changed("change-00000004", square(520.5, 0, 100), status=ChangeStatus.ACCEPTED)
     (row,) = by_commune(workspace, impact_of(workspace, [line]).changes)
-    communes = communes_around(workspace.catalog.boundaries, impact_of(workspace, [line]).changes)
+    communes = communes_around(
+        workspace.catalog.boundaries, impact_of(workspace, [line]).changes, is_drill=False
+    )
     assert len(communes) == 2, "the change does reach into the other"
     board = {one.code: one.changes for one in commune_board(communes, [], (), {}, changes=[line])}
     assert {code for code, count in board.items() if count} == {row.code}

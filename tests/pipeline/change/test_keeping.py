@@ -583,7 +583,7 @@ def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, 
         return side
 
     monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
-    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_: [])
+    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_, **__: [])
     back = compare(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
     assert back.kept is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
     assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
@@ -613,7 +613,7 @@ def test_a_flight_that_is_moved_during_a_comparison_leaves_nothing_in_its_former
         return Finder(found=found)(pair, **asked)
 
     monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
-    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_: [])
+    monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_, **__: [])
     with pytest.raises(StoreConflict, match=r"after\.tif: was moved .* run the comparison again"):
         compare(workspace, *files, tmp_path / "c.gpkg", moved_meanwhile)
     assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.stamp() == 0

@@ -97,9 +97,9 @@ SQUARE = shapely.MultiPolygon([shapely.box(LON, LAT, LON + SIDE, LAT + SIDE)])
 
 
 def test_slope_is_that_of_the_registered_terrain(workspace: Workspace, tmp_path: Path) -> None:
-    assert measured(SQUARE, workspace).slope_deg is None, "no terrain is known"
+    assert measured(SQUARE, workspace, is_drill=False).slope_deg is None, "no terrain is known"
     register_dem(workspace, _slope(tmp_path, 30.0), "EGM96")
-    ground = measured(SQUARE, workspace)
+    ground = measured(SQUARE, workspace, is_drill=False)
     assert ground.slope_deg == pytest.approx(30.0, abs=0.1)
     assert ground.length_m == pytest.approx(2 * 110.7, rel=0.01)
 
@@ -113,17 +113,19 @@ def test_slope_of_two_small_places_far_apart_is_told(workspace: Workspace, tmp_p
             for lon, lat in ((LON, LAT), (LON + 0.003, LAT + 0.003))
         ]
     )
-    assert measured(both, workspace).slope_deg == pytest.approx(30.0, abs=0.2)
+    assert measured(both, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.2)
     beyond = shapely.box(LON + 1, LAT, LON + 1 + 5e-5, LAT + 5e-5)
     most = shapely.MultiPolygon([*both.geoms, beyond])
-    assert measured(most, workspace).slope_deg == pytest.approx(30.0, abs=0.2), "of two in three"
+    assert measured(most, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.2), (
+        "of two in three"
+    )
 
 
 def test_slope_is_not_told_where_most_heights_are_unknown(workspace: Workspace, tmp_path: Path) -> None:
     register_dem(workspace, _slope(tmp_path, 30.0, unknown_from=103 + 60), "EGM96")
-    assert measured(SQUARE, workspace).slope_deg is None
+    assert measured(SQUARE, workspace, is_drill=False).slope_deg is None
     inside = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.0004, LAT + SIDE)])
-    assert measured(inside, workspace).slope_deg == pytest.approx(30.0, abs=0.1)
+    assert measured(inside, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.1)
 
 
 def test_damaged_terrain_keeps_nobody_from_deciding(workspace: Workspace, tmp_path: Path) -> None:
@@ -132,6 +134,6 @@ def test_damaged_terrain_keeps_nobody_from_deciding(workspace: Workspace, tmp_pa
     for kept in (tmp_path / "house").rglob("*"):
         if kept.is_file() and kept.stat().st_size == path.stat().st_size:
             kept.write_bytes(b"")
-    ground = measured(SQUARE, workspace)
+    ground = measured(SQUARE, workspace, is_drill=False)
     assert ground.slope_deg is None
     assert ground.area_m2 == pytest.approx(4 * 110.7 * 103.3, rel=0.01)

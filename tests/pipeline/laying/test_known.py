@@ -14,7 +14,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import DiskFull
 from flycam.frame.flight import UNNAMED_EVENTS, FlightState
 from flycam.frame.frame import Layer
-from flycam.frame.warning import EVENT_KEPT, LAID_AS_BEFORE, LAYER_MOVED, RENAMED, code_of, sentence
+from flycam.frame.warning import EVENT_KEPT, LAID_AS_BEFORE, LAYER_MOVED, NAME_KEPT, code_of, sentence
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.coverage import main_mosaic
@@ -204,17 +204,18 @@ def test_options_that_come_too_late_are_said_until_the_flight_is_laid_by_them(
     assert ingest(house.workspace, late, Labels()).notes == (), "they lie as asked now"
 
 
-def test_another_name_is_said_with_the_old_one(drill: DrillReport, make_house: MakeHouse) -> None:
+def test_photos_that_come_again_do_not_rename_their_flight(drill: DrillReport, make_house: MakeHouse) -> None:
     house = make_house(drill)
     request = SurveyRequest(paths=(drill.photos,))
     ingest(house.workspace, request, Labels(name="sáng"))
     for same in ("sáng", unicodedata.normalize("NFD", "sáng"), None):
         assert ingest(house.workspace, request, Labels(name=same)).notes == ()
     later = ingest(house.workspace, request, Labels(name="chiều"))
-    assert [code_of(note) for note in later.notes] == [RENAMED] and later.flight.name == "chiều"
+    assert [code_of(note) for note in later.notes] == [NAME_KEPT] and later.flight.name == "sáng"
+    assert house.workspace.catalog.flights.flight(later.flight.flight_id).name == "sáng"
     for language in ("vi", "en"):
         said = sentence(later.notes[0], language)
-        assert "sáng" in said and said.startswith("--name chiều")
+        assert "sáng" in said and "chiều" in said and "flights rename" in said
 
 
 def test_a_house_goes_on_with_the_unnamed_event_that_it_began_with(

@@ -111,15 +111,15 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
     assert refolded.lines == 0 and house.tiles(f"{flight_id}-colour") == before
 
 
-def test_a_film_on_the_map_is_called_as_the_operator_asks_now(
+def test_a_film_on_the_map_keeps_its_name_and_says_so(
     film: VideoDrillReport, make_filmed: MakeFilmed
 ) -> None:
     house, first = make_filmed()
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     labels = Labels(name="Sườn bắc", event="Bão khác", gsd_m=9.0)
     again = live(house.workspace, request, labels, silent)
-    assert (again.flight.name, again.used, again.new) == ("Sườn bắc", first.used, 0)
-    assert house.workspace.catalog.flights.flight("Sườn bắc").flight_id == first.flight.flight_id
+    assert (again.flight, again.used, again.new) == (first.flight, first.used, 0)
+    assert house.workspace.catalog.flights.flight(first.flight.flight_id) == first.flight
     said = " ".join(english for english, _ in again.remarks)
     assert "Sườn bắc" in said and "Bão khác" in said and "9" in said
 

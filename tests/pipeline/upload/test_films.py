@@ -14,6 +14,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import OptionUnusable, SourceUnreadable
+from flycam.frame.flight import UNNAMED_EVENTS
 from flycam.ingest.photo.photos import sha256_of
 from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.pipeline.film_frames import is_of_film, is_picture_of
@@ -80,9 +81,9 @@ def test_photos_and_film_of_a_card_are_one_flight(
 
     laid = of_laying(lay(workspace, upload.folder), workspace.catalog)
     flight_id = laid["flight_id"]
-    assert laid["frames"]["used"] == 6
+    assert laid["frames"]["used"] == 6 and laid["event"] == UNNAMED_EVENTS[True][0]
     done = lay_films(workspace, upload.folder, flight_id)
-    answer = of_films(done, laid)
+    answer = of_films(done, laid, workspace.catalog)
     first, second = answer["films"]
     assert first["log"] == "DCIM/DJI_0001.SRT" and first["frames"] == first["new"] >= 8
     assert second["frames"] == 0 and "DCIM/DJI_0002.MP4: nothing says where" in second["sentence"]
@@ -96,7 +97,7 @@ def test_photos_and_film_of_a_card_are_one_flight(
     assert all(is_picture_of(one, film_id, "DJI_0001.MP4") for one in used if is_of_film(one))
     assert flight.operator == "Lan"
 
-    again = of_films(lay_films(workspace, upload.folder, flight_id), laid)["films"][0]
+    again = of_films(lay_films(workspace, upload.folder, flight_id), laid, workspace.catalog)["films"][0]
     assert (again["frames"], again["new"]) == (first["frames"], 0)
     # and by hand, without the flight's name, it is not laid a second time
     by_hand = LiveRequest(
@@ -119,7 +120,7 @@ def test_a_card_with_films_alone_is_a_flight_called_as_the_card(
     upload = received(tmp_path, card)
     seen = of_look(look(workspace, upload.folder), SMEARED_PX)
     assert seen["frames"] == 0 and not seen["photos"] and seen["films"][0]["log"] == "00000012.BIN"
-    answer = of_films(lay_films(workspace, upload.folder, None), None)
+    answer = of_films(lay_films(workspace, upload.folder, None), None, workspace.catalog)
     (one,) = answer["films"]
     assert one["log"] == "00000012.BIN" and one["frames"] >= 8
     assert answer["name"] == "Nậm Lúc"
@@ -133,7 +134,7 @@ def test_a_film_without_a_log_is_named_with_the_cure(
     card = tmp_path / "c"
     card.mkdir()
     shutil.copy(film.video, card / "a.mp4")
-    alone = of_films(lay_films(workspace, received(tmp_path, card).folder, None), None)
+    alone = of_films(lay_films(workspace, received(tmp_path, card).folder, None), None, workspace.catalog)
     assert alone["error"] == "FilmUnplaced" and alone["sentence"] == alone["films"][0]["sentence"]
     (card / "x.tlog").write_bytes(b"no log at all")
     said = lay_films(workspace, received(tmp_path, card).folder, None)
@@ -170,7 +171,7 @@ def test_a_film_that_breaks_off_is_cut_short_and_what_is_on_the_map_stays(
     upload = received(tmp_path, card, but="DJI_0002.MP4")
     laid = of_laying(lay(workspace, upload.folder), workspace.catalog)
     runs = breaking_off(monkeypatch)
-    answer = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)
+    answer = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid, workspace.catalog)
     (one,) = answer["films"]
     assert one["frames"] >= 4 and len(runs) == 1, "it is not laid by the next log beside what is there"
     assert "cut short" in one["sentence"] and "another size" in one["sentence"]
@@ -178,10 +179,14 @@ def test_a_film_that_breaks_off_is_cut_short_and_what_is_on_the_map_stays(
     assert "error" not in answer
     films = workspace.catalog.frames.of_flight(laid["flight_id"], FrameStatus.USED)
     assert len(films) == 6 + one["frames"]
-    again = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)["films"][0]
+    again = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid, workspace.catalog)[
+        "films"
+    ][0]
     assert again["frames"] == one["frames"]
     monkeypatch.undo()
-    whole = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)["films"][0]
+    whole = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid, workspace.catalog)[
+        "films"
+    ][0]
     assert whole["frames"] > one["frames"] and "cut short" not in whole["sentence"]
 
 
@@ -194,7 +199,7 @@ def test_a_card_whose_only_film_breaks_off_is_a_flight_all_the_same(
     shutil.copy(film.video, alone / "a.mp4")
     shutil.copy(film.subtitles, alone / "a.srt")
     breaking_off(monkeypatch)
-    answer = of_films(lay_films(workspace, received(tmp_path, alone).folder, None), None)
+    answer = of_films(lay_films(workspace, received(tmp_path, alone).folder, None), None, workspace.catalog)
     assert answer["name"] == "Nậm Lúc" and "error" not in answer and answer["films"][0]["frames"] >= 4
 
 

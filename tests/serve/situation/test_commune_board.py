@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 import shapely
+from sqlalchemy import delete
 
+from flycam.catalog import tables
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.records import CommuneRecord
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
@@ -125,6 +127,35 @@ def test_a_commune_tells_its_newest_picture_and_the_share_of_all_flights(url: st
 def test_marks_that_are_open_are_counted_by_kind(url: str) -> None:
     assert _rows(url, event=REAL)["Bản Xa"]["marks"] == {"rescue": 2}
     assert _rows(url, event=DRILL)["Bản Xa"]["marks"] == {}, "a drill's board knows no real marks"
+
+
+@pytest.fixture
+def rehearsed(house: World) -> Iterator[World]:
+    """The house, with a drill's commune over part of what was flown."""
+    boundaries = house.workspace.catalog.boundaries
+    made_up = shapely.box(LON - 0.006, LAT - 0.0088, LON + 0.006, LAT - 0.0008)
+    boundaries.put_communes(
+        [
+            CommuneRecord(
+                code="DT001",
+                name="Nậm Diễn Tập",
+                valid_from=date(2025, 7, 1),
+                wkb=shapely.to_wkb(made_up),
+                area_m2=1.1e6,
+            )
+        ]
+    )
+    yield house
+    with boundaries._database.write() as connection:
+        connection.execute(delete(tables.communes).where(tables.communes.c.code == "DT001"))
+
+
+def test_a_drills_communes_stand_on_the_board_of_drills_only(rehearsed: World) -> None:
+    """They stood among the real ones, and their ground was counted in both."""
+    with running(Services(workspace=rehearsed.workspace)) as address:
+        real, drill = _rows(address, event=REAL), _rows(address, event=DRILL)
+    assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
+    assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
 
 
 def test_who_flies_over_a_commune_is_named(url: str) -> None:
