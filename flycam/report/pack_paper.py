@@ -26,11 +26,6 @@ _HASH_DIGITS = 64
 
 _TALLEST_MM = (110.0, 98.0, 86.0, 76.0, 68.0, 60.0)
 """Of a picture on A4: usual, and what it may give way to."""
-_THIN = 0.4
-"""Where on the last page a part ends that is worth to be saved, as a share of the whole sheet."""
-
-End = tuple[int, float]
-"""The page (from 1) on which a part of the document ends, and where on it: from 0, the upper rim, to 1."""
 
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
@@ -81,33 +76,27 @@ def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
     return with_tallest(settled_mm(parts, lambda tallest_mm: _ends(with_tallest(tallest_mm))))
 
 
-def settled_mm(parts: int, laid_out: Callable[[Sequence[float]], Sequence[End]]) -> list[float]:
-    """How tall pictures are of each part: as usual, or where its last page is nearly empty as much smaller as
-    saves that page; as usual too where nothing does.
+def settled_mm(parts: int, laid_out: Callable[[Sequence[float]], Sequence[int]]) -> list[float]:
+    """How tall pictures are of each part: as tall as they may be on as few pages as the smallest would do.
 
-    laid_out  where each part ends with pictures so tall
+    laid_out  the page (from 1) on which each part ends with pictures so tall
     """
-    ends = laid_out([_TALLEST_MM[0]] * parts)
-    usual, settled = _page_counts(ends), [_TALLEST_MM[0]] * parts
-    thin = {n for n, (_, share) in enumerate(ends) if usual[n] > 1 and share < _THIN}
-    for smaller in _TALLEST_MM[1:]:
-        if not thin:
-            break
-        counts = _page_counts(laid_out([smaller if n in thin else settled[n] for n in range(parts)]))
-        for n in [n for n in thin if counts[n] < usual[n]]:
-            settled[n] = smaller
-            thin.remove(n)
-    return settled
+    tried = {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[:1]}
+    usual = tried[_TALLEST_MM[0]]
+    if any(count > 1 for count in usual):
+        tried |= {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[1:]}
+    fewest = [min(counts) for counts in zip(*tried.values(), strict=True)]
+    return [next(size for size in tried if tried[size][n] == fewest[n]) for n in range(parts)]
 
 
-def _page_counts(ends: Sequence[End]) -> list[int]:
-    before = [0, *(page for page, _ in ends)]
-    return [page - last for (page, _), last in zip(ends, before, strict=False)]
+def _page_counts(ends: Sequence[int]) -> list[int]:
+    return [end - last for end, last in zip(ends, [0, *ends], strict=False)]
 
 
-def _ends(files: Any) -> list[End]:
-    found = json.loads(typst.query(files, "<end>", field="value", ignore_system_fonts=True))
-    return [(int(one["page"]), float(str(one["share"]).rstrip("%"))) for one in found]
+def _ends(files: Any) -> list[int]:
+    return [
+        int(page) for page in json.loads(typst.query(files, "<end>", field="value", ignore_system_fonts=True))
+    ]
 
 
 def _content(document: PackDocument, paper: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ _HASH_LOOK = Look(size_pt=7.0)
 _HASH_DIGITS = 64
 _LOCATOR_MM = 75.0
 _LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
-_FEWEST, _LONG_WORD, _LONG_NUMBER, _LONG_HEAD = 3, 24, 14, 8  # letters
+_FEWEST, _LONG_WORD, _LONG_NUMBER, _SHORT_TEXT = 3, 24, 14, 8  # letters
 _USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0  # on the average; by which columns are widened
 
 
@@ -147,7 +147,7 @@ def _listing(block: Table) -> str:
 
 
 def column_shares(block: Table) -> list[float]:
-    """Shares of the page's width: each column first as wide as its longest word (a number, and a short head,
+    """Shares of the page's width: each column first as wide as its longest word (a number, and a short text,
     as the whole of it), then what is left to the columns that make rows tall, step by step."""
     rows = (block.head, *block.rows)
     columns = list(zip(*rows, strict=True))
@@ -156,7 +156,7 @@ def column_shares(block: Table) -> list[float]:
         + _LETTER_MM
         * max(
             _FEWEST,
-            *(_unbroken(text, row == 0, number in block.numeric) for row, text in enumerate(column)),
+            *(_unbroken(text, row > 0 and number in block.numeric) for row, text in enumerate(column)),
         )
         for number, column in enumerate(columns)
     ]
@@ -172,10 +172,11 @@ def column_shares(block: Table) -> list[float]:
     return [width / sum(widths) for width in widths]
 
 
-def _unbroken(text: str, is_head: bool, is_numeric: bool) -> int:
-    """Letters of a cell that stay on one line; those of a hash are small, and break. No-break spaces
-    do not break either: "0,30 ± 0,02 ha" is one word."""
-    if len(text) <= (_LONG_HEAD if is_head else _LONG_NUMBER if is_numeric else 0):
+def _unbroken(text: str, is_number: bool) -> int:
+    """Letters of a cell that stay on one line: a number's, a short text's ("Ghi chú", "81 ngày"), of others
+    the longest word's; those of a hash are small, and break. No-break spaces do not break either:
+    "0,30 ± 0,02 ha" is one word."""
+    if len(text) <= (_LONG_NUMBER if is_number else _SHORT_TEXT):
         return len(text)
     return min(max(map(len, text.split(" ")), default=0), _LONG_WORD)
 
