@@ -27,7 +27,7 @@ def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
     from flycam.pipeline.upkeep.audit import on_record
 
     with opened(data_dir) as (workspace, _):
-        count = export_changes(workspace, out, event)
+        count = export_changes(workspace, out, event, language=language())
         on_record(workspace, "export changes", workspace.catalog.flights.event(event).event_id, out.name)
         return of_exported_changes(out, count, language())
 

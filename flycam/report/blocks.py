@@ -37,6 +37,16 @@ class Table:
     numeric: tuple[int, ...] = ()
 
 
+def without_empty(table: Table) -> Table:
+    """The table without columns in which no row has a word: they take room from those that have."""
+    kept = [number for number in range(len(table.head)) if any(row[number] for row in table.rows)]
+    return Table(
+        head=tuple(table.head[number] for number in kept),
+        rows=tuple(tuple(row[number] for number in kept) for row in table.rows),
+        numeric=tuple(kept.index(number) for number in table.numeric if number in kept),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
     """A picture by its name with what it shows and what its colours mean: (colour, label, note)."""

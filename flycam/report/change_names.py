@@ -25,6 +25,13 @@ THINGS: Mapping[LayerKind, tuple[str, str]] = {
 }
 """What matters first comes first."""
 
+NO_SCORE: Mapping[str, tuple[str, str]] = {
+    "drawn": ("vẽ tay, không có", "drawn by hand, none"),
+    "kind_changed": ("người duyệt đổi loại, không có", "another kind by a person, none"),
+    "no_terrain": ("không có địa hình, không có", "no terrain, none"),
+}
+"""Why no probability is told, by `ChangeLine.no_score`."""
+
 NO_VOLUME: Mapping[str, tuple[str, str]] = {
     "drawn": ("vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"),
     "picture": ("một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"),

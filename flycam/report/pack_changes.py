@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from flycam.frame.moment import minute_of
 from flycam.frame.specialist import LayerKind
-from flycam.report.blocks import Block, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.blocks import Block, Figure, Heading, Paragraph, Plate, Table, without_empty
 from flycam.report.change_names import CHANGE_KINDS, THINGS
 from flycam.report.numbers import area, area_within, listed, metres, number, percent
 from flycam.report.pack_figures import (
@@ -28,11 +28,8 @@ _MOST_ROADS = 6
 def changes_summary(figures: PackFigures, language: str) -> str:
     """How many are confirmed on the ground shown; that none is does not mean that nothing changed."""
     if figures.changes:
-        which = 0 if language == "vi" else 1
-        said = [
-            f"{CHANGE_KINDS[kind][which].lower()}: {count}" for kind, count in sorted(figures.places.items())
-        ]
-        text = told("changes_said", language, kinds=", ".join(said), area=area(figures.changes_m2, language))
+        kinds = kinds_said(figures, language)
+        text = told("changes_said", language, kinds=kinds, area=area(figures.changes_m2, language))
         if sum(figures.places.values()) < len(figures.changes):
             text = f"{text} {told('changes_same', language, count=len(figures.changes))}"
     else:
@@ -40,6 +37,13 @@ def changes_summary(figures: PackFigures, language: str) -> str:
     if not figures.changes_elsewhere:
         return text
     return f"{text} {told('changes_elsewhere', language, count=figures.changes_elsewhere)}"
+
+
+def kinds_said(figures: PackFigures, language: str) -> str:
+    """How many places of each kind."""
+    which = 0 if language == "vi" else 1
+    places = sorted(figures.places.items())
+    return ", ".join(f"{CHANGE_KINDS[kind][which].lower()}: {count}" for kind, count in places)
 
 
 def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
@@ -79,9 +83,26 @@ def picture_of_change(number: int) -> str:
     return f"change-{number}"
 
 
-def change_named(one: PackChange, language: str) -> str:
-    """Its number and kind."""
-    return f"T{one.number}. {CHANGE_KINDS[one.kind][0 if language == 'vi' else 1]}"
+def _sized(one: PackChange, language: str) -> str:
+    """Its number, kind and size."""
+    kind = CHANGE_KINDS[one.kind][0 if language == "vi" else 1]
+    return f"T{one.number}. {kind}, {_size(one.whole, language)}"
+
+
+def change_said(figures: PackFigures, one: PackChange, language: str) -> str:
+    """Its number, kind, size and the pack's communes that it lies in."""
+    said = _sized(one, language)
+    places = [
+        place.name for place in figures.communes if any(one.number == at.number for at in place.changes)
+    ]
+    return f"{said} – {listed(places, language, most=2)}" if places else said
+
+
+def cut_roads_said(one: PackChange, language: str) -> str:
+    """The roads that it cuts; "" where it cuts none that is known."""
+    if not one.roads_cut:
+        return ""
+    return f"{told('col_roads_cut', language)}: {_named(one.roads_cut, language)}"
 
 
 def changes_in(figures: PackFigures, commune: PackCommune, language: str) -> Iterator[Block]:
@@ -153,7 +174,7 @@ def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
 def _pair_caption(one: PackChange, language: str) -> str:
     before, after = (_seen(picture, language) for picture in one.seen or ())
     key = "pair_drawn" if one.is_drawn else "pair_caption"
-    return told(key, language, change=change_named(one, language), before=before, after=after)
+    return told(key, language, change=_sized(one, language), before=before, after=after)
 
 
 def _seen(one: PackSeen, language: str) -> str:
@@ -167,7 +188,7 @@ def _seen(one: PackSeen, language: str) -> str:
 def _table(changes: Sequence[PackChange], language: str) -> Table:
     """What each is, how large, where, what it touches, and who confirmed it."""
     which = 0 if language == "vi" else 1
-    return Table(
+    table = Table(
         head=head(language, "number", "kind", "change_area", "place", "touched", "note", "decided"),
         rows=tuple(
             (
@@ -182,6 +203,7 @@ def _table(changes: Sequence[PackChange], language: str) -> Table:
             for one in changes
         ),
     )
+    return without_empty(table)
 
 
 def _sizes(one: PackChange, language: str) -> str:
@@ -223,8 +245,8 @@ def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: s
     all of it of the whole change, which is said where its size is also told of a part."""
     which = 0 if language == "vi" else 1
     parts = []
-    if one.roads_cut:
-        parts.append(f"{told('col_roads_cut', language)}: {_named(one.roads_cut, language)}")
+    if cut := cut_roads_said(one, language):
+        parts.append(cut)
     for kind, names in THINGS.items():
         count = one.counts[kind]
         if count is not None and (count.inside or count.near):

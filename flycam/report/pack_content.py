@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flycam.frame.classification import Classification, classification_name
+from flycam.frame.classification import Classification
 from flycam.frame.moment import VIETNAM, minute_of
 from flycam.frame.warning import brief
-from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table, without_empty
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
-from flycam.report.numbers import area, centimetres, listed, number, percent, period
+from flycam.report.numbers import area, centimetres, listed, percent, period
 from flycam.report.pack_changes import changes_by_commune, changes_in, changes_summary, loose_changes
 from flycam.report.pack_figures import (
     Letterhead,
@@ -21,15 +20,22 @@ from flycam.report.pack_figures import (
     PackFlight,
     PackMark,
 )
+from flycam.report.pack_said import (
+    LOCATOR,
+    OVERVIEW,
+    age,
+    error_said,
+    imaged_said,
+    picture_of_number,
+    stamped,
+)
 from flycam.report.pack_settlements import settlements_said
+from flycam.report.pack_slides import Slide, slides_said
 from flycam.report.pack_sources import sources_said
-from flycam.report.pack_title import about, approval, events_said, first_ns, last_ns
+from flycam.report.pack_title import about, approval, first_ns, last_ns
 from flycam.report.pack_troubles import troubles_said
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
-
-OVERVIEW, LOCATOR = "overview", "locator"
-_MINUTE_NS = 60 * 10**9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,15 +48,6 @@ class Signature:
     """To whom the document goes and who signs it; annexes follow."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Slide:
-    """A picture for a screen of 1920×1080 with one line that is read from five metres, and one below it."""
-
-    picture: str
-    title: str
-    line: str
-
-
 PackBlock = Block | PageBreak | Signature
 
 
@@ -61,6 +58,7 @@ class PackDocument:
     mark       on every page of a drill, "" otherwise; draft as well, "" once approved
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
     footer     on every page; page_word goes before the page's number
+    approval   who asked for it and who approved it, or that nobody has
     covered    that masks left something empty, "" where they did not
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides
@@ -73,6 +71,7 @@ class PackDocument:
     draft: str
     footer: str
     page_word: str
+    approval: Paragraph
     covered: str
     made_ns: int
     letterhead: Letterhead
@@ -107,9 +106,10 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         about=about(figures, language),
         mark=DRILL_MARK if figures.is_drill else "",
         draft="" if figures.approved_by else told("draft", language),
-        footer=_stamped(figures, language)
+        footer=stamped(figures, language)
         + told("footer", language, version=figures.version, at=minute_of(figures.made_ns)),
         page_word=told("page", language),
+        approval=approval(figures, language),
         covered=told("covered", language) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
@@ -120,38 +120,10 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         signer_name=figures.approved_by,
         closing=told("closing", language, count=len(figures.communes)),
         blocks=tuple(_blocks(figures, language)),
-        slides=tuple(_slides(figures, language)),
+        slides=tuple(slides_said(figures, language)),
         pictures=figures.pictures,
         slide_pictures=figures.slides,
     )
-
-
-def _stamped(figures: PackFigures, language: str) -> str:
-    """What stands before the rest of a line where the pack is not for everybody: "HẠN CHẾ · "."""
-    if figures.classification is Classification.OPEN:
-        return ""
-    return f"{classification_name(figures.classification, language).upper()} · "
-
-
-def picture_of_number(number: int) -> str:
-    """The name of the picture of the commune of this number."""
-    return f"commune-{number}"
-
-
-def age(then_ns: int, now_ns: int, language: str) -> str:
-    """From one moment to a later one, in the largest unit of which there are two; as the page says it
-    (`formatAge`): rounded up, so that nothing looks newer than it is, but for years, which are those that are
-    complete and stand beside their date."""
-    passed_ns = max(now_ns - then_ns, 0)
-    minutes = passed_ns // _MINUTE_NS
-    if minutes < 120:
-        return told("age_minutes", language, count=max(-(-passed_ns // _MINUTE_NS), 1))
-    if minutes < 48 * 60:
-        return told("age_hours", language, count=-(-minutes // 60))
-    days = -(-minutes // (24 * 60))
-    if days <= 2 * 365:
-        return told("age_days", language, count=days)
-    return told("age_years", language, count=days * 4 // 1461)
 
 
 def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
@@ -207,17 +179,11 @@ def _summary(figures: PackFigures, language: str) -> str:
         language,
         period=period(first, last),
         flights=told("flights_count", language, count=len(figures.flights)),
-        area=_imaged(figures, language),
+        area=imaged_said(figures, language),
         communes=f"{count}: {listed(names, language)}" if names else told("no_communes", language),
         last=minute_of(last),
         age=age(last, figures.made_ns, language),
     )
-
-
-def _imaged(figures: PackFigures, language: str) -> str:
-    """Ground shown of the communes, or where none is known, at all."""
-    inside = sum(one.imaged_m2 for one in figures.communes)
-    return area(inside if figures.communes else figures.imaged_m2, language)
 
 
 def _overview(figures: PackFigures, language: str) -> Plate:
@@ -244,33 +210,15 @@ def _flights(flights: Sequence[PackFlight], language: str) -> Table:
                 str(one.number),
                 one.name,
                 period(one.first_ns, one.last_ns),
-                one.operator,
+                one.operator or told("operator_unknown", language),
                 centimetres(one.gsd_m, language),
                 area(one.imaged_m2, language),
-                _error(one, language),
+                error_said(one, language),
             )
             for one in flights
         ),
         numeric=(0, 4, 5),
     )
-
-
-def _error(one: PackFlight, language: str) -> str:
-    if one.error_m is None:
-        said = told("error_live" if one.revision == 0 else "error_unreported", language)
-    else:
-        median, p95 = (_within(value, language) for value in one.error_m)
-        said = told("error_of", language, median=median, p95=p95)
-        if one.shift_m is None:
-            said = f"{said} ({told('shift_unknown', language)})"
-        elif one.shift_m > 0.0:
-            said = f"{said} ({told('shift_in_it', language, shift=_within(one.shift_m, language))})"
-    return f"{said}; {told('on_plane', language)}" if one.on_plane else said
-
-
-def _within(value_m: float, language: str) -> str:
-    """An expected error with as many decimals as captions on the page have."""
-    return f"± {number(value_m, 2 if value_m < 1.0 else 1, language)}\N{NO-BREAK SPACE}m"
 
 
 def _communes(figures: PackFigures, language: str) -> Block:
@@ -305,7 +253,8 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
     by_number = {flight.number: flight for flight in figures.flights}
     flights = [by_number[number] for number in one.flights]
     shown = area(one.imaged_m2, language)
-    errors = [f"{flight.number}: {_error(flight, language)}" for flight in flights]
+    which = [f"{flight.number}: " if len(flights) > 1 else "" for flight in flights]
+    errors = [text + error_said(flight, language) for text, flight in zip(which, flights, strict=True)]
     terms = {
         "area": told("share_of_commune", language, area=shown, pct=percent(one.imaged_pct, language)),
         "time": period(one.first_ns, one.last_ns),
@@ -331,7 +280,7 @@ def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> s
 
 def _marks(marks: Sequence[PackMark], language: str) -> Table:
     which = 0 if language == "vi" else 1
-    return Table(
+    table = Table(
         head=head(language, "number", "kind", "status", "place", "note", "author"),
         rows=tuple(
             (
@@ -346,46 +295,7 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
         ),
         numeric=(0,),
     )
-
-
-def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
-    last, count = last_ns(figures), len(figures.communes)
-    counted = [told("communes_count", language, count=count)] if count else []
-    yield Slide(
-        picture=OVERVIEW,
-        title=f"{events_said(figures, language)} – {_when(last, figures, language)}",
-        line=_line(figures, language, _shown(_imaged(figures, language), language), *counted),
-    )
-    by_number = {flight.number: flight for flight in figures.flights}
-    for one in figures.communes:
-        worst = max((by_number[number] for number in one.flights), key=_badness)
-        error = f"{told('col_error', language)}: {_error(worst, language)}"
-        size, pct = area(one.imaged_m2, language), percent(one.imaged_pct, language)
-        shown = _shown(told("share_of_commune", language, area=size, pct=pct), language)
-        yield Slide(
-            picture=picture_of_number(one.number),
-            title=f"{one.name} – {_when(one.last_ns, figures, language)}",
-            line=_line(figures, language, shown, error),
-        )
-
-
-def _line(figures: PackFigures, language: str, *said: str) -> str:
-    covered = [told("covered_slide", language)] if figures.is_covered else []
-    return _stamped(figures, language) + " · ".join([*said, *covered])
-
-
-def _badness(flight: PackFlight) -> float:
-    """By which flights are ranked where one figure stands for several: an error nobody knows is the worst."""
-    return math.inf if flight.error_m is None else flight.error_m[1]
-
-
-def _shown(size: str, language: str) -> str:
-    return f"{told('col_area', language)}: {size}"
-
-
-def _when(last_ns: int, figures: PackFigures, language: str) -> str:
-    since = age(last_ns, figures.made_ns, language)
-    return f"{minute_of(last_ns)} ({told('ago', language, age=since)})"
+    return without_empty(table)
 
 
 def _plate(picture: str, caption: str) -> Plate:

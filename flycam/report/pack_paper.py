@@ -6,7 +6,7 @@ As in the quality report only Typst's own fonts are used, and the only time is t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ SLIDE_SIZE_PX = (1920, 1080)
 _HERE = Path(__file__).parent
 _HASH_DIGITS = 64
 
+_TALLEST_MM = (110.0, 98.0, 86.0, 76.0, 68.0, 60.0)
+"""Of a picture on A4: usual, and what it may give way to."""
+
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
     """The pack as a PDF on one of `flycam.report.pack_figures.PAPERS`."""
@@ -34,15 +37,19 @@ def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
 
 def to_slides(document: PackDocument) -> list[bytes]:
     """Each slide as a PNG of `SLIDE_SIZE_PX`."""
-    told = {
+    said = {
         "language": document.language,
         "mark": document.mark,
         "draft": document.draft,
-        "slides": [{"picture": one.picture, "title": one.title, "line": one.line} for one in document.slides],
+        "pair_words": _pair_words(document),
+        "slides": [
+            {"picture": one.picture, "title": one.title, "line": one.line, "pair": one.is_pair}
+            for one in document.slides
+        ],
     }
     files: Any = {
         "main.typ": (_HERE / "pack_slides.typ").read_bytes(),
-        "slides.json": json.dumps(told, ensure_ascii=False).encode(),
+        "slides.json": json.dumps(said, ensure_ascii=False).encode(),
         **_drawings(document.slide_pictures),
     }
     return _pages(typst.compile(files, format="png", ppi=72.0, ignore_system_fonts=True))
@@ -56,9 +63,45 @@ def to_band(mark: str) -> bytes:
 
 
 def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
-    """What Typst is given for the PDF, by file name: template, content and pictures."""
+    """What Typst is given for the PDF, by file name: template, content and pictures, each part's so tall that
+    no page is begun for a few rows."""
+    files = {"main.typ": (_HERE / "pack.typ").read_bytes(), **_drawings(document.pictures)}
+    content = _content(document, paper)
+
+    def with_tallest(tallest_mm: Sequence[float]) -> dict[str, bytes]:
+        said = json.dumps({**content, "tallest": tallest_mm}, ensure_ascii=False)
+        return {**files, "pack.json": said.encode()}
+
+    parts = 1 + sum(isinstance(one, PageBreak) for one in document.blocks)
+    return with_tallest(settled_mm(parts, lambda tallest_mm: _ends(with_tallest(tallest_mm))))
+
+
+def settled_mm(parts: int, laid_out: Callable[[Sequence[float]], Sequence[int]]) -> list[float]:
+    """How tall pictures are of each part: as tall as they may be on as few pages as the smallest would do.
+
+    laid_out  the page (from 1) on which each part ends with pictures so tall
+    """
+    tried = {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[:1]}
+    usual = tried[_TALLEST_MM[0]]
+    if any(count > 1 for count in usual):
+        tried |= {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[1:]}
+    fewest = [min(counts) for counts in zip(*tried.values(), strict=True)]
+    return [next(size for size in tried if tried[size][n] == fewest[n]) for n in range(parts)]
+
+
+def _page_counts(ends: Sequence[int]) -> list[int]:
+    return [end - last for end, last in zip(ends, [0, *ends], strict=False)]
+
+
+def _ends(files: Any) -> list[int]:
+    return [
+        int(page) for page in json.loads(typst.query(files, "<end>", field="value", ignore_system_fonts=True))
+    ]
+
+
+def _content(document: PackDocument, paper: str) -> dict[str, Any]:
     head = document.letterhead
-    content = {
+    return {
         "paper": paper,
         "language": document.language,
         "title": document.title,
@@ -77,14 +120,14 @@ def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
         "signer_title": head.signer_title,
         "signer_name": document.signer_name,
         "closing": document.closing,
-        "pair_words": [told(key, document.language) for key in ("pair_before", "pair_after")],
+        "pair_words": _pair_words(document),
         "blocks": [_block(block) for block in document.blocks],
     }
-    return {
-        "main.typ": (_HERE / "pack.typ").read_bytes(),
-        "pack.json": json.dumps(content, ensure_ascii=False).encode(),
-        **_drawings(document.pictures),
-    }
+
+
+def _pair_words(document: PackDocument) -> list[str]:
+    """What stands over the halves of a picture before beside after."""
+    return [told(key, document.language) for key in ("pair_before", "pair_after")]
 
 
 def _drawings(pictures: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """Maps of a meeting pack as pictures: what was not flown hatched, boundaries, marks, numbers, a scale bar.
 
 Letters drawn into them are figures and units only, so that one picture serves both languages; the mark of a
-drill is laid over as a picture of its own.
+drill is a picture of its own, which stands above: over the ground it would hide what is looked for.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def locator_jpeg(
     _north(picture, unit)
     _scale_bar(picture, pixel_m, unit)
     if band_png is not None:
-        _lay_band(picture, band_png)
+        picture = _below_band(picture, band_png)
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
@@ -104,7 +104,7 @@ def map_jpeg(
     signs       field marks: red dots with their numbers, those of sectors with an outline; only those that
                 stand in the picture
     changes     confirmed ones: violet, only those whose inside stands in the picture with their numbers
-    band_png    what marks a drill, laid over the upper rim; None for a real flight
+    band_png    what marks a drill, above the map; None for a real flight
     """
     picture = _ground(rgb, shown)
     unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
@@ -120,7 +120,7 @@ def map_jpeg(
         _dot(picture, sign, unit)
     _scale_bar(picture, pixel_m, unit)
     if band_png is not None:
-        _lay_band(picture, band_png)
+        picture = _below_band(picture, band_png)
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
@@ -137,12 +137,13 @@ def pair_jpeg(before: View, after: View, pixel_m: float, change: Drawn, band_png
     gutter = np.full((sides[0].shape[0], _GUTTER_PX, 3), 255, np.uint8)
     picture = np.ascontiguousarray(np.hstack([sides[0], gutter, sides[1]]))
     if band_png is not None:
-        _lay_band(picture, band_png)
+        picture = _below_band(picture, band_png)
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
-    """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it."""
+    """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it, for the picture
+    ends where its ground does."""
     picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
     if band_png is not None:
         _lay_band(picture, band_png)
@@ -271,6 +272,18 @@ def _text_px(text: str, size: float, unit: float) -> tuple[int, int]:
 
 def _stroke(unit: float) -> int:
     return max(round(2.2 * unit), 1)
+
+
+def _below_band(picture: Bytes, band_png: bytes) -> Bytes:
+    """The picture under the band, which is as wide, its words a fifth of that."""
+    band, cols = _decoded(band_png), picture.shape[1]
+    scale = cols / 5.0 / band.shape[1]
+    words = cv2.resize(band, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    strip = np.empty((words.shape[0], cols, 3), np.uint8)
+    strip[:] = band[0, 0]
+    left = (cols - words.shape[1]) // 2
+    strip[:, left : left + words.shape[1]] = words
+    return np.ascontiguousarray(np.vstack([strip, picture]))
 
 
 def _lay_band(picture: Bytes, band_png: bytes) -> None:

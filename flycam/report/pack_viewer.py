@@ -28,12 +28,17 @@ class Shown:
     caption: str
 
 
-def to_viewer(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str]) -> bytes:
-    """The page, UTF-8; `files` are offered for opening. At least one picture."""
-    return "\n".join(_page(document, pictures, files)).encode()
+def to_viewer(
+    document: PackDocument, pictures: Sequence[Shown], files: Sequence[str], unseen: Sequence[str] = ()
+) -> bytes:
+    """The page, UTF-8; `files` are offered for opening, `unseen` are confirmed changes without a picture of
+    their own. At least one picture."""
+    return "\n".join(_page(document, pictures, files, unseen)).encode()
 
 
-def _page(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str]) -> Iterator[str]:
+def _page(
+    document: PackDocument, pictures: Sequence[Shown], files: Sequence[str], unseen: Sequence[str]
+) -> Iterator[str]:
     language = document.language
     mark = f"{document.mark} – " if document.mark else ""
     yield f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">'
@@ -45,6 +50,8 @@ def _page(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str
             yield f'<div class="{kind}">{escape(text)}</div>'
     yield f"<main>\n<nav><h1>{escape(told('viewer_title', language))}</h1>"
     yield f"<p>{escape(document.about)}</p><p>{escape(document.footer)}</p>"
+    approval = document.approval
+    yield f'<p class="approval {approval.kind}">{escape(approval.text)}</p>'
     yield f"<p>{escape(told('viewer_help', language))}</p>"
     if document.covered:
         yield f"<p>{escape(document.covered)}</p>"
@@ -53,6 +60,9 @@ def _page(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str
             f'<a href="{quote(one.file)}" data-picture="{escape(one.caption, quote=True)}">'
             f"{escape(one.name)}</a>"
         )
+    if unseen:
+        yield f"<p>{escape(told('viewer_unseen', language))}</p>"
+        yield from (f'<p class="unseen">{escape(one)}</p>' for one in unseen)
     yield f"<h2>{escape(told('viewer_files', language))}</h2>"
     yield from (f'<a href="{quote(name)}">{escape(name)}</a>' for name in files)
     first = pictures[0]

@@ -10,9 +10,12 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
-from flycam.report.pack_content import LOCATOR, PackBlock, PackDocument, PageBreak, Signature
+from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signature
 from flycam.report.pack_pictures import size_px
+from flycam.report.pack_said import LOCATOR
 from flycam.report.word_room import FACTS_SHARES
 from flycam.report.word_room import tallest_mm as tallest_mm_of
 from flycam.report.word_xml import (
@@ -48,7 +51,8 @@ _HASH_LOOK = Look(size_pt=7.0)
 _HASH_DIGITS = 64
 _LOCATOR_MM = 75.0
 _LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
-_FEWEST, _LONG_TEXT, _LONG_WORD, _LONG_NUMBER = 3, 140, 24, 14  # letters
+_FEWEST, _LONG_WORD, _LONG_NUMBER, _SHORT_TEXT = 3, 24, 14, 8  # letters
+_USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0  # on the average; by which columns are widened
 
 
 def to_docx(document: PackDocument) -> bytes:
@@ -143,28 +147,36 @@ def _listing(block: Table) -> str:
 
 
 def column_shares(block: Table) -> list[float]:
-    """Shares of the page's width: each column first as wide as its longest word, a number as the whole of it,
-    then what is left by how much text there is to each."""
-    columns = list(zip(block.head, *block.rows, strict=True))
-    unbroken = [
-        max(_unbroken(text, number in block.numeric and row > 0) for row, text in enumerate(column))
+    """Shares of the page's width: each column first as wide as its longest word (a number, and a short text,
+    as the whole of it), then what is left to the columns that make rows tall, step by step."""
+    rows = (block.head, *block.rows)
+    columns = list(zip(*rows, strict=True))
+    widths = [
+        _CELL_MM
+        + _LETTER_MM
+        * max(
+            _FEWEST,
+            *(_unbroken(text, row > 0 and number in block.numeric) for row, text in enumerate(column)),
+        )
         for number, column in enumerate(columns)
     ]
-    least = [_CELL_MM + _LETTER_MM * max(letters, _FEWEST) for letters in unbroken]
-    wanted = [_CELL_MM + _LETTER_MM * min(max(map(len, column)), _LONG_TEXT) for column in columns]
-    more = [max(want - narrow, 0.0) for want, narrow in zip(wanted, least, strict=True)]
-    spare = max(PAGE_MM - sum(least), 0.0)
-    widths = [
-        narrow + spare * (extra / sum(more) if sum(more) else 1.0 / len(more))
-        for narrow, extra in zip(least, more, strict=True)
-    ]
+    letters = np.array([[len(text) for text in row] for row in rows], np.float64)
+    for _ in range(int((PAGE_MM - sum(widths)) // _STEP_MM)):
+        lines = np.ceil(letters * _USUAL_LETTER_MM / (np.array(widths) - _CELL_MM))
+        # a row is as tall as its tallest cell, and none of it is won by widening another
+        taken = (lines - 1.0) * (lines >= lines.max(axis=1, keepdims=True))
+        weight = taken.sum(axis=0)
+        if not weight.any():
+            break
+        widths[int(weight.argmax())] += _STEP_MM
     return [width / sum(widths) for width in widths]
 
 
 def _unbroken(text: str, is_number: bool) -> int:
-    """Letters of a cell that stay on one line; those of a hash are small, and break. No-break spaces
-    do not break either: "0,30 ± 0,02 ha" is one word."""
-    if is_number and len(text) <= _LONG_NUMBER:
+    """Letters of a cell that stay on one line: a number's, a short text's ("Ghi chú", "81 ngày"), of others
+    the longest word's; those of a hash are small, and break. No-break spaces do not break either:
+    "0,30 ± 0,02 ha" is one word."""
+    if len(text) <= (_LONG_NUMBER if is_number else _SHORT_TEXT):
         return len(text)
     return min(max(map(len, text.split(" ")), default=0), _LONG_WORD)
 

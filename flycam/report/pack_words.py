@@ -72,6 +72,12 @@ PACK_WORDS: Mapping[str, Said] = {
         "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged.",
     ),
     "covered_slide": Said("có vùng che", "partly masked"),
+    "slide_changes": Said(
+        "thay đổi đã xác nhận (viền tím): {said}; {area}", "confirmed changes (violet): {said}; {area}"
+    ),
+    "slide_not_compared": Said("chưa so ảnh trước và sau", "before and after not compared"),
+    "slide_confirmed": Said("người xác nhận: {name}", "confirmed by {name}"),
+    "operator_unknown": Said("không ghi", "not on record"),
     "no_changes": Said(
         "Chưa có thay đổi nào được xác nhận trong phạm vi đã chụp: không có nghĩa là không có gì thay đổi.",
         "No change is confirmed on the ground shown: that does not mean that nothing changed.",
@@ -354,6 +360,10 @@ PACK_WORDS: Mapping[str, Said] = {
         " tên để chuyển ảnh.",
         "Choose a picture in the list; scroll, double-click or press + and − to zoom, drag to move, arrow"
         " keys for the next one.",
+    ),
+    "viewer_unseen": Said(
+        "Thay đổi đã xác nhận, không có ảnh trước và sau:",
+        "Confirmed changes without pictures before and after:",
     ),
     "viewer_files": Said("Tệp", "Files"),
     "viewer_overview": Said("Tổng quan", "Overview"),

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from flycam.catalog.frame_rows import row_of
 from flycam.catalog.tables import frames as frame_table
 from flycam.frame.terraincodec import encode_terrain
-from flycam.report.pack_content import age
+from flycam.report.pack_said import age
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import SIZES, OpenPage

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.report import pack_words
-from flycam.report.pack_content import age
+from flycam.report.pack_said import age
 
 
 def test_words_say_the_same_values_in_both_languages() -> None:

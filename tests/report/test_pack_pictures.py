@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flycam.report.pack_pictures import Drawn, map_jpeg
+from flycam.report.pack_paper import to_band
+from flycam.report.pack_pictures import Drawn, map_jpeg, pair_jpeg
+from flycam.report.words import DRILL_MARK
 
 
 def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
@@ -45,3 +47,22 @@ def test_marks_stand_on_maps_where_they_are_and_not_beyond() -> None:
     assert red[300, 300] and red[255, 1020] and red[150, 990:1110].mean() > 0.5
     assert not red[600:].any()
     assert not reds(signs[2:]).any()
+
+
+def test_the_mark_of_a_drill_stands_above_the_ground_and_hides_none_of_it() -> None:
+    """Landslides at the upper rim of a pair were under it."""
+    ground = np.random.default_rng(1).integers(0, 256, (9, 12, 3), dtype=np.uint8).repeat(60, 0).repeat(60, 1)
+    view, band = (ground, np.ones((540, 720), dtype=bool)), to_band(DRILL_MARK)
+    change = Drawn(lines=[], label="")
+    for plain, marked in (
+        (map_jpeg(*view, 0.5), map_jpeg(*view, 0.5, band_png=band)),
+        (pair_jpeg(view, view, 0.5, change, None), pair_jpeg(view, view, 0.5, change, band)),
+    ):
+        shown, under = (
+            cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR).astype(int)
+            for jpeg in (plain, marked)
+        )
+        strip = len(under) - len(shown)
+        assert 0 < strip < 0.15 * len(shown)
+        assert np.abs(under[strip:] - shown).mean() < 3.0, "the very ground, but for compression"
+        assert (np.abs(under[strip // 2, :20] - [0x6B, 0x0F, 0x7A]) < 24).all(), "as wide as the picture"

@@ -52,3 +52,15 @@ def test_a_measure_stays_on_one_line() -> None:
     size = "0,30\u00a0±\u00a00,02\u00a0ha"
     table = Table(head=("TT", "Diện tích", "Ghi chú"), rows=(("T1", size, "sạt " * 60), ("T2", size, "")))
     assert column_shares(table)[1] * PAGE_MM >= WIDEST_LETTER_MM * len(size) * 0.9
+
+
+def test_what_is_written_most_has_the_most_room_and_a_short_head_is_not_broken() -> None:
+    """Rows were as tall as a narrow column made them, beside others that were half empty."""
+    note = "Hai người trên mái nhà văn hoá thôn, cần xuồng; suối còn dâng, gọi trước khi vào. " * 3
+    rows = (("T1", "Ngập lụt", "21.900228, 104.801434", note), ("T2", "Sạt lở", "21.899505, 104.801603", ""))
+    widths = [
+        PAGE_MM * one for one in column_shares(Table(head=("TT", "Loại", "Toạ độ", "Ghi chú"), rows=rows))
+    ]
+    assert widths[3] > 1.5 * max(widths[:3])
+    narrow = column_shares(Table(head=("TT", "Ghi chú", "Toạ độ"), rows=(("1", "", note),)))
+    assert narrow[1] * PAGE_MM >= WIDEST_LETTER_MM * len("Ghi chú") + 4.0

@@ -32,6 +32,7 @@ from flycam.pipeline.change.compared_keeping import found_by, read_once
 from flycam.pipeline.change.impact import ChangeImpact, impact_of
 from flycam.pipeline.change.impact_words import IMPACT_COLUMNS, impact_columns, impact_field
 from flycam.pipeline.change.picture_dates import dates_of, ends_of
+from flycam.pipeline.change.reading_columns import flight_names, reading_cells, reading_head
 from flycam.pipeline.change.shapes import area_error_of
 from flycam.pipeline.export import require_place
 from flycam.pipeline.whole_file import write_file
@@ -60,7 +61,8 @@ _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a re
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
     """What a file tells: confirmed changes of one event, whose each is, what it touches and by which
-    comparison it was found (all by id), communes' names by code, and when the flight of each mosaic ended."""
+    comparison it was found (all by id), communes' names by code, and by mosaic when its flight ended and what
+    that is called; language: of what people read."""
 
     event: Event
     lines: Sequence[ChangeLine]
@@ -71,21 +73,27 @@ class _Told:
     found_by: Mapping[str, Comparison | None]
     sender: str
     at_ns: int
+    flights: Mapping[str, str]
+    language: str
 
 
 def export_changes(
-    workspace: Workspace, out: Path, event: str, withholding: Withholding = NOTHING_WITHHELD
+    workspace: Workspace,
+    out: Path,
+    event: str,
+    withholding: Withholding = NOTHING_WITHHELD,
+    language: str = "vi",
 ) -> int:
     """Write the confirmed changes of an event (name or id), by the name's ending; how many.
 
     Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
-    degrees. Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder; a message of
-    nothing), StorageTrouble.
+    degrees. language: of the columns for people ("vi" or "en"). Raises NotFound, OptionUnusable (another
+    ending), InputUnusable (no such folder; a message of nothing), StorageTrouble.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
     require_place(out)
-    told = _told(workspace, event, withholding)
+    told = _told(workspace, event, withholding, language)
     if suffix == ".xml" and not told.lines:
         raise _nothing_to_tell(out, told.event.name, withholding)
     if suffix in _BYTES:
@@ -117,7 +125,7 @@ def require_change_file(out: Path) -> None:
         )
 
 
-def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
+def _told(workspace: Workspace, event: str, withholding: Withholding, language: str) -> _Told:
     found = workspace.catalog.flights.event(event)
     confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
     lines = [one for one in confirmed if not withholding.hides_change(one)]
@@ -139,6 +147,8 @@ def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
         },
         sender=workspace.cap_sender or workspace.box,
         at_ns=workspace.clock_ns(),
+        flights=flight_names(workspace),
+        language=language,
     )
 
 
@@ -157,7 +167,7 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
-        "score": _number(line.probability, 3),
+        "score": _score(line.probability),
         "no_score": line.no_score,
         "area_ha": round(line.area_m2 / _M2_PER_HA, 4),
         "area_m2": round(line.area_m2, 1),
@@ -198,6 +208,13 @@ def _number(value: float | None, places: int) -> float:
     return float("nan") if value is None else round(value, places)
 
 
+def _score(probability: float | None) -> float:
+    """With three decimals, and never as certain: a probability below one does not become one."""
+    if probability is None or probability >= 1.0:
+        return _number(probability, 3)
+    return min(round(probability, 3), 0.999)
+
+
 def _layer(told: _Told, crs: str) -> FeatureLayer:
     rows = [_row(line, told) for line in told.lines]
     fields: dict[str, NDArray[Any]] = {
@@ -218,16 +235,29 @@ def _words(row: Mapping[str, str | float]) -> dict[str, str]:
 
 
 def _csv(told: _Told) -> bytes:
-    """With a byte order mark, without which Excel does not read Vietnamese."""
+    """With a byte order mark, without which Excel does not read Vietnamese; what people read stands first."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([*_COLUMNS, "lon_deg", "lat_deg", "wkt"])
+    writer.writerow([*reading_head(told.language), *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
     for line in told.lines:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
         place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
-        writer.writerow([*map(plain_cell, _words(_row(line, told)).values()), *place])
+        cells = [*_read(line, told), *_words(_row(line, told)).values()]
+        writer.writerow([*map(plain_cell, cells), *place])
     return out.getvalue().encode("utf-8-sig")
+
+
+def _read(line: ChangeLine, told: _Told) -> list[str]:
+    sign = told.signatures[line.change_id]
+    return reading_cells(
+        line,
+        (sign.decided_by, sign.decided_ns),
+        dates_of(line.before_shown, line.after_shown, told.ends),
+        told.names.get(line.commune, ""),
+        told.flights,
+        told.language,
+    )
 
 
 def _title(told: _Told) -> str:

@@ -22,8 +22,8 @@ from flycam.mosaic.resample import COLOURS, TileReader, resampled
 from flycam.pipeline.pack.scene import PackPatch, PackPlace, PackScene, PackSide, PackSign
 from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.report.pack_content import OVERVIEW, picture_of_number
 from flycam.report.pack_pictures import Drawn, ground_png, map_jpeg
+from flycam.report.pack_said import OVERVIEW, picture_of_number
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,9 @@ from flycam.report.pack_pictures import pair_jpeg
 MOST_PAIRS = 40
 """The largest changes: more pictures than that nobody leafs through."""
 
+MOST_PAIR_SLIDES = 8
+"""As many places as a meeting walks through."""
+
 _WIDE_PX, _HIGH_PX = 720, 540
 _AROUND = 0.4  # of the longer side of a change, on each side of it
 _LEAST_WIDE_M = 40.0
@@ -31,32 +35,42 @@ def draw_pairs(
     cover: Cover,
     band_png: bytes | None,
     progress: Progress = silent,
-) -> tuple[PackScene, dict[str, bytes]]:
-    """JPEG by name, of the largest changes of which either picture is kept here; and the scene, in which
-    pairs say what could not be drawn. band_png marks a drill."""
+) -> tuple[PackScene, dict[str, bytes], dict[str, bytes]]:
+    """JPEG by name, of the largest changes of which either picture is kept here, for paper and (the first of
+    them, without the mark of a drill) for slides; and the scene, in which pairs say what could not be drawn.
+    band_png marks a drill."""
     shown = [
         (number, patch, patch.pair)
         for number, patch in enumerate(scene.patches, 1)
         if patch.pair and any(isinstance(view, PackView) for view in patch.pair)
     ][:MOST_PAIRS]
-    drawn, patches = {}, list(scene.patches)
+    drawn, slides, patches = {}, {}, list(scene.patches)
     for done, (number, patch, found_on) in enumerate(shown, 1):
-        pair, picture = _drawn(workspace, patch, found_on, scene.work_crs, cover, band_png)
-        drawn[picture_of_change(number)] = picture
+        pair, pictures = _drawn(workspace, patch, found_on, scene.work_crs, cover, (band_png, None))
+        name = picture_of_change(number)
+        drawn[name], slide = pictures
+        if done <= MOST_PAIR_SLIDES:
+            slides[name] = slide
         patches[number - 1] = replace(patch, pair=pair)
         progress("maps", done, len(shown))
-    return replace(scene, patches=tuple(patches)), drawn
+    return replace(scene, patches=tuple(patches)), drawn, slides
 
 
 def _drawn(
-    workspace: Workspace, patch: PackPatch, pair: Pair, crs: str, cover: Cover, band_png: bytes | None
-) -> tuple[Pair, bytes]:
+    workspace: Workspace,
+    patch: PackPatch,
+    pair: Pair,
+    crs: str,
+    cover: Cover,
+    bands: Sequence[bytes | None],
+) -> tuple[Pair, list[bytes]]:
+    """A picture under each of these bands."""
     extent = next(view.extent for view in pair if isinstance(view, PackView))
     wide_m = _wide_m(extent)
     grid = output_grid(_framed(extent, wide_m), crs, wide_m / _WIDE_PX, None)
     (before, left), (after, right) = (_view(workspace, one, grid, crs, cover) for one in pair)
     outline = outlined(patch, grid, crs, "")
-    return (before, after), pair_jpeg(left, right, grid.step_x, outline, band_png)
+    return (before, after), [pair_jpeg(left, right, grid.step_x, outline, band) for band in bands]
 
 
 def _view(

@@ -39,10 +39,11 @@ from flycam.pipeline.veils import Cover
 from flycam.pipeline.whole_folder import whole_folder
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.blocks import Plate
-from flycam.report.pack_changes import change_named, picture_of_change
-from flycam.report.pack_content import LOCATOR, OVERVIEW, PackDocument, pack_document, picture_of_number
+from flycam.report.pack_changes import change_said, picture_of_change
+from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures, content_sha256
 from flycam.report.pack_paper import to_band, to_pack_pdf, to_slides
+from flycam.report.pack_said import LOCATOR, OVERVIEW, picture_of_number
 from flycam.report.pack_viewer import Shown, to_viewer
 from flycam.report.pack_word import to_docx
 from flycam.report.pack_words import told
@@ -112,7 +113,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
         maps = draw_maps(workspace, scene, cover, band, progress)
-        scene, pairs = draw_pairs(workspace, scene, cover, band, progress)
+        scene, pairs, pair_slides = draw_pairs(workspace, scene, cover, band, progress)
         place = draw_locator(workspace, scene, band)
         pictures = {**maps.pictures, **pairs, **({LOCATOR: place} if place else {})}
         figures = gather_pack(
@@ -122,7 +123,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
             request.letterhead,
             approved_by,
             request.asked_by,
-            maps.slides,
+            {**maps.slides, **pair_slides},
             is_covered=cover.has_covered,
         )
         content = content_sha256(figures)
@@ -175,7 +176,8 @@ def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, p
     for name, picture in document.pictures.items():
         (folder / _MAPS / f"{name}.jpg").write_bytes(picture)
     offered = sorted(path.name for path in folder.iterdir() if path.is_file())
-    (folder / PAGE).write_bytes(to_viewer(document, _shown(figures, document), offered))
+    shown = _shown(figures, document)
+    (folder / PAGE).write_bytes(to_viewer(document, shown, offered, _unseen(figures, document)))
     progress("documents", 4, 4)
 
 
@@ -189,13 +191,24 @@ def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
     }
     names = {OVERVIEW: told("viewer_overview", document.language)}
     names |= {picture_of_number(one.number): f"{one.number}. {one.name}" for one in figures.communes}
-    changes = {picture_of_change(one.number): change_named(one, document.language) for one in figures.changes}
+    changes = {
+        picture_of_change(one.number): change_said(figures, one, document.language) for one in figures.changes
+    }
     names |= {name: said for name, said in changes.items() if name in captions}
     if LOCATOR in captions:
         names[LOCATOR] = told("viewer_locator", document.language)
     return [
         Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
         for picture, name in names.items()
+    ]
+
+
+def _unseen(figures: PackFigures, document: PackDocument) -> list[str]:
+    """Confirmed changes of which the page has no picture before and after."""
+    return [
+        change_said(figures, one, document.language)
+        for one in figures.changes
+        if picture_of_change(one.number) not in document.pictures
     ]
 
 

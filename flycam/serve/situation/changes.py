@@ -125,11 +125,13 @@ def export(
     visitor: Viewer,
     event: Annotated[str, Query(max_length=200)],
     form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
+    lang: Annotated[Literal["vi", "en"], Query()] = "vi",
 ) -> Response:
-    """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
+    """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise;
+    `lang`: of the columns for people in a `csv`."""
     with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
         out = Path(folder) / f"changes.{form}"
-        export_changes(services.workspace, out, event, visitor.withholding)
+        export_changes(services.workspace, out, event, visitor.withholding, lang)
         data = out.read_bytes()
     openings: Openings = request.app.state.openings
     event_id = services.workspace.catalog.flights.event(event).event_id

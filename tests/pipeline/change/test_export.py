@@ -24,7 +24,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
-from flycam.frame.moment import iso
+from flycam.frame.moment import iso, minute_of
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.export import ENDINGS, export_changes
 from flycam.pipeline.change.step_asked import StepAsked
@@ -191,7 +191,7 @@ def test_gdal_opens_the_table_with_its_outlines(workspace: Workspace, tmp_path: 
         subprocess.run(command, check=True, capture_output=True, text=True).stdout
     )
     assert driver == "CSV"
-    assert next(iter(said)) == "change_id", "the byte order mark is no part of the first name"
+    assert next(iter(said)) == "Loại thay đổi", "the byte order mark is no part of the first name"
     assert sorted(said["change_id"]) == [ACCEPTED.change_id, DRAWN.change_id]
     assert set(said["commune_name"]) == {"Nậm Lúc"}
     for shape in shapes:
@@ -228,6 +228,41 @@ def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_pa
     assert float(found["area_error_m2"]) == pytest.approx(math.hypot(rim_m, 0.25) * perimeter_m, rel=0.01)
     assert float(old["area_error_m2"]) == pytest.approx(rim_m * perimeter_m, rel=0.01)
     assert (old["error_m"], old["before_time"]) == ("", "")
+
+
+def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace, tmp_path: Path) -> None:
+    """In the language asked for; what programs read stands behind it, under the same names in both."""
+    before = _flown(workspace, "Nậm Lúc, trước bão", ns("2024-09-05 02:00"))
+    after = _flown(workspace, "=Nậm Lúc, sau bão", ns("2024-09-09 19:30"))
+    seen = {"before_shown": f"{before}@2", "after_shown": f"{after}@0"}
+    found = replace(ACCEPTED, change_id="change-00000005", score=0.99996, slope_deg=20.0, **seen)
+    lost = replace(found, change_id="change-00000006", after_shown="x-colour@1")
+    workspace.catalog.changes.append([found, lost])
+    rows: dict[str, list[dict[str, str]]] = {}
+    for language in ("vi", "en"):
+        export_changes(workspace, tmp_path / "a.csv", "e1", language=language)
+        rows[language] = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    vietnamese, english = (
+        next(row for row in rows[language] if row["change_id"] == found.change_id) for language in rows
+    )
+    assert [*vietnamese.values()][:10] == [
+        *("Sạt lở", vietnamese["Diện tích"], "Nậm Lúc", "> 99,9 %"),
+        *("Nậm Lúc, trước bão", "05/09/2024 09:00", "'=Nậm Lúc, sau bão", "10/09/2024 02:30"),
+        *("Lan & <Minh>", minute_of(ACCEPTED.at_ns)),
+    ]
+    assert vietnamese["Diện tích"].startswith("3,80 ± ") and vietnamese["Diện tích"].endswith(" ha")
+    assert (english["Kind of change"], english["Probability"]) == ("Landslide", "> 99.9 %")
+    assert english["Size"].startswith("3.80 ± ")
+    assert [*vietnamese][10:] == [*english][10:], "columns for programs are not translated"
+    assert [*vietnamese.values()][10:] == [*english.values()][10:]
+    assert vietnamese["score"] == "0.999", "what is not certain is not told as certain"
+    assert vietnamese["before"] == f"{before}@2" and vietnamese["kind"] == "landslide"
+    columns = [name.casefold() for name in english]
+    assert len(set(columns)) == len(columns), "some programs do not tell capitals apart"
+    drawn = next(row for row in rows["vi"] if row["change_id"] == DRAWN.change_id)
+    assert drawn["Xác suất"] == "vẽ tay, không có"
+    gone = next(row for row in rows["vi"] if row["change_id"] == lost.change_id)
+    assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.geojson", "a.gpkg", "a.kmz"])

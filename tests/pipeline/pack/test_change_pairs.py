@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +33,10 @@ from flycam.pipeline.veils import Cover
 from flycam.report.blocks import Paragraph, Plate, Table
 from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
+from flycam.report.pack_paper import to_band
+from flycam.report.pack_pictures import size_px
 from flycam.report.pack_words import told
+from flycam.report.words import DRILL_MARK
 from flycam.store import keys
 from tests.pipeline.impacted import changed, square
 from tests.serve.world import REAL, World, make_world
@@ -87,7 +91,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
     world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
     scene = scene_of(world.workspace, [world.after])
-    scene, pictures = draw_pairs(world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None)
+    scene, pictures, _ = draw_pairs(world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None)
     return Packed(world, scene, gather_pack(world.workspace, scene, pictures, Letterhead(), ""))
 
 
@@ -301,7 +305,7 @@ def test_a_revision_that_holds_a_withdrawn_photo_is_shown_no_more_and_the_captio
     revisions.retire_holding([gone.frame_id], gone.reason)
     assert any(one.revision == number for one in workspace.catalog.tiles.mosaics(world.before))
     scene = scene_of(workspace, [world.after])
-    scene, pictures = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    scene, pictures, _ = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
     before = _shown_before(scene)
     assert (before.mosaic.revision, before.stands_in, before.is_lost) == (0, True, False)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
@@ -319,7 +323,7 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
         ground = shapely.to_wkb(shapely.affinity.translate(here.shape, offset_deg))
         sees = Withholding(masks=Masks({"p": (ground,)}, (("p", ground),)))
         cover = Cover(packed.world.workspace, sees)
-        _, pictures = draw_pairs(packed.world.workspace, only, cover, None)
+        _, pictures, _ = draw_pairs(packed.world.workspace, only, cover, None)
         assert cover.has_covered is is_covered
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
     said = [block.text for block in pack_document(replace(packed.figures, is_covered=True), "en").blocks
@@ -334,7 +338,7 @@ def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:
     for key in list(workspace.store.list(keys.mosaic_prefix(world.mosaic_of(world.before).mosaic_id))):
         workspace.store.delete(key)
     scene = scene_of(workspace, [world.after])
-    scene, pictures = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    scene, pictures, _ = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
     assert sorted(pictures) == ["change-1"]
     assert "tiles missing, so that it stays empty: run flycam verify), after on the right" in _captions(
@@ -389,7 +393,52 @@ def test_the_pack_holds_the_pairs_for_any_browser_and_names_the_flights_that_the
     names = {path.name for path in report.files}
     assert {"change-1.jpg", "change-2.jpg", "change-4.jpg"} <= names
     page = (tmp_path / "pack" / "index.html").read_text(encoding="utf-8")
-    assert "T1. Ngập lụt" in page and "anh/change-1.jpg" in page
+    assert "anh/change-1.jpg" in page
+    said = page.replace("\N{NO-BREAK SPACE}", " ")
+    names = [one.name for one in packed.figures.communes]
+    for change in ("T1. Ngập lụt, 2,00 ± 0,06 ha – ", "T3. Sạt lở, 500 ± "):
+        where = said.index(change) + len(change)
+        assert any(name in said[where : where + 60] for name in names), change
+    assert said.index("không có ảnh trước và sau:") < said.index("T3. "), "drawn over none that were named"
+    assert "Dự thảo, chưa có lãnh đạo duyệt" in said
+    asked = PackRequest(flights=(packed.world.after,), asked_by="Lan", approved_by="Minh")
+    pack(workspace, asked, tmp_path / "final")
+    final = (tmp_path / "final" / "index.html").read_text(encoding="utf-8")
+    assert re.search(r"Người duyệt: Minh, lúc \d\d/\d\d/\d{4} \d\d:\d\d .*Người lập: Lan", final)
     assert report.flights_seen == (packed.world.after, packed.world.before)
-    (line,) = [one for one in workspace.catalog.audit.lines() if one.what == "pack"]
+    line = next(one for one in workspace.catalog.audit.lines() if one.what == "pack")
     assert line.subject == f"{packed.world.after} {packed.world.before}"
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "size", "confirmed"),
+    [
+        ("vi", "TRƯỚC: ", "T1. Ngập lụt, 2,00 ± 0,06 ha – ", "thay đổi đã xác nhận (viền tím)"),
+        ("en", "BEFORE: ", "T1. Flood, 2.00 ± 0.06 ha – ", "confirmed changes (violet)"),
+    ],
+)
+def test_a_screen_shows_the_largest_changes_before_and_after(
+    packed: Packed, language: str, before: str, size: str, confirmed: str
+) -> None:
+    """Maps alone were on the screen; nobody was told there that anything had changed."""
+    pairs = {name: one for name, one in packed.figures.pictures.items() if name.startswith("change-")}
+    shown = replace(packed.figures, slides={**packed.figures.slides, **pairs})
+    slides = pack_document(shown, language).slides
+    said = [(one.title.replace("\N{NO-BREAK SPACE}", " "), one.line) for one in slides if one.is_pair]
+    assert len(said) == len(pairs) == 3
+    title, line = said[0]
+    assert title.startswith(size) and any(one.name in title for one in packed.figures.communes)
+    assert line.startswith(before) and packed.figures.changes[0].author in line
+    maps = [one.line for one in slides if not one.is_pair]
+    changed = sum(one.touched is not None for one in packed.figures.communes)
+    assert sum(confirmed in line for line in maps) == 1 + changed
+
+
+def test_slides_of_pairs_are_not_marked_twice(packed: Packed) -> None:
+    """The slide has a band of its own; what is for paper has it too."""
+    world = packed.world.workspace
+    band, cover = to_band(DRILL_MARK), Cover(world, NOTHING_WITHHELD)
+    _, paper, slides = draw_pairs(world, packed.scene, cover, band)
+    _, plain, _ = draw_pairs(world, packed.scene, cover, None)
+    assert slides == plain and set(slides) == set(paper)
+    assert all(size_px(paper[name])[1] > size_px(plain[name])[1] for name in plain)

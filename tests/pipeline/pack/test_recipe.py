@@ -39,10 +39,11 @@ from flycam.pipeline.pack.scene import scene_of
 from flycam.pipeline.veils import Cover
 from flycam.report import pack_words
 from flycam.report.blocks import Facts, Paragraph, Table
-from flycam.report.pack_content import PackDocument, pack_document, picture_of_number
+from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures, content_sha256
 from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources, to_pack_pdf
 from flycam.report.pack_pictures import map_jpeg
+from flycam.report.pack_said import picture_of_number
 from flycam.report.pack_word import to_docx
 from flycam.report.words import DRILL_MARK
 from tests.serve.world import LAT, LON, REAL, World, add_flight, make_workspace, make_world
@@ -132,6 +133,19 @@ def test_slides_facts_and_the_table_say_what_of_the_error_is_common(
     errors = [rows[pack_words.told("term_error", language)] for rows in facts]
     for text in (*lines, tables[0].rows[0][-1], *errors):
         assert text.replace("\N{NO-BREAK SPACE}", " ").endswith(said), text
+
+
+def test_who_flew_is_told_or_said_not_to_be_known(packed: Packed) -> None:
+    """An empty cell says neither."""
+    figures = _figures(packed.world, packed.world.before)
+    for operator, said in (("", "không ghi"), ("Páo", "Páo")):
+        shown = replace(figures, flights=tuple(replace(one, operator=operator) for one in figures.flights))
+        table = next(
+            one
+            for one in pack_document(shown, "vi").blocks
+            if isinstance(one, Table) and "Người bay" in one.head
+        )
+        assert table.rows[0][table.head.index("Người bay")] == said
 
 
 def test_a_slide_of_many_events_has_a_title_that_fits(packed: Packed) -> None:

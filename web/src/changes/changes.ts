@@ -2,7 +2,7 @@
 
 import type { FlightInfo, LonLat, MosaicInfo, Session } from "../api";
 import type { Side } from "../compare/sides";
-import { t } from "../i18n";
+import { language, t } from "../i18n";
 import { formatAreaM2 } from "../numbers";
 
 export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
@@ -123,7 +123,7 @@ export const EXPORTS = [
 ] as const;
 
 export function exportAddress(eventId: string, form: (typeof EXPORTS)[number][0]): string {
-  return `./api/changes/export?${new URLSearchParams({ event: eventId, format: form }).toString()}`;
+  return `./api/changes/export?${new URLSearchParams({ event: eventId, format: form, lang: language() }).toString()}`;
 }
 
 /** Made here, so that what is sent twice over a bad line is decided once. */
