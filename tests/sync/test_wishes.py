@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.geometry.grid import TileId
-from flycam.serve.tiles.looks import Looks
+from flycam.serve.tiles.looks import Looks, square_of
 from flycam.sync.desk import answer, lacking_of
 from flycam.sync.manifest import Kind
 from flycam.sync.steps import Giver
@@ -65,19 +65,19 @@ def test_looks_are_squares_of_the_last_minutes_the_latest_first() -> None:
     now_s = [0.0]
     looks = Looks(lambda: now_s[0])
     for x in range(8):
-        looks.note(TileId(z=18, x=1000 + x, y=7))
-    looks.note(TileId(z=1, x=0, y=0))
+        looks.note(square_of(TileId(z=18, x=1000 + x, y=7)))
+    looks.note(square_of(TileId(z=1, x=0, y=0)))
     first, *others = looks.wishes()
     assert (first.zoom, first.bounds) == (1, lonlat_of(TileId(z=0, x=0, y=0)))
     assert [(one.zoom, one.bounds) for one in others] == [
         (18, lonlat_of(TileId(z=16, x=x, y=1))) for x in (251, 250)
     ]
     now_s[0] = 599.0
-    looks.note(TileId(z=18, x=1000, y=7))
+    looks.note(square_of(TileId(z=18, x=1000, y=7)))
     now_s[0] = 700.0
     assert [one.zoom for one in looks.wishes()] == [18]
     for x in range(0, 4000, 4):
-        looks.note(TileId(z=17, x=x, y=0))
+        looks.note(square_of(TileId(z=17, x=x, y=0)))
     assert len(looks.wishes()) == 16
     assert len(looks._seen) <= 256
 

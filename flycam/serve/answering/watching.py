@@ -33,17 +33,15 @@ class RequestFigures(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.running = 0
-        self._counts: dict[tuple[str, str, int], int] = {}
-        self._times: dict[str, _Times] = {}
+        self._times: dict[tuple[str, str, int], _Times] = {}
         registry.register(self)
 
     def note(self, method: str, address: str, status: int, seconds: float) -> None:
         """One that ended; status 0: cut off before it was answered."""
-        key = (method if method in _METHODS else "other", address, status)
-        self._counts[key] = self._counts.get(key, 0) + 1
-        times = self._times.get(address)
+        times = self._times.get((method, address, status))
         if times is None:
-            times = self._times[address] = _Times()
+            known = method if method in _METHODS else "other"
+            times = self._times.setdefault((known, address, status), _Times())
         times.note(seconds)
 
     def collect(self) -> Iterator[Metric]:
@@ -51,22 +49,24 @@ class RequestFigures(Collector):
         requests = CounterMetricFamily(
             "flycam_http_requests", "Requests by address and status", labels=["method", "address", "status"]
         )
-        for (method, address, status), count in list(self._counts.items()):
-            requests.add_metric([method, address, str(status)], count)
+        by_address: dict[str, _Times] = {}
+        for (method, address, status), times in list(self._times.items()):
+            requests.add_metric([method, address, str(status)], times.count)
+            by_address.setdefault(address, _Times()).add(times)
         yield requests
         seconds = HistogramMetricFamily(
             "flycam_http_request_seconds",
             "From the head of a request to the end of its answer",
             labels=["address"],
         )
-        for address, times in list(self._times.items()):
+        for address, times in by_address.items():
             seconds.add_metric([address], *times.exposed())
         yield seconds
         yield GaugeMetricFamily("flycam_http_requests_running", "Requests under way", self.running)
 
 
 class _Times:
-    """Durations of one address, by bucket."""
+    """Durations of requests that are alike, by bucket."""
 
     __slots__ = ("_counts", "_sum_s")
 
@@ -77,6 +77,16 @@ class _Times:
     def note(self, seconds: float) -> None:
         self._counts[bisect_left(_BUCKETS_S, seconds)] += 1
         self._sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self._counts)
+
+    def add(self, others: _Times) -> None:
+        """Count those of others as well."""
+        self._counts = [mine + more for mine, more in zip(self._counts, others._counts, strict=True)]
+        self._sum_s += others._sum_s
 
     def exposed(self) -> tuple[list[tuple[str, float]], float]:
         """(upper bound as text, how many within it) of each bucket; seconds in all."""
@@ -99,13 +109,14 @@ class Watched:
 
         def send_seen(message: MutableMapping[str, Any]) -> Awaitable[None]:
             nonlocal status, size
-            if message["type"] == "http.response.start":
+            if not status and message["type"] == "http.response.start":
                 status = message["status"]
-            else:
+            elif log is not None:
                 size += len(message.get("body", b""))
             return send(message)
 
-        at_ns, began_s = time.time_ns(), time.perf_counter()
+        log = self._log
+        at_ns, began_s = 0 if log is None else time.time_ns(), time.perf_counter()
         self._figures.running += 1
         try:
             await self._app(scope, receive, send_seen)
@@ -114,8 +125,8 @@ class Watched:
             self._figures.running -= 1
             address = address_of(scope)
             self._figures.note(scope["method"], address, status, seconds)
-            if self._log is not None:
-                self._log.note(
+            if log is not None:
+                log.note(
                     {
                         "time": iso(at_ns),
                         "method": scope["method"],

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.accounts import Accounts
@@ -30,19 +30,31 @@ _CACHE_S, _REFUSED_S = 2.0, 0.25
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
+_SAYS_WHO = frozenset({b"authorization", b"cookie", b"host"})
+
 Headers = Iterable[tuple[bytes, bytes]]
+_Question = tuple[bytes, bytes]  # credential, host
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything."""
+    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything.
+
+    sees_tiles  whether tiles are for this role and for this token, whichever tile
+    is_viewer   whether they have a viewer's role at least
+    """
 
     account: Account | None
     withholding: Withholding
+    name: str = field(init=False, compare=False)
+    sees_tiles: bool = field(init=False, compare=False)
+    is_viewer: bool = field(init=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        return self.account.name if self.account else "local"
+    def __post_init__(self) -> None:
+        # known once for all that is asked within the moments for which the door remembers them
+        object.__setattr__(self, "name", self.account.name if self.account else "local")
+        object.__setattr__(self, "sees_tiles", self.may(Role.GUEST) and self.reaches("GET", "/tiles"))
+        object.__setattr__(self, "is_viewer", self.may(Role.VIEWER))
 
     def may(self, role: Role) -> bool:
         """Whether this visitor has at least this role."""
@@ -62,8 +74,8 @@ class Door:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
-        self._asking: dict[bytes, asyncio.Future[Visitor | None]] = {}
+        self._answers: dict[_Question, tuple[float, Visitor | None]] = {}
+        self._asking: dict[_Question, asyncio.Future[Visitor | None]] = {}
         self._lock = threading.Lock()
         self._withholdings = Withholdings(services.workspace.catalog)
         self._uses = TokenUses(services.workspace)
@@ -82,7 +94,7 @@ class Door:
 
     def remembered(self, credential: bytes, host: bytes) -> tuple[float, Visitor | None] | None:
         """(when, what) was answered to these headers a moment ago; None: they have to be looked up."""
-        answer = self._answers.get(credential + b"\n" + host)
+        answer = self._answers.get((credential, host))
         if answer is None:
             return None
         lasts_s = _CACHE_S if answer[1] is not None else _REFUSED_S
@@ -94,7 +106,7 @@ class Door:
         known = self.remembered(credential, host)
         if known is not None:
             return known[1]
-        question = credential + b"\n" + host
+        question = (credential, host)
         asking = self._asking.get(question)
         if asking is None:
             asking = asyncio.ensure_future(asyncio.to_thread(self.answer, credential, host))
@@ -107,7 +119,7 @@ class Door:
         known = self.remembered(credential, host)
         if known is not None:
             return known[1]
-        question = credential + b"\n" + host
+        question = (credential, host)
         found = self._check(credential.decode("latin-1"), host.decode("latin-1"))
         with self._lock:
             if len(self._answers) >= _CACHE_ENTRIES:
@@ -198,8 +210,10 @@ def credential_of(headers: Headers) -> tuple[bytes, bytes]:
     """The Authorization (else Cookie) and the Host header."""
     credential = host = b""
     for name, value in headers:
-        if name == b"authorization" or (name == b"cookie" and not credential):
-            credential = value
-        elif name == b"host":
+        if name not in _SAYS_WHO:
+            continue
+        if name == b"host":
             host = value
+        elif name == b"authorization" or not credential:
+            credential = value
     return credential, host

@@ -17,19 +17,28 @@ _KEPT = 256
 _AGAIN_S = 1.0  # a screen asks for a dozen tiles of one square at once: the first says it
 
 
+Square = tuple[int, int, int]
+"""(zoom of the tiles, column, row) of a square of them."""
+
+
+def square_of(tile_id: TileId) -> Square:
+    """The square that a tile is of."""
+    up = min(_SQUARE_ZOOMS, tile_id.z)
+    return tile_id.z, tile_id.x >> up, tile_id.y >> up
+
+
 class Looks:
     """The squares that were looked at last, each with its zoom. Safe to use from several threads."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[int, int, int], float] = OrderedDict()
-        self._latest: tuple[tuple[int, int, int], float] = ((-1, 0, 0), -_AGAIN_S)
+        self._seen: OrderedDict[Square, float] = OrderedDict()
+        self._latest: tuple[Square, float] = ((-1, 0, 0), -_AGAIN_S)
 
-    def note(self, tile_id: TileId) -> None:
-        """Somebody asked for this tile."""
-        up = min(_SQUARE_ZOOMS, tile_id.z)
-        square, now_s = (tile_id.z, tile_id.x >> up, tile_id.y >> up), self._clock_s()
+    def note(self, square: Square) -> None:
+        """Somebody asked for a tile of this square."""
+        now_s = self._clock_s()
         latest, at_s = self._latest
         if square == latest and now_s - at_s < _AGAIN_S:
             return

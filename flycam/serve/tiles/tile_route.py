@@ -19,7 +19,8 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
@@ -27,7 +28,7 @@ from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.serve.answering.failures import answer_to, denied
 from flycam.serve.answering.watching import ACCOUNT
-from flycam.serve.door.admission import Door, Visitor, credential_of
+from flycam.serve.door.admission import Door, Headers, Visitor, credential_of
 from flycam.serve.door.guard import role_missing
 from flycam.serve.door.scopes import beyond
 from flycam.serve.tiles.asked import ON_SHOW, Asked, AskedViews, asked_of
@@ -44,6 +45,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
 _LOOKS_APART_S = 0.05
+_SHORT_BYTES = 64  # of a query: what a page asks with; what is longer is nobody's habit, and not kept
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -81,85 +83,74 @@ class TileRoute:
         self._making: dict[tuple[str, int, int], asyncio.Future[View]] = {}
         self.counts = TileCounts()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if (
             scope["type"] == "http"
             and scope["path"].startswith(_PREFIX)
             and scope["method"] in ("GET", "HEAD")
         ):
-            await self._serve(scope, send)
-        else:
-            await self._app(scope, receive, send)
+            return self._serve(scope, send)
+        return self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, send: Send) -> None:
-        credential, host = credential_of(scope["headers"])
-        known = dict(scope["headers"]).get(b"if-none-match", b"")
-        path = scope["path"]
+        headers, path = scope["headers"], scope["path"]
+        credential, host = credential_of(headers)
         try:
             remembered = self._door.remembered(credential, host)
             visitor = remembered[1] if remembered else await self._door.answer_soon(credential, host)
             scope[ACCOUNT] = visitor.name if visitor is not None else None
-            if visitor is None or not visitor.may(Role.GUEST) or not visitor.reaches("GET", path):
+            if visitor is None or not visitor.sees_tiles:
                 self.counts.refused += 1
                 await _send_answer(send, _refusal(visitor, scope))
                 return
-            asked = asked_of(scope["query_string"])
+            query = scope["query_string"]
+            asked, version, believed = (_kept_words if len(query) <= _SHORT_BYTES else _words)(query)
             withholding = visitor.withholding
             if asked is None and not withholding.is_nothing and _concerns(withholding, path):
                 asked = ON_SHOW
             if asked is not None:
-                made = await asyncio.to_thread(self._make_asked, path, asked, withholding)
-                self._note(visitor, made)
-                await self._answer(scope, send, made, known)
-                return
-            version = _version(scope["query_string"])
-            believed = _believed(scope["query_string"])
-            mosaic_id = _mosaic_of(path)
-            told = self._follower.told(mosaic_id)
-            view = self._cache.get(path)
-            if (
-                view is None
-                or told is None
-                or self._follower.is_due
-                or _is_beyond(told, version, believed)
-                or self._follower.told(mosaic_id) is not told
-            ):
-                view, told = await self._slow(path, version, believed)
+                view, is_settled = await asyncio.to_thread(self._make_asked, path, asked, withholding), False
             else:
-                self.counts.hits += 1
+                mosaic_id = path[len(_PREFIX) : path.find("/", len(_PREFIX))]
+                told = self._follower.told(mosaic_id)
+                kept = self._cache.get(path)
+                if (
+                    kept is None
+                    or told is None
+                    or self._follower.is_due
+                    or _is_beyond(told, version, believed)
+                    or self._follower.told(mosaic_id) is not told
+                ):
+                    view, told = await self._slow(path, version, believed)
+                    is_settled = view.seq <= version and not _is_beyond(told, version, believed)
+                else:
+                    self.counts.hits += 1
+                    view, is_settled = kept, kept.seq <= version
         except FlycamError as error:
             self.counts.failed += 1
             await _send_answer(send, answer_to(error, scope))
             return
-        settled = view.seq <= version and not _is_beyond(told, version, believed)
-        self._note(visitor, view)
-        for_ever = settled and visitor.account is None
-        await self._answer(scope, send, view, known, for_ever=for_ever, briefly=settled and not for_ever)
+        if view.square is not None and visitor.is_viewer:
+            # Where people with an account look is where boxes send first: not where a guest does, whose link
+            # goes from hand to hand, nor where there is nothing to see.
+            self._looks.note(view.square)
+        head, body = self._answer(visitor, view, headers, is_settled)
+        await send(head)
+        await send(body if scope["method"] == "GET" else _NO_BODY)
 
-    def _note(self, visitor: Visitor, view: View) -> None:
-        """Where people with an account look at something is where boxes send first: not where a guest does,
-        whose link goes from hand to hand, nor where there is nothing to see."""
-        if view.tile_id is not None and visitor.may(Role.VIEWER):
-            self._looks.note(view.tile_id)
-
-    async def _answer(
-        self,
-        scope: Scope,
-        send: Send,
-        view: View,
-        known: bytes,
-        *,
-        for_ever: bool = False,
-        briefly: bool = False,
-    ) -> None:
-        """for_ever: what is under this address never changes; briefly: but for what may be withheld of it."""
+    def _answer(
+        self, visitor: Visitor, view: View, headers: Headers, is_settled: bool
+    ) -> tuple[Message, Message]:
+        """Head and body. What is settled never changes under its address, but for what may be withheld of it
+        from an account."""
+        has_account = visitor.account is not None
+        known = _known(headers)
         if known and view.etag in known:
             self.counts.unchanged += 1
-            await send(view.unchanged_briefly if briefly else view.unchanged)
-            await send(_NO_BODY)
-            return
-        await send(view.immutable if for_ever else view.brief if briefly else view.revalidated)
-        await send(view.body if scope["method"] == "GET" else _NO_BODY)
+            return view.unchanged_briefly if is_settled and has_account else view.unchanged, _NO_BODY
+        if not is_settled:
+            return view.revalidated, view.body
+        return view.brief if has_account else view.immutable, view.body
 
     def _make_asked(self, path: str, asked: Asked, withholding: Withholding) -> View:
         mosaic_id, tile_id, suffix = _parse(path)
@@ -216,12 +207,33 @@ def _refusal(visitor: Visitor | None, scope: Scope) -> tuple[Message, Message]:
 
 def _concerns(withholding: Withholding, path: str) -> bool:
     """Whether a tile is another one for this visitor than for others, or none."""
-    mosaic_id, tile_id, _ = _parse(path)
+    mosaic_id, tile_id, _ = _kept_place(path)
     return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
 
 
-def _mosaic_of(path: str) -> str:
-    return path[len(_PREFIX) : path.find("/", len(_PREFIX))]
+class _Words(NamedTuple):
+    """What the query of a tile's address says: what is asked for beside the picture on show, and the log line
+    and the revision that the reader knows of it; -1 where none is named."""
+
+    asked: Asked | None
+    version: int
+    believed: int
+
+
+def _words(query: bytes) -> _Words:
+    return _Words(asked_of(query), _version(query), _believed(query))
+
+
+_kept_words = lru_cache(maxsize=1024)(_words)
+"""The tiles of a mosaic are asked for in the same words until it moves."""
+
+
+def _known(headers: Headers) -> bytes:
+    """The pictures that the reader has (If-None-Match)."""
+    for name, value in headers:
+        if name == b"if-none-match":
+            return value
+    return b""
 
 
 def _version(query: bytes) -> int:
@@ -260,6 +272,10 @@ def _parse(path: str) -> tuple[str, TileId, str]:
             vi=f"{path}: ngoài lưới mảnh bản đồ; mức phóng từ 0 đến {MAX_ZOOM}, x và y nhỏ hơn 2^mức phóng",
         )
     return mosaic_id, tile_id, suffix
+
+
+_kept_place = lru_cache(maxsize=8192)(_parse)
+"""Of all that is asked by whoever something is withheld from; addresses that are none are not kept."""
 
 
 async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:

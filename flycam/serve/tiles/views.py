@@ -14,6 +14,7 @@ from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.pipeline.veils import Veil
 from flycam.serve.tiles.follower import Follower, Moved, Watched
+from flycam.serve.tiles.looks import square_of
 from flycam.store.base import ObjectStore
 
 Message = dict[str, Any]
@@ -38,7 +39,7 @@ class View:
     """One picture with its answers ready to send.
 
     seq   log line of the head it shows; 0 for an empty tile
-    tile_id  what it shows; None where nothing was flown
+    square  of which tiles it is one, as looks are noted; None where nothing was flown
     etag  quoted; changes with content and format, and with the rules of what is withheld of it
     until_ns  from when on it shows something else, though its tile is the same; None: never
     brief, unchanged_briefly  for those from whom something may be withheld at any moment
@@ -51,7 +52,7 @@ class View:
         "immutable",
         "revalidated",
         "seq",
-        "tile_id",
+        "square",
         "unchanged",
         "unchanged_briefly",
         "until_ns",
@@ -68,7 +69,7 @@ class View:
         until_ns: int | None = None,
     ) -> None:
         self.seq = seq
-        self.tile_id = tile_id
+        self.square = None if tile_id is None else square_of(tile_id)
         self.until_ns = until_ns
         self.etag = etag.encode()
         self.used = True

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import cv2
 import httpx
@@ -18,7 +22,9 @@ from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange, pixel_centres, single_tile_range
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
+from flycam.serve.app import create_app
 from flycam.serve.services import Services
+from flycam.serve.tiles import tile_route
 from flycam.store.wrappers import FaultyStore
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, add_account, colour_at, make_workspace
@@ -305,3 +311,50 @@ def test_ranges_of_a_world_tile_grid_end_where_the_grid_ends(client: httpx.Clien
     mosaic = world.mosaic_of(world.after)
     assert all(client.get(f"/tiles/{mosaic.mosaic_id}/{tile}").status_code == 200 for tile in tiles)
     assert client.get(f"/tiles/{mosaic.mosaic_id}/2/4/0").status_code == 404
+
+
+def test_a_tile_that_is_kept_is_answered_in_few_calls(workspace: Workspace) -> None:
+    """What a token, a query and a tile say is known from before: a request asks for nothing of it again."""
+    write(workspace, 100, 10)
+    add_account(workspace, "Lan", Role.VIEWER, "token")
+    app = create_app(Services(workspace=workspace, follow_s=3600))
+    sent: list[Any] = []
+    called: list[str] = []
+    path = f"/tiles/m/{TILE}"
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"v=1&r=0",
+            "headers": [(b"host", b"map"), (b"authorization", b"Bearer token"), (b"accept", b"*/*")],
+        }
+        await app(scope, send, send)
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_globals["__name__"].startswith("flycam."):
+            called.append(frame.f_code.co_name)
+
+    async def twice() -> None:
+        await ask()
+        sys.setprofile(count)
+        try:
+            await ask()
+        finally:
+            sys.setprofile(None)
+
+    asyncio.run(twice())
+    assert [message.get("status") for message in sent] == [200, None, 200, None]
+    assert len(called) <= 19, called  # 30 before it was known
+
+
+def test_words_that_nobody_asks_with_again_are_not_kept(client: httpx.Client, world: World) -> None:
+    path = f"/tiles/{world.mosaic_of(world.after).mosaic_id}/18/1/1"
+    before = tile_route._kept_words.cache_info().currsize
+    for number in range(5):
+        assert client.get(f"{path}?v=1&x={number}{'y' * 5000}").status_code == 200
+    assert tile_route._kept_words.cache_info().currsize == before
