@@ -74,8 +74,8 @@ def require_view(view: Mapping[str, str]) -> None:
 def _checked(places: Sequence[BriefingPlace]) -> list[BriefingPlace]:
     if len(places) > MOST_PLACES:
         raise InputUnusable(
-            f"places: more than {MOST_PLACES}; take some off the list",
-            vi=f"places: nhiều hơn {MOST_PLACES} địa điểm; hãy bỏ bớt",
+            f"the list holds more than {MOST_PLACES} places; take some off the list",
+            vi=f"danh sách có hơn {MOST_PLACES} địa điểm; hãy bỏ bớt",
         )
     return [_checked_place(number, one) for number, one in enumerate(places, 1)]
 

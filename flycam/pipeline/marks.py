@@ -145,16 +145,16 @@ def _shape(asked: MarkAsked) -> shapely.Geometry:
     fits = 3 <= len(asked.places) <= MOST_CORNERS if is_area else len(asked.places) == 1
     if not fits or not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in asked.places):
         raise InputUnusable(
-            f"places: a sector has 3 to {MOST_CORNERS} corners, another mark one place: longitude, latitude",
-            vi=f"places: khu vực có từ 3 đến {MOST_CORNERS} đỉnh, dấu khác có một điểm: kinh độ, vĩ độ",
+            f"a sector has 3 to {MOST_CORNERS} corners, another mark one place; draw it again",
+            vi=f"khu vực có từ 3 đến {MOST_CORNERS} đỉnh, dấu khác có một điểm; hãy vẽ lại",
         )
     if not is_area:
         return shapely.Point(*asked.places[0])
     outline = shapely.Polygon(asked.places)
     if not outline.is_valid or outline.area == 0.0:
         raise InputUnusable(
-            "places: the outline of the sector crosses itself; draw it again",
-            vi="places: đường bao của khu vực tự cắt nhau; hãy vẽ lại",
+            "the outline of the sector crosses itself; draw it again",
+            vi="đường bao của khu vực tự cắt nhau; hãy vẽ lại",
         )
     return outline
 
@@ -165,7 +165,7 @@ def plain_text(note: str) -> str:
     text = "\n".join(lines).strip()
     if len(text) > NOTE_LETTERS:
         raise InputUnusable(
-            f"note: is longer than {NOTE_LETTERS} letters; shorten it",
-            vi=f"note: ghi chú dài quá {NOTE_LETTERS} ký tự; hãy viết ngắn lại",
+            f"the note is longer than {NOTE_LETTERS} letters; shorten it",
+            vi=f"ghi chú dài quá {NOTE_LETTERS} ký tự; hãy viết ngắn lại",
         )
     return text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flycam.catalog.flights import finishing
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.retention_records import standing_holds
-from flycam.errors import AccessDenied, EventKept, FlightBusy, OptionUnusable
+from flycam.errors import AccessDenied, EventKept, FlightBusy, InputUnusable
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.frame.spelling import MOST_NAME
 from flycam.pipeline.laying.opening import event_for
@@ -32,7 +32,7 @@ def move_flight(workspace: Workspace, ref: str, event: str, who: str, *, only_of
 
     only_of  whose flights may be moved, for who may not move others'; None: everybody's
 
-    Raises NotFound; OptionUnusable for no name; NameTaken where a drill and a real event would mix;
+    Raises NotFound; InputUnusable for no name; NameTaken where a drill and a real event would mix;
     FlightBusy while it is laid, finished, in the air, or in a pack that is being made; EventKept where
     changes were looked for on it under its event, or that event is held and the flight is not; AccessDenied.
     """
@@ -68,9 +68,9 @@ def _both(event: Event) -> str:
 def _named(event: str) -> str:
     name = unicodedata.normalize("NFC", " ".join(event.split()))
     if not 0 < len(name) <= MOST_NAME or not name.isprintable():
-        raise OptionUnusable(
-            f"--event {name[:40]!r}: give the event's name or id, 1 to {MOST_NAME} letters",
-            vi=f"--event {name[:40]!r}: hãy ghi tên hoặc mã sự kiện, từ 1 đến {MOST_NAME} ký tự",
+        raise InputUnusable(
+            f"event {name[:40]!r}: give its name or id, 1 to {MOST_NAME} letters",
+            vi=f"sự kiện {name[:40]!r}: hãy ghi tên hoặc mã sự kiện, từ 1 đến {MOST_NAME} ký tự",
         )
     return name
 
@@ -113,10 +113,10 @@ def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) ->
         raise EventKept(
             f"{flight.name}: changes were looked for on it in the event {event.name}, and what was found and "
             "decided stays there: the flight stays too. To have its changes in another event, compare it "
-            "again with 'flycam compare … --event'",
+            "again for that event",
             vi=f"{flight.name}: đã tìm thay đổi trên chuyến bay này trong sự kiện {event.name}; kết quả và "
             "xác nhận thuộc sự kiện đó nên không chuyển được chuyến bay. Muốn có thay đổi trong sự kiện "
-            "khác, hãy so sánh lại bằng 'flycam compare … --event'",
+            "khác, hãy so sánh lại chuyến bay cho sự kiện đó",
         )
 
 
@@ -127,9 +127,8 @@ def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> Non
     if event.event_id in held and flight.flight_id not in held:
         raise EventKept(
             f"{flight.name}: the event {event.name} is held (its originals may not be let go), which would "
-            "not hold this flight any more; an administrator holds the flight itself first "
-            "('flycam retention hold')",
+            "not hold this flight any more; an administrator holds the flight itself first",
             vi=f"{flight.name}: sự kiện {event.name} đang được lưu giữ bắt buộc (không được xoá ảnh gốc); "
             "chuyển đi thì chuyến bay không còn được giữ. Quản trị viên hãy đặt lưu giữ cho chính chuyến bay "
-            "trước ('flycam retention hold')",
+            "trước",
         )

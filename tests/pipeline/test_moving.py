@@ -18,9 +18,9 @@ from flycam.errors import (
     EventKept,
     FlightBusy,
     FlycamError,
+    InputUnusable,
     NameTaken,
     NotFound,
-    OptionUnusable,
 )
 from flycam.frame.flight import FlightState
 from flycam.pipeline.moving import move_flight
@@ -103,6 +103,8 @@ def test_a_flight_stays_where_leaving_would_break_something(
     with pytest.raises(error) as caught:
         move_flight(world.workspace, world.after, FLOOD, "Lan")
     assert said in str(caught.value.vi)
+    for told in (str(caught.value), str(caught.value.vi)):
+        assert "flycam" not in told and "--" not in told, "who moves it on the page has no command line"
     assert world.workspace.catalog.flights.flight(world.after) == before
     with pytest.raises(NotFound):
         world.workspace.catalog.flights.event(FLOOD)
@@ -140,5 +142,6 @@ def test_operators_move_what_they_brought(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\u202eb"])
 def test_an_event_has_a_name(world: World, name: str) -> None:
-    with pytest.raises(OptionUnusable):
+    with pytest.raises(InputUnusable) as caught:
         move_flight(world.workspace, world.after, name, "Lan")
+    assert "--event" not in str(caught.value)

@@ -89,9 +89,8 @@ def decide(
 
 def _beyond_sight() -> AccessDenied:
     return AccessDenied(
-        "outline: lies on ground that is withheld from you; draw it within what you may see",
-        vi="outline: đường bao nằm ở phần địa bàn mà tài khoản này không được xem; hãy vẽ trong phạm vi được "
-        "xem",
+        "the outline lies on ground that is withheld from you; draw it within what you may see",
+        vi="đường bao nằm ở phần địa bàn mà tài khoản này không được xem; hãy vẽ trong phạm vi được xem",
     )
 
 
@@ -204,8 +203,8 @@ def _merged(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) ->
     several = _seen(workspace, asked)
     if len({seen.event_id for seen in several}) > 1:
         raise InputUnusable(
-            "changes: are of different events; merge those of one",
-            vi="changes: thuộc các sự kiện khác nhau; chỉ gộp trong một sự kiện",
+            "these changes are of different events; merge those of one",
+            vi="các thay đổi này thuộc các sự kiện khác nhau; chỉ gộp trong một sự kiện",
         )
     notes = [asked.note, *(_quoted(workspace, seen, who) for seen in several)]
     whole = replace(

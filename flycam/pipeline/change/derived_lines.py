@@ -102,8 +102,9 @@ def require_one_place(ground: Ground) -> None:
     """Raise InputUnusable for what is merged of places far from each other."""
     if ground.length_m > MOST_MERGED_KM * 1e3:
         raise InputUnusable(
-            f"changes: lie {ground.length_m / 1e3:.0f} km apart; merge those within {MOST_MERGED_KM:.0f} km",
-            vi=f"changes: nằm cách nhau {ground.length_m / 1e3:.0f} km; chỉ gộp trong phạm vi "
+            f"these changes lie {ground.length_m / 1e3:.0f} km apart; merge those within "
+            f"{MOST_MERGED_KM:.0f} km",
+            vi=f"các thay đổi này nằm cách nhau {ground.length_m / 1e3:.0f} km; chỉ gộp trong phạm vi "
             f"{MOST_MERGED_KM:.0f} km",
         )
 

@@ -35,8 +35,8 @@ def require_pictures(catalog: Catalog, ref: str, over: tuple[str, str], withhold
         return
     if not strange:
         raise InputUnusable(
-            "before, after: name both pictures that it was drawn over, or neither",
-            vi="before, after: hãy ghi cả hai ảnh dùng khi vẽ, hoặc không ghi ảnh nào",
+            "name both pictures that it was drawn over, or neither",
+            vi="hãy ghi cả hai ảnh dùng khi vẽ, hoặc không ghi ảnh nào",
         )
     raise InputUnusable(
         f"{strange[:60]}: is no picture of {event.name}; show two of its flights beside each other and "

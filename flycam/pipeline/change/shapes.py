@@ -87,25 +87,25 @@ def drawn(outline: Outline) -> BaseGeometry:
         not polygon or any(len(ring) < 3 for ring in polygon) for polygon in outline
     ):
         raise InputUnusable(
-            f"outline: has 3 to {MOST_CORNERS} corners: longitude, latitude; draw it again",
-            vi=f"outline: đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh (kinh độ, vĩ độ); hãy vẽ lại",
+            f"the outline has 3 to {MOST_CORNERS} corners; draw it again",
+            vi=f"đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
-    _require_on_the_map(corners, "outline")
+    _require_on_the_map(corners, "the outline", "đường bao")
     rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
     shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
     if not shape.is_valid or shape.area == 0.0:
         raise InputUnusable(
-            "outline: crosses itself; draw it again", vi="outline: đường bao tự cắt nhau; hãy vẽ lại"
+            "the outline crosses itself; draw it again", vi="đường bao tự cắt nhau; hãy vẽ lại"
         )
     return shape
 
 
-def _require_on_the_map(places: Sequence[LonLat], what: str) -> None:
+def _require_on_the_map(places: Sequence[LonLat], what: str, what_vi: str) -> None:
     """Raise InputUnusable for places off the globe, or where nobody flies; NaN is such a place."""
     if not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in places):
         raise InputUnusable(
-            f"{what}: lies off the map; longitude comes first, then latitude",
-            vi=f"{what}: nằm ngoài bản đồ; kinh độ đứng trước, vĩ độ đứng sau",
+            f"{what} lies off the map (longitude comes first, then latitude); draw it again",
+            vi=f"{what_vi} nằm ngoài bản đồ (kinh độ đứng trước, vĩ độ đứng sau); hãy vẽ lại",
         )
 
 
@@ -123,17 +123,17 @@ def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
     """
     if not 2 <= len(line) <= MOST_CORNERS:
         raise InputUnusable(
-            f"cut: has 2 to {MOST_CORNERS} corners: longitude, latitude; draw it again",
-            vi=f"cut: đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh (kinh độ, vĩ độ); hãy vẽ lại",
+            f"the line has 2 to {MOST_CORNERS} corners; draw it again",
+            vi=f"đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
-    _require_on_the_map(line, "cut")
+    _require_on_the_map(line, "the line", "đường cắt")
     noded = shapely.union(shapely.boundary(shape), shapely.LineString(line))
     found = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
     pieces = [one for one in found if shape.contains(one.representative_point())]
     if not len(shapely.get_parts(shape)) < len(pieces) <= MOST_PARTS:
         raise InputUnusable(
-            f"cut: does not go right across, or leaves more than {MOST_PARTS} pieces; draw it again",
-            vi=f"cut: đường cắt không đi hết ngang qua thay đổi, hoặc tạo hơn {MOST_PARTS} mảnh; hãy vẽ lại",
+            f"the line does not go right across, or leaves more than {MOST_PARTS} pieces; draw it again",
+            vi=f"đường cắt không đi hết ngang qua thay đổi, hoặc tạo hơn {MOST_PARTS} mảnh; hãy vẽ lại",
         )
     return [shapely.MultiPolygon([one]) for one in pieces]
 
@@ -149,8 +149,8 @@ def measured(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> Gr
     flat = shapely.transform(shape, onto)
     if not 0.0 < flat.area <= MOST_KM2 * _M2_PER_KM2:
         raise InputUnusable(
-            f"outline: one change is at most {MOST_KM2:.0f} km²; draw it in parts",
-            vi=f"outline: mỗi thay đổi rộng nhất {MOST_KM2:.0f} km²; hãy vẽ thành nhiều phần",
+            f"one change is at most {MOST_KM2:.0f} km²; draw it in parts",
+            vi=f"mỗi thay đổi rộng nhất {MOST_KM2:.0f} km²; hãy vẽ thành nhiều phần",
         )
     return Ground(
         shape=shape,

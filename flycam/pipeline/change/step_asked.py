@@ -78,26 +78,26 @@ def require_sensible(asked: StepAsked) -> None:
     is_cut = asked.action is ChangeAction.SPLIT and not asked.outlines
     if bool(asked.cut) != is_cut or (asked.action is ChangeAction.SPLIT and len(asked.outlines) == 1):
         raise InputUnusable(
-            "cut: a change is split by a line across it, or by the outlines of its parts; nothing else is",
-            vi="cut: tách bằng một đường cắt ngang hoặc bằng đường bao từng phần; việc khác thì không dùng",
+            "a change is split by a line across it, or by the outlines of its parts; draw one or the other",
+            vi="tách thay đổi bằng một đường cắt ngang, hoặc bằng đường bao từng phần; hãy vẽ một trong hai",
         )
     if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
         raise InputUnusable(
-            "undoes: undoing names the step that it undoes, nothing else does",
-            vi="undoes: chỉ khi hoàn tác mới ghi mã của bước cần hoàn tác, và phải ghi",
+            "undoing names the step that it undoes, nothing else does",
+            vi="chỉ khi hoàn tác mới ghi mã của bước cần hoàn tác, và phải ghi",
         )
     if asked.action is ChangeAction.DRAW and asked.kind is None:
         raise InputUnusable(
-            "kind: say what the change is: landslide, flood or other",
-            vi="kind: hãy ghi loại thay đổi: sạt lở (landslide), ngập lụt (flood) hay khác (other)",
+            "say what the change is: landslide, flood or other",
+            vi="hãy ghi loại thay đổi: sạt lở, ngập lụt hay khác",
         )
     if (asked.before or asked.after) and asked.action is not ChangeAction.DRAW:
         raise InputUnusable(
-            "before, after: are of what is drawn; all else keeps the pictures that it was found on",
-            vi="before, after: chỉ ghi khi vẽ; thay đổi khác giữ nguyên cặp ảnh đã tìm ra nó",
+            "the two pictures are told of what is drawn; all else keeps those that it was found on",
+            vi="cặp ảnh chỉ ghi khi vẽ; thay đổi khác giữ nguyên cặp ảnh đã tìm ra nó",
         )
     if asked.action is ChangeAction.COMMENT and not asked.note:
-        raise InputUnusable("note: a comment has words", vi="note: ghi chú không được để trống")
+        raise InputUnusable("a note has words; write them", vi="ghi chú đang để trống; hãy viết nội dung")
 
 
 def _said(counts: range) -> str:

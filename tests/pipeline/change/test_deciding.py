@@ -495,4 +495,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     with pytest.raises(InputUnusable) as failure:
         decide(workspace, replace(ACCEPT, **wrong), "Lan")  # type: ignore[arg-type]
     assert failure.value.vi
+    names = ("cut", "outline", "changes", "kind", "note", "undoes", "before, after")
+    for said in (str(failure.value), failure.value.vi):
+        assert not said.startswith(tuple(f"{name}:" for name in names)), "the page's words, not the request's"
     assert workspace.catalog.changes.stamp() == 2
