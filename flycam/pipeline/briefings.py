@@ -59,15 +59,16 @@ def require_view(view: Mapping[str, str]) -> None:
     """Raises InputUnusable for words that no address of the map's page has."""
     if sum(map(len, view.values())) > _VIEW_LETTERS:
         raise InputUnusable(
-            "view: too long for a view of the map", vi="view: quá dài cho một góc nhìn bản đồ"
+            "the view that is presented is too long for an address; present again from the map's page",
+            vi="góc nhìn được trình bày dài quá một địa chỉ; hãy trình bày lại từ trang bản đồ",
         )
     for word, said in view.items():
         if any(unicodedata.category(letter) in _NO_LETTERS for letter in said):
             raise InputUnusable(
-                f"view.{word}: holds characters that no address of a page has (control characters, half "
-                "letters); present again from the map's page",
-                vi=f"view.{word}: có ký tự không hợp lệ trong địa chỉ trang (ký tự điều khiển hoặc ký tự "
-                "hỏng); hãy trình bày lại từ trang bản đồ",
+                f"the view that is presented ({word}) holds characters that no address of a page has (control"
+                " characters, half letters); present again from the map's page",
+                vi=f"góc nhìn được trình bày ({word}) có ký tự không hợp lệ trong địa chỉ trang (ký tự điều"
+                " khiển hoặc ký tự hỏng); hãy trình bày lại từ trang bản đồ",
             )
 
 

@@ -14,13 +14,13 @@ from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.mark_photo import as_kept
+from flycam.pipeline.on_the_map import require_on_the_map
 from flycam.pipeline.workspace import Workspace
 
 MOST_CORNERS = 500
 NOTE_LETTERS = 1000
 
 _MARK_ID = re.compile(r"mark-[0-9a-f]{8,40}")
-_LAT = 85.0
 
 LonLat = tuple[float, float]
 
@@ -143,11 +143,12 @@ def _lines(workspace: Workspace, mark_id: str) -> list[MarkLine]:
 def _shape(asked: MarkAsked) -> shapely.Geometry:
     is_area = asked.kind is MarkKind.SECTOR
     fits = 3 <= len(asked.places) <= MOST_CORNERS if is_area else len(asked.places) == 1
-    if not fits or not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in asked.places):
+    if not fits:
         raise InputUnusable(
             f"a sector has 3 to {MOST_CORNERS} corners, another mark one place; draw it again",
             vi=f"khu vực có từ 3 đến {MOST_CORNERS} đỉnh, dấu khác có một điểm; hãy vẽ lại",
         )
+    require_on_the_map(asked.places, "the mark", "dấu")
     if not is_area:
         return shapely.Point(*asked.places[0])
     outline = shapely.Polygon(asked.places)

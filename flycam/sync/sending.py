@@ -35,7 +35,8 @@ _ANEW = ("RecordsMissing", "Refused")  # the second of a server of before
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """rate_bytes_s, budget_bytes: of the line, None without; metered: no tiles; originals: photos too."""
+    """rate_bytes_s, budget_bytes: of the line, None without; metered: no tiles, no
+    photos; originals: photos too."""
 
     rate_bytes_s: float | None = None
     budget_bytes: int | None = None
@@ -155,7 +156,9 @@ class Sender:
         """False where it has to be asked anew: the peer has let go of what a step counted on, the log moved
         on while it was sent and a tile was collected, or there is news here that goes first."""
         self._stamped, self._pressing = self._stamp(), self._stamp_of_pressing()
-        giver = Giver(self._house, originals=self._limits.originals, reached=self._reached)
+        has_tiles = not self._limits.metered
+        has_originals = self._limits.originals and has_tiles
+        giver = Giver(self._house, originals=has_originals, reached=self._reached)
         question = giver.question()
         said = self._ask(question)
         lacking = lacking_of(said, self._line.url)
@@ -168,9 +171,7 @@ class Sender:
         self._photos.begin(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
         originals = self._photos.lacking(giver, question, self._ask_for_photos, self._is_spent)
-        steps = giver.steps(
-            replace(lacking, originals=originals), self._target, has_tiles=not self._limits.metered
-        )
+        steps = giver.steps(replace(lacking, originals=originals), self._target, has_tiles=has_tiles)
         self._say_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:

@@ -76,8 +76,7 @@ def test_a_withdrawal_waits_for_no_photo_and_no_tile(tmp_path: Path) -> None:
     taken = kinds_taken(box, province, tmp_path, happens)
     first_tile = next(n for n, one in enumerate(taken) if "tile" in one)
     assert "records" in taken[first_tile + 1]
-    first_photo = taken.index("original")
-    assert "records" in taken[first_photo + 1]
+    assert "records" in taken[taken.index("original") + 1]
     assert taken.count("original") <= 3  # of those withdrawn none goes any more, but the one that had gone
     assert province.tiles() == box.tiles()
 
@@ -173,3 +172,11 @@ def test_photos_that_the_budget_left_no_room_to_ask_about_are_left(
     for name, number in zip(names, range(3), strict=True):
         province.workspace.store.put(keys.evidence(name), photo_of(number))
     assert sync(box, Wire(province, tmp_path), originals=True).ended_by == ""
+
+
+def test_a_line_that_costs_is_not_asked_about_photos(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    photographed(box, {0, 1, 2})
+    sync(box, Wire(province, tmp_path))
+    costly = sync(box, Wire(province, tmp_path), originals=True, metered=True)
+    assert (costly.originals, costly.left_bytes, costly.ended_by) == (0, 0, "")

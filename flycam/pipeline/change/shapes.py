@@ -20,6 +20,7 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import heights_at
+from flycam.pipeline.on_the_map import require_on_the_map
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
 
@@ -31,7 +32,6 @@ MOST_CORNERS = 5000
 MOST_PARTS = 50
 MOST_KM2 = 400.0
 
-_LAT = 80.0
 DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
 _M2_PER_KM2 = 1e6
 _SLOPE_STEPS = 100  # across an outline, at most
@@ -90,7 +90,7 @@ def drawn(outline: Outline) -> BaseGeometry:
             f"the outline has 3 to {MOST_CORNERS} corners; draw it again",
             vi=f"đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
-    _require_on_the_map(corners, "the outline", "đường bao")
+    require_on_the_map(corners, "the outline", "đường bao")
     rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
     shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
     if not shape.is_valid or shape.area == 0.0:
@@ -98,15 +98,6 @@ def drawn(outline: Outline) -> BaseGeometry:
             "the outline crosses itself; draw it again", vi="đường bao tự cắt nhau; hãy vẽ lại"
         )
     return shape
-
-
-def _require_on_the_map(places: Sequence[LonLat], what: str, what_vi: str) -> None:
-    """Raise InputUnusable for places off the globe, or where nobody flies; NaN is such a place."""
-    if not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in places):
-        raise InputUnusable(
-            f"{what} lies off the map (longitude comes first, then latitude); draw it again",
-            vi=f"{what_vi} nằm ngoài bản đồ (kinh độ đứng trước, vĩ độ đứng sau); hãy vẽ lại",
-        )
 
 
 def united(shapes: Sequence[BaseGeometry]) -> BaseGeometry:
@@ -126,7 +117,7 @@ def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
             f"the line has 2 to {MOST_CORNERS} corners; draw it again",
             vi=f"đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
-    _require_on_the_map(line, "the line", "đường cắt")
+    require_on_the_map(line, "the line", "đường cắt")
     noded = shapely.union(shapely.boundary(shape), shapely.LineString(line))
     found = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
     pieces = [one for one in found if shape.contains(one.representative_point())]
