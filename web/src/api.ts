@@ -36,6 +36,8 @@ export interface EventInfo {
   risk_level: number | null;
   starts: string | null;
   ends: string | null;
+  /** Flights for which nobody names an event go into it. */
+  takes_unnamed: boolean;
 }
 
 export interface MosaicInfo {

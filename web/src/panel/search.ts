@@ -45,8 +45,9 @@ export class CommuneSearch {
 
   /** The longest of the hints that the field has the room for: one that is cut says less than a short one. */
   private fitHint(): void {
-    const { paddingLeft, paddingRight, font } = getComputedStyle(this.input);
-    const room = this.input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    const { paddingLeft, paddingRight, font, fontSize } = getComputedStyle(this.input);
+    const toEmptyIt = parseFloat(fontSize); // the browser's cross has its room while the field is empty too
+    const room = this.input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) - toEmptyIt;
     if (this.pen) this.pen.font = font;
     const width = (text: string): number => this.pen?.measureText(text).width ?? 0;
     const hints = [t("search"), t("searchShort"), t("searchShortest")];
