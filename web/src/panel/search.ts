@@ -21,6 +21,7 @@ export class CommuneSearch {
 
   constructor(
     private readonly day: () => string | null,
+    private readonly isDrill: () => boolean | null,
     private readonly areThingsTold: () => boolean,
     private readonly choose: (hit: Hit) => void,
     private readonly chooseThing: (hit: Hit) => void,
@@ -78,7 +79,7 @@ export class CommuneSearch {
     // guests are shown no layers, and a name that is in none is none
     const nothing = { features: [] as Hit[] };
     const things = !this.areThingsTold() ? nothing : api.things(text).catch((error: unknown) => (error instanceof ApiError ? nothing : null));
-    const communes = await api.searchCommunes(text, this.day()).catch(() => null);
+    const communes = await api.searchCommunes(text, this.day(), this.isDrill()).catch(() => null);
     const named = await things;
     const found = communes && named && [...communes.features.slice(0, MOST), ...named.features].slice(0, MOST + MOST_THINGS);
     if (this.asked !== text) return;
