@@ -471,6 +471,8 @@ def test_what_changes_touch_is_told_of_an_event(run: Run, tmp_path: Path) -> Non
     assert said.json["communes"][0]["confirmed"]["roads_cut"][0]["name"] == "ĐT 153"
     assert "ĐT 153" in table.read_text("utf-8-sig")
     assert run("changes", "impact", "Bão e1", "--distance", "31", **house).json["reach_m"]["house"] == 31.0
+    by_event = run("changes", "impact", "--event", "Bão e1", **house)
+    assert by_event.exit_code == 0 and by_event.json["communes"] == said.json["communes"]
     assert run("changes", "impact", "Bão e1", "--distance", "-1", **house).exit_code == 2
     assert run("changes", "impact", "không có", **house).exit_code == 3
     assert run("changes", "impact", "a", "b", **house).exit_code == 3
@@ -479,6 +481,7 @@ def test_what_changes_touch_is_told_of_an_event(run: Run, tmp_path: Path) -> Non
     (one,) = run("changes", "series", "Bão e1", "--change", "change-00000001", **house).json["series"]
     assert one["points"][0]["confirmed"] is True
     assert run("changes", "impact").exit_code == 2
+    assert run("changes", "impact", "a", "--event", "Bão e1").exit_code == 2
 
 
 def test_settlements_are_listed_said_and_exported(run: Run, tmp_path: Path) -> None:

@@ -33,22 +33,29 @@ def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
 
 
 @changes.command("impact")
-@click.argument("refs", metavar="EVENT | BEFORE AFTER", nargs=-1, required=True)
+@click.argument("refs", metavar="[EVENT | BEFORE AFTER]", nargs=-1)
+@click.option("--event", help="Of this event (name or id).")
 @click.option("--distance", "distance_m", type=float, help="Metres within which things count as near.")
 @click.option("--csv", "csv_out", type=FILE, help="The table by commune into this file too.")
 @command
 def changes_impact(
-    *, data_dir: str | None, refs: tuple[str, ...], distance_m: float | None, csv_out: Path | None
+    *,
+    data_dir: str | None,
+    refs: tuple[str, ...],
+    event: str | None,
+    distance_m: float | None,
+    csv_out: Path | None,
 ) -> Result:
     """Which roads changes cut, which houses, lines, masts, schools lie in them or near them, by commune.
 
     Of an event, or of the changes that were found between two flights. Without --distance each kind of thing
     has its own: roads 20 m, masts, schools and settlements 50 m, all others 30 m.
     """
-    if len(refs) > 2:
+    if (len(refs) not in (1, 2)) if event is None else refs:
+        given = " ".join(refs) or "changes impact"
         raise OptionUnusable(
-            f"{' '.join(refs)}: give one event, or two flights that were compared",
-            vi=f"{' '.join(refs)}: hãy ghi một sự kiện, hoặc hai chuyến bay đã so sánh",
+            f"{given}: give one event (--event), or two flights that were compared",
+            vi=f"{given}: hãy ghi một sự kiện (--event), hoặc hai chuyến bay đã so sánh",
         )
     from flycam.answers.changes import of_impact
     from flycam.pipeline.change.impact_report import impact_report
@@ -56,7 +63,7 @@ def changes_impact(
     from flycam.pipeline.whole_file import write_file
 
     with opened(data_dir) as (workspace, _):
-        report = impact_report(workspace, refs, distance_m)
+        report = impact_report(workspace, refs if event is None else (event,), distance_m)
         if csv_out is not None:
             write_file(csv_out, commune_csv(report.communes))
         answer = impact_answer(report.impact, report.communes, report.names, report.at_ns)

@@ -276,6 +276,28 @@ def test_the_outline_of_a_sector_stays_in_sight_while_its_form_is_open(
     assert (np.abs(gone - (0, 114, 178)).max(-1) < 12).sum() < 30
 
 
+def test_escape_takes_back_a_corner_of_a_sector_and_leaves_where_there_is_none(
+    board: Board, open_page: OpenPage
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
+    done = page.get_by_role("button", name="Xong")
+    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8)):
+        click_map(page, x, y)
+    expect(done).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(done).to_be_disabled()
+    click_map(page, 0.4, 0.8)
+    expect(done).to_be_enabled()
+    for _ in range(3):
+        page.keyboard.press("Escape")
+    expect(page.locator(".mark-tool")).to_contain_text("Bấm từng đỉnh")
+    page.keyboard.press("Escape")
+    expect(page.locator(".mark-begin")).to_be_visible()
+
+
 def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board, open_page: OpenPage) -> None:
     watching = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     page = open_page("phone", f"lang=vi&event={REAL}&{VIEW}", url=board.url)

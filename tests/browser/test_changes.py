@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import Role
@@ -263,6 +263,49 @@ def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
     settled_compare(page)
     page.keyboard.press("n")
     drawn_square_is_saved(page, review)
+
+
+def test_escape_takes_back_a_corner_and_drops_a_closed_outline_only_if_that_is_meant(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    settled_compare(page)
+    asked: list[str] = []
+    answers = iter((False, True))
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept() if next(answers) else dialog.dismiss()
+
+    page.on("dialog", answer)
+    box = page.locator(".compare").bounding_box()
+    assert box is not None
+    left, top = box["x"] + 150, box["y"] + 200
+
+    def tap(*corners: tuple[float, float]) -> None:
+        for x, y in corners:
+            page.mouse.click(left + x, top + y)
+            page.wait_for_timeout(400)
+
+    page.keyboard.press("n")
+    saves = page.locator('[data-kept="save"]')
+    tap((0, 0), (120, 0))
+    for _ in range(2):
+        page.keyboard.press("Escape")
+    expect(saves).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(saves).to_have_count(0)
+    assert not asked, "nothing was drawn any more"
+    page.keyboard.press("n")
+    tap((0, 0), (120, 0), (120, 100))
+    page.mouse.dblclick(left, top + 100)
+    page.wait_for_timeout(400)
+    page.keyboard.press("Escape")
+    expect(saves).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(saves).to_have_count(0)
+    assert len(asked) == 2 and "chưa lưu" in asked[0]
+    assert len(review.standing()) == 3
 
 
 def test_what_is_drawn_while_the_pictures_are_still_fetched_is_drawn_over_them(

@@ -31,6 +31,7 @@ from tests.browser.pages import (
     on_screen,
     painted_in_the_middle,
     settled,
+    until_seen,
     wait_for_zoom,
 )
 from tests.serve.running import running
@@ -47,6 +48,7 @@ from tests.serve.world import (
     make_world,
     mean_colour_around,
 )
+from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
@@ -616,6 +618,54 @@ def test_search_closes_the_card_and_says_what_was_not_flown(open_page: OpenPage,
             expect(card).to_contain_text(said)
             expect(card).not_to_contain_text("Ảnh gốc tại điểm này")
         not_in_address(page, "at=")
+
+
+@pytest.mark.parametrize("is_drill", [False, True])
+def test_the_name_of_the_event_has_room_before_what_is_rare(
+    open_page: OpenPage, tmp_path: Path, is_drill: bool
+) -> None:
+    """It ended after seventeen letters, beside a day that the computer's clock has too."""
+    world = make_world(tmp_path / "world")
+    flights = world.workspace.catalog.flights
+    name, event_id = "Bão số 3 (Yagi): sạt lở, lũ quét Bắc Hà", DRILL if is_drill else REAL
+    flights.put_event(replace(flights.event(event_id), name=name, risk_level=4))
+    add_account(world.workspace, "Lan", Role.ADMIN, "the-token")
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link=f"lang=vi&event={event_id}", url=url, wait=False)
+        page.locator("#token").fill("the-token")
+        page.locator(".login button").click()
+        page.wait_for_selector(".flight")
+        select, out = page.locator("select.event"), page.locator("button.account")
+        expect(select).to_have_attribute("title", re.compile(re.escape(name)))
+        until_seen(page, lambda: (select.bounding_box() or {"width": 0})["width"] >= 325)
+        assert select.evaluate("e => getComputedStyle(e).textOverflow") == "ellipsis"
+        last = out.bounding_box()
+        assert last is not None and last["x"] + last["width"] <= SIZES["office"][0]
+        search = page.locator(".search input").bounding_box()
+        assert search is not None and search["width"] >= 120
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_an_event_that_was_begun_by_pictures_lacks_nothing(
+    open_page: OpenPage, tmp_path: Path, language: str
+) -> None:
+    """It was told to begin with heights and a flight, beside confirmed changes on the map."""
+    workspace = make_workspace(tmp_path)
+    add_communes(workspace)
+    for event_id in ("pictures", "storm"):
+        event = Event(event_id=event_id, name=event_id, kind=EventKind.STORM, is_drill=False)
+        workspace.catalog.flights.put_event(event)
+    ground = shapely.box(LON, LAT, LON + 0.001, LAT + 0.001)
+    compared = compared_on("compared-1", "pictures", ground, "before.tif", "after.tif")
+    workspace.catalog.comparisons.add([compared])
+    with running(Services(workspace=workspace)) as url:
+        page = open_page(link=f"lang={language}&event=pictures", url=url, wait=False)
+        said = page.locator(".of-pictures")
+        expect(said).to_contain_text("ảnh đã so sánh" if language == "vi" else "found on pictures")
+        expect(page.locator(".checklist li")).to_have_count(0)
+        page.locator("select.event").select_option("storm")
+        expect(page.locator(".checklist li")).to_have_count(3)
+        expect(said).to_have_count(0)
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])

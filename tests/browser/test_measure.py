@@ -88,6 +88,11 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     two = shapely.LineString(work[:2]).length
     assert number(said.inner_text()) == pytest.approx(two, rel=AGREES)
     page.keyboard.press("Escape")
+    expect(said).to_have_text("0,0 m")
+    page.keyboard.press("Escape")
+    expect(said).to_have_count(0)
+    expect(page.locator(".measure")).to_be_visible()
+    page.keyboard.press("Escape")
     expect(page.locator(".measure")).to_have_count(0)
     page.wait_for_timeout(500)
     click_map(page)

@@ -18,8 +18,10 @@ from PIL import Image
 from PIL.ExifTags import IFD
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
+from flycam.catalog.records import Role
 from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
+from flycam.pipeline.laying.opening import new_event
 from flycam.pipeline.upload.files import PROGRESS, write_json
 from flycam.serve.services import Services
 from tests.attack.commands import Operator
@@ -29,7 +31,7 @@ from tests.browser.conftest import SIZES
 from tests.browser.pages import hold, until_seen
 from tests.houses import drilled
 from tests.serve.running import running
-from tests.serve.world import make_workspace
+from tests.serve.world import add_account, make_workspace
 
 pytestmark = pytest.mark.browser
 
@@ -149,6 +151,8 @@ def test_a_card_from_its_first_byte_to_the_map(
     map_link = page.locator("a.button.large")
     map_link.wait_for(timeout=90_000)
     page.screenshot(path=screenshots / f"uploaded-{language}-{size}.png")
+    (event,) = [one["name"] for one in httpx.get(f"{server.url}/api/events", timeout=60).json()]
+    expect(page.locator(".films-said")).to_contain_text(event)
     map_link.click()
     name = "Bản Lầu" if size == "office" else "Tải lên"  # photos chosen one by one name no folder
     expect(page.locator(".flight-name strong")).to_contain_text(name)
@@ -158,6 +162,33 @@ def test_a_card_from_its_first_byte_to_the_map(
     expect(page.locator("datalist option")).to_have_count(1)
     assert page.locator("#flight-event").evaluate("input => input.list.options[0].value") == events[0]
     page.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_a_flight_is_called_is_asked_before_its_photos_and_who_is_in_may_leave(
+    browser: Browser, tmp_path: Path, screenshots: Path, size: str
+) -> None:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.OPERATOR, "the-token")
+    workspace.catalog.flights.put_event(new_event("Bão số 3", is_drill=False))
+    with running(Services(workspace=workspace)) as url:
+        page = upload_page(browser, url, size)
+        page.locator("#token").fill("the-token")
+        page.locator(".login button").click()
+        page.wait_for_selector(".picker")
+        tops = [
+            one.bounding_box() for one in page.locator("#flight-name, #flight-event, .picker.large").all()
+        ]
+        at = [one["y"] for one in tops if one is not None]
+        assert len(at) == 3 and at == sorted(at)
+        large = page.locator(".picker.large").bounding_box()
+        assert large is not None and large["y"] + large["height"] <= SIZES[size][1], "without scrolling"
+        expect(page.locator("#flight-event")).to_have_attribute("placeholder", "Để trống: Bão số 3")
+        page.screenshot(path=screenshots / f"upload-choosing-{size}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        page.get_by_role("button", name="Thoát").click()
+        expect(page.locator(".login")).to_be_visible()
+        page.close()
 
 
 @pytest.mark.parametrize(("size", "language"), [("office", "vi"), ("phone", "en")])
@@ -330,6 +361,29 @@ def test_the_line_goes_away_and_comes_back(browser: Browser, server: ServerProce
     expect(notice).to_contain_text("Mất kết nối với máy chủ", timeout=60_000)
     expect(page.locator(".banner")).to_contain_text("CHƯA RÚT THẺ")
     page.context.set_offline(False)
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_line_that_stands_still_is_told_in_place_of_the_time_that_is_left(
+    browser: Browser, server: ServerProcess, card: Path, is_said: bool
+) -> None:
+    """It went on to promise a time, whether the browser was told of it or heard nothing any more."""
+    page = upload_page(browser, server.url)
+    slowed(page)
+    choose(page, card)
+    until_sent(page, 20)
+    held = hold(page, "**/files/**")
+    if is_said:
+        held.refuse()
+        page.route("**/api/uploads/**", lambda route: route.abort())
+    originals = page.locator(".stage").nth(1)
+    expect(originals).to_contain_text("đang chờ đường truyền")
+    expect(originals).not_to_contain_text("còn khoảng")
+    page.unroute_all(behavior="ignoreErrors")
+    if not is_said:
+        held.release()
     expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
     page.close()
 

@@ -36,6 +36,8 @@ export interface EventInfo {
   risk_level: number | null;
   starts: string | null;
   ends: string | null;
+  /** Flights for which nobody names an event go into it. */
+  takes_unnamed: boolean;
 }
 
 export interface MosaicInfo {
@@ -422,6 +424,8 @@ async function read<T>(response: Response): Promise<T> {
   throw new ApiError(response.status, body?.message ?? `HTTP ${response.status}`);
 }
 
+const inDrill = (isDrill: boolean | null): Record<string, string> => (isDrill === null ? {} : { drill: String(isDrill) });
+
 /** Boundaries of a day; today's where none is recorded for that day (they carry the day they hold from). */
 async function inForce(query: Record<string, string | number>, on: string | null): Promise<FeatureCollection> {
   const then = on ? await get<FeatureCollection>("/api/communes", { ...query, on }) : null;
@@ -471,9 +475,10 @@ export const api = {
   vn2000: (lon: number, lat: number) => getBeside<Vn2000 | null>("/api/vn2000", { lon, lat }),
   vn2000Grid: ([west = 0, south = 0, east = 0, north = 0]: number[]) => get<NationalGrid | null>("/api/vn2000/grid", { west, south, east, north }),
   outlines: (eventId: string) => getBeside<FeatureCollection>("/api/outlines", { event: eventId }),
-  communes: (bounds: number[], toleranceM: number, on: string | null) =>
-    inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
-  searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
+  /** Those in which a drill, or a real event, counts its ground; of neither (null) all. */
+  communes: (bounds: number[], toleranceM: number, on: string | null, isDrill: boolean | null) =>
+    inForce({ bounds: bounds.join(","), tolerance_m: toleranceM, ...inDrill(isDrill) }, on),
+  searchCommunes: (text: string, on: string | null, isDrill: boolean | null) => inForce({ q: text, tolerance_m: 50, ...inDrill(isDrill) }, on),
   communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
   /** But for what a drill brought. */
   realCommunesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent", { made_up: "false" }),

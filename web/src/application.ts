@@ -112,7 +112,7 @@ export class Application {
     private readonly store: Store,
   ) {
     const day = (): string | null => newestDay(store.state);
-    this.search = new CommuneSearch(day, () => !isGuest(store.state.session), ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
+    this.search = new CommuneSearch(day, () => currentEvent(store.state)?.is_drill ?? null, () => !isGuest(store.state.session), ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox), (hit) => this.showThing(hit));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
       review: () => void this.rooms.review(),

@@ -435,7 +435,7 @@ const words = {
   markNew: ["Đánh dấu", "New mark"],
   markTapPoint: ["Bấm lên bản đồ vào chỗ cần đánh dấu", "Tap the place on the map"],
   markDrawSector: ["Vẽ khu vực tìm kiếm", "Draw a search sector"],
-  markTapSector: ["Bấm từng đỉnh của khu vực, rồi bấm Xong", "Tap the corners of the sector, then Done"],
+  markTapSector: ["Bấm từng đỉnh của khu vực, rồi bấm Xong; Esc bỏ đỉnh cuối", "Tap the corners of the sector, then Done; Esc takes one back"],
   markSectorDone: ["Xong", "Done"],
   markCorners: ["Khu vực {0} đỉnh", "Sector with {0} corners"],
   markKind: ["Loại", "Kind"],

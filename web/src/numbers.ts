@@ -43,9 +43,9 @@ export function formatAreaM2(areaM2: number, errorM2: number | null = null): str
   return `${size}${error} ${unit}`;
 }
 
-/** Whole percent would round a sliver to "0 %" and a hole to "100 %": both would mislead. */
+/** Whole percent would round a sliver to "0 %" and a hole to "100 %": both would mislead. It stays on one line. */
 export function formatPercent(percent: number): string {
-  if (percent > 0 && percent < 1) return "< 1 %";
-  if (percent > 99 && percent < 100) return "> 99 %";
-  return `${formatNumber(percent)} %`;
+  if (percent > 0 && percent < 1) return "<\u00a01\u00a0%";
+  if (percent > 99 && percent < 100) return ">\u00a099\u00a0%";
+  return `${formatNumber(percent)}\u00a0%`;
 }

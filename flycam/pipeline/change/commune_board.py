@@ -31,7 +31,8 @@ _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
 
 
-_LEAST_COMPARED = 0.001  # of a commune
+_LEAST_COMPARED = 0.001
+"""Of a commune, or of the ground that was compared: less than both is how finely its boundary is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,14 +232,13 @@ def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], co
 
 
 def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float | None]:
-    """Of each commune, 0-100; degrees of one small shape will do. None: none, but for how finely its boundary
-    is drawn."""
+    """Of each commune, 0-100; degrees of one small shape will do. None: none (`_LEAST_COMPARED`)."""
     if compared is None or compared.ground.is_empty:
         return [None] * len(shapes)
-    whole = shapely.area(shapes)
+    whole, compared_area = shapely.area(shapes), compared.ground.area
     inside = shapely.area(shapely.intersection(shapely.make_valid(shapes), compared.ground))
     return [
-        float(100.0 * part / all_of_it) if part > _LEAST_COMPARED * all_of_it else None
+        float(100.0 * part / all_of_it) if part > _LEAST_COMPARED * min(all_of_it, compared_area) else None
         for part, all_of_it in zip(inside.tolist(), whole.tolist(), strict=True)
     ]
 

@@ -314,12 +314,17 @@ def _unnamed(workspace: Workspace, *, is_drill: bool) -> str:
     """Of a real flight the event that is open, where somebody named one alone: the storm that is flown for.
     Else the one that this house has for flights of no event, whatever that was called when it began."""
     events = workspace.catalog.flights.events()
-    storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
-    if not is_drill and len(storms) == 1:
-        return storms[0].event_id
+    if not is_drill and (storm := only_open(events)) is not None:
+        return storm.event_id
     here = {event.name for event in events}
     names = UNNAMED_EVENTS[is_drill]
     return next((one for one in names if one in here), names[0])
+
+
+def only_open(events: Sequence[Event]) -> Event | None:
+    """The real event that is open, where somebody named one alone; None: nobody can tell which it is."""
+    storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
+    return storms[0] if len(storms) == 1 else None
 
 
 def new_event(name: str, *, is_drill: bool) -> Event:

@@ -94,8 +94,9 @@ def changes(
     change names its own, `comparison_id`) have the warnings of their two pictures.
 
     Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
-    whatever was decided: no change on the list does not mean that nothing changed. bounds is
-    west,south,east,north in degrees; with `until` (without a zone it is Vietnam's) as they stood then.
+    whatever was decided: no change on the list does not mean that nothing changed; `compared`: whether any
+    two pictures were compared in it. bounds is west,south,east,north in degrees; with `until` (without a
+    zone it is Vietnam's) as they stood then.
     """
     may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
     if status is not None:
@@ -108,11 +109,12 @@ def changes(
     made = read_once(catalog, parse_until(until))
     unfound = _not_found_again(made, found)
     found.sort(key=lambda one: one.change_id in unfound)
-    events = catalog.changes.events()
+    events, compared = catalog.changes.events(), catalog.comparisons.events()
     beside = _decided_beside(catalog, found[:_MOST], visitor, until)
     return {
         **_told(catalog, found[:_MOST], made, unfound, beside),
         "known": bool(events) if event_id is None else event_id in events,
+        "compared": bool(compared) if event_id is None else event_id in compared,
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
     }

@@ -25,13 +25,22 @@ def communes(
     q: Annotated[str | None, Query(max_length=100)] = None,
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     on: date | None = None,
+    drill: bool | None = None,
     tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
 ) -> Json:
     """Boundaries in force on a date (default: the latest) as GeoJSON, simplified to a tolerance in metres.
 
-    q searches names, accents and case aside; bounds is west,south,east,north in degrees.
+    q searches names, accents and case aside; bounds is west,south,east,north in degrees. drill: only those in
+    which a drill (true) or a real event (false) counts its ground, as its board does: of a day on which none
+    was in force there those of today. A drill finds by name whatever there is.
     """
-    found = catalog.boundaries.search(q, on) if q else catalog.boundaries.communes(on, parse_bounds(bounds))
+    if q:
+        named = catalog.boundaries.search(q, on)
+        found = [one for one in named if drill is not False or not one.is_made_up]
+    elif drill is None:
+        found = catalog.boundaries.communes(on, parse_bounds(bounds))
+    else:
+        found = catalog.boundaries.counted(is_drill=drill, on_date=on, bounds=parse_bounds(bounds))
     return collection(_feature(commune, tolerance_m) for commune in found[:_MOST])
 
 

@@ -21,6 +21,7 @@ from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.film_frames import is_from_stream
 from flycam.pipeline.finish.readout import readouts_said
+from flycam.pipeline.laying.opening import only_open
 from flycam.pipeline.moving import move_flight
 from flycam.pipeline.outdated import outdated_said
 from flycam.serve.answering.wording import Json, collection, feature, iso_or_none
@@ -35,9 +36,12 @@ router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see as
 
 @router.get("/api/events")
 def events(catalog: CatalogHere, visitor: Guest) -> list[Json]:
-    """All events, drills marked; for a guest of one event that alone."""
+    """All events, drills marked; for a guest of one event that alone. `takes_unnamed`: real flights for which
+    nobody names an event go into it."""
     only = visitor.account.event_id if visitor.account else ""
-    return [_event(event) for event in catalog.flights.events() if only in ("", event.event_id)]
+    events = catalog.flights.events()
+    storm = only_open(events)
+    return [{**_event(one), "takes_unnamed": one == storm} for one in events if only in ("", one.event_id)]
 
 
 @router.get("/api/flights")

@@ -198,6 +198,14 @@ def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
     assert {one.code: one for one in told}["10"].changes == 1
 
 
+def test_a_little_that_was_compared_of_a_large_commune_is_told() -> None:
+    """It was taken for the boundary's own roughness, and "compared" was not said."""
+    ground = shapely.box(LON + 0.001, LAT + 0.001, LON + 0.001 + SIDE / 50, LAT + 0.001 + SIDE / 50)
+    (row, *others) = commune_board(COMMUNES, [], (), {}, compared=LookedAt(ground=ground, standing=[]))
+    assert row.changes == 0 and row.compared_pct == pytest.approx(0.04)
+    assert all(one.compared_pct is None for one in others)
+
+
 def test_none_found_is_told_from_nobody_looked() -> None:
     waits = _change("e", ChangeStatus.PROPOSED, SIDE + 0.004)
     ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE / 2)

@@ -90,6 +90,12 @@ def _rows(url: str, **asked: str) -> dict[str, dict]:
     return {row["name"]: row for row in answer.json()["communes"]}
 
 
+def _on_the_map(url: str, **asked: str) -> set[str]:
+    answer = httpx.get(f"{url}/api/communes", params=asked, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return {one["properties"]["name"] for one in answer.json()["features"]}
+
+
 @pytest.fixture(scope="module")
 def url(house: World) -> Iterator[str]:
     with running(Services(workspace=house.workspace)) as address:
@@ -154,8 +160,15 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(rehearsed: World) -
     """They stood among the real ones, and their ground was counted in both."""
     with running(Services(workspace=rehearsed.workspace)) as address:
         real, drill = _rows(address, event=REAL), _rows(address, event=DRILL)
+        mapped, found = _on_the_map(address), _on_the_map(address, q="nam")
+        assert "Nậm Diễn Tập" in mapped and "Nậm Diễn Tập" in found
+        assert "Nậm Diễn Tập" not in _on_the_map(address, drill="false")
+        assert _on_the_map(address, q="nam", drill="false") == found - {"Nậm Diễn Tập"}
+        assert _on_the_map(address, q="nam", drill="true") == found
+        in_drill = _on_the_map(address, drill="true")
     assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
     assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
+    assert "Nậm Diễn Tập" in in_drill and "Nậm Lúc" not in in_drill, "one on another"
 
 
 def test_who_flies_over_a_commune_is_named(url: str) -> None:

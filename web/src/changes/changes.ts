@@ -84,6 +84,8 @@ export interface ChangeLines {
   features: ChangeLine[];
   comparisons: Compared[];
   known: boolean;
+  /** Whether two pictures were compared in the event; absent in the answer to a decision. */
+  compared?: boolean;
   numberMatched: number;
   numberReturned: number;
 }

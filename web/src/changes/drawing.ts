@@ -141,6 +141,18 @@ export class ChangeDrawing {
     return false;
   }
 
+  /** Takes back the last corner of what is being drawn and not ended; whether there was one. */
+  takeBack(): boolean {
+    const { begun } = this;
+    begun?.draw.removeLastPoint(); // of the first corner: with which it is begun no more
+    return begun !== null;
+  }
+
+  /** Whether more is in hand than what stands: drawn, or dragged. */
+  isChanged(): boolean {
+    return this.untouched === null && this.sketch.getFeatures().length > 0;
+  }
+
   /** A new outline, on whichever map it is begun; `onClosed` hears when it can be saved. */
   draw(onClosed: () => void): void {
     this.begin("Polygon", onClosed);

@@ -532,7 +532,7 @@ export class ReviewRoom {
     const kinds = CHANGE_KINDS.map((kind, n) => [String(n + 1), () => this.setKind(kind)] as const);
     return {
       Enter: () => void this.save(),
-      Escape: () => this.cancel(),
+      Escape: () => this.escape(),
       Delete: () => this.dropCorner(),
       Backspace: () => this.dropCorner(),
       ...(this.editing === "draw" ? Object.fromEntries(kinds) : {}),
@@ -556,6 +556,12 @@ export class ReviewRoom {
       u: () => void this.undo(),
       escape: () => this.close(), // what is compared stays: the next one leaves that
     };
+  }
+
+  /** A key pressed in passing takes no drawing away: a corner first, and what is closed only if that is meant. */
+  private escape(): void {
+    if (this.drawing.takeBack()) return;
+    if (!this.drawing.isChanged() || window.confirm(t("dropAsk"))) this.cancel();
   }
 
   private cancel(): void {

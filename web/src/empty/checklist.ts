@@ -1,4 +1,4 @@
-/** What a house needs before its map is of use: what is there is ticked, what is not says how it comes. */
+/** What a house needs before its map is of use: what is there is ticked, what is not says how it comes. An event that was begun by pictures is of use without a flight. */
 
 import { api, ApiError, NoAnswer, type DrillSaid } from "../api";
 import { copyButton } from "../copying";
@@ -21,6 +21,8 @@ export class Checklist {
   /** What came of the drill that this server makes or made; null: not known, or not told to this person. */
   private drill: DrillSaid | null = null;
   private trouble = "";
+  /** The event of which it is known whether its changes are of pictures alone, and whether they are. */
+  private pictures: { eventId: string | null; are: boolean } = { eventId: null, are: false };
 
   constructor(
     private readonly state: () => State,
@@ -48,7 +50,19 @@ export class Checklist {
     if (standing.state === "making" || standing.state === "failed") await this.follow(Promise.resolve(standing));
   }
 
+  /** Whether pictures were compared in the event that is open. */
+  private async readPictures(eventId: string): Promise<void> {
+    this.pictures = { eventId, are: false };
+    const are = await api.changes(eventId).then(({ known, compared }) => known || Boolean(compared), () => false);
+    if (this.pictures.eventId !== eventId || !are) return;
+    this.pictures = { eventId, are };
+    this.render();
+  }
+
   render(): void {
+    const { eventId } = this.state();
+    if (eventId && this.pictures.eventId !== eventId) void this.readPictures(eventId);
+    if (eventId && this.pictures.are && this.pictures.eventId === eventId) return replace(this.element, el("p", { class: "of-pictures" }, t("ofPictures")));
     const row = (name: string, isThere: boolean | null, how: string): HTMLElement => {
       const sign = isThere ? "☑" : "☐";
       return el("li", { "data-there": String(isThere) }, el("span", { "aria-hidden": "true" }, sign), el("span", {}, el("strong", {}, name), el("small", {}, isThere === null ? t("unknown") : isThere ? t("done") : how)));
@@ -61,7 +75,7 @@ export class Checklist {
         {},
         row(t("boundaries"), this.boundaries, t("missing", "flycam communes add FILE")),
         row(t("heights"), this.heights, t("missing", "flycam dem add FILE")),
-        row(t("flight"), this.state().flights.some((one) => !one.is_drill), t("flightHow")),
+        row(t("flight"), false, t("flightHow")), // else this would not be shown
       ),
       el("button", { type: "button", class: "drill-open", disabled: this.drill?.state === "making", click: () => void this.openDrill() }, t("drill")),
       this.drill?.state === "making" && el("p", { role: "status" }, t("drillMaking")),

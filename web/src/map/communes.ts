@@ -11,7 +11,7 @@ import type { FeatureLike } from "ol/Feature";
 import { transformExtent } from "ol/proj";
 import { api } from "../api";
 import { debounced } from "../dom";
-import { newestDay, type State } from "../state";
+import { currentEvent, newestDay, type State } from "../state";
 import { afterPictures } from "../turns";
 import { COLOURS } from "./colours";
 import { Names } from "./names";
@@ -28,6 +28,8 @@ export class Communes {
   private loaded: { extent: number[]; resolution: number } | null = null;
   private highlighted: string | null = null;
   private on: string | null = null;
+  /** Whether the event that is open is a drill; null: none is. */
+  private isDrill: boolean | null = null;
 
   /** `onLoaded` hears the day (yyyy-mm-dd) from which the boundaries drawn hold; null without boundaries. */
   constructor(
@@ -75,13 +77,14 @@ export class Communes {
   }
 
   update(state: State): void {
-    const on = newestDay(state);
+    const [on, isDrill] = [newestDay(state), currentEvent(state)?.is_drill ?? null];
+    const isOther = on !== this.on || isDrill !== this.isDrill;
     const shownNow = state.layers.communes && !this.layer.getVisible();
     this.layer.setVisible(state.layers.communes);
     this.names.setVisible(state.layers.communes);
-    if (on !== this.on) this.loaded = null;
-    if (on !== this.on || shownNow) {
-      this.on = on;
+    if (isOther) this.loaded = null;
+    if (isOther || shownNow) {
+      [this.on, this.isDrill] = [on, isDrill];
       void this.load();
     }
   }
@@ -127,9 +130,9 @@ export class Communes {
     const wide = [x0 - w, y0 - h, x1 + w, y1 + h];
     this.loaded = { extent: wide, resolution };
     const lonlat = transformExtent(wide, "EPSG:3857", "EPSG:4326");
-    const on = this.on;
-    const collection = await api.communes(lonlat, Math.max(2, resolution), on).catch(() => null);
-    if (on !== this.on) return;
+    const { on, isDrill } = this;
+    const collection = await api.communes(lonlat, Math.max(2, resolution), on, isDrill).catch(() => null);
+    if (on !== this.on || isDrill !== this.isDrill) return;
     if (!collection) {
       this.loaded = null;
       return;

@@ -85,6 +85,14 @@ export class MarkLayer {
     this.sketch.clear(true);
   }
 
+  /** Takes the last corner of what is drawn back; whether there was one. */
+  takeBack(): boolean {
+    if (!this.corners?.pop()) return false;
+    this.outline(this.corners);
+    this.onCorner(this.corners.length);
+    return true;
+  }
+
   /** Ends the drawing: the corners in order, longitude and latitude. */
   stopDrawing(): LonLat[] {
     const places = (this.corners ?? []).map((corner) => toLonLat(corner) as LonLat);

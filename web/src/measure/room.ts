@@ -1,4 +1,4 @@
-/** Length and area by taps on the map, in the work CRS. Escape ends it; Backspace takes a point back. */
+/** Length and area by taps on the map, in the work CRS. Escape and Backspace take a point back; Escape ends it where there is none. */
 
 import "./measure.css";
 import Feature from "ol/Feature";
@@ -123,7 +123,7 @@ export class MeasureRoom {
     if (isTyping || (event.key !== "Escape" && event.key !== "Backspace")) return;
     event.preventDefault();
     event.stopPropagation();
-    if (event.key === "Escape") this.close();
+    if (event.key === "Escape" && !this.corners.length) this.close();
     else this.back();
   }
 }

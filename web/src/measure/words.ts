@@ -4,7 +4,7 @@ import { spoken } from "../i18n";
 
 const words = {
   title: ["Đo trên bản đồ", "Measure"],
-  hint: ["Bấm lên bản đồ từng điểm. Esc để kết thúc.", "Tap the map point by point. Esc ends."],
+  hint: ["Bấm lên bản đồ từng điểm. Esc bỏ điểm cuối, hết điểm thì kết thúc.", "Tap the map point by point. Esc takes the last one back, and ends where there is none."],
   length: ["Dài", "Length"],
   area: ["Diện tích (khép kín)", "Area (closed)"],
   crosses: ["không tính được: đường bao tự cắt", "not told: the outline crosses itself"],

@@ -139,7 +139,7 @@ export class CommuneBoard {
           : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
       imaged: () => cell({ "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, imagedSaid(row)),
       marks: () => cell({ class: "marks" }, [...marksSaid(row), ...troublesSaid(row)]),
-      changes: () => cell({ "data-label": row.changes === null ? undefined : t("board_changes") }, changesSaid(row)),
+      changes: () => cell({ class: "changes", "data-label": row.changes === null ? undefined : t("board_changes") }, changesSaid(row)),
       link: () => link,
     };
     this.sayLink(link, row, this.store.state, performance.now());

@@ -1,13 +1,17 @@
 /** The strip on top: which event, is it a drill, find a commune, what time it is, the meeting, which language, who. */
 
-import { api, ApiError } from "../api";
+import type { EventInfo } from "../api";
 import { mayDecide } from "../changes/changes";
 import { el, replace, write } from "../dom";
 import { t, tOr } from "../i18n";
+import { signOut } from "../leaving";
 import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
 import { MachineBadges } from "./battery";
+
+/** Of the field of events: its padding, and the arrow. */
+const BESIDE_NAME_PX = 44;
 
 export class Header {
   readonly element = el("header", { class: "top" });
@@ -21,6 +25,8 @@ export class Header {
   private readonly rare = el("div", { class: "top-rare", id: "top-rare" });
   private readonly more = el("button", { type: "button", class: "more-open", "aria-controls": "top-rare", click: () => this.openRare(!this.rare.classList.contains("open")) }, "⋯");
 
+  /** Measures how broad the event's name is. */
+  private readonly pen = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
   private readonly phone = window.matchMedia("(max-width: 720px)");
   /** The button that signs out. */
   private leaving: HTMLElement | null = null;
@@ -49,7 +55,17 @@ export class Header {
     this.fit(); // how the machine fares is told now and then, and takes room
   }
 
-  /** Gives way in steps until the last button, which signs out, is on the screen: the day and the brand, what is rare, the clock. */
+  /** The event's name is read before the rest, as far as it has room by its style; on a phone it has what is left. */
+  private nameRoom(isPhone: boolean): void {
+    const select = this.element.querySelector<HTMLSelectElement>("select.event");
+    if (!select) return;
+    const { font, flexBasis } = getComputedStyle(select);
+    this.pen.font = font;
+    const whole = this.pen.measureText(select.selectedOptions[0]?.text ?? "").width + BESIDE_NAME_PX;
+    select.style.minWidth = isPhone ? "" : `${Math.ceil(Math.min(whole, parseFloat(flexBasis) || whole))}px`;
+  }
+
+  /** Gives way in steps until the last button, which signs out, is on the screen: the day and the brand, what is rare, the clock; then the event's name. */
   private fit(): void {
     const { classList } = this.element;
     const isOver = (): boolean => this.element.scrollWidth > this.element.clientWidth;
@@ -60,8 +76,10 @@ export class Header {
     const isPhone = this.phone.matches; // the map is what it has room for: one line, and all that is rare behind its last button
     const door = this.leaving;
     if (door && (door.parentElement === this.rare) !== isPhone) (isPhone ? this.rare : this.element).append(door);
+    this.nameRoom(isPhone);
     if (isPhone) classList.add(...steps);
     else for (const step of steps) if (isOver()) classList.add(step);
+    if (!isPhone && isOver()) this.element.querySelector<HTMLElement>("select.event")?.style.removeProperty("min-width");
     if (classList.contains("tight")) this.openRare(isOpen);
   }
 
@@ -118,14 +136,11 @@ export class Header {
     if (!state.events.length) return el("span", { class: "event-none" }, t("noEvent"));
     const select = el("select", {
       class: "event",
+      title: nameOf(currentEvent(state)),
       "aria-label": t("event"),
       change: (e) => this.chooseEvent((e.target as HTMLSelectElement).value),
     });
-    for (const event of state.events) {
-      const says = event.name.toLocaleUpperCase("vi").startsWith(t("drillMark"));
-      const name = event.is_drill && !says ? `[${t("drillMark")}] ${event.name}` : event.name;
-      select.append(el("option", { value: event.event_id, selected: event.event_id === state.eventId }, name));
-    }
+    for (const event of state.events) select.append(el("option", { value: event.event_id, selected: event.event_id === state.eventId }, nameOf(event)));
     return select;
   }
 
@@ -177,22 +192,22 @@ export class Header {
   private account(state: State): HTMLElement | null {
     const account = state.session?.account;
     if (!account) return null;
-    const leave = async (): Promise<void> => {
-      this.notLeft.hidden = true;
-      try {
-        await api.logout();
-        window.location.reload();
-      } catch (error) {
-        write(this.notLeft, t("notLeft", account.name, error instanceof ApiError ? error.message : t("noAnswer")));
-        this.notLeft.hidden = false;
-      }
+    const say = (trouble: string): void => {
+      this.notLeft.hidden = !trouble;
+      write(this.notLeft, trouble);
     };
     return el(
       "button",
-      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: () => void leave() },
+      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: () => void signOut(account.name, say) },
       t("logout"),
     );
   }
+}
+
+/** As the field has it: a drill says so. */
+function nameOf(event: EventInfo | null): string {
+  if (!event?.is_drill || event.name.toLocaleUpperCase("vi").startsWith(t("drillMark"))) return event?.name ?? "";
+  return `[${t("drillMark")}] ${event.name}`;
 }
 
 /** The day gives way where the strip is short of room; the hour stays. */

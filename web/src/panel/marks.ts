@@ -49,7 +49,9 @@ export class Marks {
     private readonly goTo: (place: LonLat) => void,
     private readonly keepInSight: (places: readonly LonLat[]) => void,
     private readonly readAgain: () => Promise<void>,
-  ) {}
+  ) {
+    window.addEventListener("keydown", (event) => this.key(event), true); // before what is beneath hears Escape
+  }
 
   render(state: State): void {
     this.layer.update(state);
@@ -159,6 +161,15 @@ export class Marks {
     if (!lines || last?.mark_id !== mark_id || last.version !== version) return;
     this.history = lines.features;
     this.card.render(this.store.state.nowMs);
+  }
+
+  /** Escape and Backspace take a corner back; Escape leaves where there is none. */
+  private key(event: KeyboardEvent): void {
+    if (!this.placing || (event.key !== "Escape" && event.key !== "Backspace")) return;
+    if (event.target instanceof HTMLElement && event.target.closest("input, select, textarea, dialog, .room-over")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!this.layer.takeBack() && event.key === "Escape") this.place(null);
   }
 
   /** Begins or ends the putting of a mark, and says on the map what to do. */

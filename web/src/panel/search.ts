@@ -21,6 +21,7 @@ export class CommuneSearch {
 
   constructor(
     private readonly day: () => string | null,
+    private readonly isDrill: () => boolean | null,
     private readonly areThingsTold: () => boolean,
     private readonly choose: (hit: Hit) => void,
     private readonly chooseThing: (hit: Hit) => void,
@@ -45,8 +46,9 @@ export class CommuneSearch {
 
   /** The longest of the hints that the field has the room for: one that is cut says less than a short one. */
   private fitHint(): void {
-    const { paddingLeft, paddingRight, font } = getComputedStyle(this.input);
-    const room = this.input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    const { paddingLeft, paddingRight, font, fontSize } = getComputedStyle(this.input);
+    const toEmptyIt = parseFloat(fontSize); // the browser's cross has its room while the field is empty too
+    const room = this.input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) - toEmptyIt;
     if (this.pen) this.pen.font = font;
     const width = (text: string): number => this.pen?.measureText(text).width ?? 0;
     const hints = [t("search"), t("searchShort"), t("searchShortest")];
@@ -77,7 +79,7 @@ export class CommuneSearch {
     // guests are shown no layers, and a name that is in none is none
     const nothing = { features: [] as Hit[] };
     const things = !this.areThingsTold() ? nothing : api.things(text).catch((error: unknown) => (error instanceof ApiError ? nothing : null));
-    const communes = await api.searchCommunes(text, this.day()).catch(() => null);
+    const communes = await api.searchCommunes(text, this.day(), this.isDrill()).catch(() => null);
     const named = await things;
     const found = communes && named && [...communes.features.slice(0, MOST), ...named.features].slice(0, MOST + MOST_THINGS);
     if (this.asked !== text) return;

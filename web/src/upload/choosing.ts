@@ -1,4 +1,4 @@
-/** What stands before the first byte: two large buttons, a name if somebody wants one, and what was begun earlier. */
+/** What stands before the first byte: a name and an event if somebody wants to say them, two large buttons, and what was begun earlier. */
 
 import type { EventInfo } from "../api";
 import { el, replace } from "../dom";
@@ -39,20 +39,21 @@ export class Choosing {
   draw(): void {
     this.said = "";
     this.problem.hidden = true;
-    this.event.placeholder = t(this.events.length ? "eventOrNew" : "eventNew");
+    const open = this.events.find((one) => one.takes_unnamed);
+    this.event.placeholder = open ? t("eventElse", open.name) : t(this.events.length ? "eventOrNew" : "eventNew");
     const isTouch = window.matchMedia("(pointer: coarse)").matches;
     const takesFolders = "webkitdirectory" in document.createElement("input") && !isTouch;
     replace(
       this.element,
-      takesFolders && this.picker("chooseFolder", "large", { webkitdirectory: true }),
-      this.picker("choosePhotos", takesFolders ? "" : "large", { accept: ACCEPTED }),
-      this.problem,
-      el("p", { class: "hint" }, t("intro")),
       el("label", { for: "flight-name" }, t("name")),
       this.name,
       el("label", { for: "flight-event" }, t("event")),
       this.event,
       el("datalist", { id: "events-here" }, ...this.events.map((one) => el("option", { value: one.name }))),
+      takesFolders && this.picker("chooseFolder", "large", { webkitdirectory: true }),
+      this.picker("choosePhotos", takesFolders ? "" : "large", { accept: ACCEPTED }),
+      this.problem,
+      el("p", { class: "hint" }, t("intro")),
       this.earlier,
     );
     void this.read();

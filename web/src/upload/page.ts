@@ -1,8 +1,9 @@
 /** The page: choose photos, see how much of them is safe, what their heads say, and when they are on the map. */
 
-import { api } from "../api";
+import { api, type Session } from "../api";
 import { el, replace, write } from "../dom";
-import { inLanguage, language, setLanguage } from "../i18n";
+import { inLanguage, language, setLanguage, t as said } from "../i18n";
+import { signOut } from "../leaving";
 import { mayWrite } from "../marks";
 import { formatNumber } from "../numbers";
 import { formatAgo } from "../time";
@@ -16,6 +17,9 @@ import { t } from "./words";
 
 const POLL_MS = 2000;
 const SPEED_OVER_MS = 20_000;
+/** So long without a byte that was acknowledged: the line stands still. */
+const STALLED_MS = 15_000;
+const TICK_MS = 1000;
 const MOST_FILES = 5000;
 
 /** What is done with photos one after the other: from and to which share of the whole, and what it is called. */
@@ -35,6 +39,8 @@ export class UploadPage {
   private readonly body = el("main", { class: "upload-body" });
   private readonly banner = el("p", { class: "banner", role: "status" });
   private readonly notice = el("p", { class: "warning", role: "alert", hidden: true });
+  /** Who signs out must know where that was not done. */
+  private readonly left = el("p", { class: "warning", role: "alert" });
   private readonly stages = el("ol", { class: "stages" });
   private readonly actions = el("div", { class: "upload-actions" });
   private readonly seen = el("div", {});
@@ -48,6 +54,11 @@ export class UploadPage {
   private problem = "";
   private names: [string, string] = ["", ""];
   private speeds: { ms: number; bytes: number }[] = [];
+  /** The server does not answer, or asks to wait. */
+  private isWaiting = false;
+  /** What is said of the bytes, and how many there are: time goes on where none comes. */
+  private told: { element: Element | null; bytes: number; total: number } = { element: null, bytes: 0, total: 0 };
+  private account: Session["account"] = null;
 
   constructor(
     private readonly root: HTMLElement,
@@ -64,6 +75,7 @@ export class UploadPage {
 
   async start(): Promise<void> {
     const session = await api.session();
+    this.account = session.account;
     this.speak();
     if (!mayWrite(session)) {
       replace(this.body, el("p", { class: "warning" }, t("needsRole")));
@@ -71,7 +83,14 @@ export class UploadPage {
     }
     this.choosing.events = await api.events().catch(() => []);
     this.draw();
+    window.setInterval(() => this.tick(), TICK_MS);
     await this.watch();
+  }
+
+  /** Only the time that is left: a button under a finger stays. */
+  private tick(): void {
+    const { element, bytes, total } = this.told;
+    if (this.state === "sending" && element) write(element, this.bytesSaid(bytes, total));
   }
 
   /** A line that is slower than the clock is asked once at a time. */
@@ -91,8 +110,22 @@ export class UploadPage {
     document.title = `flycam – ${t("title")}`;
     const turnButton = el("button", { type: "button", class: "language", lang: other, click: turn }, other === "vi" ? "Tiếng Việt" : "English");
     const map = el("a", { class: "button to-map", href: "./" }, t("toMap"));
-    const header = el("header", { class: "top" }, el("div", { class: "brand" }, "flycam"), el("h1", {}, t("title")), map, turnButton);
+    const header = el("header", { class: "top" }, el("div", { class: "brand" }, "flycam"), el("h1", {}, t("title")), map, turnButton, this.leaving());
     replace(this.root, header, this.body);
+  }
+
+  /** A computer is shared here as well. */
+  private leaving(): HTMLElement | null {
+    const { account } = this;
+    if (!account) return null;
+    const say = (trouble: string): void => {
+      write(this.left, trouble);
+      trouble ? this.body.before(this.left) : this.left.remove();
+    };
+    const leave = (): void => {
+      if (this.state !== "sending" || window.confirm(t("leaveAsk"))) void signOut(account.name, say);
+    };
+    return el("button", { type: "button", class: "account", title: account.name, click: leave }, said("logout"));
   }
 
   private draw(): void {
@@ -205,6 +238,8 @@ export class UploadPage {
 
   private waits(why: string | null): void {
     if (this.state === "choosing") return;
+    this.isWaiting = why !== null;
+    this.tick();
     this.notice.hidden = why === null;
     write(this.notice, why || t("noLine"));
   }
@@ -228,12 +263,14 @@ export class UploadPage {
     const [laidShare, laidText] = laidOf(now);
     const trouble = now.waits_for ? inLanguage(now.waits_for.sentence_vi, now.waits_for.sentence) : "";
     const why = now.stage === "failed" ? inLanguage(now.laid?.sentence_vi ?? "", now.laid?.sentence ?? "") : trouble;
+    const sent = stage(t("stageBytes"), bytes / now.bytes, this.bytesSaid(bytes, now.bytes));
+    this.told = { element: sent.querySelector(".stage-head span"), bytes, total: now.bytes };
     replace(
       this.stages,
       now.photos > 0 && stage(t("stageHeads"), heads / now.photos, t("photosOf", heads, now.photos)),
-      stage(t("stageBytes"), bytes / now.bytes, `${t("bytesOf", size(bytes), size(now.bytes))}${this.timeLeft(bytes, now.bytes)}`),
+      sent,
       stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("filesOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
-      stage(t("stageLaid"), laidShare, laidText, why, filmsOf(now)),
+      stage(t("stageLaid"), laidShare, laidText, why, toldOf(now)),
     );
   }
 
@@ -268,14 +305,20 @@ export class UploadPage {
     return el("div", { class: "warning passed-over", role: "alert" }, el("p", {}, t("passedOver", now.passed_over)), el("ul", {}, ...items, rest));
   }
 
-  /** From the acknowledged bytes of the last seconds. */
+  private bytesSaid(bytes: number, total: number): string {
+    return [t("bytesOf", size(bytes), size(total)), this.timeLeft(bytes, total)].filter(Boolean).join(" · ");
+  }
+
+  /** From the acknowledged bytes of the last seconds; where none comes, that. */
   private timeLeft(bytes: number, total: number): string {
     const ms = performance.now();
     this.speeds = [...this.speeds.filter((one) => ms - one.ms < SPEED_OVER_MS), { ms, bytes }];
     const first = this.speeds[0];
-    const rate = first ? (bytes - first.bytes) / (ms - first.ms) : 0;
-    if (this.state !== "sending" || !(rate > 0) || bytes >= total) return "";
-    return ` · ${t("left", formatAgo((total - bytes) / rate / 1000))}`;
+    if (this.state !== "sending" || bytes >= total || !first) return "";
+    const since = this.speeds.find((one) => one.bytes === bytes) ?? first;
+    if (this.isWaiting || ms - since.ms >= STALLED_MS) return t("leftWaits");
+    const rate = (bytes - first.bytes) / (ms - first.ms);
+    return rate > 0 ? t("left", formatAgo((total - bytes) / rate / 1000)) : "";
   }
 }
 
@@ -297,13 +340,14 @@ function laidOf(now: Standing): [number, string] {
   return [Math.min(share, NOT_ALL), `${t(word)} ${formatNumber(at.done)}/${formatNumber(at.total)}`];
 }
 
-/** What is said of each film, and of photos that are not on the map although films are. */
-function filmsOf(now: Standing): HTMLElement | false {
-  const said = [...(now.laid?.photos ? [now.laid.photos] : []), ...(now.stage === "laid" ? (now.laid?.films ?? []) : [])];
-  if (!said.length) return false;
+/** Into which event the flight went and what was not done as asked; of each film what came of it, and of photos that are not on the map although films are. */
+function toldOf(now: Standing): HTMLElement | false {
+  const { event, notes = [], notes_vi = [], photos, films = [] } = now.laid ?? {};
+  const notesSaid = notes.map((one, n) => el("li", {}, inLanguage(notes_vi[n] ?? one, one)));
   const line = (one: Said & { frames?: number }): HTMLElement =>
     el("li", one.frames ? {} : { class: "warning" }, inLanguage(one.sentence_vi, one.sentence));
-  return el("ul", { class: "films-said" }, ...said.map(line));
+  const lines = [...(event ? [el("li", {}, t("inEvent", event))] : []), ...notesSaid, ...[...(photos ? [photos] : []), ...(now.stage === "laid" ? films : [])].map(line)];
+  return lines.length > 0 && el("ul", { class: "films-said" }, ...lines);
 }
 
 function stage(name: string, share: number, text: string, why = "", more: HTMLElement | false = false): HTMLElement {

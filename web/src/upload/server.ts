@@ -45,6 +45,10 @@ export interface Laid extends Partial<Said> {
   error?: string;
   flight_id?: string;
   event_id?: string;
+  /** What that is called; absent of what an older server laid, as the notes. */
+  event?: string;
+  notes?: string[];
+  notes_vi?: string[];
   name?: string;
   frames?: { read: number; used: number };
   films?: FilmSaid[];
