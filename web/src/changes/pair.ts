@@ -4,7 +4,7 @@ import type { FlightInfo } from "../api";
 import type { Comparison, Mode, Side } from "../compare/sides";
 import { t as said } from "../i18n";
 import { formatClock, formatDate, formatTime } from "../time";
-import { flightShown, picturesShown, SEVERAL, sideOf, type ChangeLine } from "./changes";
+import { flightShown, picturesShown, SEVERAL, sideOf, sourceOf, type ChangeLine } from "./changes";
 import { middleShare } from "./going";
 import { t } from "./words";
 
@@ -67,7 +67,7 @@ export function strangeTo(eventId: string | null, compare: Comparison | null, fl
 
 /** Which two pictures a change was found between, whatever their revisions; "" of what was drawn. */
 export function pairOf({ properties: { before, after } }: ChangeLine): string {
-  return before || after ? [before, after].map((shown) => picturesShown(shown).map((part) => flightShown(part)?.mosaicId ?? part)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
+  return before || after ? [before, after].map((shown) => picturesShown(shown).map(sourceOf)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
 }
 
 /** When these pictures were taken (a file by its name), short for a row or in full; "" of what was drawn. */
