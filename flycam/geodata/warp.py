@@ -35,6 +35,7 @@ PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".
 """What a name ends with that is a picture's, and no flight's."""
 
 DRILL_TAG = "FLYCAM_DRILL"
+CAPTURED_TAG = "FLYCAM_CAPTURED"
 """Tag of a GeoTIFF that shows a rehearsal, nothing real."""
 
 _LATTICE_PX = 32
@@ -52,11 +53,13 @@ class Laid:
 
 
 def _taken_ns(source: Any) -> int | None:
-    """Of an open file: as satellites' products tell it (UTC), else the date of the TIFF itself, which has no
-    zone and is taken for Vietnam's. None where that clock was never set."""
+    """Of an open file: the last photo of what flycam exported, as satellites' products tell it (UTC), else the
+    date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
+    set."""
+    captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
     acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
     dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
-    taken = parse_moment(f"{acquired}Z") if acquired else parse_moment(dated)
+    taken = parse_moment(captured or (f"{acquired}Z" if acquired else dated))
     return taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
 
 

@@ -12,7 +12,7 @@ from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.frame.moment import minute_of
 from flycam.geodata.crs import to_lonlat, transform_points
 from flycam.geodata.geotiff import write_geotiff
-from flycam.geodata.warp import ReferencePicture
+from flycam.geodata.warp import CAPTURED_TAG, ReferencePicture
 from flycam.geometry.grid import lonlat_to_mercator, mercator_to_lonlat, pixel_centres, range_for_bounds
 
 LON, LAT = 104.3, 21.7
@@ -41,21 +41,31 @@ def scene(path, crs, gsd_m, *, dtype=np.uint8, size=400, hole=False):
 
 
 @pytest.mark.parametrize(
-    ("dated", "acquired", "taken"),
+    ("dated", "acquired", "exported", "taken"),
     [
-        ("2024:09:10 10:15:30", "", "10/09/2024 10:15"),
-        ("2024:09:12 08:00:00", "2024-09-10 03:15:30", "10/09/2024 10:15"),
-        ("1970:01:01 00:00:00", "", ""),
-        ("10 Sep 2024", "", ""),
-        ("", "", ""),
+        ("2024:09:10 10:15:30", "", "", "10/09/2024 10:15"),
+        ("2024:09:12 08:00:00", "2024-09-10 03:15:30", "", "10/09/2024 10:15"),
+        ("", "", "10/09/2024 09:13:00 - 10/09/2024 10:15:02 UTC+7", "10/09/2024 10:15"),
+        ("1970:01:01 00:00:00", "", "", ""),
+        ("10 Sep 2024", "", "", ""),
+        ("", "", "", ""),
     ],
-    ids=["by the file's date", "by its own, UTC, before that", "a clock never set", "no date", "none told"],
+    ids=[
+        "the file's date",
+        "its own, UTC, before that",
+        "exported here",
+        "never set",
+        "no date",
+        "none told",
+    ],
 )
-def test_a_file_is_of_the_time_that_it_tells(tmp_path, dated, acquired, taken):
+def test_a_file_is_of_the_time_that_it_tells(tmp_path, dated, acquired, exported, taken):
     path = scene(tmp_path / "a.tif", "EPSG:32648", 0.5)
     with rasterio.open(path, "r+") as file:
         if dated:
             file.update_tags(TIFFTAG_DATETIME=dated)
+        if exported:
+            file.update_tags(**{CAPTURED_TAG: exported})
         if acquired:
             file.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=acquired)
     told = ReferencePicture(path).taken_ns
