@@ -35,8 +35,10 @@ PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".
 """What a name ends with that is a picture's, and no flight's."""
 
 DRILL_TAG = "FLYCAM_DRILL"
-CAPTURED_TAG = "FLYCAM_CAPTURED"
 """Tag of a GeoTIFF that shows a rehearsal, nothing real."""
+
+CAPTURED_TAG = "FLYCAM_CAPTURED"
+"""Tag of a GeoTIFF that says when its first and its last photo were taken."""
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2
@@ -53,8 +55,8 @@ class Laid:
 
 
 def _taken_ns(source: Any) -> int | None:
-    """Of an open file: the last photo of what flycam exported, as satellites' products tell it (UTC), else the
-    date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
+    """Of an open file: the last photo of what flycam exported; as satellites' products tell it (UTC); else
+    the date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
     set."""
     captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
     acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
