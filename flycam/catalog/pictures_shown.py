@@ -2,14 +2,16 @@
 parser of "mosaic@revision", of a file's "name#1f2e3d4c", and of several with " + " between.
 
 Two files of one name are two pictures (programs call every orthophoto the same): what tells them apart is
-the beginning of their bytes' SHA-256. Old records have the name alone; such a picture is one of its own, for
-nobody knows which file it was.
+the beginning of their bytes' SHA-256. For people the folder stands before it and, where the file tells one,
+its time behind: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it another picture: the
+same bytes may lie anywhere. Old records have the name alone; such a picture is one of its own, for nobody
+knows which file it was.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SEVERAL = " + "
 """Between the pictures that a merged change was found on, or drawn over, where those are several."""
@@ -18,19 +20,24 @@ DIGEST_DIGITS = 8
 """Hex digits of a file's SHA-256: short enough to be read out, long enough for two of one name."""
 
 _MOSAIC = re.compile(r"(.+)@([0-9]+)")
-_FILE = re.compile(rf"(.+)#[0-9a-f]{{{DIGEST_DIGITS}}}")
+_FILE = re.compile(
+    r"(?:[^/]+/)?(?P<name>[^/]+?)(?:, [0-9]{2}/[0-9]{2}/[0-9]{4} [0-9]{2}:[0-9]{2})?"
+    rf"#(?P<digest>[0-9a-f]{{{DIGEST_DIGITS}}})"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureShown:
     """One picture.
 
-    source    a mosaic's id, whatever its revision, or what a file is called, with its digest; "": none
+    source    a mosaic's id, whatever its revision, or a file's name with its digest; "": none
     revision  of a mosaic; None: a file
+    shown     as it stands on record, with where a file lay and its time
     """
 
     source: str
     revision: int | None = None
+    shown: str = field(default="", compare=False)
 
     @property
     def file_name(self) -> str:
@@ -69,17 +76,30 @@ def together_of(*shown: str) -> str:
     return SEVERAL.join(sorted({part for one in shown for part in one.split(SEVERAL) if part}))
 
 
-def file_shown(name: str, digest: str) -> str:
-    """What a file of this name and SHA-256 (hex) is called on record."""
-    return f"{name.replace(SEVERAL, '+')}#{digest[:DIGEST_DIGITS]}"
+def file_shown(name: str, digest: str, folder: str = "", taken: str = "") -> str:
+    """What a file of this name and SHA-256 (hex) is called on record; folder: it lay there; taken: as
+    `moment.minute_of` writes it. "": not told."""
+    where, when = (f"{folder}/" if folder else ""), (f", {taken}" if taken else "")
+    return f"{(where + name).replace(SEVERAL, '+')}{when}#{digest[:DIGEST_DIGITS]}"
+
+
+def without_place(shown: str) -> str:
+    """What makes pictures what they are: files without where they lay and their time, revisions as they
+    are."""
+    return SEVERAL.join(
+        one.source if one.revision is None else f"{one.source}@{one.revision}" for one in pictures_of(shown)
+    )
 
 
 def without_digest(shown: str) -> str:
     """What a file was called on record before it had a digest; all else as it is."""
     named = _FILE.fullmatch(shown)
-    return shown if named is None else named[1]
+    return shown if named is None else named["name"]
 
 
 def _picture(part: str) -> PictureShown:
-    mosaic = _MOSAIC.fullmatch(part)
-    return PictureShown(part) if mosaic is None else PictureShown(mosaic[1], int(mosaic[2]))
+    if mosaic := _MOSAIC.fullmatch(part):
+        return PictureShown(mosaic[1], int(mosaic[2]), part)
+    named = _FILE.fullmatch(part)
+    source = part if named is None else f"{named['name']}#{named['digest']}"
+    return PictureShown(source, shown=part)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.frame.moment import EARLIEST_NS, LATEST_NS, parse_moment
 from flycam.geodata.collar import Collar, find_collar
 from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
@@ -34,6 +36,9 @@ PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".
 
 DRILL_TAG = "FLYCAM_DRILL"
 """Tag of a GeoTIFF that shows a rehearsal, nothing real."""
+
+CAPTURED_TAG = "FLYCAM_CAPTURED"
+"""Tag of a GeoTIFF that says when its first and its last photo were taken."""
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2
@@ -49,12 +54,24 @@ class Laid:
     valid: NDArray[np.bool_]
 
 
+def _taken_ns(source: Any) -> int | None:
+    """Of an open file: the last photo of what flycam exported; as satellites' products tell it (UTC); else
+    the date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
+    set."""
+    captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
+    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+    dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
+    taken = parse_moment(captured or (f"{acquired}Z" if acquired else dated))
+    return taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
+
+
 class ReferencePicture:
     """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
 
     gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
     collar  its rim and holes that were never imaged, where the file itself does not say so (`collar`)
     is_drill  the file says that it is one of a rehearsal (`DRILL_TAG`, as exports of drills do)
+    taken_ns  UTC, when the file says that it was taken, or else made; None: it says neither
 
     Raises SourceUnreadable, CrsMissing.
     """
@@ -76,6 +93,7 @@ class ReferencePicture:
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
                 self._stretch = _stretch_of(source, self._bands)
                 self.is_drill = DRILL_TAG in source.tags()
+                self.taken_ns = _taken_ns(source)
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(

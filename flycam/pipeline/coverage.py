@@ -19,7 +19,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Flight
 from flycam.frame.moment import VIETNAM
 from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
-from flycam.geodata.warp import DRILL_TAG
+from flycam.geodata.warp import CAPTURED_TAG, DRILL_TAG
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.workspace import Progress, Workspace
@@ -200,7 +200,7 @@ def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[st
         "FLYCAM_FLIGHT_NAME": flight.name,
         "FLYCAM_REVISION": "live" if is_live else f"final {mosaic.revision}",
         "FLYCAM_EVENT": event.name,
-        "FLYCAM_CAPTURED": f"{first:%d/%m/%Y %H:%M:%S} - {last:%d/%m/%Y %H:%M:%S} UTC+7",
+        CAPTURED_TAG: f"{first:%d/%m/%Y %H:%M:%S} - {last:%d/%m/%Y %H:%M:%S} UTC+7",
         "FLYCAM_TERRAIN": f"{dem_id or flight.dem_id} ({flight.vertical_datum})",
     }
     if event.is_drill:

@@ -6,18 +6,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import rasterio
 import shapely
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+from rasterio.transform import from_bounds
+from rasterio.warp import transform_bounds
 
+from flycam.catalog.pictures_shown import file_shown
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.flight import Event, EventKind
+from flycam.geodata.picture_digest import picture_digest
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare
 from tests.browser.test_changes import NAMES, Review, enter, with_candidates
 from tests.serve.running import running
-from tests.serve.world import REAL, add_flight, make_world, ns
+from tests.serve.world import LAT, LON, REAL, add_flight, make_world, ns
 
 pytestmark = pytest.mark.browser
 
@@ -246,3 +253,90 @@ def test_nothing_is_drawn_over_pictures_of_another_event_and_why_is_said(
         expect(why.filter(has_text="không phải ảnh của sự kiện này")).to_have_count(0)
         page.keyboard.press("n")
         expect(page.locator('.review [data-kept="save"]')).to_have_count(1)
+
+
+def _filled(path: Path, crs: str, colour: tuple[int, int, int], scale: int = 1, **profile: object) -> Path:
+    """A GeoTIFF of one colour around the candidates, a kilometre wide."""
+    dtype = "uint8" if scale == 1 else "uint16"
+    around = (LON - 0.01, LAT - 0.01, LON + 0.01, LAT + 0.01)
+    bounds = transform_bounds("EPSG:4326", crs, *around)
+    path.parent.mkdir(exist_ok=True)
+    # what is told by its own colours is stretched between them: some of each
+    pixels = np.full((3, 512, 512), 40 * scale, dtype)
+    pixels += (np.array(colour) * scale).astype(dtype)[:, None, None]
+    pixels[:, ::64] = 250 * scale
+    pixels[:, 1::64] = 10 * scale
+    shape = {"width": 512, "height": 512, "count": 3, "dtype": dtype}
+    placed = {"crs": crs, "transform": from_bounds(*bounds, 512, 512)}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **placed, **profile) as file:
+        file.write(pixels)
+    return path
+
+
+_SAID = {
+    "vi": ("hãy mở tệp ấy từ máy này", "không phải tệp đã so", "Mở từ tệp trên máy này"),
+    "en": (
+        "open that file from this computer",
+        "is not the file that was compared",
+        "Opened from a file on this computer",
+    ),
+}
+JPEG = {"compress": "jpeg", "photometric": "ycbcr", "tiled": True, "blockxsize": 256, "blockysize": 256}
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_pictures_in_files_are_seen_by_whoever_opens_them(
+    open_page: OpenPage, review: Review, tmp_path: Path, language: str, screenshots: Path
+) -> None:
+    """Two GeoTIFFs were reviewed over hillshade alone. The very files are asked for, and sent nowhere."""
+    files = [
+        _filled(tmp_path / "ngày 1" / "odm.tif", "EPSG:32648", (150, 0, 0), **JPEG),
+        _filled(tmp_path / "ngày 2" / "odm.tif", "EPSG:4326", (0, 0, 150), 200, compress="deflate"),
+        _filled(tmp_path / "ngày 3" / "odm.tif", "EPSG:3405", (0, 90, 0)),
+    ]
+    before, after, strange = (file_shown(one.name, picture_digest(one), one.parent.name) for one in files)
+    changes = review.world.workspace.catalog.changes
+    for name, shown in ((NEITHER, before), (OTHER, strange)):
+        pair = {"before_shown": shown, "after_shown": after}
+        changes.append([replace(changes.history(name)[-1], version=3, step_id=f"of-{name}", **pair)])
+    page = enter(open_page, review, language=language)
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.method))
+
+    def open_file(name: str, path: Path) -> None:
+        with page.expect_file_chooser() as chooser:
+            page.locator(f'[data-kept="open {name}"]').click()
+        chooser.value.set_files(path)
+
+    page.locator(f'[data-kept="{NEITHER}"]').click()
+    missing, trouble = page.locator(".review-missing"), page.locator(".review-trouble")
+    asked, refused, opened = _SAID[language]
+    expect(missing).to_contain_text(asked)
+    page.screenshot(path=screenshots / f"review-unopened-{language}.png")
+    open_file(before, files[1])
+    expect(trouble).to_contain_text(refused)
+    open_file(before, files[0])
+    expect(page.locator(f'[data-kept="open {before}"]')).to_have_count(0)
+    open_file(after, files[1])
+    expect(missing).to_have_count(0)
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"review-opened-{language}.png")
+    left, right = _colours(page)
+    assert left[0] > left[2] + 60, left
+    assert right[2] > right[0] + 60, right
+    for which in ("before", "after"):
+        expect(page.locator(f".compared.{which} .compared-caption")).to_contain_text(opened)
+    assert {*sent} <= {"GET"}
+    page.locator(f'[data-kept="{OTHER}"]').click()
+    open_file(strange, files[2])
+    expect(trouble).to_contain_text("gdalwarp -t_srs EPSG:4326")
+
+
+def _colours(page: Page) -> list[list[float]]:
+    """Red, green, blue on either side of the swipe's handle, as most of it is."""
+    box = page.locator(".swipe-handle").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    shot = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    around = [shot[int(y) - 150 : int(y) + 150, int(x) + side : int(x) + side + 60] for side in (-120, 60)]
+    return [[float(value) for value in np.median(one.reshape(-1, 3), axis=0)] for one in around]

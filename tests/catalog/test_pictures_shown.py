@@ -13,6 +13,7 @@ from flycam.catalog.pictures_shown import (
     revision_of,
     together_of,
     without_digest,
+    without_place,
 )
 
 
@@ -48,3 +49,19 @@ def test_revisions_of_one_mosaic_are_one_side() -> None:
     assert together_of("m1@1 + m1@0", "", "m1@1") == "m1@0 + m1@1"
     assert mosaics_of("m1@0 + sau.tif", "m2@1", "") == ("m1", "m2")
     assert [revision_of(one) for one in ("m1@7", "sau.tif", "m1@7 + m1@8")] == [7, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["odm_orthophoto.tif", "ảnh, lần 2.tif", "a@3.tif", "a + b.tif"])
+@pytest.mark.parametrize(
+    ("folder", "taken"), [("ngay-2", "10/09/2024 10:15"), ("ngày 2, sáng", ""), ("", "")]
+)
+def test_where_a_file_lay_is_told_and_makes_it_no_other_picture(name: str, folder: str, taken: str) -> None:
+    """Programs call every orthophoto the same: people tell them apart by their folders and dates."""
+    bare, placed = file_shown(name, "a" * 64), file_shown(name, "a" * 64, folder, taken)
+    assert placed.startswith(f"{folder}/" if folder else bare[:3]) and taken in placed
+    (one,) = pictures_of(placed)
+    assert (one.source, one.revision, one.shown) == (bare, None, placed)
+    assert without_place(placed) == bare == without_place(bare)
+    assert without_place(f"m1@2 + {placed}") == f"m1@2 + {bare}"
+    assert without_digest(placed) == without_digest(bare)
+    assert pair_of(placed, "m1@0") == pair_of(bare, "m1@4")

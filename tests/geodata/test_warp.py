@@ -5,12 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.frame.moment import minute_of
 from flycam.geodata.crs import to_lonlat, transform_points
 from flycam.geodata.geotiff import write_geotiff
-from flycam.geodata.warp import ReferencePicture
+from flycam.geodata.warp import CAPTURED_TAG, ReferencePicture
 from flycam.geometry.grid import lonlat_to_mercator, mercator_to_lonlat, pixel_centres, range_for_bounds
 
 LON, LAT = 104.3, 21.7
@@ -36,6 +38,38 @@ def scene(path, crs, gsd_m, *, dtype=np.uint8, size=400, hole=False):
         values[100:200, 100:200] = 0
     write_geotiff(path, values, transform, crs, nodata=0 if hole else None)
     return path
+
+
+@pytest.mark.parametrize(
+    ("dated", "acquired", "exported", "taken"),
+    [
+        ("2024:09:10 10:15:30", "", "", "10/09/2024 10:15"),
+        ("2024:09:12 08:00:00", "2024-09-10 03:15:30", "", "10/09/2024 10:15"),
+        ("", "", "10/09/2024 09:13:00 - 10/09/2024 10:15:02 UTC+7", "10/09/2024 10:15"),
+        ("1970:01:01 00:00:00", "", "", ""),
+        ("10 Sep 2024", "", "", ""),
+        ("", "", "", ""),
+    ],
+    ids=[
+        "the file's date",
+        "its own, UTC, before that",
+        "exported here",
+        "never set",
+        "no date",
+        "none told",
+    ],
+)
+def test_a_file_is_of_the_time_that_it_tells(tmp_path, dated, acquired, exported, taken):
+    path = scene(tmp_path / "a.tif", "EPSG:32648", 0.5)
+    with rasterio.open(path, "r+") as file:
+        if dated:
+            file.update_tags(TIFFTAG_DATETIME=dated)
+        if exported:
+            file.update_tags(**{CAPTURED_TAG: exported})
+        if acquired:
+            file.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=acquired)
+    told = ReferencePicture(path).taken_ns
+    assert ("" if told is None else minute_of(told)) == taken
 
 
 def tiles_here(half_m=25.0, zoom=20):

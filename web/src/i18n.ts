@@ -272,6 +272,7 @@ const words = {
   compareNotThere: ["{0} (không còn)", "{0} (gone)"],
   flightElsewhere: ["chuyến bay không có ở đây", "a flight that is not here"],
   compareElsewhere: ["Ảnh này không có trên bản đồ này", "This picture is not on this map"],
+  compareOpened: ["Mở từ tệp trên máy này", "Opened from a file on this computer"],
   compareGone: ["Ảnh này không còn trên bản đồ; hãy chọn ảnh khác", "This picture is no longer on the map; choose another"],
   compare_swipe: ["Kéo vạch", "Swipe"],
   compare_flicker: ["Nhấp nháy", "Flicker"],

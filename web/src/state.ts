@@ -57,6 +57,8 @@ export interface State {
   review: string | null;
   /** Where the change that is reviewed lies (longitude, latitude), of which captions speak while it is in sight. */
   reviewedAt: readonly [number, number] | null;
+  /** How many pictures in files the reader has opened from their own computer. */
+  opened: number;
   /** What somebody presents in the meeting now. */
   presented: Presented | null;
   /** Counts the news of changes that were found or decided on, and how often they may have been missed. */
@@ -137,6 +139,7 @@ export function initialState(): State {
     board: null,
     review: link.review === LIST ? "" : (link.review ?? null),
     reviewedAt: null,
+    opened: 0,
     presented: null,
     changed: 0,
     moved: 0,

@@ -55,7 +55,7 @@ from flycam.pipeline.change.compare_remarks import (
     remarks_on,
     same_pixels,
 )
-from flycam.pipeline.change.compare_sides import Said, Side, laid, open_side
+from flycam.pipeline.change.compare_sides import Said, Side, laid, open_sides
 from flycam.pipeline.change.compare_terrain import terrain_under
 from flycam.pipeline.change.compared_keeping import PairWarnings, keep_compared
 from flycam.pipeline.change.event_ground import far_off_m
@@ -139,7 +139,7 @@ def compare(
     started = time.monotonic()
     require_place(out)
     require_feature_file(out)
-    sides = open_side(workspace, before), open_side(workspace, after)
+    sides = open_sides(workspace, before, after)
     reviewing = event_for(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)

@@ -12,6 +12,7 @@ from flycam.catalog.pictures_shown import file_shown
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.frame.flight import Flight, is_plane
+from flycam.frame.moment import minute_of
 from flycam.frame.spelling import decimal_comma
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geodata.picture_digest import picture_digest
@@ -137,14 +138,17 @@ class PictureSide:
     every orthophoto the same."""
 
     flight: Flight | None = None
+    file: Path | None
     is_live = False
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        self.file: Path | None = path.resolve()
+        self.file = path.resolve()
         self._picture = ReferencePicture(path)
         self.is_drill = self._picture.is_drill
-        self.shown = file_shown(path.name, picture_digest(path))
+        taken_ns = self._picture.taken_ns
+        taken = "" if taken_ns is None else minute_of(taken_ns)
+        self.shown = file_shown(path.name, picture_digest(path), self.file.parent.name, taken)
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()
         if collar is not None:
@@ -174,6 +178,17 @@ class PictureSide:
     def terrain(self) -> TerrainGrid | None:
         """Nobody says."""
         return None
+
+
+def open_sides(workspace: Workspace, before: str, after: str) -> tuple[Side, Side]:
+    """Both, each by a name that tells it from the other: two files of one name are called by their folders
+    too. Raises as `open_side`."""
+    sides = open_side(workspace, before), open_side(workspace, after)
+    if sides[0].name == sides[1].name:
+        for side in sides:
+            if side.file is not None:
+                side.name = f"{side.file.parent.name}/{side.file.name}"
+    return sides
 
 
 def open_side(workspace: Workspace, ref: str) -> Side:

@@ -20,6 +20,7 @@ from flycam.catalog.asked_shapes import AskedShape
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.pictures_shown import without_place
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import FOUND
@@ -82,11 +83,12 @@ def keep_compared(
         return False
     shape = in_degrees(inner, crs)
     shown, wkb = (sides[0].shown, sides[1].shown), shapely.to_wkb(shape)
+    alike = without_place(shown[0]), without_place(shown[1])
     west, south, east, north = (float(side) for side in shape.bounds)
     at_ns = workspace.clock_ns()
     said = [english for english, _ in warnings.all]
     record = Comparison(
-        comparison_id=f"compared-{record_id(event.event_id, *shown, wkb.hex(), *said)}",
+        comparison_id=f"compared-{record_id(event.event_id, *alike, wkb.hex(), *said)}",
         event_id=event.event_id,
         before_shown=shown[0],
         after_shown=shown[1],
@@ -184,13 +186,14 @@ def found_by(made: Reading, lines: Sequence[ChangeLine]) -> list[Comparison | No
 
 
 def _found_by(line: ChangeLine, made: Sequence[Comparison]) -> Comparison | None:
-    pictures, shape = (line.before_shown, line.after_shown), shapely.from_wkb(line.wkb)
+    pictures, shape = _pictures(line), shapely.from_wkb(line.wkb)
     holding = [one for one in made if _ground(one.wkb).intersects(shape)]
-    return max(
-        holding,
-        key=lambda one: ((one.before_shown, one.after_shown) == pictures, one.at_ns),
-        default=None,
-    )
+    return max(holding, key=lambda one: (_pictures(one) == pictures, one.at_ns), default=None)
+
+
+def _pictures(one: ChangeLine | Comparison) -> Pair:
+    """Its two pictures, revisions included, wherever files lay."""
+    return without_place(one.before_shown), without_place(one.after_shown)
 
 
 def share_of(place: BaseGeometry, grounds: Mapping[Pair, BaseGeometry], pair: Pair) -> float | None:

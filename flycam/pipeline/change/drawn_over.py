@@ -67,7 +67,7 @@ def may_be_drawn_over(catalog: Catalog, event: Event, withholding: Withholding) 
         and (flown[one.flight_id] == event.event_id or one.mosaic_id in looked_on)
         and not withholding.hides_mosaic(one.mosaic_id)
     }
-    files = {one.source for some in shown for one in pictures_of(some) if one.revision is None and one.source}
+    files = {one.shown for some in shown for one in pictures_of(some) if one.revision is None and one.source}
     return mosaics | files
 
 

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.pictures_shown import revision_of
+from flycam.catalog.pictures_shown import revision_of, without_place
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.pipeline.change.compared_keeping import LEAST_COMPARED, ground_of
 from flycam.pipeline.change.shapes import shapes_of
@@ -29,8 +29,7 @@ def not_found_again(lines: Sequence[ChangeLine], comparisons: Sequence[Compariso
     shown: dict[tuple[str, str, str, bool], list[ChangeLine]] = {}
     for line in lines:
         if is_untouched(line):
-            pictures = line.event_id, line.before_shown, line.after_shown
-            shown.setdefault((*pictures, line.is_kind_sure), []).append(line)
+            shown.setdefault((*_shown(line), line.is_kind_sure), []).append(line)
     judged = [line for line in lines if line.score is not None and line.slope_deg is not None]
     found: set[str] = set()
     for alike in shown.values():
@@ -79,5 +78,5 @@ def _compared_since(
 
 
 def _shown(one: ChangeLine | Comparison) -> tuple[str, str, str]:
-    """Of which event and which pictures, revisions included."""
-    return one.event_id, one.before_shown, one.after_shown
+    """Of which event and which pictures, revisions included, wherever files lay."""
+    return one.event_id, without_place(one.before_shown), without_place(one.after_shown)

@@ -10,7 +10,7 @@ import shapely
 
 from flycam.analysis.coregister import Registration
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import without_digest
+from flycam.catalog.pictures_shown import without_digest, without_place
 from flycam.catalog.records import AuditEntry
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.frame.agreement import agreed
@@ -92,19 +92,20 @@ def keep(
     """
     begun = _begun(workspace, event)
     shown = sides[0].shown, sides[1].shown
+    alike = without_place(shown[0]), without_place(shown[1])
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
     step_id = f"found-{record_id(event.event_id, *shown, str(at_ns))}"
-    known_formerly = _known_formerly(workspace, event, shown)
+    known_formerly = _known_formerly(workspace, event, alike)
     lines = []
     for one in changes:
         shape = in_degrees(one.polygon, crs)
         wkb = shapely.to_wkb(shape)
-        formerly = _change_id(event, (without_digest(shown[0]), without_digest(shown[1])), one, wkb)
+        formerly = _change_id(event, (without_digest(alike[0]), without_digest(alike[1])), one, wkb)
         west, south, east, north = (float(side) for side in shape.bounds)
         lines.append(
             ChangeLine(
-                change_id=formerly if formerly in known_formerly else _change_id(event, shown, one, wkb),
+                change_id=formerly if formerly in known_formerly else _change_id(event, alike, one, wkb),
                 version=1,
                 step_id=step_id,
                 event_id=event.event_id,

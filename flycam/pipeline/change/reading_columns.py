@@ -80,7 +80,7 @@ def _probability(line: ChangeLine, language: str) -> str:
 
 def _pictures(shown: str, flights: Mapping[str, str], which: int) -> str:
     said = (
-        one.source if one.revision is None else flights.get(one.source, _GONE[which])
+        one.shown if one.revision is None else flights.get(one.source, _GONE[which])
         for one in pictures_of(shown)
     )
     return SEVERAL.join(dict.fromkeys(said))

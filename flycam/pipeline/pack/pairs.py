@@ -89,7 +89,7 @@ def _view(
     first, *others = pictures_of(shown)
     there = mosaics.get(first.source, ())
     if not there:
-        return FileName(first.source if first.revision is None else "")
+        return FileName(first.shown if first.revision is None else "")
     flight = flights.get(there[0].flight_id)
     same = [one for one in there if one.revision == first.revision]
     kept = same or [one for one in there if one.published]

@@ -27,7 +27,7 @@ from flycam.geodata.picture_digest import picture_digest
 from flycam.geodata.warp import DRILL_TAG
 from flycam.pipeline.change.compare import compare
 from flycam.pipeline.change.compare_changes import Change
-from flycam.pipeline.change.compare_sides import open_side
+from flycam.pipeline.change.compare_sides import open_side, open_sides
 from flycam.pipeline.change.compared_keeping import by_pair, found_by, ground_of, read_once, windows_of
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.derived_lines import tied
@@ -72,7 +72,8 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         (ChangeStatus.PROPOSED, ChangeAction.FOUND, 1)
     }
     (shown,) = {(one.before_shown, one.after_shown) for one in lines}
-    assert shown == tuple(file_shown(Path(one).name, picture_digest(Path(one))) for one in files)
+    paths = [Path(one) for one in files]
+    assert shown == tuple(file_shown(one.name, picture_digest(one), one.parent.name) for one in paths)
     onto = point_transform(WGS84, done.crs)
     for line, change in zip(lines, done.changes, strict=True):
         flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
@@ -138,7 +139,10 @@ def test_files_of_one_name_are_pictures_of_their_own(workspace, files, tmp_path)
         (folder := tmp_path / f"d{number}").mkdir()
         light = other_light(moved(ground(1, 900), field((900, 900), (9.0 - number, 2.0))))
         days.append(str(picture(folder / "odm_orthophoto.tif", light if rgb is None else rgb)))
+    names = ["d1/odm_orthophoto.tif", "d2/odm_orthophoto.tif"]
+    assert [side.name for side in open_sides(workspace, *days[:2])] == names, "in every sentence"
     compare(workspace, *days[:2], tmp_path / "c.gpkg", finder(), event="e1")
+    assert [one.before_shown.split("#")[0] for one in waiting(workspace)] == ["d1/odm_orthophoto.tif"] * 2
     changes = {line.change_id: 1 for line in waiting(workspace)}
     decide(workspace, StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes=changes), "Lan")
     third = compare(workspace, days[0], days[2], tmp_path / "d.gpkg", finder(), event="e1")
@@ -160,6 +164,17 @@ def test_what_is_on_record_by_the_names_of_files_alone_is_known_as_the_very_outl
     assert counted(put_up(*digests, slide())) == (0, 0, 1, 0)
     assert counted(put_up(*digests, slide(2.0))) == (1, 0, 0, 0), "it may be another file's"
     assert counted(put_up(*digests, slide(2.0))) == (0, 0, 1, 0)
+
+
+def test_the_same_files_in_another_folder_are_the_same_pictures(workspace, put_up):
+    put_up("before.tif#0a1b2c3d", "ngay-2/after.tif#4e5f6a7b", slide())
+    (line,) = waiting(workspace)
+    asked = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={line.change_id: 1})
+    decide(workspace, asked, "Lan")
+    moved = "usb/before.tif#0a1b2c3d", "usb/after.tif, 10/09/2024 10:15#4e5f6a7b"
+    assert counted(put_up(*moved, slide())) == (0, 0, 1, 0)
+    assert counted(put_up(*moved, slide(1.0))) == (0, 0, 1, 1), "drawn a little differently too"
+    assert counted(put_up("usb/before.tif#0a1b2c3d", "usb/after.tif#99999999", slide())) == (1, 0, 0, 0)
 
 
 def slide(west_m=0.0, south_m=0.0, width_m=80.0, height_m=80.0, kind="landslide", slope_deg=20.0):
@@ -582,7 +597,7 @@ def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, 
         )
         return side
 
-    monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.change.compare_sides.open_side", flown)
     monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_, **__: [])
     back = compare(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
     assert back.kept is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
@@ -612,7 +627,7 @@ def test_a_flight_that_is_moved_during_a_comparison_leaves_nothing_in_its_former
         flights.move("after.tif", "e3", told)
         return Finder(found=found)(pair, **asked)
 
-    monkeypatch.setattr("flycam.pipeline.change.compare.open_side", flown)
+    monkeypatch.setattr("flycam.pipeline.change.compare_sides.open_side", flown)
     monkeypatch.setattr("flycam.pipeline.change.compare.communes_here", lambda *_, **__: [])
     with pytest.raises(StoreConflict, match=r"after\.tif: was moved .* run the comparison again"):
         compare(workspace, *files, tmp_path / "c.gpkg", moved_meanwhile)

@@ -152,6 +152,12 @@ export function flightShown(shown: string): { mosaicId: string; revision: number
   return revision !== undefined ? { mosaicId, revision: Number(revision) } : null;
 }
 
+/** What makes a picture what it is: a mosaic whatever its revision, a file wherever it lay ("ngay-2/odm.tif, 10/09/2024 10:15#1f2e3d4c" is "odm.tif#1f2e3d4c"). */
+export function sourceOf(shown: string): string {
+  const [, name, digest] = /^(?:[^/]+\/)?([^/]+?)(?:, \d{2}\/\d{2}\/\d{4} \d{2}:\d{2})?(#[0-9a-f]{8})$/.exec(shown) ?? [];
+  return flightShown(shown)?.mosaicId ?? (name && digest ? name + digest : shown);
+}
+
 /** The picture that a change was found in, of several the first that is on this map; one that is not on this map by its name, null of what was drawn. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
   return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: picturesShown(shown).some(flightShown) ? t("flightElsewhere") : shown }) : null;

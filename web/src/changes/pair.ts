@@ -1,10 +1,11 @@
 /** The two pictures that a change was found in, side by side; what of them this map has not, and what they are called. */
 
 import type { FlightInfo } from "../api";
+import { isUnseen } from "../compare/opened";
 import type { Comparison, Mode, Side } from "../compare/sides";
 import { t as said } from "../i18n";
 import { formatClock, formatDate, formatTime } from "../time";
-import { flightShown, picturesShown, SEVERAL, sideOf, type ChangeLine } from "./changes";
+import { flightShown, picturesShown, SEVERAL, sideOf, sourceOf, type ChangeLine } from "./changes";
 import { middleShare } from "./going";
 import { t } from "./words";
 
@@ -24,9 +25,8 @@ export function pairToShow(change: ChangeLine, flights: readonly FlightInfo[], n
 
 /** Where only one picture is on the map, all of that one; where both are, the line stays where the reader put it. */
 function shareOf(mode: Mode, before: Side, after: Side, now: Comparison | null, width: number): number {
-  const isEmpty = (side: Side): boolean => side.kind === "picture";
-  if (isEmpty(before) !== isEmpty(after)) return isEmpty(before) === (mode === "flicker") ? 100 : 0;
-  const isKept = now !== null && !isEmpty(now.before) && !isEmpty(now.after);
+  if (isUnseen(before) !== isUnseen(after)) return isUnseen(before) === (mode === "flicker") ? 100 : 0;
+  const isKept = now !== null && !isUnseen(now.before) && !isUnseen(now.after);
   return isKept ? now.share : mode === "flicker" ? 100 : middleShare(width);
 }
 
@@ -34,9 +34,25 @@ function sidesOf({ properties }: ChangeLine, flights: readonly FlightInfo[]): [S
   return [sideOf(properties.before, flights), sideOf(properties.after, flights)];
 }
 
+/** Where to stand once both are seen that were not before. */
+export function shareOfBoth(now: Comparison, width: number): number {
+  return shareOf(now.mode, now.before, now.after, null, width);
+}
+
+/** Files that what is seen of a change was found in, and that nobody opened here, by what they are called on record. */
+export function unopened(change: ChangeLine, flights: readonly FlightInfo[]): string[] {
+  const names = sidesOf(change, flights).flatMap((side) => (side?.kind === "picture" && isUnseen(side) && isFile(side.name) ? [side.name] : []));
+  return [...new Set(names)];
+}
+
+/** One file: not several, nor a flight that is not here. */
+function isFile(name: string): boolean {
+  return picturesShown(name).length === 1 && name !== said("flightElsewhere");
+}
+
 /** Which of the two is not on this map, so that nobody decides on what they do not see; "": both are, or it was drawn. */
 export function missingSaid(change: ChangeLine, flights: readonly FlightInfo[]): string {
-  const [before, after] = sidesOf(change, flights).map((side) => (side?.kind === "picture" ? side.name : null));
+  const [before, after] = sidesOf(change, flights).map((side) => (side?.kind === "picture" && isUnseen(side) ? side.name : null));
   if (before && after) return t("bothElsewhere", before, after);
   return before ? t("beforeElsewhere", before) : after ? t("afterElsewhere", after) : "";
 }
@@ -67,7 +83,7 @@ export function strangeTo(eventId: string | null, compare: Comparison | null, fl
 
 /** Which two pictures a change was found between, whatever their revisions; "" of what was drawn. */
 export function pairOf({ properties: { before, after } }: ChangeLine): string {
-  return before || after ? [before, after].map((shown) => picturesShown(shown).map((part) => flightShown(part)?.mosaicId ?? part)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
+  return before || after ? [before, after].map((shown) => picturesShown(shown).map(sourceOf)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
 }
 
 /** When these pictures were taken (a file by its name), short for a row or in full; "" of what was drawn. */

@@ -50,6 +50,8 @@ export interface Shown {
   trouble: string;
   /** Which of the chosen one's pictures this map has not; "": none. */
   missing: string;
+  /** Files among them that can be opened from the reader's computer. */
+  unopened: readonly string[];
   /** Which of the pictures that are compared is none of the event's, over which nothing is drawn; "": none. */
   strange: string;
   canUndo: boolean;
@@ -78,6 +80,7 @@ export interface Acts {
   setNote(note: string): void;
   filter(filter: Filter): void;
   showWindows(isOn: boolean): void;
+  open(name: string, file: File): void;
 }
 
 type Part = Node | false;
@@ -94,12 +97,12 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, noted, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, unopened, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     const compared = comparisons.find((one) => one.comparison_id === current?.properties.comparison_id);
-    this.write(0, [language, counted(changes), trouble, missing, compared], () => head(shown, compared, acts));
+    this.write(0, [language, counted(changes), trouble, missing, unopened, compared], () => head(shown, compared, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
     this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
@@ -115,7 +118,7 @@ export class Panel {
   }
 }
 
-function head({ changes, trouble, missing }: Shown, compared: Compared | undefined, acts: Acts): Part[] {
+function head({ changes, trouble, missing, unopened }: Shown, compared: Compared | undefined, acts: Acts): Part[] {
   return [
     el(
       "header",
@@ -124,10 +127,24 @@ function head({ changes, trouble, missing }: Shown, compared: Compared | undefin
       el("p", { class: "review-count", role: "status" }, counted(changes)),
       button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") }),
     ),
-    missing !== "" && el("p", { class: "review-missing", role: "status" }, missing),
+    missing !== "" && el("p", { class: "review-missing", role: "status" }, missing, unopened.length > 0 && ` ${t("openMeans")}`),
+    ...unopened.map((name) => opener(name, acts)),
     compared !== undefined && comparedSaid(compared),
     trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
   ];
+}
+
+/** The file is looked at in this browser alone. */
+function opener(name: string, acts: Acts): HTMLElement {
+  const choose = (): void => {
+    const input = el("input", { type: "file", accept: ".tif,.tiff,image/tiff" });
+    input.addEventListener("change", () => {
+      const file = input.files?.[0];
+      if (file) acts.open(name, file);
+    });
+    input.click();
+  };
+  return el("button", { type: "button", class: "review-open", "data-kept": `open ${name}`, click: choose }, t("openFile", name));
 }
 
 /** What is to be known of the two pictures of the chosen one: why all that was found between them is less sure stands open. */

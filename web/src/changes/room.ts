@@ -2,6 +2,7 @@
 
 import "./review.css";
 import { api } from "../api";
+import { isUnseen, openFile } from "../compare/opened";
 import type { House, Rooms } from "../rooms";
 import type { State } from "../state";
 import { CHANGE_KINDS, type ChangeKind, type ChangeLine, type Compared, type StepAsked } from "./changes";
@@ -10,7 +11,7 @@ import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
 import { goTo, placeIn } from "./going";
 import { Impacts } from "./impact";
-import { datesSaid, drawnOver, missingSaid, pairsOf, pairToShow, strangeTo } from "./pair";
+import { datesSaid, drawnOver, missingSaid, pairsOf, pairToShow, shareOfBoth, strangeTo, unopened } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { WindowsOverlay } from "./windows";
 import { t } from "./words";
@@ -78,6 +79,7 @@ export class ReviewRoom {
     setNote: (note) => this.drafts.set(this.noteOf, note),
     filter: (filter) => this.filter(filter),
     showWindows: (isOn) => this.showWindows(isOn),
+    open: (name, file) => void this.open(name, file),
   };
   private readonly panel = new Panel(this.acts);
 
@@ -324,11 +326,24 @@ export class ReviewRoom {
     this.panel.element.querySelector(".review-history")?.scrollIntoView({ block: "nearest" });
   }
 
+  /** A file of the reader's own computer, seen here alone. */
+  private async open(name: string, file: File): Promise<void> {
+    this.trouble = t("opening", file.name);
+    this.show();
+    const why = await openFile(name, file);
+    if (this.isLeft) return;
+    this.trouble = why ? t(`open_${why}`, file.name, name) : "";
+    const { store, stage } = this.house;
+    const { compare, opened } = store.state;
+    if (!why) store.set({ opened: opened + 1, compare: compare && { ...compare, share: shareOfBoth(compare, stage.clientWidth) } });
+    this.show();
+  }
+
   /** Two maps lie side by side at the swipe's handle, and an outline is of one: what is drawn is drawn on AFTER alone. */
   private showAfterWhole(): void {
     const { store } = this.house;
     const { compare } = store.state;
-    if (compare?.mode !== "swipe" || compare.share === 0 || compare.after.kind === "picture") return;
+    if (compare?.mode !== "swipe" || compare.share === 0 || isUnseen(compare.after)) return;
     this.shareBefore = compare.share;
     store.set({ compare: { ...compare, share: 0 } });
   }
@@ -612,6 +627,7 @@ export class ReviewRoom {
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
       trouble: this.trouble,
       missing: this.current ? missingSaid(this.current, flights) : "",
+      unopened: this.current ? unopened(this.current, flights) : [],
       strange: this.strange,
       canUndo: this.decisions.last !== undefined,
       notes: this.notes,

@@ -93,6 +93,15 @@ const words = {
   beforeElsewhere: ["Ảnh trước ({0}) không có trên bản đồ này: chỉ đang xem ảnh sau.", "The picture before ({0}) is not on this map: you see the one after only."],
   afterElsewhere: ["Ảnh sau ({0}) không có trên bản đồ này: chỉ đang xem ảnh trước.", "The picture after ({0}) is not on this map: you see the one before only."],
   bothElsewhere: ["Ảnh trước ({0}) và ảnh sau ({1}) đều không có trên bản đồ này.", "Neither the picture before ({0}) nor the one after ({1}) is on this map."],
+  openMeans: ["Để xem, hãy mở tệp ấy từ máy này; tệp không được gửi đi đâu.", "To see it, open that file from this computer; it is sent nowhere."],
+  openFile: ["Mở tệp {0}", "Open {0}"],
+  opening: ["Đang mở {0}…", "{0} is being opened…"],
+  open_other: ["{0} không phải tệp đã so; hãy chọn đúng tệp {1}.", "{0} is not the file that was compared: choose {1}."],
+  open_system: [
+    "{0}: bản đồ này chưa xem được hệ toạ độ của tệp; hãy xem bằng QGIS, hoặc đổi tệp bằng gdalwarp -t_srs EPSG:4326 rồi so lại.",
+    "{0}: this map cannot show its coordinate system: look at it in QGIS, or change it with gdalwarp -t_srs EPSG:4326 and compare again.",
+  ],
+  open_unreadable: ["{0}: trình duyệt không đọc được tệp này; hãy xem bằng QGIS.", "{0}: the browser cannot read this file: look at it in QGIS."],
   exports: ["Tải thay đổi đã xác nhận:", "Confirmed changes as"],
   byHand: ["vẽ tay", "by hand"],
   editing: [

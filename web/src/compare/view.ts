@@ -18,6 +18,7 @@ import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
 import { visibleFlights, type State } from "../state";
 import { levelBadge } from "../levels";
 import { formatTime } from "../time";
+import { layerOf, openedOf } from "./opened";
 import { stateOf, writeSide, type Side } from "./sides";
 
 export interface Shared {
@@ -44,6 +45,8 @@ export class ComparedMap {
   private drawn: { state: State; side: Side } | null = null;
   private at: number[] | null = null;
   private asked = 0;
+  /** The picture of a file that the reader opened. */
+  private laid: { of: ReturnType<typeof openedOf>; layer: ReturnType<typeof layerOf> } | null = null;
   private note: string | null = null;
   private readonly undraws: (() => void)[];
 
@@ -84,11 +87,24 @@ export class ComparedMap {
     const own = stateOf(state, side);
     this.ground.update(state);
     this.mosaics.update(own ?? { ...state, flights: [] });
+    this.layOpened(side);
     this.marks.update(state);
     this.drawn = { state, side };
     this.forgets(state, side);
     this.say(state, side);
     if (isAnew) void this.ask(state, side);
+  }
+
+  private layOpened(side: Side): void {
+    const opened = openedOf(side);
+    if (opened === (this.laid?.of ?? null)) return;
+    if (this.laid) {
+      this.map.removeLayer(this.laid.layer);
+      this.laid.layer.setSource(null); // the picture stays for the next map
+      this.laid.layer.dispose();
+    }
+    this.laid = opened && { of: opened, layer: layerOf(opened) };
+    if (this.laid) this.map.addLayer(this.laid.layer);
   }
 
   /** Where the other map's pointer is; null: nowhere. */
@@ -114,6 +130,7 @@ export class ComparedMap {
 
   dispose(): void {
     for (const undraw of this.undraws) undraw();
+    this.layOpened({ kind: "picture", name: "" });
     endMap(this.map);
     this.map.setView(new View()); // the shared view would keep this map, and all its tiles, as a listener
     this.frame.remove();
@@ -162,7 +179,7 @@ export class ComparedMap {
     const isSeenBeside = own !== null && extent !== null && isSeenWithin(own, bounds(transformExtent(extent, "EPSG:3857", "EPSG:4326")));
     const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true, this.spot(state).of, isSeenBeside);
     const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged?.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
-    replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own !== null ? null : t(side.kind === "picture" ? "compareElsewhere" : "compareGone")));
+    replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own !== null ? null : t(side.kind !== "picture" ? "compareGone" : openedOf(side) ? "compareOpened" : "compareElsewhere")));
   }
 }
 

@@ -2,6 +2,8 @@
 
 const K = new Uint32Array(64);
 const START = new Uint32Array(8);
+const BLOCK = 64;
+const PIECE = 8 * 2 ** 20;
 
 /** The constants are the first 32 bits of the fractions of the roots of primes (FIPS 180-4, 4.2.2, 5.3.3). */
 function fill(): void {
@@ -23,17 +25,35 @@ export async function sha256(data: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 export function plainSha256(data: Uint8Array): Uint8Array {
-  const whole = data.length - (data.length % 64);
-  const tail = new Uint8Array(data.length % 64 < 56 ? 64 : 128);
-  tail.set(data.subarray(whole));
-  tail[data.length - whole] = 0x80;
-  const view = new DataView(tail.buffer);
-  view.setUint32(tail.length - 8, Math.floor(data.length / 2 ** 29));
-  view.setUint32(tail.length - 4, (data.length << 3) >>> 0);
+  const whole = data.length - (data.length % BLOCK);
   const hash = START.slice();
   const words = new Uint32Array(64);
-  for (let at = 0; at < whole; at += 64) block(hash, words, data, at);
-  for (let at = 0; at < tail.length; at += 64) block(hash, words, tail, at);
+  for (let at = 0; at < whole; at += BLOCK) block(hash, words, data, at);
+  return ended(hash, words, data.subarray(whole), data.length);
+}
+
+/** Of a file of any size, piece by piece. */
+export async function sha256OfBlob(blob: Blob): Promise<Uint8Array> {
+  const whole = blob.size - (blob.size % BLOCK);
+  const hash = START.slice();
+  const words = new Uint32Array(64);
+  const read = async (from: number, to: number): Promise<Uint8Array> => new Uint8Array(await new Response(blob.slice(from, to)).arrayBuffer());
+  for (let from = 0; from < whole; from += PIECE) {
+    const piece = await read(from, Math.min(from + PIECE, whole));
+    for (let at = 0; at < piece.length; at += BLOCK) block(hash, words, piece, at);
+  }
+  return ended(hash, words, await read(whole, blob.size), blob.size);
+}
+
+/** The rest, less than a block, and how long all of it is. */
+function ended(hash: Uint32Array, words: Uint32Array, rest: Uint8Array, length: number): Uint8Array {
+  const tail = new Uint8Array(rest.length < 56 ? BLOCK : 2 * BLOCK);
+  tail.set(rest);
+  tail[rest.length] = 0x80;
+  const view = new DataView(tail.buffer);
+  view.setUint32(tail.length - 8, Math.floor(length / 2 ** 29));
+  view.setUint32(tail.length - 4, (length * 8) >>> 0);
+  for (let at = 0; at < tail.length; at += BLOCK) block(hash, words, tail, at);
   const out = new DataView(new ArrayBuffer(32));
   hash.forEach((word, i) => out.setUint32(4 * i, word));
   return new Uint8Array(out.buffer);
