@@ -81,3 +81,12 @@ def test_every_error_has_vietnamese_of_its_own() -> None:
         for path in HOUSE.rglob("*.py")
     }
     assert {name: len(lines) for name, lines in found.items() if lines} == _NOBODY_MEETS, found
+
+
+def test_ground_that_was_imaged_is_never_called_as_a_masts_reach() -> None:
+    """A mast has a "vùng phủ"; ground with pictures, which may stand beside it, is "phạm vi đã chụp"."""
+    page = HOUSE.parent / "web"
+    texts = [*HOUSE.rglob("*.py"), *HOUSE.rglob("*.typ"), *(page / "src").rglob("*.ts"), *page.glob("*.html")]
+    said = {path: path.read_text(encoding="utf-8").lower() for path in texts}
+    assert not [str(path) for path, text in said.items() if "vùng phủ" in text]
+    assert any("phạm vi đã chụp" in text for path, text in said.items() if path.suffix == ".ts")

@@ -233,3 +233,57 @@ def test_no_operation_breaks(house: House, data: st.DataObject) -> None:
     is_json = answer.headers.get("content-type") == "application/json"
     if is_json and answer.status_code in (400, 404, 409, 415, 422) and operation.method != "head":
         assert answer.json()["message"]
+
+
+SQL = (
+    *("' OR '1'='1", "' OR 1=1 --", "x' UNION SELECT name FROM accounts --"),
+    *("'; DELETE FROM flights; --", "%", "_"),
+)
+NONE_SUCH = "zqxwzqxw"
+"""A text that no name holds."""
+_USUAL = {"lon": str(LON), "lat": str(LAT), "bounds": "104,21,105,22", "event": REAL, "kind": "volume"}
+
+
+def _shape(told: Any) -> Any:
+    """Of an answer: its members and how many there are of each, whatever they say."""
+    if isinstance(told, dict):
+        return {name: _shape(one) for name, one in told.items()}
+    return [_shape(one) for one in told] if isinstance(told, list) else None
+
+
+def _read(house: House, client: httpx.Client, operation: Operation, asked: dict[str, Any], text: str) -> Any:
+    """What is answered where one parameter says this text and the others are usual ones."""
+    path, query = operation.path, {}
+    for one in operation.parameters:
+        name = one["name"]
+        value = text if one is asked else _USUAL.get(name, house.offering.world.after)
+        if one["in"] == "path":
+            path = path.replace(f"{{{name}}}", quote(value, safe=""))
+        elif one["in"] == "query" and (one is asked or one.get("required")):
+            query[name] = value
+    return client.get(f"{path}?{urlencode(query)}")
+
+
+def test_sql_in_an_address_finds_no_more_than_nonsense(house: House) -> None:
+    """Every address that reads, each of its parameters in turn."""
+    looked_at, answered = 0, 0
+    by = {"Authorization": f"Bearer {TOKEN}"}
+    catalog = house.offering.workspace.catalog
+    flights, accounts = catalog.flights.flights(), catalog.accounts.all()
+    with httpx.Client(base_url=house.url, headers=by, timeout=60) as client:
+        for operation in house.operations:
+            if operation.method != "get":
+                continue
+            for asked in (*operation.named("path"), *operation.named("query")):
+                nonsense = _read(house, client, operation, asked, NONE_SUCH)
+                for text in SQL:
+                    found = _read(house, client, operation, asked, text)
+                    where = (operation.path, asked["name"], text, found.status_code, nonsense.status_code)
+                    looked_at += 1
+                    if nonsense.status_code != 200:
+                        assert 400 <= found.status_code < 500, where
+                    elif found.status_code == 200 and "json" in found.headers["content-type"]:
+                        assert _shape(found.json()) == _shape(nonsense.json()), where
+                        answered += 1
+    assert looked_at > 400 and answered > 20
+    assert (catalog.flights.flights(), catalog.accounts.all()) == (flights, accounts)
