@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +82,17 @@ def test_every_error_has_vietnamese_of_its_own() -> None:
         for path in HOUSE.rglob("*.py")
     }
     assert {name: len(lines) for name, lines in found.items() if lines} == _NOBODY_MEETS, found
+
+
+def test_reviewing_and_approving_have_words_of_their_own() -> None:
+    """A change is reviewed (soát xét), a meeting pack approved (phê duyệt): "duyệt" alone would be either."""
+    pages = HOUSE.parent / "web" / "src"
+    places = [*HOUSE.rglob("*.py"), *HOUSE.rglob("*.typ"), *pages.rglob("*.ts")]
+    alone = re.compile(r"(?<![Tt]rình )(?<![Pp]hê )\bduyệt\b", re.IGNORECASE)
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in places
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if alone.search(line)
+    ]
+    assert not found
