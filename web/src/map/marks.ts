@@ -85,6 +85,13 @@ export class MarkLayer {
     this.sketch.clear(true);
   }
 
+  /** Takes the last corner back. */
+  dropCorner(): void {
+    if (!this.corners?.pop()) return;
+    this.outline(this.corners);
+    this.onCorner(this.corners.length);
+  }
+
   /** Ends the drawing: the corners in order, longitude and latitude. */
   stopDrawing(): LonLat[] {
     const places = (this.corners ?? []).map((corner) => toLonLat(corner) as LonLat);
