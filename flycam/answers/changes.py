@@ -49,7 +49,7 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         yield "DIỄN TẬP" if vi else "DIỄN TẬP (drill)"
     if not report.impact.changes:
         yield (
-            "chưa có thay đổi nào chờ duyệt hay đã xác nhận; không có nghĩa là không có gì thay đổi"
+            "chưa có thay đổi nào chờ soát xét hay đã xác nhận; không có nghĩa là không có gì thay đổi"
             if vi
             else "no change waits or is confirmed; that does not mean that nothing changed"
         )
@@ -57,7 +57,7 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         place = row.name or row.code or ("ngoài ranh giới đã biết" if vi else "beyond known boundaries")
         yield f"{place}:"
         yield from _tally(row.confirmed, "đã xác nhận" if vi else "confirmed", language)
-        yield from _tally(row.waiting, "chờ duyệt" if vi else "waiting", language)
+        yield from _tally(row.waiting, "chờ soát xét" if vi else "waiting", language)
     yield from _volumes(report, language)
     reach = report.impact.reach_m
     near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in THINGS.items())
@@ -159,7 +159,7 @@ def of_series(
 
 def _dated(point: Mapping[str, Any], which: int) -> str:
     size = _size(point, which)
-    waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
+    waits = "" if point["confirmed"] else (", chờ soát xét", ", waiting")[which]
     if point["new"]:
         since = ("mới thêm từ", "new since")[which]
         before = _local(point["before"]) if point["before"] else point["before_shown"]

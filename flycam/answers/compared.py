@@ -146,14 +146,14 @@ def _lines_vi(found: Compared) -> list[str]:
             "được tính ở mỗi xã, diện tích chỉ là phần trong xã"
         )
     if (kept := found.kept) is not None:
-        renewed = f"{kept.renewed} thay chỗ đang chờ duyệt, " if kept.renewed else ""
-        again = f", trong đó {kept.decided} đã duyệt trước đây với đường bao khác" if kept.decided else ""
+        renewed = f"{kept.renewed} thay chỗ đang chờ soát xét, " if kept.renewed else ""
+        again = f", trong đó {kept.decided} đã soát xét trước đây với đường bao khác" if kept.decided else ""
         name = kept.event.name + (" (sự kiện vừa mở)" if kept.begun else "")
-        lines.append(f"  chờ duyệt trong {name}: {kept.new} mới, {renewed}{kept.known} đã có{again}")
+        lines.append(f"  chờ soát xét trong {name}: {kept.new} mới, {renewed}{kept.known} đã có{again}")
     elif found.changes and not found.for_review:
-        lines.append("  không đưa lên bản đồ để duyệt, theo --no-review")
+        lines.append("  không đưa lên bản đồ để soát xét, theo --no-review")
     elif found.changes and not found.is_unfit:
-        lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
+        lines.append("  chưa đưa lên bản đồ để soát xét: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
 
 

@@ -30,7 +30,7 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
     page = made.out / "index.html"
     if language == "vi":
         said = f"{made.out}: {len(made.files)} tệp, {len(made.communes)} xã; mở {page} để xem"
-        draft = "  dự thảo: khi lãnh đạo duyệt, chạy lại với --approved-by 'HỌ TÊN'"
+        draft = "  dự thảo: khi lãnh đạo phê duyệt, chạy lại với --approved-by 'HỌ TÊN'"
     else:
         said = f"{made.out}: files: {len(made.files)}, communes: {len(made.communes)}; open {page}"
         draft = "  a draft: once a leader has approved it, run again with --approved-by 'NAME'"

@@ -84,7 +84,7 @@ def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
     vi = language == "vi"
     frames, finished, seconds = ("ảnh", "hoàn thiện trong", "giây") if vi else ("frames", "finished in", "s")
     found = len(report.compared.changes)
-    review = f"{found} thay đổi chờ duyệt" if vi else agreed(f"{found} changes wait for review")
+    review = f"{found} thay đổi chờ soát xét" if vi else agreed(f"{found} changes wait for review")
     lines = [
         f"{one.ingested.flight.name}: {one.ingested.used} {frames}, "
         f"{number(one.ingested.seconds, 1, language)} {seconds}; "

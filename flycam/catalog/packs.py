@@ -109,7 +109,7 @@ class Packs:
             if pack.draft_id and connection.execute(_finals_of(pack.draft_id)).first() is not None:
                 raise StoreConflict(
                     "this draft was approved already: look at the list of meeting packs again",
-                    vi="bản dự thảo này đã được duyệt: hãy xem lại danh sách gói họp",
+                    vi="bản dự thảo này đã được phê duyệt: hãy xem lại danh sách gói họp",
                 )
             last = connection.execute(select(func.max(_mine.c.number))).scalar()
             numbered = replace(pack, number=(last or 0) + 1)

@@ -31,8 +31,11 @@ SUN_ALTITUDE_DEG = 45.0
 _FULL_RELIEF_ZOOM = 13
 _SHADOW_RGB, _LIGHT_RGB = (70.0, 78.0, 84.0), (247.0, 246.0, 240.0)
 _TONES, _ALPHAS = 51, 5
-_FADE_PX = 10
+_FADE_PX = 32
 """Over so many pixels shading fades out where known terrain ends: an edge of knowledge, not of a mountain."""
+_GROUND_TONE = 0.89
+"""The tone nearest the page's ground (`--ground` in web/src/style.css): what fades becomes it, and shows no
+edge, however few opacities there are."""
 
 
 def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
@@ -58,7 +61,8 @@ def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] |
     pixel_m = ground_pixel_m(tile.z, (lat0 + lat1) / 2.0)
     exaggeration = 1.0 + 0.3 * max(_FULL_RELIEF_ZOOM - tile.z, 0)
     tone = hillshade_tone(heights[inner], pixel_m, exaggeration)
-    return _numbered(tone, _fade(np.isfinite(heights))[_FADE_PX:-_FADE_PX, _FADE_PX:-_FADE_PX])
+    share = _fade(np.isfinite(heights))[_FADE_PX:-_FADE_PX, _FADE_PX:-_FADE_PX]
+    return _numbered(_GROUND_TONE + share * (tone - _GROUND_TONE), share)
 
 
 def palette() -> NDArray[np.uint8]:
@@ -81,11 +85,13 @@ def _numbered(tone: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[
 
 
 def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Opacity that rises from the edge of what is known over `_FADE_PX` pixels."""
+    """How much of the relief is shown: rises from the edge of what is known over `_FADE_PX` pixels, without a
+    kink at either end."""
     if known.all():
         return np.ones(known.shape)
     away = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(np.clip(away / _FADE_PX, 0.0, 1.0), np.float64)
+    share = np.clip(away.astype(np.float64) / _FADE_PX, 0.0, 1.0)
+    return np.asarray(share * share * (3.0 - 2.0 * share))
 
 
 def hillshade_tone(

@@ -23,12 +23,12 @@ PACK_WORDS: Mapping[str, Said] = {
     "unnamed": Said("Hình ảnh bay chụp", "Pictures from the air"),
     "draft": Said("DỰ THẢO", "DRAFT"),
     "draft_note": Said(
-        "Dự thảo, chưa có lãnh đạo duyệt; chưa dùng làm căn cứ quyết định.",
+        "Dự thảo, chưa có lãnh đạo phê duyệt; chưa dùng làm căn cứ quyết định.",
         "A draft that no leader has approved: not yet a basis for decisions.",
     ),
-    "approved": Said("Người duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "approved": Said("Người phê duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
     "approved_alone": Said(
-        "Người lập và người duyệt là một: {name}, lúc {at} (UTC+7); chưa có người thứ hai kiểm tra.",
+        "Người lập và người phê duyệt là một: {name}, lúc {at} (UTC+7); chưa có người thứ hai kiểm tra.",
         "Asked for and approved by one person, {name}, at {at} (UTC+7): nobody else has checked it.",
     ),
     "asked_by": Said("Người lập: {name}.", "Asked for by {name}."),
@@ -83,7 +83,7 @@ PACK_WORDS: Mapping[str, Said] = {
         "No change is confirmed on the ground shown: that does not mean that nothing changed.",
     ),
     "changes_said": Said(
-        "Thay đổi đã được người duyệt xác nhận trong phạm vi đã chụp: {kinds}; tổng diện tích {area}.",
+        "Thay đổi đã được người soát xét xác nhận trong phạm vi đã chụp: {kinds}; tổng diện tích {area}.",
         "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
     ),
     "changes_same": Said(

@@ -169,11 +169,11 @@ def _split(page: Page, room: Room) -> list[ChangeLine]:
         page.locator(f'[data-kept="mark-{part.change_id}"]').check()
     page.locator(".review-count").click()
     page.keyboard.press("m")
-    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting)} chờ duyệt")
+    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting)} chờ soát xét")
     (one,) = [one for one in room.standing().values() if len(one.origins) == len(parts)]
     expect(page.locator(f'[data-change="{one.change_id}"]')).to_have_attribute("aria-current", "true")
     page.keyboard.press("u")
-    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting) - 1 + len(parts)} chờ duyệt")
+    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting) - 1 + len(parts)} chờ soát xét")
     parts = sorted(
         (one for one in room.standing().values() if whole.change_id in one.origins),
         key=lambda one: -one.area_m2,

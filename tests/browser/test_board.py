@@ -247,6 +247,26 @@ def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, s
     assert _only(board).kind.value == "sector"
 
 
+def test_a_sector_is_ended_by_enter_and_corners_taken_back(board: Board, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
+    for x, y in ((0.3, 0.5), (0.6, 0.5)):
+        click_map(page, x, y)
+    page.keyboard.press("Enter")  # two corners are no sector
+    expect(page.locator(".mark-form")).to_have_count(0)
+    for x, y in ((0.6, 0.7), (0.9, 0.9)):
+        click_map(page, x, y)
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    expect(page.locator(".mark-form")).to_contain_text("3 đỉnh")
+    page.locator(".mark-form").get_by_role("button", name="Huỷ").click()
+    page.locator(".mark-begin").click()
+    page.keyboard.press("Escape")
+    expect(page.locator(".mark-begin")).to_be_visible()
+
+
 @pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_outline_of_a_sector_stays_in_sight_while_its_form_is_open(
     board: Board, open_page: OpenPage, size: str, screenshots: Path

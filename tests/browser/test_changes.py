@@ -100,7 +100,7 @@ def expect_chosen(page: Page, change_id: str) -> None:
 
 
 def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None:
-    said = f"{waiting} chờ duyệt · {accepted} đã xác nhận · {rejected} đã bác bỏ"
+    said = f"{waiting} chờ soát xét · {accepted} đã xác nhận · {rejected} đã bác bỏ"
     expect(page.locator(".review-count")).to_have_text(said)
 
 
@@ -142,9 +142,9 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
 
 
 def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
-    """Where a place is drawn in a comparison, pixels from the page's upper left corner."""
+    """Where a place is drawn on BEFORE in a comparison, pixels from the page's upper left corner."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
-    box = page.locator(".compare").bounding_box()
+    box = page.locator(".compared.before").bounding_box()
     assert found is not None and box is not None
     zoom, lat0, lon0 = map(float, found.groups())
     centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))

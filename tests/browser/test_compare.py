@@ -76,12 +76,12 @@ def test_it_opens_on_the_newest_flight_and_the_one_before(
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
     in_address(page, f"cmp=swipe~{world.before}~{world.after}~50")
     before, after = (page.locator(f".{which} .compared-caption") for which in ("before", "after"))
-    expect(before).to_contain_text(re.compile("Trước: .* – trước bão.*20/08/2024 09:10", re.S))
-    expect(after).to_contain_text(re.compile(r"Sau: .*sau bão.*10/09/2024 10:15 · \d+ năm trước", re.S))
+    expect(before).to_contain_text(re.compile(r"Trước: .* – trước bão.*20/08/2024\s09:10", re.S))
+    expect(after).to_contain_text(re.compile(r"Sau: .*sau bão.*10/09/2024\s10:15 · \d+\snăm trước", re.S))
     asked = {"flight": world.after, "layer": "colour", "lon": MIDDLE[0], "lat": MIDDLE[1]}
     sigma_m = httpx.get(f"{address}/api/pixel", params=asked).json()["sigma_m"]
     said = f"{sigma_m:.1f}".replace(".", ",")
-    expect(after).to_contain_text(re.compile(rf"Bản dựng nhanh.*sai số mặt đất ± {said} m"))
+    expect(after).to_contain_text(re.compile(rf"Bản dựng nhanh.*sai số mặt đất\s±\s{said}\sm"))
     expect(before).to_contain_text("sai số mặt đất không rõ")
     expect(before).to_contain_text("không có mô hình độ cao")
     page.keyboard.press("Escape")
@@ -251,7 +251,7 @@ def test_what_is_no_before_and_after_is_said_on_both(
     sides = pair.format(before=world.before, after=world.after)
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{sides}~50")
     for caption in (page.locator(f".{which} .compared-caption") for which in ("before", "after")):
-        expect(caption).to_contain_text(re.compile(r"\d\d/\d\d/2024 \d\d:\d\d · "))
+        expect(caption).to_contain_text(re.compile(r"\d\d/\d\d/2024\s\d\d:\d\d · "))
         if said is None:
             expect(caption).not_to_contain_text(re.compile("không cũ hơn|Cùng một|cùng một"))
         else:

@@ -24,6 +24,8 @@ from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_wo
 
 pytestmark = pytest.mark.browser
 
+PICKED = (255, 212, 0)
+"""Of the line around what was looked for."""
 FLOWN = f"map=17.50/{LAT - 0.0015:.6f}/{LON + 0.0042:.6f}"
 
 
@@ -92,7 +94,7 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     page.locator("button.meet").click()
     caption = page.locator(".meeting-caption")
     expect(caption).to_have_text(
-        re.compile(r"Nậm Lúc.*10/09/2024 10:15 · \d+ năm trước · sai số mặt đất ± [45],\d m")
+        re.compile(r"Nậm Lúc.*10/09/2024\s10:15 · \d+\snăm trước · sai số mặt đất\s±\s[45],\d\sm")
     )
     for hidden in (".top", ".panel", ".timeline", ".position", ".ol-zoom", ".moves", ".map-warnings"):
         expect(page.locator(hidden)).to_be_hidden()
@@ -496,5 +498,84 @@ def test_a_wall_that_waits_says_so_once_and_nothing_of_what_nobody_chose(screen:
     expect(wall.locator(".meeting-bar")).not_to_contain_text("Đang chờ")
     over = screen("Minh", f"lang=vi&meet=follow&{FLOWN}")
     expect(over.locator(".meeting-caption")).to_have_text(
-        re.compile("^Đang chờ người trình bày.*sai số mặt đất ± ", re.S)
+        re.compile(r"^Đang chờ người trình bày.*sai số mặt đất\s±\s", re.S)
     )
+
+
+def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
+    screen: Screen, screenshots: Path
+) -> None:
+    hoa = screen("Hoa", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    call = hoa.locator(".meeting-call")
+    expect(hoa.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
+    expect(call).to_be_hidden()
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    expect(call).to_contain_text("Lan bắt đầu trình bày")
+    expect(hoa.locator(".meeting-bar")).to_be_hidden(timeout=60_000)
+    expect(call).to_be_visible()  # until it is answered
+    settled(hoa)
+    hoa.screenshot(path=screenshots / "meeting-call.png")
+    call.locator(".stay").click()
+    expect(call).to_be_hidden()
+    lan.locator(".meeting-bar .leave").click()
+    expect(hoa.locator("button.meet")).not_to_have_class(re.compile("on"))
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    call.locator(".follow").click()
+    expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    expect(call).to_be_hidden()
+
+
+def test_who_follows_sees_nothing_that_was_opened_or_looked_for_here(screen: Screen) -> None:
+    hoa = screen("Hoa", f"lang=vi&event={REAL}&{FLOWN}")
+    hoa.locator(".search input").fill("nam luc")
+    hoa.locator(".search-hits button").first.click()
+    assert _picked_pixels(hoa) > 200, "the line around what was looked for"
+    hoa.locator("button.meet").click()
+    hoa.locator(".places-open").click()
+    expect(hoa.locator(".places")).to_be_visible()
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    hoa.locator(".meeting-call .follow").click()
+    expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    expect(hoa.locator(".places")).to_be_hidden()
+    until_seen(hoa, lambda: _picked_pixels(hoa) < 50)
+
+
+def _picked_pixels(page: Page) -> int:
+    return int((np.abs(settled(page).astype(int) - PICKED).max(-1) < 12).sum())
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("mode", ["swipe", "side", "flicker"])
+def test_two_pictures_have_most_of_the_height(
+    open_page: OpenPage, world: World, language: str, mode: str, screenshots: Path
+) -> None:
+    """Also while the presenter's controls are out."""
+    compared = f"cmp={mode}~{world.before}~{world.after}~50"
+    page = open_page("office", f"lang={language}&event={REAL}&{FLOWN}&meet=on&{compared}")
+    for which in ("before", "after"):
+        expect(page.locator(f".{which} .compared-caption")).to_contain_text("/2024")
+    page.mouse.move(600, 300)
+    expect(page.locator(".meeting-bar")).to_be_visible()
+    settled_compare(page)
+    page.screenshot(path=screenshots / f"meeting-{mode}-{language}-office.png")
+    title, bar = page.locator(".meeting-caption").bounding_box(), page.locator(".compare-bar").bounding_box()
+    captions = [page.locator(f".{which} .compared-caption").bounding_box() for which in ("before", "after")]
+    assert title is not None and bar is not None
+    whole = SIZES["office"][1]
+    lowest = min(box["y"] for box in captions if box is not None)
+    assert lowest - (title["y"] + title["height"]) > 0.6 * whole
+    assert lowest - (bar["y"] + bar["height"]) > 0.5 * whole
+    controls = page.locator(".meeting-bar").bounding_box()
+    assert controls is not None and controls["y"] + controls["height"] <= title["y"] + title["height"] + 1
+
+
+def test_no_line_of_a_caption_ends_between_a_number_and_what_it_counts(open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    caption = page.locator(".meeting-caption")
+    expect(caption).to_contain_text("sai số mặt đất ± ")
+    said = caption.text_content() or ""
+    tied = r"10/09/2024\u00a010:15 · \d+\u00a0năm trước · .*đất\u00a0±\u00a0\d+,\d\u00a0m"
+    assert re.search(tied, said), said

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shapely
 from playwright.sync_api import expect
@@ -13,7 +14,7 @@ from playwright.sync_api import expect
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled_compare, view_in_address
+from tests.browser.pages import settled_compare, until_seen, view_in_address
 from tests.browser.test_changes import (
     NAMES,
     Review,
@@ -150,3 +151,83 @@ def test_what_another_has_just_decided_is_told_and_not_overturned_by_one_key(
     page.keyboard.press("r")
     expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
     assert review.line(NAMES[0]).status is ChangeStatus.REJECTED
+
+
+def test_another_way_to_compare_keeps_the_change_in_sight_and_the_line_where_it_was(
+    open_page: OpenPage, review: Review
+) -> None:
+    """The panel covers a part of what is swept over, and nothing of two pictures side by side."""
+    page = enter(open_page, review)
+    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
+    handle = page.locator(".swipe-handle")
+    handle.focus()
+    page.keyboard.press("ArrowLeft")
+    stood = handle.get_attribute("aria-valuenow")
+
+    def corners() -> list[tuple[float, float]]:
+        view_in_address(page)
+        return [compared_at(page, west, south), compared_at(page, east, north)]
+
+    before = corners()
+    page.locator('button[data-mode="side"]').click()
+    beside, half = corners(), page.locator(".compared.before").bounding_box()
+    assert half is not None
+    assert all(half["x"] < x < half["x"] + half["width"] for x, _ in beside), "all of it is in sight"
+    middle = (beside[0][0] + beside[1][0]) / 2
+    assert middle == pytest.approx(half["x"] + half["width"] / 2, abs=4)
+    page.locator('button[data-mode="flicker"]').click()
+    page.locator('button[data-mode="swipe"]').click()
+    expect(handle).to_have_attribute("aria-valuenow", stood or "")
+    assert np.array(corners()) == pytest.approx(np.array(before), abs=2), "at the scale of before"
+    page.mouse.move(*before[0])
+    page.mouse.wheel(0, -300)  # nearer: side by side it has no room
+    view_in_address(page)
+    page.keyboard.press("3")
+    beside, half = corners(), page.locator(".compared.before").bounding_box()
+    assert half is not None
+    assert all(half["x"] < x < half["x"] + half["width"] for x, _ in beside)
+    expect_chosen(page, NAMES[0])
+
+
+def test_what_is_said_goes_with_what_is_done_next(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    trouble = page.locator(".review-trouble")
+    next_ones: list[tuple[str, Callable[[], None]]] = [
+        ("x", lambda: page.keyboard.press("x")),
+        ("e", lambda: page.keyboard.press("e")),
+        ("Escape", lambda: page.keyboard.press("j")),
+        ("h", lambda: page.keyboard.press("h")),
+        ("filter", lambda: page.locator('[data-kept="filter-kind"]').select_option("landslide")),
+    ]
+    for said, act in next_ones:
+        page.locator(".review-count").click()
+        page.keyboard.press("u")
+        expect(trouble, said).to_contain_text("Không còn gì để hoàn tác")
+        act()
+        expect(trouble, said).to_have_count(0)
+        if said == "e":
+            page.keyboard.press("Escape")
+    page.locator(".review-count").click()
+    page.keyboard.press("n")
+    page.keyboard.press("Enter")
+    expect(trouble).to_contain_text("Chưa có đường bao")
+    page.keyboard.press("Escape")
+    expect(trouble).to_have_count(0)
+
+
+def test_the_details_of_another_change_are_read_from_their_beginning(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    details = page.locator(".review-details")
+    expect(details).to_contain_text("J/K")
+    least = details.evaluate("e => e.scrollHeight - e.clientHeight")
+    assert least > 4, "there is something to scroll"
+    assert "gradient" in details.evaluate("e => getComputedStyle(e).backgroundImage"), "an edge says so"
+    details.evaluate("e => e.scrollTo(0, 1000)")
+    page.keyboard.press("h")  # of the same change: what is told more is scrolled to
+    expect(page.locator(".review-history")).to_be_in_viewport()
+    assert details.evaluate("e => e.scrollTop") > 0
+    page.keyboard.press("j")
+    expect_chosen(page, NAMES[1])
+    until_seen(page, lambda: details.evaluate("e => e.scrollTop") == 0)

@@ -292,7 +292,7 @@ def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, sc
     judge.on("dialog", lambda one: one.accept())
     expect(drafts).to_contain_text("Của Minh")
     judge.locator(".pack-desk .pack-approve").click()
-    expect(page.locator(".pack-desk")).to_contain_text("Đã duyệt: Bà Thắm", timeout=200_000)
+    expect(page.locator(".pack-desk")).to_contain_text("Đã phê duyệt: Bà Thắm", timeout=200_000)
     expect(judge.locator(".pack-approve"), "its draft is not approved twice").to_have_count(0)
     settled(page)
     page.screenshot(path=screenshots / "viewer-11-pack-approved.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from flycam.geodata.dem import read_dem_info
 from flycam.geodata.dem_info import DemInfo
 from flycam.geodata.hillshade import hillshade_tile, hillshade_tone, palette
 from flycam.geometry.grid import TileId, lonlat_to_mercator, tile_at
+from tests.conftest import REPOSITORY
 from tests.geodata.dem_files import EAST, NORTH, ground, write_dem
+
+WEB = REPOSITORY / "web" / "src"
+GROUND_IN_CSS = re.search(r"--ground: #(\w{6});", (WEB / "style.css").read_text(encoding="utf-8"))
+assert GROUND_IN_CSS
+PAGE_GROUND = np.array(list(bytes.fromhex(GROUND_IN_CSS[1])))
+"""What the map draws nothing on, RGB."""
 
 
 def slope(east: float, north: float) -> np.ndarray:
@@ -77,12 +85,18 @@ def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
         north = TileId(z=tile.z, x=tile.x, y=north.y - 1)
         if not above.all():
             break
-    column = shaded(dems, north)[:, 128, 3].astype(int)
-    below = shaded(dems, TileId(z=tile.z, x=tile.x, y=north.y + 1))[:, 128, 3].astype(int)
+    column = shaded(dems, north)[:, 128].astype(int)
+    below = shaded(dems, TileId(z=tile.z, x=tile.x, y=north.y + 1))[:, 128].astype(int)
     both = np.concatenate([column, below])
-    assert both[0] == 0 and both[-1] == 255
-    assert (np.diff(both) >= 0).all() and np.diff(both).max() <= 102  # two of the five levels at most
-    assert 6 <= ((both > 0) & (both < 255)).sum() <= 12
+    opacity = both[:, 3]
+    assert opacity[0] == 0 and opacity[-1] == 255
+    assert (np.diff(opacity) >= 0).all()
+    assert 20 <= ((opacity > 0) & (opacity < 255)).sum() <= 36
+    # over the page's ground nothing jumps, though there are five opacities only
+    share = opacity[:, None] / 255
+    seen = share * both[:, :3] + (1 - share) * PAGE_GROUND
+    assert np.abs(np.diff(seen, axis=0)).max() < 7
+    assert np.abs(seen[-1] - PAGE_GROUND).max() > 14
 
 
 def test_neighbouring_tiles_continue_each_other(tile_and_dem: tuple[TileId, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,17 @@ def test_ground_that_was_imaged_is_never_called_as_a_masts_reach() -> None:
     said = {path: path.read_text(encoding="utf-8").lower() for path in texts}
     assert not [str(path) for path, text in said.items() if "vùng phủ" in text]
     assert any("phạm vi đã chụp" in text for path, text in said.items() if path.suffix == ".ts")
+
+
+def test_reviewing_and_approving_have_words_of_their_own() -> None:
+    """A change is reviewed (soát xét), a meeting pack approved (phê duyệt): "duyệt" alone would be either."""
+    pages = HOUSE.parent / "web" / "src"
+    places = [*HOUSE.rglob("*.py"), *HOUSE.rglob("*.typ"), *pages.rglob("*.ts")]
+    alone = re.compile(r"(?<![Tt]rình )(?<![Pp]hê )\bduyệt\b", re.IGNORECASE)
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in places
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if alone.search(line)
+    ]
+    assert not found

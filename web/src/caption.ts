@@ -21,11 +21,23 @@ export interface Caption {
 /** What a caption speaks of: the window's middle, of which nothing need be said while it is imaged, or the change under review. */
 export type Spot = "middle" | "change";
 
+const TIE = "\u00a0";
+
 /**
  * Of the picture at a place; null: that is being asked. `name` is said first: the place, or the flight. `isSeenBeside`:
  * whether the window shows a picture elsewhere, which nobody may read as none.
  */
 export function captionOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean, spot: Spot = "middle", isSeenBeside = false): Caption {
+  const said = wordsOf(name, imaged, nowMs, withRevision, spot, isSeenBeside);
+  return { ...said, name: tied(said.name), facts: said.facts.map(tied), lesser: said.lesser && tied(said.lesser) };
+}
+
+/** No line ends between a number and its unit, or what it numbers, or between a date and its time. */
+export function tied(text: string): string {
+  return text.replace(/ (?=[±<>]? ?\d)/g, TIE).replace(/([\d±<>]) (?=[\p{L}%°])/gu, `$1${TIE}`);
+}
+
+function wordsOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean, spot: Spot, isSeenBeside: boolean): Caption {
   const nothing = { lesser: null, level: "open", isDrill: false } as const;
   if (!imaged) return { ...nothing, name, facts: [t("looking")] };
   const { flight, pixel, unknown } = imaged;

@@ -40,6 +40,12 @@ export function choiceHeld(inside: HTMLElement): HTMLElement | null {
   return isChoice && inside.contains(held) ? held : null;
 }
 
+/** Whether a key is meant for a field, or is one of the browser's own with Ctrl, Alt or Meta. */
+export function isTyped(event: KeyboardEvent): boolean {
+  const held = event.target instanceof HTMLElement && event.target.closest("input, select, textarea") !== null;
+  return held || event.ctrlKey || event.altKey || event.metaKey;
+}
+
 /** Text that is the same already is left alone: an idle page must not be painted again. */
 export function write(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;

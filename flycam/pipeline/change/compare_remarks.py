@@ -192,7 +192,7 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
             f"{after.name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
             "for review, and its ground is not on record as compared; give two dates",
             f"{after.name}: vừa là ảnh trước vừa là ảnh sau nên không thể có thay đổi: không đưa lên để "
-            "duyệt và không ghi nhận là đã so sánh; hãy ghi hai chuyến khác ngày",
+            "soát xét và không ghi nhận là đã so sánh; hãy ghi hai chuyến khác ngày",
         )
     if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
         return None
@@ -201,7 +201,7 @@ def not_for_review(sides: tuple[Side, Side]) -> Said | None:
         "damage; not put up for review, and its ground is not on record as compared; give the older one "
         "first",
         f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
-        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
+        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
     )
 
 
@@ -212,7 +212,7 @@ def same_pixels(sides: tuple[Side, Side]) -> Said:
         f"{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
         "between the two; not put up for review, and its ground is not on record as compared; give two dates",
         f"{before} và {after}: giống nhau từng điểm ảnh, là một ảnh đưa hai lần nên không thể có thay đổi: "
-        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của hai ngày",
+        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy đưa ảnh của hai ngày",
     )
 
 
@@ -226,8 +226,8 @@ def lies_elsewhere(sides: tuple[Side, Side], event: str, off_m: float) -> Said:
         "put up for review, and their ground is not on record as compared; give pictures of that event, or "
         "register the boundaries of their ground with flycam communes add",
         f"{before} và {after}: cách mọi chuyến bay của {event} và mọi xã đã nạp {km.replace(',', '.')} km: "
-        "không đưa lên để duyệt và không ghi nhận là đã so sánh; hãy đưa ảnh của đúng sự kiện, hoặc nạp ranh "
-        "giới nơi đó bằng flycam communes add",
+        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy đưa ảnh của đúng sự kiện, hoặc nạp "
+        "ranh giới nơi đó bằng flycam communes add",
     )
 
 

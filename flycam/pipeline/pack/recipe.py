@@ -216,8 +216,8 @@ def _outdated() -> DraftOutdated:
     return DraftOutdated(
         "what this meeting pack shows has changed since its draft was made: ask for a new draft, look at it "
         "and approve that one",
-        vi="nội dung gói họp đã thay đổi sau khi lập bản dự thảo: hãy lập bản dự thảo mới, xem lại rồi duyệt "
-        "bản đó",
+        vi="nội dung gói họp đã thay đổi sau khi lập bản dự thảo: hãy lập bản dự thảo mới, xem lại rồi "
+        "phê duyệt bản đó",
     )
 
 
@@ -240,7 +240,7 @@ def _leader(name: str) -> str:
     if name and not said:
         raise OptionUnusable(
             "--approved-by: give the name of the leader who approved the pack, or leave it out",
-            vi="--approved-by: hãy ghi họ tên lãnh đạo đã duyệt, hoặc bỏ tuỳ chọn này",
+            vi="--approved-by: hãy ghi họ tên lãnh đạo đã phê duyệt, hoặc bỏ tuỳ chọn này",
         )
     return said
 

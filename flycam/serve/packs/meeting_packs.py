@@ -90,8 +90,8 @@ def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: A
         raise AccessDenied(
             "a pack is approved by somebody with a name: make an account ('flycam user add NAME --role "
             "analyst'), sign in and approve it again",
-            vi="gói họp phải do người có tài khoản duyệt: hãy tạo tài khoản ('flycam user add TÊN --role "
-            "analyst'), đăng nhập rồi duyệt lại",
+            vi="gói họp phải do người có tài khoản phê duyệt: hãy tạo tài khoản ('flycam user add TÊN --role "
+            "analyst'), đăng nhập rồi phê duyệt lại",
         )
     if draft.state is not PackState.MADE or draft.approved_by:
         raise StoreConflict(
@@ -164,7 +164,7 @@ def _within_reach(catalog: Catalog, packing: Packing, pack_id: str, visitor: Vis
         if not visitor.may(Role.OPERATOR) and not pack.approved_by:
             raise AccessDenied(
                 f"{visitor.name}: this meeting pack is a draft; it can be fetched once it is approved",
-                vi=f"{visitor.name}: gói họp này còn là dự thảo; được duyệt xong mới tải được",
+                vi=f"{visitor.name}: gói họp này còn là dự thảo; được phê duyệt xong mới tải được",
             )
         raise no_such_pack()
     return pack

@@ -41,7 +41,7 @@ def test_a_side_beside_itself_is_told(first_ns: int | None) -> None:
     assert ["fitted on drills" in one for one in of_pictures] == [True] * (first_ns is None)
     assert said.startswith("one: stands as BEFORE and AFTER") and "not put up for review" in said
     english, vietnamese = not_for_review((side("one", first_ns), side("one", first_ns))) or ("", "")
-    assert english == said and "không đưa lên để duyệt" in vietnamese
+    assert english == said and "không đưa lên để soát xét" in vietnamese
     assert not_for_review((side("one", 1), side("two", 1))) is None, "two that began together"
 
 

@@ -88,7 +88,7 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
     answer, said = of_compare(done, "vi")
     counts = {"new": 2, "renewed": 0, "known": 0, "decided": 0}
     assert answer["review"] == {"event_id": "e1", "begun": False, **counts}
-    assert any("chờ duyệt" in line for line in said)
+    assert any("chờ soát xét" in line for line in said)
     assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
 
 
@@ -128,7 +128,7 @@ def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, f
     assert (again.kept.new, again.kept.known, again.kept.decided) == (1, 3, 3)
     assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 1
     assert of_compare(again)[0]["review"]["decided"] == 3
-    for language, said in (("en", "3 decided on before"), ("vi", "3 đã duyệt trước đây")):
+    for language, said in (("en", "3 decided on before"), ("vi", "3 đã soát xét trước đây")):
         assert any(said in line for line in of_compare(again, language)[1])
 
 
@@ -495,7 +495,7 @@ def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, file
     assert workspace.catalog.comparisons.events() == set()
     answer, said = of_compare(done, "vi")
     assert answer["review"] is None
-    assert any("không đưa lên để duyệt" in line for line in said)
+    assert any("không đưa lên để soát xét" in line for line in said)
     assert not any("--event" in line for line in said), "naming an event would not help"
 
 
@@ -563,7 +563,7 @@ def test_of_ground_far_from_all_that_is_known_of_an_event_nothing_is_kept_but_th
     assert km == pytest.approx(222, abs=3)
     answer, lines = of_compare(done, "vi")
     assert answer["review"] is None
-    assert any("không đưa lên để duyệt" in line and "communes add" in line for line in lines)
+    assert any("không đưa lên để soát xét" in line and "communes add" in line for line in lines)
     assert not any("--event" in line for line in lines), "naming it again would not help"
 
 

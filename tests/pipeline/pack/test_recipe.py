@@ -242,7 +242,7 @@ def test_every_page_of_a_drill_is_marked_and_a_draft_says_so(packed: Packed) -> 
     [
         ("Lan", "", "bad", "no leader has approved", "Người lập: Lan."),
         ("Lan", LEADER, "good", "Asked for by Lan.", "Người lập: Lan."),
-        ("", LEADER, "good", "Approved by", "Người duyệt:"),
+        ("", LEADER, "good", "Approved by", "Người phê duyệt:"),
         (LEADER.upper(), LEADER, "care", "nobody else has checked it", "chưa có người thứ hai kiểm tra"),
     ],
 )

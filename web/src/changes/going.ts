@@ -1,6 +1,7 @@
 /** Where a change is looked at: in the middle of what the panel, the bar and the captions leave free. */
 
 import type Map from "ol/Map";
+import { containsExtent, intersects } from "ol/extent";
 import MultiPolygon from "ol/geom/MultiPolygon";
 import { transformExtent } from "ol/proj";
 import type { LonLat } from "../api";
@@ -23,12 +24,33 @@ export function goTo(map: Map, change: ChangeLine, mode: Mode | null): void {
   const size = map.getSize();
   const [above, below] = mode ? [BAR_PX, CAPTION_PX] : [0, 0];
   const beside = mode === "side" ? 0 : covered(size?.[0] ?? 0); // the two share what the panel leaves
-  map.getView().fit(transformExtent(change.bbox, "EPSG:4326", "EPSG:3857"), {
+  map.getView().fit(extentOf(change), {
     padding: [MARGIN_PX + above, MARGIN_PX + beside, MARGIN_PX + below, MARGIN_PX],
     maxZoom: CLOSEST_ZOOM,
     duration: 0,
     ...(size && { size }),
   });
+}
+
+/**
+ * The same two pictures are compared in another way: what was in the middle of what is free still is, at the same scale,
+ * and a change that was in sight is gone to anew where it is not any more. `width`: of what both maps lie on, pixels.
+ */
+export function stay(map: Map, change: ChangeLine, from: Mode, to: Mode, width: number): void {
+  const view = map.getView();
+  const [centre, resolution, size] = [view.getCenter(), view.getResolution(), map.getSize()];
+  if (!centre || !resolution || !size || (from === "side") === (to === "side")) return;
+  const [x = 0, y = 0] = centre;
+  const aside = (covered(width) / 2) * resolution;
+  view.setCenter([to === "side" ? x - aside : x + aside, y]);
+  if (to !== "side") return; // there is more in sight than before
+  const wanted = extentOf(change);
+  const seen = view.calculateExtent([width - covered(width), size[1] ?? 0]);
+  if (intersects(seen, wanted) && !containsExtent(view.calculateExtent(size), wanted)) goTo(map, change, to);
+}
+
+function extentOf({ bbox }: ChangeLine): number[] {
+  return transformExtent(bbox, "EPSG:4326", "EPSG:3857");
 }
 
 /** A place on a change (longitude, latitude): its middle may lie beside it. */

@@ -90,6 +90,8 @@ export class Panel {
   readonly element = el("aside", { class: "review" });
   private readonly parts = ["head", "work", "filters", "list", "details"].map((name) => el("div", { class: `review-${name}` }));
   private readonly said: string[] = [];
+  /** Of which change the details are. */
+  private detailed: string | undefined;
 
   constructor(private readonly acts: Acts) {
     this.element.append(...this.parts);
@@ -107,6 +109,14 @@ export class Panel {
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
     this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
+    this.readFromTop(current?.properties.change_id);
+  }
+
+  /** What is told of another change is read from its beginning. */
+  private readFromTop(changeId: string | undefined): void {
+    if (changeId === this.detailed) return;
+    this.detailed = changeId;
+    this.parts[4]?.scrollTo({ top: 0 });
   }
 
   private write(n: number, says: unknown, parts: () => Part[]): void {
@@ -298,7 +308,7 @@ function noteField(note: string, acts: Acts): HTMLElement {
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   const { change_id, kind, status, score, no_score, commune, commune_name, note, not_found_again } = change.properties;
   const isChosen = change_id === shown.chosen;
-  const sure = score !== null ? formatPercent(100 * score) : t(no_score === "drawn" ? "byHand" : "noScore");
+  const sure = score !== null ? t("score", formatPercent(100 * score)) : t(no_score === "drawn" ? "byHand" : "noScore");
   const [decided] = status === "proposed" ? change.properties.decided_beside : [];
   const beside = decided && t(`beside_${decided.status}`, formatDate(Date.parse(decided.decided)));
   const place = commune_name || commune || t("noCommune");
@@ -318,10 +328,11 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   );
 }
 
-/** Length, slope, and how surely the two pictures lie on each other there. */
+/** Score, length, slope, and how surely the two pictures lie on each other there. */
 function measures({ properties }: ChangeLine): string {
-  const { length_m, slope_deg, error_m, rmse_m, tie_m } = properties;
+  const { score, length_m, slope_deg, error_m, rmse_m, tie_m } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
+  if (score !== null) parts.unshift(t("scoreIs", formatPercent(100 * score)));
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
   if (error_m !== null) parts.push(t("placed", formatNumber(error_m, 1)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));

@@ -9,7 +9,7 @@ import { CHANGE_KINDS, type ChangeKind, type ChangeLine, type Compared, type Ste
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
 import { Filters, type Filter } from "./filters";
-import { goTo, placeIn } from "./going";
+import { goTo, placeIn, stay } from "./going";
 import { Impacts } from "./impact";
 import { datesSaid, drawnOver, missingSaid, pairsOf, pairToShow, shareOfBoth, strangeTo, unopened } from "./pair";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
@@ -51,6 +51,7 @@ export class ReviewRoom {
   private isLeft = false;
   /** Whether the list is the server's; before that nobody knows whether there is nothing. */
   private isRead = false;
+  /** What is said of what was done last; it goes with whatever is done next. */
   private trouble = "";
   /** Whether something was asked for while the step before was not answered: it is not done, and that is said. */
   private isPassedOver = false;
@@ -108,8 +109,14 @@ export class ReviewRoom {
     if (state.eventId !== before.eventId) this.forget();
     if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
     if (state.flights !== before.flights) this.flightsCame();
+    this.keepInSight(state, before);
     const pair = ({ compare }: State): string => JSON.stringify([compare?.before, compare?.after]);
     if (state.language !== before.language || pair(state) !== pair(before)) this.show();
+  }
+
+  /** Another way to compare the same two gives each another part of the window. */
+  private keepInSight({ compare: now }: State, { compare: before }: State): void {
+    if (now && before && now.mode !== before.mode && this.current) stay(this.rooms.map, this.current, before.mode, now.mode, this.house.stage.clientWidth);
   }
 
   /** A picture that was not on the map may be now. */
@@ -213,7 +220,7 @@ export class ReviewRoom {
 
   private filter(filter: Filter): void {
     const { eventId } = this.house.store.state;
-    this.filters.now = filter;
+    [this.filters.now, this.trouble] = [filter, ""];
     const settle = (): void => {
       if (this.isLeft) return;
       if (this.current && this.filters.passes(this.current)) this.show();
@@ -226,7 +233,7 @@ export class ReviewRoom {
   }
 
   private showWindows(isOn: boolean): void {
-    this.windows.isOn = isOn;
+    [this.windows.isOn, this.trouble] = [isOn, ""];
     this.windows.attach(this.rooms.maps);
     this.show();
   }
@@ -291,6 +298,7 @@ export class ReviewRoom {
 
   private mark(change: ChangeLine): void {
     const { change_id } = change.properties;
+    this.trouble = "";
     if (!this.marked.delete(change_id)) this.marked.add(change_id);
     this.show();
   }
@@ -315,7 +323,7 @@ export class ReviewRoom {
     const { current } = this;
     if (!current) return;
     if (this.history) {
-      this.history = null;
+      [this.history, this.trouble] = [null, ""];
       return this.show();
     }
     const { change_id } = current.properties;
@@ -368,7 +376,7 @@ export class ReviewRoom {
     const { current } = this;
     if (!current) return;
     this.edits("cut", current);
-    this.drawing.cut(() => this.show());
+    this.drawing.cut(() => this.drawn());
     this.show();
   }
 
@@ -389,7 +397,13 @@ export class ReviewRoom {
     this.editing = "draw";
     [this.drawnKind, this.trouble] = [null, ""];
     this.showAfterWhole();
-    this.drawing.draw(() => this.show());
+    this.drawing.draw(() => this.drawn());
+    this.show();
+  }
+
+  /** An outline or line is there now: that it was lacking is not said of it any more. */
+  private drawn(): void {
+    this.trouble = "";
     this.show();
   }
 
@@ -413,7 +427,7 @@ export class ReviewRoom {
   }
 
   private edits(editing: Editing, { properties }: ChangeLine): void {
-    this.editing = editing;
+    [this.editing, this.trouble] = [editing, ""];
     this.showAfterWhole();
     this.edited = { [properties.change_id]: properties.version };
   }
@@ -581,6 +595,7 @@ export class ReviewRoom {
 
   private cancel(): void {
     this.stopEditing();
+    this.trouble = "";
     this.show();
   }
 

@@ -3,12 +3,12 @@
 import { spoken } from "../i18n";
 
 const words = {
-  title: ["Duyệt thay đổi", "Review of changes"],
-  heading: ["Duyệt thay đổi", "Review"],
-  close: ["Đóng phần duyệt", "Leave the review"],
-  waiting: ["{0} chờ duyệt · {1} đã xác nhận · {2} đã bác bỏ", "{0} waiting · {1} accepted · {2} rejected"],
+  title: ["Soát xét thay đổi", "Review of changes"],
+  heading: ["Soát xét", "Review"],
+  close: ["Đóng phần soát xét", "Leave the review"],
+  waiting: ["{0} chờ soát xét · {1} đã xác nhận · {2} đã bác bỏ", "{0} waiting · {1} accepted · {2} rejected"],
   reading: ["Đang lấy danh sách…", "The list is being fetched…"],
-  none: ["Chưa có thay đổi nào để duyệt trong sự kiện này. Hãy chạy “flycam compare”, hoặc tự vẽ.", "No change to review in this event. Run “flycam compare”, or draw one."],
+  none: ["Chưa có thay đổi nào để soát xét trong sự kiện này. Hãy chạy “flycam compare”, hoặc tự vẽ.", "No change to review in this event. Run “flycam compare”, or draw one."],
   noneMeans: ["Không có trong danh sách không có nghĩa là không có gì thay đổi.", "Not on the list does not mean that nothing changed."],
   cut_off: ["Chỉ hiện {0} trong {1}", "Only {0} of {1} are shown"],
   keys: ["J/K: tới, lui · X: đánh dấu để gộp · F: lọc", "J/K: next, back · X: mark, to merge · F: filter"],
@@ -44,7 +44,7 @@ const words = {
   cancel: ["Bỏ", "Cancel"],
   kind: ["Loại thay đổi", "Kind"],
   note: ["Ghi chú", "Note"],
-  status_proposed: ["chờ duyệt", "waiting"],
+  status_proposed: ["chờ soát xét", "waiting"],
   notFoundAgain: ["không thấy lại", "not found again"],
   notFoundAgainMeans: [
     "Không thấy lại: bản ghép mới hơn đã được so ở đúng chỗ này mà không tìm ra. Có thể là tìm nhầm trên ảnh trực tiếp.",
@@ -59,6 +59,8 @@ const words = {
     "{0} % đường bao này nằm ở chỗ hai ảnh không cùng cho thấy (chưa bay chụp, mây che, ngoài vùng so).",
     "{0} % of this outline lies where the two pictures do not both show the ground (not flown, under a cloud, beyond what was compared).",
   ],
+  score: ["điểm {0}", "score {0}"],
+  scoreIs: ["điểm tin cậy {0}", "score {0}"],
   noScore: ["chưa có điểm", "no score"],
   noScoreMeans: [
     "Không có địa hình: chưa tính được điểm, và chưa phân biệt được sạt lở, ngập lụt với loại khác.",

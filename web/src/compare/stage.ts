@@ -24,6 +24,8 @@ export class CompareStage {
   private said = "";
   private chosen = "";
   private waits = false;
+  /** Where the line stood, and between which two pictures, when another way to compare was chosen. */
+  private line: { pair: string; share: number } | null = null;
   private isClosed = false;
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
 
@@ -140,7 +142,7 @@ export class CompareStage {
     const choose = (): void => {
       // who presses "in turns" again wants the other picture
       if (mode === "flicker" && chosen === "flicker") this.turn();
-      else this.change({ mode, share: mode === "flicker" ? 100 : 50 });
+      else this.choose(mode);
     };
     return el("button", { type: "button", "data-mode": mode, "data-kept": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
   }
@@ -183,6 +185,16 @@ export class CompareStage {
     if (compare) this.store.set({ compare: { ...compare, ...change } });
   }
 
+  /** Who comes back to the line finds it where it was. */
+  private choose(mode: Mode): void {
+    const { compare } = this.store.state;
+    if (!compare || compare.mode === mode) return;
+    const pair = [compare.before, compare.after].map(writeSide).join(" ");
+    if (compare.mode === "swipe") this.line = { pair, share: compare.share };
+    const known = this.line?.pair === pair ? this.line.share : 50;
+    this.change({ mode, share: mode === "flicker" ? 100 : known });
+  }
+
   private turn(): void {
     this.change({ share: (this.store.state.compare?.share ?? 0) >= 50 ? 0 : 100 });
   }
@@ -213,9 +225,9 @@ export class CompareStage {
     if (held instanceof HTMLElement && held.closest("input, select, textarea, .timeline, .panel, .top")) return;
     const onHandle = held === this.handle;
     const actions: Record<string, (() => void) | undefined> = {
-      "1": () => this.change({ mode: "swipe", share: 50 }),
-      "2": () => this.change({ mode: "flicker", share: 100 }),
-      "3": () => this.change({ mode: "side", share: 50 }),
+      "1": () => this.choose("swipe"),
+      "2": () => this.choose("flicker"),
+      "3": () => this.choose("side"),
       " ": compare.mode === "flicker" && !(held instanceof HTMLButtonElement && held.dataset["mode"] === "flicker") ? () => this.turn() : undefined,
       ArrowLeft: onHandle ? () => this.change({ share: Math.max(0, compare.share - STEP) }) : undefined,
       ArrowRight: onHandle ? () => this.change({ share: Math.min(100, compare.share + STEP) }) : undefined,

@@ -194,7 +194,7 @@ function nameOf(state: State, side: Side, imaged: Imaged | null): string {
 function lines({ name, facts, lesser, level, isDrill }: Caption, which: string, warnings: string[], gone: string | null): HTMLElement[] {
   const said = gone === null ? facts : [gone];
   return [
-    el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), levelBadge(level), `${which}: ${name}`),
+    el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), levelBadge(level), `${which}: `, el("span", { class: "lesser" }, name)),
     el("span", {}, ...said.map((one, n) => el("span", { class: one === lesser ? "lesser" : "" }, `${n ? " · " : ""}${one}`))),
     ...warnings.map((one) => el("span", { class: "warning" }, one)),
   ];

@@ -97,7 +97,7 @@ export class Communes {
   /** Marks one commune (a search hit) until another is chosen. */
   highlight(code: string | null): void {
     this.highlighted = code;
-    this.layer.changed();
+    this.source.changed(); // on every map that it is drawn on
   }
 
   /** Name of the commune under a map coordinate, as far as boundaries have been fetched. */

@@ -3,7 +3,7 @@
 import "../room.css";
 import "./masks.css";
 import { ApiError, api, previewUrl, type PhotoSource } from "../api";
-import { el, replace, write } from "../dom";
+import { el, isTyped, replace, write } from "../dom";
 import type { State } from "../state";
 import { formatTime } from "../time";
 import { MASK_REASONS, type Mask, type MaskReason, type PhotoMasks } from "./answers";
@@ -56,6 +56,7 @@ export class MaskRoom {
         el("div", { class: "mask-side" }, el("p", {}, t("note")), form, this.said, this.listed),
       ),
     );
+    this.dialog.addEventListener("keydown", (event) => this.key(event));
     this.dialog.addEventListener("close", () => {
       this.dialog.remove();
       onClose();
@@ -82,6 +83,15 @@ export class MaskRoom {
     const [across, down] = this.known.size;
     this.corners.push([((event.clientX - left) / width) * across, ((event.clientY - top) / height) * down]);
     this.render();
+  }
+
+  /** Enter ends the outline and covers it, Backspace takes a corner back: as wherever something is drawn. */
+  private key(event: KeyboardEvent): void {
+    if (isTyped(event) || (event.key === "Enter" && event.target instanceof HTMLButtonElement)) return;
+    const action = { Enter: this.save, Backspace: this.undo }[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action.click(); // which does nothing while it is disabled
   }
 
   private undoCorner(): void {

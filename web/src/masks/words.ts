@@ -6,8 +6,8 @@ const words = {
   room: ["Che một phần ảnh", "Cover a part of the photo"],
   close: ["Đóng", "Close"],
   note: [
-    "Bấm lên ảnh để đặt từng đỉnh quanh chỗ cần che. Sau khi che, chỉ người phân tích và quản trị còn xem được chỗ đó, trên ảnh này, trên ảnh khác và trên bản đồ. Ảnh gốc đã lưu không bị sửa. Có hiệu lực sau khoảng 4 giây.",
-    "Tap the photo to set corners around what is to be covered. From then on only analysts and administrators see it, on this photo, on others and on the map. The stored original is not changed. It holds after some 4 seconds.",
+    "Bấm lên ảnh để đặt từng đỉnh quanh chỗ cần che, Enter để che, Backspace bỏ đỉnh cuối. Sau khi che, chỉ người phân tích và quản trị còn xem được chỗ đó, trên ảnh này, trên ảnh khác và trên bản đồ. Ảnh gốc đã lưu không bị sửa. Có hiệu lực sau khoảng 4 giây.",
+    "Tap the photo to set corners around what is to be covered; Enter covers it, Backspace takes a corner back. From then on only analysts and administrators see it, on this photo, on others and on the map. The stored original is not changed. It holds after some 4 seconds.",
   ],
   photo: ["Ảnh {0}: bấm để đặt đỉnh", "Photo {0}: tap to set corners"],
   reason: ["Che", "What is covered"],

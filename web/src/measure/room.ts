@@ -13,7 +13,7 @@ import CircleStyle from "ol/style/Circle";
 import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
-import { el, replace } from "../dom";
+import { el, isTyped, replace } from "../dom";
 import { Z } from "../map/view";
 import { formatAreaM2, formatNumber } from "../numbers";
 import type { House } from "../rooms";
@@ -119,8 +119,7 @@ export class MeasureRoom {
   }
 
   private key(event: KeyboardEvent): void {
-    const isTyping = event.target instanceof HTMLElement && event.target.closest("input, select, textarea") !== null;
-    if (isTyping || (event.key !== "Escape" && event.key !== "Backspace")) return;
+    if (isTyped(event) || (event.key !== "Escape" && event.key !== "Backspace")) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.key === "Escape" && !this.corners.length) this.close();

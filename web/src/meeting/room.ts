@@ -5,7 +5,7 @@
 
 import { toLonLat } from "ol/proj";
 import { api, ApiError } from "../api";
-import { captionOf } from "../caption";
+import { captionOf, tied } from "../caption";
 import { debounced, el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { imagedAt, isSeenWithin, sightOf, type Imaged } from "../imaged";
@@ -29,11 +29,15 @@ export class MeetingRoom {
   private readonly caption = el("div", { class: "meeting-caption", role: "status" });
   private readonly bar = el("div", { class: "meeting-bar", role: "toolbar" });
   private readonly trouble = el("p", { class: "meeting-trouble", role: "alert", hidden: true });
+  /** To whom looks around while somebody begins to present: it stays until it is answered, whoever watches. */
+  private readonly call = el("div", { class: "meeting-call", role: "alert", hidden: true });
   private readonly list: PlaceList;
   private readonly element: HTMLElement;
   private readonly screen = screenId();
   private role: Role = "off";
   private resumes = false;
+  /** Whether another screen presented when this one last looked. */
+  private isOther = false;
   /** Of the view that `seen` names; null: it is being asked. */
   private imaged: Imaged | null = null;
   private seen = "";
@@ -60,7 +64,7 @@ export class MeetingRoom {
       mayWrite: () => mayWrite(house.store.state.session),
       onChange: () => this.render(house.store.state),
     });
-    this.element = el("section", { class: "meeting" }, this.caption, this.trouble, this.list.element, this.bar);
+    this.element = el("section", { class: "meeting" }, this.caption, el("div", { class: "meeting-told" }, this.call, this.trouble), this.list.element, this.bar);
     house.map.on("moveend", () => this.moved());
     house.map.getView().on(["change:center", "change:resolution"], () => this.tick(house.store.state));
     window.addEventListener("keydown", (event) => this.onKey(event), true);
@@ -78,7 +82,10 @@ export class MeetingRoom {
   enter(): void {
     if (this.role !== "off") return;
     const { store, stage } = this.house;
-    this.role = store.state.presented && store.state.presented.screen !== this.screen ? "follow" : "alone";
+    this.isOther = this.isOtherPresenting(store.state);
+    this.role = this.isOther ? "follow" : "alone";
+    this.hang(null);
+    this.clear();
     this.resumes = readLink().meet === "present";
     this.lay(true);
     stage.append(this.element);
@@ -99,6 +106,7 @@ export class MeetingRoom {
     if (this.resumes && presented) this.resume(presented.screen === this.screen);
     if (this.role === "present" && presented && presented.screen !== this.screen && presented.version > this.applied) this.turn("follow");
     if (this.role === "follow" && presented && presented.version !== this.applied) void this.apply();
+    this.callFor(state);
     if (this.role === "present" && this.isUnsent(state)) this.send();
     if (!isGuest(state.session)) this.list.open(state.eventId); // guests are not told what the meeting will walk through
     this.offer(state);
@@ -138,8 +146,43 @@ export class MeetingRoom {
     this.resumes = false;
     this.trouble.hidden = true;
     this.lay(true);
+    this.clear();
     if (role === "follow") void this.apply();
     this.render(this.house.store.state);
+  }
+
+  /** Who follows sees what is presented, and nothing that was opened or looked for here. */
+  private clear(): void {
+    if (this.role !== "follow") return;
+    this.list.close();
+    this.house.communes.highlight(null);
+  }
+
+  private isOtherPresenting({ presented }: State): boolean {
+    return presented !== null && presented.screen !== this.screen;
+  }
+
+  /** Somebody begins to present, or ends it: who looks around hears of it once, and may follow. */
+  private callFor(state: State): void {
+    const isOther = this.isOtherPresenting(state);
+    if (this.role !== "alone" || !isOther) this.hang(null);
+    else if (!this.isOther || !this.call.hidden) this.hang(state.presented?.presenter ?? "");
+    this.isOther = isOther;
+  }
+
+  /** Asks whether to follow this one; null: there is nothing to ask. */
+  private hang(presenter: string | null): void {
+    this.call.hidden = presenter === null;
+    if (presenter === null) return;
+    const words = [t("meetingBegins", presenter), t("meetingFollow", presenter), t("meetingStay")] as const;
+    if (this.call.dataset["said"] === words.join("|")) return;
+    this.call.dataset["said"] = words.join("|");
+    replace(
+      this.call,
+      el("strong", {}, words[0]),
+      el("button", { type: "button", class: "follow", click: () => this.turn("follow") }, words[1]),
+      el("button", { type: "button", class: "stay", click: () => this.hang(null) }, words[2]),
+    );
   }
 
   /** The page was loaded again, or copied, while it presented. */
@@ -297,7 +340,7 @@ export class MeetingRoom {
     const event = currentEvent(state);
     const place = [this.place?.name, this.commune, this.imaged?.flight?.name, event?.name].find(Boolean) ?? "";
     const { name, facts } = captionOf(place, this.imaged, state.nowMs, false, "middle", here !== null && isSeenWithin(state, here.bounds));
-    const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
+    const asOf = state.asOf && !state.compare ? tied(t("untilMoment", formatTime(state.asOf))) : null;
     const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
     const level = here ? levelWithin(state, here.bounds) : "open";
     const said = JSON.stringify([lost, waits, isBlank, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
@@ -320,7 +363,7 @@ export class MeetingRoom {
     const presenter = presented?.presenter ?? "";
     const button = (word: string, click: () => void, name = ""): HTMLElement => el("button", { type: "button", class: name, click }, word);
     const unconfirmed = state.layers.marks ? state.marks.filter(({ properties }) => !isConfirmed(properties.status)).length : 0;
-    const isOther = presented !== null && presented.screen !== this.screen;
+    const isOther = this.isOtherPresenting(state);
     const nodes: (HTMLElement | false)[] = [
       this.role === "present" && el("strong", { class: "on-air" }, t("meetingPresents")),
       this.role === "follow" && presented !== null && el("strong", {}, t("meetingFollows", presenter)),

@@ -1,7 +1,7 @@
 /** Field marks in the list, on their card, and in the form that makes and changes them. */
 
 import { api, ApiError, markPhotoUrl, type LonLat } from "../api";
-import { el, replace, write } from "../dom";
+import { el, isTyped, replace, write } from "../dom";
 import { t } from "../i18n";
 import type { MarkLayer } from "../map/marks";
 import { markSvg } from "../map/markSigns";
@@ -38,6 +38,8 @@ export class Marks {
   /** On the map: begin a mark, and what to do next. */
   readonly tool = el("div", { class: "mark-tool", hidden: true });
   private placing: Placing = null;
+  private readonly done = button("", () => this.endSector());
+  private readonly onKey = (event: KeyboardEvent): void => this.key(event);
   private quietUntilMs = 0;
   private history: MarkLine[] = [];
   private said = "";
@@ -49,9 +51,7 @@ export class Marks {
     private readonly goTo: (place: LonLat) => void,
     private readonly keepInSight: (places: readonly LonLat[]) => void,
     private readonly readAgain: () => Promise<void>,
-  ) {
-    window.addEventListener("keydown", (event) => this.key(event), true); // before what is beneath hears Escape
-  }
+  ) {}
 
   render(state: State): void {
     this.layer.update(state);
@@ -163,33 +163,48 @@ export class Marks {
     this.card.render(this.store.state.nowMs);
   }
 
-  /** Escape and Backspace take a corner back; Escape leaves where there is none. */
-  private key(event: KeyboardEvent): void {
-    if (!this.placing || (event.key !== "Escape" && event.key !== "Backspace")) return;
-    if (event.target instanceof HTMLElement && event.target.closest("input, select, textarea, dialog, .room-over")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (!this.layer.takeBack() && event.key === "Escape") this.place(null);
-  }
-
   /** Begins or ends the putting of a mark, and says on the map what to do. */
   private place(placing: Placing): void {
     this.placing = placing;
     this.layer.stopDrawing();
-    const done = button(t("markSectorDone"), () => {
-      const corners = this.layer.stopDrawing();
-      this.quietUntilMs = performance.now() + TAP_MS;
-      this.place(null);
-      this.edit(null, corners);
-    });
+    const { done } = this;
+    write(done, t("markSectorDone"));
     done.disabled = true;
     if (placing === "sector") this.layer.drawSector((count) => (done.disabled = count < LEAST_CORNERS));
-    if (placing) this.card.close();
+    if (placing) {
+      this.card.close();
+      window.addEventListener("keydown", this.onKey, true);
+    } else window.removeEventListener("keydown", this.onKey, true);
     const cancel = button(t("cancel"), () => this.place(null));
     if (placing === "point") replace(this.tool, el("p", {}, t("markTapPoint")), button(t("markDrawSector"), () => this.place("sector")), cancel);
     else if (placing === "sector") replace(this.tool, el("p", {}, t("markTapSector")), done, cancel);
     else replace(this.tool, this.beginButton());
     this.tool.classList.toggle("placing", placing !== null);
+  }
+
+  /** The outline is whole: the form for it opens. */
+  private endSector(): void {
+    const corners = this.layer.stopDrawing();
+    this.quietUntilMs = performance.now() + TAP_MS;
+    this.place(null);
+    this.edit(null, corners);
+  }
+
+  /** Enter ends an outline; Escape and Backspace take a corner back, and Escape ends the putting of a mark where there is none. */
+  private key(event: KeyboardEvent): void {
+    if (isTyped(event) || (event.key === "Enter" && event.target instanceof HTMLButtonElement)) return;
+    if (event.target instanceof HTMLElement && event.target.closest("dialog, .room-over")) return;
+    const isSector = this.placing === "sector";
+    const actions: Record<string, (() => unknown) | undefined> = {
+      Enter: isSector ? () => !this.done.disabled && this.endSector() : undefined,
+      Backspace: isSector ? () => this.layer.takeBack() : undefined,
+      Escape: () => this.layer.takeBack() || this.place(null),
+    };
+    const action = actions[event.key];
+    if (!action) return;
+    event.preventDefault();
+    event.stopPropagation();
+    action();
   }
 
   private beginButton(): HTMLElement {
