@@ -26,9 +26,9 @@ THINGS: Mapping[LayerKind, tuple[str, str]] = {
 """What matters first comes first."""
 
 NO_SCORE: Mapping[str, tuple[str, str]] = {
-    "drawn": ("vẽ tay, không có", "drawn by hand, none"),
-    "kind_changed": ("người duyệt đổi loại, không có", "another kind by a person, none"),
-    "no_terrain": ("không có địa hình, không có", "no terrain, none"),
+    "drawn": ("không có (vẽ tay)", "none (drawn by hand)"),
+    "kind_changed": ("không có (người soát xét đã đổi loại)", "none (a person chose another kind)"),
+    "no_terrain": ("không có (thiếu địa hình)", "none (no terrain)"),
 }
 """Why no probability is told, by `ChangeLine.no_score`."""
 

@@ -87,7 +87,7 @@ def drawn(outline: Outline) -> BaseGeometry:
         not polygon or any(len(ring) < 3 for ring in polygon) for polygon in outline
     ):
         raise InputUnusable(
-            f"the outline has 3 to {MOST_CORNERS} corners; draw it again",
+            f"the outline must have 3 to {MOST_CORNERS} corners; draw it again",
             vi=f"đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
     require_on_the_map(corners, "the outline", "đường bao")
@@ -114,7 +114,7 @@ def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
     """
     if not 2 <= len(line) <= MOST_CORNERS:
         raise InputUnusable(
-            f"the line has 2 to {MOST_CORNERS} corners; draw it again",
+            f"the line must have 2 to {MOST_CORNERS} corners; draw it again",
             vi=f"đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
         )
     require_on_the_map(line, "the line", "đường cắt")

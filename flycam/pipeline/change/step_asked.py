@@ -84,7 +84,7 @@ def require_sensible(asked: StepAsked) -> None:
     if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
         raise InputUnusable(
             "undoing names the step that it undoes, nothing else does",
-            vi="chỉ khi hoàn tác mới ghi mã của bước cần hoàn tác, và phải ghi",
+            vi="hoàn tác phải ghi mã của bước cần hoàn tác; việc khác không ghi mã đó",
         )
     if asked.action is ChangeAction.DRAW and asked.kind is None:
         raise InputUnusable(

@@ -260,7 +260,7 @@ def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace
     columns = [name.casefold() for name in english]
     assert len(set(columns)) == len(columns), "some programs do not tell capitals apart"
     drawn = next(row for row in rows["vi"] if row["change_id"] == DRAWN.change_id)
-    assert drawn["Xác suất"] == "vẽ tay, không có"
+    assert drawn["Xác suất"] == "không có (vẽ tay)"
     gone = next(row for row in rows["vi"] if row["change_id"] == lost.change_id)
     assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
 
