@@ -71,10 +71,11 @@ class Requests:
 
 
 def _caused(cause: Request, one: Request) -> bool:
+    if cause.url.partition("#")[0] in one.named:
+        return cause.began_s < one.began_s  # a page begins others while the end of it is still to come
     if cause.ended_s is None or cause.ended_s > one.began_s:
         return False
-    is_named = not one.named or cause.url.partition("#")[0] in one.named
-    return is_named or ("/api/" in cause.url and _is_of_a_program(one))
+    return not one.named or ("/api/" in cause.url and _is_of_a_program(one))
 
 
 def _is_of_a_program(one: Request) -> bool:

@@ -30,6 +30,11 @@ def test_what_waited_for_an_answer_is_one_longer() -> None:
     assert _before_a_tile(seen) == [PAGE, PROGRAM, LISTS]
 
 
+def test_a_page_that_is_read_while_it_comes_begins_its_program_all_the_same() -> None:
+    page, program = (PAGE, 0.0, 1.2, {"type": "other"}), (PROGRAM, 1.1, 2.0, BY_PAGE)
+    assert _before_a_tile(_seen(page, program, (TILE, 3.1, 4.0, BY_PROGRAM))) == [PAGE, PROGRAM]
+
+
 def test_what_was_asked_for_at_the_same_time_is_no_chain() -> None:
     page, program = (PAGE, 0.0, 1.0, {"type": "other"}), (PROGRAM, 1.1, 2.0, BY_PAGE)
     lists = [(f"{LISTS}/{n}", 2.1 + 0.1 * n, 3.0, BY_PROGRAM) for n in range(5)]
