@@ -230,7 +230,7 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
     with running(Services(workspace=world.workspace, follow_s=0.2)) as address:
         page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=address)
         looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
-        expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+ %"))
+        expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+\s%"))
         expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", "Thay đổi đã xác nhận")
         others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
         assert others.count() > 0

@@ -155,7 +155,7 @@ def compare(
         unfit = same_pixels(sides)
     looked_for = found.has_colours and not (found.is_one_picture or is_one(*sides))
     registration, common, card = found.registration, found.common, found.card
-    is_drill = any(side.is_drill for side in sides)
+    is_drill = any(side.is_drill for side in sides) or (reviewing is not None and reviewing.is_drill)
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs, is_drill=is_drill)
     compared = compared_ground(common & looked_for, grid)
     changes, by_commune = placed(

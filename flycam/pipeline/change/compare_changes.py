@@ -27,7 +27,7 @@ from flycam.geodata.traced import traced
 from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.change.places import divided
 from flycam.pipeline.change.shapes import areas_of
-from flycam.pipeline.coverage import communes_of
+from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.terrain import lonlat_bounds
 
 Floats = NDArray[np.float64]
@@ -175,11 +175,9 @@ def communes_here(
     catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str, *, is_drill: bool
 ) -> list[CommuneRecord]:
     """Communes around a grid: those of the day of the flight after; today's where a picture without a day
-    shows what came after, for who acts on it acts within today's. is_drill: whether a side is of a drill."""
-    bounds = lonlat_bounds(grid.bounds, crs)
-    if after is not None:
-        return communes_of(catalog, after, bounds)
-    return catalog.boundaries.counted(is_drill=is_drill, bounds=bounds)
+    shows what came after, for who acts on it acts within today's. is_drill: of the event, or of a side."""
+    day = None if after is None else flown_on(after)
+    return catalog.boundaries.counted(is_drill=is_drill, on_date=day, bounds=lonlat_bounds(grid.bounds, crs))
 
 
 def write_changes(

@@ -38,6 +38,7 @@ from flycam.pipeline.change.compare_sides import laid, open_side
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.laying.opening import event_for as event_for_ingest
+from flycam.pipeline.laying.opening import new_event
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.analysis.test_cloud import overcast
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
@@ -152,6 +153,19 @@ def test_a_sliver_counts_in_no_commune_and_what_counts_twice_is_explained(worksp
     assert {row.code: row.changes for row in both.by_commune} == {"00": 2, "01": 1}
     for language, said in (("en", "add up to 3, not 2"), ("vi", "được 3, không phải 2")):
         assert sum(said in line for line in of_compare(both, language)[1]) == 1
+
+
+def test_a_drills_communes_count_in_its_own_comparisons_only(workspace, files, tmp_path):
+    """They lie over those that exist, and a change counted in both."""
+    _communes(workspace, -50.0, 300.0)
+    (real,) = workspace.catalog.boundaries.communes()
+    workspace.catalog.boundaries.put_communes([replace(real, code="DT001", name="Nậm Diễn Tập")])
+    drill = new_event("DIỄN TẬP", is_drill=True)
+    workspace.catalog.flights.put_event(drill)
+    found = Finder([Found(square((340 - 0.5, 200 - 0.5), 80.0))])
+    for event, code in ((None, "00"), ("Bão", "00"), (drill.name, "DT001")):
+        done = compare(workspace, *files, tmp_path / "c.gpkg", found, event=event)
+        assert [(row.code, row.changes) for row in done.by_commune] == [(code, 1)]
 
 
 def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace, files, tmp_path):
