@@ -322,8 +322,8 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
-        el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)} · ${sure}`),
-        el("small", {}, [t(`status_${status}`), doubted, beside, not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
+        el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)}`),
+        el("small", {}, [sure, t(`status_${status}`), doubted, beside, not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),
     ),
   );
 }

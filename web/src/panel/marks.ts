@@ -177,7 +177,7 @@ export class Marks {
     } else window.removeEventListener("keydown", this.onKey, true);
     const cancel = button(t("cancel"), () => this.place(null));
     if (placing === "point") replace(this.tool, el("p", {}, t("markTapPoint")), button(t("markDrawSector"), () => this.place("sector")), cancel);
-    else if (placing === "sector") replace(this.tool, el("p", {}, t("markTapSector")), done, cancel);
+    else if (placing === "sector") replace(this.tool, el("p", {}, t("markTapSector"), el("small", { class: "by-keys" }, t("markSectorKeys"))), done, cancel);
     else replace(this.tool, this.beginButton());
     this.tool.classList.toggle("placing", placing !== null);
   }
