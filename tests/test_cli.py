@@ -227,6 +227,17 @@ def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
     assert ("Phải giữ thẻ nhớ: 1 tệp chỉ có trên thẻ nhớ" in answer.stderr) == bool(passed_over)
 
 
+@pytest.mark.parametrize("words", [("doctor",), ("dem", "list")])
+def test_an_option_of_every_command_that_stands_before_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    (*groups, last) = words
+    asked = [*groups, "--data", str(tmp_path / "typo"), last]
+    said = CliRunner().invoke(flycam, asked, env={"LC_ALL": "C"})
+    path = " ".join(("flycam", *groups))
+    assert said.exit_code == 2 and f"--data stands behind the command: {path} COMMAND --data" in said.stderr
+    said = CliRunner().invoke(flycam, asked, env={"LC_ALL": "vi_VN.UTF-8"})
+    assert "--data phải đặt sau tên lệnh" in said.stderr
+
+
 def test_unknown_flight(begun: Run, tmp_path: Path) -> None:
     answer = begun("export", "chuyến nào", tmp_path / "map.tif")
     assert answer.exit_code == 3 and "chuyến nào" in answer.json["sentence"]

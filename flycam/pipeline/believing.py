@@ -170,12 +170,14 @@ def _refused(url: str, cause: ssl.SSLCertVerificationError, trust: Trust) -> Ser
 
 
 def _mismatch(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntrusted:
-    told = ", ".join(shown)
+    whose = (("its certificate's", "của chứng chỉ"), ("its authority's", "của cơ quan cấp chứng chỉ"))
+    told = ", ".join(f"{one} ({en})" for one, (en, _) in zip(shown, whose, strict=False))
+    told_vi = ", ".join(f"{one} ({vi})" for one, (_, vi) in zip(shown, whose, strict=False))
     return ServerUntrusted(
         f"{url}: does not show the fingerprint {wanted}{f' but {told}' if told else ''}: it is another "
         "machine, or"
         " that one has a new certificate; nothing was sent: read the fingerprint at the server itself",
-        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told}' if told else ''}: đây là máy "
-        "khác, hoặc"
+        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told_vi}' if told_vi else ''}: đây là "
+        "máy khác, hoặc"
         " máy đó đã đổi chứng chỉ; chưa gửi gì: hãy đọc lại dấu vân tay ngay trên máy chủ",
     )

@@ -41,7 +41,10 @@ def test_nobody_unknown_gets_the_token(tmp_path: Path) -> None:
             ServerUntrusted, match=r"this machine does not know the authority .*--fingerprint"
         ):
             ask(url)
-        with pytest.raises(ServerUntrusted, match=rf"{others.fingerprint} but .*{ours.fingerprint}"):
+        with pytest.raises(
+            ServerUntrusted,
+            match=rf"{others.fingerprint} but .*\(its certificate's\), {ours.fingerprint} \(its auth",
+        ):
             ask(url, Trust(fingerprint=others.fingerprint))
         with pytest.raises(ServerUntrusted, match=r"two/authority\.crt does not know the authority"):
             ask(url, Trust(ca=tmp_path / "two" / "authority.crt"))

@@ -519,10 +519,10 @@ def test_a_house_that_was_put_back_goes_on_with_its_backup(
 
 
 def test_a_house_without_a_history_is_known_by_its_box(empty: Workspace, tmp_path: Path) -> None:
-    backup(empty, tmp_path / "stick")
-    backup(empty, tmp_path / "stick")
+    assert backup(empty, tmp_path / "stick").manifest.audit_head is None
     with pytest.raises(InputUnusable, match="another house"):
         backup(replace(empty, box="another"), tmp_path / "stick")
+    assert backup(empty, tmp_path / "stick").manifest.audit_head is not None
 
 
 def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
