@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType, MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import click
 
@@ -105,8 +105,20 @@ class CommandGroup(click.Group):
 def _usage(error: click.UsageError) -> OptionUnusable:
     """What click found wrong with the words typed, and where to read how they go."""
     path = error.ctx.command_path if error.ctx else "flycam"
+    if _is_too_early(error):
+        name = error.option_name
+        return OptionUnusable(
+            f"{name} stands behind the command: {path} COMMAND {name}",
+            vi=f"{name} phải đặt sau tên lệnh: {path} LỆNH {name}",
+        )
     vi = f"{_wrong_vi(error)}; xem '{path} --help'"
     return OptionUnusable(f"{error.format_message().rstrip('.')}; see '{path} --help'", vi=vi)
+
+
+def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
+    """Whether it is an option that every command takes, written before the command."""
+    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
+    return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
 
 
 def _wrong_vi(error: click.UsageError) -> str:

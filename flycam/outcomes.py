@@ -50,6 +50,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),
     e.StorageTrouble: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),
     e.StoreUnavailable: Outcome(EXIT_STORAGE, 503, "The store does not answer", "Kho lưu trữ không trả lời"),
+    e.PeerUnavailable: Outcome(EXIT_STORAGE, 503, "The server does not answer", "Máy chủ không trả lời"),
     e.StoreDenied: Outcome(EXIT_STORAGE, 503, "The store denies access", "Kho lưu trữ từ chối truy cập"),
     e.BucketMissing: Outcome(EXIT_STORAGE, 503, "The bucket does not exist", "Chưa có bucket lưu trữ"),
     e.StoreConflict: Outcome(

@@ -60,6 +60,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
+def begun(run: Run, tmp_path: Path) -> Run:
+    """The same, of a house in which nothing lies yet."""
+    open_catalog(f"sqlite:///{tmp_path / 'data' / 'catalog.sqlite'}").close()
+    return run
+
+
+@pytest.fixture
 def ready(run: Run, drill: DrillReport) -> Run:
     """`run` on a house that knows the drill's terrain and communes."""
     assert run("dem", "add", drill.dem).exit_code == 0
@@ -220,8 +227,19 @@ def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
     assert ("Phải giữ thẻ nhớ: 1 tệp chỉ có trên thẻ nhớ" in answer.stderr) == bool(passed_over)
 
 
-def test_unknown_flight(run: Run, tmp_path: Path) -> None:
-    answer = run("export", "chuyến nào", tmp_path / "map.tif")
+@pytest.mark.parametrize("words", [("doctor",), ("dem", "list")])
+def test_an_option_of_every_command_that_stands_before_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    (*groups, last) = words
+    asked = [*groups, "--data", str(tmp_path / "typo"), last]
+    said = CliRunner().invoke(flycam, asked, env={"LC_ALL": "C"})
+    path = " ".join(("flycam", *groups))
+    assert said.exit_code == 2 and f"--data stands behind the command: {path} COMMAND --data" in said.stderr
+    said = CliRunner().invoke(flycam, asked, env={"LC_ALL": "vi_VN.UTF-8"})
+    assert "--data phải đặt sau tên lệnh" in said.stderr
+
+
+def test_unknown_flight(begun: Run, tmp_path: Path) -> None:
+    answer = begun("export", "chuyến nào", tmp_path / "map.tif")
     assert answer.exit_code == 3 and "chuyến nào" in answer.json["sentence"]
 
 
@@ -261,12 +279,12 @@ VIETNAMESE = {"LC_ALL": "vi_VN.UTF-8"}
     ],
 )
 def test_what_goes_wrong_is_said_in_the_language_of_the_terminal(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+    begun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dem.txt").write_text("no terrain", encoding="utf-8")
     Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "map.tif")
-    answer = run(*words, **VIETNAMESE)
+    answer = begun(*words, **VIETNAMESE)
     assert answer.exit_code == 3 and said in answer.stderr
     assert answer.json["sentence"].isascii() or "Bản Lầu" in answer.json["sentence"]  # JSON stays English
 
@@ -451,10 +469,10 @@ def test_a_layer_that_cannot_be_says_so_with_its_code(run: Run, tmp_path: Path) 
     assert run("layers", "refresh", "none").exit_code == 3
 
 
-def test_changes_are_exported_of_an_event(run: Run, tmp_path: Path) -> None:
-    assert run("changes", "export", tmp_path / "a.gpkg", "--event", "không có").exit_code == 3
-    assert run("changes", "export", tmp_path / "a.txt", "--event", "x").exit_code == 2
-    assert run("changes", "export", tmp_path / "a.gpkg").exit_code == 2
+def test_changes_are_exported_of_an_event(begun: Run, tmp_path: Path) -> None:
+    assert begun("changes", "export", tmp_path / "a.gpkg", "--event", "không có").exit_code == 3
+    assert begun("changes", "export", tmp_path / "a.txt", "--event", "x").exit_code == 2
+    assert begun("changes", "export", tmp_path / "a.gpkg").exit_code == 2
 
 
 def test_what_changes_touch_is_told_of_an_event(run: Run, tmp_path: Path) -> None:
@@ -505,9 +523,9 @@ def test_settlements_are_listed_said_and_exported(run: Run, tmp_path: Path) -> N
     assert run("settlements", "list", "không có", **house).exit_code == 3
 
 
-def test_marks_are_listed_and_exported(run: Run, tmp_path: Path) -> None:
-    assert run("marks", "list").json == {"marks": []}
-    assert run("marks", "export", tmp_path / "a.geojson").json["lines"] == 0
+def test_marks_are_listed_and_exported(begun: Run, tmp_path: Path) -> None:
+    assert begun("marks", "list").json == {"marks": []}
+    assert begun("marks", "export", tmp_path / "a.geojson").json["lines"] == 0
     assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
-    assert run("marks", "export", tmp_path / "a.txt").exit_code == 2
-    assert run("marks", "list", "--event", "không có").exit_code == 3
+    assert begun("marks", "export", tmp_path / "a.txt").exit_code == 2
+    assert begun("marks", "list", "--event", "không có").exit_code == 3

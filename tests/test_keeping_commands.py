@@ -22,6 +22,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.pipeline.under_way import NO_ENDS
 from flycam.pipeline.upkeep.held import Kind
+from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Progress, Workspace
 from tests.pipeline.finished_house import ingested, open_workspace
 from tests.pipeline.spoiled import close, copy_of, held, spoil
@@ -229,3 +230,55 @@ def test_a_box_that_writes_into_the_same_database_is_named(
     assert run("verify").exit_code == 0 and run("audit", "verify").json["signed_by"][1]["known"]
     monkeypatch.setenv("FLYCAM_AUDIT_KEYS", f"{key},no-key")
     assert run("audit", "verify").exit_code == 2
+
+
+READING = (
+    ("verify",),
+    ("backup", "saved"),
+    ("audit", "verify"),
+    ("collect",),
+    ("report", "f1", "out.pdf"),
+    ("export", "f1", "out.tif"),
+    ("finish", "f1"),
+    ("withdraw", "f1", "--reason", "nhà dân"),
+    ("bundle", "write", "stick.fcb"),
+    ("marks", "list"),
+    ("user", "list"),
+    ("dem", "list"),
+    ("layers", "list"),
+    ("retention", "due"),
+    ("guests", "list"),
+)
+
+
+@pytest.mark.parametrize("words", READING, ids=lambda words: " ".join(words[:2]))
+def test_a_house_that_is_not_there_is_not_begun_by_what_reads_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*words, where=tmp_path / "typo")
+    assert (done.exit_code, done.json["error"]) == (3, "NotFound")
+    assert re.search(
+        r"typo/catalog.sqlite: there is no catalogue here; .* --data or FLYCAM_DATA", done.stderr
+    )
+    assert (
+        "ở đây chưa có cơ sở dữ liệu" in run(*words, where=tmp_path / "typo", language="vi_VN.UTF-8").stderr
+    )
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["data"]
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("user", "add", "lan", "--role", "viewer")])
+def test_a_house_is_begun_by_what_a_new_machine_is_asked(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert run(*words, where=tmp_path / "new").json.get("error") is None
+    assert (tmp_path / "new" / "catalog.sqlite").exists()
+
+
+def test_what_a_backup_lets_go_is_said(run: Run, data: Path, tmp_path: Path) -> None:
+    run("backup", tmp_path / "saved")
+    house = open_workspace(data)
+    withdraw(house, house.catalog.flights.flights()[0].flight_id, "thử", "UBND")
+    close(house)
+    again = run("backup", tmp_path / "saved")
+    assert f"; {again.json['removed']} old ones removed" in again.stderr and again.json["removed"] > 1

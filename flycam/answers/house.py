@@ -122,21 +122,29 @@ _NAMES_VI = {
 }
 
 
+def _mark(check: Check) -> str:
+    return "!!" if not check.ok else "!" if check.warns else "ok"
+
+
 def of_checks(checks: Sequence[Check], language: str = "en") -> Answered:
     """checks, ready; the last line says whether this machine is ready for a flight."""
     answer = {
         "ready": all(c.ok for c in checks),
         "checks": [
-            {"name": c.name, "ok": c.ok, "sentence": c.sentence_en, "sentence_vi": c.sentence_vi}
+            {
+                "name": c.name,
+                "ok": c.ok,
+                "warns": c.warns,
+                "sentence": c.sentence_en,
+                "sentence_vi": c.sentence_vi,
+            }
             for c in checks
         ],
     }
     vi = language == "vi"
-    said = [
-        (c.ok, _NAMES_VI[c.name] if vi else c.name, c.sentence_vi if vi else c.sentence_en) for c in checks
-    ]
-    lines = [f"{'ok' if ok else '!!'}  {name}: {sentence}" for ok, name, sentence in said]
-    amiss = ", ".join(name for ok, name, _ in said if not ok)
+    names = {c.name: _NAMES_VI[c.name] if vi else c.name for c in checks}
+    lines = [f"{_mark(c):2}  {names[c.name]}: {c.sentence_vi if vi else c.sentence_en}" for c in checks]
+    amiss = ", ".join(names[c.name] for c in checks if not c.ok)
     if vi:
         lines.append(f"CHƯA SẴN SÀNG: xem lại {amiss} ở trên" if amiss else "SẴN SÀNG cho chuyến bay")
     else:

@@ -116,6 +116,11 @@ def of_backup(report: BackupReport, language: str = "en") -> Answered:
         first = f"{report.folder}: {manifest.objects} mục, {whole}, trong đó mới {report.new} mục, {new}"
     else:
         first = f"{report.folder}: {manifest.objects} objects, {whole}; {report.new} of them new, {new}"
+    if report.removed:
+        gone = (
+            f"đã xoá ở đó {report.removed} mục không còn dùng" if vi else f"{report.removed} old ones removed"
+        )
+        first += f"; {gone}"
     outside = "nằm ngoài kho nên không được sao lưu" if vi else "is used where it lies, and is not saved"
     return answer, [first, *(f"  ! {path}: {outside}" for path in manifest.outside)]
 

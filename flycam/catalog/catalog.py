@@ -20,6 +20,7 @@ from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
 from flycam.catalog.guests import Guests
 from flycam.catalog.identities import Identities
+from flycam.catalog.kept_originals import KeptOriginals
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.one_time_codes import OneTimeCodes
@@ -63,6 +64,7 @@ class Catalog:
         self.restrictions = Restrictions(database)
         self.redactions = Redactions(database)
         self.retention = Retention(database)
+        self.kept_originals = KeptOriginals(database)
         self.guests = Guests(database)
         self.identities = Identities(database)
         self.audit = Audit(database)

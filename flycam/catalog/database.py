@@ -306,6 +306,14 @@ def _file_name(name: str) -> str:
     return f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
 
 
+def file_of(url: str) -> Path | None:
+    """The file of the catalogue at a database address, whether it is there or not; None where a server keeps
+    it. Raises CatalogUnavailable for what is no address."""
+    parsed = _parse(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(parsed.database or "") if is_file else None
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)

@@ -20,6 +20,7 @@ from flycam.catalog.frame_rows import (
     withdrawals_of,
 )
 from flycam.catalog.geometry_json import provenance_from_json
+from flycam.catalog.kept_originals import note_kept
 from flycam.catalog.placement_rows import as_placed, join_placements, placement_of, placements_of
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.errors import NotFound
@@ -42,10 +43,13 @@ class Frames:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, records: Iterable[FrameRecord]) -> list[FrameRecord]:
+    def put(self, records: Iterable[FrameRecord], *, are_kept: bool = False) -> list[FrameRecord]:
         """Record frames; idempotent. Returns them as they stand, which is what must be rectified. Raises
         FlightBusy if this process held the lock of their flight and lost it: who has it now may be through
-        with the flight, and nobody would lay what is recorded after."""
+        with the flight, and nobody would lay what is recorded after.
+
+        are_kept  the originals of those that are used lie in the store, as `KeptOriginals.note` asks for
+        """
         standing: dict[str, FrameRecord] = {}
         order: list[str] = []
         remaining = iter(records)
@@ -54,6 +58,9 @@ class Frames:
                 self._database.require_held(connection, *sorted({record.flight_id for record in chunk}))
                 order.extend(record.frame_id for record in chunk)
                 standing.update(self._put_chunk(connection, chunk))
+                if are_kept:
+                    used = (one.header.provenance for one in chunk if one.status is FrameStatus.USED)
+                    note_kept(connection, self._database, (one.source_sha256 for one in used))
         return [standing[frame_id] for frame_id in order]
 
     def of_flight(self, flight_id: str, status: FrameStatus | None = None) -> list[FrameRecord]:

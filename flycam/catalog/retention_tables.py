@@ -1,5 +1,5 @@
-"""Tables of retention: terms, holds, originals let go, what uploads brought. The rules of `tables` hold here
-too."""
+"""Tables of retention: terms, holds, originals let go, what uploads brought, what was ever here. The rules of
+`tables` hold here too."""
 
 from __future__ import annotations
 
@@ -57,3 +57,7 @@ upload_files = Table(
     Column("event_id", Text, nullable=False),
     Column("came_ns", BigInteger, nullable=False),
 )
+
+# -- since schema 23 --------------------------------------------------------------------------------
+
+kept_originals = Table("kept_originals", metadata, key("sha256"))

@@ -16,7 +16,13 @@ from flycam.catalog.board_tables import (
     packs,
     settlements,
 )
-from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
+from flycam.catalog.retention_tables import (
+    kept_originals,
+    let_go,
+    retention_holds,
+    retention_terms,
+    upload_files,
+)
 from flycam.catalog.sharing_tables import (
     classifications,
     guests,
@@ -35,7 +41,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 22
+SCHEMA_VERSION = 23
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -59,6 +65,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     20: (),
     21: (),
     22: (),
+    23: (kept_originals,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -38,7 +38,7 @@ def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None
     from flycam.answers.house import of_account
     from flycam.pipeline.people.accounts import add_user
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         account, token = add_user(workspace, name, role, communes)
         return of_account(account, token, workspace.catalog.boundaries.names())
 
@@ -75,7 +75,7 @@ def account_code(*, data_dir: str | None, name: str | None) -> Result:
     from flycam.answers.access import of_code
     from flycam.pipeline.people.codes import make_code, make_setup_code
 
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         code = make_code(workspace, name, who_asks(settings)) if name else make_setup_code(workspace)
         return of_code(code, name or "", language())
 

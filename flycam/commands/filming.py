@@ -87,7 +87,7 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
     is_film = not is_stream(options["video"])  # a stream does not come again
     with (
-        opened(data_dir) as (workspace, settings),
+        opened(data_dir, begins=True) as (workspace, settings),
         stop_requests() as stopped,
         gone_on_with(settings, stopped) if is_film else nullcontext(ProgressBar()) as progress,
     ):

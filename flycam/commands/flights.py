@@ -34,7 +34,7 @@ def inspect(
     settings = read_settings(os.environ, data_dir)
     dems = []
     if (settings.data_dir / "catalog.sqlite").exists() or "FLYCAM_DATABASE" in os.environ:
-        with opened(data_dir) as (workspace, _):
+        with opened(data_dir, begins=True) as (workspace, _):
             dems = registered_dems(workspace)
     report = inspect_flight(
         survey_request(options),
@@ -75,7 +75,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
         from flycam.pipeline.terrain import register_dem
 
         with (
-            opened(data_dir) as (house, settings),
+            opened(data_dir, begins=True) as (house, settings),
             clustered(house, settings) as workspace,
             gone_on_with(settings) as begun,
         ):

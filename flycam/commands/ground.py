@@ -30,7 +30,7 @@ def dem_add(*, data_dir: str | None, file: Path, datum: str | None, sigma: str |
     from flycam.pipeline.terrain import register_dem
     from flycam.pipeline.upkeep.audit import on_record
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         record, info = register_dem(workspace, file, datum, _sigmas(sigma))
         said = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
         on_record(workspace, "dem add", record.dem_id, said)
@@ -92,7 +92,7 @@ def communes_add(*, data_dir: str | None, file: Path, valid_from: datetime | Non
     from flycam.pipeline.boundaries import register_communes
     from flycam.pipeline.upkeep.audit import on_record
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         found = register_communes(workspace, file, valid_from.date() if valid_from else None)
         on_record(workspace, "communes add", file.name, f"{len(found.communes)} communes")
         return of_communes(found, language())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.console import Answer, say_aside
-from flycam.errors import StorageTrouble
+from flycam.errors import NotFound, StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.settings import Settings, read_settings
 from flycam.store.syncing import make_folder
@@ -37,10 +37,11 @@ def who_asks(settings: Settings) -> str:
 
 @contextmanager
 def opened(
-    data_dir: str | None, *, is_store_new: bool = False, waits: bool = False
+    data_dir: str | None, *, begins: bool = False, is_store_new: bool = False, waits: bool = False
 ) -> Iterator[tuple[Workspace, Settings]]:
-    """The house at --data DIR, else FLYCAM_DATA, made if it is not there. Raises StorageTrouble.
+    """The house at --data DIR, else FLYCAM_DATA. Raises NotFound, StorageTrouble.
 
+    begins        a house that is not there is made: by what brings something in, or asks of a new machine
     is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
     waits         for the store's disk, for as long as it takes
     """
@@ -49,6 +50,8 @@ def opened(
     from flycam.pipeline.workspace import Workspace
 
     settings = read_settings(os.environ, data_dir)
+    if not begins:
+        _require_begun(settings)
     try:
         make_folder(settings.data_dir)
     except OSError as error:
@@ -75,6 +78,21 @@ def opened(
             cap_sender=settings.cap_sender,
         )
         yield workspace, settings
+
+
+def _require_begun(settings: Settings) -> None:
+    """Raise NotFound where there is no catalogue: what only reads would find nothing wrong with a house that
+    it has just made. A server's database is asked when it is opened."""
+    from flycam.catalog.database import file_of
+
+    file = file_of(settings.database_url)
+    if file is not None and not file.exists():
+        raise NotFound(
+            f"{file}: there is no catalogue here; name the data folder that is meant with --data or "
+            "FLYCAM_DATA, put one back that was lost with 'flycam restore', or begin one with 'flycam serve'",
+            vi=f"{file}: ở đây chưa có cơ sở dữ liệu; hãy ghi đúng thư mục dữ liệu bằng --data hoặc "
+            "FLYCAM_DATA, lấy lại dữ liệu đã mất bằng 'flycam restore', hoặc tạo mới bằng 'flycam serve'",
+        )
 
 
 def _store_of(settings: Settings, catalog: Catalog, *, is_new: bool, waits: bool) -> ObjectStore:

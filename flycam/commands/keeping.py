@@ -79,7 +79,7 @@ def restore(*, data_dir: str | None, folder: Path, check: bool) -> Result:
         manifest = manifest_of(folder)
         bad = check_backup(folder, manifest, ProgressBar())
         return _told(of_check(folder, manifest, bad, language()), check_trouble(folder, bad))
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         report = put_back(workspace, folder, ProgressBar())
         return _told(of_restore(report, language()), report.trouble)
 

@@ -42,7 +42,7 @@ def layers_add(
     from flycam.pipeline.layers import LayerAsked, add_layer
 
     valid_ns = _moment(valid_time)
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         asked = LayerAsked(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
         who = who_asks(settings)
         layer, found = add_layer(workspace, asked, who, settings.layer_hosts)

@@ -146,7 +146,7 @@ def compare(
     from flycam.pipeline.outlasting import outlasting
 
     asked = None if network is None else load_network(network)
-    with opened(data_dir) as (workspace, settings), gone_on_with(settings) as begun:
+    with opened(data_dir, begins=True) as (workspace, settings), gone_on_with(settings) as begun:
         found = outlasting(
             workspace,
             lambda progress: compare_sides(

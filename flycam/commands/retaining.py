@@ -34,7 +34,7 @@ def retention_set(*, data_dir: str | None, kind: str, days: str, event: str | No
         raise _no_days(days)
     if days == _HOUSE and event is None:
         raise _no_days(days)
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         who = who_asks(settings)
         if days == _HOUSE and event is not None:
             as_house(workspace, RetainedKind(kind), event, who)

@@ -30,7 +30,7 @@ def restricted_add(*, data_dir: str | None, file: Path, roles: str, name: str | 
     from flycam.answers.sharing import of_area
     from flycam.pipeline.restricting import add_area
 
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         who = who_asks(settings)
         return of_area(add_area(workspace, file, roles, name, who), language())
 

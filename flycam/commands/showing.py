@@ -42,7 +42,7 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
     from flycam.answers.rehearsal import of_demo
     from flycam.pipeline.demo import run_demo
 
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         url = f"http://127.0.0.1:{port}/"
         answer, lines = of_demo(run_demo(workspace, ProgressBar()), url, language())
         if not no_serve:
@@ -72,7 +72,7 @@ def serve(
     request_log: str | None,
 ) -> Result:
     """The map and the API."""
-    with opened(data_dir, waits=True) as (workspace, read):
+    with opened(data_dir, begins=True, waits=True) as (workspace, read):
         settings = replace(read, request_log=request_log or read.request_log)
         asked = settings.tls
         if certificate is not None or key is not None:

@@ -92,7 +92,7 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
     from flycam.sync.bundle import read_bundle
 
     progress = ProgressBar()
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         read = read_bundle(workspace, path, Receiving(workspace, progress), progress)
         return of_bundle_read(read, language())
 
@@ -163,7 +163,7 @@ def sync(
         metered=metered,
         originals=photos,
     )
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, begins=True) as (workspace, _):
         back = Fetcher(workspace, line, Receiving(workspace), workspace.cache_dir / _ON_ITS_WAY, limits)
         bar = ProgressBar()
         heard: list[Progress] = []

@@ -42,6 +42,6 @@ def doctor(*, data_dir: str | None) -> Result:
     from flycam.pipeline.upkeep.doctor import examine
     from flycam.store.opening import folder_of
 
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):
         checks = examine(workspace, settings.data_dir, folder_of(settings.store_url))
         return of_checks(checks, language())

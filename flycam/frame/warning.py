@@ -28,6 +28,7 @@ LAID_AS_BEFORE = "laid_as_before"
 WITHDRAWN = "withdrawn"
 LET_GO = "let_go"
 MENDED = "mended"
+KEPT_NOW = "kept_now"
 COMPLETED = "completed"
 FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
@@ -319,6 +320,18 @@ _WORDS: Mapping[str, Words] = {
         brief_en="{tiles} lost or damaged tiles made again",
         sentence_vi="{tiles} mảnh bản đồ bị mất hoặc hỏng trong kho đã được dựng lại từ ảnh gốc.",
         sentence_en="{tiles} tiles that were lost or damaged in the store were made again from the photos.",
+    ),
+    KEPT_NOW: Words(
+        brief_vi="đã lưu {photos} ảnh gốc chưa có trong kho",
+        brief_en="{photos} photos that were not in the store are kept now",
+        sentence_vi=(
+            "{photos} ảnh đã có trên bản đồ nhưng ảnh gốc không có trong kho của máy này (bị mất, hoặc chỉ"
+            " máy khác có): nay đã được lưu."
+        ),
+        sentence_en=(
+            "{photos} photos are on the map, but this house did not have them (lost, or on another box"
+            " alone): they are kept here now."
+        ),
     ),
     COMPLETED: Words(
         brief_vi="đã hoàn tất lần nạp bị ngắt",

@@ -126,10 +126,20 @@ def check_given(key: str, data: bytes) -> bool:
         return True
     if key.startswith(keys.given_records_prefix()):
         return key.endswith(f"/{hashlib.sha256(data).hexdigest()}")
+    if key.startswith(keys.speakers_prefix()):
+        return _is_name(data)
     if not key.startswith(keys.given_laid_prefix()):
         return not data  # a cursor or a mark says all in its key
     _laid_from(data)
     return True
+
+
+def _is_name(data: bytes) -> bool:
+    """Whether this is the name of a box or of an account: no hash of it is in its key."""
+    try:
+        return data.decode().isprintable() and bool(data)
+    except UnicodeDecodeError:
+        return False
 
 
 def has_given(store: ObjectStore, mosaic_id: str) -> bool:

@@ -22,7 +22,7 @@ from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInf
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of
-from flycam.frame.warning import MAYBE_INFRARED, MENDED, warning
+from flycam.frame.warning import KEPT_NOW, MAYBE_INFRARED, MENDED, warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
@@ -35,6 +35,7 @@ from flycam.pipeline.ingest_spread import spread_frames
 from flycam.pipeline.laying.joining import finer_said, joined
 from flycam.pipeline.laying.known import (
     in_their_layers,
+    keep_known,
     let_go_warnings,
     options_unused_said,
     withdrawals_said,
@@ -141,6 +142,7 @@ def ingest(
             doubted=_doubted(seen),
         )
         _keep_inputs(workspace, request)
+        kept = keep_known(workspace, flight_id, plan.frames)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
         new = _merge(workspace, opened, plan, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
@@ -165,6 +167,7 @@ def ingest(
         mended=refolded.mended,
         notes=(
             *_notes(workspace, seen, opened, refolded),
+            *([warning(KEPT_NOW, photos=kept)] if kept else []),
             *(finer_said(flight, plan.frames) if into is not None else ()),
             *options_unused_said(workspace, flight_id, request, plan.frames),
             *boundaries_said(workspace.catalog, flight),

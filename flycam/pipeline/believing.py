@@ -8,9 +8,10 @@ believed.
 from __future__ import annotations
 
 import hashlib
+import socket
 import ssl
 import time
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPSConnection, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from flycam.errors import OptionUnusable, ServerUntrusted
 from flycam.pipeline.trust import AUTHORITY_PATH, Trust
 
 _TIMEOUT_S = 60.0
+_ASKED_S = 10.0  # whether it speaks TLS at all
 _MOST_BYTES = 64 << 10
 _CLOCK = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
 _OTHER_NAME = frozenset({62, 64})  # OpenSSL: for other names, for other addresses
@@ -49,7 +51,7 @@ def believing(url: str, trust: Trust) -> dict[str, Any]:
 def require_trusted(url: str, error: BaseException, trust: Trust) -> None:
     """Raise ServerUntrusted where a connection failed because the server is not believed, or speaks no
     TLS."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise _refused(url, cause, trust) from error
         if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
@@ -61,6 +63,33 @@ def require_trusted(url: str, error: BaseException, trust: Trust) -> None:
             ) from error
         if trust.fingerprint and "Fingerprints did not match" in str(cause):
             raise _mismatch(url, trust.fingerprint, ()) from error
+
+
+def require_plain(url: str, error: BaseException) -> None:
+    """Raise ServerUntrusted where a connection over http was closed without a word by a server that speaks
+    TLS. It is asked for that, for a line that breaks looks the same."""
+    ended = any(isinstance(one, (RemoteDisconnected, ConnectionResetError)) for one in causes(error))
+    if urlsplit(url).scheme != "http" or not ended or not _speaks_tls(url):
+        return
+    encrypted = url.replace("http://", "https://", 1)
+    raise ServerUntrusted(
+        f"{url}: speaks HTTPS; write {encrypted}, with --fingerprint as that server prints it at its start",
+        vi=f"{url}: máy chủ dùng HTTPS; hãy ghi {encrypted}, kèm --fingerprint như máy chủ in ra khi chạy",
+    ) from error
+
+
+def _speaks_tls(url: str) -> bool:
+    parts = urlsplit(url)
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
+    try:
+        with (
+            socket.create_connection((parts.hostname, parts.port or 80), _ASKED_S) as opened,
+            anybody.wrap_socket(opened, server_hostname=parts.hostname),
+        ):
+            return True
+    except OSError:  # of which ssl.SSLError is one
+        return False
 
 
 def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
@@ -96,7 +125,8 @@ def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
     return {"ssl_context": context}
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and what it came of, the first cause last."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in found:
@@ -140,12 +170,14 @@ def _refused(url: str, cause: ssl.SSLCertVerificationError, trust: Trust) -> Ser
 
 
 def _mismatch(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntrusted:
-    told = ", ".join(shown)
+    whose = (("its certificate's", "của chứng chỉ"), ("its authority's", "của cơ quan cấp chứng chỉ"))
+    told = ", ".join(f"{one} ({en})" for one, (en, _) in zip(shown, whose, strict=False))
+    told_vi = ", ".join(f"{one} ({vi})" for one, (_, vi) in zip(shown, whose, strict=False))
     return ServerUntrusted(
         f"{url}: does not show the fingerprint {wanted}{f' but {told}' if told else ''}: it is another "
         "machine, or"
         " that one has a new certificate; nothing was sent: read the fingerprint at the server itself",
-        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told}' if told else ''}: đây là máy "
-        "khác, hoặc"
+        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told_vi}' if told_vi else ''}: đây là "
+        "máy khác, hoặc"
         " máy đó đã đổi chứng chỉ; chưa gửi gì: hãy đọc lại dấu vân tay ngay trên máy chủ",
     )

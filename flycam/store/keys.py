@@ -250,12 +250,17 @@ def cursor_of_taken(key: str) -> tuple[str, int, str]:
 
 def speaker(origin: str) -> str:
     """Which account speaks for a box over a line."""
-    return f"{given_prefix()}speakers/boxes/{box_id(origin)}"
+    return f"{speakers_prefix()}boxes/{box_id(origin)}"
 
 
 def spoken_for(account: str) -> str:
     """Which box an account speaks for over a line."""
-    return f"{given_prefix()}speakers/accounts/{_short_id(account)}"
+    return f"{speakers_prefix()}accounts/{_short_id(account)}"
+
+
+def speakers_prefix() -> str:
+    """All that says who speaks for which box; each holds a name."""
+    return f"{given_prefix()}speakers/"
 
 
 def had(peer: str, kind: str, name: str, number: int, sha256: str) -> str:

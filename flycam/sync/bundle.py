@@ -22,7 +22,15 @@ from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
-from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, new_file, part_sizes, write_parts
+from flycam.sync.parts import (
+    FAT32_BYTES,
+    HEAD_BYTES,
+    Parts,
+    new_file,
+    part_sizes,
+    require_no_folder,
+    write_parts,
+)
 from flycam.sync.reading import Progress, not_what_it_says, read_exchange
 from flycam.sync.taking import Hands, TakenIn, older_in
 
@@ -80,8 +88,10 @@ def write_bundle(
     whole       all is written, whatever receipts say
     part_bytes  the largest file, bytes
 
-    Raises InputUnusable for a receipt that is another box's, DiskFull, StorageTrouble, ObjectMissing.
+    Raises InputUnusable for a receipt that is another box's, and for a folder, DiskFull, StorageTrouble,
+    ObjectMissing.
     """
+    require_no_folder(path)
     if part_bytes < _SMALLEST_PART:
         raise OptionUnusable(
             f"--part-size {part_bytes}: parts hold at least {_SMALLEST_PART} bytes; give a larger size",
@@ -176,6 +186,13 @@ def read_receipt(path: Path, box: str) -> dict[str, int]:
         giver, cursor = values["of"], values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
             raise ValueError("a line number is none")
+    except FileNotFoundError as error:
+        raise SourceUnreadable(
+            f"{path}: there is no such receipt; bundles look for those beside them by themselves: leave "
+            "--receipt out, or write all with --all",
+            vi=f"{path}: không có biên nhận này; gói tự tìm biên nhận nằm cạnh nó: hãy bỏ --receipt, hoặc "
+            "ghi toàn bộ bằng --all",
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
             f"{path}: this receipt does not read ({error}); remove it, or write all with --all",

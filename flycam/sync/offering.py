@@ -56,8 +56,7 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
     beyond the end of a log here (another box's cursor, or this box went back to an older backup),
     ObjectMissing if the log moved on meanwhile and a tile was collected.
     """
-    say_what_was_owed(house)
-    readable = Readable(house)
+    readable = Readable(house, say_what_was_owed(house))
     stretches: dict[str, Stretch] = {}
     lines: list[TileRecord] = []
     fresh: set[str] = set()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
+from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageTrouble
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
@@ -50,6 +50,19 @@ class PartHead:
 def part_path(path: Path, number: int) -> Path:
     """Where part `number` (from 1) of the bundle at `path` lies."""
     return path if number == 1 else path.with_name(f"{path.name}.{number:03d}")
+
+
+def require_no_folder(path: Path) -> None:
+    """Raise OptionUnusable where the folder of a bundle is named and not its file. StorageTrouble if the
+    stick does not read."""
+    with _reading(path):
+        found = sorted(path.glob("*.fcb")) if path.is_dir() else None
+    if found is not None:
+        name = found[0] if found else path / "map.fcb"
+        raise OptionUnusable(
+            f"{path}: is a folder; name the bundle's file in it, such as {name}",
+            vi=f"{path}: là thư mục; hãy ghi tên tệp của gói trong đó, ví dụ {name}",
+        )
 
 
 def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
@@ -128,10 +141,17 @@ class Parts:
     def __init__(self, path: Path) -> None:
         """Open and verify every part of the bundle at `path`: all there, of one bundle, whole.
 
-        Raises SourceUnreadable, naming the file and the cure; StorageTrouble if the stick does not read.
+        Raises SourceUnreadable, naming the file and the cure; OptionUnusable for a folder; StorageTrouble if
+        the stick does not read.
         """
+        require_no_folder(path)
         self.path = path
         with _reading(path):
+            if not path.exists():
+                raise SourceUnreadable(
+                    f"{path}: there is no such file; name the first part, without a number at its end",
+                    vi=f"{path}: không có tệp này; hãy ghi phần đầu của gói, tệp không có số ở cuối",
+                )
             first = _verified(path, 1, None)
             self.bundle_id = first.bundle_id
             heads = [first, *(_verified(part_path(path, n), n, first) for n in range(2, first.count + 1))]

@@ -77,6 +77,8 @@ def read_exchange(
     _keep(house, source, manifest, start, here, left_out, progress)
     _keep_laid(house, manifest, here, verified)
     house.store.flush()
+    come = {item.name for item in manifest.items if item.kind is Kind.ORIGINAL}
+    house.catalog.kept_originals.note(come - left_out)
     taken = take_in(house, manifest, homes, hands, verified.views, account)
     return replace(taken, unnamed=tuple(sorted(unnamed)))
 

@@ -70,8 +70,7 @@ class Giver:
     ) -> None:
         """reached: kept by the caller from one to the next: logs are read from there."""
         self._house, self._reached = house, {} if reached is None else reached
-        self.readable = Readable(house)
-        say_what_was_owed(house)
+        self.readable = Readable(house, say_what_was_owed(house))
         self._ends = {
             one.mosaic_id: (one, house.catalog.tiles.last_seq(one.mosaic_id))
             for one in house.catalog.tiles.mosaics()

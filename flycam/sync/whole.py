@@ -7,6 +7,7 @@ owed: once its object reads again (`flycam verify`), the log says its line once 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 
 from flycam.catalog.records import MosaicInfo
@@ -28,11 +29,12 @@ class Readable:
     """Objects of a house, each read and held against its hash before it is offered.
 
     passed  keys of those that are lost or damaged, as `flycam verify` names them, in the order met
+    owed    those that were passed over before, and are not whole yet
     """
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, owed: Iterable[str] = ()) -> None:
         self._house = house
-        self._passed: dict[str, None] = {}
+        self._passed: dict[str, None] = dict.fromkeys(owed)
 
     @property
     def passed(self) -> tuple[str, ...]:
@@ -102,11 +104,13 @@ class Readable:
         return False
 
 
-def say_what_was_owed(house: House) -> None:
-    """Base tiles that were passed over and read by now: the log says their lines once more.
+def say_what_was_owed(house: House) -> list[str]:
+    """Base tiles that were passed over and read by now: the log says their lines once more. The keys of those
+    that are owed still.
 
     Stopped in between, a line is said twice, which changes nothing at any peer.
     """
+    owed: list[str] = []
     for key in list(house.store.list(keys.owed_prefix())):
         mosaic_id, tile_id = keys.of_owed(key)
         head = house.catalog.tiles.head(mosaic_id, _LIVE, tile_id)
@@ -114,6 +118,8 @@ def say_what_was_owed(house: House) -> None:
             try:
                 read_tile(house.store, head)
             except DAMAGE:
+                owed.append(head.key)
                 continue
             house.catalog.tiles.say_again(mosaic_id, _LIVE, [tile_id])
         house.store.delete(key)
+    return owed

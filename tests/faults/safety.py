@@ -12,6 +12,9 @@ def require_whole(work: Work, root: Path, held: Held, *, acknowledged: bool, ans
 
     held  by a run that nothing disturbed; answers: how many a server had given
     """
+    if not (root / "data" / "catalog.sqlite").exists():
+        assert not acknowledged, "it died before the house was begun"
+        return
     read = house_in(root, work.box)("verify", "--dry-run")
     damaged = read.json["damaged"]
     if acknowledged or not damaged or not work.may_miss(damaged):

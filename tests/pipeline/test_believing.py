@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from flycam.errors import OptionUnusable, ServerUntrusted
+from flycam.errors import OptionUnusable, PeerUnavailable, ServerUntrusted
 from flycam.pipeline.authority import certified
 from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of, goes_unprotected
 from flycam.pipeline.upload.line import Line
@@ -38,11 +41,38 @@ def test_nobody_unknown_gets_the_token(tmp_path: Path) -> None:
             ServerUntrusted, match=r"this machine does not know the authority .*--fingerprint"
         ):
             ask(url)
-        with pytest.raises(ServerUntrusted, match=rf"{others.fingerprint} but .*{ours.fingerprint}"):
+        with pytest.raises(
+            ServerUntrusted,
+            match=rf"{others.fingerprint} but .*\(its certificate's\), {ours.fingerprint} \(its auth",
+        ):
             ask(url, Trust(fingerprint=others.fingerprint))
         with pytest.raises(ServerUntrusted, match=r"two/authority\.crt does not know the authority"):
             ask(url, Trust(ca=tmp_path / "two" / "authority.crt"))
         assert [token for _, token in asked] == [None]
+
+
+def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path) -> None:
+    certificate, key, _ = self_signed(tmp_path)
+    waits: list[str] = []
+    with showing(certificate, key) as (url, _):
+        plain = url.replace("https://", "http://")
+        with pytest.raises(
+            ServerUntrusted, match=rf"speaks HTTPS; write {url}, with --fingerprint"
+        ) as caught:
+            Line(plain, "secret", 600.0, "en", waits.append).ask("GET", "/api/sync")
+        assert f"máy chủ dùng HTTPS; hãy ghi {url}" in (caught.value.vi or "") and waits == []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hangs_up() -> None:
+            with suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=hangs_up, daemon=True).start()
+        with pytest.raises(PeerUnavailable, match=r"(reset|closed|aborted)"):
+            line = Line(f"http://127.0.0.1:{listening.getsockname()[1]}", None, 0.0, "en", waits.append)
+            line.ask("GET", "/api/sync")
+    assert waits and "(" not in waits[0], "the first cause, and not what the library makes of it"
 
 
 def test_an_authority_that_is_only_shown_proves_nothing(tmp_path: Path) -> None:

@@ -11,16 +11,19 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.catalog.retention_records import LetGoLine
+from flycam.catalog.retention_tables import kept_originals
 from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable, LetGo, StorageTrouble
 from flycam.frame.flight import FlightState
 from flycam.frame.retention import LetGoStep, RetainedKind
 from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.warning import KEPT_NOW, code_of
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish.recipe import FinishRequest, finish
 from flycam.pipeline.laying.refolding import photos_elsewhere, refold_mosaic
 from flycam.pipeline.receiving import Receiving
-from flycam.pipeline.upkeep.verify import verify
+from flycam.pipeline.upkeep.backup import backup
+from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
@@ -209,6 +212,77 @@ def test_a_photo_lost_from_the_box_that_flew_it_is_still_an_error(
     house.workspace.store.delete(keys.evidence(second.header.provenance.source_sha256))
     with pytest.raises(StorageTrouble):
         withdraw(house.workspace, first.frame_id, "nhà dân", "UBND")
+
+
+def lost_photo(house: House, flight_id: str, number: int = 0) -> str:
+    """The key of one photo of a flight, which is not there any more, nor a copy of it."""
+    used = house.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    key = keys.evidence(used[number].header.provenance.source_sha256)
+    house.workspace.store.delete(key)
+    shutil.rmtree(house.workspace.cache_dir, ignore_errors=True)
+    return key
+
+
+def lost_in(house: House, source: Path | None = None) -> list[str]:
+    return [one.held.key for one in verify(house.workspace, VerifyRequest(source=source)).standing]
+
+
+def test_a_photo_lost_from_a_box_that_was_given_tiles_of_the_flight_is_told_and_put_back(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    first, second = (named(make_house(drill, name), name) for name in ("first", "second"))
+    flight_id = first.ingest(drill.photos).flight.flight_id
+    second.ingest(part_of(drill, tmp_path / "some", slice(0, 3)))
+    told(second, first)
+    key = lost_photo(first, flight_id)
+    assert lost_in(first) == [key]
+    assert list(backup(first.workspace, tmp_path / "saved").manifest.missing) == [key]
+    assert lost_in(first, drill.photos) == []
+    assert first.workspace.store.exists(key)
+    assert lost_photo(first, flight_id) == key
+    report = first.ingest(drill.photos)
+    assert (report.new, [code_of(note) for note in report.notes]) == (0, [KEPT_NOW])
+    assert first.workspace.store.exists(key) and lost_in(first) == []
+    assert first.ingest(drill.photos).notes == ()
+
+
+def test_a_card_that_comes_after_another_boxs_tiles_is_kept_and_held(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    told(field, province)
+    assert photos_elsewhere(province.workspace, flight_id) == drill.frames and lost_in(province) == []
+    province.ingest(drill.photos)
+    assert photos_elsewhere(province.workspace, flight_id) == 0
+    key = lost_photo(province, flight_id, 2)
+    assert lost_in(province) == [key]
+
+
+@pytest.mark.parametrize("hand_on", [told, over_a_line])
+def test_an_original_that_another_box_gave_is_held(
+    drill: DrillReport, make_house: MakeHouse, hand_on: Callable[..., object]
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    hand_on(field, province, originals=True)
+    key = lost_photo(province, flight_id)
+    assert lost_in(province) == [key]
+
+
+def test_what_an_older_flycam_kept_is_held_once_it_was_read(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    first, second = (named(make_house(drill, name), name) for name in ("first", "second"))
+    flight_id = first.ingest(drill.photos).flight.flight_id
+    second.ingest(drill.photos)
+    with first.workspace.catalog._database.write() as connection:
+        connection.execute(kept_originals.delete())
+    assert lost_in(first) == []
+    told(second, first)
+    assert lost_in(first) == []
+    key = lost_photo(first, flight_id)
+    assert lost_in(first) == [key]
 
 
 def spoiled_tile(house: House, mosaic_id: str, frame_id: str) -> TileRecord:

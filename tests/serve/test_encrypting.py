@@ -131,6 +131,9 @@ def test_a_box_syncs_over_it(tmp_path: Path) -> None:
         code, said = sync()
         assert code == 3 and said.startswith("flycam: The server is not believed: ") and said.count("\n") == 1
         assert sync("--fingerprint", "0" * 64)[0] == 3
+        plain = url.replace("https://", "http://")  # without --once it would be waited for without end
+        done = CliRunner().invoke(flycam, ["sync", plain], env=base)
+        assert (done.exit_code, done.stderr.count("speaks HTTPS; write " + url)) == (3, 1)
         assert sync("--fingerprint", "0")[0] == 2
 
 

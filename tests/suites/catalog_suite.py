@@ -609,6 +609,7 @@ class CatalogSuite(ABC):
             "DROP TABLE identities",
             "DROP TABLE comparisons",
             "DROP TABLE packs",
+            "DROP TABLE kept_originals",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -626,6 +627,7 @@ class CatalogSuite(ABC):
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []
             assert newer.settlements.current("e1") == []
+            assert newer.kept_originals.among(["a" * 64]) == set()
             person = Person(issuer="https://id", subject="1", name="Tú", role=Role.VIEWER)
             assert newer.identities.sign_in(person, STORM_NS).name == "Tú"
         with open_catalog(url) as again:

@@ -12,7 +12,7 @@ from itertools import permutations
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry
+from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.catalog.retention_records import (
     HOUSE,
     HoldLine,
@@ -142,3 +142,15 @@ class RetentionSuite:
         catalog.retention.note_uploaded(first)
         catalog.retention.note_uploaded(replace(first, came_ns=9))
         assert catalog.retention.uploaded() == [first]
+
+    def test_originals_that_were_here_are_known(self, catalog: Catalog) -> None:
+        kept, rejected = catalog.kept_originals, replace(frame(2), status=FrameStatus.REJECTED)
+        sha256 = [one.header.provenance.source_sha256 for one in (frame(0), frame(1), rejected, frame(3))]
+        catalog.frames.put([frame(0)])
+        assert kept.among(sha256) == set(), "another box's records say nothing of their photos"
+        catalog.frames.put([frame(0), frame(1), rejected], are_kept=True)
+        assert kept.among([*sha256, *sha256]) == set(sha256[:2])
+        kept.note(sha256)
+        kept.note(sha256)
+        kept.note([])
+        assert kept.among(sha256) == set(sha256) and kept.among(["f" * 64]) == set()

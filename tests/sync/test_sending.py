@@ -218,6 +218,8 @@ def test_a_tile_that_is_not_whole_is_passed_over_and_sent_once_it_is_mended(tmp_
     assert gone == {record(2).frame_id}
     there = {head.tile_id for head in province.catalog.tiles.heads(MOSAIC.mosaic_id, 0, z=ZOOM)}
     assert there == {head.tile_id for head in base} - {lost.tile_id, rotten.tile_id}
+    told = sync(box, Wire(province, tmp_path))
+    assert (told.tiles, set(told.passed)) == (0, set(whole)), "it is owed still"
     for key, data in whole.items():
         store.put(key, data)
     again = sync(box, Wire(province, tmp_path))

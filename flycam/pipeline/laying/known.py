@@ -1,4 +1,5 @@
-"""What an ingest owes to photos that the catalogue knows already: their layer, place and withdrawal."""
+"""What an ingest owes to photos that the catalogue knows already: their bytes, layer, place
+and withdrawal."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from flycam.catalog.retention_records import let_go_said
 from flycam.frame.frame import FrameHeader
 from flycam.frame.moment import VIETNAM, day_of
 from flycam.frame.warning import LAID_AS_BEFORE, LET_GO, WITHDRAWN, warning
-from flycam.pipeline.evidence import let_go_among
+from flycam.pipeline.evidence import keep, let_go_among
+from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
 
 
 def in_their_layers(
@@ -41,6 +44,23 @@ def in_their_layers(
         replace(one, header=replace(one.header, layer=keeps.get(one.header.frame_id, one.header.layer)))
         for one in planned
     ]
+
+
+def keep_known(workspace: Workspace, flight_id: str, planned: Sequence[Planned]) -> int:
+    """Keep the photos of frames that are on the map and whose originals are not here: they were lost, or
+    another box told of the frames. How many there were."""
+    used = {one.frame_id for one in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
+    known = [one for one in planned if one.header.frame_id in used]
+    hashes = [one.header.provenance.source_sha256 for one in known]
+    workers = workers_here()
+    are_here = ordered_map(workspace.store.exists, map(keys.evidence, hashes), workers, 4 * workers)
+    lacking = [one for one, is_here in zip(known, are_here, strict=True) if not is_here]
+    for one in lacking:
+        keep(workspace, one.path, one.header.provenance.source_sha256, durable=False)
+    if lacking:
+        workspace.store.flush()
+    workspace.catalog.kept_originals.note(hashes)
+    return len(lacking)
 
 
 def options_unused_said(

@@ -193,6 +193,6 @@ class Records:
             if not waiting:
                 return
             self._workspace.store.flush()
-            self._workspace.catalog.frames.put(waiting)
+            self._workspace.catalog.frames.put(waiting, are_kept=True)
             with self._lock:
                 del self._waiting[: len(waiting)]

@@ -23,8 +23,9 @@ from pathlib import Path
 from flycam import __version__
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.snapshot import settle
-from flycam.errors import FlightBusy, NotWhole
+from flycam.errors import FlightBusy, InputUnusable, NotWhole
 from flycam.frame.agreement import agreed
+from flycam.frame.moment import minute_of
 from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.upkeep.backup_copying import Copying
 from flycam.pipeline.upkeep.backup_place import (
@@ -86,14 +87,14 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
     """Save the house into a folder that holds nothing else; see the recipe above. Incremental, resumable.
 
     Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
-    (another backup into it), InputUnusable (a link lies there), DiskFull, StorageTrouble (run again: it goes
-    on).
+    (another backup into it), InputUnusable (a link lies there, or the backup of another house), DiskFull,
+    StorageTrouble (run again: it goes on).
     """
     began_ns = workspace.clock_ns()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         require_no_links(folder)
-        read_manifest(folder)  # raises where it is of something else
+        _require_its_own(workspace, folder, read_manifest(folder))
         with (
             _alone(folder),
             closing(LocalStore(folder / OBJECTS)) as objects,
@@ -116,6 +117,28 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
         removed=len(old),
         seconds=(workspace.clock_ns() - began_ns) / 1e9,
     )
+
+
+def _require_its_own(workspace: Workspace, folder: Path, before: Manifest | None) -> None:
+    """Raise InputUnusable where the backup that lies there is not of this house as it was before: its tiles
+    and its catalogue would be deleted. A house is known by its audit log, which only grows; one that has
+    none yet by its box."""
+    if before is None:
+        return
+    head = before.audit_head
+    if head is None:
+        is_its_own = before.box == workspace.box
+    else:
+        lines = workspace.catalog.audit.lines(since=head[0] - 1, limit=1)
+        is_its_own = [(one.seq, one.digest) for one in lines] == [head]
+    if not is_its_own:
+        made = minute_of(before.made_ns)
+        raise InputUnusable(
+            f"{folder}: holds the backup of another house ({before.box}, {made}), which would be deleted; "
+            "name a folder of this house's own, or look whether --data names the house that is meant",
+            vi=f"{folder}: đang giữ bản sao lưu của một hệ thống khác ({before.box}, {made}) và sẽ bị xoá; "
+            "hãy ghi thư mục riêng cho máy này, hoặc xem lại --data đã đúng thư mục dữ liệu chưa",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,12 +27,16 @@ _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check: its sentence says what was found and, where it is not well, what to do."""
+    """One check: its sentence says what was found and, where it is not well, what to do.
+
+    warns  it holds up no flight, and yet somebody should do what it says
+    """
 
     name: str
     ok: bool
     sentence_en: str
     sentence_vi: str
+    warns: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sentence_en", agreed(self.sentence_en))
@@ -137,7 +141,9 @@ def encryption(places: Sequence[Path], asked: Callable[[Path], bool | None] = is
         )
     else:
         sentence_en, sentence_vi = "the disk is encrypted", "ổ đĩa có mã hoá"
-    return Check(name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi)
+    return Check(
+        name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi, warns=bool(clear)
+    )
 
 
 def _power(power: Power) -> Check:

@@ -107,10 +107,9 @@ class Holdings:
         for held in self._named():
             known = self._terrain if held.kind is Kind.TERRAIN else self._originals
             known.setdefault(held.key, held)
-        for key, held in self._originals.items():
-            if held.kind is Kind.PHOTO and held.flight_id in self._given:
-                continue  # where another box gave tiles, the photo may be there alone
-            if key in may_miss:
+        elsewhere = self._never_here()
+        for key in self._originals:
+            if key in may_miss or key in elsewhere:
                 continue
             self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
 
@@ -169,6 +168,17 @@ class Holdings:
             return False
         heads = self._catalog.tiles.heads
         return not any(heads(one.mosaic_id, one.revision, one.base_zoom) for one in self._mosaics_of(flight))
+
+    def _never_here(self) -> set[str]:
+        """Keys of photos of which only another box's records are here, as far as that is known: where another
+        box gave tiles of a flight, a photo of it may lie there alone."""
+        photos = {
+            keys.hash_in(key): key
+            for key, held in self._originals.items()
+            if held.kind is Kind.PHOTO and held.flight_id in self._given
+        }
+        kept = self._catalog.kept_originals.among(photos)
+        return {key for sha256, key in photos.items() if sha256 not in kept}
 
     def _named(self) -> Iterator[Held]:
         for flight in self._flights_here:

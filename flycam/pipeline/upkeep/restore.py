@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from flycam.errors import InputUnusable, NotWhole, ObjectMissing, SourceUnreadable
+from flycam.frame.agreement import agreed
 from flycam.pipeline.evidence import blocks, no_copy_kept
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.backup_place import INDEX, OBJECTS, Manifest, digest_of, read_manifest, read_sums
@@ -50,8 +51,8 @@ class RestoreReport:
             return None
         count, named = len(self.left_out), _some_of(self.left_out)
         return NotWhole(
-            f"{self.folder}: restored but for {count} objects that are not as they were written ({named}); "
-            "run 'flycam verify', with --from another copy or the cards if there is one",
+            agreed(f"{self.folder}: restored, but {count} objects are left out, damaged in it ({named})")
+            + "; run 'flycam verify', with --from another copy or the cards if there is one",
             vi=f"{self.folder}: đã khôi phục trừ {count} mục không còn như lúc ghi ({named}); hãy chạy "
             "'flycam verify', kèm --from bản sao khác hoặc thẻ nhớ nếu có",
         )
@@ -127,8 +128,9 @@ def check_trouble(folder: Path, bad: Sequence[str]) -> NotWhole | None:
         return None
     named = _some_of(bad)
     return NotWhole(
-        f"{folder}: {len(bad)} files of this backup are not as they were written ({named}); remove {INDEX} "
-        "there and run 'flycam backup' again: it reads all of them, and copies anew what the house has",
+        agreed(f"{folder}: {len(bad)} files are damaged in this backup ({named})")
+        + f"; remove {INDEX} there and run 'flycam backup' again: it reads all of them, and copies anew what "
+        "the house has",
         vi=f"{folder}: {len(bad)} tệp trong bản sao lưu không còn như lúc ghi ({named}); hãy xoá {INDEX} "
         "ở đó rồi chạy lại 'flycam backup' để đọc lại tất cả và sao lại những gì kho còn",
     )

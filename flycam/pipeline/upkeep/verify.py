@@ -20,7 +20,7 @@ from flycam.frame.agreement import agreed
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.audit import AuditProof, audit_trouble, prove_audit
-from flycam.pipeline.upkeep.held import Held, Holdings, Part, was_let_go
+from flycam.pipeline.upkeep.held import Held, Holdings, Kind, Part, was_let_go
 from flycam.pipeline.upkeep.readback import Read, State, read_back
 from flycam.pipeline.upkeep.tally import Tally
 from flycam.pipeline.upkeep.verify_cures import Cure, cure_of
@@ -28,6 +28,7 @@ from flycam.pipeline.upkeep.verify_flights import FlightMender
 from flycam.pipeline.upkeep.verify_ledger import Ledger
 from flycam.pipeline.upkeep.verify_originals import Originals
 from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store import keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +123,9 @@ def verify(
     damages: list[Damage] = []
     tally = Tally("verify", sum(map(holdings.size_of, parts)), progress)
     for part in parts:
-        bad = [read for read in _read(workspace, holdings.of(part), tally) if read.state is not State.WHOLE]
+        bad, here = _found(_read(workspace, holdings.of(part), tally))
+        if request.mend:  # of those that an older flycam put there nothing is noted yet
+            workspace.catalog.kept_originals.note(here)
         found = _mended(workspace, part, bad, originals, request, progress)
         damages += found
         if all(one.cure is None for one in found):
@@ -150,6 +153,18 @@ def _read(workspace: Workspace, objects: Iterable[Held], tally: Tally) -> Iterat
     for read in ordered_map(partial(read_back, workspace.store), objects, workers, 4 * workers):
         tally.one(read.size)
         yield read
+
+
+def _found(reads: Iterable[Read]) -> tuple[list[Read], list[str]]:
+    """What is lost or damaged, and of which photos (SHA-256) bytes are here."""
+    bad: list[Read] = []
+    here: list[str] = []
+    for read in reads:
+        if read.state is not State.WHOLE:
+            bad.append(read)
+        if read.held.kind is Kind.PHOTO and read.state is not State.LOST:
+            here.append(keys.hash_in(read.held.key))
+    return bad, here
 
 
 def _check(request: VerifyRequest) -> None:

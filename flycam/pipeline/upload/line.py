@@ -15,7 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
-from flycam.pipeline.believing import believing, require_trusted
+from flycam.pipeline.believing import believing, causes, require_plain, require_trusted
 from flycam.pipeline.trust import SYSTEM, Trust
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -82,6 +82,7 @@ class Line:
         self._note = note
         self._noted = ""
         self._stopped = threading.Event()
+        self._has_answered = False
         self._heard_s = time.monotonic()
         self._headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **TUS}
         self._trust = trust
@@ -125,7 +126,8 @@ class Line:
         *,
         whole: bool,
     ) -> urllib3.BaseHTTPResponse:
-        """The server's answer; whole: with its body read. Raises Cancelled, LineDown, ServerUntrusted."""
+        """The server's answer; whole: with its body read. Raises Cancelled, LineDown, ServerUntrusted (also
+        where http meets a server that speaks TLS)."""
         if self._stopped.is_set():
             raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
         try:
@@ -139,7 +141,10 @@ class Line:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             require_trusted(self.url, error, self._trust)
+            if not self._has_answered:
+                require_plain(self.url, error)
             raise LineDown(str(error)) from error
+        self._has_answered = True
         if answer.status not in _AWAY:
             self._heard_s = time.monotonic()
         return answer
@@ -225,5 +230,6 @@ class Line:
 
 
 def _short(error: LineDown) -> str:
-    """The reason without the objects that the library names before it."""
-    return str(error).rpartition(": ")[2].strip("\"') ") or "no answer"
+    """The first cause, without the objects that libraries name before it."""
+    said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(causes(error)))
+    return next(filter(None, said), "no answer")

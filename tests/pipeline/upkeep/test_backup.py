@@ -494,6 +494,37 @@ def test_the_manifest_gets_its_name_after_those_of_its_files_are_safe(
     assert last[:4] == ["catalogue", "SHA256SUMS", "synced", MANIFEST] and last[-1] == "synced"
 
 
+@pytest.mark.parametrize("is_empty", [True, False], ids=["an empty house", "a house with a history"])
+def test_the_backup_of_another_house_is_not_written_over(
+    house: Workspace, empty: Workspace, tmp_path: Path, is_empty: bool
+) -> None:
+    backup(house, tmp_path / "stick")
+    before = files(tmp_path / "stick")
+    if not is_empty:
+        for number in range(len(house.catalog.audit.lines()) + 1):
+            empty.catalog.audit.append("Lan", "ingest", f"f{number}")
+    with pytest.raises(InputUnusable, match=r"another house \(.*\).*a folder of this house's own") as caught:
+        backup(empty, tmp_path / "stick")
+    assert "hệ thống khác" in (caught.value.vi or "")
+    assert files(tmp_path / "stick") == before
+
+
+def test_a_house_that_was_put_back_goes_on_with_its_backup(
+    house: Workspace, empty: Workspace, tmp_path: Path
+) -> None:
+    backup(house, tmp_path / "stick")
+    restore(empty, tmp_path / "stick")
+    again = backup(replace(empty, box="renamed"), tmp_path / "stick")
+    assert (again.new, again.manifest.box) == (0, "renamed")
+
+
+def test_a_house_without_a_history_is_known_by_its_box(empty: Workspace, tmp_path: Path) -> None:
+    assert backup(empty, tmp_path / "stick").manifest.audit_head is None
+    with pytest.raises(InputUnusable, match="another house"):
+        backup(replace(empty, box="another"), tmp_path / "stick")
+    assert backup(empty, tmp_path / "stick").manifest.audit_head is not None
+
+
 def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
     told: list[BaseException] = []
 

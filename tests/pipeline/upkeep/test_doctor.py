@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flycam.answers.house import of_checks
 from flycam.drill.drill import DrillReport
 from flycam.pipeline.upkeep.doctor import encryption, examine
 from tests.pipeline.finished_house import ingested
@@ -29,6 +30,10 @@ def test_of_several_disks_the_worst_is_told_by_name(
 ) -> None:
     check = encryption([_DATA, _STORE], told.__getitem__)
     assert said in check.sentence_en and said_vi in check.sentence_vi
+    _, lines = of_checks([check], "vi")
+    is_clear = said == "NOT encrypted"
+    assert check.ok and lines[0].startswith("!   mã hoá" if is_clear else "ok  mã hoá")
+    assert lines[-1].startswith("SẴN SÀNG"), "it flies as well"
     for place in (_DATA, _STORE):
         is_named = place in named
         assert ((str(place) in check.sentence_en), (str(place) in check.sentence_vi)) == (is_named, is_named)

@@ -13,6 +13,9 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
 from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
+from flycam.pipeline.upkeep.backup import backup
+from flycam.pipeline.upkeep.restore import restore
+from flycam.pipeline.upkeep.verify import EVERYTHING, VerifyRequest, verify
 from flycam.pipeline.upload.line import Line
 from flycam.serve.boxes.syncing import Arrivals
 from flycam.serve.door.admission import Visitor
@@ -144,6 +147,32 @@ def test_a_box_hands_on_its_map(address: str, province: Box, field: Box) -> None
     assert sync(field, address).steps == 0
     said = [(one.who, one.subject) for one in province.catalog.audit.lines() if one.what == "sync"]
     assert said == [("box", "field")]
+
+
+def spoiled_of_others(box: Box, request: VerifyRequest = EVERYTHING) -> set[str]:
+    """What other boxes gave, or said, that is not whole here."""
+    found = {one.held.key for one in verify(box.workspace, request).standing}
+    return {key for key in found if key.startswith(keys.given_prefix())}
+
+
+def test_who_speaks_for_a_box_is_held_whole_saved_and_put_back(
+    address: str, province: Box, field: Box, tmp_path: Path
+) -> None:
+    sync(field, address)
+    known = [keys.speaker("field"), keys.spoken_for("box")]
+    assert spoiled_of_others(province) == set()
+    saved = backup(province.workspace, tmp_path / "saved").manifest
+    assert saved.missing == ("terrain/dem-1.terrain",), "these boxes have no terrain"
+    again = new_box(tmp_path, "province")
+    restore(again.workspace, tmp_path / "saved")
+    with serving(again, tmp_path / "again") as url, pytest.raises(AccessDenied, match="another account"):
+        sync(field, url, other_account(again, "box-2"))
+    assert [again.workspace.store.get(key) for key in known] == [b"box", b"field"]
+    for key, spoiled in zip(known, (b"", b"\xff\x00"), strict=True):
+        province.workspace.store.put(key, spoiled)
+    assert spoiled_of_others(province) == set(known)
+    assert spoiled_of_others(province, VerifyRequest(source=tmp_path / "saved")) == set()
+    assert [province.workspace.store.get(key) for key in known] == [b"box", b"field"]
 
 
 @pytest.mark.parametrize("path", ADDRESSES)
