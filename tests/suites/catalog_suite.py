@@ -33,6 +33,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import (
     Account,
+    AuditEntry,
     CommuneRecord,
     Coverage,
     DemRecord,
@@ -180,6 +181,10 @@ AIRBORNE = Airborne(
 MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
 
 
+def _renamed(flight_id: str) -> AuditEntry:
+    return AuditEntry(who="Lan", what="flight renamed", subject=flight_id, detail="", at_ns=STORM_NS)
+
+
 def tile(number: int, content: str, *, origin: str = "box-1", revision: int = 0, z: int = 20) -> TileRecord:
     return TileRecord(
         seq=0,
@@ -308,10 +313,14 @@ class CatalogSuite(ABC):
         with pytest.raises(NameTaken, match="f1"):
             catalog.flights.put_flight(flight("f2", "f1"))
         catalog.flights.put_flight(flight("f2", "trưa"))
-        with pytest.raises(NameTaken, match="trưa"):
-            catalog.flights.rename("f1", "trưa")
-        assert catalog.flights.rename("f1", "chiều") == catalog.flights.flight("chiều")
-        assert catalog.flights.rename("f1", "chiều").flight_id == "f1"
+        for taken in ("trưa", "f2"):
+            with pytest.raises(NameTaken, match=taken):
+                catalog.flights.rename("f1", taken, _renamed("f1"))
+        with pytest.raises(NotFound, match="f3"):
+            catalog.flights.rename("f3", "tối", _renamed("f3"))
+        assert catalog.audit.lines() == [], "none tells of what was not done"
+        assert catalog.flights.rename("f1", "chiều", _renamed("f1")) == catalog.flights.flight("chiều")
+        assert [one.subject for one in catalog.audit.lines()] == ["f1"]
         assert [f.name for f in catalog.flights.flights()] == ["chiều", "trưa"]
 
     def test_the_flight_that_already_holds_frames(self, catalog: Catalog) -> None:
