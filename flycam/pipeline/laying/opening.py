@@ -22,6 +22,7 @@ from flycam.frame.flight import (
     live_mosaic_id,
 )
 from flycam.frame.frame import Layer
+from flycam.frame.spelling import tidy
 from flycam.frame.warning import (
     COMPLETED,
     EVENT_CHOSEN,
@@ -50,11 +51,14 @@ FINEST_SHARE = 0.25
 _MOST_UNKNOWN = 0.005
 _COARSEST_TIMES = 16.0
 _SAME_GSD = 0.01
+_LATELY_NS = 3 * 86_400 * 10**9
+"""From the last picture of an event's flight to the first of one that is taken to be of that event too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
-    """What the operator calls the flight, and the ground sample distance asked for."""
+    """What the operator calls the flight, and the ground sample distance asked for. A name or an event of no
+    letters, as an unset variable of a script gives it, is none."""
 
     name: str | None = None
     event: str | None = None
@@ -104,7 +108,9 @@ def open_flight(
     native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
-    event = event_for(workspace, labels.event, is_drill=is_drill) if before is None else None
+    event = None
+    if before is None:
+        event = event_for(workspace, labels.event, is_drill=is_drill, flown_ns=min(times))
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
@@ -139,7 +145,7 @@ def open_flight(
 
 def event_said(labels: Labels, event: Event | None) -> tuple[str, ...]:
     """Of a new flight (event: None for one that was there): into which event it went that nobody named."""
-    if event is None or labels.event is not None or is_unnamed(event.name):
+    if event is None or labels.event or is_unnamed(event.name):
         return ()
     return (warning(EVENT_CHOSEN, event=event.name),)
 
@@ -150,11 +156,11 @@ def labels_unused(workspace: Workspace, flight: Flight, labels: Labels) -> tuple
     notes: list[str] = []
     if labels.gsd_m is not None and not np.isclose(labels.gsd_m, flight.gsd_m):
         notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{flight.gsd_m:.3g}"))
-    if labels.name is not None and unicodedata.normalize("NFC", labels.name) != flight.name:
+    if labels.name and tidy(labels.name) != tidy(flight.name):
         notes.append(warning(NAME_KEPT, asked=labels.name, kept=flight.name))
-    if labels.event is not None:
+    if labels.event:
         kept = workspace.catalog.flights.event(flight.event_id)
-        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
+        if tidy(labels.event) not in (kept.event_id, tidy(kept.name)):
             notes.append(warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
     return tuple(notes)
 
@@ -286,13 +292,15 @@ def state_of(workspace: Workspace, flight_id: str) -> FlightState:
     return FlightState.WITHDRAWN if is_gone else FlightState.READY
 
 
-def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
+def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool, flown_ns: int | None = None) -> Event:
     """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
-    Where none is named, a real flight goes into the real event that is open, where that is one alone.
+
+    flown_ns  when the flight began (UTC nanoseconds): where no event is named, a real flight goes into the
+              real event that is open, where that is one alone and was flown lately; None: not known
 
     Raises NameTaken with the cure when the two are mixed.
     """
-    name = ref or _unnamed(workspace, is_drill=is_drill)
+    name = ref or _unnamed(workspace, flown_ns, is_drill=is_drill)
     try:
         event = workspace.catalog.flights.event(name)
     except NotFound:
@@ -310,13 +318,16 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
     return event
 
 
-def _unnamed(workspace: Workspace, *, is_drill: bool) -> str:
-    """Of a real flight the event that is open, where somebody named one alone: the storm that is flown for.
-    Else the one that this house has for flights of no event, whatever that was called when it began."""
+def _unnamed(workspace: Workspace, flown_ns: int | None, *, is_drill: bool) -> str:
+    """Of a real flight the event that is open, where somebody named one alone and it was flown lately: the
+    storm that is flown for. Nobody ends an event, so that an old one alone says nothing. Else the one that
+    this house has for flights of no event, whatever that was called when it began."""
     events = workspace.catalog.flights.events()
     storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
-    if not is_drill and len(storms) == 1:
-        return storms[0].event_id
+    if not is_drill and len(storms) == 1 and flown_ns is not None:
+        storm = storms[0].event_id
+        if any(abs(flown_ns - one.last_ns) <= _LATELY_NS for one in workspace.catalog.flights.flights(storm)):
+            return storm
     here = {event.name for event in events}
     names = UNNAMED_EVENTS[is_drill]
     return next((one for one in names if one in here), names[0])
