@@ -3,7 +3,9 @@ they are opened."""
 
 from __future__ import annotations
 
-from sqlalchemy import Table
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Table
 
 from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.board_tables import (
@@ -16,6 +18,7 @@ from flycam.catalog.board_tables import (
     packs,
     settlements,
 )
+from flycam.catalog.boundary_ends import part_drills_from_real
 from flycam.catalog.retention_tables import let_go, retention_holds, retention_terms, upload_files
 from flycam.catalog.sharing_tables import (
     classifications,
@@ -35,7 +38,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 22
+SCHEMA_VERSION = 23
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -59,6 +62,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     20: (),
     21: (),
     22: (),
+    23: (),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -117,3 +121,6 @@ FILLED_IN: dict[int, tuple[str, ...]] = {
     ),
 }
 """What tables that came with a schema version hold of those before."""
+
+SETTLED_IN: dict[int, Callable[[Connection], None]] = {23: part_drills_from_real}
+"""What is worked out anew of what stands there, once, since a rule is another."""
