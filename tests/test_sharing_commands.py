@@ -121,11 +121,15 @@ def test_a_flight_is_called_otherwise(run: Run, house: tuple[World, Path]) -> No
     assert (last.who, last.what, last.subject) == ("Quản trị", "flight renamed", flight)
     assert former in last.detail and "Bản Lầu" in last.detail
     assert run("flights", "rename", flight, other)[0] == 3, "another's name"
-    assert run("flights", "rename", flight, " ")[0] == 2
+    for command in (("rename", flight, " "), ("move", flight, "--event", " ")):
+        code, said, _ = run("flights", *command)
+        assert code == 3 and "is no name" in str(said)
     assert run("flights", "rename", "nobody", "Bản Lầu")[0] == 3
     with catalog.flights.lock(flight):
         assert run("flights", "rename", flight, "Khác")[0] != 0, "while it is laid"
-    assert catalog.audit.lines(limit=10_000)[-1] == last
+    code, said, printed = run("flights", "rename", flight, "Bản Lầu", language="vi_VN.UTF-8")
+    assert (code, said["name"], "đã mang tên này" in printed) == (0, "Bản Lầu", True)
+    assert catalog.audit.lines(limit=10_000)[-1] == last, "it is called so already"
     assert "nay tên là" in run("flights", "rename", flight, former, language="vi_VN.UTF-8")[2]
 
 

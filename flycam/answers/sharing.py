@@ -118,6 +118,8 @@ def of_renamed(renamed: Renamed, language: str = "en") -> Answered:
     vi = language == "vi"
     flight, former = renamed.flight, renamed.former
     answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}
+    if former == flight.name:
+        return answer, [f"{former}: đã mang tên này" if vi else f"{former}: is called so already"]
     return answer, [
         f"{former}: nay tên là {flight.name}" if vi else f"{former}: is called {flight.name} now",
         "  báo cáo và tài liệu họp đã lập vẫn ghi tên cũ cho tới khi lập lại; máy khác đã nhận chuyến bay "

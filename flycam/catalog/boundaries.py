@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
+from itertools import compress
 from typing import Any
 
-import numpy as np
 import shapely
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import Row, Select, delete, func, select
 
 from flycam.catalog import tables
-from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.boundary_ends import settle_ends
+from flycam.catalog.boxes import box_values, do_touch, touches
 from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
@@ -22,6 +24,8 @@ from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.frame.spelling import search_key
 
 _SEARCH_LIMIT = 20
+_SLIVER = 1e-4
+"""Of a commune: no more than how finely its boundary is drawn."""
 
 
 class Boundaries:
@@ -42,7 +46,7 @@ class Boundaries:
         with self._database.write(alone_in=tables.communes) as connection:
             if rows:
                 connection.execute(self._database.upsert(tables.communes), rows)
-            _settle_ends(connection)
+            settle_ends(connection)
 
     def communes(
         self, on_date: date | None = None, bounds: BoundsLonLat | None = None
@@ -57,14 +61,24 @@ class Boundaries:
         self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
     ) -> list[CommuneRecord]:
         """Communes in which an event's ground, marks and changes count, so that none counts twice where a
-        drill's communes lie over those that exist: in a real event all but a drill's; in a drill those, and
-        of the others the ones that share no ground with them; then a drill's come last. Each as in force on a
-        date, or today's where none is then: who flies before the first boundaries that are known still has a
+        drill's communes lie over those that exist, and none nowhere: in a real event all but a drill's; in a
+        drill the others with what a drill's leave of them, boundary and area, whatever was asked for, and
+        those that lie wholly beneath them not at all; then a drill's come last. Each as in force on a date,
+        or today's where none is then: who flies before the first boundaries that are known still has a
         commune to name.
         """
         real = self._first_known(on_date, bounds, is_made_up=False)
-        made_up = self._first_known(on_date, bounds, is_made_up=True) if is_drill else []
-        return [*_beside(real, made_up), *made_up] if made_up else real
+        made_up = self._first_known(on_date, None, is_made_up=True) if is_drill else []
+        if not made_up:
+            return real
+        over = united(made_up)
+        beneath = self._touching(over.bounds)
+        counted = []
+        for one in real:
+            left = _left_of(one, over) if (one.code, one.valid_from) in beneath else one
+            counted += [] if left is None else [left]
+        here = [bounds is None or do_touch(shapely.from_wkb(one.wkb).bounds, bounds) for one in made_up]
+        return [*counted, *compress(made_up, here)]
 
     def extent(self, on_date: date | None = None, without: Collection[str] = ()) -> BoundsLonLat | None:
         """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
@@ -180,18 +194,37 @@ class Boundaries:
                 return found
         return []
 
+    def _touching(self, bounds: BoundsLonLat) -> set[tuple[str, date]]:
+        """Code and date of every boundary whose box touches one, without reading the polygons."""
+        c = tables.communes.c
+        query = select(c.code, c.valid_from).where(touches(tables.communes, bounds))
+        with self._database.read() as connection:
+            return {(row.code, row.valid_from) for row in connection.execute(query)}
+
     def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
         with self._database.read() as connection:
             return [_commune(row) for row in connection.execute(query)]
 
 
-def _beside(communes: Sequence[CommuneRecord], others: Sequence[CommuneRecord]) -> list[CommuneRecord]:
-    """Those that share no ground with others."""
-    ground = shapely.union_all([_ground(one) for one in others])
-    return [one for one in communes if _ground(one).intersection(ground).area == 0.0]
+def united(communes: Sequence[CommuneRecord]) -> BaseGeometry:
+    """The ground of all of them together, WGS 84."""
+    return shapely.union_all([_ground(one) for one in communes])
 
 
-def _ground(commune: CommuneRecord) -> Any:
+def _left_of(commune: CommuneRecord, over: BaseGeometry) -> CommuneRecord | None:
+    """A commune without the ground that lies beneath others; None where nothing is left of it."""
+    whole = _ground(commune)
+    if not whole.intersects(over):
+        return commune
+    left = whole.difference(over)  # degrees will do for its share: it is of one commune
+    if left.area <= _SLIVER * whole.area:
+        return None
+    parts = shapely.get_parts(left)
+    areas = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    return replace(commune, wkb=shapely.to_wkb(areas), area_m2=commune.area_m2 * left.area / whole.area)
+
+
+def _ground(commune: CommuneRecord) -> BaseGeometry:
     return shapely.make_valid(shapely.from_wkb(commune.wkb))
 
 
@@ -210,53 +243,6 @@ def _in_force(on_date: date | None) -> Any:
     if on_date is None:
         return c.valid_to.is_(None)
     return (c.valid_from <= on_date) & (c.valid_to.is_(None) | (c.valid_to > on_date))
-
-
-@dataclass(frozen=True)
-class _Edition:
-    code: str
-    valid_from: date
-    valid_to: date | None
-    polygon: Any
-
-
-def _settle_ends(connection: Connection) -> None:
-    c = tables.communes.c
-    query = select(c.code, c.valid_from, c.valid_to, c.wkb)
-    editions = [
-        _Edition(row.code, row.valid_from, row.valid_to, shapely.from_wkb(row.wkb))
-        for row in connection.execute(query)
-    ]
-    if not editions:
-        return
-    changed = [
-        {"a_code": e.code, "a_date": e.valid_from, "an_end": end}
-        for world in (True, False)
-        for e, end in _ends([one for one in editions if (one.code in MADE_UP_COMMUNES) is world])
-        if e.valid_to != end
-    ]
-    if changed:
-        statement = update(tables.communes).where(
-            c.code == bindparam("a_code"), c.valid_from == bindparam("a_date")
-        )
-        connection.execute(statement.values(valid_to=bindparam("an_end")), changed)
-
-
-def _ends(editions: Sequence[_Edition]) -> list[tuple[_Edition, date | None]]:
-    """Each with the first day on which its code, or a polygon over its inner point, supersedes it."""
-    polygons = np.array([e.polygon for e in editions], dtype=object)
-    inner = shapely.point_on_surface(polygons)
-    later: list[list[date]] = [[] for _ in editions]
-    points, holders = shapely.STRtree(polygons).query(inner, predicate="within")
-    for point, holder in zip(points.tolist(), holders.tolist(), strict=True):
-        later[point].append(editions[holder].valid_from)
-    dates_of_code: dict[str, list[date]] = {}
-    for edition in editions:
-        dates_of_code.setdefault(edition.code, []).append(edition.valid_from)
-    return [
-        (e, min((d for d in (*dates, *dates_of_code[e.code]) if d > e.valid_from), default=None))
-        for e, dates in zip(editions, later, strict=True)
-    ]
 
 
 def _row(commune: CommuneRecord) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
-from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, WIDENED_IN
+from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, SETTLED_IN, WIDENED_IN
 from flycam.catalog.session_lock import TURNS, SessionLock, busy
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, StorageTrouble
@@ -278,7 +278,7 @@ def has_room(path: Path) -> bool:
 
 
 def _migrated(connection: Connection) -> int | None:
-    """The schema's version, after an older one has got the tables that came since."""
+    """The schema's version, after an older one has got the tables that came since, or is settled anew."""
     of_version = schema_info.c.name == "version"
     found = connection.execute(sqlalchemy.select(schema_info.c.value).where(of_version)).scalar()
     if found is None or not 0 < found < SCHEMA_VERSION:
@@ -289,6 +289,8 @@ def _migrated(connection: Connection) -> int | None:
             _widen(connection, *WIDENED_IN[version])
         for statement in FILLED_IN.get(version, ()):
             connection.execute(text(statement))
+        if version in SETTLED_IN:
+            SETTLED_IN[version](connection)
     connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
     return SCHEMA_VERSION
 

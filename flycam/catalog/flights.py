@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select, update
@@ -57,21 +56,16 @@ class Flights:
         with self._database.read() as connection:
             return [event_of(row) for row in connection.execute(query)]
 
-    def put_flight(self, flight: Flight, told: AuditEntry | None = None) -> None:
-        """Write or overwrite a flight, with the audit log's line that tells of it. Raises NameTaken if its
-        name is another flight's name or id, FlightBusy if this process held its lock and lost it."""
-        taken = _taken(flight.name)
+    def put_flight(self, flight: Flight) -> None:
+        """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id,
+        FlightBusy if this process held its lock and lost it."""
         try:
             with self._database.write(alone_in=tables.flights) as connection:
                 self._database.require_held(connection, flight.flight_id)
-                if _is_id_of_another(connection, flight):
-                    raise taken
+                _require_no_id(connection, flight.name, flight.flight_id)
                 connection.execute(self._database.upsert(tables.flights), flight_row(flight))
-                if told is not None:
-                    self._database.be_alone(connection, tables.audit_log)
-                    write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
-            raise taken from error
+            raise _taken(flight.name) from error
 
     def flight(self, ref: str) -> Flight:
         """The flight of this id or name; NotFound."""
@@ -99,11 +93,23 @@ class Flights:
             rows = connection.execute(select(c.flight_id, c.state).order_by(c.flight_id))
             return [(row.flight_id, row.state) for row in rows]
 
-    def rename(self, ref: str, name: str, told: AuditEntry | None = None) -> Flight:
-        """Give a flight another label, as `put_flight`. Raises NotFound, NameTaken."""
-        renamed = replace(self.flight(ref), name=name)
-        self.put_flight(renamed, told)
-        return self.flight(renamed.flight_id)
+    def rename(self, flight_id: str, name: str, told: AuditEntry) -> Flight:
+        """Give a flight another label, with the audit log's line that tells of it. Raises NotFound, NameTaken
+        and FlightBusy as `put_flight`."""
+        try:
+            # the log first, as `move` has it: two that begin at either end would wait for each other
+            with self._database.write(alone_in=tables.audit_log) as connection:
+                self._database.be_alone(connection, tables.flights)
+                self._database.require_held(connection, flight_id)
+                _require_no_id(connection, name, flight_id)
+                of_flight = tables.flights.c.flight_id == flight_id
+                renamed = update(tables.flights).where(of_flight).values(name=nfc(name))
+                if not connection.execute(renamed).rowcount:
+                    raise no_such_flight(flight_id)
+                write_entries(connection, [told], self._database.audit_key)
+        except IntegrityError as error:
+            raise _taken(name) from error
+        return self.flight(flight_id)
 
     def move(self, flight_id: str, event_id: str, told: AuditEntry) -> Flight:
         """Put a flight into another event, with the audit log's line that tells of it. Raises NotFound,
@@ -184,10 +190,11 @@ def _taken(name: str) -> NameTaken:
     )
 
 
-def _is_id_of_another(connection: Connection, flight: Flight) -> bool:
+def _require_no_id(connection: Connection, name: str, flight_id: str) -> None:
+    """Where nobody else writes flights: that a flight's name is no other flight's id. Raises NameTaken."""
     ids = tables.flights.c.flight_id
-    query = select(ids).where(ids == flight.name, ids != flight.flight_id)
-    return connection.execute(query).first() is not None
+    if connection.execute(select(ids).where(ids == name, ids != flight_id)).first() is not None:
+        raise _taken(name)
 
 
 def _by_id_or_name(connection: Connection, table: Any, ids: Any, ref: str) -> Row[Any] | None:

@@ -3,7 +3,9 @@ they are opened."""
 
 from __future__ import annotations
 
-from sqlalchemy import Table
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Table
 
 from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.board_tables import (
@@ -16,6 +18,7 @@ from flycam.catalog.board_tables import (
     packs,
     settlements,
 )
+from flycam.catalog.boundary_ends import part_drills_from_real
 from flycam.catalog.retention_tables import (
     kept_originals,
     let_go,
@@ -41,7 +44,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 23
+SCHEMA_VERSION = 24
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -66,6 +69,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     21: (),
     22: (),
     23: (kept_originals,),
+    24: (),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -124,3 +128,6 @@ FILLED_IN: dict[int, tuple[str, ...]] = {
     ),
 }
 """What tables that came with a schema version hold of those before."""
+
+SETTLED_IN: dict[int, Callable[[Connection], None]] = {24: part_drills_from_real}
+"""What is worked out anew of what stands there, once, since a rule is another."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import unicodedata
 
+from flycam.errors import InputUnusable
+
 MOST_NAME = 200
 """Letters of a name that a person gives to something: it is printed whole."""
 
@@ -15,6 +17,22 @@ def search_key(text: str) -> str:
     """Lower case without accents, đ as d, single spaces: "Phường Cầu Thia" -> "phuong cau thia"."""
     decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+
+
+def tidy(name: str) -> str:
+    """A name that a person typed, as it is kept: NFC, single spaces, none around it."""
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
+def given_name(text: str) -> str:
+    """What a person calls a flight or an event, `tidy`. Raises InputUnusable for what is no name."""
+    name = tidy(text)
+    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
+        raise InputUnusable(
+            f"{text[:40]!r}: is no name; give one of 1 to {MOST_NAME} letters",
+            vi=f"{text[:40]!r}: không dùng làm tên được; hãy ghi tên từ 1 đến {MOST_NAME} ký tự",
+        )
+    return name
 
 
 def decimal_comma(number: str) -> str:

@@ -245,12 +245,12 @@ _WORDS: Mapping[str, Words] = {
         brief_vi="thuộc sự kiện {event}",
         brief_en="in the event {event}",
         sentence_vi=(
-            "Chưa chọn sự kiện: chuyến bay được xếp vào {event}, sự kiện duy nhất đang mở; muốn xếp vào sự"
-            " kiện khác, hãy dùng 'flycam flights move'."
+            "Chưa chọn sự kiện: chuyến bay được xếp vào {event}, sự kiện duy nhất đang mở và có chuyến bay"
+            " trong vòng 3 ngày quanh đó; muốn xếp vào sự kiện khác, hãy dùng 'flycam flights move'."
         ),
         sentence_en=(
-            "No event was named: the flight is in {event}, the only one that is open; to have it in another,"
-            " use 'flycam flights move'."
+            "No event was named: the flight is in {event}, the only one that is open and was flown within 3"
+            " days of it; to have it in another, use 'flycam flights move'."
         ),
     ),
     NAME_KEPT: Words(

@@ -108,9 +108,14 @@ def communes_of(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[
 
 
 def commune_of(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
-    """The commune of this code among those of the flight. Raises NotFound."""
+    """The commune of this code among those of the flight (`communes_of`). Raises NotFound for another, where
+    its boundaries of the flight's day are not known and those of others around are."""
     day, bounds = flown_on(flight), flight.bounds_lonlat_deg
-    is_recorded = bounds is None or bool(catalog.boundaries.communes(day, bounds))
+    here = [] if bounds is None else communes_of(catalog, flight, bounds)
+    found = next((one for one in here if one.code == code), None)
+    if found is not None:
+        return found
+    is_recorded = bounds is None or any(one.valid_from <= day for one in here)
     return catalog.boundaries.commune(code, day if is_recorded else None)
 
 

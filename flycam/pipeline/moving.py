@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from flycam.catalog.flights import finishing
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.retention_records import standing_holds
-from flycam.errors import AccessDenied, EventKept, FlightBusy, InputUnusable
+from flycam.errors import AccessDenied, EventKept, FlightBusy
 from flycam.frame.flight import Event, Flight, FlightState
-from flycam.frame.spelling import MOST_NAME
+from flycam.frame.spelling import given_name
 from flycam.pipeline.laying.opening import event_for
 from flycam.pipeline.workspace import Workspace
 
@@ -37,7 +36,7 @@ def move_flight(workspace: Workspace, ref: str, event: str, who: str, *, only_of
     changes were looked for on it under its event, or that event is held and the flight is not; AccessDenied.
     """
     flights = workspace.catalog.flights
-    name = _named(event)
+    name = given_name(event)
     flight_id = flights.flight(ref).flight_id
     with flights.lock(flight_id), flights.lock(finishing(flight_id)):
         flight = flights.flight(flight_id)
@@ -63,16 +62,6 @@ def move_flight(workspace: Workspace, ref: str, event: str, who: str, *, only_of
 
 def _both(event: Event) -> str:
     return f"{event.name} ({event.event_id})"
-
-
-def _named(event: str) -> str:
-    name = unicodedata.normalize("NFC", " ".join(event.split()))
-    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
-        raise InputUnusable(
-            f"event {name[:40]!r}: give its name or id, 1 to {MOST_NAME} letters",
-            vi=f"sự kiện {name[:40]!r}: hãy ghi tên hoặc mã sự kiện, từ 1 đến {MOST_NAME} ký tự",
-        )
-    return name
 
 
 def _require_own(flight: Flight, only_of: str | None) -> None:

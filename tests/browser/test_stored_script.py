@@ -42,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     catalog.boundaries.put_communes(
         [replace(one, name=f"{one.name} {TAG}") for one in catalog.boundaries.communes()]
     )
-    catalog.flights.rename(world.after, FLIGHT)
+    catalog.flights.put_flight(replace(catalog.flights.flight(world.after), name=FLIGHT))
     feature = {
         "type": "Feature",
         "properties": {"name": THING, "status": "mất sóng"},

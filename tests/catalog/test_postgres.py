@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -13,13 +14,14 @@ from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import LAYER, THINGS, BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
-from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
+from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, flight, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.comparison_suite import ComparisonSuite
 from tests.suites.pack_suite import PackSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -183,6 +185,25 @@ def test_a_layer_of_which_nothing_is_told_waits_for_nobody_in_the_audit_log(url:
         assert catalog.layers.features("layer-1", None, 10)[1] == len(THINGS)
         catalog.layers.remove("layer-1")
         assert catalog.layers.all() == []
+
+
+def test_a_flight_is_renamed_while_another_is_moved(url: str) -> None:
+    """A rename held the flights and waited for the audit log, a move the other way round: both ended as
+    deadlocked."""
+    told = AuditEntry(who="Lan", what="flight renamed", subject="f1", detail="", at_ns=1)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_log'::regclass"
+    with open_catalog(url) as catalog, ThreadPoolExecutor(1) as elsewhere:
+        catalog.flights.put_flight(flight("f1", "Sáng"))
+        catalog.flights.put_flight(flight("f2", "Trưa"))
+        with _connect(url) as mover, mover.transaction():
+            mover.execute("SET LOCAL lock_timeout = '10s'")
+            mover.execute("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
+            renaming = elsewhere.submit(catalog.flights.rename, "f1", "Chiều", told)
+            with _connect(url) as watcher:
+                until(lambda: watcher.execute(waiting).fetchone() == (1,))
+            mover.execute("UPDATE flights SET event_id = 'e2' WHERE flight_id = 'f2'")
+        assert renaming.result().name == "Chiều"
+        assert catalog.flights.flight("f2").event_id == "e2"
 
 
 def test_a_connection_the_server_closed_is_replaced(url: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import flycam.pipeline.demo as recipe
+from flycam.catalog.boundaries import united
 from flycam.drill.drill import DrillReport, write_drill
 from flycam.errors import RealDataHere
 from flycam.frame.made_up import MADE_UP_COMMUNES
@@ -46,6 +47,14 @@ def test_the_ground_of_a_drill_is_known_by_what_its_files_say(
     assert real.name == made_up.name and not is_made_up_dem(workspace, real)
     wide = replace(made_up, bounds_lonlat_deg=(104.0, 22.0, 105.0, 23.0))
     assert not is_made_up_dem(workspace, wide), "a province's terrain need not be fetched"
+
+
+def test_a_drills_communes_leave_no_gap_between_them(workspace: Workspace, drill: DrillReport) -> None:
+    """Or a drill that was flown over these alone would not be known by it: its board lists no others."""
+    register_communes(workspace, drill.communes)
+    communes = workspace.catalog.boundaries.communes()
+    ground = united(communes)
+    assert len(communes) == 4 and ground.geom_type == "Polygon" and not ground.interiors
 
 
 def test_real_communes_under_a_drills_are_real(workspace: Workspace, drill: DrillReport) -> None:

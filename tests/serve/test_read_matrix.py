@@ -132,7 +132,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     headers["operator 2"] = _by(account.name)
     _, key = invite_guest(workspace, 6.0, None, "người operator")
     headers[GUEST] = {"Cookie": f"{GUEST_COOKIE}={key}"}
-    catalog.flights.rename(world.after, f"Sau bão {HIDDEN}")
+    catalog.flights.put_flight(replace(catalog.flights.flight(world.after), name=f"Sau bão {HIDDEN}"))
     classify_flight(workspace, world.after, Classification.RESTRICTED, "Quản trị")
     classify_flight(workspace, world.drill, Classification.INTERNAL, "Quản trị")
     masts = [(f"YBI {HIDDEN}", shapely.Point(LON + 0.001, LAT - 0.001))]

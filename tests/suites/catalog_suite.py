@@ -27,12 +27,13 @@ from typing import Any
 import pytest
 import shapely
 
-from flycam.catalog import accounts
+from flycam.catalog import accounts, boundaries
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import (
     Account,
+    AuditEntry,
     CommuneRecord,
     Coverage,
     DemRecord,
@@ -180,6 +181,22 @@ AIRBORNE = Airborne(
 MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
 
 
+def _covered(flight_id: str, code: str) -> Coverage:
+    return Coverage(
+        flight_id=flight_id,
+        commune_code=code,
+        covered_m2=1.0,
+        covered_pct=1.0,
+        gsd_m=0.1,
+        first_ns=STORM_NS,
+        last_ns=STORM_NS + 1,
+    )
+
+
+def _renamed(flight_id: str) -> AuditEntry:
+    return AuditEntry(who="Lan", what="flight renamed", subject=flight_id, detail="", at_ns=STORM_NS)
+
+
 def tile(number: int, content: str, *, origin: str = "box-1", revision: int = 0, z: int = 20) -> TileRecord:
     return TileRecord(
         seq=0,
@@ -308,10 +325,14 @@ class CatalogSuite(ABC):
         with pytest.raises(NameTaken, match="f1"):
             catalog.flights.put_flight(flight("f2", "f1"))
         catalog.flights.put_flight(flight("f2", "trưa"))
-        with pytest.raises(NameTaken, match="trưa"):
-            catalog.flights.rename("f1", "trưa")
-        assert catalog.flights.rename("f1", "chiều") == catalog.flights.flight("chiều")
-        assert catalog.flights.rename("f1", "chiều").flight_id == "f1"
+        for taken in ("trưa", "f2"):
+            with pytest.raises(NameTaken, match=taken):
+                catalog.flights.rename("f1", taken, _renamed("f1"))
+        with pytest.raises(NotFound, match="f3"):
+            catalog.flights.rename("f3", "tối", _renamed("f3"))
+        assert catalog.audit.lines() == [], "none tells of what was not done"
+        assert catalog.flights.rename("f1", "chiều", _renamed("f1")) == catalog.flights.flight("chiều")
+        assert [one.subject for one in catalog.audit.lines()] == ["f1"]
         assert [f.name for f in catalog.flights.flights()] == ["chiều", "trưa"]
 
     def test_the_flight_that_already_holds_frames(self, catalog: Catalog) -> None:
@@ -941,17 +962,94 @@ class CatalogSuite(ABC):
         assert [one.code for one in catalog.boundaries.communes()] == ["90001", "90003", "DT001"]
 
     def test_ground_counts_once_where_a_drills_communes_lie_over_others(self, catalog: Catalog) -> None:
-        made_up = commune("DT001", "Nậm Diễn Tập", (104.1, 21.1, 104.2, 21.2), REFORM)
+        made_up = commune("DT001", "Nậm Diễn Tập", (104.0, 21.0, 104.2, 21.2), REFORM)
         catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
 
-        def codes(*, is_drill: bool, **given: Any) -> list[str]:
-            return [one.code for one in catalog.boundaries.counted(is_drill=is_drill, **given)]
+        def counted(*, is_drill: bool, **given: Any) -> dict[str, CommuneRecord]:
+            return {one.code: one for one in catalog.boundaries.counted(is_drill=is_drill, **given)}
 
-        assert codes(is_drill=False) == ["90001", "90002", "90003"]
-        assert codes(is_drill=True) == ["90002", "90003", "DT001"]
-        assert codes(is_drill=True, bounds=(104.3, 21.3, 104.4, 21.4)) == ["90001"], "not under the drill's"
-        assert codes(is_drill=True, on_date=BEFORE) == ["90002", "90003", "DT001"], "older than a drill's"
-        assert codes(is_drill=False, on_date=date(2019, 12, 31)) == ["90001", "90002", "90003"]
+        real, drill = counted(is_drill=False), counted(is_drill=True)
+        assert list(real) == ["90001", "90002", "90003"]
+        assert list(drill) == ["90001", "90002", "90003", "DT001"]
+        shapes = [shapely.from_wkb(one.wkb) for one in drill.values()]
+        together = shapely.union_all([shapely.from_wkb(one.wkb) for one in real.values()])
+        assert sum(shape.area for shape in shapes) == pytest.approx(together.area), (
+            "each piece of ground once"
+        )
+        assert shapely.union_all(shapes).equals(together), "and none nowhere"
+        share = shapes[0].area / shapely.from_wkb(real["90001"].wkb).area
+        assert drill["90001"].area_m2 == pytest.approx(real["90001"].area_m2 * share) and 0.1 < share < 0.9
+        assert [drill[code] for code in ("90002", "90003")] == [real[code] for code in ("90002", "90003")]
+        beside = counted(is_drill=True, bounds=(104.3, 21.3, 104.4, 21.4))
+        assert beside == {"90001": drill["90001"]}, "the same wherever it is asked about"
+        assert list(counted(is_drill=True, on_date=BEFORE)) == list(drill), "older than a drill's"
+        assert list(counted(is_drill=False, on_date=date(2019, 12, 31))) == list(real)
+
+    def test_of_a_country_only_communes_around_a_drills_are_worked_out(
+        self, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All were cut by them, whenever a drill's board was asked for."""
+        made_up = commune("DT001", "Nậm Diễn Tập", (104.1, 21.1, 104.2, 21.2), REFORM)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
+        ground, worked_out = boundaries._ground, set()
+
+        def listened(one: CommuneRecord) -> Any:
+            worked_out.add(one.code)
+            return ground(one)
+
+        monkeypatch.setattr(boundaries, "_ground", listened)
+        assert len(catalog.boundaries.counted(is_drill=True)) == 4
+        assert worked_out == {"90001", "DT001"}
+
+    def test_a_commune_wholly_beneath_a_drills_does_not_count_in_drills(self, catalog: Catalog) -> None:
+        made_up = commune("DT001", "Nậm Diễn Tập", (103.9, 20.9, 104.500001, 21.6), REFORM)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
+        codes = [one.code for one in catalog.boundaries.counted(is_drill=True)]
+        assert "90001" not in codes and "DT001" in codes
+        wider = replace(made_up, wkb=shapely.to_wkb(shapely.box(104.0, 21.0, 104.4999999, 21.4999999)))
+        catalog.boundaries.put_communes([wider])
+        assert "90001" not in [one.code for one in catalog.boundaries.counted(is_drill=True)], "but a rim"
+
+    def test_a_catalogue_of_the_22nd_schema_gets_back_what_a_drill_ended(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        """Ends were settled with the next boundaries only, which nobody adds; until then a real event had no
+        commune where a drill's had ended one."""
+        made_up = commune("DT001", "Nậm Diễn Tập", (104.0, 21.0, 104.5, 21.5), REFORM)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
+        for is_drill in (False, True):
+            event = Event(
+                event_id=f"e{is_drill}", name=f"E{is_drill}", kind=EventKind.SURVEY, is_drill=is_drill
+            )
+            catalog.flights.put_event(event)
+        over, across = (104.1, 21.1, 104.2, 21.2), (104.4, 21.1, 104.6, 21.2)
+        flights = {
+            "real": ("eFalse", over),
+            "rehearsed": ("eTrue", over),
+            "across": ("eTrue", across),
+            "nowhere": ("eTrue", None),
+        }
+        for flight_id, (event_id, bounds) in flights.items():
+            catalog.flights.put_flight(
+                flight(flight_id, flight_id, event_id=event_id, bounds_lonlat_deg=bounds)
+            )
+            catalog.boundaries.put_coverage(flight_id, [_covered(flight_id, c) for c in ("90001", "DT001")])
+        catalog.close()
+        for statement in (
+            "UPDATE communes SET valid_to = '2025-07-01' WHERE code = '90001'",
+            "UPDATE schema_info SET value = 22",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert "90001" in [one.code for one in newer.boundaries.counted(is_drill=False)]
+            assert newer.boundaries.commune("90001").valid_to is None
+            codes = {one: [row.commune_code for row in newer.boundaries.coverage(one)] for one in flights}
+        assert codes == {
+            "real": ["90001"],
+            "rehearsed": ["DT001"],
+            "across": ["90001", "DT001"],
+            "nowhere": ["90001", "DT001"],
+        }
 
     def test_a_boundary_added_again_changes_nothing(self, catalog: Catalog) -> None:
         catalog.boundaries.put_communes([*OLD_COMMUNES, *NEW_COMMUNES])

@@ -244,7 +244,8 @@ def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> 
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
     province.lay({1})
-    province.catalog.flights.rename("f1", "Bản Lầu chiều")
+    flights = province.catalog.flights
+    flights.put_flight(replace(flights.flight("f1"), name="Bản Lầu chiều"))
     province.read(box.write(tmp_path))
     flight = province.catalog.flights.flight("f1")
     assert (flight.name, flight.state) == ("Bản Lầu chiều", FlightState.READY)

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.boundaries import Boundaries, united
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
 from flycam.frame.change import ChangeStatus
@@ -99,21 +99,23 @@ class _Seen:
 def board_communes(
     boundaries: Boundaries, flights: Sequence[Flight], on_date: date | None = None, *, is_drill: bool
 ) -> list[CommuneRecord]:
-    """The communes that the board of an event lists, by code; in force on a date, today's where none is then.
+    """Of the communes in which an event's ground counts (`Boundaries.counted`) those that its board lists, by
+    code; in force on a date, today's where none is then.
 
-    flights  of the event: a drill that was flown over its own communes only lists no others, and one that
-             was flown over others only (a rehearsal with real aircraft) lists all that exist
+    flights  of the event: a drill all of which was flown over its own communes lists no others, and one of
+             which nothing was (a rehearsal with real aircraft) none of its own. What was flown is listed.
     """
     counted = boundaries.counted(is_drill=is_drill, on_date=on_date)
-    boxes = [one.bounds_lonlat_deg for one in flights if one.bounds_lonlat_deg is not None]
+    boxes = [shapely.box(*one.bounds_lonlat_deg) for one in flights if one.bounds_lonlat_deg is not None]
     if not is_drill or not boxes:
         return counted
-    made_up = [one for one in counted if one.is_made_up]
-    tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in made_up], dtype=object)))
-    over = {n for n, _ in zip(*tree.query(shapely.box(*np.transpose(boxes)), "intersects"), strict=True)}
-    if len(over) == len(boxes):
-        return made_up
-    return counted if over else boundaries.counted(is_drill=False, on_date=on_date)
+    own = [one for one in counted if one.is_made_up]
+    over = united(own)
+    if shapely.covers(over, boxes).all():
+        return own
+    if not shapely.intersects(over, boxes).any():
+        return [one for one in counted if not one.is_made_up]
+    return counted
 
 
 def commune_board(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flycam.catalog.catalog import Catalog
 from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
@@ -22,6 +23,7 @@ from flycam.frame.flight import (
     live_mosaic_id,
 )
 from flycam.frame.frame import Layer
+from flycam.frame.spelling import tidy
 from flycam.frame.warning import (
     COMPLETED,
     EVENT_CHOSEN,
@@ -50,11 +52,14 @@ FINEST_SHARE = 0.25
 _MOST_UNKNOWN = 0.005
 _COARSEST_TIMES = 16.0
 _SAME_GSD = 0.01
+_LATELY_NS = 3 * 86_400 * 10**9
+"""From the last picture of an event's flight to the first of one that is taken to be of that event too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
-    """What the operator calls the flight, and the ground sample distance asked for."""
+    """What the operator calls the flight, and the ground sample distance asked for. A name or an event of no
+    letters, as an unset variable of a script gives it, is none."""
 
     name: str | None = None
     event: str | None = None
@@ -104,7 +109,9 @@ def open_flight(
     native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
-    event = event_for(workspace, labels.event, is_drill=is_drill) if before is None else None
+    event = None
+    if before is None:
+        event = event_for(workspace, labels.event, is_drill=is_drill, flown_ns=min(times))
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
@@ -139,7 +146,7 @@ def open_flight(
 
 def event_said(labels: Labels, event: Event | None) -> tuple[str, ...]:
     """Of a new flight (event: None for one that was there): into which event it went that nobody named."""
-    if event is None or labels.event is not None or is_unnamed(event.name):
+    if event is None or labels.event or is_unnamed(event.name):
         return ()
     return (warning(EVENT_CHOSEN, event=event.name),)
 
@@ -150,11 +157,11 @@ def labels_unused(workspace: Workspace, flight: Flight, labels: Labels) -> tuple
     notes: list[str] = []
     if labels.gsd_m is not None and not np.isclose(labels.gsd_m, flight.gsd_m):
         notes.append(warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{flight.gsd_m:.3g}"))
-    if labels.name is not None and unicodedata.normalize("NFC", labels.name) != flight.name:
+    if labels.name and tidy(labels.name) != tidy(flight.name):
         notes.append(warning(NAME_KEPT, asked=labels.name, kept=flight.name))
-    if labels.event is not None:
+    if labels.event:
         kept = workspace.catalog.flights.event(flight.event_id)
-        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
+        if tidy(labels.event) not in (kept.event_id, tidy(kept.name)):
             notes.append(warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
     return tuple(notes)
 
@@ -286,13 +293,15 @@ def state_of(workspace: Workspace, flight_id: str) -> FlightState:
     return FlightState.WITHDRAWN if is_gone else FlightState.READY
 
 
-def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
+def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool, flown_ns: int | None = None) -> Event:
     """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
-    Where none is named, a real flight goes into the real event that is open, where that is one alone.
+
+    flown_ns  when the flight began (UTC nanoseconds): where no event is named, a real flight goes into the
+              real event that is open, where that is one alone and was flown lately; None: not known
 
     Raises NameTaken with the cure when the two are mixed.
     """
-    name = ref or _unnamed(workspace, is_drill=is_drill)
+    name = ref or _unnamed(workspace, flown_ns, is_drill=is_drill)
     try:
         event = workspace.catalog.flights.event(name)
     except NotFound:
@@ -310,21 +319,27 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
     return event
 
 
-def _unnamed(workspace: Workspace, *, is_drill: bool) -> str:
-    """Of a real flight the event that is open, where somebody named one alone: the storm that is flown for.
-    Else the one that this house has for flights of no event, whatever that was called when it began."""
+def _unnamed(workspace: Workspace, flown_ns: int | None, *, is_drill: bool) -> str:
+    """Of a real flight the event that is flown for. Else the one that this house has for flights of no event,
+    whatever that was called when it began."""
     events = workspace.catalog.flights.events()
-    if not is_drill and (storm := only_open(events)) is not None:
+    storm = None if is_drill or flown_ns is None else flown_for(workspace.catalog, events, flown_ns)
+    if storm is not None:
         return storm.event_id
     here = {event.name for event in events}
     names = UNNAMED_EVENTS[is_drill]
     return next((one for one in names if one in here), names[0])
 
 
-def only_open(events: Sequence[Event]) -> Event | None:
-    """The real event that is open, where somebody named one alone; None: nobody can tell which it is."""
+def flown_for(catalog: Catalog, events: Sequence[Event], at_ns: int) -> Event | None:
+    """The real event that flights of a time (UTC nanoseconds) are for where nobody names one: the only one
+    that somebody named and that is open, and it was flown within days of that time, for nobody ends an event.
+    None: nobody can tell."""
     storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
-    return storms[0] if len(storms) == 1 else None
+    if len(storms) != 1:
+        return None
+    flights = catalog.flights.flights(storms[0].event_id)
+    return storms[0] if any(abs(at_ns - one.last_ns) <= _LATELY_NS for one in flights) else None
 
 
 def new_event(name: str, *, is_drill: bool) -> Event:

@@ -71,7 +71,12 @@ class LiveNews:
         self._event_id = (
             before.event_id
             if before is not None
-            else event_for(workspace, labels.event, is_drill=film.is_drill).event_id
+            else event_for(
+                workspace,
+                labels.event,
+                is_drill=film.is_drill,
+                flown_ns=telemetry.utc_ns(telemetry.poses.track.samples[0].t_utc_ns),
+            ).event_id
         )
         self._name = labels.name or (before.name if before else film.title)
         self._source, self._telemetry, self._clock, self._ground = source, telemetry, clock, ground

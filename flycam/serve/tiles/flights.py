@@ -21,7 +21,7 @@ from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.film_frames import is_from_stream
 from flycam.pipeline.finish.readout import readouts_said
-from flycam.pipeline.laying.opening import only_open
+from flycam.pipeline.laying.opening import flown_for
 from flycam.pipeline.moving import move_flight
 from flycam.pipeline.outdated import outdated_said
 from flycam.serve.answering.wording import Json, collection, feature, iso_or_none
@@ -35,12 +35,13 @@ router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see as
 
 
 @router.get("/api/events")
-def events(catalog: CatalogHere, visitor: Guest) -> list[Json]:
-    """All events, drills marked; for a guest of one event that alone. `takes_unnamed`: real flights for which
-    nobody names an event go into it."""
+def events(services: ServicesHere, visitor: Guest) -> list[Json]:
+    """All events, drills marked; for a guest of one event that alone. `takes_unnamed`: real flights of now
+    for which nobody names an event go into it."""
     only = visitor.account.event_id if visitor.account else ""
-    events = catalog.flights.events()
-    storm = only_open(events)
+    workspace = services.workspace
+    events = workspace.catalog.flights.events()
+    storm = flown_for(workspace.catalog, events, workspace.clock_ns())
     return [{**_event(one), "takes_unnamed": one == storm} for one in events if only in ("", one.event_id)]
 
 

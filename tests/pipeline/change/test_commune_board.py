@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import numpy as np
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import CommuneRecord, Coverage, MarkLine
 from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Flight
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
-from flycam.pipeline.change.commune_board import FlownGround, LookedAt, commune_board
+from flycam.pipeline.change.commune_board import FlownGround, LookedAt, board_communes, commune_board
+from tests.serve.world import make_workspace
+from tests.suites.catalog_suite import flight
 from tests.suites.change_suite import FOUND
 
 WORK_CRS = "EPSG:32648"
@@ -223,3 +229,73 @@ def test_none_found_is_told_from_nobody_looked() -> None:
     assert (rows["00"].changes, rows["10"].changes, rows["20"].changes) == (1, 0, None)
     hidden = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
     assert hidden["00"].changes is None, "what is withheld is not told as nothing"
+
+
+SOUTH_WEST = (LON, LAT, LON + SIDE / 2, LAT + SIDE / 2)
+"""Of the first commune, where the drill's lies: west, south, east, north."""
+
+
+@pytest.fixture
+def rehearsed(tmp_path: Path) -> Boundaries:
+    """Communes that exist, and a drill's over a quarter of one of them: a triangle, so that its box is not
+    its ground."""
+    boundaries = make_workspace(tmp_path).catalog.boundaries
+    west, south, east, north = SOUTH_WEST
+    made_up = shapely.Polygon([(west, south), (east, south), (west, north)])
+    drill = replace(COMMUNES[0], code="DT001", name="Nậm Diễn Tập", wkb=shapely.to_wkb(made_up))
+    boundaries.put_communes([*COMMUNES, drill])
+    return boundaries
+
+
+def _over(*boxes: tuple[float, float, float, float]) -> list[Flight]:
+    """Flights over boxes, in parts of a commune's side from the first one's corner."""
+    corner = np.array([LON, LAT, LON, LAT])
+    return [
+        flight(f"f{n}", f"Bay {n}", bounds_lonlat_deg=tuple((corner + SIDE * np.array(box)).tolist()))
+        for n, box in enumerate(boxes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "listed"),
+    [
+        ([], {"DT001", *(one.code for one in COMMUNES)}),
+        ([(0.05, 0.05, 0.1, 0.1), (0.1, 0.1, 0.2, 0.2)], {"DT001"}),
+        ([(0.1, 0.1, 1.5, 0.2)], {"DT001", *(one.code for one in COMMUNES)}),
+        ([(0.05, 0.05, 0.1, 0.1), (0.8, 0.8, 0.9, 0.9)], {"DT001", *(one.code for one in COMMUNES)}),
+        ([(0.4, 0.4, 0.45, 0.45)], {one.code for one in COMMUNES}),
+        ([(1.2, 0.1, 1.4, 0.2)], {one.code for one in COMMUNES}),
+    ],
+    ids=[
+        "nothing flown",
+        "its own alone",
+        "out of its own",
+        "real aircraft too",
+        "beside, in its box",
+        "real",
+    ],
+)
+def test_the_board_of_a_drill_loses_no_ground_that_was_flown(
+    rehearsed: Boundaries, boxes: list[tuple[float, float, float, float]], listed: set[str]
+) -> None:
+    """A flight whose box touched a drill's commune was told to be over that alone, and a commune that shares
+    ground with it stood nowhere."""
+    flights = _over(*boxes)
+    board = board_communes(rehearsed, flights, is_drill=True)
+    assert {one.code for one in board} == listed
+    counted = {one.code: one for one in rehearsed.counted(is_drill=True)}
+    assert all(one == counted[one.code] for one in board), "with the ground that counts elsewhere"
+    ground = shapely.union_all([shapely.from_wkb(one.wkb) for one in board])
+    for one in flights:
+        assert ground.buffer(1e-9).covers(shapely.box(*one.bounds_lonlat_deg))
+        inside = rehearsed.counted(is_drill=True, bounds=one.bounds_lonlat_deg)
+        box = shapely.box(*one.bounds_lonlat_deg)
+        covered = {c.code for c in inside if shapely.from_wkb(c.wkb).intersection(box).area > 0.0}
+        assert covered <= listed, "what a flight covers stands on the board"
+
+
+def test_a_real_events_board_knows_no_communes_of_a_drill(rehearsed: Boundaries) -> None:
+    assert board_communes(rehearsed, _over((0.1, 0.1, 0.2, 0.2)), is_drill=False) == sorted(
+        rehearsed.counted(is_drill=False), key=lambda one: one.code
+    )
+    assert len(rehearsed.counted(is_drill=False)) == len(COMMUNES)

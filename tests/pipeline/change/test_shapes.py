@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from flycam.pipeline.change.shapes import cut_by, measured
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import LAT, LON, make_workspace
+from tests.suites.catalog_suite import commune
 
 CRS = "EPSG:32648"
 SIDE = 0.002
@@ -102,6 +105,21 @@ def test_slope_is_that_of_the_registered_terrain(workspace: Workspace, tmp_path:
     ground = measured(SQUARE, workspace, is_drill=False)
     assert ground.slope_deg == pytest.approx(30.0, abs=0.1)
     assert ground.length_m == pytest.approx(2 * 110.7, rel=0.01)
+
+
+def test_a_change_beside_a_drills_commune_lies_in_the_one_that_exists(workspace: Workspace) -> None:
+    """One within the drill's box, but not on its ground, lay in no commune."""
+    around = commune("90001", "Bản Đôn", (LON - 0.1, LAT - 0.1, LON + 0.1, LAT + 0.1), date(2020, 1, 1))
+    corners = [(LON - SIDE, LAT - SIDE), (LON + 2 * SIDE, LAT - SIDE), (LON - SIDE, LAT + 2 * SIDE)]
+    made_up = replace(around, code="DT001", wkb=shapely.to_wkb(shapely.Polygon(corners)))
+    workspace.catalog.boundaries.put_communes([around, made_up])
+
+    def home(west: float, south: float) -> str:
+        ground = shapely.MultiPolygon([shapely.box(west, south, west + SIDE / 10, south + SIDE / 10)])
+        return measured(ground, workspace, is_drill=True).commune
+
+    assert home(LON - SIDE / 2, LAT - SIDE / 2) == "DT001"
+    assert home(LON + SIDE, LAT + SIDE) == "90001"
 
 
 def test_slope_of_two_small_places_far_apart_is_told(workspace: Workspace, tmp_path: Path) -> None:

@@ -9,39 +9,68 @@ import pytest
 
 from flycam.frame.flight import UNNAMED_EVENTS
 from flycam.frame.warning import sentence
-from flycam.pipeline.laying.opening import Labels, event_for, event_said, new_event
+from flycam.pipeline.laying.opening import Labels, event_for, event_said, labels_unused, new_event
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import make_workspace
+from tests.suites.catalog_suite import flight
 
 STORM = new_event("Bão số 3", is_drill=False)
 DRILL = new_event("DIỄN TẬP: bão", is_drill=True)
+FLOWN = flight(event_id=STORM.event_id)
+DAY_NS = 86_400 * 10**9
+UNNAMED = UNNAMED_EVENTS[False][0]
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return make_workspace(tmp_path)
+    """A storm that was flown, a drill, and what was flown of no event."""
+    made = make_workspace(tmp_path)
+    for event in (STORM, DRILL, new_event(UNNAMED, is_drill=False)):
+        made.catalog.flights.put_event(event)
+    made.catalog.flights.put_flight(FLOWN)
+    return made
 
 
-def test_a_flight_goes_into_the_only_event_that_is_open(workspace: Workspace) -> None:
+def test_a_flight_goes_into_the_only_event_that_is_open_and_was_flown_lately(workspace: Workspace) -> None:
     """It went into one that was made for it, and the storm's stayed empty."""
-    flights = workspace.catalog.flights
-    for event in (STORM, DRILL, replace(new_event("Bão số 2", is_drill=False), ends_ns=1)):
-        flights.put_event(event)
-    flights.put_event(new_event(UNNAMED_EVENTS[False][0], is_drill=False))
-    assert event_for(workspace, None, is_drill=False) == STORM
-    assert event_for(workspace, None, is_drill=True).name == UNNAMED_EVENTS[True][0]
+    for days in (-2, 0, 2):
+        flown_ns = FLOWN.last_ns + days * DAY_NS
+        assert event_for(workspace, None, is_drill=False, flown_ns=flown_ns) == STORM
+        assert event_for(workspace, None, is_drill=True, flown_ns=flown_ns).name == UNNAMED_EVENTS[True][0]
+
+
+def test_what_is_flown_long_after_the_storm_is_not_of_it(workspace: Workspace) -> None:
+    """No command ends an event: a house's first storm took every later flight, for good."""
+    for days in (-4, 4, 700):
+        flown_ns = FLOWN.last_ns + days * DAY_NS
+        assert event_for(workspace, None, is_drill=False, flown_ns=flown_ns).name == UNNAMED
+    assert event_for(workspace, None, is_drill=False).name == UNNAMED, "nobody knows when"
+    over = replace(STORM, ends_ns=FLOWN.last_ns)
+    workspace.catalog.flights.put_event(over)
+    assert event_for(workspace, None, is_drill=False, flown_ns=FLOWN.last_ns).name == UNNAMED
+
+
+def test_of_several_nobody_can_tell_which(workspace: Workspace) -> None:
+    workspace.catalog.flights.put_event(new_event("Lũ quét", is_drill=False))
+    assert event_for(workspace, None, is_drill=False, flown_ns=FLOWN.last_ns).name == UNNAMED
 
 
 def test_into_which_event_it_went_that_nobody_named_is_said() -> None:
-    (note,) = event_said(Labels(), STORM)
-    assert STORM.name in sentence(note) and "flights move" in sentence(note, "vi")
-    unnamed = new_event(UNNAMED_EVENTS[False][0], is_drill=False)
+    for named in (None, ""):
+        (note,) = event_said(Labels(event=named), STORM)
+        assert STORM.name in sentence(note) and "within 3 days" in sentence(note)
+        assert "3 ngày" in sentence(note, "vi") and "flights move" in sentence(note, "vi")
+    unnamed = new_event(UNNAMED, is_drill=False)
     for labels, event in ((Labels(event=STORM.name), STORM), (Labels(), unnamed), (Labels(), None)):
         assert event_said(labels, event) == ()
 
 
-def test_of_several_nobody_can_tell_which(workspace: Workspace) -> None:
-    assert event_for(workspace, None, is_drill=False).name == UNNAMED_EVENTS[False][0], "of none neither"
-    for event in (STORM, new_event("Lũ quét", is_drill=False)):
-        workspace.catalog.flights.put_event(event)
-    assert event_for(workspace, None, is_drill=False).name == UNNAMED_EVENTS[False][0]
+def test_a_label_of_no_letters_asks_for_nothing(workspace: Workspace) -> None:
+    """A script's unset variable: "Name : ignored" was said of it."""
+    assert labels_unused(workspace, FLOWN, Labels(name="", event="")) == ()
+    assert len(labels_unused(workspace, FLOWN, Labels(name="Khác", event="Lũ quét"))) == 2
+
+
+def test_a_name_with_other_spaces_is_the_same_name(workspace: Workspace) -> None:
+    as_it_is = Labels(name=FLOWN.name.replace(" ", "  "), event=f" {STORM.name} ")
+    assert labels_unused(workspace, FLOWN, as_it_is) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import shapely
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy import delete
 
 from flycam.catalog import tables
@@ -135,11 +137,10 @@ def test_marks_that_are_open_are_counted_by_kind(url: str) -> None:
     assert _rows(url, event=DRILL)["Bản Xa"]["marks"] == {}, "a drill's board knows no real marks"
 
 
-@pytest.fixture
-def rehearsed(house: World) -> Iterator[World]:
-    """The house, with a drill's commune over part of what was flown."""
+@contextmanager
+def _rehearsed(house: World, made_up: BaseGeometry) -> Iterator[str]:
+    """Where a drill's commune lies over what was flown: the address of the house's server."""
     boundaries = house.workspace.catalog.boundaries
-    made_up = shapely.box(LON - 0.006, LAT - 0.0088, LON + 0.006, LAT - 0.0008)
     boundaries.put_communes(
         [
             CommuneRecord(
@@ -151,14 +152,23 @@ def rehearsed(house: World) -> Iterator[World]:
             )
         ]
     )
-    yield house
-    with boundaries._database.write() as connection:
-        connection.execute(delete(tables.communes).where(tables.communes.c.code == "DT001"))
+    try:
+        with running(Services(workspace=house.workspace)) as address:
+            yield address
+    finally:
+        with boundaries._database.write() as connection:
+            connection.execute(delete(tables.communes).where(tables.communes.c.code == "DT001"))
 
 
-def test_a_drills_communes_stand_on_the_board_of_drills_only(rehearsed: World) -> None:
+def _flown(house: World) -> BaseGeometry:
+    bounds = house.workspace.catalog.flights.flight(house.drill).bounds_lonlat_deg
+    assert bounds is not None
+    return shapely.box(*bounds)
+
+
+def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> None:
     """They stood among the real ones, and their ground was counted in both."""
-    with running(Services(workspace=rehearsed.workspace)) as address:
+    with _rehearsed(house, _flown(house).buffer(0.001)) as address:
         real, drill = _rows(address, event=REAL), _rows(address, event=DRILL)
         mapped, found = _on_the_map(address), _on_the_map(address, q="nam")
         assert "Nậm Diễn Tập" in mapped and "Nậm Diễn Tập" in found
@@ -169,6 +179,19 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(rehearsed: World) -
     assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
     assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
     assert "Nậm Diễn Tập" in in_drill and "Nậm Lúc" not in in_drill, "one on another"
+
+
+def test_what_a_drill_flew_beyond_its_communes_stands_on_its_board(house: World) -> None:
+    """Half of a flight may lie beyond: nothing of that stood anywhere."""
+    flown = _flown(house)
+    west, south, east, north = flown.bounds
+    with _rehearsed(
+        house, shapely.box(west - 0.01, south - 0.01, (west + east) / 2, north + 0.01)
+    ) as address:
+        rows = _rows(address, event=DRILL)
+    covered = house.workspace.catalog.boundaries.coverage(house.drill)
+    imaged = {row["code"] for row in rows.values() if row["imaged_pct"]}
+    assert imaged == {"DT001", *(one.commune_code for one in covered)} and len(imaged) > 2
 
 
 def test_who_flies_over_a_commune_is_named(url: str) -> None:
