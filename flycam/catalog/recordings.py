@@ -6,15 +6,39 @@ A piece that was let go because room was needed keeps its line: what it was, and
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.records import RecordedPiece
 
 _mine = tables.recordings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedPiece:
+    """A stretch of a live flight's video as it was received, whole and playable alone.
+
+    began_ns   UTC of its first picture, as frames of the stream are dated
+    codec      as browsers name it (RFC 6381)
+    let_go_ns  since when its bytes are kept no longer, UTC; None: they are kept
+    """
+
+    sha256: str
+    flight_id: str
+    began_ns: int
+    seconds: float
+    pictures: int
+    size_bytes: int
+    codec: str
+    let_go_ns: int | None = None
+
+    @property
+    def ended_ns(self) -> int:
+        """UTC at which its last picture ended."""
+        return self.began_ns + round(self.seconds * 1e9)
 
 
 class Recordings:

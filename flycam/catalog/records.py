@@ -256,30 +256,6 @@ class AuditLine:
     digest: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedPiece:
-    """A stretch of a live flight's video as it was received, whole and playable alone.
-
-    began_ns   UTC of its first picture, as frames of the stream are dated
-    codec      as browsers name it (RFC 6381)
-    let_go_ns  since when its bytes are kept no longer, UTC; None: they are kept
-    """
-
-    sha256: str
-    flight_id: str
-    began_ns: int
-    seconds: float
-    pictures: int
-    size_bytes: int
-    codec: str
-    let_go_ns: int | None = None
-
-    @property
-    def ended_ns(self) -> int:
-        """UTC at which its last picture ended."""
-        return self.began_ns + round(self.seconds * 1e9)
-
-
 class RevisionState(StrEnum):
     """What may be done with a finished revision's tiles.
 

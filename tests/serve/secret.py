@@ -20,7 +20,8 @@ import numpy as np
 import shapely
 from PIL import Image
 
-from flycam.catalog.records import ACCOUNT_ROLES, RecordedPiece
+from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator

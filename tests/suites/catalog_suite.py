@@ -31,6 +31,7 @@ from flycam.catalog import accounts, boundaries
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.recordings import RecordedPiece
 from flycam.catalog.records import (
     Account,
     AuditEntry,
@@ -40,7 +41,6 @@ from flycam.catalog.records import (
     FrameRecord,
     FrameStatus,
     MosaicInfo,
-    RecordedPiece,
     RevisionFrame,
     RevisionRecord,
     RevisionState,

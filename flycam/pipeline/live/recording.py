@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from flycam.catalog.records import RecordedPiece
+from flycam.catalog.recordings import RecordedPiece
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video.pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video.recording import RecordingOrder

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from flycam.catalog.audit import Audit
-from flycam.catalog.records import FrameRecord, RecordedPiece
+from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.records import FrameRecord
 
 WINDOW_S = 60.0
 _KEPT = 4096  # one forgotten is written twice, never left out

@@ -12,7 +12,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import RecordedPiece, Role
+from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.records import Role
 from flycam.catalog.withheld import withheld
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound

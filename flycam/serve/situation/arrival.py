@@ -45,7 +45,7 @@ def _said(request: Request, services: Services, visitor: Visitor) -> list[list[J
 def _lists(request: Request, services: Services, visitor: Visitor) -> list[list[Json]]:
     catalog = services.workspace.catalog
     return [
-        flights.events(catalog, visitor),
+        flights.events(services, visitor),
         flights.flights(catalog, visitor),
         terrain.terrain(services),
         airborne.airborne(airborne.sky_of(request), visitor.withholding),

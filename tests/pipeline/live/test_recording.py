@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.catalog.records import RecordedPiece
+from flycam.catalog.recordings import RecordedPiece
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import OptionUnusable
 from flycam.frame.airborne import Phase

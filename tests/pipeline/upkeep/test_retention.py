@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MarkLine, RecordedPiece
+from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.records import FrameRecord, FrameStatus, MarkLine
 from flycam.catalog.retention_records import LetGoLine, UploadedFile
 from flycam.errors import InputUnusable, LetGo, ListChanged, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind, FlightState

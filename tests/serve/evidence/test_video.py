@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.catalog.records import RecordedPiece, Role, Withdrawal
+from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.records import Role, Withdrawal
 from flycam.frame.flight import FlightState
 from flycam.serve.services import Services
 from flycam.store import keys
