@@ -10,6 +10,7 @@ import pytest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import StoreConflict
 from flycam.frame.change import ChangeAction
+from flycam.frame.flight import Event, EventKind
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.change.undoable import undoable_steps
@@ -21,6 +22,7 @@ from tests.serve.world import make_workspace
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     one = make_workspace(tmp_path / "house")
+    one.catalog.flights.put_event(Event(event_id="e1", name="Bão", kind=EventKind.STORM, is_drill=False))
     one.catalog.changes.append([changed(SLIDE, square(0, 0, 100)), changed(FLOOD, square(400, 0, 100))])
     return one
 
