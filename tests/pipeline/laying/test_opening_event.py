@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from flycam.frame.flight import UNNAMED_EVENTS
-from flycam.frame.warning import sentence
-from flycam.pipeline.laying.opening import Labels, event_for, event_said, labels_unused, new_event
+from flycam.frame.warning import EVENT_CHOSEN, code_of, sentence
+from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
+from flycam.pipeline.laying.opening import (
+    Labels,
+    event_for,
+    event_said,
+    labels_unused,
+    new_event,
+    open_flight,
+)
+from flycam.pipeline.live.news import LiveNews
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import make_workspace
-from tests.suites.catalog_suite import flight
+from tests.suites.catalog_suite import flight, frame
 
 STORM = new_event("Bão số 3", is_drill=False)
 DRILL = new_event("DIỄN TẬP: bão", is_drill=True)
@@ -53,6 +64,57 @@ def test_what_is_flown_long_after_the_storm_is_not_of_it(workspace: Workspace) -
 def test_of_several_nobody_can_tell_which(workspace: Workspace) -> None:
     workspace.catalog.flights.put_event(new_event("Lũ quét", is_drill=False))
     assert event_for(workspace, None, is_drill=False, flown_ns=FLOWN.last_ns).name == UNNAMED
+
+
+@pytest.mark.parametrize(("days", "event_id"), [(1, STORM.event_id), (9, None)])
+def test_a_flight_is_opened_in_the_event_of_its_first_picture(
+    workspace: Workspace, days: int, event_id: str | None
+) -> None:
+    first_ns = FLOWN.last_ns + days * DAY_NS
+    frames = [
+        SimpleNamespace(
+            header=replace(frame(1).header, captured_ns=first_ns + later),
+            view=SimpleNamespace(footprint=SimpleNamespace(gsd_m=0.1)),
+        )
+        for later in (9 * DAY_NS, 0)
+    ]
+    opened = open_flight(
+        workspace,
+        "f9",
+        frames,  # type: ignore[arg-type]
+        SimpleNamespace(vertical_datum=LOCAL_DATUM, dem_id="plane"),  # type: ignore[arg-type]
+        Labels(),
+        default_name="Bay mới",
+        work_crs=FLOWN.work_crs,
+        is_drill=False,
+    )
+    unnamed = workspace.catalog.flights.event(UNNAMED).event_id
+    assert opened.flight.event_id == (event_id or unnamed)
+    assert [code_of(note) for note in opened.notes] == ([EVENT_CHOSEN] if event_id else [])
+
+
+@pytest.mark.parametrize(("days", "event_id"), [(1, STORM.event_id), (9, None)])
+def test_an_aircraft_is_told_in_the_event_into_which_its_flight_goes(
+    workspace: Workspace, days: int, event_id: str | None
+) -> None:
+    sample = SimpleNamespace(t_utc_ns=FLOWN.last_ns + days * DAY_NS)
+    telemetry = SimpleNamespace(
+        poses=SimpleNamespace(track=SimpleNamespace(samples=[sample])), utc_ns=lambda t_ns: t_ns
+    )
+    film = SimpleNamespace(is_drill=False, title="Bay mới")
+    nothing: Any = None
+    news = LiveNews(
+        workspace,
+        "f9",
+        film,  # type: ignore[arg-type]
+        Labels(),
+        nothing,
+        telemetry,  # type: ignore[arg-type]
+        nothing,
+        nothing,
+        nothing,
+    )
+    assert news._event_id == (event_id or workspace.catalog.flights.event(UNNAMED).event_id)
 
 
 def test_into_which_event_it_went_that_nobody_named_is_said() -> None:
