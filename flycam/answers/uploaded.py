@@ -136,8 +136,9 @@ def _film(one: FilmLaid) -> Answer:
         }
     report = one.report
     named = f"{PurePosixPath(one.film).name}: "  # once is enough
-    remarks = [said.removeprefix(named) for said, _ in report.remarks]
-    remarks_vi = [said.removeprefix(named) for _, said in report.remarks]
+    remarks, remarks_vi = (
+        [said[which].removeprefix(named).removesuffix(".") for said in report.remarks] for which in (0, 1)
+    )
     return {
         "name": one.film,
         "log": one.log,

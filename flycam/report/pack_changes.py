@@ -41,9 +41,8 @@ def changes_summary(figures: PackFigures, language: str) -> str:
 
 def kinds_said(figures: PackFigures, language: str) -> str:
     """How many places of each kind."""
-    which = 0 if language == "vi" else 1
     places = sorted(figures.places.items())
-    return ", ".join(f"{CHANGE_KINDS[kind][which].lower()}: {count}" for kind, count in places)
+    return ", ".join(told(f"counted_{kind}", language, count=count) for kind, count in places)
 
 
 def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
@@ -172,17 +171,21 @@ def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
 
 
 def _pair_caption(one: PackChange, language: str) -> str:
-    before, after = (_seen(picture, language) for picture in one.seen or ())
+    before, after = (seen_said(picture, language) for picture in one.seen or ())
     key = "pair_drawn" if one.is_drawn else "pair_caption"
     return told(key, language, change=_sized(one, language), before=before, after=after)
 
 
-def _seen(one: PackSeen, language: str) -> str:
-    if one.last_ns is not None:
-        marks = {"seen_stands_in": one.stands_in, "seen_first": one.of_several, "seen_lost": one.is_lost}
-        remarks = [told(key, language) for key, is_so in marks.items() if is_so]
-        return "; ".join([f"{one.name}, {minute_of(one.last_ns)}", *remarks])
-    return told("seen_file", language, name=one.name) if one.name else told("seen_nowhere", language)
+def seen_said(one: PackSeen, language: str, *, is_slide: bool = False) -> str:
+    """Which picture it is, and what is to be known of it; is_slide: in few words, without a flight's name."""
+    if one.last_ns is None:
+        return told("seen_file", language, name=one.name) if one.name else told("seen_nowhere", language)
+    said, room = minute_of(one.last_ns), "slide" if is_slide else "seen"
+    marks = {f"{room}_stands_in": one.stands_in, f"{room}_first": one.of_several, "seen_lost": one.is_lost}
+    remarks = [told(key, language) for key, is_so in marks.items() if is_so]
+    if not is_slide:
+        return "; ".join([f"{one.name}, {said}", *remarks])
+    return f"{said} ({'; '.join(remarks)})" if remarks else said
 
 
 def _table(changes: Sequence[PackChange], language: str) -> Table:

@@ -295,7 +295,8 @@ class PackFigures:
     near_m        within which a thing of a kind counts as near a change
     pictures      JPEG by name: "overview", "locator" (where in the province it is), "commune-NUMBER", and of
                   the largest changes before and after side by side, "change-NUMBER"
-    slides        the maps as a screen shows them: marks that somebody took up only, without a drill's band
+    slides        what a screen shows, without a drill's band: maps with the marks that somebody took up only,
+                  and pairs of the largest changes of which both halves show something
     classification  how widely it may be shown: as widely as the strictest of what is in it
     is_covered    masks left something of the pictures empty: an empty place need not be ground not imaged
     """

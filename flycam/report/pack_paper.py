@@ -79,14 +79,22 @@ def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
 def settled_mm(parts: int, laid_out: Callable[[Sequence[float]], Sequence[int]]) -> list[float]:
     """How tall pictures are of each part: as tall as they may be on as few pages as the smallest would do.
 
-    laid_out  the page (from 1) on which each part ends with pictures so tall
+    laid_out  the page (from 1) on which each part ends with pictures so tall; it takes long, and is asked no
+              more often than a page may be saved
     """
-    tried = {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[:1]}
-    usual = tried[_TALLEST_MM[0]]
-    if any(count > 1 for count in usual):
-        tried |= {size: _page_counts(laid_out([size] * parts)) for size in _TALLEST_MM[1:]}
-    fewest = [min(counts) for counts in zip(*tried.values(), strict=True)]
-    return [next(size for size in tried if tried[size][n] == fewest[n]) for n in range(parts)]
+    usual, *between, smallest = _TALLEST_MM
+    fewest = counts = _page_counts(laid_out([usual] * parts))
+    if any(count > 1 for count in counts):
+        fewest = [min(both) for both in zip(counts, _page_counts(laid_out([smallest] * parts)), strict=True)]
+    settled = [usual if counts[n] == fewest[n] else smallest for n in range(parts)]
+    for size in between:
+        if smallest not in settled:
+            break
+        counts = _page_counts(laid_out([size] * parts))
+        settled = [
+            size if had == smallest and counts[n] == fewest[n] else had for n, had in enumerate(settled)
+        ]
+    return settled
 
 
 def _page_counts(ends: Sequence[int]) -> list[int]:

@@ -13,8 +13,9 @@ from flycam.report.pack_changes import (
     cut_roads_said,
     kinds_said,
     picture_of_change,
+    seen_said,
 )
-from flycam.report.pack_figures import PackChange, PackCommune, PackFigures, PackFlight, PackSeen
+from flycam.report.pack_figures import PackChange, PackCommune, PackFigures, PackFlight
 from flycam.report.pack_said import OVERVIEW, age, error_said, imaged_said, picture_of_number, stamped
 from flycam.report.pack_title import events_said, last_ns
 from flycam.report.pack_words import told
@@ -55,10 +56,14 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Slide:
     worst = max((by_number[number] for number in one.flights), key=_badness)
     size, pct = area(one.imaged_m2, language), percent(one.imaged_pct, language)
     said = [_shown(told("share_of_commune", language, area=size, pct=pct), language)]
+    if one.compared_pct is None:
+        said.append(told("slide_not_compared", language))
+    else:
+        said.append(told("slide_compared", language, pct=percent(one.compared_pct, language)))
     if one.touched is not None:
         said.append(_changed(str(one.touched.changes), one.touched.area_m2, language))
-    elif one.compared_pct is None:
-        said.append(told("slide_not_compared", language))
+    elif one.compared_pct is not None:
+        said.append(told("slide_none_changed", language))
     said.append(f"{told('col_error', language)}: {error_said(worst, language)}")
     return Slide(
         picture=picture_of_number(one.number),
@@ -70,10 +75,11 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Slide:
 def _change(figures: PackFigures, one: PackChange, language: str) -> Slide:
     keys = ("pair_before", "pair_after")
     said = [
-        f"{told(key, language)}: {_taken(seen)}"
+        f"{told(key, language)}: {seen_said(seen, language, is_slide=True)}"
         for key, seen in zip(keys, one.seen or (), strict=False)
-        if _taken(seen)
     ]
+    said += [told("slide_drawn", language)] if one.is_drawn else []
+    said += [told("slide_doubted", language)] if one.doubts else []
     said += [cut] if (cut := cut_roads_said(one, language)) else []
     said.append(told("slide_confirmed", language, name=one.author))
     return Slide(
@@ -82,10 +88,6 @@ def _change(figures: PackFigures, one: PackChange, language: str) -> Slide:
         line=_line(figures, language, *said),
         is_pair=True,
     )
-
-
-def _taken(seen: PackSeen) -> str:
-    return seen.name if seen.last_ns is None else minute_of(seen.last_ns)
 
 
 def _changed(counted: str, area_m2: float, language: str) -> str:

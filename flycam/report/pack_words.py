@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flycam.report.pack_slide_words import SLIDE_WORDS
 from flycam.report.words import Said, phrase
 
 PACK_WORDS: Mapping[str, Said] = {
+    **SLIDE_WORDS,
     "motto": Said("CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM", "SOCIALIST REPUBLIC OF VIET NAM"),
     "motto_below": Said("Độc lập - Tự do - Hạnh phúc", "Independence - Freedom - Happiness"),
     "number": Said("Số: {number}", "No.: {number}"),
@@ -71,12 +73,6 @@ PACK_WORDS: Mapping[str, Said] = {
         "Chỗ kẻ chéo hay để trống cũng có thể là vùng che (nhà dân, nạn nhân): chỗ đó đã bay chụp.",
         "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged.",
     ),
-    "covered_slide": Said("có vùng che", "partly masked"),
-    "slide_changes": Said(
-        "thay đổi đã xác nhận (viền tím): {said}; {area}", "confirmed changes (violet): {said}; {area}"
-    ),
-    "slide_not_compared": Said("chưa so ảnh trước và sau", "before and after not compared"),
-    "slide_confirmed": Said("người xác nhận: {name}", "confirmed by {name}"),
     "operator_unknown": Said("không ghi", "not on record"),
     "no_changes": Said(
         "Chưa có thay đổi nào được xác nhận trong phạm vi đã chụp: không có nghĩa là không có gì thay đổi.",
@@ -86,6 +82,9 @@ PACK_WORDS: Mapping[str, Said] = {
         "Thay đổi đã được người soát xét xác nhận trong phạm vi đã chụp: {kinds}; tổng diện tích {area}.",
         "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
     ),
+    "counted_landslide": Said("{count} sạt lở", "{count:landslide|landslides}"),
+    "counted_flood": Said("{count} ngập lụt", "{count:flood|floods}"),
+    "counted_other": Said("{count} thay đổi khác", "{count:other change|other changes}"),
     "changes_same": Said(
         "Bản đồ và danh sách có {count} lần ghi nhận; những lần chồng lên nhau là cùng một nơi, chỉ tính"
         " một lần.",

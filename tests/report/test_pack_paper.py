@@ -42,12 +42,24 @@ def test_each_part_gives_way_for_itself_and_no_more_than_it_needs() -> None:
     assert _laid(texts, settled)[-1] == len(texts)
 
 
-def test_what_is_laid_out_well_is_laid_out_once() -> None:
-    asked: list[Sequence[float]] = []
+@pytest.mark.parametrize(
+    ("texts_mm", "asked_mm"),
+    [
+        ([100.0, 20.0], [110.0]),
+        ([200.0, 20.0, 410.0 + PAGE_MM / 2.0], [110.0, 60.0]),
+        ([150.0, 20.0], [110.0, 60.0, 98.0]),
+        ([150.0, 185.0], [110.0, 60.0, 98.0, 86.0, 76.0, 68.0]),
+    ],
+    ids=["well as it is", "nothing helps", "a little smaller helps", "only the smallest helps"],
+)
+def test_no_layout_is_tried_that_saves_no_page(texts_mm: list[float], asked_mm: list[float]) -> None:
+    """Each takes as long as the compilation itself; all six were tried, though none helped."""
+    asked: list[float] = []
 
     def laid(tallest: Sequence[float]) -> list[int]:
-        asked.append(tallest)
-        return _laid([100.0, 20.0], tallest)
+        (size,) = set(tallest)
+        asked.append(size)
+        return _laid(texts_mm, tallest)
 
-    settled_mm(2, laid)
-    assert len(asked) == 1
+    settled_mm(len(texts_mm), laid)
+    assert asked == asked_mm

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from flycam.pipeline.pack.scene import PackPatch, PackScene
 from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.pack_changes import picture_of_change
-from flycam.report.pack_pictures import pair_jpeg
+from flycam.report.pack_pictures import Drawn, pair_jpeg
 
 MOST_PAIRS = 40
 """The largest changes: more pictures than that nobody leafs through."""
@@ -36,41 +35,61 @@ def draw_pairs(
     band_png: bytes | None,
     progress: Progress = silent,
 ) -> tuple[PackScene, dict[str, bytes], dict[str, bytes]]:
-    """JPEG by name, of the largest changes of which either picture is kept here, for paper and (the first of
-    them, without the mark of a drill) for slides; and the scene, in which pairs say what could not be drawn.
-    band_png marks a drill."""
+    """JPEG by name, of the largest changes of which either picture is kept here, for paper; without the mark
+    of a drill, for slides, the first of which both show something: an empty half would be read on a screen as
+    ground that was not flown. And the scene, in which pairs say what could not be drawn.
+
+    band_png  marks a drill; None for a real flight
+    """
     shown = [
         (number, patch, patch.pair)
         for number, patch in enumerate(scene.patches, 1)
         if patch.pair and any(isinstance(view, PackView) for view in patch.pair)
     ][:MOST_PAIRS]
-    drawn, slides, patches = {}, {}, list(scene.patches)
+    drawn, slides = dict[str, bytes](), dict[str, bytes]()
+    patches = list(scene.patches)
     for done, (number, patch, found_on) in enumerate(shown, 1):
-        pair, pictures = _drawn(workspace, patch, found_on, scene.work_crs, cover, (band_png, None))
+        sides = _sides(workspace, patch, found_on, scene.work_crs, cover)
         name = picture_of_change(number)
-        drawn[name], slide = pictures
-        if done <= MOST_PAIR_SLIDES:
-            slides[name] = slide
-        patches[number - 1] = replace(patch, pair=pair)
+        drawn[name] = sides.jpeg(band_png)
+        if sides.is_whole and len(slides) < MOST_PAIR_SLIDES:
+            slides[name] = drawn[name] if band_png is None else sides.jpeg(None)
+        patches[number - 1] = replace(patch, pair=sides.pair)
         progress("maps", done, len(shown))
     return replace(scene, patches=tuple(patches)), drawn, slides
 
 
-def _drawn(
-    workspace: Workspace,
-    patch: PackPatch,
-    pair: Pair,
-    crs: str,
-    cover: Cover,
-    bands: Sequence[bytes | None],
-) -> tuple[Pair, list[bytes]]:
-    """A picture under each of these bands."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sides:
+    """Both views of a change on one grid; `pair` says what could not be drawn."""
+
+    pair: Pair
+    before: Picture
+    after: Picture
+    step_m: float
+    outline: Drawn
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether either shows something."""
+        return all(bool(shown.any()) for _, shown in (self.before, self.after))
+
+    def jpeg(self, band_png: bytes | None) -> bytes:
+        return pair_jpeg(self.before, self.after, self.step_m, self.outline, band_png)
+
+
+def _sides(workspace: Workspace, patch: PackPatch, pair: Pair, crs: str, cover: Cover) -> _Sides:
     extent = next(view.extent for view in pair if isinstance(view, PackView))
     wide_m = _wide_m(extent)
     grid = output_grid(_framed(extent, wide_m), crs, wide_m / _WIDE_PX, None)
     (before, left), (after, right) = (_view(workspace, one, grid, crs, cover) for one in pair)
-    outline = outlined(patch, grid, crs, "")
-    return (before, after), [pair_jpeg(left, right, grid.step_x, outline, band) for band in bands]
+    return _Sides(
+        pair=(before, after),
+        before=left,
+        after=right,
+        step_m=grid.step_x,
+        outline=outlined(patch, grid, crs, ""),
+    )
 
 
 def _view(

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.classification import Classification
+from flycam.pipeline.pack import pair_maps
 from flycam.pipeline.pack.files import write_sources
 from flycam.pipeline.pack.gathering import gather_pack
 from flycam.pipeline.pack.pair_maps import draw_pairs
@@ -34,7 +36,7 @@ from flycam.report.blocks import Paragraph, Plate, Table
 from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from flycam.report.pack_paper import to_band
-from flycam.report.pack_pictures import size_px
+from flycam.report.pack_pictures import pair_jpeg, size_px
 from flycam.report.pack_words import told
 from flycam.report.words import DRILL_MARK
 from flycam.store import keys
@@ -91,8 +93,11 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
     world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
     scene = scene_of(world.workspace, [world.after])
-    scene, pictures, _ = draw_pairs(world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None)
-    return Packed(world, scene, gather_pack(world.workspace, scene, pictures, Letterhead(), ""))
+    scene, pictures, slides = draw_pairs(
+        world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None
+    )
+    figures = gather_pack(world.workspace, scene, pictures, Letterhead(), "")
+    return Packed(world, scene, replace(figures, slides=slides))
 
 
 def _tables(document: PackDocument) -> list[Table]:
@@ -338,9 +343,9 @@ def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:
     for key in list(workspace.store.list(keys.mosaic_prefix(world.mosaic_of(world.before).mosaic_id))):
         workspace.store.delete(key)
     scene = scene_of(workspace, [world.after])
-    scene, pictures, _ = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    scene, pictures, slides = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
-    assert sorted(pictures) == ["change-1"]
+    assert sorted(pictures) == ["change-1"] and not slides, "half a slide would be read as not flown"
     assert "tiles missing, so that it stays empty: run flycam verify), after on the right" in _captions(
         figures, "en"
     )
@@ -400,11 +405,11 @@ def test_the_pack_holds_the_pairs_for_any_browser_and_names_the_flights_that_the
         where = said.index(change) + len(change)
         assert any(name in said[where : where + 60] for name in names), change
     assert said.index("không có ảnh trước và sau:") < said.index("T3. "), "drawn over none that were named"
-    assert "Dự thảo, chưa có lãnh đạo duyệt" in said
+    assert "Dự thảo, chưa có lãnh đạo phê duyệt" in said
     asked = PackRequest(flights=(packed.world.after,), asked_by="Lan", approved_by="Minh")
     pack(workspace, asked, tmp_path / "final")
     final = (tmp_path / "final" / "index.html").read_text(encoding="utf-8")
-    assert re.search(r"Người duyệt: Minh, lúc \d\d/\d\d/\d{4} \d\d:\d\d .*Người lập: Lan", final)
+    assert re.search(r"Người phê duyệt: Minh, lúc \d\d/\d\d/\d{4} \d\d:\d\d .*Người lập: Lan", final)
     assert report.flights_seen == (packed.world.after, packed.world.before)
     line = next(one for one in workspace.catalog.audit.lines() if one.what == "pack")
     assert line.subject == f"{packed.world.after} {packed.world.before}"
@@ -420,12 +425,11 @@ def test_the_pack_holds_the_pairs_for_any_browser_and_names_the_flights_that_the
 def test_a_screen_shows_the_largest_changes_before_and_after(
     packed: Packed, language: str, before: str, size: str, confirmed: str
 ) -> None:
-    """Maps alone were on the screen; nobody was told there that anything had changed."""
-    pairs = {name: one for name, one in packed.figures.pictures.items() if name.startswith("change-")}
-    shown = replace(packed.figures, slides={**packed.figures.slides, **pairs})
-    slides = pack_document(shown, language).slides
+    """Maps alone were on the screen; nobody was told there that anything had changed. Of T4 one half would be
+    empty, as ground that was not flown."""
+    slides = pack_document(packed.figures, language).slides
+    assert [one.picture for one in slides if one.is_pair] == ["change-1", "change-2"]
     said = [(one.title.replace("\N{NO-BREAK SPACE}", " "), one.line) for one in slides if one.is_pair]
-    assert len(said) == len(pairs) == 3
     title, line = said[0]
     assert title.startswith(size) and any(one.name in title for one in packed.figures.communes)
     assert line.startswith(before) and packed.figures.changes[0].author in line
@@ -440,5 +444,104 @@ def test_slides_of_pairs_are_not_marked_twice(packed: Packed) -> None:
     band, cover = to_band(DRILL_MARK), Cover(world, NOTHING_WITHHELD)
     _, paper, slides = draw_pairs(world, packed.scene, cover, band)
     _, plain, _ = draw_pairs(world, packed.scene, cover, None)
-    assert slides == plain and set(slides) == set(paper)
+    assert set(slides) == {"change-1", "change-2"} and all(slides[name] == plain[name] for name in slides)
     assert all(size_px(paper[name])[1] > size_px(plain[name])[1] for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("band", "encoded"), [(None, 11), (to_band(DRILL_MARK), 11 + 8)], ids=["real", "drill"]
+)
+def test_the_eight_largest_that_both_pictures_show_have_slides_and_only_those_are_drawn_twice(
+    packed: Packed, monkeypatch: pytest.MonkeyPatch, band: bytes | None, encoded: int
+) -> None:
+    """Of the second one half is empty; the ninth and tenth that both show are on paper alone."""
+    drawn = list[bytes | None]()
+
+    def counted(*given: Any) -> bytes:
+        drawn.append(given[-1])
+        return pair_jpeg(*given)
+
+    monkeypatch.setattr(pair_maps, "pair_jpeg", counted)
+    by_id = {patch.impact.line.change_id: patch for patch in packed.scene.patches}
+    slide, files = by_id[SLIDE], by_id[FILES]
+    scene = replace(packed.scene, patches=(slide, files, *[slide] * 9))
+    cover = Cover(packed.world.workspace, NOTHING_WITHHELD)
+    _, paper, slides = draw_pairs(packed.world.workspace, scene, cover, band)
+    assert list(paper) == [f"change-{number}" for number in range(1, 12)]
+    assert list(slides) == [f"change-{number}" for number in (1, *range(3, 10))]
+    assert len(drawn) == encoded
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "others"),
+    [
+        (
+            "vi",
+            "TRƯỚC: 20/08/2024 09:10 (bản khác bản đã dùng; ảnh đầu trong các ảnh đã dùng) · SAU: ",
+            " · vẽ tay · cặp ảnh kém chắc chắn · ",
+        ),
+        (
+            "en",
+            "BEFORE: 20/08/2024 09:10 (another revision than was used; the first of several used) · AFTER: ",
+            " · drawn by hand · two doubtful pictures · ",
+        ),
+    ],
+)
+def test_a_slide_says_of_its_two_pictures_what_the_paper_says(
+    packed: Packed, language: str, before: str, others: str
+) -> None:
+    """The date alone stood there: the chairman sees the slide, and not the caption."""
+    first, *rest = packed.figures.changes
+    assert first.seen is not None
+    seen = replace(first.seen[0], stands_in=True, of_several=True), first.seen[1]
+    doubted = replace(first, seen=seen, is_drawn=True, doubts=(DOUBT,))
+    figures = replace(packed.figures, changes=(doubted, *rest))
+    said, plain = (one.line for one in pack_document(figures, language).slides if one.is_pair)
+    assert said.startswith(before) and others in said
+    assert others not in plain and " (" not in plain.split(" · ")[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "none", "compared", "not_compared"),
+    [
+        (
+            "vi",
+            "không có thay đổi nào được xác nhận trên phần đã so",
+            "đã so ảnh trước và sau trên 12 % diện tích",
+            "chưa so ảnh trước và sau",
+        ),
+        (
+            "en",
+            "no change confirmed on what was compared",
+            "before and after compared on 12 % of it",
+            "before and after not compared",
+        ),
+    ],
+)
+def test_a_communes_slide_says_how_much_of_it_was_compared_as_the_paper_does(
+    packed: Packed, language: str, none: str, compared: str, not_compared: str
+) -> None:
+    """Where two pictures were compared and nothing was confirmed it was silent."""
+    touched = next(one for one in packed.figures.communes if one.touched is not None)
+    bare = replace(touched, touched=None, changes=())
+    cases = [
+        (replace(bare, compared_pct=12.0), {none, compared}),
+        (replace(touched, compared_pct=12.0), {compared}),
+        (replace(bare, compared_pct=None), {not_compared}),
+        (replace(touched, compared_pct=None), {not_compared}),
+    ]
+    for commune, said in cases:
+        _, slide, *_ = pack_document(replace(packed.figures, communes=(commune,)), language).slides
+        parts = set(slide.line.replace("\N{NO-BREAK SPACE}", " ").split(" · "))
+        assert parts & {none, compared, not_compared} == said, slide.line
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("vi", "thay đổi đã xác nhận (viền tím): 1 ngập lụt, 3 sạt lở, tổng "),
+        ("en", "confirmed changes (violet): 1 flood, 3 landslides; "),
+    ],
+)
+def test_the_first_slide_counts_changes_in_one_list(packed: Packed, language: str, said: str) -> None:
+    assert said in pack_document(packed.figures, language).slides[0].line

@@ -145,8 +145,8 @@ def test_a_pack_without_confirmed_changes_does_not_say_that_nothing_changed(pack
 @pytest.mark.parametrize(
     ("language", "said"),
     [
-        ("vi", ["sạt lở: 1; tổng diện tích 1,00 ha", "có 2 lần ghi nhận", "cùng một nơi"]),
-        ("en", ["landslide: 1; 1.00 ha together", "have 2 of them", "one place, counted once"]),
+        ("vi", ["đã chụp: 1 sạt lở; tổng diện tích 1,00 ha", "có 2 lần ghi nhận", "cùng một nơi"]),
+        ("en", ["shown: 1 landslide; 1.00 ha together", "have 2 of them", "one place, counted once"]),
     ],
 )
 def test_a_slide_confirmed_twice_is_one_place_and_its_ground_counts_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,13 @@ def test_a_card_with_films_alone_is_a_flight_called_as_the_card(
     assert one["log"] == "00000012.BIN" and one["frames"] >= 8
     assert answer["name"] == "Nậm Lúc"
     assert workspace.catalog.flights.flight(answer["flight_id"]).name == "Nậm Lúc"
+
+    replace(upload.manifest, name="Thung lũng", event="Bão").write(upload.folder)
+    answer = of_films(lay_films(workspace, upload.folder, None), None, workspace.catalog)
+    (one,) = answer["films"]
+    assert answer["name"] == "Nậm Lúc" and "rename'; --event Bão: ignored" in one["sentence"]
+    kept = ("Tên Thung lũng: bỏ qua", "--event Bão: bỏ qua")
+    assert all(said in one["sentence_vi"] for said in kept), "what was asked for and not done is told"
 
 
 def test_a_film_without_a_log_is_named_with_the_cure(

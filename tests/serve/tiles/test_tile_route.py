@@ -358,3 +358,6 @@ def test_words_that_nobody_asks_with_again_are_not_kept(client: httpx.Client, wo
     for number in range(5):
         assert client.get(f"{path}?v=1&x={number}{'y' * 5000}").status_code == 200
     assert tile_route._kept_words.cache_info().currsize == before
+    for _ in range(2):
+        assert client.get(f"{path}?v=1&x=short").status_code == 200
+    assert tile_route._kept_words.cache_info().currsize == before + 1, "what is asked with again is kept"
