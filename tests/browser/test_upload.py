@@ -32,6 +32,7 @@ from tests.browser.pages import hold, until_seen
 from tests.houses import drilled
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
+from tests.suites.catalog_suite import flight
 
 pytestmark = pytest.mark.browser
 
@@ -170,7 +171,9 @@ def test_what_a_flight_is_called_is_asked_before_its_photos_and_who_is_in_may_le
 ) -> None:
     workspace = make_workspace(tmp_path)
     add_account(workspace, "Lan", Role.OPERATOR, "the-token")
-    workspace.catalog.flights.put_event(new_event("Bão số 3", is_drill=False))
+    storm, now_ns = new_event("Bão số 3", is_drill=False), workspace.clock_ns()
+    workspace.catalog.flights.put_event(storm)
+    workspace.catalog.flights.put_flight(flight(event_id=storm.event_id, first_ns=now_ns, last_ns=now_ns))
     with running(Services(workspace=workspace)) as url:
         page = upload_page(browser, url, size)
         page.locator("#token").fill("the-token")
