@@ -99,7 +99,7 @@ def test_a_click_tells_the_photo_its_time_and_sharpness(open_page: OpenPage) -> 
     assert re.search(r"5[2-7] cm", text)
     assert "Tổ bay 2" in text
     assert re.search(r"± [45],\d m", text), text
-    assert page.locator(".card img").evaluate("e => e.complete && e.naturalWidth > 100")
+    assert page.locator(".card img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
     photo = httpx.get(page.locator(".card a.button").evaluate("e => e.href"))
     assert photo.headers["content-type"] == "image/jpeg"
     page.locator(".card .close").click()

@@ -97,23 +97,33 @@ class _Seen:
 
 
 def board_communes(
-    boundaries: Boundaries, flights: Sequence[Flight], on_date: date | None = None, *, is_drill: bool
+    boundaries: Boundaries,
+    flights: Sequence[Flight],
+    compared: BaseGeometry | None = None,
+    on_date: date | None = None,
+    *,
+    is_drill: bool,
 ) -> list[CommuneRecord]:
     """Of the communes in which an event's ground counts (`Boundaries.counted`) those that its board lists, by
     code; in force on a date, today's where none is then.
 
-    flights  of the event: a drill all of which was flown over its own communes lists no others, and one of
-             which nothing was (a rehearsal with real aircraft) none of its own. What was flown is listed.
+    flights   of the event: a drill all of which was flown over its own communes lists no others, and one of
+              which nothing was (a rehearsal with real aircraft) none of its own. What was flown is listed.
+    compared  ground (WGS 84) on which changes were looked for, also between pictures of no flight: likewise
     """
     counted = boundaries.counted(is_drill=is_drill, on_date=on_date)
-    boxes = [shapely.box(*one.bounds_lonlat_deg) for one in flights if one.bounds_lonlat_deg is not None]
-    if not is_drill or not boxes:
+    imaged: list[BaseGeometry] = [
+        shapely.box(*one.bounds_lonlat_deg) for one in flights if one.bounds_lonlat_deg is not None
+    ]
+    if compared is not None and not compared.is_empty:
+        imaged.append(compared)
+    if not is_drill or not imaged:
         return counted
     own = [one for one in counted if one.is_made_up]
     over = united(own)
-    if shapely.covers(over, boxes).all():
+    if shapely.covers(over, imaged).all():
         return own
-    if not shapely.intersects(over, boxes).any():
+    if not shapely.intersects(over, imaged).any():
         return [one for one in counted if not one.is_made_up]
     return counted
 

@@ -17,6 +17,7 @@ from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.container import head_of, opened
 from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, search
 from flycam.pipeline.trust import SYSTEM, Trust
+from flycam.pipeline.upload.choice import empty
 from flycam.pipeline.upload.names import is_text, refused
 
 HEAD_BYTES = 64 << 10
@@ -81,7 +82,7 @@ class Card:
         for path in (*found.photos, *sorted(others)):
             name = _name_below(path, roots)
             if not path.stat().st_size:
-                self.skipped += ((path, "empty (0 bytes)"),)
+                self._leave_empty(name, path)
             elif not is_text(name):
                 self.passed_over += (refused(name, "is not UTF-8", "không phải UTF-8"),)
             elif not self._add(name, path):
@@ -102,6 +103,13 @@ class Card:
             self._telemetry = unicodedata.normalize("NFC", f"flight-log/{sending.telemetry.name}")
             if not self._add(self._telemetry, sending.telemetry):
                 raise _named_twice(sending.telemetry)
+
+    def _leave_empty(self, name: str, path: Path) -> None:
+        """A photo or film without bytes is lost for now, and named; a log without any held nothing."""
+        if kind_of(path.name) in (FileKind.PHOTO, FileKind.FILM):
+            self.passed_over += (empty(name),)
+        else:
+            self.skipped += ((path, "empty (0 bytes)"),)
 
     @property
     def log(self) -> Path | None:

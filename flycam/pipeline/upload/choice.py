@@ -104,7 +104,17 @@ def _check_fits(file: UploadFile, taken: dict[str, UploadFile], folders: set[str
         raise refused(file.path, "is a file and a folder", "vừa là tệp vừa là thư mục")
 
 
+def empty(name: str) -> InputUnusable:
+    """Of a file without bytes: what is meant to be in it may still be on the card."""
+    return InputUnusable(
+        f"{name}: is empty (0 bytes), though it may still be got back from the card; keep the card",
+        vi=f"{name}: tệp rỗng (0 byte), trên thẻ nhớ có thể còn khôi phục được; hãy giữ thẻ lại",
+    )
+
+
 def _check_size(file: UploadFile) -> None:
+    if file.size == 0:
+        raise empty(file.path)
     most = MAX_FILM_BYTES if kind_of(file.path) is FileKind.FILM else MAX_FILE_BYTES
     if not 1 <= file.size <= most:
         raise InputUnusable(

@@ -52,10 +52,11 @@ def board(
     event_id = found.event_id
     here = flights_here(catalog, sees, event_id)
     flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
-    communes = board_communes(catalog.boundaries, flights, on, is_drill=found.is_drill)
+    until_ns = parse_until(until)
+    compared = looked_at_in(catalog, [event_id], sees, until_ns)
+    communes = board_communes(catalog.boundaries, flights, compared.ground, on, is_drill=found.is_drill)
     if not sees.is_nothing:
         communes = [one for one in communes if not sees.is_outside(_inner_point(one.wkb))]
-    until_ns = parse_until(until)
     over, begun = _by_then(flights, until_ns)
     changed = catalog.changes.current(event_id, until_ns=until_ns)
     rows = commune_board(
@@ -65,7 +66,7 @@ def board(
         _aloft(sky, event_id, sees) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
         [one for one in changed if not sees.hides_change(one)],
-        looked_at_in(catalog, [event_id], sees, until_ns),
+        compared,
     )
     known: CommuneTroubles = request.app.state.commune_troubles
     troubles = [None] * len(rows) if until_ns is not None else known.of(communes, sees)

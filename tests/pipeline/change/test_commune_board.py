@@ -294,6 +294,19 @@ def test_the_board_of_a_drill_loses_no_ground_that_was_flown(
         assert covered <= listed, "what a flight covers stands on the board"
 
 
+def test_a_drill_that_was_begun_from_pictures_lists_the_communes_they_were_compared_over(
+    rehearsed: Boundaries,
+) -> None:
+    """It listed every commune of the country, for no flight was over any."""
+    own = next(one for one in rehearsed.counted(is_drill=True) if one.is_made_up)
+    ground = shapely.from_wkb(own.wkb).representative_point().buffer(1e-4)
+    assert all(one.is_made_up for one in board_communes(rehearsed, [], ground, is_drill=True))
+    real = next(one for one in rehearsed.counted(is_drill=True) if not one.is_made_up)
+    beside = shapely.from_wkb(real.wkb).representative_point().buffer(1e-4)
+    assert not any(one.is_made_up for one in board_communes(rehearsed, [], beside, is_drill=True))
+    assert board_communes(rehearsed, [], shapely.Polygon(), is_drill=True) == rehearsed.counted(is_drill=True)
+
+
 def test_a_real_events_board_knows_no_communes_of_a_drill(rehearsed: Boundaries) -> None:
     assert board_communes(rehearsed, _over((0.1, 0.1, 0.2, 0.2)), is_drill=False) == sorted(
         rehearsed.counted(is_drill=False), key=lambda one: one.code

@@ -50,7 +50,18 @@ def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) ->
     }
     left = {path.name: why for path, why in card.skipped}
     assert set(left) == {"notes.txt", "._a.MP4", "a.LRF", "raw.dng", "empty.srt"}
-    assert left["empty.srt"] == "empty (0 bytes)"
+    assert left["empty.srt"] == "empty (0 bytes)" and card.passed_over == ()
+
+
+def test_a_photo_without_bytes_is_named_and_not_called_no_photo(tmp_path: Path) -> None:
+    """It may still be got back from the card: the command ended as if all was on the server."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    for name in ("b.jpg", "c.MP4"):
+        (tmp_path / name).touch()
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    assert [one["path"] for one in json.loads(card.announcement())["files"]] == ["a.jpg"]
+    assert {str(one).split(":")[0] for one in card.passed_over} == {"b.jpg", "c.MP4"}
+    assert all("is empty (0 bytes)" in str(one) for one in card.passed_over) and not card.skipped
 
 
 def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ export interface CardFile {
 export interface Card {
   folder: string;
   files: CardFile[];
-  /** Files whose name another has, as the server calls both: told to it, so that it counts and names them. */
-  twins: CardFile[];
-  /** Files of no kind that is worked on, or empty. */
+  /** Files whose name another has, as the server calls both, and photos and films without bytes: told to it, so that it counts and names them. */
+  unsent: CardFile[];
+  /** Files of no kind that is worked on, and empty logs. */
   left: number;
 }
 
@@ -31,7 +31,7 @@ const MOST_HEAD_BYTES = 256 * 1024;
 
 /** A folder's files lie below it; photos chosen one by one have only their names. */
 export function cardOf(list: Iterable<File>): Card {
-  const card: Card = { folder: "", files: [], twins: [], left: 0 };
+  const card: Card = { folder: "", files: [], unsent: [], left: 0 };
   const taken = new Set<string>();
   const order = Object.keys(KINDS) as Kind[];
   for (const file of list) {
@@ -40,9 +40,10 @@ export function cardOf(list: Iterable<File>): Card {
     const path = parts.join("/");
     const isHidden = parts.some((part) => part.startsWith(".") || part.startsWith("@"));
     const kind = order.find((one) => KINDS[one].test(path));
-    if (isHidden || !kind || !file.size) card.left++;
+    if (isHidden || !kind || (kind === "log" && !file.size)) card.left++;
+    else if (!file.size || taken.has(path)) card.unsent.push({ path, file, kind });
     else {
-      (taken.has(path) ? card.twins : card.files).push({ path, file, kind });
+      card.files.push({ path, file, kind });
       taken.add(path);
     }
   }

@@ -142,7 +142,7 @@ export class UploadPage {
   private async chosen(list: Iterable<File>, name: string, event: string): Promise<void> {
     this.card = cardOf(list);
     if (!this.card.files.length) return this.choosing.say(t("noPhotos"));
-    if (this.card.files.length + this.card.twins.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
+    if (this.card.files.length + this.card.unsent.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
     this.names = [name, event];
     [this.standing, this.look] = [null, null];
     await this.send();

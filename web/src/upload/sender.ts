@@ -24,7 +24,7 @@ export class Sender {
 
   announce(name: string, event: string): Promise<Opened> {
     // of two of one name the server takes the first
-    const files = [...this.card.files, ...this.card.twins].map(({ path, file }) => ({
+    const files = [...this.card.files, ...this.card.unsent].map(({ path, file }) => ({
       path,
       size: file.size,
       modified_ms: Math.max(0, Math.round(file.lastModified)),
