@@ -42,7 +42,7 @@ def worker(*, data_dir: str | None, threads: int | None, is_scheduler: bool) -> 
 
     keep_one_heap()
     count = workers_here() if threads is None else threads
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, begins=True) as (workspace, settings):  # it may start before what it works for
         if settings.cluster is None:
             raise OptionUnusable(
                 "FLYCAM_CLUSTER: give the scheduler's address such as tcp://10.0.0.5:8786",
