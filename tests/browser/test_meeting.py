@@ -250,6 +250,7 @@ def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House
     link = lan.locator(".places-link").inner_text().split()[-1]
     assert _read_code(lan) == link, "a phone at the wall reads the address, and nothing that signs in"
     assert link == f"{house.url}/#meet=follow"
+    expect(lan.locator(".places")).to_contain_text("chỉ mở được trên chính máy này")
     wall = screen("Hoa", link.partition("#")[2], "wall")
     _wait_for(wall, f"event={REAL}")
     expect(wall.locator(".top")).to_be_hidden()

@@ -308,6 +308,10 @@ const words = {
   meetingWaits: ["Đang chờ người trình bày", "Waiting for a presenter"],
   placesHere: ["Máy chủ không trả lời: danh sách này chỉ có trên máy này", "The server does not answer: this list is in this browser only"],
   placesJoined: ["Người khác đã sửa danh sách này: hai danh sách đã được gộp, hãy xem lại", "Somebody else changed this list: both were joined, look it through"],
+  onlyHere: [
+    "Địa chỉ này chỉ mở được trên chính máy này. Hãy mở bản đồ bằng địa chỉ mạng của máy chủ rồi mời từ đó.",
+    "This address opens on this machine only. Open the map by the server's address in the network, and invite from there.",
+  ],
   placesCode: ["Mã QR của địa chỉ này", "QR code of this address"],
   meetingLeave: ["Rời họp", "Leave"],
   meetingNotSent: ["Chưa gửi được tới các điểm cầu: máy chủ không trả lời", "Not sent to the other screens: the server does not answer"],

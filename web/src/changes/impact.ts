@@ -5,6 +5,7 @@ import { el } from "../dom";
 import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import { ageOf, type LayerKind } from "../specialist";
+import { within } from "../spelling";
 import { formatTime } from "../time";
 import { sizeSaid, type ChangeStatus } from "./changes";
 
@@ -176,7 +177,7 @@ export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: numbe
   ];
   return [
     ...(facts.length ? [el("dl", { class: "impact" }, ...facts.flatMap(([term, value]) => [el("dt", {}, term), value]))] : []),
-    ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => t(`kind_${kind}`).toLowerCase()).join(", ")))] : []),
+    ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => within(t(`kind_${kind}`))).join(", ")))] : []),
   ];
 }
 

@@ -3,6 +3,7 @@
 import { el, renew } from "../dom";
 import { inLanguage } from "../i18n";
 import { formatAreaM2, formatNumber, formatPercent } from "../numbers";
+import { within } from "../spelling";
 import { formatDate, formatTime } from "../time";
 import { CHANGE_KINDS, exportAddress, EXPORTS, kindSaid, sizeSaid, type ChangeKind, type ChangeLine, type Compared, type DecidedBeside } from "./changes";
 import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
@@ -202,7 +203,7 @@ function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Par
 function besideSaid({ beside, changes }: Shown, acts: Acts): HTMLElement[] {
   return beside.map((one) => {
     const there = changes.find((change) => change.properties.change_id === one.change_id);
-    const said = t(`beside_${one.status}_said`, kindSaid(one.kind).toLowerCase(), one.decided_by || t("somebody"), formatTime(one.decided), one.pictures);
+    const said = t(`beside_${one.status}_said`, within(kindSaid(one.kind)), one.decided_by || t("somebody"), formatTime(one.decided), one.pictures);
     return el("p", { class: "review-note" }, `${said} `, there !== undefined && button(t("besideShow"), () => acts.choose(there), `beside-${one.change_id}`));
   });
 }

@@ -1,6 +1,7 @@
 /** The list of places to walk through: made before the meeting, gone through in it. */
 
 import { el, replace, write } from "../dom";
+import { isOnlyHere } from "../elsewhere";
 import { t } from "../i18n";
 import { squares } from "../qr";
 import { Places, type Place } from "./places";
@@ -21,6 +22,7 @@ export class PlaceList {
   private readonly add = el("button", { type: "submit" });
   private readonly title = el("h2");
   private readonly address = el("p", { class: "places-link" });
+  private readonly onlyHere = el("p", { class: "warning", hidden: !isOnlyHere() });
   private readonly code = el("div", { class: "places-code", role: "img" });
   private readonly trouble = el("p", { class: "places-trouble", role: "status", hidden: true });
   private readonly form: HTMLElement;
@@ -38,7 +40,7 @@ export class PlaceList {
       this.kept?.set([...this.places, place]);
     };
     this.form = el("form", { class: "places-new", submit }, this.name, this.add);
-    this.element.append(this.title, this.trouble, this.list, this.form, this.address, this.code);
+    this.element.append(this.title, this.trouble, this.list, this.form, this.address, this.onlyHere, this.code);
   }
 
   private get places(): readonly Place[] {
@@ -99,6 +101,7 @@ export class PlaceList {
     // an address and nothing else: whoever opens it signs in
     const link = `${window.location.origin}${window.location.pathname}#meet=follow`;
     write(this.address, `${t("placesLink")} ${link}`);
+    write(this.onlyHere, t("onlyHere"));
     this.code.setAttribute("aria-label", t("placesCode"));
     if (!this.code.hasChildNodes()) this.code.innerHTML = squares(link);
     replace(this.list, ...this.places.map((place, n) => this.row(place, n)));

@@ -2,6 +2,7 @@
 
 import { api, ApiError } from "../api";
 import { el, renew, replace } from "../dom";
+import { isOnlyHere } from "../elsewhere";
 import { inLanguage, t as said } from "../i18n";
 import { squares } from "../qr";
 import { currentEvent, type State } from "../state";
@@ -11,7 +12,6 @@ import { t } from "./words";
 
 const HOURS = [1, 6, 12, 24, 72, 168];
 const USUAL_HOURS = 6;
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 export class Invitations {
   readonly element = el("section", {});
@@ -110,7 +110,7 @@ export class Invitations {
       el("p", {}, t("made", formatTime(expires))),
       ...warnings.map((one, number) => el("p", { class: "warning", role: "alert" }, inLanguage(warnings_vi[number] ?? one, one))),
       el("div", { class: "sharing-copy" }, address, el("button", { type: "button", click: () => void copy() }, t("copy")), done),
-      LOOPBACK.test(window.location.hostname) && el("p", { class: "warning" }, t("onlyHere")),
+      isOnlyHere() && el("p", { class: "warning" }, said("onlyHere")),
       code,
     );
   }

@@ -24,10 +24,6 @@ const words = {
   copied: ["Đã chép.", "Copied."],
   copyByHand: ["Hãy chép địa chỉ đang được chọn.", "Copy the address that is selected."],
   code: ["Mã QR của liên kết này", "QR code of this link"],
-  onlyHere: [
-    "Địa chỉ này chỉ mở được trên chính máy này. Hãy mở bản đồ bằng địa chỉ mạng của máy chủ rồi tạo liên kết.",
-    "This address opens on this machine only. Open the map by the server's address in the network, and make the link there.",
-  ],
   held: ["Liên kết đang mở ({0})", "Links that hold ({0})"],
   none: ["Không có liên kết nào đang mở.", "No link holds."],
   until: ["đến {0}", "until {0}"],
