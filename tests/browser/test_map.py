@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord, Role
 from flycam.drill.drill import DrillReport
+from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.terrain import register_dem
@@ -32,8 +33,10 @@ from tests.browser.pages import (
     painted_in_the_middle,
     settled,
     until_seen,
+    wait_for_place,
     wait_for_zoom,
 )
+from tests.pipeline.impacted import changed, square
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -658,11 +661,15 @@ def test_an_event_that_was_begun_by_pictures_lacks_nothing(
     ground = shapely.box(LON, LAT, LON + 0.001, LAT + 0.001)
     compared = compared_on("compared-1", "pictures", ground, "before.tif", "after.tif")
     workspace.catalog.comparisons.add([compared])
+    slide = changed("change-00000001", square(0, 0, 100), event_id="pictures", status=ChangeStatus.ACCEPTED)
+    workspace.catalog.changes.append([slide])
     with running(Services(workspace=workspace)) as url:
         page = open_page(link=f"lang={language}&event=pictures", url=url, wait=False)
         said = page.locator(".of-pictures")
         expect(said).to_contain_text("ảnh đã so sánh" if language == "vi" else "found on pictures")
         expect(page.locator(".checklist li")).to_have_count(0)
+        wait_for_zoom(page, 15.0)  # it opened on the whole province, where a slide is no dot
+        wait_for_place(page, slide.bounds_lonlat_deg[0], 0.01)
         page.locator("select.event").select_option("storm")
         expect(page.locator(".checklist li")).to_have_count(3)
         expect(said).to_have_count(0)

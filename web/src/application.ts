@@ -436,12 +436,19 @@ export class Application {
     else await this.showWhole();
   }
 
-  /** All flights of the event; without any, the communes; without those, the terrain. */
+  /** All flights of the event; without any, its changes, the communes, the terrain: the first there is. */
   private async showWhole(): Promise<void> {
     const bounds = flightsShown(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
-    const known = unionBounds(bounds) ?? (await api.communesExtent().catch(() => null));
+    const known = unionBounds(bounds) ?? (await this.changesBounds()) ?? (await api.communesExtent().catch(() => null));
     const union = known ?? unionBounds(this.terrain);
     if (union) fitLonLat(this.map, union);
+  }
+
+  /** Around the changes of an event that was begun by pictures, which has no flight to show. */
+  private async changesBounds(): Promise<FlightInfo["bounds"]> {
+    const { eventId } = this.store.state;
+    const found = eventId ? await api.changes(eventId).catch(() => null) : null;
+    return unionBounds(found?.features.flatMap(({ bbox }) => (bbox ? [bbox] : [])) ?? []);
   }
 
   private async readOutlines(eventId: string | null): Promise<void> {
