@@ -342,7 +342,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "error_unreported": Said("chưa rõ (chưa có báo cáo chất lượng)", "not known (no quality report)"),
     "on_plane": Said("không có địa hình, trải trên mặt phẳng", "no terrain known, laid on a plane"),
     "vn2000": Said(
-        "VN-2000 X {x} Y {y} (KTT {meridian}°)", "VN-2000 X {x} Y {y} (central meridian {meridian}°)"
+        "VN-2000 X {x} Y {y} (KTT {meridian})", "VN-2000 X {x} Y {y} (central meridian {meridian})"
     ),
     "ago": Said("cách đây {age}", "{age} ago"),
     "age_minutes": Said("{count} phút", "{count:minute|minutes}"),
@@ -388,5 +388,7 @@ def place_said(
     said = f"{lat:.6f}, {lon:.6f}"
     if vn2000 is None:
         return said
-    x, y, meridian = vn2000
-    return f"{said}; {told('vn2000', language, x=f'{x:.1f}', y=f'{y:.1f}', meridian=f'{meridian:g}')}"
+    x, y, meridian_deg = vn2000
+    degrees, minutes = divmod(round(meridian_deg * 60), 60)
+    meridian = f"{degrees}°{minutes:02}′"
+    return f"{said}; {told('vn2000', language, x=f'{x:.1f}', y=f'{y:.1f}', meridian=meridian)}"
