@@ -32,6 +32,8 @@ def changes_summary(figures: PackFigures, language: str) -> str:
         text = told("changes_said", language, kinds=kinds, area=area(figures.changes_m2, language))
         if sum(figures.places.values()) < len(figures.changes):
             text = f"{text} {told('changes_same', language, count=len(figures.changes))}"
+        if doubted := sum(bool(one.doubts) for one in figures.changes):
+            text = f"{text} {told('changes_doubted', language, count=doubted)}"
     else:
         text = told("no_changes", language)
     if not figures.changes_elsewhere:
@@ -74,6 +76,7 @@ def changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
     which = 0 if language == "vi" else 1
     near = ", ".join(f"{names[which]} {figures.near_m[kind]:g} m" for kind, names in THINGS.items())
     yield Paragraph(text=told("changes_near", language, near=near), kind="small")
+    yield from _doubts(figures.changes, language)
     yield from _layers(figures.changes, language)
 
 

@@ -198,6 +198,10 @@ PACK_WORDS: Mapping[str, Said] = {
         "thiếu mảnh ảnh nên để trống, hãy chạy flycam verify",
         "tiles missing, so that it stays empty: run flycam verify",
     ),
+    "changes_doubted": Said(
+        "Trong đó {count} thay đổi theo cặp ảnh kém chắc chắn.",
+        "Of these {count:change is|changes are} of two doubtful pictures.",
+    ),
     "pairs_doubted": Said(
         "{changes}: cặp ảnh kém chắc chắn. {doubt}.", "{changes}: of two doubtful pictures. {doubt}."
     ),

@@ -151,14 +151,22 @@ def test_what_lies_in_one_commune_whole_is_told_once_with_the_error_of_its_outli
     assert (sizes["T2"], sizes["T3"], sizes["T4"]) == ("1,00 ± 0,06 ha", "500 ± 320 m²", "400 ± 400 m²")
 
 
-@pytest.mark.parametrize(("language", "said"), [("vi", "trực tiếp."), ("en", "live, finish it first.")])
+@pytest.mark.parametrize(
+    ("language", "said", "first"),
+    [
+        ("vi", "trực tiếp.", "Trong đó 1 thay đổi theo cặp ảnh kém chắc chắn."),
+        ("en", "live, finish it first.", "Of these 1 change is of two doubtful pictures."),
+    ],
+)
 def test_why_two_pictures_are_doubtful_is_told_with_what_was_found_on_them(
-    packed: Packed, language: str, said: str
+    packed: Packed, language: str, said: str, first: str
 ) -> None:
+    """In the summary, beside the communes and where it is told of: who reads one may not read another."""
     assert [one.doubts for one in packed.figures.changes] == [(), (), (), (DOUBT,)]
     paragraphs = [one for one in pack_document(packed.figures, language).blocks if isinstance(one, Paragraph)]
-    (told,) = [one.text for one in paragraphs if one.text.endswith(said)]
-    assert told.startswith("T4: ")
+    told = [one.text for one in paragraphs if one.text.endswith(said)]
+    assert len(told) == 2 and all(one.startswith("T4: ") for one in told)
+    assert sum(first in one.text.replace("\N{NO-BREAK SPACE}", " ") for one in paragraphs) == 1
 
 
 def test_the_ground_is_shown_before_and_after(packed: Packed) -> None:
