@@ -212,6 +212,7 @@ def test_who_follows_sees_hard_cuts(house: House, screen: Screen) -> None:
     until_seen(hoa, glides)  # the wheel of one's own: this is how a movement reads, where frames are drawn
     lan.locator("button.meet").click()
     lan.locator(".meeting-bar .present").click()
+    expect(hoa.locator("button.meet")).to_have_class(re.compile("on"))
     hoa.locator("button.meet").click()
     expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     for zoom in ("15", "18", "14"):
