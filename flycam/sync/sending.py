@@ -172,7 +172,7 @@ class Sender:
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
         originals = self._photos.lacking(giver, question, self._ask_for_photos, self._is_spent)
         steps = giver.steps(replace(lacking, originals=originals), self._target, has_tiles=has_tiles)
-        self._say_left(tile_bytes)
+        self._note_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:
                 self.sent.ended_by = "budget"
@@ -198,7 +198,8 @@ class Sender:
             self._count(step, taken, giver)
             if self._back is not None and any(one.kind is Kind.TILE for one in step.manifest.items):
                 self._back.some(self._target(), self.sent)
-            self._say_left(tile_bytes)
+            lacking_bytes = self._note_left(tile_bytes)
+            self._progress("sync", self._round_bytes >> 10, lacking_bytes >> 10)
         while self._back is not None and self._back.some(self._target(), self.sent):
             if self._stamp_of_pressing() != self._pressing:
                 return False
@@ -213,11 +214,12 @@ class Sender:
     def _ask_for_photos(self, question: Mapping[str, object]) -> Lacking:
         return lacking_of(self._ask(question), self._line.url)
 
-    def _say_left(self, tile_bytes: int) -> None:
-        """How far a round is. tile_bytes: of tiles that the peer lacked as it began."""
+    def _note_left(self, tile_bytes: int) -> int:
+        """Put down how much is left; how much was known to be lacking in this round. tile_bytes: of tiles
+        that the peer lacked as it began."""
         lacking = tile_bytes + self._photos.lacking_bytes
         self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._photos.unasked_bytes
-        self._progress("sync", self._round_bytes >> 10, lacking >> 10)
+        return lacking
 
     def _name_passed(self, giver: Giver) -> None:
         for key in giver.readable.passed:

@@ -57,7 +57,7 @@ class Follower:
     @property
     def is_due(self) -> bool:
         """Whether the logs should be looked at before anything kept in memory is believed."""
-        return time.monotonic() - self._read_at > self._period_s
+        return time.monotonic() - self._read_at > self._period_s  # written out: asked for each tile
 
     def _is_older(self, seconds: float) -> bool:
         """Whether the logs were last looked at longer ago."""
