@@ -4,8 +4,9 @@
 
 Each parser in processes of its own, one after another: what the instrumentation itself leaks (Atheris 3.0 on
 Python 3.11 keeps what a frame was calling when an exception left it) does not add up to a finding.
-With --cpu-seconds an input that takes more than a second of processor time is a finding too. What is found is
-left in the folder, by parser; exit code 1 if something was.
+With --cpu-seconds an input that takes more than a second of processor time is a finding too, and a line for
+each parser is added to record.tsv in the folder. What is found is left there, by parser; exit code 1 if
+something was. What a parser was tried with before lies there too, and is what the next turn begins from.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _LONGEST_BYTES = 8192
 _MOST_MORE_MB = 500
 _SLOWEST_S = 1.0
 _SLICE_S, _SLICE_INPUTS = 20.0, 50_000
+_COLUMNS = ("ended", "parser", "seed", "processor_s", "inputs", "slowest_s", "most_mb", "reached", "findings")
 _FOUND = 77  # as libFuzzer says it
 _NO_TIME_LIMIT_S = 86_400  # of the clock: a machine that is busy with other things, or sleeps, is no finding
 
@@ -64,11 +66,28 @@ def _is_sound(name: str, asked: argparse.Namespace) -> bool:
         slice_s, seed = min(asked.cpu_seconds - spent_s, _SLICE_S), asked.seed + round(1000 * spent_s)
         sound = _in_child(lambda seconds=slice_s, seed=seed: _fuzz(name, asked, seconds, seed)) == 0
         spent_s = max(_of_children_s() - began_s, 0.01)
-    if not asked.cpu_seconds:
-        return sound
-    tries = map(int, re.findall(r"^done: (\d+) inputs", log.read_text(errors="replace"), re.MULTILINE))
-    print(f"{name}: {sum(tries)} inputs in {spent_s:.0f} s of processor", flush=True)
+    if asked.cpu_seconds:
+        _record(name, asked, spent_s, log.read_text(errors="replace"))
     return sound
+
+
+def _record(name: str, asked: argparse.Namespace, spent_s: float, said: str) -> None:
+    """A line of what a turn came to: `reached` counts the branches that all inputs together came to."""
+    slices = [line.split()[1:] for line in re.findall(r"^done: .*$", said, re.MULTILINE)]
+    inputs, slowest_s, most_mb = zip(*slices, strict=True) if slices else ((), (), ())
+    reached = re.findall(r"\bcov: (\d+)", said)
+    found = len(list((asked.kept / name).glob("found-*")))
+    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    told = (
+        *(ended, name, asked.seed, round(spent_s), sum(map(int, inputs))),
+        *(max(map(float, slowest_s), default=0.0), max(map(int, most_mb), default=0)),
+        *(max(map(int, reached), default=0), found),
+    )
+    record = asked.kept / "record.tsv"
+    lines = [_COLUMNS, told] if not record.exists() else [told]
+    with record.open("a") as file:
+        file.writelines("\t".join(map(str, line)) + "\n" for line in lines)
+    print(", ".join(f"{column} {value}" for column, value in zip(_COLUMNS, told, strict=True)), flush=True)
 
 
 def _of_children_s() -> float:
@@ -115,15 +134,16 @@ def _watched(read: Callable[[bytes], None], kept: Path, cpu_seconds: float) -> C
     """Keeps what breaks the parser and ends; with cpu_seconds after so much processor time, and what takes
     long breaks it too."""
     ends_s = time.process_time() + cpu_seconds
-    inputs = 0
+    inputs, slowest_s = 0, 0.0
 
     def once(data: bytes) -> None:
-        nonlocal inputs
+        nonlocal inputs, slowest_s
         inputs += 1
         began_s = time.process_time()
         try:
             read(data)
             now_s = time.process_time()
+            slowest_s = max(slowest_s, now_s - began_s)
             if cpu_seconds and now_s - began_s > _SLOWEST_S:
                 raise TooSlow(f"{now_s - began_s:.1f} s")
         except BaseException:  # noqa: BLE001 - whatever it is
@@ -131,7 +151,7 @@ def _watched(read: Callable[[bytes], None], kept: Path, cpu_seconds: float) -> C
             _end(traceback.format_exc(), _FOUND)
         if cpu_seconds and (now_s > ends_s or inputs >= _SLICE_INPUTS):
             mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            _end(f"done: {inputs} inputs, {mb} MB at most", 0)
+            _end(f"done: {inputs} {slowest_s:.3f} {mb}", 0)
 
     return once
 

@@ -126,11 +126,16 @@ def geojson() -> list[bytes]:
 
 
 def gcp() -> list[bytes]:
+    """The marks of a list; what stands above them is `crs`'s."""
     return [
-        b"WGS84 UTM 48N\n# surveyed\n400100.5 2400200.25 812.4 100.5 200.5 DJI_0001.JPG A\n",
-        b"EPSG:32648\n400300\t2400400\tNaN\t1\t2\tDJI 0002.JPG\tA\n",
-        b"VN-2000 104.75\n400300 2400400 1 2 3 a.jpg\n",
+        b"# surveyed\n400100.5 2400200.25 812.4 100.5 200.5 DJI_0001.JPG A\n",
+        b"400300\t2400400\tNaN\t1\t2\tDJI 0002.JPG\tA\n400300 2400400 1 2 3 a.jpg\n",
     ]
+
+
+def crs() -> list[bytes]:
+    """Coordinate systems as people write them above a list of marks."""
+    return [b"WGS84 UTM 48N", b"EPSG:32648", b"VN-2000 104.75", b"+proj=utm +zone=48 +datum=WGS84 +no_defs"]
 
 
 def bundle() -> list[bytes]:
@@ -259,6 +264,7 @@ CORPORA: dict[str, Callable[[], list[bytes]]] = {
     "csv": csv,
     "geojson": geojson,
     "gcp": gcp,
+    "crs": crs,
     "bundle": bundle,
     "tus": tus,
     "sync": sync,

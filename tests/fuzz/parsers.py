@@ -66,6 +66,9 @@ def _read_table(path: Path) -> None:
     read_poses(path, vertical_datum="EGM96")
 
 
+_read_gcp = _from_file("gcp_list.txt", read_gcp)
+
+
 def _read_bundle(data: bytes) -> None:
     path = _folder() / "field.fcb"
     path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
@@ -157,7 +160,9 @@ PARSERS: dict[str, Read] = {
     "klv": _from_file("flight.klv", read_flight_log),
     "csv": _from_file("poses.csv", _read_table),
     "geojson": _from_file("layer.geojson", lambda path: read_layer(path, LayerKind.MAST)),
-    "gcp": _from_file("gcp_list.txt", read_gcp),
+    "gcp": lambda data: _read_gcp(b"EPSG:32648\n" + data),
+    # apart: to look up a system that nobody knows takes a thousand times as long as to read a mark
+    "crs": lambda data: _read_gcp(data + b"\n400100.5 2400200.25 812.4 100.5 200.5 DJI_0001.JPG A\n"),
     "bundle": _read_bundle,
     "tus": _read_headers,
     "sync": _read_sync,
