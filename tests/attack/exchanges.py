@@ -18,6 +18,13 @@ def flight_of(field: Operator) -> str:
         return catalog.flights.flights()[0].flight_id
 
 
+def admitted(box: Operator, province: Operator, account: str) -> Operator:
+    """The same box, with an account of this name at the province and its token."""
+    made = province("user", "add", account, "--role", "box")
+    assert made.exit_code == 0
+    return Operator(box.data, {**box.environment, "FLYCAM_TOKEN": str(made.json["token"])})
+
+
 def kept(operator: Operator, prefix: str) -> list[str]:
     """Keys in its store."""
     with closing(open_store((operator.data / "store").as_uri())) as store:

@@ -12,12 +12,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.attack.commands import Operator
 
-_PROVINCE, _FIELD = "10.77.0.1", "10.77.0.2"
+_PROVINCE, _FIELD, _MOVED = "10.77.0.1", "10.77.0.2", "10.77.0.3"
+_NET = "/29"
+_NAMES = Path("/etc/netns")
+"""Where `ip netns exec` looks for what stands in a place's /etc."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,21 @@ class Link:
     def address(self) -> str:
         """The province, as it is reached from the field."""
         return _PROVINCE
+
+    @property
+    def name(self) -> str:
+        """The province by name; what it stands for is looked up in the field."""
+        return "yenbai.example"
+
+    def move(self) -> None:
+        """Give the province another address, under the name that it has, and take the first away."""
+        _ip("-n", self.province, "addr", "del", f"{_PROVINCE}{_NET}", "dev", "up0")
+        _ip("-n", self.province, "addr", "add", f"{_MOVED}{_NET}", "dev", "up0")
+        self.call(_MOVED)
+
+    def call(self, address: str) -> None:
+        """What the name stands for. Written in place: programs that run see this file."""
+        _NAMES.joinpath(self.field, "hosts").write_text(f"127.0.0.1 localhost\n{address} {self.name}\n")
 
     def cut(self) -> None:
         """Take the field's end down, as where a mast has no power: no connection is told."""
@@ -89,6 +108,8 @@ def two_places(rate: str) -> Iterator[Link]:
             if subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode:
                 pytest.skip("this kernel makes no network namespaces here")
             made.append(name)
+        _NAMES.joinpath(link.field).mkdir(parents=True)
+        link.call(_PROVINCE)
         _ip(
             "-n",
             link.field,
@@ -104,13 +125,14 @@ def two_places(rate: str) -> Iterator[Link]:
             link.province,
         )
         for name, address in ((link.field, _FIELD), (link.province, _PROVINCE)):
-            _ip("-n", name, "addr", "add", f"{address}/30", "dev", "up0")
+            _ip("-n", name, "addr", "add", f"{address}{_NET}", "dev", "up0")
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", "up0", "up")
             shaped = ["qdisc", "add", "dev", "up0", "root", "tbf", "rate", rate, "burst", "4kb"]
             subprocess.run(["tc", "-n", name, *shaped, "latency", "2s"], check=True)
         yield link
     finally:
+        shutil.rmtree(_NAMES / link.field, ignore_errors=True)
         for name in made:
             _ip("netns", "del", name)
 

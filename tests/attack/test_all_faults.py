@@ -59,18 +59,23 @@ class Trouble:
     line: ThinLine
     choose: random.Random
     made: Counter[str] = field(default_factory=Counter)
+    began_s: float = field(default_factory=time.monotonic)
+
+    def _log(self, command: object, what: str) -> None:
+        print(f"{time.monotonic() - self.began_s:7.1f} s  {command!s:6}  {what}", flush=True)
 
     def during(self, *command: object, most: int) -> dict[str, object] | None:
         """Run a command of the box, a fault after a while, at most so many in all. What it said; None where
         it was killed."""
         child = self.box.operator.start(*command)
         while self.made.total() < most and self._goes_on(child, self.choose.uniform(0.1, 2.5)):
-            self._one(child)
+            self._log(command[0], self._one(child))
         out, err = child.communicate(timeout=300)
         assert "Traceback" not in err, err
         if child.returncode == -signal.SIGKILL:
             return None
         said: dict[str, object] = json.loads(out.strip().splitlines()[-1])
+        self._log(command[0], f"ended with {child.returncode}: {said.get('sentence') or 'done'}")
         assert child.returncode == 0 or said["sentence"], (command, said, err)
         return said if child.returncode == 0 else None
 
@@ -79,12 +84,15 @@ class Trouble:
             child.wait(seconds)
         return child.poll() is None
 
-    def _one(self, child: subprocess.Popen[str]) -> None:
+    def _one(self, child: subprocess.Popen[str]) -> str:
+        """Which it was."""
         fault = self.choose.choice(
             [self._kill, self._kill_server, self._set_clock, self._sleep, self._fill, self._drop_out]
         )
+        name = fault.__name__.strip("_")
         fault(child)
-        self.made[fault.__name__.strip("_")] += 1
+        self.made[name] += 1
+        return name
 
     def _kill(self, child: subprocess.Popen[str]) -> None:
         child.kill()

@@ -17,7 +17,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import common, flight_of, masts
+from tests.attack.exchanges import admitted, common, flight_of, masts
 from tests.attack.test_clocks import MakeClock, clock_of, completed, with_clock
 from tests.attack.uploading import ServerProcess, serving
 from tests.conftest import REPOSITORY
@@ -75,7 +75,8 @@ def test_a_box_that_comes_back_after_a_month(
     """Meanwhile the province cleared out, got a layer and was read through; the box withdrew a frame and laid
     the other half of its card."""
     clock, province = clock_of("all"), server.operator
-    field = with_clock(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), clock)
+    field = admitted(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), province, "box-1")
+    field = with_clock(field, clock)
     half, other = halves(drill, tmp_path)
     completed(field.start("ingest", half, "--dem", drill.dem, "--name", "half"))
     completed(field.start("sync", server.url, "--once"))
@@ -100,11 +101,11 @@ def test_a_box_that_comes_back_after_a_month(
         assert completed(house.start("verify"))["whole"]
 
 
-def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_of_its_own(
+def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_and_an_account_of_its_own(
     server: ServerProcess, drill: DrillReport, tmp_path: Path
 ) -> None:
     """One disk copied onto another machine; both go on, and each withdraws another frame."""
-    box = Operator(tmp_path / "box", {"FLYCAM_BOX": "field"})
+    box = admitted(Operator(tmp_path / "box", {"FLYCAM_BOX": "field"}), server.operator, "box-1")
     assert box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
     assert box("sync", server.url, "--once").exit_code == 0
     shutil.copytree(box.data, tmp_path / "clone")
@@ -115,7 +116,10 @@ def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_of_its_own(
     assert box("sync", server.url, "--once").exit_code == 0
     told = clone("sync", server.url, "--once")
     assert told.exit_code != 0 and "FLYCAM_BOX" in told.sentence, told
-    cured = Operator(clone.data, {"FLYCAM_BOX": "field-2"})
+    named = Operator(clone.data, {**clone.environment, "FLYCAM_BOX": "field-2"})
+    told = named("sync", server.url, "--once")
+    assert told.exit_code != 0 and "box-1" in told.sentence, told
+    cured = admitted(named, server.operator, "box-2")
     assert cured("sync", server.url, "--once").exit_code == 0
     assert withdrawn(server.operator) == {first, second}
     assert box("sync", server.url, "--once").json["left"] == 0

@@ -16,7 +16,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
 from tests.attack.commands import MakeOperator, Operator, Said
-from tests.attack.exchanges import common, flight_of, kept, masts
+from tests.attack.exchanges import admitted, common, flight_of, kept, masts
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.faults.clocks import DAY_S, MovedClock
@@ -86,6 +86,7 @@ def test_a_sync_of_which_one_side_sleeps_for_an_hour(
 ) -> None:
     field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
     province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"})
+    field = admitted(field, province, "box-1")
     clocks = {name: clock_of(name) for name in ("field", "province")}
     server = ServerProcess(with_clock(province, clocks["province"]))
     server.start()
@@ -152,6 +153,7 @@ def test_clocks_that_jump_by_a_day_change_no_order(
     field, province = (
         with_clock(Operator(tmp_path / name, {"FLYCAM_BOX": name}), clocks[name]) for name in clocks
     )
+    field = admitted(field, province, "box-1")
     clocks["field"].jump(first_s)
     laid = completed(field.start("ingest", drill.photos, "--dem", drill.dem))
     completed(province.start("layers", "add", masts(tmp_path / "masts.json", 300), "--kind", "mast"))
@@ -191,6 +193,7 @@ def test_a_machine_whose_clock_was_never_set_starts_works_and_syncs_and_is_set_l
     field, province = (
         with_clock(Operator(tmp_path / name, {"FLYCAM_BOX": name}), clocks[name]) for name in clocks
     )
+    field = admitted(field, province, "box-1")
     here = {"field": field, "province": province}[who]
     to_1970_s = 60.0 - time.time()
     clocks[who].jump(to_1970_s)

@@ -16,7 +16,7 @@ import pytest
 
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import flight_of, kept
+from tests.attack.exchanges import admitted, flight_of, kept
 from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -64,8 +64,7 @@ def test_a_card_is_uploaded_over_it(drill: DrillReport, tmp_path: Path) -> None:
 def test_the_province_moves_in_the_middle_of_a_sync(drill: DrillReport, tmp_path: Path) -> None:
     """Known by its fingerprint it is the same one; what came before the move is not sent again."""
     province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"}).with_ground(drill)
-    token = province("user", "add", "box-1", "--role", "box").json["token"]
-    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field", "FLYCAM_TOKEN": token})
+    field = admitted(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), province, "box-1")
     assert field("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
     flight_id = flight_of(field)
     with served(province) as before:

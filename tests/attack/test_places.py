@@ -13,7 +13,7 @@ import pytest
 
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import common, flight_of, kept, masts
+from tests.attack.exchanges import admitted, common, flight_of, kept, masts
 from tests.attack.places import Link, two_places
 from tests.waiting import ENOUGH_S, until
 
@@ -31,8 +31,7 @@ def province(drill: DrillReport, tmp_path: Path) -> Operator:
 @pytest.fixture
 def field(province: Operator, drill: DrillReport, tmp_path: Path) -> Operator:
     """A box that laid the drill's photos, with a token for the province."""
-    token = province("user", "add", "box-1", "--role", "box").json["token"]
-    made = Operator(tmp_path / "field", {"FLYCAM_BOX": "field", "FLYCAM_TOKEN": token})
+    made = admitted(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), province, "box-1")
     assert made("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
     return made
 
@@ -88,6 +87,24 @@ def test_a_link_that_is_cut_and_restored(province: Operator, field: Operator) ->
         with ended(server):
             said = exchanged(link, province, field, f"http://{link.address}:{_PORT}", [1.5], 1)
     require_equal(province, field, said)
+
+
+@pytest.mark.soak
+def test_a_province_whose_name_stands_for_another_address_while_a_box_syncs(
+    province: Operator, field: Operator
+) -> None:
+    """As where a line of mobile data was given a new address: the same `sync` goes on there."""
+    with two_places("2mbit") as link:
+        server = link.start(link.province, province, "serve", "--host", "0.0.0.0", "--port", _PORT)
+        sender = link.start(link.field, field, "sync", f"http://{link.name}:{_PORT}", "--once")
+        with ended(server, sender):
+            wait_for(lambda: sender.poll() is not None or tiles_given(province))
+            before = tiles_given(province)
+            link.move()
+            out, err = sender.communicate(timeout=300)
+    assert sender.returncode == 0, err
+    assert before < len(field.tiles(flight_of(field)))
+    require_equal(province, field, json.loads(out.strip().splitlines()[-1]))
 
 
 @pytest.mark.soak

@@ -123,7 +123,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "compare-registration": lambda _: compare_registration.measure(),
     "compare-changes": lambda _: compare_changes.measure(),
     "compare-flights": lambda _: compare_flights.measure(),
-    "sync": lambda o: sync.measure(o.strips, o.per_strip),
+    "sync": lambda o: sync.measure(o.strips, o.per_strip, hour=o.hour),
     "growth": lambda _: growth.measure(),
     "titiler": lambda o: titiler_peer.measure(o.strips, o.per_strip),
     "thin-line": lambda o: thin_line.measure(o.strips, o.per_strip),
@@ -152,6 +152,7 @@ def main() -> int:
     parser.add_argument("--watched", type=float, default=live_watched.SECONDS, help="seconds (live-watched)")
     parser.add_argument("--viewing", type=float, default=viewers.SECONDS, help="seconds (viewers)")
     parser.add_argument("--card", type=Path, help="a folder of photos (upload-look; default: the drill)")
+    parser.add_argument("--hour", action="store_true", help="over the thin line to the end (sync)")
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
     parser.add_argument("--json", type=Path, help="write the table for programs too")

@@ -4,8 +4,8 @@ Real processes: `flycam ingest` of the drill's photos on a box, `flycam serve` a
 between them through a relay (`tests/lines.py`). First at 64 kbit/s, 900 ms round trip, one packet in ten
 sent again a round trip later, 30 s of outage; until the whole area is there at 1 m. The sender is
 killed then, and the same command goes on over a faster line with outages until all is there, for the lossless
-tiles take an hour of the first: only bytes are counted of that. Bytes are what passed in the relay
-both ways, headers of HTTP included.
+tiles take an hour of the first: only bytes are counted of that. With --hour it goes on over the first,
+with 30 s of outage every ten minutes. Bytes are what passed in the relay both ways, headers of HTTP included.
 """
 
 from __future__ import annotations
@@ -34,32 +34,40 @@ _THIN = {"bytes_s": 8000.0, "round_trip_s": 0.9, "loss": 0.1}
 _FASTER = {"bytes_s": 1e6, "round_trip_s": 0.9}
 _OUTAGES_S = ((5.0, 10.0), (20.0, 25.0), (40.0, 45.0))
 _OUTAGE_S = (60.0, 90.0)
+_EVERY_TEN_MINUTES_S = tuple((at_s, at_s + 30.0) for at_s in range(60, 4 * 3600, 600))
 _LOOK_S = 0.25
 
 
-def measure(strips: int, per_strip: int) -> list[Row]:
-    """Three rows: overview, whole area at 1 m, application bytes."""
+def measure(strips: int, per_strip: int, *, hour: bool = False) -> list[Row]:
+    """Three rows: overview, whole area at 1 m, application bytes; `hour`: all over the thin line."""
+    first = {**_THIN, "outages": [_OUTAGE_S]}
+    then = {**_THIN, "outages": _EVERY_TEN_MINUTES_S} if hour else {**_FASTER, "outages": _OUTAGES_S}
     flight = drill_flight(strips, per_strip)
     with tempfile.TemporaryDirectory(dir=flight.folder.parent) as temporary:
         box, province = Path(temporary, "box"), Path(temporary, "province")
         ingest = (*FLYCAM, "ingest", flight.photos, "--dem", flight.dem, "--data", box)
         run_process(ingest, environment={"FLYCAM_BOX": "box"})
         with serving(province, {"FLYCAM_BOX": "province"}) as (_, port):
-            with ThinLine(port, outages=[_OUTAGE_S], **_THIN) as line:
+            with ThinLine(port, **first) as line:
                 reached = _until_whole(box, province, line)
             thin = sum(line.passed.values())
-            with ThinLine(port, outages=_OUTAGES_S, **_FASTER) as line:
+            with ThinLine(port, **then) as line:
+                began_s = time.monotonic()
                 rest = run_process(_command(box, line), environment={"FLYCAM_BOX": "box"})
+                took_s = time.monotonic() - began_s
             passed = thin + sum(line.passed.values())
         tile_bytes = _tile_bytes(box)
         if json.loads(rest.stdout.splitlines()[-1])["left"] or _tiles(box) != _tiles(province):
             raise BenchBroken("the province has not the box's tiles")
-        return _rows(flight.strips * flight.per_strip, box, reached, passed, tile_bytes)
+        rest_mb = sum(line.passed.values()) / 1e6
+        after = f"after the kill {rest_mb:.2f} MB in {took_s:.0f} s at {then['bytes_s']:.0f} bytes a second"
+        return _rows(flight.strips * flight.per_strip, box, reached, (passed, tile_bytes, after))
 
 
 def _rows(
-    photos: int, box: Path, reached: dict[int, tuple[float, int]], passed: int, tile_bytes: int
+    photos: int, box: Path, reached: dict[int, tuple[float, int]], whole: tuple[int, int, str]
 ) -> list[Row]:
+    passed, tile_bytes, after = whole
     zooms = pixels_of(box)
     useful = min(zoom for zoom, pixel_m in zooms.items() if pixel_m <= OVERVIEW_M)
     fine = min(zoom for zoom, pixel_m in zooms.items() if pixel_m <= 1.0)
@@ -94,7 +102,7 @@ def _rows(
             ratio=passed / tile_bytes,
             required=BYTES,
             sense="at most",
-            notes=("tiles: the lossless states of the base zoom, as they lie in the box's store",),
+            notes=("tiles: the lossless states of the base zoom, as they lie in the box's store", after),
         ),
     ]
 

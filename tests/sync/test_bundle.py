@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.catalog.records import FrameStatus
-from flycam.errors import OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
+from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
 from flycam.sync import offering, parts, reading
-from flycam.sync.bundle import receipt_path, write_bundle
+from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
 from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
@@ -27,6 +28,7 @@ from tests.sync.boxes import MOSAIC, alone, new_box, record
 
 OLDEST = {"event", "flight", "mosaics", "frames", "placements", "withdrawals"}
 """What a flight's records have held since there were any."""
+_numbers = count()
 frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
 
 
@@ -159,6 +161,30 @@ def test_a_missing_part_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest
     assert province.catalog.flights.flights() == []
     last.write_bytes(data)
     province.read(path)
+    assert province.tiles() == box.tiles()
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stage=st.sampled_from(["verify", "keep"]), at=st.integers(1, 3))
+def test_a_stick_that_is_pulled_out_while_it_is_read_leaves_the_old_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, at: int
+) -> None:
+    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2, 3})
+    stick, pulled = tmp_path / f"stick-{next(_numbers)}", tmp_path / f"pulled-{next(_numbers)}"
+    stick.mkdir()
+    write_bundle(box.workspace, stick / "map.fcb", part_bytes=4000)
+
+    def pull(now: str, done: int, _total: int) -> None:
+        if (now, done) == (stage, at):
+            stick.rename(pulled)
+
+    with pytest.raises(FlycamError, match=r"map\.fcb"):
+        read_bundle(province.workspace, stick / "map.fcb", province, pull)
+    assert province.tiles() == {} and province.catalog.flights.flights() == []
+    pulled.rename(stick)
+    province.read(stick / "map.fcb")
     assert province.tiles() == box.tiles()
 
 
