@@ -103,12 +103,15 @@ def http_status(error: BaseException) -> int:
 
 
 def sentence(error: BaseException, language: str = "en") -> str:
-    """Heading and the error's own sentence, in "vi" (English where it has none) or "en".
-
-    An internal error keeps its type's name.
-    """
+    """Heading and the error's own sentence, in "vi" (English where it has none) or "en"."""
     outcome = outcome_of(error)
     heading = outcome.heading_vi if language == "vi" else outcome.heading_en
-    said = getattr(error, "vi", None) if language == "vi" else None
-    detail = said or str(error) if outcome is not _INTERNAL else f"{type(error).__name__}: {error}"
-    return f"{heading}: {detail}"
+    return f"{heading}: {detail(error, language)}"
+
+
+def detail(error: BaseException, language: str = "en") -> str:
+    """The error's own sentence, for whom the heading is said by somebody else. An internal error keeps its
+    type's name."""
+    if outcome_of(error) is _INTERNAL:
+        return f"{type(error).__name__}: {error}"
+    return getattr(error, "vi", None) or str(error) if language == "vi" else str(error)

@@ -118,6 +118,8 @@ _NAMES_VI = {
     "terrain": "mô hình độ cao",
     "communes": "ranh giới xã",
     "film": "bộ nén video",
+    "readback": "đọc lại",
+    "backup": "sao lưu",
     "unfinished": "việc dở dang",
 }
 

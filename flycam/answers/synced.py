@@ -211,11 +211,24 @@ def _came(got: Got, *, vi: bool) -> list[str]:
     if got.things:
         said = ", ".join(f"{count} {_CAME[kind][vi]}" for kind, count in sorted(got.things.items()))
         lines.append(f"đã nhận về: {said}" if vi else f"got from there: {said}")
-    if got.left_bytes:
-        megabytes = f"{got.left_bytes / 1e6:.1f}"
+    if comes := got.left_bytes - got.metered_bytes:
         lines.append(
-            f"còn {decimal_comma(megabytes)} MB bên đó chưa nhận; chạy lại để nhận tiếp"
+            f"còn {_size(comes, vi=vi)} bên đó chưa nhận; chạy lại để nhận tiếp"
             if vi
-            else f"{megabytes} MB there are still to come; the same command goes on"
+            else f"{_size(comes, vi=vi)} there are still to come; the same command goes on"
+        )
+    if got.metered_bytes:
+        lines.append(
+            f"đường truyền tính tiền: còn {_size(got.metered_bytes, vi=vi)} dữ liệu độ cao bên đó; chạy lại "
+            "không kèm --metered để nhận"
+            if vi
+            else f"metered line: {_size(got.metered_bytes, vi=vi)} of terrain there wait; the same command "
+            "without --metered gets them"
         )
     return lines + [one.sentence_vi if vi else one.sentence for one in got.kept]
+
+
+def _size(size_bytes: int, *, vi: bool) -> str:
+    """In MB; of what is less than a tenth of that in kB."""
+    said = f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+    return decimal_comma(said) if vi else said

@@ -47,9 +47,13 @@ class Audit:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
-    def last(self) -> AuditLine | None:
-        """The last line: its number and digest, kept elsewhere, prove later that all before it stands."""
-        query = select(tables.audit_log).order_by(tables.audit_log.c.seq.desc()).limit(1)
+    def last(self, what: str = "") -> AuditLine | None:
+        """The last line, or the last of one thing that was done. The number and digest of the last line, kept
+        elsewhere, prove later that all before it stands."""
+        c = tables.audit_log.c
+        query = select(tables.audit_log).order_by(c.seq.desc()).limit(1)
+        if what:
+            query = query.where(c.what == what)
         with self._database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else _line(row)

@@ -36,11 +36,12 @@ _HEADERS_BYTES = 1000
 
 @dataclass(kw_only=True, slots=True)
 class Got:
-    """What came of the way back. things: by kind; left_bytes: of what is still there; kept: what was not
-    taken in, and why."""
+    """What came of the way back. things: by kind; left_bytes: of what is still there; metered_bytes: those of
+    them that a metered line leaves for another; kept: what was not taken in, and why."""
 
     things: dict[str, int] = field(default_factory=dict)
     left_bytes: int = 0
+    metered_bytes: int = 0
     kept: list[Kept] = field(default_factory=list)
 
 
@@ -87,7 +88,7 @@ class Fetcher:
         """Hear what the server answered to a question: its word for all that it holds in common, by which it
         is known whether there is anything new. A server of before says none."""
         state, peer = said.get("common"), said.get("box")
-        self._lacking, self._skipped_bytes, self.got.left_bytes = [], 0, 0
+        self._lacking, self._skipped_bytes = [], 0
         self._has_news = False
         self._stalled.clear()
         self._together = MOST_THINGS
@@ -95,8 +96,9 @@ class Fetcher:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
             self._has_news = state not in (self._ledger.state, self._left[0])
             if state == self._left[0]:
-                self._skipped_bytes = self.got.left_bytes = self._left[1]
+                self._skipped_bytes = self._left[1]
             self._said_no_more({peer})
+        self._say_left(0)
 
     def some(self, target: int, sent: Sent) -> bool:
         """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
@@ -126,9 +128,7 @@ class Fetcher:
         if was_asked:
             self._take_whole(self._ledger)
         self._say_kept()
-        self.got.left_bytes = self._skipped_bytes + sum(
-            one.size_bytes - self._offset(one) for one in self._lacking
-        )
+        self._say_left(sum(one.size_bytes - self._offset(one) for one in self._lacking))
         return bool(self._lacking) and was_asked
 
     # -- the list ---------------------------------------------------------------------------------
@@ -296,6 +296,11 @@ class Fetcher:
     def _said_no_more(self, names: set[str]) -> None:
         """What was said of these in a round before is over."""
         self.got.kept = [one for one in self.got.kept if one.name not in names]
+
+    def _say_left(self, lacking_bytes: int) -> None:
+        """What is still there: what is lacking, and what was left for later."""
+        self.got.left_bytes = lacking_bytes + self._skipped_bytes
+        self.got.metered_bytes = self._skipped_bytes if self._limits.metered else 0
 
     def _say_kept(self) -> None:
         """What was not taken in, each once."""

@@ -32,3 +32,11 @@ def test_what_came_back_is_said_in_both_languages() -> None:
 
 def test_nothing_that_came_is_not_said() -> None:
     assert len(of_sync(Sent(), Got(), "http://p")[1]) == 1
+
+
+def test_what_a_metered_line_leaves_is_told_with_the_command_that_gets_it() -> None:
+    got = Got(left_bytes=42_500, metered_bytes=42_500)
+    said = "metered line: 42.5 kB of terrain there wait; the same command without --metered gets them"
+    assert of_sync(Sent(), got, "http://p")[1][1:] == [said]
+    said = "đường truyền tính tiền: còn 42,5 kB dữ liệu độ cao bên đó; chạy lại không kèm --metered để nhận"
+    assert of_sync(Sent(), got, "http://p", "vi")[1][1:] == [said]

@@ -183,6 +183,7 @@ def test_terrain_waits_for_a_line_that_does_not_cost(tmp_path: Path) -> None:
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
     got, _ = exchange(box, wire, tmp_path, metered=True)
+    assert got.metered_bytes == got.left_bytes > 0
     assert "terrain" not in got.things
     assert got.left_bytes > 5_000
     got, _ = exchange(box, wire, tmp_path)

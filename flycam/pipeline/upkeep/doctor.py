@@ -17,11 +17,14 @@ from flycam.pipeline.freeing import could_free
 from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.upkeep.encryption import is_encrypted
+from flycam.pipeline.upkeep.held import parts_of
 from flycam.pipeline.upkeep.unfinished import unfinished
+from flycam.pipeline.upkeep.verify_ledger import Ledger
 from flycam.pipeline.workspace import Workspace
 from flycam.store.room import LOW_BYTES, RESERVED_BYTES
 
 _BYTES_A_FLIGHT = 20 << 30
+_OLD_BACKUP_NS = 7 * 86_400 * 10**9
 _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -54,6 +57,8 @@ def examine(workspace: Workspace, data_dir: Path, store_dir: Path | None = None)
     checks.append(_guarded("accounts", "tài khoản", lambda: _accounts(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
     checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
+    checks.append(_guarded("readback", "đọc lại", lambda: _readback(workspace)))
+    checks.append(_guarded("backup", "sao lưu", lambda: _backup(workspace)))
     checks.append(_guarded("unfinished", "việc dở dang", lambda: _unfinished(workspace)))
     checks.append(_film())
     return checks
@@ -99,20 +104,25 @@ def _room(workspace: Workspace) -> Check:
     found = could_free(workspace)
     scarcest = workspace.scarcest()
     ok = scarcest is None or scarcest.free_bytes >= LOW_BYTES
-    mb = f"{found.size_bytes / 1e6:.1f} MB"
-    return Check(
-        name="room",
-        ok=ok,
-        sentence_en=f"{mb} could be freed without losing anything: {found.tiles} old tile states, "
-        f"{found.clips} old clips, {found.copies} local copies ('flycam collect'); flights free them "
-        f"themselves below {LOW_BYTES / 1e9:.1f} GB, and the last {kept} are kept for the catalogue"
-        + ("" if ok or scarcest is None else f"; {scarcest.name} is low: see to a larger disk"),
-        sentence_vi=f"có thể giải phóng {decimal_comma(mb)} mà không mất gì: {found.tiles} mảnh "
-        f"bản đồ cũ, {found.clips} bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect'); dưới "
-        f"{decimal_comma(f'{LOW_BYTES / 1e9:.1f}')} GB thì chuyến bay tự giải phóng, {kept} cuối luôn "
-        "chừa cho cơ sở dữ liệu"
-        + ("" if ok or scarcest is None else f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"),
-    )
+    mb, low = f"{found.size_bytes / 1e6:.1f} MB", f"{LOW_BYTES / 1e9:.1f}"
+    said, said_vi = "nothing is here that could be freed", "chưa có gì giải phóng được"
+    if found.size_bytes:
+        said = (
+            f"{mb} could be freed without losing anything: {found.tiles} old tile states, {found.clips} old "
+            f"clips, {found.copies} local copies ('flycam collect')"
+        )
+        said_vi = (
+            f"có thể giải phóng {decimal_comma(mb)} mà không mất gì: {found.tiles} mảnh bản đồ cũ, "
+            f"{found.clips} bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect')"
+        )
+    said += f"; flights free such things themselves below {low} GB"
+    said += f", and the last {kept} are kept for the catalogue"
+    said_vi += f"; dưới {decimal_comma(low)} GB thì chuyến bay tự giải phóng"
+    said_vi += f", {kept} cuối luôn chừa cho cơ sở dữ liệu"
+    if not ok and scarcest is not None:
+        said += f"; {scarcest.name} is low: see to a larger disk"
+        said_vi += f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"
+    return Check(name="room", ok=ok, sentence_en=said, sentence_vi=said_vi)
 
 
 def encryption(places: Sequence[Path], asked: Callable[[Path], bool | None] = is_encrypted) -> Check:
@@ -166,13 +176,13 @@ def _power(power: Power) -> Check:
 
 
 def _clock(workspace: Workspace) -> Check:
-    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, VIETNAM)
-    ok = now >= _RELEASED
+    ok = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC) >= _RELEASED
+    now = _day(workspace.clock_ns())
     return Check(
         name="clock",
         ok=ok,
-        sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
-        sentence_vi=f"giờ máy là {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+        sentence_en=f"the clock says {now} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
+        sentence_vi=f"giờ máy là {now} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
     )
 
 
@@ -205,6 +215,49 @@ def _unfinished(workspace: Workspace) -> Check:
         sentence_en="; ".join(one.sentence_en for one in left) or "nothing was left half-done",
         sentence_vi="; ".join(one.sentence_vi for one in left) or "không có việc nào dở dang",
     )
+
+
+def _readback(workspace: Workspace) -> Check:
+    """When `verify` last found whole what is kept; told, for no flight waits for it."""
+    flights = workspace.catalog.flights.flights()
+    ledger, parts = Ledger(workspace.cache_dir, workspace.clock_ns()), parts_of(flights)
+    times = [ns for part in parts if (ns := ledger.read_ns(part))]
+    since = _day(min(times, default=0))
+    if not flights:
+        said, said_vi = "nothing is kept yet that could be read back", "chưa có gì cần đọc kiểm tra lại"
+    elif len(times) == len(parts):
+        said = f"all that is kept was read back whole since {since}"
+        said_vi = f"toàn bộ dữ liệu đã được đọc lại và còn nguyên vẹn, từ {since}"
+    elif times:
+        share = 100 * len(times) // len(parts)
+        said = f"{share} % of what is kept was read back whole since {since}; the rest: flycam verify"
+        said_vi = (
+            f"{share} % dữ liệu đã được đọc lại và còn nguyên vẹn, từ {since}; phần còn lại: flycam verify"
+        )
+    else:
+        said = "what is kept was never read back: flycam verify"
+        said_vi = "dữ liệu chưa được đọc kiểm tra lại lần nào: flycam verify"
+    return Check(name="readback", ok=True, sentence_en=said, sentence_vi=said_vi)
+
+
+def _backup(workspace: Workspace) -> Check:
+    """A house that nobody saves flies as well as any, until its disk is lost."""
+    line = workspace.catalog.audit.last("backup")
+    if line is not None:
+        said = f"last saved {_day(line.at_ns)} in {line.subject}"
+        said_vi = f"lần cuối {_day(line.at_ns)}, vào {line.subject}"
+        is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_NS
+    else:
+        said, said_vi = "never saved", "chưa sao lưu lần nào"
+        is_old = bool(workspace.catalog.flights.flights())
+    if is_old:
+        said += "; save it on another disk: flycam backup DIR"
+        said_vi += "; hãy sao lưu sang ổ đĩa khác: flycam backup THƯ_MỤC"
+    return Check(name="backup", ok=True, sentence_en=said, sentence_vi=said_vi, warns=is_old)
+
+
+def _day(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns / 1e9, VIETNAM):%d/%m/%Y %H:%M}"
 
 
 def _accounts(workspace: Workspace) -> Check:

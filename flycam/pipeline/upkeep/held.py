@@ -75,6 +75,14 @@ class Part:
 _TERRAIN, _GIVEN, _PACKS = Part("terrain"), Part("given"), Part("packs")
 
 
+def parts_of(flights: Iterable[Flight]) -> list[Part]:
+    """The parts of a house with these flights. Originals and terrain first: what can be made again is made
+    from them."""
+    originals = [Part(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
+    laid = [Part(f"flights/{flight.flight_id}", flight=flight) for flight in flights]
+    return [*originals, _TERRAIN, _GIVEN, _PACKS, *laid]
+
+
 class Holdings:
     """All that a catalogue and a store hold, part by part. Keeps about 500 bytes a photo in memory.
 
@@ -114,10 +122,8 @@ class Holdings:
             self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
 
     def parts(self) -> list[Part]:
-        """Originals and terrain first: what can be made again is made from them."""
-        originals = [Part(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
-        flights = [Part(f"flights/{flight.flight_id}", flight=flight) for flight in self._flights]
-        return [*originals, _TERRAIN, _GIVEN, _PACKS, *flights]
+        """As `parts_of` its flights."""
+        return parts_of(self._flights)
 
     def of(self, part: Part) -> Iterator[Held]:
         """The objects of a part, each once."""

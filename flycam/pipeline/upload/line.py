@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NameResolutionError
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
 from flycam.pipeline.believing import believing, causes, require_plain, require_trusted
@@ -165,7 +166,12 @@ class Line:
 
     def _good(self, reply: Reply) -> Reply:
         """The answer, unless it says what asking again does not mend."""
-        if reply.status in (401, 403):
+        if reply.status == 401:
+            raise AccessDenied(
+                f"{self.said(reply)}; give the token with --token-file or FLYCAM_TOKEN",
+                vi=f"{self.said(reply)}; hãy đưa mã truy cập bằng --token-file hoặc FLYCAM_TOKEN",
+            )
+        if reply.status == 403:
             raise AccessDenied(self.said(reply), vi=self.said(reply))
         if reply.status == 404:
             raise NotFound(self.said(reply), vi=self.said(reply))
@@ -192,20 +198,37 @@ class Line:
                     return reply
                 why = self.said(reply)
             except LineDown as error:
-                why = f"{self.url}: {_short(error)}"
+                why = f"{self.url}: {self._cause(error)}"
             self.say(why)
             now_s = time.monotonic()
             slept_s = max(now_s - tried_s - _LONGEST_TRY_S, 0.0)
             self._heard_s, tried_s = min(self._heard_s + slept_s, now_s), now_s
             if now_s - self._heard_s > self._patience_s:
-                raise PeerUnavailable(
-                    f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); what "
-                    "was sent is kept there: run the same command again",
-                    vi=f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why});"
-                    " phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh",
-                )
+                raise self._given_up(why)
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def _given_up(self, why: str) -> PeerUnavailable:
+        said = f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); "
+        vi = f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why}); "
+        if not self._has_answered:
+            said += (
+                "nothing was sent this time: check the address and the line, then run the same command again"
+            )
+            vi += "lần này chưa gửi được gì: hãy kiểm tra địa chỉ và đường truyền rồi chạy lại cùng lệnh"
+        else:
+            said += "what was sent is kept there: run the same command again"
+            vi += "phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh"
+        return PeerUnavailable(said, vi=vi)
+
+    def _cause(self, error: LineDown) -> str:
+        """The first cause, without the objects that libraries name before it."""
+        if any(isinstance(one, socket.gaierror | NameResolutionError) for one in causes(error)):
+            if self._language == "vi":
+                return "không tìm ra máy chủ tên này"
+            return "no server of this name is found"
+        said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(causes(error)))
+        return next(filter(None, said), "no answer")
 
     def stop(self) -> None:
         """No more requests: those that wait for another try give up."""
@@ -225,11 +248,5 @@ class Line:
     def said(self, reply: Reply) -> str:
         """The server's own sentence."""
         said = reply.json
-        message = said.get("message") if isinstance(said, dict) else None
+        message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
         return f"{self.url}: {message or f'HTTP {reply.status}'}"
-
-
-def _short(error: LineDown) -> str:
-    """The first cause, without the objects that libraries name before it."""
-    said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(causes(error)))
-    return next(filter(None, said), "no answer")

@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError
-from flycam.outcomes import http_status, sentence
+from flycam.outcomes import detail, http_status, sentence
 
 Message = dict[str, Any]
 
@@ -120,7 +120,8 @@ def words(key: str, language: str) -> str:
 
 
 def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
-    """(status, JSON body) for an error."""
+    """(status, JSON body) for an error. message: for a person to read; detail: the same without its heading,
+    for a program that puts a heading of its own before it."""
     if isinstance(error, SignInRequired):
         return 401, {"error": "SignInRequired", "message": words(error.word, language)}
     if isinstance(error, TooManyAttempts):
@@ -129,7 +130,8 @@ def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
         said = str(error) if language == "en" or not error.vi else error.vi
         return error.status, {"error": type(error).__name__, "message": said}
     if isinstance(error, FlycamError):
-        return http_status(error), {"error": type(error).__name__, "message": sentence(error, language)}
+        sentences = {"message": sentence(error, language), "detail": detail(error, language)}
+        return http_status(error), {"error": type(error).__name__, **sentences}
     return 500, {"error": "Internal", "message": words("internal", language)}
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flycam.answers.house import of_checks
 from flycam.drill.drill import DrillReport
-from flycam.pipeline.upkeep.doctor import encryption, examine
+from flycam.pipeline.upkeep.backup import backup
+from flycam.pipeline.upkeep.doctor import Check, encryption, examine
+from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from tests.pipeline.finished_house import ingested
 from tests.pipeline.spoiled import close
 
@@ -63,6 +66,37 @@ def test_one_is_one_and_vietnamese_has_a_comma(drill: DrillReport, tmp_path: Pat
     assert checks["terrain"].sentence_en.startswith("1 terrain file: ")
     for one in checks.values():
         assert not re.search(r"(?<![\d.,])1 (?:\w+ )?\w+s\b", one.sentence_en), one.sentence_en
-    assert re.search(r"\d,\d MB", checks["room"].sentence_vi)
-    assert re.search(r"\d\.\d MB", checks["room"].sentence_en)
+    assert re.search(r"\d,\d GB", checks["room"].sentence_vi)
+    assert re.search(r"\d\.\d GB", checks["room"].sentence_en)
+    close(workspace)
+
+
+def test_when_all_was_last_read_back_and_saved_is_told(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+
+    def told() -> tuple[Check, Check]:
+        found = {one.name: one for one in examine(workspace, tmp_path / "house")}
+        return found["readback"], found["backup"]
+
+    read, saved = told()
+    assert (read.ok, saved.ok, saved.warns) == (True, True, True)
+    assert "never read back" in read.sentence_en and "never saved" in saved.sentence_en
+    verify(workspace, VerifyRequest(share=0.5))
+    assert "50 % of what is kept was read back whole since" in told()[0].sentence_en
+    verify(workspace)
+    backup(workspace, tmp_path / "stick")
+    read, saved = told()
+    assert read.sentence_en.startswith("all that is kept was read back whole since")
+    assert saved.sentence_vi.endswith(f", vào {tmp_path / 'stick'}") and not saved.warns
+    now_ns = workspace.clock_ns()
+    workspace = replace(workspace, clock_ns=lambda: now_ns + 8 * 86_400 * 10**9)
+    assert told()[1].warns and "save it on another disk: flycam backup" in told()[1].sentence_en
+    close(workspace)
+
+
+def test_every_check_has_a_name_in_vietnamese(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    checks = examine(workspace, tmp_path / "house")
+    _, lines = of_checks(checks, "vi")
+    assert len(lines) == len(checks) + 1
     close(workspace)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from flycam.errors import InputUnusable, StoreUnavailable
+from flycam.errors import InputUnusable, PeerUnavailable
 from flycam.ingest.photo.card_files import FileKind
 from flycam.pipeline.upload import line as upload_line
 from flycam.pipeline.upload import sending as upload_sending
@@ -146,11 +146,22 @@ def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_
         threading.Thread(target=server.serve_forever, daemon=True).start()
         noted: list[str] = []
         line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.3, "vi", noted.append)
-        with pytest.raises(StoreUnavailable, match=r"out of service.*HTTP 503") as caught:
+        with pytest.raises(PeerUnavailable, match=r"out of service.*HTTP 503") as caught:
             line.ask("GET", "/")
         server.shutdown()
     assert "ngừng phục vụ" in str(caught.value.vi)
     assert noted == [f"{line.url}: HTTP 503"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "no server of this name is found"), ("vi", "không tìm ra máy chủ tên này")]
+)
+def test_a_name_that_stands_for_nothing_is_told_as_that(language: str, said: str) -> None:
+    noted: list[str] = []
+    line = Line("http://no-such-server.invalid:8000", None, 0.0, language, noted.append)
+    with pytest.raises(PeerUnavailable, match="nothing was sent this time: check the address") as caught:
+        line.ask("GET", "/")
+    assert noted == [f"{line.url}: {said}"] and said in str(caught.value.vi)
 
 
 class OutOfService(BaseHTTPRequestHandler):

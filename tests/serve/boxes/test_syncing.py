@@ -13,6 +13,7 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
 from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
+from flycam.outcomes import sentence
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.restore import restore
 from flycam.pipeline.upkeep.verify import EVERYTHING, VerifyRequest, verify
@@ -183,13 +184,14 @@ def test_a_box_reaches_nothing_else(address: str, path: str) -> None:
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ANALYST])
 def test_other_roles_send_nothing(address: str, field: Box, role: Role) -> None:
-    with pytest.raises(AccessDenied, match="role box"):
+    with pytest.raises(AccessDenied, match="role box") as caught:
         sync(field, address, TOKENS[role])
+    assert sentence(caught.value).count("Not allowed") == 1, "by whoever says it, and not by the server too"
 
 
 @pytest.mark.parametrize("token", ["wrong", None])
 def test_a_wrong_token_is_said(address: str, field: Box, token: str | None) -> None:
-    with pytest.raises(AccessDenied, match="token"):
+    with pytest.raises(AccessDenied, match="token with --token-file or FLYCAM_TOKEN"):
         sync(field, address, token)
 
 
