@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from flycam.answers.flights import of_flights
 from flycam.answers.sharing import of_masks
 from flycam.catalog.catalog import open_catalog
+from flycam.catalog.records import FrameStatus
 from flycam.cli import flycam
 from flycam.frame.spelling import search_key
 from flycam.pipeline.people.accounts import invite_guest
@@ -98,6 +100,22 @@ def test_a_flight_is_classified_and_its_pack_is_stamped_so(
     assert run("pack", flight, "--out", tmp_path / "another")[1]["classification"] == "restricted"
     with open_catalog(f"sqlite:///{house[1] / 'catalog.sqlite'}") as catalog:
         assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
+
+
+def test_the_flights_of_a_house_are_listed(run: Run, house: tuple[World, Path]) -> None:
+    world, catalog = house[0], house[0].workspace.catalog
+    code, said, _ = run("flights", "list")
+    listed = [one["flight_id"] for one in said["flights"]]
+    assert (code, listed) == (0, [world.drill, world.after, world.before])
+    drill, after, _ = said["flights"]
+    assert (drill["is_drill"], after["is_drill"]) == (True, False)
+    assert (after["state"], after["revision"]) == ("ready", 0)
+    assert after["frames"] == len(catalog.frames.of_flight(world.after, FrameStatus.USED)) > 0
+    storm = run("flights", "list", "--event", REAL)[1]["flights"]
+    assert [one["flight_id"] for one in storm] == [world.after, world.before]
+    assert run("flights", "list", "--event", "nobody")[0] == 3
+    _, lines = of_flights(catalog, REAL, "vi")
+    assert "10/09/2024 10:15  Bão số 3 (Yagi): Thung lũng Nậm Lúc – sau bão (" in lines[0]
 
 
 def test_a_flight_is_moved_to_another_event(run: Run, house: tuple[World, Path]) -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import shapely
 
 from flycam.answers.answered import Answer, Answered, warnings_of
+from flycam.frame.agreement import agreed
+from flycam.frame.flight import FlightState
+from flycam.frame.moment import minute_of
 from flycam.frame.spelling import as_typed
 from flycam.frame.warning import sentence
 from flycam.report.numbers import area, number, plain
@@ -20,6 +23,41 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.pipeline.batch import IngestReport
     from flycam.pipeline.inspection import InspectionReport
     from flycam.pipeline.withdraw import WithdrawReport
+
+
+_STATES = {
+    FlightState.INGESTING: ("not all laid yet", "chưa xếp xong"),
+    FlightState.READY: ("on the map", "có trên bản đồ"),
+    FlightState.WITHDRAWN: ("withdrawn", "đã rút khỏi bản đồ"),
+}
+
+
+def of_flights(catalog: Catalog, event_id: str | None = None, language: str = "en") -> Answered:
+    """flights[], newest first: flight_id, name, event, is_drill, state, first_ns, last_ns, frames (that lie
+    on the map), gsd_m, revision (finished and on show; 0 the live mosaic, null without one)."""
+    vi = language == "vi"
+    events, frames = {one.event_id: one for one in catalog.flights.events()}, catalog.frames.used()
+    mosaics = sorted(catalog.tiles.mosaics(), key=lambda one: one.revision)
+    shown = {one.flight_id: one.revision for one in mosaics if one.published}
+    flights, lines = [], []
+    for one in sorted(catalog.flights.flights(event_id), key=lambda one: one.first_ns, reverse=True):
+        event, count, revision = events[one.event_id], frames.get(one.flight_id, 0), shown.get(one.flight_id)
+        flights.append(
+            {
+                **{"flight_id": one.flight_id, "name": one.name, "event": event.name},
+                **{"is_drill": event.is_drill, "state": one.state.value},
+                **{"first_ns": one.first_ns, "last_ns": one.last_ns},
+                **{"frames": count, "gsd_m": one.gsd_m, "revision": revision},
+            }
+        )
+        said = f"{count} ảnh" if vi else agreed(f"{count} photos")
+        state = _STATES[one.state][vi]
+        if revision:
+            state += f", {'đã hoàn thiện, bản' if vi else 'finished, revision'} {revision}"
+        lines.append(
+            f"{one.flight_id}  {minute_of(one.first_ns)}  {event.name}: {one.name} ({said}, {state})"
+        )
+    return {"flights": flights}, lines or ["chưa có chuyến bay nào" if vi else "no flights yet"]
 
 
 def of_inspection(report: InspectionReport, language: str = "en") -> Answered:

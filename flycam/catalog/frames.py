@@ -70,6 +70,13 @@ class Frames:
             query = query.where(tables.frames.c.status == status.value)
         return self._fetch(query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id))
 
+    def used(self) -> dict[str, int]:
+        """How many frames lie on the map, by flight; none of a flight without one."""
+        c = tables.frames.c
+        query = select(c.flight_id, func.count()).where(c.status == FrameStatus.USED.value)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query.group_by(c.flight_id))}
+
     def newest_pictures(self, flight_id: str | None = None) -> dict[str, Provenance]:
         """By flight (of all, or of this one) where its picture is from that was captured last, whatever
         became of it; none of a flight before its first."""

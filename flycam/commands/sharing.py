@@ -108,7 +108,19 @@ def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
 
 @click.group()
 def flights() -> None:
-    """How widely flights may be shown, to which event they belong, and what they are called."""
+    """Which flights are here; how widely they may be shown, to which event they belong, their names."""
+
+
+@flights.command("list")
+@click.option("--event", help="Only those of this storm, flood or drill (name or id).")
+@command
+def flights_list(*, data_dir: str | None, event: str | None) -> Result:
+    """The flights of this house, also those that other boxes handed on, newest first."""
+    from flycam.answers.flights import of_flights
+
+    with opened(data_dir) as (workspace, _):
+        event_id = workspace.catalog.flights.event(event).event_id if event else None
+        return of_flights(workspace.catalog, event_id, language())
 
 
 @flights.command("classify")

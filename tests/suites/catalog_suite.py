@@ -298,6 +298,7 @@ class CatalogSuite(ABC):
         assert catalog.frames.newest_pictures() == newest, "of the third there is none yet"
         assert catalog.frames.newest_pictures("f2") == {"f2": newest["f2"]}
         assert catalog.frames.newest_pictures("f3") == {}
+        assert catalog.frames.used() == {"f1": 1, "f2": 2}
 
     def test_flights_come_back_as_they_were(self, catalog: Catalog) -> None:
         bare = flight("f2", "trưa", bounds_lonlat_deg=None, operator=None, warnings=(), last_ns=STORM_NS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.frame.agreement import agreed
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import minute_of
 from flycam.frame.spelling import decimal_comma
 from flycam.pipeline.freeing import could_free
 from flycam.pipeline.power import SCARCE_PERCENT, Power
@@ -177,7 +177,7 @@ def _power(power: Power) -> Check:
 
 def _clock(workspace: Workspace) -> Check:
     ok = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC) >= _RELEASED
-    now = _day(workspace.clock_ns())
+    now = minute_of(workspace.clock_ns())
     return Check(
         name="clock",
         ok=ok,
@@ -222,7 +222,7 @@ def _readback(workspace: Workspace) -> Check:
     flights = workspace.catalog.flights.flights()
     ledger, parts = Ledger(workspace.cache_dir, workspace.clock_ns()), parts_of(flights)
     times = [ns for part in parts if (ns := ledger.read_ns(part))]
-    since = _day(min(times, default=0))
+    since = minute_of(min(times, default=0))
     if not flights:
         said, said_vi = "nothing is kept yet that could be read back", "chưa có gì cần đọc kiểm tra lại"
     elif len(times) == len(parts):
@@ -244,8 +244,8 @@ def _backup(workspace: Workspace) -> Check:
     """A house that nobody saves flies as well as any, until its disk is lost."""
     line = workspace.catalog.audit.last("backup")
     if line is not None:
-        said = f"last saved {_day(line.at_ns)} in {line.subject}"
-        said_vi = f"lần cuối {_day(line.at_ns)}, vào {line.subject}"
+        said = f"last saved {minute_of(line.at_ns)} in {line.subject}"
+        said_vi = f"lần cuối {minute_of(line.at_ns)}, vào {line.subject}"
         is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_NS
     else:
         said, said_vi = "never saved", "chưa sao lưu lần nào"
@@ -254,10 +254,6 @@ def _backup(workspace: Workspace) -> Check:
         said += "; save it on another disk: flycam backup DIR"
         said_vi += "; hãy sao lưu sang ổ đĩa khác: flycam backup THƯ_MỤC"
     return Check(name="backup", ok=True, sentence_en=said, sentence_vi=said_vi, warns=is_old)
-
-
-def _day(ns: int) -> str:
-    return f"{datetime.fromtimestamp(ns / 1e9, VIETNAM):%d/%m/%Y %H:%M}"
 
 
 def _accounts(workspace: Workspace) -> Check:

@@ -91,9 +91,9 @@ class VerifyReport:
             count, first = len(self.standing), self.standing[0].held.key
             said = agreed(f"{count} objects are lost or damaged")
             return NotWhole(
-                f"{said} and could not be made again (the first: {first}); each is listed with its cure",
-                vi=f"{count} mục bị mất hoặc hỏng mà chưa dựng lại được (đầu tiên: {first}); xem cách chữa "
-                "của từng mục trong danh sách",
+                f"{said} (the first: {first}); each is listed with its cure",
+                vi=f"{count} mục bị mất hoặc hỏng (đầu tiên: {first}); xem cách chữa của từng mục trong danh "
+                "sách",
             )
         if self.catalogue:
             return NotWhole(
@@ -214,13 +214,16 @@ def _mended(
             mender = FlightMender(workspace, part.flight, originals, progress)
             left = mender.mend(left)
             busy = mender.busy
-    standing = {read.held.key for read in left}
+    cures = {
+        read.held.key: cure_of(read.held, is_busy=read.held.key in busy, was_tried=request.mend)
+        for read in left
+    }
     return [
         Damage(
             held=read.held,
             state=read.state,
             flight=_flight_name(workspace, read.held),
-            cure=cure_of(read.held, is_busy=read.held.key in busy) if read.held.key in standing else None,
+            cure=cures.get(read.held.key),
         )
         for read in bad
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flycam.pipeline.upkeep.held import Held, Kind
+from flycam.pipeline.upkeep.held import REPLACED, Held, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,15 @@ _BUSY = Cure(
     "its flight is being written at this moment: verify again when that is done",
     "chuyến bay đang được ghi: hãy chạy lại verify khi ghi xong",
 )
+_NOT_TRIED = Cure(
+    "nothing was mended in this dry run: flycam verify makes it again, or says what it lacks",
+    "đây là lần chạy thử, chưa sửa gì: flycam verify sẽ dựng lại, hoặc nói còn thiếu gì",
+)
 
 
-def cure_of(held: Held, *, is_busy: bool) -> Cure:
-    """What to do about an object that is lost or damaged. is_busy: its flight could not be written now."""
+def cure_of(held: Held, *, is_busy: bool, was_tried: bool) -> Cure:
+    """What to do about an object that is lost or damaged. is_busy: its flight could not be written now;
+    was_tried: what can be made again was to be."""
+    if not was_tried and held.kind in REPLACED:
+        return _NOT_TRIED
     return _BUSY if is_busy else _CURES.get(held.kind, _FROM_COPY)

@@ -161,6 +161,7 @@ def test_a_dry_run_makes_nothing(house: Workspace) -> None:
         spoil(house, one.key, "cut")
     before, line = objects(house), house.catalog.audit.last()
     report = verify(house, VerifyRequest(mend=False))
+    assert {"flycam verify makes it again" in one.cure.en for one in report.standing if one.cure} == {True}
     assert len(report.standing) == len(held(house, Kind.TILE))
     assert objects(house) == before and house.catalog.audit.last() == line
 
