@@ -14,7 +14,8 @@ from flycam.catalog.retention_records import LetGoLine
 from flycam.catalog.retention_tables import kept_originals
 from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable, LetGo, StorageTrouble
-from flycam.frame.flight import FlightState
+from flycam.frame.flight import FlightState, live_mosaic_id
+from flycam.frame.frame import Layer
 from flycam.frame.retention import LetGoStep, RetainedKind
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.warning import KEPT_NOW, code_of
@@ -132,9 +133,9 @@ def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
     told(field, province)
     with pytest.raises(InputUnusable, match=r"6 photos .* on another box.*--originals"):
         finish(province.workspace, flight_id, FinishRequest())
-    assert photos_elsewhere(field.workspace, flight_id) == 0
+    assert photos_elsewhere(field.workspace, flight_id) == set()
     told(field, province, originals=True)
-    assert photos_elsewhere(province.workspace, flight_id) == 0
+    assert photos_elsewhere(province.workspace, flight_id) == set()
 
 
 def test_half_a_card_and_a_whole_card_converge_on_one_map(
@@ -223,6 +224,15 @@ def lost_photo(house: House, flight_id: str, number: int = 0) -> str:
     return key
 
 
+def touched_by(house: House, flight_id: str, photo: str) -> str:
+    """The key of a base tile that this photo lies on."""
+    used = house.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    (frame,) = [one for one in used if keys.evidence(one.header.provenance.source_sha256) == photo]
+    tiles = house.workspace.catalog.tiles
+    heads = tiles.heads(live_mosaic_id(flight_id, Layer.COLOUR), 0)
+    return next(head.key for head in heads if head.tile_id in (frame.tiles or ()))
+
+
 def lost_in(house: House, source: Path | None = None) -> list[str]:
     return [one.held.key for one in verify(house.workspace, VerifyRequest(source=source)).standing]
 
@@ -235,10 +245,15 @@ def test_a_photo_lost_from_a_box_that_was_given_tiles_of_the_flight_is_told_and_
     second.ingest(part_of(drill, tmp_path / "some", slice(0, 3)))
     told(second, first)
     key = lost_photo(first, flight_id)
+    with pytest.raises(StorageTrouble):  # and not that it were on the other box
+        finish(first.workspace, flight_id, FinishRequest())
     assert lost_in(first) == [key]
-    assert list(backup(first.workspace, tmp_path / "saved").manifest.missing) == [key]
+    under = touched_by(first, flight_id, key)
+    first.workspace.store.delete(under)
+    assert set(lost_in(first)) == {key, under}, "it would be made of less than it showed"
+    assert set(backup(first.workspace, tmp_path / "saved").manifest.missing) == {key, under}
     assert lost_in(first, drill.photos) == []
-    assert first.workspace.store.exists(key)
+    assert first.workspace.store.exists(key) and first.workspace.store.exists(under)
     assert lost_photo(first, flight_id) == key
     report = first.ingest(drill.photos)
     assert (report.new, [code_of(note) for note in report.notes]) == (0, [KEPT_NOW])
@@ -252,9 +267,9 @@ def test_a_card_that_comes_after_another_boxs_tiles_is_kept_and_held(
     field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
     told(field, province)
-    assert photos_elsewhere(province.workspace, flight_id) == drill.frames and lost_in(province) == []
+    assert len(photos_elsewhere(province.workspace, flight_id)) == drill.frames and lost_in(province) == []
     province.ingest(drill.photos)
-    assert photos_elsewhere(province.workspace, flight_id) == 0
+    assert photos_elsewhere(province.workspace, flight_id) == set()
     key = lost_photo(province, flight_id, 2)
     assert lost_in(province) == [key]
 
@@ -282,7 +297,12 @@ def test_what_an_older_flycam_kept_is_held_once_it_was_read(
     told(second, first)
     assert lost_in(first) == []
     key = lost_photo(first, flight_id)
+    with pytest.raises(StorageTrouble):  # and not that it were on the other box
+        finish(first.workspace, flight_id, FinishRequest())
     assert lost_in(first) == [key]
+    under = touched_by(first, flight_id, key)
+    first.workspace.store.delete(under)
+    assert set(lost_in(first)) == {key, under}, "it would be made of less than it showed"
 
 
 def spoiled_tile(house: House, mosaic_id: str, frame_id: str) -> TileRecord:

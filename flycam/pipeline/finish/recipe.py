@@ -115,8 +115,7 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
     lines = [gone[one] for record in used if (one := record.header.provenance.source_sha256) in gone]
     if lines:
         raise let_go_said(lines[0], f"{flight.name}, {len(lines)} photos")
-    elsewhere = photos_elsewhere(workspace, flight.flight_id)
-    if elsewhere:
+    if elsewhere := len(photos_elsewhere(workspace, flight.flight_id)):
         raise InputUnusable(
             f"{flight.name}: {elsewhere} photos of this flight are on another box, only its map came here;"
             " finish it there, or bring them with 'flycam bundle write --originals'",

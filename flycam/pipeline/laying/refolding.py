@@ -135,16 +135,18 @@ def is_photo_here(
     return record.frame_id in paths or workspace.store.exists(evidence)
 
 
-def photos_elsewhere(workspace: Workspace, flight_id: str) -> int:
-    """How many frames of a flight have their photos on another box alone.
+def photos_elsewhere(workspace: Workspace, flight_id: str) -> set[str]:
+    """SHA-256 of the photos of a flight's used frames that are on another box alone: they are not here, and
+    never were.
 
     Where no other box gave a tile of it, none: a photo that is missing there is lost.
     """
     mosaics = live_mosaics(workspace, flight_id)
     if not any(has_given(workspace.store, one.mosaic_id) for one in mosaics):
-        return 0
+        return set()
     used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
-    return sum(not is_photo_here(workspace, record) for record in used)
+    missing = {one.header.provenance.source_sha256 for one in used if not is_photo_here(workspace, one)}
+    return missing - workspace.catalog.kept_originals.among(missing)
 
 
 def folded_here(

@@ -15,7 +15,6 @@ from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
 from flycam.errors import FlightBusy, InputUnusable, NotWhole, RefusedByEvidence
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
-from flycam.mosaic.given import has_given
 from flycam.mosaic.mending import DAMAGE, mend_parents
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import local_copy
@@ -23,7 +22,7 @@ from flycam.pipeline.finish.jobs import jobs_of
 from flycam.pipeline.finish.quality_report import make_reports
 from flycam.pipeline.finish.recipe import finish
 from flycam.pipeline.finish.request import asked_again
-from flycam.pipeline.laying.refolding import is_photo_here, let_go_by_this_box, refold_mosaic
+from flycam.pipeline.laying.refolding import let_go_by_this_box, photos_elsewhere, refold_mosaic
 from flycam.pipeline.upkeep.held import Held, Kind, standing_of
 from flycam.pipeline.upkeep.readback import Read, State, read_back
 from flycam.pipeline.upkeep.verify_originals import Originals
@@ -99,7 +98,7 @@ class FlightMender:
 
     def _folding(self, mosaic: MosaicInfo) -> Callable[[TileId], bool]:
         """Whether a base tile can be folded again as it was; what is true of all of it is asked once."""
-        is_given = has_given(self._workspace.store, mosaic.mosaic_id)
+        elsewhere = photos_elsewhere(self._workspace, self._flight.flight_id)
         gone = let_go_by_this_box(self._workspace, self._flight.flight_id)
 
         def can_fold(tile: TileId) -> bool:
@@ -107,7 +106,7 @@ class FlightMender:
             if any(one.header.provenance.source_sha256 in gone for one in frames):
                 return False  # it would be made of less than it showed
             return all(
-                self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
+                self._originals.can_make(one) or one.header.provenance.source_sha256 in elsewhere
                 for one in frames
                 if one.header.layer == mosaic.layer
             )
