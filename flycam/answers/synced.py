@@ -27,7 +27,8 @@ _CAME = {
 
 def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
     """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts,
-    passed[] (keys of what is lost or damaged here and not on the stick)."""
+    readers[] (boxes that have the rest by their receipts), passed[] (keys of what is lost or damaged here and
+    not on the stick)."""
     vi = language == "vi"
     answer = {
         "sent": written.size_bytes,
@@ -39,6 +40,7 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
         "originals": written.originals,
         "parts": written.parts,
         "written": written.written,
+        "readers": list(written.readers),
         "passed": list(written.passed),
     }
     megabytes = f"{written.size_bytes / 1e6:.1f}"
@@ -52,7 +54,15 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
             f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
             f" {megabytes} MB in {written.parts} files"
         )
-    return answer, [line, *of_passed(written.passed, language)]
+    lines = [line]
+    if written.readers:
+        names = ", ".join(written.readers)
+        lines.append(
+            f"đã bỏ qua phần mà {names} có theo biên nhận; cho máy chưa đọc gói nào: --all"
+            if vi
+            else f"left out: what these have by their receipts: {names}; for a box that has read none: --all"
+        )
+    return answer, lines + of_passed(written.passed, language)
 
 
 def of_passed(passed: Collection[str], language: str = "en") -> list[str]:

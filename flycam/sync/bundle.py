@@ -43,8 +43,8 @@ _MAX_MANIFEST_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleWritten:
-    """What lies on the stick. written: parts that were not there already; passed: keys of what is lost or
-    damaged here and therefore not on it."""
+    """What lies on the stick. written: parts that were not there already; readers: boxes by whose receipts
+    the rest was left out; passed: keys of what is lost or damaged here and therefore not on it."""
 
     bundle_id: str
     flights: int
@@ -53,7 +53,16 @@ class BundleWritten:
     size_bytes: int
     parts: int
     written: int
+    readers: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How far a box took in another's logs. by: its name; cursor: the last line of each mosaic's."""
+
+    by: str
+    cursor: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +106,9 @@ def write_bundle(
             f"--part-size {part_bytes}: parts hold at least {_SMALLEST_PART} bytes; give a larger size",
             vi=f"--part-size {part_bytes}: mỗi phần ít nhất {_SMALLEST_PART} byte; hãy chọn lớn hơn",
         )
-    receipts = [receipt] if receipt is not None else receipts_beside(path)
-    since = {} if whole else _common(read_receipt(one, house.box) for one in receipts)
-    offered = offer(house, since, originals=originals)
+    found = [] if whole else [receipt] if receipt is not None else receipts_beside(path)
+    receipts = [read_receipt(one, house.box) for one in found]
+    offered = offer(house, _common(one.cursor for one in receipts), originals=originals)
     manifest = offered.manifest
     said = manifest_to_bytes(manifest)
     bundle_id = manifest_id(said)
@@ -114,6 +123,7 @@ def write_bundle(
         size_bytes=sum(sizes) + len(sizes) * HEAD_BYTES,
         parts=len(sizes),
         written=written,
+        readers=tuple(sorted({one.by for one in receipts})),
         passed=offered.passed,
     )
 
@@ -178,12 +188,12 @@ def _common(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
     }
 
 
-def read_receipt(path: Path, box: str) -> dict[str, int]:
-    """The cursor in a receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
+def read_receipt(path: Path, box: str) -> Receipt:
+    """A receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
     try:
         with path.open("rb") as file:
             values = json.loads(file.read(_MAX_RECEIPT_BYTES))
-        giver, cursor = values["of"], values["cursor"]
+        giver, reader, cursor = values["of"], str(values["by"]), values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
             raise ValueError("a line number is none")
     except FileNotFoundError as error:
@@ -204,7 +214,7 @@ def read_receipt(path: Path, box: str) -> dict[str, int]:
             vi=f"{path}: biên nhận của máy {giver}, không phải {box}; hãy xoá tệp này, hoặc ghi toàn bộ "
             "bằng --all",
         )
-    return dict(cursor)
+    return Receipt(by=reader, cursor=dict(cursor))
 
 
 def _sizes(total_bytes: int, part_bytes: int) -> list[int]:

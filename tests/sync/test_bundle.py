@@ -11,6 +11,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flycam.answers.synced import of_bundle_written
 from flycam.catalog.records import FrameStatus
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
@@ -307,7 +308,10 @@ def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_
     write_bundle(box.workspace, path, whole=True)
     late.read(path)
     box.lay({1})
-    write_bundle(box.workspace, path)  # `one` never saw the frame before this one
+    written = write_bundle(box.workspace, path)  # `one` never saw the frame before this one
+    assert written.readers == ("late", "one")
+    assert "theo biên nhận" in of_bundle_written(written, path, "vi")[1][1]
+    assert "what these have by their receipts: late, one;" in of_bundle_written(written, path)[1][1]
     for reader in (one, late):
         reader.read(path)
         assert reader.tiles() == box.tiles()
