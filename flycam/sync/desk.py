@@ -46,11 +46,12 @@ def answer(
         )
     try:
         box = text(question["box"])
-        asked = {
-            name: [hex_digits(one) for one in _all_of(question[name])]
-            for name in ("records", "terrain", "originals")
-        }
-        mosaics = [segment(one) for one in _all_of(question["mosaics"])]
+        records, originals = (
+            [hex_digits(one) for one in _all_of(question[name])] for name in ("records", "originals")
+        )
+        terrain, mosaics = (
+            [segment(one) for one in _all_of(question[name])] for name in ("terrain", "mosaics")
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
             f"what the box asks does not read ({error}); bring both boxes to the same version",
@@ -67,9 +68,9 @@ def answer(
         "box": house.box,
         "format": STEP_FORMAT,
         "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
-        "records": _records_lacking(house, box, asked["records"]),
-        "terrain": [one for one in asked["terrain"] if not house.store.exists(keys.terrain(one))],
-        "originals": _originals_lacking(house, asked["originals"]),
+        "records": _records_lacking(house, box, records),
+        "terrain": [one for one in terrain if not house.store.exists(keys.terrain(one))],
+        "originals": _originals_lacking(house, originals),
         "views": [digest[:MARK_DIGITS] for digest in early_of(house.store, logs)],
         "knows": list(KNOWS),
     }
@@ -84,7 +85,7 @@ def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
                 for one, (seq, digest) in said["taken"].items()
             },
             records=frozenset(map(text, said["records"])),
-            terrain=tuple(map(hex_digits, said["terrain"])),
+            terrain=tuple(map(segment, said["terrain"])),
             originals=tuple(map(hex_digits, said["originals"])),
             views=frozenset(map(text, said["views"])),
             masks=keeps_to_masks(said),

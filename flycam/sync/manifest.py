@@ -178,8 +178,10 @@ def _item(values: Mapping[str, Any]) -> Item:
     kind = Kind(values["kind"])
     tile = _tile_line(*values["tile"]) if kind in (Kind.TILE, Kind.VIEW) else None
     name = text(values.get("name", ""))
-    if kind in (Kind.TERRAIN, Kind.ORIGINAL):
+    if kind is Kind.ORIGINAL:
         hex_digits(name)
+    if kind is Kind.TERRAIN:
+        segment(name)
     return Item(
         kind=kind,
         sha256=hex_digits(values["sha256"], 64),

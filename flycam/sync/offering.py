@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
@@ -71,22 +71,23 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
             fresh.add(mosaic.flight_id)
     flights = house.catalog.flights.flights()
     records: dict[str, bytes] = {}
+    grounds: list[str] = []
     photos: list[Item] = []
     for flight in flights:
         known = records_of(house.catalog, flight)
         said = records_to_bytes(known)
         records[hashlib.sha256(said).hexdigest()] = said
+        if flight.flight_id in fresh:
+            grounds.extend(terrain_ids(house, known.frames))
         if originals:
             photos.extend(original_items(house, known))
     items = [
         *(Item(kind=Kind.RECORDS, sha256=name, size_bytes=len(data)) for name, data in records.items()),
         *(tile_item(line, data) for line in lines if (data := readable.tile(line)) is not None),
     ]
-    for flight in flights:
-        if flight.flight_id in fresh:
-            for dem_id in terrain_ids(house, flight):
-                if (data := readable.terrain(dem_id)) is not None:
-                    items.append(terrain_item(dem_id, data))
+    for dem_id in dict.fromkeys(grounds):
+        if (data := readable.terrain(dem_id)) is not None:
+            items.append(terrain_item(dem_id, data))
     items.extend(one for one in photos if readable.has_original(one.sha256))
     manifest = Manifest(
         box=house.box,
@@ -150,11 +151,10 @@ def tile_item(line: TileRecord, data: bytes, kind: Kind = Kind.TILE) -> Item:
     )
 
 
-def terrain_ids(house: House, flight: Flight) -> list[str]:
-    """The recorded terrains that a flight lies on and that are in the store."""
-    used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    named = sorted({record.dem_id for record in used if record.dem_id})
-    return [dem_id for dem_id in named if house.store.exists(keys.terrain(dem_id))]
+def terrain_ids(house: House, frames: Iterable[FrameRecord]) -> list[str]:
+    """The recorded terrains that frames lie on and that are in the store."""
+    named = {one.dem_id for one in frames if one.status is FrameStatus.USED and one.dem_id}
+    return [dem_id for dem_id in sorted(named) if house.store.exists(keys.terrain(dem_id))]
 
 
 def terrain_item(dem_id: str, data: bytes) -> Item:

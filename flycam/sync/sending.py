@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.sync.asked_later import AskedLater, as_body
 from flycam.sync.asking import Answered, Asking
 from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
-from flycam.sync.photos_asked import PhotosAsked, as_body
 from flycam.sync.step import Step
 from flycam.sync.steps import Giver, Lacking
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
@@ -29,6 +29,8 @@ _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is
 _HEADERS_BYTES = 1000  # of a request and its answer
 _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
+_ASKED_ANEW_S = 3600.0
+"""So long the peer's word on terrain and photos is taken: a flight in the air has more with each round."""
 _DONE, _CONFLICT, _FULL = 200, 409, 507
 _ANEW = ("RecordsMissing", "Refused")  # the second of a server of before
 
@@ -49,7 +51,7 @@ class Sent:
     """What came of it, added up over rounds.
 
     sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
-    left_bytes  of tiles, terrain and photos that the peer still lacks, or was not asked about
+    left_bytes  of tiles and photos that the peer still lacks, or was not asked about
     apart       flights that the peer could not join: as it says them
     passed      keys of what is lost or damaged here and was therefore not sent
     ended_by    why it ended before all was there: "budget", "metered" or ""
@@ -113,7 +115,8 @@ class Sender:
         self._stamped: object = None
         self._pressing: object = None
         self._reached: dict[str, Reached] = {}
-        self._photos = PhotosAsked()
+        self._later = AskedLater()
+        self._asked_s = 0.0
         self._round_bytes = 0  # of tiles and photos sent since it was asked
         self.sent = Sent()
 
@@ -124,7 +127,6 @@ class Sender:
         boxes of one name), PeerUnavailable when the line stays dead or the peer gets no further; run again:
         it goes on.
         """
-        self._photos = PhotosAsked()
         in_vain = TurnedAway()
         while not self._round():
             if in_vain.at((self.sent.steps, self._stamped)) > MOST_TURNED_AWAY:
@@ -159,19 +161,9 @@ class Sender:
         has_tiles = not self._limits.metered
         has_originals = self._limits.originals and has_tiles
         giver = Giver(self._house, originals=has_originals, reached=self._reached)
-        question = giver.question()
-        said = self._ask(question)
-        lacking = lacking_of(said, self._line.url)
-        if self._back is not None:
-            self._back.begin(said)
-        giver.learn(lacking)
-        for flight in giver.held_back:
-            self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
-        giver.wishes = wishes_from_values(said.get("wishes"))
-        self._photos.begin(giver)
+        lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        originals = self._photos.lacking(giver, question, self._ask_for_photos, self._is_spent)
-        steps = giver.steps(replace(lacking, originals=originals), self._target, has_tiles=has_tiles)
+        steps = giver.steps(lacking, self._target, has_tiles=has_tiles)
         self._note_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:
@@ -203,7 +195,7 @@ class Sender:
         while self._back is not None and self._back.some(self._target(), self.sent):
             if self._stamp_of_pressing() != self._pressing:
                 return False
-        if self._photos.is_cut_short:
+        if self._later.is_cut_short:
             self.sent.ended_by = "budget"
         elif self._limits.metered and self.sent.left_bytes:
             self.sent.ended_by = "metered"
@@ -211,14 +203,30 @@ class Sender:
             self.sent.left_bytes = 0
         return True
 
-    def _ask_for_photos(self, question: Mapping[str, object]) -> Lacking:
+    def _lacking(self, giver: Giver) -> Lacking:
+        """What the peer says that it lacks; about terrain and photos it is asked when they are due."""
+        question, peer = giver.question(), self.sent.peer
+        said = self._ask(question)
+        if self.sent.peer != peer or self._clock_s() - self._asked_s > _ASKED_ANEW_S:
+            self._later, self._asked_s = AskedLater(), self._clock_s()
+        lacking = lacking_of(said, self._line.url)
+        if self._back is not None:
+            self._back.begin(said)
+        giver.learn(lacking)
+        for flight in giver.held_back:
+            self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
+        giver.wishes = wishes_from_values(said.get("wishes"))
+        self._later.begin(giver)
+        return self._later.due(lacking, giver, question, self._ask_later, self._is_spent)
+
+    def _ask_later(self, question: Mapping[str, object]) -> Lacking:
         return lacking_of(self._ask(question), self._line.url)
 
     def _note_left(self, tile_bytes: int) -> int:
         """Put down how much is left; how much was known to be lacking in this round. tile_bytes: of tiles
         that the peer lacked as it began."""
-        lacking = tile_bytes + self._photos.lacking_bytes
-        self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._photos.unasked_bytes
+        lacking = tile_bytes + self._later.lacking_bytes
+        self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._later.unasked_bytes
         return lacking
 
     def _name_passed(self, giver: Giver) -> None:
@@ -346,7 +354,7 @@ class Sender:
         some = sum(item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL))
         self.sent.tile_bytes += some
         self._round_bytes += some
-        self._photos.note_sent(one.sha256 for one in step.manifest.items if one.kind is Kind.ORIGINAL)
+        self._later.note_sent(step.manifest.items)
         giver.wishes = wishes_from_values(said.get("wishes"))
         for one in said.get("apart", ()):
             giver.apart.add(one["flight_id"])

@@ -42,7 +42,10 @@ from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 STEP_FORMAT = 1
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
-_PHOTOS_AT_ONCE = 4000  # hashes of some 270 KB
+_ASKED_AT_ONCE = 4000  # hashes of some 270 KB
+ASKED_AS = {Kind.TERRAIN: "terrain", Kind.ORIGINAL: "originals"}
+"""What is asked about when it is due, and its word in a question and an answer. A flight that was filmed has
+a terrain for each picture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +56,14 @@ class Lacking:
 
     taken: Mapping[str, Taken]
     records: Collection[str] = ()
-    terrain: Collection[str] = ()
+    terrain: Iterable[str] = ()
     originals: Iterable[str] = ()
     views: Collection[str] = ()
     masks: bool = True
+
+    def of(self, kind: Kind) -> Iterable[str]:
+        """Names of things of one of the kinds that are asked about when they are due."""
+        return self.terrain if kind is Kind.TERRAIN else self.originals
 
 
 class Giver:
@@ -80,8 +87,10 @@ class Giver:
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
         self._records: dict[str, tuple[str, bytes]] = {}
         self._originals: dict[str, tuple[Item, str]] = {}
+        self._terrain: set[str] = set()
         for flight in self._flights:
             records = records_of(house.catalog, flight)
+            self._terrain.update(terrain_ids(house, records.frames))
             data = records_to_bytes(thinned(records))
             self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
             for item in original_items(house, records) if originals else ():
@@ -99,27 +108,26 @@ class Giver:
         """Where the peer's viewers look, as it said last: what is seen there goes before what is not."""
 
     def question(self) -> dict[str, object]:
-        """What the peer is asked about."""
-        terrain = {name for flight in self._flights for name in terrain_ids(self._house, flight)}
+        """What the peer is asked about first."""
         return {
             "format": STEP_FORMAT,
             "box": self._house.box,
             "mosaics": sorted(self._ends),
             "records": [sha256 for sha256, _ in self._records.values()],
-            "terrain": sorted(terrain),
-            "originals": [],
+            **{word: [] for word in ASKED_AS.values()},
             "knows": list(KNOWS),
         }
 
-    def questions_of_photos(
-        self, question: Mapping[str, object], asked: Collection[str]
+    def questions_of(
+        self, kind: Kind, question: Mapping[str, object], asked: Collection[str]
     ) -> Iterator[dict[str, Any]]:
-        """What the peer is asked about photos beside those that it was, some at a time: a request holds only
-        so many. question: as it was asked first; the peer lets go of records that one does not name."""
-        left = sorted(self._originals.keys() - set(asked))
-        for start in range(0, len(left), _PHOTOS_AT_ONCE):
-            some = left[start : start + _PHOTOS_AT_ONCE]
-            yield {**question, "mosaics": [], "terrain": [], "originals": some}
+        """What the peer is asked about things of a kind beside those that it was, some at a time: a request
+        holds only so many. question: as it was asked first; the peer lets go of records that one does not
+        name."""
+        left = sorted(self.names(kind) - set(asked))
+        nothing: dict[str, Any] = {"mosaics": [], **{word: [] for word in ASKED_AS.values()}}
+        for start in range(0, len(left), _ASKED_AT_ONCE):
+            yield {**question, **nothing, ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
 
     def learn(self, lacking: Lacking) -> None:
         """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
@@ -156,14 +164,13 @@ class Giver:
             if line.seq > log.since
         )
 
-    def photo_bytes(self, names: Iterable[str]) -> int:
-        """Bytes of those of these photos that may be sent."""
-        return sum(item.size_bytes for item in self._photos(names))
+    def bytes_of(self, kind: Kind, names: Iterable[str]) -> int:
+        """Bytes of those of these photos that may be sent; of terrain none are counted."""
+        return sum(item.size_bytes for item in self._photos(names)) if kind is Kind.ORIGINAL else 0
 
-    @property
-    def photos(self) -> Set[str]:
-        """SHA-256 of all photos that may be asked about."""
-        return self._originals.keys()
+    def names(self, kind: Kind) -> Set[str]:
+        """Names of all things of a kind that may be asked about: SHA-256 of photos, ids of terrain."""
+        return self._originals.keys() if kind is Kind.ORIGINAL else self._terrain
 
     def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
@@ -183,12 +190,22 @@ class Giver:
             for flight in fresh
             for log in self._logs[flight.flight_id]
         )
-        for dem_id in lacking.terrain:
-            if (data := self.readable.terrain(dem_id)) is not None:
-                yield self._step([terrain_item(dem_id, data)], {})
+        yield from self._grounds(lacking.terrain, target)
         for item in self._photos(lacking.originals):
             if self.readable.has_original(item.sha256):
                 yield self._step([item], {})
+
+    def _grounds(self, dem_ids: Iterable[str], target: Callable[[], int]) -> Iterator[Step]:
+        """Terrains, many in a step: a picture's is some kilobytes."""
+        items: list[Item] = []
+        for dem_id in dem_ids:
+            if (data := self.readable.terrain(dem_id)) is not None:
+                items.append(terrain_item(dem_id, data))
+                if sum(item.size_bytes for item in items) >= target():
+                    yield self._step(items, {})
+                    items = []
+        if items:
+            yield self._step(items, {})
 
     def _photos(self, names: Iterable[str]) -> Iterator[Item]:
         """Of these photos those that the peer may have: it takes in their flights' records."""

@@ -1,5 +1,5 @@
 """A box that is started for the first time where there is no route, no DNS and no time server: the whole main
-job, from an empty data folder to a tile."""
+job, from an empty data folder to tiles of photos and of a film, an upload, a pack and a stick."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flycam.drill.drill import DrillReport
+from flycam.drill.video import VideoDrillReport
 from tests.attack.commands import Operator
 from tests.attack.places import alone, start_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+_PORT = 8000
 _ASK = "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=90).read())"
 
 
@@ -36,8 +40,28 @@ def asked_in(place: str, url: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=False).stdout
 
 
-def test_the_main_job_without_any_network(drill: DrillReport, tmp_path: Path) -> None:
-    operator = Operator(tmp_path / "never" / "made", {"FLYCAM_BOX": "box", "HOME": str(tmp_path / "home")})
+@contextmanager
+def served(place: str, operator: Operator) -> Iterator[str]:
+    """The address of its server there."""
+    server = start_in(place, operator, "flycam", "serve", "--port", _PORT)
+    try:
+        base = f"http://127.0.0.1:{_PORT}"
+        until_s = time.monotonic() + 300
+        while not asked_in(place, f"{base}/healthz"):
+            assert server.poll() is None and time.monotonic() < until_s, server.communicate()
+            time.sleep(0.2)
+        yield base
+    finally:
+        server.terminate()
+        server.communicate(timeout=90)
+
+
+def test_the_main_job_without_any_network(drill: DrillReport, film: VideoDrillReport, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path / "home")}
+    operator = Operator(tmp_path / "never" / "made", {"FLYCAM_BOX": "box", **home})
+    other = Operator(tmp_path / "province", {"FLYCAM_BOX": "province", **home})
+    stick = tmp_path / "stick" / "map.fcb"
+    stick.parent.mkdir()
     with alone() as place:
         reach = "import socket; socket.create_connection(('192.0.2.77', 80), 5)"
         tried = ["ip", "netns", "exec", place, sys.executable, "-c", reach]
@@ -48,25 +72,26 @@ def test_the_main_job_without_any_network(drill: DrillReport, tmp_path: Path) ->
         assert laid["frames"]["used"] == 6
         finished = said_by(place, operator, "finish", "alone", "--no-surface")
         assert finished["revision"] == 1
-        port = 8000
-        server = start_in(place, operator, "flycam", "serve", "--port", port)
-        try:
-            base = f"http://127.0.0.1:{port}"
-            until_s = time.monotonic() + 300
-            while not asked_in(place, f"{base}/healthz"):
-                assert server.poll() is None and time.monotonic() < until_s, server.communicate()
-                time.sleep(0.2)
-            mosaic = f"{laid['flight_id']}-colour"
-            tiles = operator.tiles(laid["flight_id"])
+        filmed = said_by(
+            *(place, operator, "live", "--video", film.video, "--telemetry", film.subtitles),
+            *("--camera", film.camera, "--dem", film.dem),
+        )
+        tiles = operator.tiles(laid["flight_id"])
+        with served(place, operator) as base:
             for revision in (0, 1):
-                shown = [
-                    asked_in(place, f"{base}/tiles/{mosaic}/{one}.png?revision={revision}")
-                    for one in sorted(tiles)[-1:]
-                ]
-                assert all(one.startswith(b"\x89PNG") and len(one) > 1000 for one in shown)
+                address = f"{base}/tiles/{laid['flight_id']}-colour/{max(tiles)}.png?revision={revision}"
+                shown = asked_in(place, address)
+                assert shown.startswith(b"\x89PNG") and len(shown) > 1000
             assert b"<html" in asked_in(place, f"{base}/")
-        finally:
-            server.terminate()
-            server.communicate(timeout=90)
+            sent = said_by(place, other, "upload", base, drill.photos)
+            assert sent["flight_id"] == laid["flight_id"], "the card is known there"
+        said_by(place, operator, "pack", "alone", "--out", tmp_path / "pack")
+        assert "DIỄN TẬP" in (tmp_path / "pack" / "index.html").read_text(encoding="utf-8")
+        said_by(place, operator, "bundle", "write", stick)
+        said_by(place, other, "bundle", "read", stick)
+        for house in (operator, other):
+            assert said_by(place, house, "verify")["whole"]
+    for flight_id in (laid["flight_id"], filmed["flight_id"]):
+        assert other.tiles(flight_id) == operator.tiles(flight_id) != {}
     with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", port), 1).close()  # it listened there, not here
+        socket.create_connection(("127.0.0.1", _PORT), 1).close()  # it listened there, not here

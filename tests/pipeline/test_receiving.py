@@ -17,11 +17,13 @@ from flycam.errors import InputUnusable, LetGo, StorageTrouble
 from flycam.frame.flight import FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
 from flycam.frame.retention import LetGoStep, RetainedKind
+from flycam.frame.terraincodec import made_of
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.warning import KEPT_NOW, code_of
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish.recipe import FinishRequest, finish
 from flycam.pipeline.laying.refolding import photos_elsewhere, refold_mosaic
+from flycam.pipeline.live.recipe import LiveReport
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.verify import VerifyRequest, verify
@@ -29,7 +31,7 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
 from flycam.sync.desk import answer, lacking_of, take_step
-from flycam.sync.steps import Giver
+from flycam.sync.steps import ASKED_AS, Giver
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -51,14 +53,21 @@ def over_a_line(giver: House, taker: House, *, has_tiles: bool = True, originals
     one = Giver(giver.workspace, originals=originals)
     question = one.question()
     said = answer(taker.workspace, question, "test")
-    for page in one.questions_of_photos(question, ()):
-        said["originals"] += answer(taker.workspace, page, "test")["originals"]
+    for kind, word in ASKED_AS.items():
+        for page in one.questions_of(kind, question, ()):
+            said[word] += answer(taker.workspace, page, "test")[word]
     lacking = lacking_of(said, "line")
     one.learn(lacking)
     path = taker.root / "step"
     for step in one.steps(lacking, lambda: 50_000, has_tiles=has_tiles):
         path.write_bytes(b"".join(step.blocks(0)))
         take_step(taker.workspace, path, Receiving(taker.workspace))
+
+
+def heads(house: House, mosaic_id: str) -> dict[str, str]:
+    """Content hash of each tile of a live mosaic."""
+    found = house.workspace.catalog.tiles.heads(mosaic_id, 0)
+    return {str(head.tile_id): head.content_hash for head in found}
 
 
 def frames_shown(house: House, mosaic_id: str) -> set[str]:
@@ -136,6 +145,26 @@ def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
     assert photos_elsewhere(field.workspace, flight_id) == set()
     told(field, province, originals=True)
     assert photos_elsewhere(province.workspace, flight_id) == set()
+
+
+@pytest.mark.parametrize("hand_on", [told, over_a_line])
+def test_a_filmed_flight_is_handed_on_with_the_ground_of_each_picture(
+    make_filmed: Callable[..., tuple[House, LiveReport]],
+    make_house: MakeHouse,
+    hand_on: Callable[[House, House], object],
+) -> None:
+    house, report = make_filmed()
+    field, province = named(house, "field"), named(make_house(name="province"), "province")
+    flight_id = report.flight.flight_id
+    used = field.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    grounds = {str(one.dem_id) for one in used}
+    assert len(grounds) > 5 and any(made_of(one) != one for one in grounds)
+    hand_on(field, province)
+    mosaic_id = live_mosaic_id(flight_id, Layer.COLOUR)
+    assert heads(province, mosaic_id) == heads(field, mosaic_id) != {}
+    for one in grounds:
+        assert province.workspace.store.get(keys.terrain(one)) == field.workspace.store.get(keys.terrain(one))
+    assert lost_in(province) == []
 
 
 def test_half_a_card_and_a_whole_card_converge_on_one_map(

@@ -98,7 +98,7 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     names = photographed(box, {0, 1, 2, 3, 4})
     province.workspace.store.put(keys.evidence(names[1]), photo_of(1))
-    monkeypatch.setattr(steps, "_PHOTOS_AT_ONCE", 2)
+    monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 2)
     asked: list[tuple[int, int]] = []
     read: list[tuple[str, int]] = []
     whole = Readable.has_original
@@ -164,7 +164,7 @@ def test_photos_that_the_budget_left_no_room_to_ask_about_are_left(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     names = photographed(box, {0, 1, 2})
     sync(box, Wire(province, tmp_path))
-    monkeypatch.setattr(steps, "_PHOTOS_AT_ONCE", 1)
+    monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 1)
     spent = sync(box, Wire(province, tmp_path), originals=True, budget_bytes=2_300)
     assert (spent.originals, spent.ended_by) == (0, "budget")
     assert spent.left_bytes == sum(len(photo_of(number)) for number in range(3))

@@ -91,7 +91,7 @@ def test_no_photo_of_it_goes_there_either(tmp_path: Path) -> None:
         giver = Giver(box.workspace, originals=True)
         question = giver.question()
         said = answer(province.workspace, question, "test")
-        (page,) = giver.questions_of_photos(question, ())
+        (page,) = giver.questions_of(Kind.ORIGINAL, question, ())
         said["originals"] = answer(province.workspace, page, "test")["originals"]
         if not knows:
             del said["knows"]
@@ -101,7 +101,7 @@ def test_no_photo_of_it_goes_there_either(tmp_path: Path) -> None:
         assert sum(one.kind is Kind.ORIGINAL for one in items) == count
         masked_tiles = [one for one in items if one.tile and one.tile.mosaic_id == mosaic_of("f1").mosaic_id]
         assert bool(masked_tiles) is knows
-        assert giver.photo_bytes(lacking.originals) > 0
+        assert giver.bytes_of(Kind.ORIGINAL, lacking.originals) > 0
 
 
 def test_a_withdrawal_reaches_a_box_of_before_that_has_the_flight(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +17,11 @@ from flycam.catalog.frames import Frames
 from flycam.catalog.redactions import Redactions
 from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
+from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
-from flycam.sync import sending
+from flycam.sync import sending, steps
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
@@ -95,6 +99,38 @@ def test_an_early_view_shows_what_will_be_there(tmp_path: Path) -> None:
         assert np.array_equal(early.quality > 0, real.quality > 0)
         assert early.quality.max() == 1
         assert early.frames == ()
+
+
+def test_the_grounds_of_a_filmed_flight_are_asked_about_when_due_and_go_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    plain = with_content_id(flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 90.0, 90.0)))
+    lifted = [
+        with_content_id(replace(plain, heights_m=plain.heights_m + number), made_of=plain.dem_id)
+        for number in range(1, 30)
+    ]
+    for one in (plain, *lifted):
+        box.workspace.store.put(keys.terrain(one.dem_id), encode_terrain(one))
+    ids = {one.dem_id for one in (plain, *lifted)}
+    without = sync(box, Wire(new_box(tmp_path, "other"), tmp_path))
+    monkeypatch.setattr(steps, "terrain_ids", lambda *_: sorted(ids))
+    monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 12)
+    asked: list[list[str]] = []
+
+    class Watched(Wire):
+        def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
+            if body is not None and path == "/api/sync":
+                asked.append(json.loads(body)["terrain"])
+            return super().ask(method, path, body, **headers)
+
+    first = sync(box, Watched(province, tmp_path))
+    assert [len(page) for page in asked] == [0, 12, 12, 6]
+    assert {one for page in asked for one in page} == ids
+    assert all(province.workspace.store.exists(keys.terrain(one)) for one in ids)
+    assert first.steps - without.steps < 6, "many in a step"
+    assert sync(box, Watched(province, tmp_path)).steps == 0
 
 
 def test_a_metered_line_and_a_budget_leave_the_rest_for_later(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_frame_that_is_recorded_meanwhile_brings_no_photo_before_its_records(
 
     monkeypatch.setattr(steps, "thinned", meanwhile)
     giver = Giver(box.workspace, originals=True)
-    (page,) = giver.questions_of_photos(giver.question(), ())
+    (page,) = giver.questions_of(Kind.ORIGINAL, giver.question(), ())
     assert page["originals"] == [names[0]]
 
 
