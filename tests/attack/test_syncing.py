@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flycam.drill.drill import DrillReport
+from flycam.drill.video import VideoDrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, kept, masts
 from tests.attack.uploading import CuttingProxy, ServerProcess
@@ -65,6 +66,33 @@ def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
     assert with_photos["originals"] == len(list(drill.photos.iterdir()))
     assert set(kept(server.operator, "evidence/")) < set(kept(field, "evidence/"))  # the DEM stays
     assert kept(server.operator, "terrain/") == kept(field, "terrain/")
+
+
+@pytest.mark.slow
+def test_a_flight_in_the_air_is_handed_on_while_it_is_laid(
+    server: ServerProcess, film: VideoDrillReport, tmp_path: Path
+) -> None:
+    field, province = Operator(tmp_path / "air", {"FLYCAM_BOX": "air"}), server.operator
+    assert field("dem", "add", film.dem).exit_code == 0
+    filmed = ("--video", film.video, "--telemetry", film.subtitles, "--camera", film.camera)
+    with ThinLine(server.port, bytes_s=100_000, round_trip_s=0.2) as line:
+        sender = field.start("sync", line.url)
+        flight = field.start("live", *filmed, "--realtime")
+        try:
+            until(lambda: kept(province, "mosaics/") or flight.poll() is not None, every_s=0.2)
+            assert flight.poll() is None, "there before it had landed"
+            out, err = flight.communicate(timeout=600)
+        finally:
+            sender.send_signal(signal.SIGINT)
+            _, said = sender.communicate(timeout=120)
+    assert flight.returncode == 0, err
+    assert "Traceback" not in said
+    flight_id = json.loads(out.strip().splitlines()[-1])["flight_id"]
+    assert field("sync", server.url, "--once").json["left"] == 0
+    assert province.tiles(flight_id) == field.tiles(flight_id) != {}
+    assert kept(province, "terrain/") == kept(field, "terrain/")
+    assert field("sync", server.url, "--once").json["steps"] == 0
+    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
 
 
 @pytest.mark.slow
