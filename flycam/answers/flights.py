@@ -50,7 +50,7 @@ def of_flights(catalog: Catalog, event_id: str | None = None, language: str = "e
                 **{"frames": count, "gsd_m": one.gsd_m, "revision": revision},
             }
         )
-        said = f"{count} ảnh" if vi else agreed(f"{count} photos")
+        said = f"{count} ảnh" if vi else agreed(f"{count} pictures")
         state = _STATES[one.state][vi]
         if revision:
             state += f", {'đã hoàn thiện, bản' if vi else 'finished, revision'} {revision}"
