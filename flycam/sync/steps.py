@@ -2,7 +2,8 @@
 
 A step's manifest begins at the cursor that the step before left, so the receiver's cursor is all that anybody
 has to remember. Order: records of flights of which no tile is to come, the records of the others with their
-coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's viewers look, views go
+coarse views (of a filmed flight with the beginning of its records), finer views, the rest of such records,
+tiles as the log has them, terrain, photos. Where the peer's viewers look, views go
 before others of their zoom, and a flight's before other flights'.
 """
 
@@ -35,7 +36,7 @@ from flycam.sync.offering import (
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.step import Step
-from flycam.sync.thinning import thinned
+from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
@@ -86,13 +87,16 @@ class Giver:
         flights = house.catalog.flights.flights()
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
         self._records: dict[str, tuple[str, bytes]] = {}
+        self._begun: dict[str, tuple[str, bytes]] = {}  # what goes before the first view
         self._originals: dict[str, tuple[Item, str]] = {}
         self._terrain: set[str] = set()
         for flight in self._flights:
             records = records_of(house.catalog, flight)
             self._terrain.update(terrain_ids(house, records.frames))
-            data = records_to_bytes(thinned(records))
-            self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
+            thin = thinned(records)
+            self._records[flight.flight_id] = _named(records_to_bytes(thin))
+            if (begun := beginning(thin)) is not thin:
+                self._begun[flight.flight_id] = _named(records_to_bytes(begun))
             for item in original_items(house, records) if originals else ():
                 self._originals[item.sha256] = (item, flight.flight_id)
         self._has_masks = bool(house.catalog.redactions.lines())
@@ -113,7 +117,7 @@ class Giver:
             "format": STEP_FORMAT,
             "box": self._house.box,
             "mosaics": sorted(self._ends),
-            "records": [sha256 for sha256, _ in self._records.values()],
+            "records": sorted(self._named_records()),
             **{word: [] for word in ASKED_AS.values()},
             "knows": list(KNOWS),
         }
@@ -129,11 +133,13 @@ class Giver:
         for start in range(0, len(left), _ASKED_AT_ONCE):
             yield {**question, **nothing, ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
 
+    def _named_records(self) -> set[str]:
+        return {sha256 for some in (self._records, self._begun) for sha256, _ in some.values()}
+
     def learn(self, lacking: Lacking) -> None:
         """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
         StoreConflict where what it took in under this box's name is another log."""
-        asked = {sha256 for sha256, _ in self._records.values()}
-        self._there = asked - set(lacking.records)
+        self._there = self._named_records() - set(lacking.records)
         self._logs = {}
         self._has_masks = self._has_masks and lacking.masks
         self.held_back = () if lacking.masks else showing_masked(self._house.catalog, self._flights)
@@ -183,6 +189,8 @@ class Giver:
         for flight in fresh:
             yield from self._views(flight, target, coarse=True)
         yield from self._in_turn((flight, self._views(flight, target, coarse=False)) for flight in fresh)
+        for flight in fresh:
+            yield from self._whole_records(flight)
         if not has_tiles:
             return
         yield from self._in_turn(
@@ -279,13 +287,14 @@ class Giver:
             if _is_coarse(line.tile_id.z, flight) == coarse
         ]
         mosaics = {log.mosaic.mosaic_id: log.mosaic for log in self._logs[flight.flight_id]}
-        has_records = self._records[flight.flight_id][0] in self._there
+        sha256, data = self._before_views(flight)
+        has_records = sha256 in self._there
         while (waiting or not has_records) and flight.flight_id not in self.apart:
             items: list[Item] = []
             held: dict[str, bytes] = {}
             size = 0
             # records of many photos fill a step: some views go with them, so that there is something to see
-            own = 0 if has_records else len(self._records[flight.flight_id][1])
+            own = 0 if has_records else len(data)
             room = max(target() - own, min(target(), _WITH_BYTES))
             waiting = views_in_order(waiting, self.wishes)
             while waiting and (not items or size < room):
@@ -300,8 +309,20 @@ class Giver:
                 size += len(view)
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
             if items or not has_records:
-                yield self._of_flight(flight, items, held, here)
+                yield self._of_flight(flight, items, held, here, self._before_views(flight))
             has_records = True
+
+    def _before_views(self, flight: Flight) -> tuple[str, bytes]:
+        """The records that its views go with: all of them where those are there."""
+        whole = self._records[flight.flight_id]
+        return whole if whole[0] in self._there else self._begun.get(flight.flight_id, whole)
+
+    def _whole_records(self, flight: Flight) -> Iterator[Step]:
+        """The rest of the records of a flight whose views went with the beginning of them."""
+        records = self._records[flight.flight_id]
+        if records[0] not in self._there and flight.flight_id not in self.apart:
+            here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
+            yield self._of_flight(flight, [], {}, here, records)
 
     def _tiles(self, flight: Flight, log: LogBeyond, target: Callable[[], int]) -> Iterator[Step]:
         """Base tiles as the log has them: each step ends where the cursor may stand after it."""
@@ -325,7 +346,8 @@ class Giver:
                 held[item.sha256] = data
                 size += len(data)
             until = reached if waiting else end
-            yield self._of_flight(flight, items, held, {log.mosaic.mosaic_id: log.stretch(until)})
+            stretch = {log.mosaic.mosaic_id: log.stretch(until)}
+            yield self._of_flight(flight, items, held, stretch, self._records[flight.flight_id])
             log.move_to(until)
 
     def _of_flight(
@@ -334,9 +356,10 @@ class Giver:
         items: Sequence[Item],
         held: Mapping[str, bytes],
         stretches: Mapping[str, Stretch],
+        records: tuple[str, bytes],
     ) -> Step:
         """A step of one flight: its records go with the first, later ones name them."""
-        sha256, data = self._records[flight.flight_id]
+        sha256, data = records
         is_there = sha256 in self._there
         self._there.add(sha256)
         reached = {name: one.until for name, one in stretches.items()}
@@ -358,6 +381,11 @@ class Giver:
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
+
+
+def _named(data: bytes) -> tuple[str, bytes]:
+    """Records with their SHA-256."""
+    return hashlib.sha256(data).hexdigest(), data
 
 
 def _records_item(sha256: str, data: bytes) -> Item:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flycam.sync.records import FlightRecords
 
+_FIRST_FRAMES = 64
 _METRES_IN_DEGREE = 111_000.0
 _LOW_BITS = np.uint64((1 << 22) - 1)  # of a double of some 100 degrees: less than a centimetre
 
@@ -25,6 +26,24 @@ def thinned(records: FlightRecords) -> FlightRecords:
             else replace(one, footprint_wkb=_coarser(one.footprint_wkb, one.gsd_m))
             for one in records.frames
         ),
+    )
+
+
+def beginning(records: FlightRecords) -> FlightRecords:
+    """What goes of a filmed flight before its first view: ten minutes are thousands of pictures, megabytes of
+    records. Its first pictures, those under masks, and whatever else there is; a flight of few or of photos
+    whole: by which flight it is at the peer any of its photos tells, and of a film its id.
+    """
+    frames = records.frames
+    if len(frames) <= 2 * _FIRST_FRAMES or any(one.header.provenance.film is None for one in frames):
+        return records
+    masked = {line.frame_id for line in records.redactions}
+    kept = [one for at, one in enumerate(frames) if at < _FIRST_FRAMES or one.frame_id in masked]
+    names = {one.frame_id for one in kept}
+    return replace(
+        records,
+        frames=tuple(kept),
+        placements=tuple(one for one in records.placements if one.frame_id in names),
     )
 
 

@@ -103,6 +103,7 @@ class Box:
 
     workspace: Workspace
     numbers: set[int] = field(default_factory=set)
+    film: str | None = None
     settled_flights: list[str] = field(default_factory=list)
     arrived: list[str] = field(default_factory=list)
 
@@ -123,10 +124,14 @@ class Box:
         self.catalog.flights.put_event(EVENT)
         self.catalog.flights.put_flight(flight(flight_id, name=f"bay {flight_id}", state=state))
         self.catalog.tiles.put_mosaic(mosaic_of(flight_id))
-        given = [replace(record(number, dem_id), flight_id=flight_id) for number in new]
+        given = [self._filmed(replace(record(number, dem_id), flight_id=flight_id)) for number in new]
         with self._writer(flight_id) as writer:
             for standing in self.catalog.frames.put(given):
                 writer.add(laid(standing))
+
+    def _filmed(self, photo: FrameRecord) -> FrameRecord:
+        provenance = replace(photo.header.provenance, film=self.film)
+        return replace(photo, header=replace(photo.header, provenance=provenance))
 
     def withdraw(self, number: int, flight_id: str = "f1", at_ns: int = 5) -> None:
         """Withdraw a frame, and fold again what it touched."""

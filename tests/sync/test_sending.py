@@ -21,13 +21,15 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
-from flycam.sync import sending, steps
+from flycam.sync import sending, steps, thinning
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import MOSAIC, Box, alone, masked, mosaic_of, new_box, record
 from tests.sync.lines import Said, Wire, sync
+
+FILM = "f" * 64
 
 
 @pytest.fixture(autouse=True)
@@ -173,13 +175,14 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     assert paced / 8000 * 0.8 < now_s[0] < sender.sent.sent_bytes / 8000 * 1.1
 
 
-@given(data=st.data())
-@settings(deadline=None, max_examples=10)
-def test_a_line_and_a_stick_agree_whatever_is_cut(data: st.DataObject) -> None:
+@given(data=st.data(), film=st.sampled_from([None, FILM]))
+@settings(deadline=None, max_examples=20)
+def test_a_line_and_a_stick_agree_whatever_is_cut(data: st.DataObject, film: str | None) -> None:
     frames = st.sets(st.integers(0, 4), min_size=1)
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thinning, "_FIRST_FRAMES", 1)
         folder = Path(name)
-        one, two = new_box(folder, "one"), new_box(folder, "two")
+        one, two = (replace(new_box(folder, name), film=film) for name in ("one", "two"))
         line, stick = new_box(folder, "line"), new_box(folder, "stick")
         gone: set[int] = set()
         for box in (one, two):
@@ -200,6 +203,31 @@ def test_a_line_and_a_stick_agree_whatever_is_cut(data: st.DataObject) -> None:
         assert line.tiles() == stick.tiles()
         assert gone or line.tiles() == alone(folder, one.numbers | two.numbers)
         assert marks(line) == []
+
+
+@pytest.mark.parametrize("metered", [False, True])
+def test_the_first_view_of_a_filmed_flight_waits_for_the_beginning_of_its_records_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metered: bool
+) -> None:
+    monkeypatch.setattr(thinning, "_FIRST_FRAMES", 2)
+    box, province = replace(new_box(tmp_path, "field"), film=FILM), new_box(tmp_path, "province")
+    box.lay(range(6))
+    box.withdraw(5)
+    frames: list[int] = []
+    views: list[int] = []
+    gone: list[int] = []
+
+    def look() -> None:
+        frames.append(len(province.catalog.frames.of_flight("f1")))
+        views.append(len(marks(province)))
+        gone.append(province.catalog.frames.count_withdrawals())
+
+    sync(box, Wire(province, tmp_path, on_step=look), metered=metered)
+    assert (frames[0], frames[-1]) == (2, 6) and frames == sorted(frames)
+    assert views[0] > 0 and set(gone) == {1}, "what is withdrawn goes with the beginning"
+    if not metered:
+        assert province.tiles() == box.tiles()
+    assert sync(box, Wire(province, tmp_path), metered=metered).steps == 0
 
 
 def test_a_step_that_was_cut_goes_on_at_the_byte(tmp_path: Path) -> None:
