@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
+from flycam.catalog.film_pictures import frame_of_original, note_pictures
 from flycam.catalog.frame_rows import (
     amended,
     precedence,
@@ -100,6 +101,16 @@ class Frames:
             )
         return found[0]
 
+    def of_original(self, sha256: str) -> FrameRecord:
+        """The frame of a photo, or of a film's picture, by the SHA-256 of the bytes that it is kept as;
+        NotFound."""
+        with self._database.read() as connection:
+            frame_id = frame_of_original(connection, sha256)
+        found = self.some([frame_id])
+        if not found:
+            raise no_photo(sha256)
+        return found[0]
+
     def some(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
         """Those of these frames that are on record."""
         found: list[FrameRecord] = []
@@ -182,6 +193,7 @@ class Frames:
         if fresh:
             rows = [row_of(fresh[frame_id]) for frame_id in sorted(fresh)]
             connection.execute(self._database.upsert(tables.frames), rows)
+            note_pictures(connection, self._database.insert(tables.film_pictures), fresh.values())
         return fresh | kept
 
     def _placed(self, connection: Connection, record: FrameRecord, known: Sequence[Placement]) -> FrameRecord:
@@ -203,3 +215,11 @@ class Frames:
             .where(tables.frames.c.frame_id == withdrawal.frame_id)
             .values(**withdrawal_values(withdrawal))
         )
+
+
+def no_photo(sha256: str) -> NotFound:
+    """Of no flight here, or of none that may be told of."""
+    return NotFound(
+        f"{sha256}: no photo of any flight; take the hash from a pixel's card",
+        vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
+    )

@@ -19,6 +19,7 @@ from flycam.catalog.board_tables import (
     settlements,
 )
 from flycam.catalog.boundary_ends import part_drills_from_real
+from flycam.catalog.film_pictures import note_those_of_before
 from flycam.catalog.retention_tables import (
     kept_originals,
     let_go,
@@ -38,13 +39,14 @@ from flycam.catalog.tables import (
     airborne,
     audit_signatures,
     dem_sigmas,
+    film_pictures,
     placements,
     recordings,
     revision_frames,
     revisions,
 )
 
-SCHEMA_VERSION = 24
+SCHEMA_VERSION = 25
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -70,6 +72,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     22: (),
     23: (kept_originals,),
     24: (),
+    25: (film_pictures,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -129,5 +132,8 @@ FILLED_IN: dict[int, tuple[str, ...]] = {
 }
 """What tables that came with a schema version hold of those before."""
 
-SETTLED_IN: dict[int, Callable[[Connection], None]] = {24: part_drills_from_real}
+SETTLED_IN: dict[int, Callable[[Connection], None]] = {
+    24: part_drills_from_real,
+    25: note_those_of_before,
+}
 """What is worked out anew of what stands there, once, since a rule is another."""

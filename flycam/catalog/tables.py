@@ -68,6 +68,13 @@ frames = Table(
     Index("frames_of_flight", "flight_id", "captured_ns", "frame_id"),
 )
 
+film_pictures = Table(  # since schema 25
+    "film_pictures",
+    metadata,
+    key("source_sha256"),
+    Column("frame_id", Text, nullable=False),
+)
+
 withdrawals = Table(
     "withdrawals",
     metadata,

@@ -10,7 +10,6 @@ import click
 from flycam.commands.house import FILE, LEVEL, Result, opened, who_asks
 from flycam.console import command, language
 from flycam.frame.classification import Classification
-from flycam.frame.frame import frame_id_of
 from flycam.frame.redaction import RedactionReason
 
 
@@ -76,7 +75,7 @@ def restricted_mask(*, data_dir: str | None, photo: str, polygon: str, reason: s
     with opened(data_dir) as (workspace, settings):
         asked = MaskAsked(
             mask_id=f"mask-{secrets.token_hex(8)}",
-            frame_id=frame_id_of(photo),
+            frame_id=workspace.catalog.frames.of_original(photo).frame_id,
             reason=RedactionReason(reason),
             corners=corners_of(polygon),
         )

@@ -300,6 +300,27 @@ class CatalogSuite(ABC):
         assert catalog.frames.newest_pictures("f3") == {}
         assert catalog.frames.used() == {"f1": 1, "f2": 2}
 
+    def test_a_frame_is_found_by_its_original(self, catalog: Catalog, url: str) -> None:
+        """A film's picture too, whose id is not of its hash; in an older catalogue as well."""
+        picture, photo = frame(1), frame(2)
+        of_picture, of_photo = (one.header.provenance.source_sha256 for one in (picture, photo))
+        photo = replace(photo, header=replace(photo.header, frame_id=frame_id_of(of_photo)))
+        catalog.flights.put_flight(flight())
+        catalog.frames.put([picture, photo])
+        catalog.close()
+
+        def found(one: Catalog) -> list[str]:
+            return [one.frames.of_original(sha256).frame_id for sha256 in (of_picture, of_photo)]
+
+        with open_catalog(url) as same:
+            assert found(same) == [picture.frame_id, photo.frame_id]
+            with pytest.raises(NotFound, match="no photo of any flight"):
+                same.frames.of_original("0" * 64)
+        for statement in ("DROP TABLE film_pictures", "UPDATE schema_info SET value = 24"):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert found(newer) == [picture.frame_id, photo.frame_id]
+
     def test_flights_come_back_as_they_were(self, catalog: Catalog) -> None:
         bare = flight("f2", "trưa", bounds_lonlat_deg=None, operator=None, warnings=(), last_ns=STORM_NS)
         catalog.flights.put_flight(flight())

@@ -12,6 +12,7 @@ import shapely
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.frames import no_photo
 from flycam.catalog.records import (
     BoundsLonLat,
     FrameRecord,
@@ -24,7 +25,7 @@ from flycam.catalog.records import (
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing
 from flycam.frame.flight import is_plane, live_mosaic_id
-from flycam.frame.frame import Layer, frame_id_of
+from flycam.frame.frame import Layer
 from flycam.frame.moment import iso
 from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
@@ -365,13 +366,10 @@ def _frame(frame: FrameRecord) -> Json:
 def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
     """The photo's frame. Only photos are handed out: a withdrawn one to administrators alone, and none to
     those from whom any ground in it is withheld, masked ground aside (`covered`)."""
-    try:
-        frame = catalog.frames.get(frame_id_of(sha256))
-    except NotFound as error:
-        raise _no_photo(sha256) from error
+    frame = catalog.frames.of_original(sha256)
     sees = visitor.withholding
     if not sees.is_nothing and sees.hides_whole(catalog.flights.flight(frame.flight_id)):
-        raise _no_photo(sha256)
+        raise no_photo(sha256)
     flight_box = None if sees.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
     if sees.hides_photo(frame.footprint_wkb, flight_box):
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
@@ -381,13 +379,6 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
             vi=f"{frame.header.provenance.source_name}: ảnh này đã bị rút; hãy hỏi quản trị viên",
         )
     return frame
-
-
-def _no_photo(sha256: str) -> NotFound:
-    return NotFound(
-        f"{sha256}: no photo of any flight; take the hash from a pixel's card",
-        vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
-    )
 
 
 def _media_type(head: bytes) -> str:

@@ -15,11 +15,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.frames import no_photo
 from flycam.catalog.records import FrameRecord
 from flycam.catalog.redactions import asked_back, standing
 from flycam.catalog.sharing_records import RedactionLine
-from flycam.errors import NotFound
-from flycam.frame.frame import frame_id_of
 from flycam.frame.moment import iso
 from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
 from flycam.pipeline.laying.redacting import MaskAsked, make_mask, take_back_mask
@@ -73,7 +72,7 @@ def take_back(mask_id: str, visitor: Analyst, services: ServicesHere) -> Json:
 
 
 def _photo(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
-    frame = catalog.frames.get(frame_id_of(sha256))
+    frame = catalog.frames.of_original(sha256)
     _may_have(catalog, frame, visitor)
     return frame
 
@@ -82,10 +81,7 @@ def _may_have(catalog: Catalog, frame: FrameRecord, visitor: Visitor) -> None:
     """Raises NotFound, AccessDenied for a photo that this visitor may not have, nor cover then."""
     flight, sees = catalog.flights.flight(frame.flight_id), visitor.withholding
     if sees.hides_whole(flight):
-        raise NotFound(
-            f"{frame.frame_id}: no such frame; take the id from the flight's list of frames",
-            vi=f"{frame.frame_id}: không có ảnh này; hãy lấy mã trong danh sách ảnh của chuyến bay",
-        )
+        raise no_photo(frame.header.provenance.source_sha256)
     if sees.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
 
