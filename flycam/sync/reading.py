@@ -197,7 +197,7 @@ def _keep(
             data = _whole(source, item, at)
             house.require_room(item.size_bytes)
             give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
-        elif item.kind is Kind.TERRAIN and not _is_here(house, keys.terrain(item.name)):
+        elif item.kind is Kind.TERRAIN and not _is_whole_here(house, keys.terrain(item.name), item.sha256):
             house.require_room(item.size_bytes)
             house.store.put(keys.terrain(item.name), _whole(source, item, at), durable=True)
         elif (
@@ -215,6 +215,11 @@ def _is_here(house: House, key: str) -> bool:
         return False
     house.store.settle(key, durable=True)
     return True
+
+
+def _is_whole_here(house: House, key: str, sha256: str) -> bool:
+    """As `_is_here`, and with these very bytes."""
+    return _is_here(house, key) and hashlib.sha256(house.store.get(key)).hexdigest() == sha256
 
 
 def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:

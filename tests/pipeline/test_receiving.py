@@ -167,6 +167,19 @@ def test_a_filmed_flight_is_handed_on_with_the_ground_of_each_picture(
     assert lost_in(province) == []
 
 
+def test_a_terrain_that_is_damaged_here_is_made_whole_by_a_bundle_of_all(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    told(field, province)
+    key = keys.terrain(field.workspace.catalog.flights.flight(flight_id).dem_id)
+    province.workspace.store.put(key, b"rotten")
+    assert lost_in(province) == [key]
+    told(field, province, whole=True)
+    assert lost_in(province) == []
+
+
 def test_half_a_card_and_a_whole_card_converge_on_one_map(
     drill: DrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:

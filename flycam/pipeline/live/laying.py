@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.errors import FrameRejected, NotFound, OptionUnusable
+from flycam.errors import FrameRejected, LetGo, NotFound, OptionUnusable
 from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
@@ -52,6 +52,7 @@ from flycam.pipeline.live.patience import Patience
 from flycam.pipeline.live.registration import LiveRegistration
 from flycam.pipeline.terrain import keep_ground
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
 
 
 class Ground(Protocol):
@@ -242,10 +243,30 @@ class LiveLaying:
             return view, terrain
 
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
-        """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
+        """Let a frame that lies on the map be known to those that come, as if it had been laid just now; its
+        picture and its ground are put back where they were lost."""
         with suppress(FrameRejected):
             terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
-            self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
+            pose = self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
+            header = replace(record.header, exterior_prior=pose)
+            self.patience(partial(self._put_back, picture, header, str(record.dem_id), terrain))
+
+    def _put_back(
+        self, picture: VideoPicture, header: FrameHeader, dem_id: str, terrain: TerrainGrid
+    ) -> None:
+        """Only what is the very same: a tile is not made of others."""
+        store, sha256 = self._workspace.store, header.provenance.source_sha256
+        if not store.exists(keys.evidence(sha256)):
+            data, found, _ = coded_jpeg(picture.pixels, header.provenance.source_name)
+            if found == sha256:
+                with suppress(LetGo):
+                    keep_bytes(self._workspace, data, sha256)
+                store.flush()
+        if not store.exists(keys.terrain(dem_id)):
+            _, ground = self._seen(header, terrain)
+            if ground.dem_id == dem_id:
+                keep_ground(self._workspace, ground)
+                store.flush()
 
     @property
     def error(self) -> BaseException | None:

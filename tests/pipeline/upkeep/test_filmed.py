@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flycam.catalog.records import FrameStatus
+from flycam.drill.video import VideoDrillReport
 from flycam.frame.terraincodec import made_of
 from flycam.frame.tile import TileRecord
-from flycam.pipeline.live.recipe import LiveReport
+from flycam.pipeline.laying.opening import Labels
+from flycam.pipeline.live.given import LiveRequest
+from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.restore import restore
 from flycam.pipeline.upkeep.verify import EVERYTHING, VerifyRequest, verify
@@ -51,6 +54,23 @@ def test_tiles_are_made_again_of_the_film_and_a_ground_comes_back_from_a_backup(
     assert spoiled(house, tile.key, ground) == (set(), {tile.key, ground})
     assert spoiled(house, request=VerifyRequest(source=saved)) == ({tile.key, ground}, set())
     assert house.workspace.store.get(tile.key) == whole
+
+
+def test_the_same_film_puts_back_what_was_lost_of_its_pictures_and_their_ground(
+    make_filmed: Callable[..., tuple[House, LiveReport]], film: VideoDrillReport
+) -> None:
+    house, report = make_filmed()
+    used = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    some = [used[2], used[-2]]
+    lost = {
+        *(keys.evidence(one.header.provenance.source_sha256) for one in some),
+        *(keys.terrain(str(one.dem_id)) for one in some),
+    }
+    assert spoiled(house, *lost) == (set(), lost)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    again = live(house.workspace, request, Labels())
+    assert again.flight.flight_id == report.flight.flight_id
+    assert spoiled(house) == (set(), set())
 
 
 def test_a_backup_holds_a_filmed_flight(
