@@ -43,6 +43,7 @@ from pathlib import Path
 
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
+from flycam.frame.spelling import seen
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
 from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of
@@ -101,7 +102,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
         database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
         box=environment.get("FLYCAM_BOX") or socket.gethostname(),
-        operator=environment.get("FLYCAM_OPERATOR") or None,
+        operator=seen(environment.get("FLYCAM_OPERATOR", "")) or None,
         letterhead=_file(environment, "FLYCAM_LETTERHEAD"),
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),

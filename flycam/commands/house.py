@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flycam.console import Answer, say_aside
 from flycam.errors import NotFound, StorageTrouble
 from flycam.frame.classification import Classification
+from flycam.frame.spelling import is_text, written
 from flycam.settings import Settings, read_settings
 from flycam.store.syncing import make_folder
 
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
 
 Result = tuple[Answer, Sequence[str]]
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A file or folder whose name can be written down."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if not is_text(str(path)):
+            shown = written(str(path))
+            self.fail(f"{shown}: the name is not UTF-8; rename it and run again", param, ctx)
+        return path
+
+
+FILE = _File(path_type=Path)
 LEVEL = click.Choice([level.value for level in Classification])
 _AUDIT_KEY = "audit.key"
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])

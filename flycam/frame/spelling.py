@@ -24,10 +24,28 @@ def tidy(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(name.split()))
 
 
+def seen(text: str) -> str:
+    """What a person typed or pasted, without what nobody sees of it (control and format letters, half letters
+    of UTF-16); single spaces."""
+    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+
+
+def is_text(name: str) -> bool:
+    """Whether a name as the disk gives it can be written or sent at all: bytes that are no UTF-8 come as
+    surrogates."""
+    return not any(unicodedata.category(letter) == "Cs" for letter in name)
+
+
+def written(name: str) -> str:
+    """A name as it can be shown, whatever the disk gives."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def given_name(text: str) -> str:
-    """What a person calls a flight or an event, `tidy`. Raises InputUnusable for what is no name."""
-    name = tidy(text)
-    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
+    """What a person calls a flight or an event, `tidy`, of what is seen of it. Raises InputUnusable for what
+    is no name."""
+    name = tidy(seen(text))
+    if not 0 < len(name) <= MOST_NAME:
         raise InputUnusable(
             f"{text[:40]!r}: is no name; give one of 1 to {MOST_NAME} letters",
             vi=f"{text[:40]!r}: không dùng làm tên được; hãy ghi tên từ 1 đến {MOST_NAME} ký tự",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -236,7 +237,9 @@ def _let_go(rows: Iterable[Mapping[str, Any]]) -> tuple[LetGoLine, ...]:
 
 
 def _is_said(words: str) -> bool:
-    return 0 < len(words) <= _MOST_LETTERS and words.isprintable()
+    """Text of one line. Boxes of before kept letters that nobody sees, as pasted; lines are never changed."""
+    is_plain = all(c.isprintable() or unicodedata.category(c) == "Cf" for c in words)
+    return 0 < len(words) <= _MOST_LETTERS and is_plain
 
 
 def _redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionGround, ...]:

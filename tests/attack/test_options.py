@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -62,6 +64,26 @@ def test_files_that_are_missing_or_of_another_kind(
     for path in (tmp_path / "không có.bin", letter, drill.photos / "DJI_0001.JPG"):
         said = operator("ingest", drill.photos, option, path)
         assert said.exit_code == 3 and path.name in said.sentence
+
+
+def test_a_name_that_is_not_utf8_is_named_with_the_cure(
+    ready: Operator, drill: DrillReport, tmp_path: Path
+) -> None:
+    """As a disk of another system brings it."""
+    card = tmp_path / "card"
+    shutil.copytree(drill.photos, card)
+    name = os.fsdecode(b"DJI_\xff\x82.JPG")
+    try:
+        next(card.iterdir()).rename(card / name)
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    for command in ("ingest", "inspect"):
+        said = ready(command, card)
+        assert said.exit_code == 3 and "DJI_??.JPG: its name is not UTF-8; rename the file" in said.sentence
+    assert ready.flights() == []
+    terrain = tmp_path / os.fsdecode(b"dem\xff.tif")
+    shutil.copy(drill.dem, terrain)
+    assert ready("dem", "add", terrain).exit_code == 2
 
 
 def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:

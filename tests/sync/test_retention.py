@@ -97,6 +97,16 @@ def test_lines_of_three_boxes_make_the_same_in_whatever_order(tmp_path: Path) ->
         assert house.catalog.audit.verify() is None
 
 
+def test_a_hold_whose_reason_holds_a_letter_that_nobody_sees_is_handed_on(tmp_path: Path) -> None:
+    """As boxes of before kept it: pasted from a letter."""
+    field, province = keeping(tmp_path, "field", {1}), new_box(tmp_path, "province")
+    pasted = replace(HELD, reason="Hồ\u200b sơ vụ\u00ad án")
+    field.catalog.retention.add_holds([pasted])
+    province.read(field.write(tmp_path))
+    assert standing_holds(province.catalog.retention.holds()) == [pasted]
+    assert province.tiles() == field.tiles() != {}
+
+
 def test_a_hold_follows_a_flight_into_another_event_and_under_another_id(tmp_path: Path) -> None:
     field, house = new_box(tmp_path, "field"), new_box(tmp_path, "house")
     field.lay({1, 2})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import is_text, written
 from flycam.ingest.photo.container import head_of, kind_of, opened
 
 NOT_A_PHOTO = "not a photo"
@@ -55,6 +56,18 @@ def search(paths: Iterable[Path]) -> Findings:
             else:
                 skipped.append((file, reason))
     return Findings(photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)))
+
+
+def require_names(photos: Iterable[Path]) -> None:
+    """Raise SourceUnreadable for a file whose name is not UTF-8, as another system's disk may bring it: no
+    record can hold it."""
+    for path in photos:
+        if not is_text(str(path)):
+            shown = written(str(path))
+            raise SourceUnreadable(
+                f"{shown}: its name is not UTF-8; rename the file and run again",
+                vi=f"{shown}: tên tệp không phải UTF-8; hãy đổi tên tệp rồi chạy lại",
+            )
 
 
 def _files_under(path: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:

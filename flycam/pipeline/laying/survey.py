@@ -22,6 +22,7 @@ from flycam.ingest.given.pose_files import holds_poses
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
+from flycam.ingest.photo.search import require_names
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -95,6 +96,7 @@ def survey(
             f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
             vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
         )
+    require_names(found.photos)
     photos, failed = read_all(found.photos)
     if not photos:
         _, first = failed[0]

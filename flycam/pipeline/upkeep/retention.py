@@ -29,6 +29,7 @@ from flycam.catalog.retention_records import (
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import midnight_ns
 from flycam.frame.retention import MOST_DAYS, HoldStep, LetGoStep, RetainedKind
+from flycam.frame.spelling import seen
 from flycam.pipeline.upkeep.letting_go import Claim, LettingGo, claims_of, finish_letting_go, is_kept, present
 from flycam.pipeline.workspace import Workspace
 
@@ -358,7 +359,7 @@ def _flight_or_event(catalog: Catalog, ref: str) -> str:
 
 
 def _reason(what: str, reason: str) -> str:
-    said = " ".join(reason.split())
+    said = seen(reason)
     if not 0 < len(said) <= _REASON_LETTERS:
         raise InputUnusable(
             f"{what}: needs a reason of 1 to {_REASON_LETTERS} letters",

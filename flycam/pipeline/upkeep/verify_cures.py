@@ -21,15 +21,16 @@ _FROM_COPY = Cure(
 )
 _CURES = {
     Kind.PHOTO: Cure(
-        "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a picture of a "
-        "film that is lost comes back with the same film: flycam live",
-        "lấy lại từ nơi còn giữ: flycam verify --from THẺ_NHỚ|THƯ_MỤC|BẢN_SAO_LƯU; ảnh cắt từ video bị mất thì "
-        "chạy lại flycam live với chính video đó",
+        "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a picture of "
+        "a film that is lost comes back with the same film: flycam live",
+        "lấy lại từ nơi còn giữ: flycam verify --from THẺ_NHỚ|THƯ_MỤC|BẢN_SAO_LƯU; ảnh cắt từ video bị mất "
+        "thì chạy lại flycam live với chính video đó",
     ),
     Kind.TERRAIN: Cure(
         "put it back from a backup (flycam verify --from BACKUP), or ingest the flight's photos, or lay its "
         "film, again",
-        "lấy lại từ bản sao lưu (flycam verify --from BẢN_SAO_LƯU), hoặc nạp lại ảnh hay video của chuyến bay",
+        "lấy lại từ bản sao lưu (flycam verify --from BẢN_SAO_LƯU), hoặc nạp lại ảnh hay video của chuyến "
+        "bay",
     ),
     Kind.TILE: Cure(
         "the photos or the terrain it is made of are not whole: bring those back and verify again, put it "

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import InputUnusable, SourceUnreadable
+from flycam.frame.spelling import is_text
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.container import head_of, opened
 from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, search
 from flycam.pipeline.trust import SYSTEM, Trust
 from flycam.pipeline.upload.choice import empty
-from flycam.pipeline.upload.names import is_text, refused
+from flycam.pipeline.upload.names import refused
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10

@@ -53,11 +53,6 @@ def label_of(text: str) -> str:
     return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
-def is_text(name: str) -> bool:
-    """Whether a name as the disk gives it can be sent at all: bytes that are no UTF-8 come as surrogates."""
-    return not any(unicodedata.category(letter) == "Cs" for letter in name)
-
-
 def refused(text: str, why: str, why_vi: str) -> InputUnusable:
     """A name that is not taken, as it can be shown, with the reason and the cure."""
     shown = "".join(" " if _is_unseen(letter) else letter for letter in text[:_SHOWN_CHARS])

@@ -162,7 +162,13 @@ def test_nothing_of_what_is_held_is_due(house: Workspace, clock: Clock) -> None:
         hold(house, "hold-00000001", "sáng", "vụ án", "Minh")
     with pytest.raises(NotFound):
         release(house, "hold-00000001", "xong", "Lan")
-    for bad in (("hold-00000009", "sáng", " "), ("hold-x", "sáng", "vì"), ("hold-00000001", "chiều", "vì")):
+    pasted = hold(house, "hold-00000003", "sáng", "Hồ sơ\u200b  vụ\u00ad 1\n", "Minh")
+    assert pasted.reason == "Hồ sơ vụ 1", "what is seen of it"
+    for bad in (
+        ("hold-00000009", "sáng", "\u200b"),
+        ("hold-x", "sáng", "vì"),
+        ("hold-00000001", "chiều", "vì"),
+    ):
         with pytest.raises(InputUnusable):
             hold(house, *bad, "Minh")
 
