@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flycam.sync.records import FlightRecords
 
-_FIRST_FRAMES = 64
+_FIRST_FRAMES = 32
 _METRES_IN_DEGREE = 111_000.0
 _LOW_BITS = np.uint64((1 << 22) - 1)  # of a double of some 100 degrees: less than a centimetre
 
