@@ -51,7 +51,8 @@ class Apart:
     @property
     def told(self) -> dict[str, str]:
         """As answers and reports tell it."""
-        return told_apart(self.records.flight, self.sentence, self.sentence_vi)
+        flight = self.records.flight
+        return told_apart(flight.flight_id, flight.name, self.sentence, self.sentence_vi)
 
 
 def home_of(catalog: Catalog, given: FlightRecords) -> Home | Apart:

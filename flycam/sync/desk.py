@@ -20,6 +20,7 @@ from flycam.sync.reading import read_exchange
 from flycam.sync.step import manifest_of_step
 from flycam.sync.steps import STEP_FORMAT, Lacking
 from flycam.sync.taking import Hands, TakenIn
+from flycam.sync.unread import Unread
 
 Speaks = Callable[[str], None]
 """Raises AccessDenied where whoever is at the line does not speak for the box of this name."""
@@ -111,8 +112,9 @@ def take_step(
     taken = read_exchange(
         house, source, manifest, start, hands, lambda _stage, _done, _total: None, account=account
     )
+    unread = {one.sha256 for one in taken.apart if isinstance(one, Unread)}
     for item in manifest.items:
-        if item.kind is Kind.RECORDS:
+        if item.kind is Kind.RECORDS and item.sha256 not in unread:
             house.store.put(
                 keys.given_records(manifest.box, item.sha256), source.read(start, item.size_bytes)
             )

@@ -40,7 +40,8 @@ def showing_masked(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight,
 def held_back(flight: Flight, peer: str) -> dict[str, str]:
     """Why nothing that shows a flight goes to a box that does not keep to masks, as `apart` tells it."""
     return told_apart(
-        flight,
+        flight.flight_id,
+        flight.name,
         f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
         " old to cover it: none of its pictures are sent; bring that one to the same version",
         f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"

@@ -27,6 +27,7 @@ from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.records import FlightRecords, records_from_bytes
 from flycam.sync.taking import Hands, TakenIn, Views, older_in, require_takeable, take_in
+from flycam.sync.unread import Unread, unread
 
 _MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
 _MAX_BYTES = {Kind.RECORDS: 1 << 26, Kind.VIEW: 1 << 20, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
@@ -69,7 +70,8 @@ def read_exchange(
     known = list(_known(house, manifest))
     verified = _verified(source, manifest, start, progress)
     verified.records.extend(known)
-    require_takeable(house, manifest, verified.records, str(source.path))
+    left = frozenset(name for one in verified.unread for name in one.mosaics)
+    require_takeable(house, manifest, verified.records, str(source.path), left)
     unnamed = _unnamed(house, manifest, verified.records)
     homes = [home_of(house.catalog, one) for one in verified.records]
     here = _wanted(house, manifest, homes)
@@ -80,7 +82,7 @@ def read_exchange(
     come = {item.name for item in manifest.items if item.kind is Kind.ORIGINAL}
     house.catalog.kept_originals.note(come - left_out)
     taken = take_in(house, manifest, homes, hands, verified.views, account)
-    return replace(taken, unnamed=tuple(sorted(unnamed)))
+    return replace(taken, apart=(*taken.apart, *verified.unread), unnamed=tuple(sorted(unnamed)))
 
 
 def _known(house: House, manifest: Manifest) -> Iterator[FlightRecords]:
@@ -107,12 +109,14 @@ def _missing(box: str) -> RecordsMissing:
 @dataclass(frozen=True, slots=True)
 class _Verified:
     """What an exchange holds that is needed in memory. inflated: bytes of each flight's records; epochs: of
-    the tiles that come, by mosaic there; views: early views, by mosaic there."""
+    the tiles that come, by mosaic there; views: early views, by mosaic there; unread: flights whose records
+    do not read."""
 
     records: list[FlightRecords] = field(default_factory=list)
     inflated: list[int] = field(default_factory=list)
     epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
     views: Views = field(default_factory=dict)
+    unread: list[Unread] = field(default_factory=list)
 
 
 def _verified(source: Source, manifest: Manifest, start: int, progress: Progress) -> _Verified:
@@ -123,19 +127,22 @@ def _verified(source: Source, manifest: Manifest, start: int, progress: Progress
             for _ in _original(source, item, at):
                 pass
         else:
-            _open(source.path, item, _whole(source, item, at), verified)
+            _open(source.path, manifest.box, item, _whole(source, item, at), verified)
         progress("verify", done, len(manifest.items))
     return verified
 
 
-def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
+def _open(path: Path, box: str, item: Item, data: bytes, verified: _Verified) -> None:
     """Enter what an object says; each must be what its name says."""
     try:
         if item.kind is Kind.RECORDS:
             verified.inflated.append(inflated_bytes(data))
             if sum(verified.inflated) > _MAX_INFLATED_BYTES:
                 raise not_what_it_says(path)
-            verified.records.append(records_from_bytes(data, str(path)))
+            try:
+                verified.records.append(records_from_bytes(data, str(path)))
+            except SourceUnreadable as error:
+                verified.unread.append(unread(box, item.sha256, data, error))
         elif item.tile is not None and item.kind is Kind.VIEW:
             early_state(data, item.tile.tile_id)
             verified.views.setdefault(item.tile.mosaic_id, {})[item.tile.tile_id] = (

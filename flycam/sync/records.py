@@ -149,6 +149,17 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     return records
 
 
+def labels_in(data: bytes) -> tuple[str, str, frozenset[str]] | None:
+    """Of records that do not read: the flight's id, its name, the ids of its mosaics; None where that does
+    not read either. Nothing of it is looked at: it names what stays out."""
+    try:
+        values = json_in(inflated(data, _MAX_BYTES), _MAX_VALUES)
+        flight_id, name = segment(values["flight"]["flight_id"]), text(values["flight"]["name"])
+        return flight_id, name, frozenset(segment(one["mosaic_id"]) for one in values["mosaics"])
+    except (ValueError, KeyError, TypeError, RecursionError, zstandard.ZstdError):
+        return None
+
+
 def _require_one_flight(records: FlightRecords) -> None:
     flight_id = records.flight.flight_id
     several = {

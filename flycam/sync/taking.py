@@ -9,7 +9,7 @@ short is taken in whole by the next attempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from flycam.sync.house import House
 from flycam.sync.learning import learn, learn_redactions, learn_state, learn_withdrawals
 from flycam.sync.manifest import Kind, Manifest, TileLine
 from flycam.sync.records import FlightRecords
+from flycam.sync.unread import Unread
 
 
 class Hands(Protocol):
@@ -61,13 +62,13 @@ class TakenIn:
 
     flights  ids here of those that it speaks of
     lines    appended to tile logs here
-    apart    flights that could not be joined with what is here, and why
+    apart    flights that could not be joined with what is here, or do not read, and why
     unnamed  originals (SHA-256) that no flight here names: they were passed over
     """
 
     flights: tuple[str, ...]
     lines: int
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[Apart | Unread, ...] = ()
     unnamed: tuple[str, ...] = ()
 
 
@@ -83,9 +84,16 @@ class _Came:
 _NOTHING_CAME = _Came()
 
 
-def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightRecords], place: str) -> None:
+def require_takeable(
+    house: House,
+    manifest: Manifest,
+    records: Sequence[FlightRecords],
+    place: str,
+    left_out: Collection[str] = (),
+) -> None:
     """Raise, before anything is written, if this exchange cannot follow what was taken in before.
 
+    left_out  mosaics of flights whose records do not read: nothing of them is taken in
     StoreConflict: a box of one name with another history. SourceUnreadable: it begins after the cursor here,
     or names a tile of no mosaic that it describes.
     """
@@ -106,7 +114,7 @@ def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightR
     described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
     for item in manifest.items:
         line = item.tile
-        if line is None:
+        if line is None or line.mosaic_id in left_out:
             continue
         mosaic, stretch_of = described.get(line.mosaic_id), manifest.stretches.get(line.mosaic_id)
         if mosaic is None:

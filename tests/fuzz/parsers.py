@@ -122,6 +122,11 @@ def _read_vector(data: bytes) -> None:
         read_layer(path, LayerKind.MAST)
 
 
+def _read_records(body: bytes) -> None:
+    records.labels_in(body)
+    records.records_from_bytes(body, "records")
+
+
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
@@ -141,12 +146,12 @@ def _read_wishes(body: bytes) -> None:
 
 
 _READ_SYNC: tuple[Callable[[bytes], object], ...] = (
-    lambda body: records.records_from_bytes(body, "records"),
+    _read_records,
     _read_step,
     lambda body: commons.listing_from_bytes(body, "list"),
     _answer,
     _read_wishes,
-    lambda body: records.records_from_bytes(body, "records"),
+    _read_records,
     _read_step,
     lambda body: commons.listing_from_bytes(body, "list"),
 )

@@ -149,16 +149,12 @@ class Wire:
         self._on_step()
         said = {
             "lines": taken.lines,
-            "apart": [
-                {
-                    "flight_id": one.records.flight.flight_id,
-                    "sentence": one.sentence,
-                    "sentence_vi": one.sentence_vi,
-                }
-                for one in taken.apart
-            ],
+            "apart": [one.told for one in taken.apart],
         }
-        self._spool.finish(name, said)
+        if taken.apart:
+            self._spool.forget(name)
+        else:
+            self._spool.finish(name, said)
         return Said(200, said)
 
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from flycam.answers.synced import of_bundle_written
 from flycam.catalog.records import FrameStatus
+from flycam.catalog.retention_records import HoldLine
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
+from flycam.frame.retention import HoldStep
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-from flycam.sync import offering, parts, reading
+from flycam.sync import offering, parts, reading, records
 from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
 from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
@@ -26,6 +28,7 @@ from flycam.sync.parts import part_path
 from flycam.sync.records import FlightRecords, records_to_bytes
 from flycam.sync.taking import require_takeable
 from tests.sync.boxes import MOSAIC, alone, new_box, record
+from tests.sync.lines import Wire, sync
 
 OLDEST = {"event", "flight", "mosaics", "frames", "placements", "withdrawals"}
 """What a flight's records have held since there were any."""
@@ -221,6 +224,34 @@ def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     require_takeable(province.workspace, replace(manifest, items=()), [], "x.fcb")
     with pytest.raises(StoreConflict, match=r"two boxes carry this name .*FLYCAM_BOX"):
         require_takeable(province.workspace, replace(forged, items=()), [], "x.fcb")
+
+
+@pytest.mark.parametrize("carry", ["stick", "line"])
+def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carry: str
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    box.lay({6}, "f2")
+    spoiled = HoldLine(
+        hold_id="hold-1\n", step=HoldStep.HELD, subject="f2", reason="vụ án", author="Lan", at_ns=1
+    )
+    box.catalog.retention.add_holds([spoiled])
+
+    def handed_on() -> list[str]:
+        if carry == "line":
+            return [one["sentence"] for one in sync(box, Wire(province, tmp_path)).apart.values()]
+        return [one.sentence for one in province.read(box.write(tmp_path)).taken.apart]
+
+    for _ in range(2):  # and again: nothing of it is taken for known
+        (said,) = handed_on()
+        assert said.startswith("bay f2: what field says of this flight does not read")
+        assert province.tiles() == box.tiles() != {}
+        assert [one.flight_id for one in province.catalog.flights.flights()] == ["f1"]
+        assert list(province.workspace.store.list(keys.given_prefix())) != []
+    monkeypatch.setattr(records, "_is_said", lambda _words: True)  # a later flycam reads it
+    assert handed_on() == []
+    assert province.tiles("f2") == box.tiles("f2") != {}
 
 
 def test_a_tile_that_the_records_do_not_describe_is_refused(tmp_path: Path) -> None:
