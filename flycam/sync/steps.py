@@ -3,8 +3,8 @@
 A step's manifest begins at the cursor that the step before left, so the receiver's cursor is all that anybody
 has to remember. Order: records of flights of which no tile is to come, the records of the others with their
 coarse views (of a filmed flight with the beginning of its records), finer views, the rest of such records,
-tiles as the log has them, terrain, photos. Where the peer's viewers look, views go
-before others of their zoom, and a flight's before other flights'.
+tiles as the log has them with the terrain under them, other terrain, photos. Where the peer's viewers look,
+views go before others of their zoom, and a flight's before other flights'.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
-from flycam.geometry.grid import ground_pixel_m
+from flycam.geometry.grid import TileId, ground_pixel_m
 from flycam.mosaic.early import early_view
 from flycam.mosaic.given import Taken
+from flycam.sync.grounds import Grounds
 from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
 from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
@@ -29,8 +30,6 @@ from flycam.sync.offering import (
     Offer,
     original_items,
     require_reached,
-    terrain_ids,
-    terrain_item,
     tile_item,
 )
 from flycam.sync.order import last_lines
@@ -89,10 +88,10 @@ class Giver:
         self._records: dict[str, tuple[str, bytes]] = {}
         self._begun: dict[str, tuple[str, bytes]] = {}  # what goes before the first view
         self._originals: dict[str, tuple[Item, str]] = {}
-        self._terrain: set[str] = set()
+        self._grounds = Grounds(house, self.readable)
         for flight in self._flights:
             records = records_of(house.catalog, flight)
-            self._terrain.update(terrain_ids(house, records.frames))
+            self._grounds.add(flight.flight_id, records.frames)
             thin = thinned(records)
             self._records[flight.flight_id] = _named(records_to_bytes(thin))
             if (begun := beginning(thin)) is not thin:
@@ -176,7 +175,7 @@ class Giver:
 
     def names(self, kind: Kind) -> Set[str]:
         """Names of all things of a kind that may be asked about: SHA-256 of photos, ids of terrain."""
-        return self._originals.keys() if kind is Kind.ORIGINAL else self._terrain
+        return self._originals.keys() if kind is Kind.ORIGINAL else self._grounds.names
 
     def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
@@ -193,27 +192,16 @@ class Giver:
             yield from self._whole_records(flight)
         if not has_tiles:
             return
+        self._grounds.learn(lacking.terrain)
         yield from self._in_turn(
             (flight, self._tiles(flight, log, target))
             for flight in fresh
             for log in self._logs[flight.flight_id]
         )
-        yield from self._grounds(lacking.terrain, target)
+        yield from (self._step(some, {}) for some in self._grounds.rest(target))
         for item in self._photos(lacking.originals):
             if self.readable.has_original(item.sha256):
                 yield self._step([item], {})
-
-    def _grounds(self, dem_ids: Iterable[str], target: Callable[[], int]) -> Iterator[Step]:
-        """Terrains, many in a step: a picture's is some kilobytes."""
-        items: list[Item] = []
-        for dem_id in dem_ids:
-            if (data := self.readable.terrain(dem_id)) is not None:
-                items.append(terrain_item(dem_id, data))
-                if sum(item.size_bytes for item in items) >= target():
-                    yield self._step(items, {})
-                    items = []
-        if items:
-            yield self._step(items, {})
 
     def _photos(self, names: Iterable[str]) -> Iterator[Item]:
         """Of these photos those that the peer may have: it takes in their flights' records."""
@@ -330,6 +318,7 @@ class Giver:
         end = log.until
         while log.since < end and flight.flight_id not in self.apart:
             items: list[Item] = []
+            tiles: set[TileId] = set()
             held: dict[str, bytes] = {}
             size, reached = 0, log.since
             while waiting and (not items or size < target()):
@@ -343,9 +332,11 @@ class Giver:
                     continue
                 item = tile_item(line, data)
                 items.append(item)
+                tiles.add(line.tile_id)
                 held[item.sha256] = data
                 size += len(data)
             until = reached if waiting else end
+            items = [*self._grounds.below(flight.flight_id, tiles), *items]
             stretch = {log.mosaic.mosaic_id: log.stretch(until)}
             yield self._of_flight(flight, items, held, stretch, self._records[flight.flight_id])
             log.move_to(until)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flycam.catalog.records import MosaicInfo
+from flycam.catalog.records import FrameStatus, MosaicInfo
 from flycam.errors import FlightBusy, SourceUnreadable
 from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
@@ -183,6 +183,7 @@ class _Taking:
         self._account = account
         self._known: dict[str, int] = {}
         self._tiles: dict[str, set[TileId]] = {}
+        self._grounds = {item.name for item in manifest.items if item.kind is Kind.TERRAIN}
         for item in manifest.items:
             if item.kind is Kind.TILE and item.tile is not None:
                 self._tiles.setdefault(item.tile.mosaic_id, set()).add(item.tile.tile_id)
@@ -277,7 +278,7 @@ class _Taking:
     def _join(self, mosaic: MosaicInfo, came: _Came) -> int:
         house = self._house
         amendments = recorded_amendments(house.catalog, mosaic)
-        stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments))
+        stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments)) | self._on_new_ground(mosaic)
         given = Given(house.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
         own = self._hands.fold(mosaic, amendments) if stale else None
 
@@ -296,6 +297,22 @@ class _Taking:
             origin=house.box,
             clock_ns=house.clock_ns,
         )
+
+    def _on_new_ground(self, mosaic: MosaicInfo) -> set[TileId]:
+        """Base tiles here of photos that are here and whose ground came with this exchange: since its records
+        came they could not be laid."""
+        if not self._grounds:
+            return set()
+        catalog, store = self._house.catalog, self._house.store
+        under = {
+            tile_id
+            for one in catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+            if one.dem_id in self._grounds and one.header.layer == mosaic.layer
+            if store.exists(keys.evidence(one.header.provenance.source_sha256))
+            for tile_id in one.tiles or ()
+        }
+        heads = catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom) if under else ()
+        return under.intersection(head.tile_id for head in heads)
 
     def _seen_early(self, flight: Flight, home: Home) -> int:
         """Early views into parents whose children are still to come; the log lines appended.

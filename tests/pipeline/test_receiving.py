@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from flycam.catalog.records import FrameStatus
 from flycam.catalog.retention_records import LetGoLine
@@ -25,6 +26,7 @@ from flycam.pipeline.finish.recipe import FinishRequest, finish
 from flycam.pipeline.laying.refolding import photos_elsewhere, refold_mosaic
 from flycam.pipeline.live.recipe import LiveReport
 from flycam.pipeline.receiving import Receiving
+from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from flycam.pipeline.withdraw import withdraw
@@ -165,6 +167,44 @@ def test_a_filmed_flight_is_handed_on_with_the_ground_of_each_picture(
     for one in grounds:
         assert province.workspace.store.get(keys.terrain(one)) == field.workspace.store.get(keys.terrain(one))
     assert lost_in(province) == []
+
+
+@pytest.mark.parametrize("hand_on", [told, over_a_line])
+def test_a_flight_that_was_laid_again_on_terrain_comes_where_its_photos_are(
+    drill: DrillReport, make_house: MakeHouse, hand_on: Callable[..., object]
+) -> None:
+    """Over a line the terrain comes after the tiles that were made on it."""
+    field, province = (named(make_house(name=name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    hand_on(field, province, originals=True)
+    assert photos_elsewhere(province.workspace, flight_id) == set()
+    register_dem(field.workspace, drill.dem)
+    field.ingest(drill.photos, own_dem=drill.dem)
+    mosaic_id = live_mosaic_id(flight_id, Layer.COLOUR)
+    before = heads(province, mosaic_id)
+    hand_on(field, province, originals=True)
+    assert heads(province, mosaic_id) == heads(field, mosaic_id) != before
+    assert lost_in(province) == []
+
+
+def test_two_boxes_that_laid_one_card_on_two_terrains_come_together(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    field, province = (named(make_house(name=name), name) for name in ("field", "province"))
+    other = tmp_path / "other.tif"
+    with rasterio.open(drill.dem) as file:
+        heights, profile, tags = file.read(1), file.profile, file.tags()
+    with rasterio.open(other, "w", **profile) as file:
+        file.write(heights + 6, 1)
+        file.update_tags(**tags)
+    for house, dem in ((field, drill.dem), (province, other)):
+        register_dem(house.workspace, dem)
+        flight_id = house.ingest(drill.photos, own_dem=dem).flight.flight_id
+    over_a_line(field, province)
+    over_a_line(province, field)
+    mosaic_id = live_mosaic_id(flight_id, Layer.COLOUR)
+    assert heads(province, mosaic_id) == heads(field, mosaic_id) != {}
+    assert lost_in(province) == lost_in(field) == []
 
 
 def test_a_terrain_that_is_damaged_here_is_made_whole_by_a_bundle_of_all(

@@ -21,7 +21,7 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
-from flycam.sync import sending, steps, thinning
+from flycam.sync import grounds, sending, steps, thinning
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
@@ -117,7 +117,7 @@ def test_the_grounds_of_a_filmed_flight_are_asked_about_when_due_and_go_many_at_
         box.workspace.store.put(keys.terrain(one.dem_id), encode_terrain(one))
     ids = {one.dem_id for one in (plain, *lifted)}
     without = sync(box, Wire(new_box(tmp_path, "other"), tmp_path))
-    monkeypatch.setattr(steps, "terrain_ids", lambda *_: sorted(ids))
+    monkeypatch.setattr(grounds, "terrain_ids", lambda *_: sorted(ids))
     monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 12)
     asked: list[list[str]] = []
 

@@ -135,6 +135,13 @@ def is_photo_here(
     return record.frame_id in paths or workspace.store.exists(evidence)
 
 
+def _can_be_laid(workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _ON_THE_CARD) -> bool:
+    """Whether a frame's photo is here, and the ground that it lies on: another box may have laid it again on
+    a terrain that is still to come."""
+    ground = record.dem_id is not None and workspace.store.exists(keys.terrain(record.dem_id))
+    return ground and is_photo_here(workspace, record, paths)
+
+
 def photos_elsewhere(workspace: Workspace, flight_id: str) -> set[str]:
     """SHA-256 of the photos of a flight's used frames that are on another box alone: they are not here, and
     never were.
@@ -155,8 +162,8 @@ def folded_here(
     amendments: Amendments,
     paths: Mapping[str, Path] = _ON_THE_CARD,
 ) -> Callable[[TileId], MosaicTile]:
-    """Gives the state of a base tile from the photos at hand alone."""
-    here = [record for record in _used(workspace, mosaic) if is_photo_here(workspace, record, paths)]
+    """Gives the state of a base tile from the photos at hand alone, of those whose ground is here."""
+    here = [record for record in _used(workspace, mosaic) if _can_be_laid(workspace, record, paths)]
     replay = Replay(workspace, here, paths)
 
     def fold(tile_id: TileId) -> MosaicTile:
@@ -211,7 +218,7 @@ def _without_photos(
     paths: Mapping[str, Path],
     tile_ids: Collection[TileId],
 ) -> set[TileId]:
-    """Those of these tiles that a frame touches whose photo is on another box, or was let go.
+    """Those of these tiles that a frame touches whose photo, or ground, is on another box, or was let go.
 
     Else a mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
     """
@@ -223,7 +230,7 @@ def _without_photos(
     for record in frames:
         touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
         may_miss = is_given or record.header.provenance.source_sha256 in gone
-        if touched and may_miss and not is_photo_here(workspace, record, paths):
+        if touched and may_miss and not _can_be_laid(workspace, record, paths):
             found |= touched
     return found
 

@@ -190,6 +190,7 @@ class Line:
         server that is full or busy is waited for; one that does not serve is as one that does not answer.
         """
         wait_s, tried_s = _FIRST_WAIT_S, time.monotonic()
+        served_s = tried_s  # what it says before a request that it cannot serve is no service
         while True:
             why = ""
             try:
@@ -197,13 +198,16 @@ class Line:
                 if reply.status not in _LATER:
                     return reply
                 why = self.said(reply)
+                if reply.status not in _AWAY:
+                    served_s = time.monotonic()
             except LineDown as error:
-                why = f"{self.url}: {self._cause(error)}"
+                why, served_s = f"{self.url}: {self._cause(error)}", max(served_s, self._heard_s)
             self.say(why)
             now_s = time.monotonic()
             slept_s = max(now_s - tried_s - _LONGEST_TRY_S, 0.0)
             self._heard_s, tried_s = min(self._heard_s + slept_s, now_s), now_s
-            if now_s - self._heard_s > self._patience_s:
+            served_s = min(served_s + slept_s, now_s)
+            if now_s - min(served_s, self._heard_s) > self._patience_s:
                 raise self._given_up(why)
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)

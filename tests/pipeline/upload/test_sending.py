@@ -164,8 +164,33 @@ def test_a_name_that_stands_for_nothing_is_told_as_that(language: str, said: str
     assert noted == [f"{line.url}: {said}"] and said in str(caught.value.vi)
 
 
+def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.05)
+    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.5, "en", lambda _why: None)
+        asked = 0
+
+        def send() -> upload_line.Reply:
+            nonlocal asked
+            asked += 1
+            assert line.once("HEAD", "/").status == 200
+            return line.once("GET", "/")
+
+        with pytest.raises(PeerUnavailable, match="out of service"):
+            line.patiently(send)
+        server.shutdown()
+    assert asked > 3
+
+
 class OutOfService(BaseHTTPRequestHandler):
     """What a proxy says before a server that is away."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
 
     def do_GET(self) -> None:
         self.send_response(503)
