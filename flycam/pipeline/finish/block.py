@@ -83,10 +83,10 @@ def one_system(records: Sequence[FrameRecord]) -> None:
             raise InputUnusable(
                 f"{record.header.provenance.source_name}: its pose is in {pose.work_crs} and "
                 f"{pose.vertical_datum}, those before it in {first.work_crs} and {first.vertical_datum}; "
-                "ingest it as a flight of its own",
+                "lay all of the flight on one terrain: ingest its photos once more, with --dem",
                 vi=f"{record.header.provenance.source_name}: vị trí ghi theo {pose.work_crs} và "
                 f"{pose.vertical_datum}, khác với các ảnh trước ({first.work_crs}, {first.vertical_datum}); "
-                "hãy nạp thành chuyến bay riêng",
+                "hãy nạp lại toàn bộ ảnh của chuyến bay với cùng một mô hình độ cao (--dem)",
             )
 
 
