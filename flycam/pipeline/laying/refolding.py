@@ -138,8 +138,9 @@ def is_photo_here(
 def _can_be_laid(workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _ON_THE_CARD) -> bool:
     """Whether a frame's photo is here, and the ground that it lies on: another box may have laid it again on
     a terrain that is still to come."""
-    ground = record.dem_id is not None and workspace.store.exists(keys.terrain(record.dem_id))
-    return ground and is_photo_here(workspace, record, paths)
+    if record.dem_id is None or not is_photo_here(workspace, record, paths):
+        return False
+    return workspace.store.exists(keys.terrain(record.dem_id))
 
 
 def photos_elsewhere(workspace: Workspace, flight_id: str) -> set[str]:
