@@ -42,10 +42,9 @@ def written(name: str) -> str:
 
 
 def given_name(text: str) -> str:
-    """What a person calls a flight or an event, `tidy`, of what is seen of it. Raises InputUnusable for what
-    is no name."""
-    name = tidy(seen(text))
-    if not 0 < len(name) <= MOST_NAME:
+    """What a person calls a flight or an event, `tidy`. Raises InputUnusable for what is no name."""
+    name = tidy(text)
+    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
         raise InputUnusable(
             f"{text[:40]!r}: is no name; give one of 1 to {MOST_NAME} letters",
             vi=f"{text[:40]!r}: không dùng làm tên được; hãy ghi tên từ 1 đến {MOST_NAME} ký tự",
