@@ -44,10 +44,16 @@ def of_flights(catalog: Catalog, event_id: str | None = None, language: str = "e
         event, count, revision = events[one.event_id], frames.get(one.flight_id, 0), shown.get(one.flight_id)
         flights.append(
             {
-                **{"flight_id": one.flight_id, "name": one.name, "event": event.name},
-                **{"is_drill": event.is_drill, "state": one.state.value},
-                **{"first_ns": one.first_ns, "last_ns": one.last_ns},
-                **{"frames": count, "gsd_m": one.gsd_m, "revision": revision},
+                "flight_id": one.flight_id,
+                "name": one.name,
+                "event": event.name,
+                "is_drill": event.is_drill,
+                "state": one.state.value,
+                "first_ns": one.first_ns,
+                "last_ns": one.last_ns,
+                "frames": count,
+                "gsd_m": one.gsd_m,
+                "revision": revision,
             }
         )
         said = f"{count} ảnh" if vi else agreed(f"{count} pictures")

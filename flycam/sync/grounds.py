@@ -6,7 +6,7 @@ the terrain it needs for that must not come later. A filmed flight has a terrain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.geometry.grid import TileId, TileRange
@@ -25,13 +25,14 @@ class Grounds:
         self._lacking: set[str] = set()
         self.names: set[str] = set()
 
-    def add(self, flight_id: str, frames: Iterable[FrameRecord]) -> None:
+    def add(self, flight_id: str, frames: Collection[FrameRecord]) -> None:
         """What a flight lies on."""
-        used = [one for one in frames if one.status is FrameStatus.USED]
-        here = set(terrain_ids(self._house, used))
+        here = set(terrain_ids(self._house, frames))
         self.names |= here
         self._under[flight_id] = [
-            (one.tiles, one.dem_id) for one in used if one.tiles is not None and one.dem_id in here
+            (one.tiles, one.dem_id)
+            for one in frames
+            if one.status is FrameStatus.USED and one.tiles is not None and one.dem_id in here
         ]
 
     def learn(self, lacking: Iterable[str]) -> None:
@@ -45,7 +46,7 @@ class Grounds:
         found = {
             dem_id
             for tiles, dem_id in self._under[flight_id]
-            if dem_id in self._lacking and any(_holds(tiles, tile_id) for tile_id in tile_ids)
+            if dem_id in self._lacking and any(tile_id in tiles for tile_id in tile_ids)
         }
         self._lacking -= found
         return list(self._items(sorted(found)))
@@ -53,11 +54,13 @@ class Grounds:
     def rest(self, target: Callable[[], int]) -> Iterator[list[Item]]:
         """Those that are left, about `target()` bytes at a time."""
         some: list[Item] = []
+        size = 0
         for item in self._items(sorted(self._lacking)):
             some.append(item)
-            if sum(one.size_bytes for one in some) >= target():
+            size += item.size_bytes
+            if size >= target():
                 yield some
-                some = []
+                some, size = [], 0
         if some:
             yield some
 
@@ -65,11 +68,3 @@ class Grounds:
         for dem_id in dem_ids:
             if (data := self._readable.terrain(dem_id)) is not None:
                 yield terrain_item(dem_id, data)
-
-
-def _holds(tiles: TileRange, tile_id: TileId) -> bool:
-    return (
-        tile_id.z == tiles.z
-        and tiles.x_start <= tile_id.x < tiles.x_stop
-        and tiles.y_start <= tile_id.y < tiles.y_stop
-    )

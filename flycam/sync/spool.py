@@ -116,7 +116,11 @@ class Spool:
         return said if isinstance(said, dict) else None
 
     def finish(self, sha256: str, said: dict[str, Any]) -> None:
-        """Remember the answer, and let the bytes go."""
+        """Remember the answer, and let the bytes go. That a flight stays apart is not remembered: asked again
+        it may be another answer, for somebody has mended it meanwhile."""
+        if said.get("apart"):
+            self.forget(sha256)
+            return
         with self._lock, _told(self._folder):
             done = self._done(sha256)
             fresh = done.with_name(f"{done.name}.new")

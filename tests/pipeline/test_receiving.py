@@ -173,7 +173,7 @@ def test_a_filmed_flight_is_handed_on_with_the_ground_of_each_picture(
 def test_a_flight_that_was_laid_again_on_terrain_comes_where_its_photos_are(
     drill: DrillReport, make_house: MakeHouse, hand_on: Callable[..., object]
 ) -> None:
-    """Over a line the terrain comes after the tiles that were made on it."""
+    """Over a line the terrain comes after the records that name it."""
     field, province = (named(make_house(name=name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
     hand_on(field, province, originals=True)

@@ -151,10 +151,7 @@ class Wire:
             "lines": taken.lines,
             "apart": [one.told for one in taken.apart],
         }
-        if taken.apart:
-            self._spool.forget(name)
-        else:
-            self._spool.finish(name, said)
+        self._spool.finish(name, said)
         return Said(200, said)
 
 

@@ -13,6 +13,7 @@ from flycam.errors import FlycamError
 from flycam.frame.agreement import agreed
 from flycam.frame.moment import minute_of
 from flycam.frame.spelling import decimal_comma
+from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.freeing import could_free
 from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
@@ -24,7 +25,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store.room import LOW_BYTES, RESERVED_BYTES
 
 _BYTES_A_FLIGHT = 20 << 30
-_OLD_BACKUP_NS = 7 * 86_400 * 10**9
+_OLD_BACKUP_S = 7 * DAY_S
 _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -246,7 +247,7 @@ def _backup(workspace: Workspace) -> Check:
     if line is not None:
         said = f"last saved {minute_of(line.at_ns)} in {line.subject}"
         said_vi = f"lần cuối {minute_of(line.at_ns)}, vào {line.subject}"
-        is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_NS
+        is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_S * 1e9
     else:
         said, said_vi = "never saved", "chưa sao lưu lần nào"
         is_old = bool(workspace.catalog.flights.flights())

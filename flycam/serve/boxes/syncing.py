@@ -181,10 +181,7 @@ def _taken(arrivals: Arrivals, visitor: Visitor, spool: Spool, sha256: str) -> d
             "apart": [one.told for one in taken.apart],
             "unnamed": list(taken.unnamed),
         }
-        if taken.apart:  # asked again it may be another: somebody has mended it meanwhile
-            spool.forget(sha256)
-        else:
-            spool.finish(sha256, said)
+        spool.finish(sha256, said)
         return said
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -142,13 +144,11 @@ def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.05)
-    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        noted: list[str] = []
-        line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.3, "vi", noted.append)
+    noted: list[str] = []
+    with out_of_service() as url:
+        line = Line(url, None, 0.3, "vi", noted.append)
         with pytest.raises(PeerUnavailable, match=r"out of service.*HTTP 503") as caught:
             line.ask("GET", "/")
-        server.shutdown()
     assert "ngừng phục vụ" in str(caught.value.vi)
     assert noted == [f"{line.url}: HTTP 503"]
 
@@ -168,9 +168,8 @@ def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.05)
-    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.5, "en", lambda _why: None)
+    with out_of_service() as url:
+        line = Line(url, None, 0.5, "en", lambda _why: None)
         asked = 0
 
         def send() -> upload_line.Reply:
@@ -181,8 +180,16 @@ def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(
 
         with pytest.raises(PeerUnavailable, match="out of service"):
             line.patiently(send)
-        server.shutdown()
     assert asked > 3
+
+
+@contextmanager
+def out_of_service() -> Iterator[str]:
+    """The address of a server that is there and does not serve."""
+    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class OutOfService(BaseHTTPRequestHandler):
