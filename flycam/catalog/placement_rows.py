@@ -23,6 +23,7 @@ from flycam.catalog.geometry_json import (
     interior_to_json,
 )
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement
+from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer
 from flycam.geometry.exterior import PoseSource
 
@@ -46,9 +47,16 @@ def placement_id(placement: Placement) -> str:
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
 
 
-def rank(placement: Placement) -> tuple[int, bool, str]:
-    """The order of a frame's placements; the greatest is in force. Total, and from content alone."""
-    return (placement.version, placement.exterior is not None, placement_id(placement))
+def rank(placement: Placement) -> tuple[int, bool, bool, str, str]:
+    """The order of a frame's placements; the greatest is in force. Total, and from content alone.
+
+    Of one version terrain stands before a plane. Of two terrains the greater id does, which is the same for
+    a whole flight: frames that two boxes laid lie all by one of them, and not each by another.
+    """
+    exterior = placement.exterior
+    on_terrain = exterior is not None and not is_plane(exterior.vertical_datum)
+    is_laid = exterior is not None
+    return (placement.version, is_laid, on_terrain, placement.dem_id or "", placement_id(placement))
 
 
 def in_force(placements: Sequence[Placement]) -> Placement:

@@ -12,22 +12,27 @@ from collections.abc import Iterable
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
+from flycam.frame.flight import is_plane
 from flycam.frame.warning import FINISHED_OLDER, warning
-from flycam.geometry.exterior import PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+
+_Ranked = tuple[int, bool]
 
 
 def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
     """Whether the revision of this mosaic (0: the live one never is) shows a frame as it was laid before."""
     if mosaic.revision == LIVE_REVISION:
         return False
-    in_force: dict[str, int] = {}
+    in_force: dict[str, _Ranked] = {}
     for placement in catalog.placements.of_flight(mosaic.flight_id):
-        in_force[placement.frame_id] = max(placement.version, in_force.get(placement.frame_id, 0))
+        ranked = _ranked(placement.version, placement.exterior)
+        in_force[placement.frame_id] = max(ranked, in_force.get(placement.frame_id, ranked))
     if not in_force:
         return False  # nothing of this flight was ever laid again
     for frame in catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision):
         # an adjusted pose counts one more than the placement it began from
-        began = frame.exterior.version - (frame.exterior.source is PoseSource.ADJUSTED)
+        is_adjusted = frame.exterior.source is PoseSource.ADJUSTED
+        began = _ranked(frame.exterior.version - is_adjusted, frame.exterior)
         if in_force.get(frame.frame_id, began) > began:
             return True
     return False
@@ -37,3 +42,8 @@ def outdated_said(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, .
     """The warning for each mosaic on show that is an outdated finished revision."""
     outdated = [mosaic.revision for mosaic in shown if is_outdated(catalog, mosaic)]
     return tuple(warning(FINISHED_OLDER, revision=revision) for revision in dict.fromkeys(outdated))
+
+
+def _ranked(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
+    """The order of placements (`flycam.catalog.placement_rows.rank`) as far as an adjusted pose tells it."""
+    return version, exterior is not None and not is_plane(exterior.vertical_datum)

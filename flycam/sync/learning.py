@@ -10,9 +10,10 @@ from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import NameTaken
 from flycam.frame.classification import strictest
-from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.flight import Event, Flight, FlightState, is_plane
 from flycam.frame.redaction import RedactionStep
 from flycam.frame.retention import HoldStep, LetGoStep
+from flycam.frame.warning import NO_TERRAIN, code_of
 from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
 from flycam.sync.records import FlightRecords
@@ -45,6 +46,7 @@ def learn(house: House, records: FlightRecords, giver: str, account: str = "") -
     ]
     if records.placements or laid_otherwise:
         catalog.placements.learn([*records.placements, *laid_otherwise])
+    flight = _on_its_ground(house, flight, records.flight)
     learn_withdrawals(house, records.withdrawals, giver, account)
     known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
     for mosaic in records.mosaics:
@@ -86,7 +88,8 @@ def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: st
 
 
 def joined_flight(here: Flight, given: Flight) -> Flight:
-    """What is here of a flight, widened by what another box knows of it. Labels and ground stay as here."""
+    """What is here of a flight, widened by what another box knows of it. Labels and ground stay as here
+    (`_on_its_ground`)."""
     boxes = [one for one in (here.bounds_lonlat_deg, given.bounds_lonlat_deg) if one is not None]
     bounds = None
     if boxes:
@@ -170,6 +173,24 @@ def _learn_flight(house: House, here: Flight | None, given: Flight, giver: str) 
             return named
     flights.put_flight(given)
     return given
+
+
+def _on_its_ground(house: House, flight: Flight, given: Flight) -> Flight:
+    """A flight that one box laid on a plane and another on terrain says the terrain, on which the frames of
+    both lie now; and of the plane only where a frame is left on it."""
+    if is_plane(flight.vertical_datum) == is_plane(given.vertical_datum):
+        return flight
+    used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    grounds = {is_plane(one.exterior.vertical_datum) for one in used if one.exterior is not None}
+    grounded = flight
+    if False in grounds and is_plane(flight.vertical_datum):
+        grounded = replace(flight, vertical_datum=given.vertical_datum, dem_id=given.dem_id)
+    if True not in grounds:
+        kept = tuple(one for one in grounded.warnings if code_of(one) != NO_TERRAIN)
+        grounded = replace(grounded, warnings=kept)
+    if grounded != flight:
+        house.catalog.flights.put_flight(grounded)
+    return grounded
 
 
 def _labels(name: str, giver: str, own_id: str) -> Iterator[str]:

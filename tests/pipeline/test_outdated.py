@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from flycam.pipeline.batch import ingest
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.outdated import is_outdated, outdated_said
+from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.terrain import register_dem
+from flycam.sync.bundle import read_bundle, write_bundle
 from tests.pipeline.finished_house import NAME, finish_quickly, open_workspace, tiles_of
 
 
@@ -49,3 +52,16 @@ def test_it_is_outdated_from_the_day_the_flight_is_laid_again_until_it_is_finish
     assert again.main is not None and again.main.revision == 2
     assert not is_outdated(house.catalog, house.catalog.tiles.mosaic(mosaic_id))
     assert ingest(house, request_, Labels(name=NAME)).notes == ()
+
+
+def test_it_is_outdated_once_another_box_that_had_terrain_tells_of_its_photos(
+    tmp_path: Path, drill: DrillReport, request_: SurveyRequest
+) -> None:
+    house, other = open_workspace(tmp_path / "flat"), open_workspace(tmp_path / "steep")
+    flight = ingest(house, request_, Labels(name=NAME)).flight
+    finish_quickly(house)
+    register_dem(other, drill.dem)
+    ingest(other, request_, Labels(name=NAME))
+    write_bundle(replace(other, box="steep"), tmp_path / "stick.fcb")
+    read_bundle(house, tmp_path / "stick.fcb", Receiving(house))
+    assert is_outdated(house.catalog, house.catalog.tiles.mosaic(f"{flight.flight_id}-colour"))

@@ -20,7 +20,7 @@ from flycam.frame.frame import Layer
 from flycam.frame.retention import LetGoStep, RetainedKind
 from flycam.frame.terraincodec import made_of
 from flycam.frame.tile import MosaicTile, TileRecord
-from flycam.frame.warning import KEPT_NOW, code_of
+from flycam.frame.warning import KEPT_NOW, NO_TERRAIN, code_of
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish.recipe import FinishRequest, finish
 from flycam.pipeline.laying.refolding import photos_elsewhere, refold_mosaic
@@ -187,24 +187,41 @@ def test_a_flight_that_was_laid_again_on_terrain_comes_where_its_photos_are(
     assert lost_in(province) == []
 
 
-def test_two_boxes_that_laid_one_card_on_two_terrains_come_together(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+@pytest.mark.parametrize("other_ground", ["plane", "terrain"])
+def test_two_boxes_that_laid_one_card_on_two_grounds_come_together(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, other_ground: str
 ) -> None:
+    """All frames on one of the two, and that is terrain where there is some: not each on another."""
     field, province = (named(make_house(name=name), name) for name in ("field", "province"))
-    other = tmp_path / "other.tif"
-    with rasterio.open(drill.dem) as file:
-        heights, profile, tags = file.read(1), file.profile, file.tags()
-    with rasterio.open(other, "w", **profile) as file:
-        file.write(heights + 6, 1)
-        file.update_tags(**tags)
+    other = None if other_ground == "plane" else raised(drill.dem, 6.0, tmp_path / "other.tif")
     for house, dem in ((field, drill.dem), (province, other)):
-        register_dem(house.workspace, dem)
+        if dem is not None:
+            register_dem(house.workspace, dem)
         flight_id = house.ingest(drill.photos, own_dem=dem).flight.flight_id
     over_a_line(field, province)
     over_a_line(province, field)
     mosaic_id = live_mosaic_id(flight_id, Layer.COLOUR)
     assert heads(province, mosaic_id) == heads(field, mosaic_id) != {}
     assert lost_in(province) == lost_in(field) == []
+    for house in (field, province):
+        catalog = house.workspace.catalog
+        used = catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        assert len({one.dem_id for one in used}) == 1
+        assert {one.exterior.vertical_datum for one in used if one.exterior} == {"EGM96"}
+        flight = catalog.flights.flight(flight_id)
+        assert flight.vertical_datum == "EGM96"
+        assert NO_TERRAIN not in map(code_of, flight.warnings)
+    assert finish(field.workspace, flight_id, FinishRequest(surface=False, report=False)).main is not None
+
+
+def raised(dem: Path, by_m: float, path: Path) -> Path:
+    """A terrain some metres higher."""
+    with rasterio.open(dem) as file:
+        heights, profile, tags = file.read(1), file.profile, file.tags()
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(heights + by_m, 1)
+        file.update_tags(**tags)
+    return path
 
 
 def test_a_terrain_that_is_damaged_here_is_made_whole_by_a_bundle_of_all(
