@@ -116,6 +116,8 @@ def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
         der = ssl.PEM_cert_to_DER_cert(told.decode("ascii"))
     except (ValueError, UnicodeDecodeError):
         der = b""
+    if not der and parts.path:
+        raise _no_flycam_at(url, f"{parts.scheme}://{parts.netloc}")
     if der:
         shown.append(hashlib.sha256(der).hexdigest())
     if not der or shown[-1] != fingerprint:
@@ -123,6 +125,15 @@ def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # this authority, and no other
     context.load_verify_locations(cadata=der)
     return {"ssl_context": context}
+
+
+def _no_flycam_at(url: str, root: str) -> OptionUnusable:
+    return OptionUnusable(
+        f"{url}: no flycam answers at this address, so whether it is the server of this fingerprint is not "
+        f"known; nothing was sent: give the server's address as in its map, such as {root}",
+        vi=f"{url}: không có flycam ở địa chỉ này nên chưa biết có đúng máy chủ của dấu vân tay hay không; "
+        f"chưa gửi gì: hãy ghi địa chỉ máy chủ như khi mở bản đồ, ví dụ {root}",
+    )
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -93,11 +93,14 @@ def head_to_bytes(head: PartHead) -> bytes:
 def head_from_bytes(data: bytes, path: Path) -> PartHead:
     """Inverse of `head_to_bytes`; SourceUnreadable if `data` is no head of a part."""
     packed = data[: _HEAD.size]
-    if len(data) < HEAD_BYTES or packed[: len(_MAGIC)] != _MAGIC:
+    is_blank = not any(data)  # as a stick leaves what was not written out before it was pulled
+    if packed[: len(_MAGIC)] != _MAGIC and not is_blank:
         raise SourceUnreadable(
             f"{path}: this is no bundle of flycam; give the file that `flycam bundle write` made",
             vi=f"{path}: không phải gói dữ liệu flycam; hãy chọn tệp do lệnh `flycam bundle write` tạo ra",
         )
+    if is_blank or len(data) < HEAD_BYTES:
+        raise _damaged(path)
     _, bundle_id, number, count, size, sha256 = _HEAD.unpack(packed)
     if _CRC.unpack_from(data, _HEAD.size)[0] != zlib.crc32(packed) or not 1 <= number <= count <= _MAX_PARTS:
         raise _damaged(path)

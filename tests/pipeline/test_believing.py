@@ -51,6 +51,17 @@ def test_nobody_unknown_gets_the_token(tmp_path: Path) -> None:
         assert [token for _, token in asked] == [None]
 
 
+def test_a_wrong_path_is_not_taken_for_another_machine(tmp_path: Path) -> None:
+    ours = certified(tmp_path / "tls", _HERE)
+    with showing(ours.path, authority=ours.authority) as (url, asked):
+        for page in ("/upload.html", "/#12/21.3/103.0", "/?lang=vi"):
+            with pytest.raises(OptionUnusable, match=rf"without a page, such as {url}$"):
+                ask(f"{url}{page}", Trust(fingerprint=ours.fingerprint))
+        with pytest.raises(OptionUnusable, match=rf"no flycam answers at this address.*such as {url}$"):
+            ask(f"{url}/elsewhere", Trust(fingerprint=ours.fingerprint))
+        assert [token for _, token in asked] == [None], "nothing of ours is told"
+
+
 def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path) -> None:
     certificate, key, _ = self_signed(tmp_path)
     waits: list[str] = []

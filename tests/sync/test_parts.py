@@ -71,9 +71,11 @@ def test_a_changed_or_cut_byte_is_refused_by_the_name_of_its_part(tmp_path: Path
         whole + b"x",
         whole[:HEAD_BYTES] + b"\xff" + whole[HEAD_BYTES + 1 :],
         whole[:20],
+        b"",
+        bytes(len(whole)),
     ):
         part.write_bytes(harmed)
-        with pytest.raises(SourceUnreadable, match=part.name):
+        with pytest.raises(SourceUnreadable, match=rf"{part.name}: is damaged or cut short; copy it again"):
             Parts(path)
 
 

@@ -72,10 +72,12 @@ class Line:
         once; is_thin: little is handed to the system at once, so that what it was handed has soon left;
         trust: whom to believe that he is the server. Raises OptionUnusable for no address."""
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        is_page = parts.path.endswith(".html") or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or is_page:
+            example = f"{parts.scheme}://{parts.netloc}" if is_page else "http://192.168.1.20:8000"
             raise OptionUnusable(
-                f"{url}: give the server's address as in its map, such as http://192.168.1.20:8000",
-                vi=f"{url}: hãy ghi địa chỉ máy chủ như khi mở bản đồ, ví dụ http://192.168.1.20:8000",
+                f"{url}: give the server's address as in its map, without a page, such as {example}",
+                vi=f"{url}: hãy ghi địa chỉ máy chủ như khi mở bản đồ, không kèm tên trang, ví dụ {example}",
             )
         self.url = url.rstrip("/")
         self._patience_s = patience_s
@@ -175,7 +177,14 @@ class Line:
             raise AccessDenied(self.said(reply), vi=self.said(reply))
         if reply.status == 404:
             raise NotFound(self.said(reply), vi=self.said(reply))
-        if reply.status in (400, 405, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
+        if reply.status == 405:
+            raise InputUnusable(
+                f"{self.url}: does not take this (HTTP 405): give the server's address as in its map, and "
+                "bring both to the same version if it is that",
+                vi=f"{self.url}: không nhận yêu cầu này (HTTP 405): hãy ghi địa chỉ máy chủ như khi mở bản "
+                "đồ; nếu đã đúng thì cập nhật hai máy về cùng phiên bản",
+            )
+        if reply.status in (400, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
             raise InputUnusable(self.said(reply), vi=self.said(reply))
         return reply
 
