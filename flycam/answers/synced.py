@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.pipeline.installer import Installer
     from flycam.sync.bundle import BundleRead, BundleWritten
     from flycam.sync.fetching import Got
-    from flycam.sync.sending import Sent
+    from flycam.sync.limits import Sent
 
 _CAME = {
     "area": ("restricted areas", "vùng hạn chế"),
@@ -199,7 +199,15 @@ def of_sync(sent: Sent, got: Got, url: str, language: str = "en") -> Answered:
             f" {sent.originals} originals"
         )
     lines = [line, *_came(got, vi=vi)]
-    if sent.ended_by == "budget":
+    if sent.ended_by == "budget" and not sent.step_bytes:
+        lines.append(
+            f"hạn mức --budget hết ngay khi hỏi bên kia còn thiếu gì; còn {decimal_comma(left)} MB: hãy đặt "
+            "hạn mức lớn hơn"
+            if vi
+            else f"stopped: asking what is lacking there used the budget up; {left} MB are left: give a "
+            "larger --budget"
+        )
+    elif sent.ended_by == "budget":
         lines.append(
             f"dừng vì hết hạn mức --budget; còn {decimal_comma(left)} MB, chạy lại để gửi tiếp"
             if vi

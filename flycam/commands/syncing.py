@@ -145,7 +145,8 @@ def sync(
     from flycam.pipeline.receiving import Receiving
     from flycam.pipeline.upload.line import Line
     from flycam.sync.fetching import Fetcher
-    from flycam.sync.sending import Limits, Sender
+    from flycam.sync.limits import Limits
+    from flycam.sync.sending import Sender
 
     token, trust = token_for(url, token_file), trust_of(ca, fingerprint)
     patient_s = patience_s if once else float("inf")

@@ -23,15 +23,14 @@ from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
+from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
 from flycam.sync.masks import KNOWS
-from flycam.sync.sending import Limits, Sent
 from flycam.sync.sink import COPIES, Sink, room_in
 
 _ANEW = 3
 _SPOILED = 3
 _WARY, _STALLED = 2, 5
 _CONFLICT, _INTERNAL = 409, 500
-_HEADERS_BYTES = 1000
 
 
 @dataclass(kw_only=True, slots=True)
@@ -118,7 +117,7 @@ class Fetcher:
     def _some(self, target: int, sent: Sent) -> bool:
         if self._ledger is None or not (self._has_news or self._lacking):
             return False
-        room = target if self._limits.budget_bytes is None else min(target, self._room(sent))
+        room = min(target, self._room(sent))
         if room <= 0:
             sent.ended_by = "budget"
             return False
@@ -213,8 +212,7 @@ class Fetcher:
         self._take_whole(ledger)
         if max(self._stalled.values(), default=0) >= _WARY:
             self._together = 1  # it may be another one of the same answer that cannot be read there
-        if self._limits.budget_bytes is not None:
-            room = min(room, self._room(sent))
+        room = min(room, self._room(sent))
         some = self._some_of(room) if room > 0 else []
         if not some:
             return _Nothing
@@ -358,12 +356,10 @@ class Fetcher:
     # -- limits -----------------------------------------------------------------------------------
 
     def _room(self, sent: Sent) -> int:
-        budget = self._limits.budget_bytes
-        assert budget is not None  # noqa: S101
-        return budget - sent.sent_bytes - sent.got_bytes - 2 * _HEADERS_BYTES
+        return room_bytes(self._limits, sent) - 2 * HEADERS_BYTES
 
     def _count(self, body: int, sent: Sent) -> None:
-        sent.got_bytes += body + _HEADERS_BYTES
+        sent.got_bytes += body + HEADERS_BYTES
 
     def _count_body(self, length: int, sent: Sent) -> None:
         sent.got_bytes += length

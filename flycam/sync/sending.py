@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
@@ -16,6 +15,7 @@ from flycam.sync.asked_later import AskedLater, as_body
 from flycam.sync.asking import Answered, Asking
 from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
+from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
@@ -24,51 +24,15 @@ from flycam.sync.steps import Giver, Lacking
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
 from flycam.sync.wishes import wishes_from_values
 
+_STEPS = "/api/sync/steps"
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
 _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
-_HEADERS_BYTES = 1000  # of a request and its answer
 _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
 _ASKED_ANEW_S = 3600.0
 """So long the peer's word on terrain and photos is taken: a flight in the air has more with each round."""
 _DONE, _CONFLICT, _FULL = 200, 409, 507
 _ANEW = ("RecordsMissing", "Refused")  # the second of a server of before
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """rate_bytes_s, budget_bytes: of the line, None without; metered: no tiles, no
-    photos; originals: photos too."""
-
-    rate_bytes_s: float | None = None
-    budget_bytes: int | None = None
-    metered: bool = False
-    originals: bool = False
-
-
-@dataclass(kw_only=True, slots=True)
-class Sent:
-    """What came of it, added up over rounds.
-
-    sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
-    left_bytes  of tiles and photos that the peer still lacks, or was not asked about
-    apart       flights that the peer could not join: as it says them
-    passed      keys of what is lost or damaged here and was therefore not sent
-    ended_by    why it ended before all was there: "budget", "metered" or ""
-    """
-
-    peer: str = ""
-    steps: int = 0
-    tiles: int = 0
-    views: int = 0
-    originals: int = 0
-    sent_bytes: int = 0
-    got_bytes: int = 0
-    tile_bytes: int = 0
-    left_bytes: int = 0
-    apart: dict[str, dict[str, str]] = field(default_factory=dict)
-    passed: dict[str, None] = field(default_factory=dict)
-    ended_by: str = ""
 
 
 class WayBack(Protocol):
@@ -163,7 +127,7 @@ class Sender:
         giver = Giver(self._house, originals=has_originals, reached=self._reached)
         lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        steps = giver.steps(lacking, self._target, has_tiles=has_tiles)
+        steps = giver.steps(lacking, self._target, self._most, has_tiles=has_tiles)
         self._note_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:
@@ -179,7 +143,7 @@ class Sender:
                 self._name_passed(giver)
             if step is None:
                 break
-            if self._is_spent(step.size_bytes):
+            if self._is_spent(step.size_bytes) and not self._goes_in_parts(step):
                 self.sent.ended_by = "budget"
                 return True
             if self._gives_way(step):
@@ -241,7 +205,7 @@ class Sender:
         try:
             while True:
                 reply = self._line.ask("POST", "/api/sync", body, Content_Type="application/json")
-                self.sent.sent_bytes += len(body) + _HEADERS_BYTES
+                self.sent.sent_bytes += len(body) + HEADERS_BYTES
                 if isinstance(reply.json, dict):
                     break
                 self._wait_for_flycam(reply, no_flycam)
@@ -259,7 +223,6 @@ class Sender:
     def _send(self, step: Step) -> dict[str, Any] | None:
         """A step until it is taken in; the peer's answer. None where it has to be asked anew, or the budget
         is used up."""
-        where = f"/api/sync/steps/{step.sha256}"
         began, bytes_before = self._clock_s(), self.sent.sent_bytes
         tries, is_full = 0, False
         turned_away = TurnedAway()
@@ -278,24 +241,13 @@ class Sender:
             at = 0
             if self._is_spent(0):
                 raise _StepEnds("budget")
-            if tries > 1 or step.size_bytes > _RESUMED_BYTES:
-                self.sent.sent_bytes += _HEADERS_BYTES
-                reply = self._line.once("HEAD", where, Upload_Length=str(step.size_bytes))
+            if tries > 1 or step.size_bytes > _RESUMED_BYTES or self._is_spent(step.size_bytes):
+                self.sent.sent_bytes += HEADERS_BYTES
+                reply = self._line.once("HEAD", f"{_STEPS}/{step.sha256}", Upload_Length=str(step.size_bytes))
                 if reply.status != _DONE or "Upload-Offset" not in reply.headers:
                     return reply  # what came there is not known, and from byte 0 it would go
                 at = int(reply.headers["Upload-Offset"])
-            if self._is_spent(max(step.size_bytes - at, 0)):
-                raise _StepEnds("budget")
-            self.sent.sent_bytes += _HEADERS_BYTES
-            return self._line.once(
-                "PUT",
-                where,
-                self._paced(step.blocks(at)),
-                Content_Type="application/octet-stream",
-                Content_Length=str(step.size_bytes - at),
-                Upload_Offset=str(at),
-                Upload_Length=str(step.size_bytes),
-            )
+            return self._put(step, at)
 
         while True:
             try:
@@ -324,6 +276,26 @@ class Sender:
         else:
             self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
         return dict(reply.json)
+
+    def _put(self, step: Step, at: int) -> Answered:
+        """A step from a byte on, or as much of it as the budget holds. Raises _StepEnds."""
+        rest = max(step.size_bytes - at, 0)
+        some = min(rest, self._room - HEADERS_BYTES)
+        if some < rest and (some <= 0 or not self._goes_in_parts(step)):
+            raise _StepEnds("budget")
+        self.sent.sent_bytes += HEADERS_BYTES
+        reply = self._line.once(
+            "PUT",
+            f"{_STEPS}/{step.sha256}",
+            self._paced(step.blocks(at), some),
+            Content_Type="application/octet-stream",
+            Content_Length=str(some),
+            Upload_Offset=str(at),
+            Upload_Length=str(step.size_bytes),
+        )
+        if some < rest:
+            raise _StepEnds("budget")
+        return reply
 
     def _is_anew(self, reply: Answered) -> bool:
         """Whether a conflict is that the peer is to be asked anew; raises where no asking helps."""
@@ -361,34 +333,51 @@ class Sender:
             self.sent.apart[one["flight_id"]] = one
 
     def _target(self) -> int:
+        """About how many bytes a step is to have. The first of a run knows no budget: it may go in parts."""
         limits = self._limits
         most = self._step_bytes
         if limits.rate_bytes_s is not None:
             most = min(most, max(int(limits.rate_bytes_s * _STEP_S), _LEAST_BYTES))
-        if limits.budget_bytes is not None:
-            most = min(most, max(limits.budget_bytes - self._line_bytes - 2 * _HEADERS_BYTES, 1))
-        return most
+        return min(most, self._for_a_step) if self.sent.steps else most
 
-    def _is_spent(self, more: int) -> bool:
-        budget = self._limits.budget_bytes
-        return budget is not None and self._line_bytes + more + _HEADERS_BYTES > budget
+    def _most(self) -> int:
+        """More than this a step of more than one tile does not have."""
+        twice = 2 * self._target()
+        return min(twice, self._for_a_step) if self.sent.steps else twice
+
+    def _goes_in_parts(self, step: Step) -> bool:
+        """Whether a part of a step helps: where the next run, which asks for what the peer has by then, makes
+        the same one and goes on with it. So the smallest budget gets on."""
+        return not self.sent.steps or all(one.kind is Kind.ORIGINAL for one in step.manifest.items)
 
     @property
-    def _line_bytes(self) -> int:
-        """Both ways."""
-        return self.sent.sent_bytes + self.sent.got_bytes
+    def _room(self) -> int:
+        """Bytes that are left of the budget."""
+        return room_bytes(self._limits, self.sent)
 
-    def _paced(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Bytes no faster than the rate; counted as they are handed on."""
+    @property
+    def _for_a_step(self) -> int:
+        """What a step may have of that, beside its requests and its manifest."""
+        return max((self._room - 2 * HEADERS_BYTES) * 7 // 8, 1)
+
+    def _is_spent(self, more: int) -> bool:
+        return more + HEADERS_BYTES > self._room
+
+    def _paced(self, blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
+        """The first `most` bytes, no faster than the rate; counted as they are handed on."""
         rate = self._limits.rate_bytes_s
         for block in blocks:
             for start in range(0, len(block), _BLOCK):
-                some = block[start : start + _BLOCK]
+                some = block[start : start + min(_BLOCK, most)]
+                if not some:
+                    return
+                most -= len(some)
                 if rate is not None:
                     now = self._clock_s()
                     self._due_s = max(self._due_s, now) + len(some) / rate
                     self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
                 self.sent.sent_bytes += len(some)
+                self.sent.step_bytes += len(some)
                 yield some
 
 

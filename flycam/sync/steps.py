@@ -26,18 +26,16 @@ from flycam.sync.house import House
 from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import KNOWS, showing_masked
-from flycam.sync.offering import (
-    Offer,
-    original_items,
-    require_reached,
-    tile_item,
-)
+from flycam.sync.offering import Offer, original_items, require_reached, tile_item
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.step import Step
 from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
+
+Bytes = Callable[[], int]
+"""So many, asked anew for each step."""
 
 STEP_FORMAT = 1
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
@@ -67,10 +65,8 @@ class Lacking:
 
 
 class Giver:
-    """All that a peer may lack, as it stands now: what it is asked about, and then the steps for it.
-
-    The heads of the logs are read first and the records after them, as for a bundle.
-    """
+    """All that a peer may lack, as it stands now: what it is asked about, and then the steps for it. Heads of
+    the logs are read first and the records after them, as for a bundle."""
 
     def __init__(
         self, house: House, *, originals: bool = False, reached: dict[str, Reached] | None = None
@@ -177,24 +173,35 @@ class Giver:
         """Names of all things of a kind that may be asked about: SHA-256 of photos, ids of terrain."""
         return self._originals.keys() if kind is Kind.ORIGINAL else self._grounds.names
 
-    def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
+    def steps(
+        self,
+        lacking: Lacking,
+        target: Bytes,
+        most: Bytes | None = None,
+        *,
+        has_tiles: bool = True,
+    ) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
         the next is asked for.
 
+        most       what several tiles or views together do not exceed; None: twice the target
         has_tiles  without: records and views alone, for a line that costs
         """
+        most = most or (lambda: 2 * target())
         fresh = [one for one in self._flights if one.flight_id in self._logs]
         yield from self._known_flights(target)
         for flight in fresh:
-            yield from self._views(flight, target, coarse=True)
-        yield from self._in_turn((flight, self._views(flight, target, coarse=False)) for flight in fresh)
+            yield from self._views(flight, target, most, coarse=True)
+        yield from self._in_turn(
+            (flight, self._views(flight, target, most, coarse=False)) for flight in fresh
+        )
         for flight in fresh:
             yield from self._whole_records(flight)
         if not has_tiles:
             return
         self._grounds.learn(lacking.terrain)
         yield from self._in_turn(
-            (flight, self._tiles(flight, log, target))
+            (flight, self._tiles(flight, log, target, most))
             for flight in fresh
             for log in self._logs[flight.flight_id]
         )
@@ -245,14 +252,13 @@ class Giver:
         found.views = [one for one in parents if one.content_hash[:MARK_DIGITS] not in seen]
         return found
 
-    def _known_flights(self, target: Callable[[], int]) -> Iterator[Step]:
+    def _known_flights(self, target: Bytes) -> Iterator[Step]:
         """Records of flights of which no tile is to come, many in a step: withdrawals before all else."""
+        left = self._logs.keys() | self._unknown_there
         waiting = [
             one
             for one in self._flights
-            if one.flight_id not in self._logs
-            and one.flight_id not in self._unknown_there
-            and self._records[one.flight_id][0] not in self._there
+            if one.flight_id not in left and self._records[one.flight_id][0] not in self._there
         ]
         while waiting:
             items: list[Item] = []
@@ -266,7 +272,7 @@ class Giver:
             yield self._step(items, held)
             self._there.update(held)
 
-    def _views(self, flight: Flight, target: Callable[[], int], *, coarse: bool) -> Iterator[Step]:
+    def _views(self, flight: Flight, target: Bytes, most: Bytes, *, coarse: bool) -> Iterator[Step]:
         """Early views of a flight's parents, coarse zooms first; with its records where they are lacking."""
         waiting = [
             line
@@ -286,11 +292,14 @@ class Giver:
             room = max(target() - own, min(target(), _WITH_BYTES))
             waiting = views_in_order(waiting, self.wishes)
             while waiting and (not items or size < room):
-                line = waiting.pop(0)
+                line = waiting[0]
                 parent = self.readable.parent(mosaics[line.mosaic_id], line)
+                view = b"" if parent is None else early_view(parent)
+                if items and size + len(view) > max(most() - own, room):
+                    break
+                waiting.pop(0)
                 if parent is None:
                     continue
-                view = early_view(parent)
                 item = tile_item(line, view, Kind.VIEW)
                 items.append(item)
                 held[item.sha256] = view
@@ -312,7 +321,7 @@ class Giver:
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
             yield self._of_flight(flight, [], {}, here, records)
 
-    def _tiles(self, flight: Flight, log: LogBeyond, target: Callable[[], int]) -> Iterator[Step]:
+    def _tiles(self, flight: Flight, log: LogBeyond, target: Bytes, most: Bytes) -> Iterator[Step]:
         """Base tiles as the log has them: each step ends where the cursor may stand after it."""
         waiting = list(log.tiles)
         end = log.until
@@ -324,7 +333,7 @@ class Giver:
             while waiting and (not items or size < target()):
                 line = waiting[0]
                 data = self.readable.tile(line)
-                if data is not None and items and size + len(data) > 2 * target():
+                if data is not None and items and size + len(data) > most():
                     break
                 waiting.pop(0)
                 reached = line.seq

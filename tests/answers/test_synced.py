@@ -4,7 +4,7 @@ from flycam.answers.synced import of_sync
 from flycam.sync.common_learning import Kept
 from flycam.sync.commons import Common
 from flycam.sync.fetching import Got
-from flycam.sync.sending import Sent
+from flycam.sync.limits import Sent
 
 GOT = Got(
     things={kind.value: 2 for kind in Common},

@@ -21,7 +21,8 @@ from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.terrain import register_dem
 from flycam.store import keys
 from flycam.sync.fetching import Fetcher, Got
-from flycam.sync.sending import Limits, Sender, Sent
+from flycam.sync.limits import Limits, Sent
+from flycam.sync.sending import Sender
 from flycam.sync.sink import room_in
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND

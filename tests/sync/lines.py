@@ -15,8 +15,9 @@ from flycam.errors import FlycamError
 from flycam.outcomes import http_status
 from flycam.sync.commons import NAME_DIGITS, commons_of, listing_to_bytes, state_of
 from flycam.sync.desk import answer, take_step
+from flycam.sync.limits import Limits, Sent
 from flycam.sync.masks import keeps_to_masks
-from flycam.sync.sending import Limits, Sender, Sent
+from flycam.sync.sending import Sender
 from flycam.sync.spool import Spool
 from tests.sync.boxes import Box
 
@@ -143,6 +144,8 @@ class Wire:
                 self._cuts[0] -= len(block)
             self.bytes += len(block)
             assert self._spool.add(turn, name, block)
+        if (at := self._spool.offset(name, size)) < size:
+            return Said(409, {"error": "Refused"}, {"Upload-Offset": str(at)})
         file = self._spool.whole(name)
         assert file is not None
         taken = take_step(house, file, self._province)

@@ -14,7 +14,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.pipeline.workspace import Progress
 from flycam.sync import sending
-from flycam.sync.sending import Sent
+from flycam.sync.limits import Sent
 
 
 def call(data: Path, *arguments: object, language: str = "C") -> Result:

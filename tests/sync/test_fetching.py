@@ -22,7 +22,8 @@ from flycam.store.room import SPARE_BYTES
 from flycam.sync import sending
 from flycam.sync.commons import Common, commons_of
 from flycam.sync.fetching import Fetcher
-from flycam.sync.sending import Limits, Sender
+from flycam.sync.limits import Limits
+from flycam.sync.sending import Sender
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (

@@ -12,6 +12,7 @@ import pytest
 
 from flycam.store import keys
 from flycam.sync import sending, steps
+from flycam.sync.limits import Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.whole import Readable
 from tests.suites.catalog_suite import photo_of
@@ -56,7 +57,7 @@ def kinds_taken(
 
     last: list[Any] = []
     sender = sending.Sender(
-        box.workspace, Watched(province, folder), sending.Limits(originals=True), sleep=lambda _s: None
+        box.workspace, Watched(province, folder), Limits(originals=True), sleep=lambda _s: None
     )
     send = sender._send
 
@@ -139,7 +140,7 @@ def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
         def begin(self, said: Mapping[str, Any]) -> None:
             """Nothing is kept of it."""
 
-        def some(self, target: int, sent: sending.Sent) -> bool:
+        def some(self, target: int, sent: Sent) -> bool:
             assert target > 0
             self.steps_before.append(sent.steps)
             if len(self.steps_before) == 1:
@@ -148,7 +149,7 @@ def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
 
     back = Back()
     sender = sending.Sender(
-        box.workspace, Wire(province, tmp_path), sending.Limits(), back=back, sleep=lambda _s: None
+        box.workspace, Wire(province, tmp_path), Limits(), back=back, sleep=lambda _s: None
     )
     sender.round()
     assert back.steps_before[0] == 0

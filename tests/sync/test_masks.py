@@ -21,10 +21,11 @@ from flycam.sync.common_learning import CommonLearner
 from flycam.sync.commons import Common, Thing, commons_of, state_of
 from flycam.sync.desk import answer, lacking_of
 from flycam.sync.ledger import Ledger
+from flycam.sync.limits import Limits
 from flycam.sync.manifest import Kind, manifest_from_bytes, manifest_to_bytes
 from flycam.sync.masks import held_back, keeps_to_masks
 from flycam.sync.offering import offer
-from flycam.sync.sending import Limits, Sender
+from flycam.sync.sending import Sender
 from flycam.sync.steps import Giver
 from tests.suites.catalog_suite import flight, photo_of
 from tests.sync.boxes import Box, ground_of, masked, mosaic_of, new_box, record

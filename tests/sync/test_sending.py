@@ -22,6 +22,7 @@ from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
 from flycam.sync import grounds, sending, steps, thinning
+from flycam.sync.limits import Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
@@ -154,6 +155,23 @@ def test_a_metered_line_and_a_budget_leave_the_rest_for_later(tmp_path: Path) ->
     assert province.tiles() == box.tiles()
 
 
+@pytest.mark.parametrize("budget", [4_500, 9_000, 30_000])
+def test_the_smallest_budget_gets_on_and_is_used(tmp_path: Path, budget: int) -> None:
+    """A step that is larger goes in parts, from one run to the next."""
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2})
+    wire = Wire(province, tmp_path)
+    runs: list[Sent] = []
+    while not runs or runs[-1].ended_by:
+        runs.append(sync(box, wire, budget_bytes=budget))
+        assert runs[-1].sent_bytes <= budget
+        assert runs[-1].step_bytes, "each gets on"
+    assert province.tiles() == box.tiles()
+    whole = sync(box, Wire(new_box(tmp_path, "other"), tmp_path / "other")).step_bytes
+    assert sum(one.step_bytes for one in runs) < 1.2 * whole, "what was sent of a step is kept there"
+    assert len(runs) < 2 + 2 * sum(one.sent_bytes for one in runs) / budget
+
+
 def test_a_rate_is_kept(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
@@ -165,7 +183,7 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     sender = sending.Sender(
         box.workspace,
         Wire(province, tmp_path),
-        sending.Limits(rate_bytes_s=8000),
+        Limits(rate_bytes_s=8000),
         clock_s=lambda: now_s[0],
         sleep=sleep,
     )
@@ -318,7 +336,7 @@ def test_a_peer_that_never_gets_on_is_given_up_after_pauses_that_grow(tmp_path: 
     box.lay({0})
     pauses: list[float] = []
     wire = Stubborn(province, tmp_path)
-    sender = sending.Sender(box.workspace, wire, sending.Limits(), sleep=pauses.append)
+    sender = sending.Sender(box.workspace, wire, Limits(), sleep=pauses.append)
     with pytest.raises(StoreUnavailable, match="restart flycam there"):
         sender.round()
     waited = [one for one in pauses if one]
@@ -410,7 +428,7 @@ def test_a_peer_that_wants_all_anew_over_and_over_is_given_up(tmp_path: Path) ->
     wire = Refusing(province, tmp_path)
     wire.error = "RecordsMissing"
     pauses: list[float] = []
-    sender = sending.Sender(box.workspace, wire, sending.Limits(), sleep=pauses.append)
+    sender = sending.Sender(box.workspace, wire, Limits(), sleep=pauses.append)
     with pytest.raises(StoreUnavailable, match="restart flycam there"):
         sender.round()
     assert pauses == sorted(pauses)
@@ -502,7 +520,7 @@ def test_a_step_without_room_gives_way_to_a_withdrawal(tmp_path: Path) -> None:
 def test_the_stamp_of_what_goes_first_reads_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
-    sender = sending.Sender(box.workspace, Wire(province, tmp_path), sending.Limits())
+    sender = sending.Sender(box.workspace, Wire(province, tmp_path), Limits())
 
     def stamp() -> object:
         with monkeypatch.context() as patched:

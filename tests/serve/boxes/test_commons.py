@@ -19,7 +19,8 @@ from flycam.pipeline.upload.line import Line
 from flycam.store import keys
 from flycam.sync.commons import NAME_DIGITS
 from flycam.sync.fetching import Fetcher, Got
-from flycam.sync.sending import Limits, Sender
+from flycam.sync.limits import Limits
+from flycam.sync.sending import Sender
 from flycam.sync.steps import Giver
 from flycam.sync.wishes import is_wished, wishes_from_values
 from tests.serve.province import TOKENS, new_province, serving

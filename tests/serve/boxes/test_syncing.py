@@ -24,8 +24,9 @@ from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync import sending, spool
 from flycam.sync.desk import answer, lacking_of
+from flycam.sync.limits import Limits, Sent
 from flycam.sync.manifest import Kind
-from flycam.sync.sending import Limits, Sender, Sent
+from flycam.sync.sending import Sender
 from flycam.sync.step import Step
 from flycam.sync.steps import Giver
 from flycam.sync.taking import TakenIn
