@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from flycam.sync.lacking import ASKED_AS, Lacking
 from flycam.sync.manifest import Item, Kind
-from flycam.sync.steps import ASKED_AS, Giver, Lacking
+from flycam.sync.steps import Giver
 
 Ask = Callable[[Mapping[str, object]], Lacking]
 

@@ -9,17 +9,18 @@ from typing import Any
 from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import SourceUnreadable
 from flycam.mosaic.early import early_of
-from flycam.mosaic.given import Taken, taken_of
+from flycam.mosaic.given import taken_of
 from flycam.store import keys
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind
-from flycam.sync.masks import KNOWS, keeps_to_masks
+from flycam.sync.masks import KNOWS
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
 from flycam.sync.step import manifest_of_step
-from flycam.sync.steps import STEP_FORMAT, Lacking
+from flycam.sync.steps import STEP_FORMAT
 from flycam.sync.taking import Hands, TakenIn
+from flycam.sync.there_already import HEAD_DIGITS, heads_lacking
 from flycam.sync.unread import Unread
 
 Speaks = Callable[[str], None]
@@ -53,6 +54,10 @@ def answer(
         terrain, mosaics = (
             [segment(one) for one in _all_of(question[name])] for name in ("terrain", "mosaics")
         )
+        heads = {
+            segment(one): [hex_digits(each, HEAD_DIGITS) for each in _all_of(some)]
+            for one, some in dict(question.get("heads", {})).items()
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
             f"what the box asks does not read ({error}); bring both boxes to the same version",
@@ -72,30 +77,10 @@ def answer(
         "records": _records_lacking(house, box, records),
         "terrain": [one for one in terrain if not house.store.exists(keys.terrain(one))],
         "originals": _originals_lacking(house, originals),
+        "heads": {one: heads_lacking(house, one, some) for one, some in heads.items()},
         "views": [digest[:MARK_DIGITS] for digest in early_of(house.store, logs)],
         "knows": list(KNOWS),
     }
-
-
-def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
-    """What a peer answered. SourceUnreadable."""
-    try:
-        return Lacking(
-            taken={
-                segment(one): Taken(seq=int(seq), digest=hex_digits(digest))
-                for one, (seq, digest) in said["taken"].items()
-            },
-            records=frozenset(map(text, said["records"])),
-            terrain=tuple(map(segment, said["terrain"])),
-            originals=tuple(map(hex_digits, said["originals"])),
-            views=frozenset(map(text, said["views"])),
-            masks=keeps_to_masks(said),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceUnreadable(
-            f"{place}: its answer does not read ({error}); bring both boxes to the same version",
-            vi=f"{place}: không đọc được trả lời; hãy cài cùng phiên bản cho cả hai máy",
-        ) from error
 
 
 def take_step(

@@ -7,20 +7,21 @@ that the peer says; one whose answer was lost is answered again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
 from flycam.sync.asked_later import AskedLater, as_body
 from flycam.sync.asking import Answered, Asking
-from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
+from flycam.sync.lacking import Lacking, lacking_of
 from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
 from flycam.sync.step import Step
-from flycam.sync.steps import Giver, Lacking
+from flycam.sync.steps import Giver, asking_nothing
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
 from flycam.sync.wishes import wishes_from_values
 
@@ -127,7 +128,8 @@ class Sender:
         giver = Giver(self._house, originals=has_originals, reached=self._reached)
         lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        steps = giver.steps(lacking, self._target, self._most, has_tiles=has_tiles)
+        heads = partial(self._heads_lacking, giver)
+        steps = giver.steps(lacking, self._target, self._most, heads=heads, has_tiles=has_tiles)
         self._note_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:
@@ -154,7 +156,7 @@ class Sender:
             self._count(step, taken, giver)
             if self._back is not None and any(one.kind is Kind.TILE for one in step.manifest.items):
                 self._back.some(self._target(), self.sent)
-            lacking_bytes = self._note_left(tile_bytes)
+            lacking_bytes = self._note_left(tile_bytes - giver.left_out_bytes)
             self._progress("sync", self._round_bytes >> 10, lacking_bytes >> 10)
         while self._back is not None and self._back.some(self._target(), self.sent):
             if self._stamp_of_pressing() != self._pressing:
@@ -182,6 +184,13 @@ class Sender:
         giver.wishes = wishes_from_values(said.get("wishes"))
         self._later.begin(giver)
         return self._later.due(lacking, giver, question, self._ask_later, self._is_spent)
+
+    def _heads_lacking(self, giver: Giver, mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
+        """As the peer says; without room in the budget to ask, or where it is of before, all of them."""
+        page = {**asking_nothing(giver.question()), "heads": {mosaic_id: heads}}
+        return (
+            heads if self._is_spent(len(as_body(page))) else self._ask_later(page).heads.get(mosaic_id, heads)
+        )
 
     def _ask_later(self, question: Mapping[str, object]) -> Lacking:
         return lacking_of(self._ask(question), self._line.url)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Any
 
 from flycam.catalog.records import MosaicInfo
@@ -23,6 +22,7 @@ from flycam.mosaic.given import Taken
 from flycam.sync.grounds import Grounds
 from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
+from flycam.sync.lacking import ASKED_AS, Lacking
 from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import KNOWS, showing_masked
@@ -30,6 +30,7 @@ from flycam.sync.offering import Offer, original_items, require_reached, tile_it
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.step import Step
+from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
 from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
@@ -41,27 +42,6 @@ STEP_FORMAT = 1
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
 _ASKED_AT_ONCE = 4000  # hashes of some 270 KB
-ASKED_AS = {Kind.TERRAIN: "terrain", Kind.ORIGINAL: "originals"}
-"""What is asked about when it is due, and its word in a question and an answer. A flight that was filmed has
-a terrain for each picture."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lacking:
-    """What the peer says that it has not of what it was asked about. taken: how far it took in each log;
-    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of; masks: whether
-    it keeps to them."""
-
-    taken: Mapping[str, Taken]
-    records: Collection[str] = ()
-    terrain: Iterable[str] = ()
-    originals: Iterable[str] = ()
-    views: Collection[str] = ()
-    masks: bool = True
-
-    def of(self, kind: Kind) -> Iterable[str]:
-        """Names of things of one of the kinds that are asked about when they are due."""
-        return self.terrain if kind is Kind.TERRAIN else self.originals
 
 
 class Giver:
@@ -101,6 +81,8 @@ class Giver:
         self._there: set[str] = set()
         self._unknown_there: frozenset[str] = frozenset()
         self._logs: dict[str, list[LogBeyond]] = {}
+        self.left_out_bytes = 0
+        """Of tiles that the peer turned out to have from elsewhere."""
         self.apart: set[str] = set()
         """Flights that the peer cannot join: nothing more of them is sent."""
         self.wishes: tuple[Wish, ...] = ()
@@ -121,12 +103,10 @@ class Giver:
         self, kind: Kind, question: Mapping[str, object], asked: Collection[str]
     ) -> Iterator[dict[str, Any]]:
         """What the peer is asked about things of a kind beside those that it was, some at a time: a request
-        holds only so many. question: as it was asked first; the peer lets go of records that one does not
-        name."""
+        holds only so many. question: as it was asked first."""
         left = sorted(self.names(kind) - set(asked))
-        nothing: dict[str, Any] = {"mosaics": [], **{word: [] for word in ASKED_AS.values()}}
         for start in range(0, len(left), _ASKED_AT_ONCE):
-            yield {**question, **nothing, ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
+            yield {**asking_nothing(question), ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
 
     def _named_records(self) -> set[str]:
         return {sha256 for some in (self._records, self._begun) for sha256, _ in some.values()}
@@ -179,18 +159,22 @@ class Giver:
         target: Bytes,
         most: Bytes | None = None,
         *,
+        heads: HeadsLacking = all_lacking,
         has_tiles: bool = True,
     ) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
         the next is asked for.
 
         most       what several tiles or views together do not exceed; None: twice the target
+        heads      asks the peer, when it is due, which tiles it has not
         has_tiles  without: records and views alone, for a line that costs
         """
         most = most or (lambda: 2 * target())
         fresh = [one for one in self._flights if one.flight_id in self._logs]
         yield from self._known_flights(target)
         for flight in fresh:
+            out = leave_out(self._house, self._logs[flight.flight_id], heads)
+            self.left_out_bytes += sum(map(self.readable.size, out))
             yield from self._views(flight, target, most, coarse=True)
         yield from self._in_turn(
             (flight, self._views(flight, target, most, coarse=False)) for flight in fresh
@@ -381,6 +365,12 @@ class Giver:
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
+
+
+def asking_nothing(question: Mapping[str, object]) -> dict[str, Any]:
+    """The question without what it asks, for a further one: the peer lets go of records that it does not
+    name."""
+    return {**question, "mosaics": [], **{word: [] for word in ASKED_AS.values()}}
 
 
 def _named(data: bytes) -> tuple[str, bytes]:

@@ -32,8 +32,9 @@ from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
-from flycam.sync.desk import answer, lacking_of, take_step
-from flycam.sync.steps import ASKED_AS, Giver
+from flycam.sync.desk import answer, take_step
+from flycam.sync.lacking import ASKED_AS, lacking_of
+from flycam.sync.steps import Giver
 from tests.houses import House
 
 MakeHouse = Callable[..., House]

@@ -6,7 +6,8 @@ import pytest
 
 from flycam.errors import RecordsMissing, SourceUnreadable
 from flycam.store import keys
-from flycam.sync.desk import _File, answer, lacking_of, take_step
+from flycam.sync.desk import _File, answer, take_step
+from flycam.sync.lacking import lacking_of
 from flycam.sync.steps import Giver
 from tests.sync.boxes import new_box
 from tests.sync.lines import Wire, sync

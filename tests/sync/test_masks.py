@@ -19,7 +19,8 @@ from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
 from flycam.sync.common_learning import CommonLearner
 from flycam.sync.commons import Common, Thing, commons_of, state_of
-from flycam.sync.desk import answer, lacking_of
+from flycam.sync.desk import answer
+from flycam.sync.lacking import lacking_of
 from flycam.sync.ledger import Ledger
 from flycam.sync.limits import Limits
 from flycam.sync.manifest import Kind, manifest_from_bytes, manifest_to_bytes

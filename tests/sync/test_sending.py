@@ -90,6 +90,34 @@ def test_the_overview_is_there_before_the_tiles(tmp_path: Path) -> None:
     assert firsts == sorted(firsts)
 
 
+def test_what_a_peer_has_from_elsewhere_does_not_go_over_the_line(tmp_path: Path) -> None:
+    """A box that read the province's stick, or another box's that the province has too."""
+    flyer, province, other = (new_box(tmp_path, name) for name in ("flyer", "province", "other"))
+    flyer.lay({0, 1, 2})
+    sync(flyer, Wire(province, tmp_path))
+    other.read(flyer.write(tmp_path))
+    sent = sync(other, Wire(province, tmp_path / "other"))
+    assert (sent.tiles, sent.views, sent.left_bytes, sent.ended_by) == (0, 0, 0, "")
+    assert sync(other, Wire(province, tmp_path / "other")).steps == 0
+    flyer.lay({3})
+    other.read(flyer.write(tmp_path))
+    assert sync(other, Wire(province, tmp_path / "other")).tiles, "what is new goes by whoever comes first"
+    sync(flyer, Wire(province, tmp_path))
+    assert province.tiles() == flyer.tiles() == other.tiles()
+
+
+def test_what_a_peer_lost_of_it_goes(tmp_path: Path) -> None:
+    """It is asked what it has, and not taken to have what it gave."""
+    province, box, anew = (new_box(tmp_path, name) for name in ("province", "box", "anew"))
+    province.lay({0, 1, 2})
+    box.read(province.write(tmp_path))
+    anew = replace(anew, workspace=replace(anew.workspace, box="province"))  # put back from an empty backup
+    sent = sync(box, Wire(anew, tmp_path))
+    assert sent.tiles == sum(one.startswith(f"{ZOOM}/") for one in box.tiles())
+    assert anew.tiles() == box.tiles()
+    assert sync(box, Wire(province, tmp_path / "there")).tiles == 0
+
+
 def test_an_early_view_shows_what_will_be_there(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2})

@@ -17,7 +17,8 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
 from flycam.sync import steps
-from flycam.sync.desk import answer, lacking_of, take_step
+from flycam.sync.desk import answer, take_step
+from flycam.sync.lacking import lacking_of
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.records import FlightRecords, records_of

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flycam.geometry.grid import TileId
 from flycam.serve.tiles.looks import Looks, square_of
-from flycam.sync.desk import answer, lacking_of
+from flycam.sync.desk import answer
+from flycam.sync.lacking import lacking_of
 from flycam.sync.manifest import Kind
 from flycam.sync.steps import Giver
 from flycam.sync.wishes import (

@@ -23,7 +23,8 @@ from flycam.serve.door.admission import Visitor
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync import sending, spool
-from flycam.sync.desk import answer, lacking_of
+from flycam.sync.desk import answer
+from flycam.sync.lacking import lacking_of
 from flycam.sync.limits import Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.sending import Sender
