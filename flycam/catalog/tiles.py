@@ -185,6 +185,11 @@ class Tiles:
         with self._database.read() as connection:
             return connection.execute(query).scalar() or 0
 
+    def origins(self) -> set[str]:
+        """Names of the boxes that wrote lines here: those that this house has had. Reads all logs."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(tables.tile_log.c.origin).distinct()).scalars())
+
     def _require_held(self, connection: Connection, mosaic_id: str) -> None:
         """The locks of a mosaic's flight, where this process took them."""
         c = tables.mosaics.c

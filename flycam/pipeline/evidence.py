@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from flycam.catalog.catalog import Catalog
 from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
 from flycam.errors import DiskFull, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
@@ -78,14 +79,29 @@ def require_not_let_go(workspace: Workspace, sha256: str) -> None:
 
 def let_go_among(workspace: Workspace, hashes: Iterable[str]) -> dict[str, LetGoLine]:
     """Of these originals (SHA-256) those that cannot be had here any more, and by which line: that was let go
-    was confirmed here, or on another box and the bytes are not here."""
-    standing = standing_let_go(workspace.catalog.retention.of_originals(hashes))
-    found: dict[str, LetGoLine] = {}
-    for sha256, lines in standing.items():
-        own = [one for one in lines if one.box == workspace.box]
-        if own or not any(workspace.store.exists(key_of(one.kind, sha256)) for one in lines):
-            found[sha256] = (own or lines)[0]
-    return found
+    was confirmed here, or on another box and the bytes never were here."""
+    catalog, store = workspace.catalog, workspace.store
+    standing = standing_let_go(catalog.retention.of_originals(hashes))
+    own = let_go_here(catalog, workspace.box, standing)
+    others = {sha256: lines for sha256, lines in standing.items() if sha256 not in own}
+    lay_here = catalog.kept_originals.among(others)
+    return own | {
+        sha256: lines[0]
+        for sha256, lines in others.items()
+        if sha256 not in lay_here and not any(store.exists(key_of(one.kind, sha256)) for one in lines)
+    }
+
+
+def let_go_here(
+    catalog: Catalog, box: str, standing: Mapping[str, Sequence[LetGoLine]]
+) -> dict[str, LetGoLine]:
+    """Of originals (SHA-256) with the lines that let them go those that were let go by this house, and by
+    which: also under a name that it had before, for one that is put back on another machine has that one's.
+    """
+    lines = [one for some in standing.values() for one in some]
+    is_plain = all(one.box == box for one in lines)
+    names = {box} if is_plain else {box, *catalog.tiles.origins()}
+    return {one.sha256: one for one in reversed(lines) if one.box in names}
 
 
 def let_go_of(workspace: Workspace, flight_id: str) -> dict[str, LetGoLine]:

@@ -22,7 +22,7 @@ from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
 from flycam.sync import grounds, sending, steps, thinning
-from flycam.sync.limits import Limits, Sent
+from flycam.sync.limits import HEADERS_BYTES, Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
@@ -217,7 +217,7 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     )
     sender.round()
     assert province.tiles() == box.tiles()
-    paced = sender.sent.sent_bytes - sending._HEADERS_BYTES * (sender.sent.steps + 1)
+    paced = sender.sent.sent_bytes - HEADERS_BYTES * (sender.sent.steps + 1)
     assert paced / 8000 * 0.8 < now_s[0] < sender.sent.sent_bytes / 8000 * 1.1
 
 

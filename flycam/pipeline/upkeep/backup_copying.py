@@ -41,6 +41,7 @@ class Copying:
     def __init__(
         self, workspace: Workspace, folder: Path, objects: LocalStore, index: Index, scratch: Path
     ) -> None:
+        self._workspace = workspace
         self._store, self._catalog = workspace.store, workspace.catalog
         self._objects, self._index = objects, index
         self._folder, self._scratch = folder, scratch
@@ -73,7 +74,7 @@ class Copying:
                     now = standing_of(self._catalog, held)
                     is_so = now is not None and now.key == held.key
                     (self.missing if is_so else self.replaced).append(held.key)
-                elif not was_let_go(self._catalog, self._store, held):
+                elif not was_let_go(self._workspace, held):
                     self.missing.append(held.key)
                 tally.one()
         tally.end()

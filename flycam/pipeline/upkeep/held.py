@@ -9,7 +9,7 @@ and are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,6 +20,8 @@ from flycam.catalog.retention_records import key_of, standing_let_go
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.tile import TileRecord
 from flycam.mosaic.given import has_given
+from flycam.pipeline.evidence import let_go_here
+from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 
@@ -94,9 +96,9 @@ class Holdings:
         self._catalog = catalog
         self._store = store
         standing = standing_let_go(catalog.retention.lines())
-        gone = [one for lines in standing.values() for one in lines]
-        self.let_go = frozenset(key_of(one.kind, one.sha256) for one in gone if one.box == box)
-        may_miss = {key_of(one.kind, one.sha256) for one in gone}
+        own = let_go_here(catalog, box, standing).values()
+        self.let_go = frozenset(key_of(one.kind, one.sha256) for one in own)
+        may_miss = {key_of(one.kind, one.sha256) for lines in standing.values() for one in lines}
         self._flights = catalog.flights.flights()
         self._finished = {
             (one.mosaic_id, one.revision): one
@@ -115,9 +117,9 @@ class Holdings:
         for held in self._named():
             known = self._terrain if held.kind is Kind.TERRAIN else self._originals
             known.setdefault(held.key, held)
-        elsewhere = self._never_here()
-        for key in self._originals:
-            if key in may_miss or key in elsewhere:
+        absent = self.let_go | self._never_here(may_miss)
+        for key, held in self._originals.items():
+            if key in absent or (key in may_miss and held.kind is not Kind.PHOTO):
                 continue
             self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
 
@@ -175,13 +177,14 @@ class Holdings:
         heads = self._catalog.tiles.heads
         return not any(heads(one.mosaic_id, one.revision, one.base_zoom) for one in self._mosaics_of(flight))
 
-    def _never_here(self) -> set[str]:
+    def _never_here(self, let_go_by_any: Collection[str]) -> set[str]:
         """Keys of photos of which only another box's records are here, as far as that is known: where another
-        box gave tiles of a flight, a photo of it may lie there alone."""
+        box gave tiles of a flight, a photo of it may lie there alone, and what another let go does not come
+        any more. What lay here is held, whoever else let go of it."""
         photos = {
             keys.hash_in(key): key
             for key, held in self._originals.items()
-            if held.kind is Kind.PHOTO and held.flight_id in self._given
+            if held.kind is Kind.PHOTO and (held.flight_id in self._given or key in let_go_by_any)
         }
         kept = self._catalog.kept_originals.among(photos)
         return {key for sha256, key in photos.items() if sha256 not in kept}
@@ -228,14 +231,15 @@ class Holdings:
                 yield Held(one.clip_key, Kind.CLIP, flight.flight_id, one.commune_code)
 
 
-def was_let_go(catalog: Catalog, store: ObjectStore, held: Held) -> bool:
+def was_let_go(workspace: Workspace, held: Held) -> bool:
     """Whether an object that is not there was let go while the house was being read: a recording for room,
-    what another box gave for what it gave later, an original under a retention term."""
+    what another box gave for what it gave later, an original under a retention term of this house."""
+    catalog, store = workspace.catalog, workspace.store
     if held.kind is Kind.GIVEN:
         return not store.exists(held.key)
     if held.key.startswith(keys.all_originals_prefixes()):
         sha256 = keys.hash_in(held.key)
-        if standing_let_go(catalog.retention.of_originals([sha256])):
+        if let_go_here(catalog, workspace.box, standing_let_go(catalog.retention.of_originals([sha256]))):
             return not store.exists(held.key)
     if held.kind is Kind.PACK:
         return held not in _packs_of(catalog)

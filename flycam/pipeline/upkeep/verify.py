@@ -203,7 +203,7 @@ def _mended(
     progress: Progress,
 ) -> list[Damage]:
     """What was found bad in a part, each mended or with its cure."""
-    bad = [read for read in bad if not was_let_go(workspace.catalog, workspace.store, read.held)]
+    bad = [read for read in bad if not was_let_go(workspace, read.held)]
     if not bad:
         return []
     busy: frozenset[str] = frozenset()

@@ -54,10 +54,10 @@ def test_meeting_packs_are_held_while_they_have_a_file(tmp_path: Path) -> None:
     box.catalog.packs.keep(replace(pack, sha256="ab" * 32), TOLD)
     (held,) = packs_held(box)
     assert (held.key, held.name) == (keys.pack(pack.pack_id, "ab" * 32), pack.pack_id)
-    assert not was_let_go(box.catalog, box.workspace.store, held), "it is lost"
+    assert not was_let_go(box.workspace, held), "it is lost"
     box.catalog.packs.let_go(pack.pack_id, 3, TOLD)
     assert packs_held(box) == []
-    assert was_let_go(box.catalog, box.workspace.store, held)
+    assert was_let_go(box.workspace, held)
 
 
 TOLD = AuditEntry(who="Lan", what="pack", subject="f1", detail="", at_ns=1)

@@ -21,6 +21,7 @@ from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.backup_place import OBJECTS
+from flycam.pipeline.upkeep.readback import State
 from flycam.pipeline.upkeep.restore import restore
 from flycam.pipeline.upkeep.retention import confirm, due_list, lift, set_term
 from flycam.pipeline.upkeep.verify import VerifyRequest, verify
@@ -89,6 +90,31 @@ def test_it_is_not_lost(house: House, drill: DrillReport) -> None:
     assert report.trouble is None and report.damages == () and report.let_go == len(house.photos)
     assert house.originals() == set(), "a card that has them puts nothing back"
     assert tiles_of(house.workspace, house.mosaic_id, 0) == house.tiles
+
+
+def test_a_house_of_another_name_let_go_of_it_too(house: House) -> None:
+    """As one is that was put back on another machine."""
+    report = verify(replace(house.workspace, box="the-new-one"))
+    assert report.trouble is None and report.let_go == len(house.photos)
+
+
+def test_what_another_box_let_go_is_held_and_lost_here(
+    house: House, drill: DrillReport, tmp_path: Path
+) -> None:
+    """This one never agreed: what it kept is put back from a card."""
+    here = ingested(tmp_path / "here", drill)
+    try:
+        theirs = house.workspace.catalog.retention.lines()
+        here.catalog.retention.learn([replace(one, box="theirs") for one in theirs])
+        assert verify(here).trouble is None and due_list(here).originals
+        here.store.delete(key_of(house.photos[0]))
+        (lost,) = verify(here, VerifyRequest(mend=False)).damages
+        assert (lost.held.key, lost.state) == (key_of(house.photos[0]), State.LOST)
+        assert backup(here, tmp_path / "stick").trouble is not None
+        (mended,) = verify(here, VerifyRequest(source=drill.photos)).damages
+        assert mended.cure is None and here.store.exists(key_of(house.photos[0]))
+    finally:
+        close(here)
 
 
 def test_the_next_backup_lets_go_of_it_and_gives_nothing_back(house: House, tmp_path: Path) -> None:
