@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 _CAME = {
     "area": ("restricted areas", "vùng hạn chế"),
     "mask": ("masks on photos", "vùng che trên ảnh"),
+    "withdrawn": ("flights with withdrawn pictures", "chuyến bay có ảnh bị rút"),
     "changes": ("groups of confirmed changes", "nhóm thay đổi đã xác nhận"),
     "layer": ("layers", "lớp dữ liệu"),
     "communes": ("groups of communes", "nhóm xã, phường"),

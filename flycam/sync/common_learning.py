@@ -7,7 +7,7 @@ said, and in the audit log (decision 0025).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -17,20 +17,21 @@ import zstandard
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
-from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
 from flycam.sync.commons import Common, Thing, unpacked
+from flycam.sync.decisions import lines_to_learn
 from flycam.sync.house import House
 from flycam.sync.learning import learn_event
 from flycam.sync.ledger import Ledger
 from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import segment, text
+from flycam.sync.taking import Hands, take_withdrawals
 from flycam.sync.values import from_values
 
 _MAX_BYTES = 1 << 28  # of one thing, inflated
@@ -38,7 +39,7 @@ _HIDDEN = "hidden"
 _LATER = ("error_m", "scored_as", "doubts", "warnings")  # what boxes of before did not tell
 
 
-class CommonHands(Protocol):
+class CommonHands(Hands, Protocol):
     """What only the recipes of this box can do."""
 
     def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
@@ -161,6 +162,15 @@ class CommonLearner:
             self._tell(what, line.mask_id, f"{line.frame_id}: {line.reason} ({line.author})", thing)
         redactions.learn_grounds(grounds)
         self._hands.masked()
+
+    def _withdrawn(self, thing: Thing) -> None:
+        """What was withdrawn there is withdrawn here, as by a stick."""
+        values = self._values(thing.sha256, thing.name)
+        came = [from_values(Withdrawal, one) for one in values["withdrawals"]]
+        for one in came:
+            for name in (one.frame_id, *([one.flight_id] if one.flight_id else ())):
+                segment(name)
+        take_withdrawals(self._house, came, self._hands, self._peer)
 
     def _restrict(self, area: RestrictedArea, thing: Thing) -> None:
         west, south, east, north = shapely.from_wkb(area.wkb).bounds
@@ -304,52 +314,11 @@ class CommonLearner:
 _TAKERS = {
     Common.AREA: CommonLearner._area,
     Common.MASK: CommonLearner._mask,
+    Common.WITHDRAWN: CommonLearner._withdrawn,
     Common.LAYER: CommonLearner._layer,
     Common.COMMUNES: CommonLearner._communes,
     Common.TERRAIN: CommonLearner._terrain,
 }
-
-
-def lines_to_learn(
-    histories: Mapping[str, Sequence[ChangeLine]], came: Sequence[ChangeLine]
-) -> tuple[list[ChangeLine], list[str]]:
-    """(lines to add behind the histories here, changes whose decision here holds). Pure.
-
-    histories: what is here, by change; came: all that a server says of the same event, whole each time.
-    """
-    there = {(line.change_id, line.step_id) for line in came}
-    known = {(line.change_id, line.step_id) for lines in histories.values() for line in lines}
-    own_ns = {
-        change_id: max(own)
-        for change_id, lines in histories.items()
-        if (own := [one.at_ns for one in lines if _is_decided_here(one, there)])
-    }
-    last_ns: dict[str, int] = {}
-    for line in came:
-        last_ns[line.change_id] = max(last_ns.get(line.change_id, 0), line.at_ns)
-    held = {change_id for change_id, at_ns in own_ns.items() if at_ns >= last_ns.get(change_id, at_ns + 1)}
-    versions = {change_id: lines[-1].version for change_id, lines in histories.items()}
-    steps: dict[tuple[int, str], list[ChangeLine]] = {}
-    for line in came:
-        if (line.change_id, line.step_id) not in known:
-            is_found_again = line.action is ChangeAction.FOUND and line.change_id in histories
-            if not is_found_again:
-                steps.setdefault((line.at_ns, line.step_id), []).append(line)
-    new: list[ChangeLine] = []
-    waiting: set[str] = set()
-    for _, lines in sorted(steps.items()):
-        if any(line.change_id in held for line in lines):
-            held.update(line.change_id for line in lines)
-            waiting.update(line.change_id for line in lines)
-            continue
-        for line in lines:
-            versions[line.change_id] = versions.get(line.change_id, 0) + 1
-            new.append(replace(line, version=versions[line.change_id]))
-    return new, sorted(waiting)
-
-
-def _is_decided_here(line: ChangeLine, there: set[tuple[str, str]]) -> bool:
-    return line.action is not ChangeAction.FOUND and (line.change_id, line.step_id) not in there
 
 
 def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:

@@ -1,5 +1,5 @@
-"""What a server holds in common for boxes: restricted areas, masks, confirmed changes, layers, communes,
-terrain.
+"""What a server holds in common for boxes: restricted areas, masks, withdrawals, confirmed changes, layers,
+communes, terrain.
 
 Each is a thing with a name, its bytes under their SHA-256 and a moment; the bytes of equal records are equal,
 also after a restart. What is withheld from whoever asks is left out before a thing is made, so its hash tells
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePath
@@ -22,7 +22,7 @@ import zstandard
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import note_line, quoted
 from flycam.catalog.change_undoing import in_force
-from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.withholding import Withholding
 from flycam.errors import ObjectMissing, SourceUnreadable
@@ -33,6 +33,7 @@ from flycam.store import keys
 from flycam.sync.compared_grounds import told_grounds
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
+from flycam.sync.knows import KNOWS, MASKS, WITHDRAWALS
 from flycam.sync.names import hex_digits, text
 from flycam.sync.values import to_values
 
@@ -56,16 +57,23 @@ class Common(StrEnum):
 
     AREA = "area"
     MASK = "mask"
+    WITHDRAWN = "withdrawn"
     CHANGES = "changes"
     LAYER = "layer"
     COMMUNES = "communes"
     TERRAIN = "terrain"
 
 
+_FIRST = (Common.AREA, Common.MASK, Common.WITHDRAWN)
+_KNOWN_AS = {Common.MASK: MASKS, Common.WITHDRAWN: WITHDRAWALS}
+"""What is told to those alone that say so; a box of before would not read the list."""
+_NO_FLIGHT = "0"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thing:
     """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's, or the
-    comparison's; of masks their photo's frame.
+    comparison's; of masks their photo's frame; of withdrawals the flight's id there.
 
     at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
     """
@@ -98,9 +106,9 @@ class Commons:
                 yield data[at : at + length]
 
 
-def state_of(house: House, sees: Withholding, *, masks: bool = True) -> str:
+def state_of(house: House, sees: Withholding, knows: Collection[str] = KNOWS) -> str:
     """A word, 32 hex digits, that is another one whenever what may be had is; quickly found. A file of
-    terrain that is lost, or put back, makes another. masks: whether who asks keeps to them."""
+    terrain that is lost, or put back, makes another. knows: what who asks keeps to, and can read."""
     catalog = house.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
@@ -115,18 +123,20 @@ def state_of(house: House, sees: Withholding, *, masks: bool = True) -> str:
         catalog.boundaries.stamp(),
         sorted((one.name, one.sha256, one.size_bytes, sorted(one.said.items())) for one in _terrain(house)),
     )
-    if masks and (masked := [(name, values) for name, _, values in _masks(house, sees)]):
+    if MASKS in knows and (masked := [(name, values) for name, _, values in _masks(house, sees)]):
         said = (*said, masked)
+    if WITHDRAWALS in knows and (withdrawn := house.catalog.frames.count_withdrawals()):
+        said = (*said, WITHDRAWALS, withdrawn)
     return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
-def commons_of(house: House, sees: Withholding, *, masks: bool = True) -> Commons:
-    """All that may be had by whoever this is withheld from, in the order in which it travels. masks: whether
-    who asks keeps to them, and can read what they are."""
-    state = state_of(house, sees, masks=masks)
+def commons_of(house: House, sees: Withholding, knows: Collection[str] = KNOWS) -> Commons:
+    """All that may be had by whoever this is withheld from, in the order in which it travels. knows: as of
+    `state_of`."""
+    state = state_of(house, sees, knows)
     made: list[tuple[Thing, bytes]] = []
     for kind, make in _MAKERS.items():
-        if kind is Common.MASK and not masks:
+        if kind in _KNOWN_AS and _KNOWN_AS[kind] not in knows:
             continue
         for name, at_ns, values in make(house, sees):
             data = _packed(values)
@@ -143,7 +153,7 @@ def in_order(things: Iterable[Thing]) -> tuple[Thing, ...]:
         sorted(
             things,
             key=lambda one: (
-                one.kind not in (Common.AREA, Common.MASK),
+                one.kind not in _FIRST,
                 one.size_bytes.bit_length() // _SMALL_BITS,
                 -one.at_ns,
                 one.kind,
@@ -237,6 +247,26 @@ def _masks(house: House, sees: Withholding) -> _Made:
             "grounds": [to_values(one) for one in grounds],
         }
         yield frame_id, max(one.at_ns for one in lines), values
+
+
+def _withdrawn(house: House, sees: Withholding) -> _Made:
+    """Frames that were taken out, those of each flight together; none of ground that lies beyond the communes
+    that whoever asks is there for, and to such a one none of which the ground is not known."""
+    frames = house.catalog.frames
+    flights: dict[str, list[Withdrawal]] = {}
+    for one in frames.withdrawals():
+        flights.setdefault(one.flight_id, []).append(one)
+    for flight_id, some in sorted(flights.items()):
+        told = some if sees.within_box is None else _inside(house, some, sees)
+        if told:
+            said = {"withdrawals": [to_values(one) for one in told]}
+            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in told), said
+
+
+def _inside(house: House, some: Sequence[Withdrawal], sees: Withholding) -> list[Withdrawal]:
+    known = house.catalog.frames.some([one.frame_id for one in some])
+    inside = {one.frame_id for one in known if one.footprint_wkb and not sees.is_outside(one.footprint_wkb)}
+    return [one for one in some if one.frame_id in inside]
 
 
 def _layers(house: House, sees: Withholding) -> _Made:
@@ -350,6 +380,7 @@ def _together(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]
 _MAKERS: Mapping[Common, Callable[[House, Withholding], _Made]] = {
     Common.AREA: _areas,
     Common.MASK: _masks,
+    Common.WITHDRAWN: _withdrawn,
     Common.CHANGES: _changes,
     Common.LAYER: _layers,
     Common.COMMUNES: _communes,

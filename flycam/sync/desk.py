@@ -13,8 +13,8 @@ from flycam.mosaic.given import taken_of
 from flycam.store import keys
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.house import House
+from flycam.sync.knows import KNOWS
 from flycam.sync.manifest import Kind
-from flycam.sync.masks import KNOWS
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
 from flycam.sync.step import manifest_of_step

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
+from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
 from flycam.store.room import SPARE_BYTES
 from flycam.sync.asking import Asking
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
+from flycam.sync.knows import QUERY
 from flycam.sync.ledger import Ledger
 from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
-from flycam.sync.masks import KNOWS
 from flycam.sync.sink import COPIES, Sink, room_in
 
 _ANEW = 3
@@ -137,7 +137,7 @@ class Fetcher:
         self._has_news = False
         self._say_kept()
         try:
-            reply = self._line.ask("GET", f"/api/sync/common?knows={KNOWS[0]}")
+            reply = self._line.ask("GET", f"/api/sync/common?{QUERY}")
         except NotFound:
             return  # its word came from a server that was replaced by an older one meanwhile
         self._count(len(reply.body), sent)
@@ -218,7 +218,7 @@ class Fetcher:
             return _Nothing
         first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
-        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}&knows={KNOWS[0]}"
+        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}&{QUERY}"
         sink = Sink([(one, self._part(one)) for one in some], self._parts)
         self._count(0, sent)
 
@@ -287,7 +287,7 @@ class Fetcher:
             self._said_no_more({one.name for one in new})
             for one in new:
                 self.got.things[one.kind.value] = self.got.things.get(one.kind.value, 0) + 1
-        except InputUnusable as error:
+        except (InputUnusable, FlightBusy) as error:  # or it has its turn once the flight is not written
             self._has_unread = True
             learner.kept.append(Kept(things[0].name, str(error), error.vi or str(error)))
 

@@ -14,15 +14,12 @@ from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight
 from flycam.frame.redaction import MOST_CORNERS
 from flycam.sync.apart import told_apart
-
-KNOWS = ("masks",)
-"""What a box says over a line that it keeps to: one of before says nothing."""
+from flycam.sync.knows import MASKS, known_of
 
 
 def keeps_to_masks(said: Mapping[str, Any]) -> bool:
     """Whether who said this keeps to masks."""
-    known = said.get("knows")
-    return isinstance(known, list) and KNOWS[0] in known
+    return MASKS in known_of(said)
 
 
 def showing_masked(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:

@@ -26,7 +26,8 @@ from flycam.sync.inflating import inflated_bytes
 from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import Hands, TakenIn, Views, older_in, require_takeable, take_in
+from flycam.sync.takeable import require_takeable
+from flycam.sync.taking import Hands, TakenIn, Views, older_in, take_in
 from flycam.sync.unread import Unread, unread
 
 _MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together

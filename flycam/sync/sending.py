@@ -158,8 +158,10 @@ class Sender:
                 self._back.some(self._target(), self.sent)
             lacking_bytes = self._note_left(tile_bytes - giver.left_out_bytes)
             self._progress("sync", self._round_bytes >> 10, lacking_bytes >> 10)
-        while self._back is not None and self._back.some(self._target(), self.sent):
-            if self._stamp_of_pressing() != self._pressing:
+        has_more = self._back is not None
+        while self._back is not None and has_more:
+            has_more = self._back.some(self._target(), self.sent)
+            if self._stamp_of_pressing() != self._pressing:  # what was withdrawn there is to go up from here
                 return False
         if self._later.is_cut_short:
             self.sent.ended_by = "budget"

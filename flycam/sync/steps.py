@@ -22,10 +22,11 @@ from flycam.mosaic.given import Taken
 from flycam.sync.grounds import Grounds
 from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
 from flycam.sync.house import House
+from flycam.sync.knows import KNOWS
 from flycam.sync.lacking import ASKED_AS, Lacking
 from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
-from flycam.sync.masks import KNOWS, showing_masked
+from flycam.sync.masks import showing_masked
 from flycam.sync.offering import Offer, original_items, require_reached, tile_item
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes

@@ -10,11 +10,12 @@ short is taken in whole by the next attempt.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flycam.catalog.records import FrameStatus, MosaicInfo
-from flycam.errors import FlightBusy, SourceUnreadable
+from flycam.catalog.records import FrameStatus, MosaicInfo, Withdrawal
+from flycam.errors import FlightBusy
 from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
@@ -26,10 +27,9 @@ from flycam.mosaic.joining import join_tiles
 from flycam.mosaic.refold import stale_tiles
 from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
-from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
 from flycam.sync.learning import learn, learn_redactions, learn_state, learn_withdrawals
-from flycam.sync.manifest import Kind, Manifest, TileLine
+from flycam.sync.manifest import Kind, Manifest
 from flycam.sync.records import FlightRecords
 from flycam.sync.unread import Unread
 
@@ -84,50 +84,6 @@ class _Came:
 _NOTHING_CAME = _Came()
 
 
-def require_takeable(
-    house: House,
-    manifest: Manifest,
-    records: Sequence[FlightRecords],
-    place: str,
-    left_out: Collection[str] = (),
-) -> None:
-    """Raise, before anything is written, if this exchange cannot follow what was taken in before.
-
-    left_out  mosaics of flights whose records do not read: nothing of them is taken in
-    StoreConflict: a box of one name with another history. SourceUnreadable: it begins after the cursor here,
-    or names a tile of no mosaic that it describes.
-    """
-    before = taken_of(house.store, manifest.box)
-    for mosaic_id, stretch in sorted(manifest.stretches.items()):
-        known = before.get(mosaic_id, Taken(seq=0, digest=NOTHING))
-        if stretch.since > known.seq:
-            raise SourceUnreadable(
-                f"{place}: goes on from line {stretch.since} of {mosaic_id}, but only {known.seq} lines of"
-                f" {manifest.box} came here: the bundle before this one is missing; read that first, or write"
-                " this one again with --all",
-                vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
-                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói với --all",
-            )
-        offered = stretch.digest_at(known.seq)
-        if offered is not None:
-            require_same(manifest.box, mosaic_id, known.seq, known.digest, offered)
-    described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
-    for item in manifest.items:
-        line = item.tile
-        if line is None or line.mosaic_id in left_out:
-            continue
-        mosaic, stretch_of = described.get(line.mosaic_id), manifest.stretches.get(line.mosaic_id)
-        if mosaic is None:
-            raise _foreign_tile(place, line)
-        if item.kind is Kind.TILE and (
-            stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until
-        ):
-            raise _foreign_tile(place, line)
-        is_base = line.tile_id.z == mosaic.base_zoom
-        if is_base != (item.kind is Kind.TILE) or line.tile_id.z < mosaic.min_zoom:
-            raise _foreign_tile(place, line)
-
-
 def ahead_of(house: House, manifest: Manifest) -> dict[str, Taken]:
     """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
     known = taken_of(house.store, manifest.box)
@@ -169,6 +125,14 @@ def take_in(
             lines += taking.come_home(one)
         lines += taking.withdrawn_elsewhere(one)
     return TakenIn(flights=tuple(sorted(flights)), lines=lines, apart=tuple(apart))
+
+
+def take_withdrawals(house: House, withdrawals: Sequence[Withdrawal], hands: Hands, giver: str) -> int:
+    """Frames that a server withdrew, taken out here too; the log lines appended. Idempotent.
+
+    Raises FlightBusy if a flight that holds one is being written here, StorageTrouble.
+    """
+    return _Taking(house, Manifest(box=giver), hands, {}, giver).withdrawn(withdrawals)
 
 
 class _Taking:
@@ -218,15 +182,29 @@ class _Taking:
 
     def withdrawn_elsewhere(self, one: Home | Apart) -> int:
         """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
-        house, withdrawals = self._house, one.records.withdrawals
-        elsewhere = house.catalog.flights.holding([each.frame_id for each in withdrawals])
+        withdrawals = one.records.withdrawals
         if isinstance(one, Home):
-            elsewhere -= {one.flight_id}
-        else:  # whatever holds them, or will
-            learn_withdrawals(house, withdrawals, self._giver, self._account)
-            self._masked_elsewhere(one.records)
-        lines = 0
-        for flight_id in sorted(elsewhere):
+            return self._folded_without(withdrawals, but_in={one.flight_id})
+        learn_withdrawals(
+            self._house, withdrawals, self._giver, self._account
+        )  # whatever holds them, or will
+        self._masked_elsewhere(one.records)
+        return self._folded_without(withdrawals)
+
+    def withdrawn(self, withdrawals: Sequence[Withdrawal]) -> int:
+        """Frames withdrawn wherever they lie, or will lie, here; the log lines appended."""
+        with ExitStack() as held:
+            for flight_id in sorted(self._holding(withdrawals)):
+                held.enter_context(self._house.catalog.flights.lock(flight_id))
+            learn_withdrawals(self._house, withdrawals, self._giver, self._account)
+        return self._folded_without(withdrawals)
+
+    def _holding(self, withdrawals: Sequence[Withdrawal]) -> set[str]:
+        return self._house.catalog.flights.holding([each.frame_id for each in withdrawals])
+
+    def _folded_without(self, withdrawals: Sequence[Withdrawal], but_in: Collection[str] = ()) -> int:
+        house, lines = self._house, 0
+        for flight_id in sorted(self._holding(withdrawals) - set(but_in)):
             with house.catalog.flights.lock(flight_id):
                 self._known = cursors(house.store)
                 flight = house.catalog.flights.flight(flight_id)
@@ -382,12 +360,3 @@ def _require_still_home(house: House, home: Home) -> None:
             f"{name}: its photos were being ingested at this moment; run again",
             vi=f"{name}: ảnh của chuyến bay này đang được nạp; hãy chạy lại",
         )
-
-
-def _foreign_tile(place: str, line: TileLine) -> SourceUnreadable:
-    return SourceUnreadable(
-        f"{place}: holds tile {line.tile_id} of {line.mosaic_id}, which its own records do not describe;"
-        " write it again on the box it comes from",
-        vi=f"{place}: có mảnh {line.tile_id} của {line.mosaic_id} không khớp với dữ liệu kèm theo; hãy ghi "
-        "lại trên máy đã tạo ra nó",
-    )

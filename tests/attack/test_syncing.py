@@ -69,6 +69,23 @@ def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
 
 
 @pytest.mark.slow
+def test_what_the_province_withdraws_leaves_the_map_of_the_box(
+    field: Operator, server: ServerProcess, drill: DrillReport
+) -> None:
+    flight_id, province = flight_of(field), server.operator
+    assert field("sync", server.url, "--once").exit_code == 0
+    before = province.tiles(flight_id)
+    photo = sorted(drill.photos.iterdir())[0].name
+    told = province("withdraw", photo, "--reason", "nạn nhân trong ảnh", "--authority", "Lan")
+    assert told.exit_code == 0, told.stderr
+    said = field("sync", server.url, "--once")
+    assert said.exit_code == 0 and said.json["got"] == {"withdrawn": 1}, said.stderr
+    assert field.tiles(flight_id) == province.tiles(flight_id) != before
+    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
+    assert field("sync", server.url, "--once").json["steps"] == 0
+
+
+@pytest.mark.slow
 def test_a_flight_in_the_air_is_handed_on_while_it_is_laid(
     server: ServerProcess, film: VideoDrillReport, tmp_path: Path
 ) -> None:

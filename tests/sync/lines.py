@@ -15,8 +15,8 @@ from flycam.errors import FlycamError
 from flycam.outcomes import http_status
 from flycam.sync.commons import NAME_DIGITS, commons_of, listing_to_bytes, state_of
 from flycam.sync.desk import answer, take_step
+from flycam.sync.knows import KNOWS, QUERY, known_of
 from flycam.sync.limits import Limits, Sent
-from flycam.sync.masks import keeps_to_masks
 from flycam.sync.sending import Sender
 from flycam.sync.spool import Spool
 from tests.sync.boxes import Box
@@ -80,11 +80,12 @@ class Wire:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
         asked = re.fullmatch(
-            r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)&knows=masks", path
+            r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)&knows=masks&also=withdrawals",
+            path,
         )
         assert asked is not None, path
         house = self._province.workspace
-        commons = commons_of(house, self.sees, masks=not self.is_old)
+        commons = commons_of(house, self.sees, () if self.is_old else KNOWS)
         by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
         names = asked[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
@@ -116,13 +117,13 @@ class Wire:
         house = self._province.workspace
         if path == "/api/sync":
             question = json.loads(body)
-            word = state_of(house, self.sees, masks=keeps_to_masks(question) and not self.is_old)
+            word = state_of(house, self.sees, () if self.is_old else known_of(question))
             said = {**answer(house, question, "test"), "common": word}
             if self.is_old:
                 del said["knows"]
             return Said(200, json.loads(json.dumps(said)))
-        if path == "/api/sync/common?knows=masks":
-            commons = commons_of(house, self.sees, masks=not self.is_old)
+        if path == f"/api/sync/common?{QUERY}":
+            commons = commons_of(house, self.sees, () if self.is_old else KNOWS)
             return Said(200, body=listing_to_bytes(house, commons))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None

@@ -26,7 +26,7 @@ from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
 from flycam.sync.records import FlightRecords, records_to_bytes
-from flycam.sync.taking import require_takeable
+from flycam.sync.takeable import require_takeable
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 

@@ -13,7 +13,6 @@ from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import SourceUnreadable
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.classification import Classification
-from flycam.sync.common_learning import lines_to_learn
 from flycam.sync.commons import (
     Common,
     Thing,
@@ -24,6 +23,7 @@ from flycam.sync.commons import (
     listing_to_bytes,
     state_of,
 )
+from flycam.sync.decisions import lines_to_learn
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import (
     AREA,
@@ -49,11 +49,11 @@ THINGS = [thing(kind, size, at_ns) for kind in Common for size in (700, 900, 90_
 
 
 @given(st.permutations(THINGS))
-def test_areas_and_masks_then_small_ones_then_the_newest_of_a_size(things: list[Thing]) -> None:
+def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[Thing]) -> None:
     ordered = in_order(things)
     assert ordered == in_order(THINGS)
     assert sorted(ordered, key=THINGS.index) == THINGS
-    hiding = (Common.AREA, Common.MASK)
+    hiding = (Common.AREA, Common.MASK, Common.WITHDRAWN)
     first = [one.kind in hiding for one in ordered]
     assert first == sorted(first, reverse=True)
     others = [(one.size_bytes > 1000, -one.at_ns) for one in ordered if one.kind not in hiding]

@@ -20,6 +20,7 @@ from flycam.store import keys
 from flycam.sync.common_learning import CommonLearner
 from flycam.sync.commons import Common, Thing, commons_of, state_of
 from flycam.sync.desk import answer
+from flycam.sync.knows import KNOWS
 from flycam.sync.lacking import lacking_of
 from flycam.sync.ledger import Ledger
 from flycam.sync.limits import Limits
@@ -205,12 +206,12 @@ def test_what_the_province_took_back_is_taken_back_at_its_boxes_and_not_the_othe
 
 def test_a_box_of_before_is_told_of_no_mask_and_its_word_stays_the_same(tmp_path: Path) -> None:
     house = new_box(tmp_path, "province")
-    before = {masks: state_of(house.workspace, NOTHING_WITHHELD, masks=masks) for masks in (True, False)}
+    before = {knows: state_of(house.workspace, NOTHING_WITHHELD, knows) for knows in (KNOWS, ())}
     put_mask(house, 0)
-    assert state_of(house.workspace, NOTHING_WITHHELD, masks=False) == before[False]
-    assert state_of(house.workspace, NOTHING_WITHHELD, masks=True) != before[True]
-    assert commons_of(house.workspace, NOTHING_WITHHELD, masks=False).things == ()
-    (thing,) = commons_of(house.workspace, NOTHING_WITHHELD, masks=True).things
+    assert state_of(house.workspace, NOTHING_WITHHELD, ()) == before[()]
+    assert state_of(house.workspace, NOTHING_WITHHELD) != before[KNOWS]
+    assert commons_of(house.workspace, NOTHING_WITHHELD, ()).things == ()
+    (thing,) = commons_of(house.workspace, NOTHING_WITHHELD).things
     assert (thing.kind, thing.name) == (Common.MASK, record(0).frame_id)
 
 

@@ -24,7 +24,7 @@ from flycam.sync.commons import (
     state_of,
 )
 from flycam.sync.house import House
-from flycam.sync.masks import KNOWS
+from flycam.sync.knows import known_in
 
 _OCTETS = "application/octet-stream"
 _MOST_BYTES = 64 << 20
@@ -41,19 +41,19 @@ class Shelf:
     def __init__(self, house: House) -> None:
         self._house = house
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, bool], Commons] = {}
+        self._made: dict[tuple[str, frozenset[str]], Commons] = {}
 
-    def state(self, sees: Withholding, *, masks: bool) -> str:
-        """The word for all that may be had now. masks: whether who asks keeps to them."""
-        return state_of(self._house, sees, masks=masks)
+    def state(self, sees: Withholding, knows: frozenset[str]) -> str:
+        """The word for all that may be had now. knows: what who asks keeps to."""
+        return state_of(self._house, sees, knows)
 
-    def commons(self, sees: Withholding, *, masks: bool) -> Commons:
+    def commons(self, sees: Withholding, knows: frozenset[str]) -> Commons:
         """All that may be had now."""
-        of = sees.fingerprint, masks
+        of = sees.fingerprint, knows
         with self._lock:
             made = self._made.pop(of, None)
-            if made is None or made.state != state_of(self._house, sees, masks=masks):
-                made = commons_of(self._house, sees, masks=masks)
+            if made is None or made.state != state_of(self._house, sees, knows):
+                made = commons_of(self._house, sees, knows)
             self._made[of] = made
             while len(self._made) > _KEPT:
                 self._made.pop(next(iter(self._made)))
@@ -70,10 +70,12 @@ ShelfHere = Annotated[Shelf, Depends(shelf)]
 
 
 @router.get("/api/sync/common", response_class=Response)
-def listing(visitor: BoxOrAdmin, here: ShelfHere, services: ServicesHere, knows: Knows = "") -> Response:
-    """What there is for a box, and the word for all of it. knows: `masks` of a box that keeps to them; others
-    are told of none, for they would not read the list."""
-    commons = here.commons(visitor.withholding, masks=knows == KNOWS[0])
+def listing(
+    visitor: BoxOrAdmin, here: ShelfHere, services: ServicesHere, knows: Knows = "", also: Knows = ""
+) -> Response:
+    """What there is for a box, and the word for all of it. knows, also: `masks`, `withdrawals` of a box that
+    keeps to them; others are told of none, for they would not read the list."""
+    commons = here.commons(visitor.withholding, known_in(knows, also))
     data = listing_to_bytes(services.workspace, commons)
     return Response(data, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
@@ -87,10 +89,11 @@ def things(
     at: Annotated[int, Query(ge=0)] = 0,
     most: Annotated[int, Query(ge=1)] = _MOST_BYTES,
     knows: Knows = "",
+    also: Knows = "",
 ) -> Response:
     """The bytes of things one after another, from byte `at` of the first on, at most so many. 409 where one
     is not there any more: the list is another by now."""
-    commons = here.commons(visitor.withholding, masks=knows == KNOWS[0])
+    commons = here.commons(visitor.withholding, known_in(knows, also))
     by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
     found = [by_name.get(name) for name in of.split(",")]
     wanted = [one for one in found if one is not None]

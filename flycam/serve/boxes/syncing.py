@@ -26,8 +26,8 @@ from flycam.serve.services import Services, services_of
 from flycam.serve.tiles.looks import Looks
 from flycam.store import keys
 from flycam.sync.desk import answer, take_step
+from flycam.sync.knows import known_of
 from flycam.sync.manifest import Kind
-from flycam.sync.masks import keeps_to_masks
 from flycam.sync.names import hex_digits
 from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
@@ -95,7 +95,7 @@ def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: 
     speaks = partial(arrivals.require_speaker, visitor)
     said = answer(services_of(request).workspace, question, __version__, speaks)
     arrivals.tell(visitor, str(question["box"]))
-    word = shelf(request).state(visitor.withholding, masks=keeps_to_masks(question))
+    word = shelf(request).state(visitor.withholding, known_of(question))
     return {**said, **_wished(request), "common": word}
 
 

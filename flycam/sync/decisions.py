@@ -1,0 +1,51 @@
+"""Decisions on changes that two boxes made, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.frame.change import ChangeAction
+
+
+def lines_to_learn(
+    histories: Mapping[str, Sequence[ChangeLine]], came: Sequence[ChangeLine]
+) -> tuple[list[ChangeLine], list[str]]:
+    """(lines to add behind the histories here, changes whose decision here holds). Pure.
+
+    histories: what is here, by change; came: all that a server says of the same event, whole each time.
+    """
+    there = {(line.change_id, line.step_id) for line in came}
+    known = {(line.change_id, line.step_id) for lines in histories.values() for line in lines}
+    own_ns = {
+        change_id: max(own)
+        for change_id, lines in histories.items()
+        if (own := [one.at_ns for one in lines if _is_decided_here(one, there)])
+    }
+    last_ns: dict[str, int] = {}
+    for line in came:
+        last_ns[line.change_id] = max(last_ns.get(line.change_id, 0), line.at_ns)
+    held = {change_id for change_id, at_ns in own_ns.items() if at_ns >= last_ns.get(change_id, at_ns + 1)}
+    versions = {change_id: lines[-1].version for change_id, lines in histories.items()}
+    steps: dict[tuple[int, str], list[ChangeLine]] = {}
+    for line in came:
+        if (line.change_id, line.step_id) not in known:
+            is_found_again = line.action is ChangeAction.FOUND and line.change_id in histories
+            if not is_found_again:
+                steps.setdefault((line.at_ns, line.step_id), []).append(line)
+    new: list[ChangeLine] = []
+    waiting: set[str] = set()
+    for _, lines in sorted(steps.items()):
+        if any(line.change_id in held for line in lines):
+            held.update(line.change_id for line in lines)
+            waiting.update(line.change_id for line in lines)
+            continue
+        for line in lines:
+            versions[line.change_id] = versions.get(line.change_id, 0) + 1
+            new.append(replace(line, version=versions[line.change_id]))
+    return new, sorted(waiting)
+
+
+def _is_decided_here(line: ChangeLine, there: set[tuple[str, str]]) -> bool:
+    return line.action is not ChangeAction.FOUND and (line.change_id, line.step_id) not in there

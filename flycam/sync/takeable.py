@@ -1,0 +1,65 @@
+"""Whether an exchange can be taken in here, looked at before anything of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from flycam.errors import SourceUnreadable
+from flycam.mosaic.given import Taken, taken_of
+from flycam.sync.history import NOTHING, require_same
+from flycam.sync.house import House
+from flycam.sync.manifest import Kind, Manifest, TileLine
+from flycam.sync.records import FlightRecords
+
+
+def require_takeable(
+    house: House,
+    manifest: Manifest,
+    records: Sequence[FlightRecords],
+    place: str,
+    left_out: Collection[str] = (),
+) -> None:
+    """Raise, before anything is written, if this exchange cannot follow what was taken in before.
+
+    left_out  mosaics of flights whose records do not read: nothing of them is taken in
+    StoreConflict: a box of one name with another history. SourceUnreadable: it begins after the cursor here,
+    or names a tile of no mosaic that it describes.
+    """
+    before = taken_of(house.store, manifest.box)
+    for mosaic_id, stretch in sorted(manifest.stretches.items()):
+        known = before.get(mosaic_id, Taken(seq=0, digest=NOTHING))
+        if stretch.since > known.seq:
+            raise SourceUnreadable(
+                f"{place}: goes on from line {stretch.since} of {mosaic_id}, but only {known.seq} lines of"
+                f" {manifest.box} came here: the bundle before this one is missing; read that first, or write"
+                " this one again with --all",
+                vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
+                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói với --all",
+            )
+        offered = stretch.digest_at(known.seq)
+        if offered is not None:
+            require_same(manifest.box, mosaic_id, known.seq, known.digest, offered)
+    described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
+    for item in manifest.items:
+        line = item.tile
+        if line is None or line.mosaic_id in left_out:
+            continue
+        mosaic, stretch_of = described.get(line.mosaic_id), manifest.stretches.get(line.mosaic_id)
+        if mosaic is None:
+            raise _foreign_tile(place, line)
+        if item.kind is Kind.TILE and (
+            stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until
+        ):
+            raise _foreign_tile(place, line)
+        is_base = line.tile_id.z == mosaic.base_zoom
+        if is_base != (item.kind is Kind.TILE) or line.tile_id.z < mosaic.min_zoom:
+            raise _foreign_tile(place, line)
+
+
+def _foreign_tile(place: str, line: TileLine) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{place}: holds tile {line.tile_id} of {line.mosaic_id}, which its own records do not describe;"
+        " write it again on the box it comes from",
+        vi=f"{place}: có mảnh {line.tile_id} của {line.mosaic_id} không khớp với dữ liệu kèm theo; hãy ghi "
+        "lại trên máy đã tạo ra nó",
+    )
