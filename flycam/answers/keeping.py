@@ -60,7 +60,7 @@ def of_verify(report: VerifyReport, language: str = "en") -> Answered:
         left = f"còn {report.left} phần chưa đọc lần này"
         let_go = f"{report.let_go} bản gốc đã xoá theo thời hạn lưu giữ (không phải bị mất)"
     else:
-        first = f"{report.objects} objects, {size} read back; {mended} were mended, {standing} were not"
+        first = f"{report.objects} objects, {size} read back; mended: {mended}, not mended: {standing}"
         left = f"{report.left} parts were not read this time"
         let_go = f"{report.let_go} originals were let go under the retention term, and are not lost"
     # what still stands comes first: a long list of mended tiles must not hide it

@@ -16,14 +16,19 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.sync.limits import Sent
 
 _CAME = {
-    "area": ("restricted areas", "vùng hạn chế"),
-    "mask": ("masks on photos", "vùng che trên ảnh"),
-    "withdrawn": ("flights with withdrawn pictures", "chuyến bay có ảnh bị rút"),
-    "changes": ("groups of confirmed changes", "nhóm thay đổi đã xác nhận"),
-    "layer": ("layers", "lớp dữ liệu"),
-    "communes": ("groups of communes", "nhóm xã, phường"),
-    "terrain": ("terrain files", "tệp độ cao"),
+    "area": ("restricted area", "restricted areas", "vùng hạn chế"),
+    "mask": ("photo with masks", "photos with masks", "ảnh có vùng che"),
+    "withdrawn": (
+        "flight with withdrawn pictures",
+        "flights with withdrawn pictures",
+        "chuyến bay có ảnh bị rút",
+    ),
+    "changes": ("group of confirmed changes", "groups of confirmed changes", "nhóm thay đổi đã xác nhận"),
+    "layer": ("layer", "layers", "lớp dữ liệu"),
+    "communes": ("group of communes", "groups of communes", "nhóm xã, phường"),
+    "terrain": ("terrain file", "terrain files", "tệp độ cao"),
 }
+"""Of one, of several, in Vietnamese."""
 
 
 def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
@@ -228,7 +233,9 @@ def _came(got: Got, *, vi: bool) -> list[str]:
     """What came back from the server, what of it is still there, what was not taken in."""
     lines = []
     if got.things:
-        said = ", ".join(f"{count} {_CAME[kind][vi]}" for kind, count in sorted(got.things.items()))
+        said = ", ".join(
+            f"{count} {_CAME[kind][2 if vi else count > 1]}" for kind, count in sorted(got.things.items())
+        )
         lines.append(f"đã nhận về: {said}" if vi else f"got from there: {said}")
     if comes := got.left_bytes - got.metered_bytes:
         lines.append(

@@ -358,6 +358,12 @@ def _translated(path: Path) -> Iterator[None]:
                 vi=f"{path}: hết chỗ hoặc tệp quá lớn đối với USB này; hãy dùng USB lớn hơn hoặc chia nhỏ "
                 "bằng --part-size; chạy lại lệnh này để ghi tiếp",
             ) from error
+        if not path.parent.is_dir():
+            raise StorageTrouble(
+                f"{path}: the folder {path.parent} is not there; put the stick in, or name a folder that is "
+                "there, and run again",
+                vi=f"{path}: không có thư mục {path.parent}; hãy cắm USB hoặc ghi đúng thư mục rồi chạy lại",
+            ) from error
         raise StorageTrouble(
             f"{path}: cannot be written ({error.strerror}); put the stick in again and run again, it goes on",
             vi=f"{path}: không ghi được; hãy cắm lại USB rồi chạy lại để ghi tiếp",

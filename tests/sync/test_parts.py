@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable
+from flycam.errors import SourceUnreadable, StorageTrouble
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, part_path, part_sizes, write_parts
 
 ID = hashlib.sha256(b"a bundle").hexdigest()
@@ -118,6 +118,12 @@ def test_writing_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert written(path) == 0
     with Parts(path) as parts:
         assert parts.read(0, len(DATA)) == DATA
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageTrouble, match=r"nowhere/out\.fcb: the folder .*nowhere is not there") as told:
+        written(tmp_path / "nowhere" / "out.fcb")
+    assert "không có thư mục" in (told.value.vi or "")
 
 
 def test_parts_of_an_older_longer_bundle_go(tmp_path: Path) -> None:
