@@ -35,13 +35,15 @@ def lines_until(
 
 @dataclass(kw_only=True, slots=True)
 class LogBeyond:
-    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first)."""
+    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first);
+    is_asked: whether the peer was asked which of its tiles it has from elsewhere."""
 
     mosaic: MosaicInfo
     since: int
     digests: list[str]
     tiles: list[TileRecord] = field(default_factory=list)
     views: list[TileRecord] = field(default_factory=list)
+    is_asked: bool = False
 
     @property
     def until(self) -> int:

@@ -31,7 +31,7 @@ from flycam.sync.offering import Offer, original_items, require_reached, tile_it
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.step import Step
-from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
+from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out, may_be_there
 from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
@@ -174,8 +174,9 @@ class Giver:
         fresh = [one for one in self._flights if one.flight_id in self._logs]
         yield from self._known_flights(target)
         for flight in fresh:
-            out = leave_out(self._house, self._logs[flight.flight_id], heads)
-            self.left_out_bytes += sum(map(self.readable.size, out))
+            for log in self._logs[flight.flight_id]:
+                if may_be_there(self._house, log):
+                    self._leave_out(log, heads, views=True)
             yield from self._views(flight, target, most, coarse=True)
         yield from self._in_turn(
             (flight, self._views(flight, target, most, coarse=False)) for flight in fresh
@@ -186,7 +187,7 @@ class Giver:
             return
         self._grounds.learn(lacking.terrain)
         yield from self._in_turn(
-            (flight, self._tiles(flight, log, target, most))
+            (flight, self._tiles(flight, log, target, most, heads))
             for flight in fresh
             for log in self._logs[flight.flight_id]
         )
@@ -306,8 +307,14 @@ class Giver:
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
             yield self._of_flight(flight, [], {}, here, records)
 
-    def _tiles(self, flight: Flight, log: LogBeyond, target: Bytes, most: Bytes) -> Iterator[Step]:
+    def _leave_out(self, log: LogBeyond, heads: HeadsLacking, *, views: bool = False) -> None:
+        self.left_out_bytes += sum(map(self.readable.size, leave_out(log, heads, views=views)))
+
+    def _tiles(
+        self, flight: Flight, log: LogBeyond, target: Bytes, most: Bytes, heads: HeadsLacking
+    ) -> Iterator[Step]:
         """Base tiles as the log has them: each step ends where the cursor may stand after it."""
+        self._leave_out(log, heads)
         waiting = list(log.tiles)
         end = log.until
         while log.since < end and flight.flight_id not in self.apart:

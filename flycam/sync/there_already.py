@@ -1,7 +1,8 @@
 """Tiles of a log that the peer has already, and did not get from it: they do not go over the line again.
 
-A box that read the province's stick, or another box's, has their flights in logs of its own. It is asked
-about them when they are due: what the peer gave once it may have lost since, with an older backup put back.
+A box that read the province's stick, or another box's, has their flights in logs of its own; a province may
+have laid the same card, or have folded a flight without what it withdrew. It is asked when they are due: what
+the peer gave once it may have lost since, with an older backup put back.
 """
 
 from __future__ import annotations
@@ -27,19 +28,26 @@ def all_lacking(_mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
     return heads
 
 
-def leave_out(house: House, logs: Iterable[LogBeyond], lacking: HeadsLacking) -> list[TileRecord]:
-    """Take out of logs what the peer has, where another box's tiles are in them; the base tiles taken out."""
-    out: list[TileRecord] = []
-    for log in logs:
-        if not has_given(house.store, log.mosaic.mosaic_id):
-            continue
-        heads = [line.content_hash[:HEAD_DIGITS] for line in (*log.views, *log.tiles)]
-        wanted: set[str] = set()
-        for start in range(0, len(heads), _ASKED_AT_ONCE):
-            wanted.update(lacking(log.mosaic.mosaic_id, heads[start : start + _ASKED_AT_ONCE]))
-        out += [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] not in wanted]
-        log.tiles = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] in wanted]
-        log.views = [one for one in log.views if one.content_hash[:HEAD_DIGITS] in wanted]
+def may_be_there(house: House, log: LogBeyond) -> bool:
+    """Whether a peer is likely to have tiles of a log: it is asked before the first view then."""
+    withdrawn = house.catalog.frames.withdrawals(log.mosaic.flight_id)
+    return bool(withdrawn) or has_given(house.store, log.mosaic.mosaic_id)
+
+
+def leave_out(log: LogBeyond, lacking: HeadsLacking, *, views: bool = False) -> list[TileRecord]:
+    """Take out of a log what the peer has, views too where they are still to go; the base tiles taken out. It
+    is asked once."""
+    if log.is_asked:
+        return []
+    log.is_asked = True
+    lines = (*log.views, *log.tiles) if views else log.tiles
+    heads = [line.content_hash[:HEAD_DIGITS] for line in lines]
+    wanted: set[str] = set()
+    for start in range(0, len(heads), _ASKED_AT_ONCE):
+        wanted.update(lacking(log.mosaic.mosaic_id, heads[start : start + _ASKED_AT_ONCE]))
+    out = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] not in wanted]
+    log.tiles = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] in wanted]
+    log.views = [one for one in log.views if one.content_hash[:HEAD_DIGITS] in wanted] if views else []
     return out
 
 

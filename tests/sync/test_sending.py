@@ -106,6 +106,19 @@ def test_what_a_peer_has_from_elsewhere_does_not_go_over_the_line(tmp_path: Path
     assert province.tiles() == flyer.tiles() == other.tiles()
 
 
+def test_a_card_that_both_laid_goes_over_the_line_as_records_alone(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    for one in (box, province):
+        one.lay({0, 1, 2})
+    province.lay({3})
+    sent = sync(box, Wire(province, tmp_path))
+    bare = sync(box, Wire(new_box(tmp_path, "other"), tmp_path / "other"))
+    before = {name: digest for name, digest in box.tiles().items() if name.startswith(f"{ZOOM}/")}
+    there = sum(province.tiles()[name] == digest for name, digest in before.items())
+    assert there > 0 and sent.tiles == bare.tiles - there
+    assert sent.left_bytes == 0 and set(province.tiles()) >= set(box.tiles())
+
+
 def test_what_a_peer_lost_of_it_goes(tmp_path: Path) -> None:
     """It is asked what it has, and not taken to have what it gave."""
     province, box, anew = (new_box(tmp_path, name) for name in ("province", "box", "anew"))
