@@ -7,8 +7,8 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flycam.catalog.catalog import Catalog
 from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
 from flycam.errors import DiskFull, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
@@ -18,6 +18,9 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
+
+if TYPE_CHECKING:
+    from flycam.catalog.catalog import Catalog
 
 _BLOCK_BYTES = 16 << 20
 

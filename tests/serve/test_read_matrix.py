@@ -80,8 +80,8 @@ class House:
 _NO_THINGS = """
 code secret event event_id page state error z x y tileMatrix tileRow tileCol matrix row column matrix_set
 _matrix_set tileMatrixSetId q limit bounds on until tolerance_m made_up lon lat west south east north layer
-kind language form format status distance last_s removed vn2000 version reach at most knows of number revision
-collections intersects lang drill
+kind language form format status distance last_s removed vn2000 version reach at most knows also of number
+revision collections intersects lang drill
 """
 _THINGS = """
 ref flight flight_id mosaic_id collection_id item_id ids feature_id sha256 photo mark_id change_id change
