@@ -48,9 +48,9 @@ def answer(
         )
     try:
         box = text(question["box"])
-        records, originals = (
-            [hex_digits(one) for one in _all_of(question[name])] for name in ("records", "originals")
-        )
+        # a question about heads names no records: none of those that are kept here is let go by it
+        records = None if "heads" in question else [hex_digits(one) for one in _all_of(question["records"])]
+        originals = [hex_digits(one) for one in _all_of(question["originals"])]
         terrain, mosaics = (
             [segment(one) for one in _all_of(question[name])] for name in ("terrain", "mosaics")
         )
@@ -74,7 +74,7 @@ def answer(
         "box": house.box,
         "format": STEP_FORMAT,
         "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
-        "records": _records_lacking(house, box, records),
+        "records": [] if records is None else _records_lacking(house, box, records),
         "terrain": [one for one in terrain if not house.store.exists(keys.terrain(one))],
         "originals": _originals_lacking(house, originals),
         "heads": {one: heads_lacking(house, one, some) for one, some in heads.items()},

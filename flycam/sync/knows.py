@@ -1,15 +1,16 @@
-"""What a box or a server says over a line that it keeps to; one of before says less, and is told less."""
+"""What a box or a server says over a line that it keeps to, or answers; one of before says less, and is told
+and asked less."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-MASKS, WITHDRAWALS = "masks", "withdrawals"
-KNOWS = (MASKS, WITHDRAWALS)
+MASKS, WITHDRAWALS, HEADS = "masks", "withdrawals", "heads"
+KNOWS = (MASKS, WITHDRAWALS, HEADS)
 
 QUERY = f"knows={MASKS}&also={WITHDRAWALS}"
-"""The same in an address: a server of before reads the first alone, and as one word."""
+"""What is kept to, in an address: a server of before reads the first alone, and as one word."""
 
 
 def known_of(said: Mapping[str, Any]) -> frozenset[str]:

@@ -21,7 +21,8 @@ from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
 from flycam.sync.step import Step
-from flycam.sync.steps import Giver, asking_nothing
+from flycam.sync.steps import Giver
+from flycam.sync.there_already import all_lacking
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
 from flycam.sync.wishes import wishes_from_values
 
@@ -128,7 +129,7 @@ class Sender:
         giver = Giver(self._house, originals=has_originals, reached=self._reached)
         lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        heads = partial(self._heads_lacking, giver)
+        heads = partial(self._heads_lacking, giver) if lacking.tells_heads else all_lacking
         steps = giver.steps(lacking, self._target, self._most, heads=heads, has_tiles=has_tiles)
         self._note_left(tile_bytes)
         while True:
@@ -188,11 +189,11 @@ class Sender:
         return self._later.due(lacking, giver, question, self._ask_later, self._is_spent)
 
     def _heads_lacking(self, giver: Giver, mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
-        """As the peer says; without room in the budget to ask, or where it is of before, all of them."""
-        page = {**asking_nothing(giver.question()), "heads": {mosaic_id: heads}}
-        return (
-            heads if self._is_spent(len(as_body(page))) else self._ask_later(page).heads.get(mosaic_id, heads)
-        )
+        """As the peer says; without room in the budget to ask, all of them."""
+        question = giver.question_of_heads(mosaic_id, heads)
+        if self._is_spent(len(as_body(question))):
+            return heads
+        return self._ask_later(question).heads.get(mosaic_id, heads)
 
     def _ask_later(self, question: Mapping[str, object]) -> Lacking:
         return lacking_of(self._ask(question), self._line.url)

@@ -43,6 +43,7 @@ STEP_FORMAT = 1
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
 _ASKED_AT_ONCE = 4000  # hashes of some 270 KB
+_NOTHING: Mapping[str, Any] = {"mosaics": [], **{word: [] for word in ASKED_AS.values()}}
 
 
 class Giver:
@@ -104,10 +105,17 @@ class Giver:
         self, kind: Kind, question: Mapping[str, object], asked: Collection[str]
     ) -> Iterator[dict[str, Any]]:
         """What the peer is asked about things of a kind beside those that it was, some at a time: a request
-        holds only so many. question: as it was asked first."""
+        holds only so many. question: as it was asked first; the peer lets go of records that one does not
+        name."""
         left = sorted(self.names(kind) - set(asked))
         for start in range(0, len(left), _ASKED_AT_ONCE):
-            yield {**asking_nothing(question), ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
+            yield {**question, **_NOTHING, ASKED_AS[kind]: left[start : start + _ASKED_AT_ONCE]}
+
+    def question_of_heads(self, mosaic_id: str, heads: Sequence[str]) -> dict[str, Any]:
+        """What a peer that tells is asked about heads of one of the mosaics; it names no records, and none of
+        them is let go."""
+        said = {"format": STEP_FORMAT, "box": self._house.box, "knows": list(KNOWS)}
+        return {**said, **_NOTHING, "heads": {mosaic_id: heads}}
 
     def _named_records(self) -> set[str]:
         return {sha256 for some in (self._records, self._begun) for sha256, _ in some.values()}
@@ -373,12 +381,6 @@ class Giver:
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
-
-
-def asking_nothing(question: Mapping[str, object]) -> dict[str, Any]:
-    """The question without what it asks, for a further one: the peer lets go of records that it does not
-    name."""
-    return {**question, "mosaics": [], **{word: [] for word in ASKED_AS.values()}}
 
 
 def _named(data: bytes) -> tuple[str, bytes]:

@@ -21,7 +21,8 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.store import keys
-from flycam.sync import grounds, sending, steps, thinning
+from flycam.sync import grounds, sending, steps, there_already, thinning
+from flycam.sync.desk import answer
 from flycam.sync.limits import HEADERS_BYTES, Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
@@ -117,6 +118,29 @@ def test_a_card_that_both_laid_goes_over_the_line_as_records_alone(tmp_path: Pat
     there = sum(province.tiles()[name] == digest for name, digest in before.items())
     assert there > 0 and sent.tiles == bare.tiles - there
     assert sent.left_bytes == 0 and set(province.tiles()) >= set(box.tiles())
+
+
+def test_a_peer_of_before_is_not_asked_and_gets_all(tmp_path: Path) -> None:
+    flyer, province, other = (new_box(tmp_path, name) for name in ("flyer", "province", "other"))
+    flyer.lay({0, 1, 2})
+    sync(flyer, Wire(province, tmp_path))
+    other.read(flyer.write(tmp_path))
+    wire = Wire(province, tmp_path / "other")
+    wire.is_old = True
+    assert sync(other, wire).tiles == sum(one.startswith(f"{ZOOM}/") for one in other.tiles())
+    assert province.tiles() == other.tiles() == flyer.tiles()
+
+
+def test_to_be_asked_about_tiles_lets_go_of_no_records(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    sync(box, Wire(province, tmp_path))
+    kept = list(province.workspace.store.list(keys.given_records_prefix()))
+    head = next(iter(box.tiles().values()))[: there_already.HEAD_DIGITS]
+    question = steps.Giver(box.workspace).question_of_heads(MOSAIC.mosaic_id, [head, "0" * 16])
+    said = answer(province.workspace, question, "test")
+    assert said["heads"] == {MOSAIC.mosaic_id: ["0" * 16]}
+    assert list(province.workspace.store.list(keys.given_records_prefix())) == kept != []
 
 
 def test_what_a_peer_lost_of_it_goes(tmp_path: Path) -> None:
