@@ -25,7 +25,7 @@ from flycam.catalog.geometry_json import (
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement
 from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer
-from flycam.geometry.exterior import PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 
 SET_ASIDE = "set_aside"
 """Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
@@ -53,10 +53,14 @@ def rank(placement: Placement) -> tuple[int, bool, bool, str, str]:
     Of one version terrain stands before a plane. Of two terrains the greater id does, which is the same for
     a whole flight: frames that two boxes laid lie all by one of them, and not each by another.
     """
-    exterior = placement.exterior
-    on_terrain = exterior is not None and not is_plane(exterior.vertical_datum)
+    exterior, dem_id = placement.exterior, placement.dem_id or ""
     is_laid = exterior is not None
-    return (placement.version, is_laid, on_terrain, placement.dem_id or "", placement_id(placement))
+    return (placement.version, is_laid, is_on_terrain(exterior), dem_id, placement_id(placement))
+
+
+def is_on_terrain(exterior: ExteriorOrientation | None) -> bool:
+    """Whether a pose is one above terrain that is known, and not above a plane."""
+    return exterior is not None and not is_plane(exterior.vertical_datum)
 
 
 def in_force(placements: Sequence[Placement]) -> Placement:

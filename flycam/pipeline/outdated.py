@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.placement_rows import is_on_terrain
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.frame.flight import is_plane
 from flycam.frame.warning import FINISHED_OLDER, warning
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 
@@ -46,4 +46,4 @@ def outdated_said(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, .
 
 def _ranked(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
     """The order of placements (`flycam.catalog.placement_rows.rank`) as far as an adjusted pose tells it."""
-    return version, exterior is not None and not is_plane(exterior.vertical_datum)
+    return version, is_on_terrain(exterior)

@@ -168,8 +168,9 @@ class CommonLearner:
         values = self._values(thing.sha256, thing.name)
         came = [from_values(Withdrawal, one) for one in values["withdrawals"]]
         for one in came:
-            for name in (one.frame_id, *([one.flight_id] if one.flight_id else ())):
-                segment(name)
+            segment(one.frame_id)
+            if one.flight_id:
+                segment(one.flight_id)
         take_withdrawals(self._house, came, self._hands, self._peer)
 
     def _restrict(self, area: RestrictedArea, thing: Thing) -> None:

@@ -20,8 +20,6 @@ import shapely
 import zstandard
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.change_signing import note_line, quoted
-from flycam.catalog.change_undoing import in_force
 from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.withholding import Withholding
@@ -31,6 +29,7 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
 from flycam.sync.compared_grounds import told_grounds
+from flycam.sync.decisions import confirmed
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
 from flycam.sync.knows import KNOWS, MASKS, WITHDRAWALS
@@ -339,30 +338,6 @@ def _changes(house: House, sees: Withholding) -> _Made:
         for one in told_grounds(house, event_id, standing, sees):
             said = {"event": event, "lines": [], "compared": [to_values(one)]}
             yield f"{event_id}/{one.comparison_id}", one.at_ns, said
-
-
-def confirmed(history: Sequence[ChangeLine]) -> list[ChangeLine]:
-    """The lines of a change's history by which it was confirmed, and that by which it was so no longer,
-    without its note: what a viewer sees of it, at one time or another. A note that somebody else wrote before
-    it was confirmed goes under their name."""
-    found: list[ChangeLine] = []
-    was_confirmed = False
-    for number, line in enumerate(history, 1):
-        is_confirmed = line.status is ChangeStatus.ACCEPTED
-        if is_confirmed:
-            found.append(_under_its_name(line, history[:number], found))
-        elif was_confirmed:
-            found.append(replace(line, note=""))
-        was_confirmed = is_confirmed
-    return found
-
-
-def _under_its_name(line: ChangeLine, until: Sequence[ChangeLine], told: Sequence[ChangeLine]) -> ChangeLine:
-    """The line, its note under the name of whoever wrote that where the line that did is not told so."""
-    pile = in_force(until)
-    writer = note_line(pile) if pile else line
-    is_told = any((one.step_id, one.note) == (writer.step_id, line.note) for one in [*told, line])
-    return line if is_told else replace(line, note=quoted(line.note, writer.author, line.author))
 
 
 def _together(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

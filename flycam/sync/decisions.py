@@ -1,4 +1,4 @@
-"""Decisions on changes that two boxes made, joined."""
+"""Decisions on changes: which lines of a history others are told, and those of two boxes joined. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.frame.change import ChangeAction
+from flycam.catalog.change_signing import note_line, quoted
+from flycam.catalog.change_undoing import in_force
+from flycam.frame.change import ChangeAction, ChangeStatus
+
+
+def confirmed(history: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """The lines of a change's history by which it was confirmed, and that by which it was so no longer,
+    without its note: what a viewer sees of it, at one time or another. A note that somebody else wrote before
+    it was confirmed goes under their name."""
+    found: list[ChangeLine] = []
+    was_confirmed = False
+    for number, line in enumerate(history, 1):
+        is_confirmed = line.status is ChangeStatus.ACCEPTED
+        if is_confirmed:
+            found.append(_under_its_name(line, history[:number], found))
+        elif was_confirmed:
+            found.append(replace(line, note=""))
+        was_confirmed = is_confirmed
+    return found
+
+
+def _under_its_name(line: ChangeLine, until: Sequence[ChangeLine], told: Sequence[ChangeLine]) -> ChangeLine:
+    """The line, its note under the name of whoever wrote that where the line that did is not told so."""
+    pile = in_force(until)
+    writer = note_line(pile) if pile else line
+    is_told = any((one.step_id, one.note) == (writer.step_id, line.note) for one in [*told, line])
+    return line if is_told else replace(line, note=quoted(line.note, writer.author, line.author))
 
 
 def lines_to_learn(

@@ -8,9 +8,8 @@ from typing import Any
 
 from flycam.errors import SourceUnreadable
 from flycam.mosaic.given import Taken
-from flycam.sync.knows import HEADS, known_of
+from flycam.sync.knows import KNOWS, known_of
 from flycam.sync.manifest import Kind
-from flycam.sync.masks import keeps_to_masks
 from flycam.sync.names import hex_digits, segment, text
 
 ASKED_AS = {Kind.TERRAIN: "terrain", Kind.ORIGINAL: "originals"}
@@ -21,17 +20,16 @@ a terrain for each picture."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lacking:
     """What the peer says that it has not of what it was asked about. taken: how far it took in each log;
-    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of; masks: whether
-    it keeps to them; tells_heads: whether it can be asked about heads of live mosaics; heads: those that it
-    has not, of each mosaic that it was asked about."""
+    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of; knows: what it
+    keeps to, and answers (`flycam.sync.knows`); heads: those of live mosaics that it has not, of each that it
+    was asked about."""
 
     taken: Mapping[str, Taken]
     records: Collection[str] = ()
     terrain: Iterable[str] = ()
     originals: Iterable[str] = ()
     views: Collection[str] = ()
-    masks: bool = True
-    tells_heads: bool = False
+    knows: Collection[str] = KNOWS
     heads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def of(self, kind: Kind) -> Iterable[str]:
@@ -51,8 +49,7 @@ def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
             terrain=tuple(map(segment, said["terrain"])),
             originals=tuple(map(hex_digits, said["originals"])),
             views=frozenset(map(text, said["views"])),
-            masks=keeps_to_masks(said),
-            tells_heads=HEADS in known_of(said),
+            knows=known_of(said),
             heads={text(one): frozenset(map(text, some)) for one, some in said.get("heads", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

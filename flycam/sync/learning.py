@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the_map
+from flycam.catalog.placement_rows import is_on_terrain, placement_id, placement_of, was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import NameTaken
 from flycam.frame.classification import strictest
@@ -181,11 +181,11 @@ def _on_its_ground(house: House, flight: Flight, given: Flight) -> Flight:
     if is_plane(flight.vertical_datum) == is_plane(given.vertical_datum):
         return flight
     used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    grounds = {is_plane(one.exterior.vertical_datum) for one in used if one.exterior is not None}
+    grounds = {is_on_terrain(one.exterior) for one in used if one.exterior is not None}
     grounded = flight
-    if False in grounds and is_plane(flight.vertical_datum):
+    if True in grounds and is_plane(flight.vertical_datum):
         grounded = replace(flight, vertical_datum=given.vertical_datum, dem_id=given.dem_id)
-    if True not in grounds:
+    if False not in grounds:
         kept = tuple(one for one in grounded.warnings if code_of(one) != NO_TERRAIN)
         grounded = replace(grounded, warnings=kept)
     if grounded != flight:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from flycam.catalog.records import MosaicInfo
@@ -10,6 +10,7 @@ from flycam.catalog.tiles import Tiles
 from flycam.frame.tile import TileRecord
 from flycam.sync.history import MARK_DIGITS, NOTHING, digests
 from flycam.sync.manifest import Stretch
+from flycam.sync.order import last_lines
 
 _LINES_AT_ONCE = 5000
 
@@ -64,3 +65,34 @@ class LogBeyond:
         """The peer's cursor is there now."""
         self.digests = self.digests[until - self.since :]
         self.since = until
+
+
+def log_beyond(
+    tiles: Tiles,
+    mosaic: MosaicInfo,
+    since: int,
+    until: int,
+    seen: Collection[str],
+    reached: dict[str, Reached],
+) -> LogBeyond:
+    """A mosaic's log beyond `since`, and the last line of each of its tiles.
+
+    seen     first MARK_DIGITS digits of the content hashes of parents that the peer has early views of
+    reached  by mosaic, a line before which nothing is read again; moved on to `since`
+    """
+    after = reached.get(mosaic.mosaic_id, BEGINNING)
+    after = after if after[0] <= since else BEGINNING
+    found = LogBeyond(mosaic=mosaic, since=since, digests=[after[1]])
+    lines: list[TileRecord] = []
+    for line, digest in lines_until(tiles, mosaic.mosaic_id, until, after):
+        if line.seq == since:
+            found.digests = [digest]
+        elif line.seq > since:
+            found.digests.append(digest)
+            lines.append(line)
+    reached[mosaic.mosaic_id] = (since, found.digests[0])
+    last = last_lines(line for line in lines if line.revision == 0).values()
+    found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=lambda one: one.seq)
+    parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]
+    found.views = [one for one in parents if one.content_hash[:MARK_DIGITS] not in seen]
+    return found

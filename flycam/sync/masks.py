@@ -1,9 +1,8 @@
-"""Masks between boxes: whether a box keeps to them, what of them is taken in, what is held back without."""
+"""Masks between boxes: what of them is taken in, what is held back from a box that does not keep to them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
 import shapely
 
@@ -14,12 +13,6 @@ from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight
 from flycam.frame.redaction import MOST_CORNERS
 from flycam.sync.apart import told_apart
-from flycam.sync.knows import MASKS, known_of
-
-
-def keeps_to_masks(said: Mapping[str, Any]) -> bool:
-    """Whether who said this keeps to masks."""
-    return MASKS in known_of(said)
 
 
 def showing_masked(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:

@@ -6,6 +6,7 @@ that the peer says; one whose answer was lost is answered again.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
 from flycam.sync.asked_later import AskedLater, as_body
 from flycam.sync.asking import Answered, Asking
 from flycam.sync.house import House
+from flycam.sync.knows import HEADS
 from flycam.sync.lacking import Lacking, lacking_of
 from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
 from flycam.sync.log_beyond import Reached
@@ -129,8 +131,8 @@ class Sender:
         giver = Giver(self._house, originals=has_originals, reached=self._reached)
         lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        heads = partial(self._heads_lacking, giver) if lacking.tells_heads else all_lacking
-        steps = giver.steps(lacking, self._target, self._most, heads=heads, has_tiles=has_tiles)
+        heads = partial(self._heads_lacking, giver) if HEADS in lacking.knows else all_lacking
+        steps = giver.steps(lacking, self._target, lambda: self._for_a_step, heads=heads, has_tiles=has_tiles)
         self._note_left(tile_bytes)
         while True:
             if self._is_spent(0) and self.sent.left_bytes:
@@ -345,17 +347,12 @@ class Sender:
             self.sent.apart[one["flight_id"]] = one
 
     def _target(self) -> int:
-        """About how many bytes a step is to have. The first of a run knows no budget: it may go in parts."""
+        """About how many bytes a step is to have."""
         limits = self._limits
         most = self._step_bytes
         if limits.rate_bytes_s is not None:
             most = min(most, max(int(limits.rate_bytes_s * _STEP_S), _LEAST_BYTES))
-        return min(most, self._for_a_step) if self.sent.steps else most
-
-    def _most(self) -> int:
-        """More than this a step of more than one tile does not have."""
-        twice = 2 * self._target()
-        return min(twice, self._for_a_step) if self.sent.steps else twice
+        return min(most, self._for_a_step)
 
     def _goes_in_parts(self, step: Step) -> bool:
         """Whether a part of a step helps: where the next run, which asks for what the peer has by then, makes
@@ -369,7 +366,10 @@ class Sender:
 
     @property
     def _for_a_step(self) -> int:
-        """What a step may have of that, beside its requests and its manifest."""
+        """What a step may have of that, beside its requests and its manifest. The first of a run knows no
+        budget: it may go in parts."""
+        if not self.sent.steps:
+            return sys.maxsize
         return max((self._room - 2 * HEADERS_BYTES) * 7 // 8, 1)
 
     def _is_spent(self, more: int) -> bool:

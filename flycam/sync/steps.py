@@ -10,28 +10,26 @@ views go before others of their zoom, and a flight's before other flights'.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from flycam.catalog.records import MosaicInfo
 from flycam.frame.flight import Flight
-from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, ground_pixel_m
 from flycam.mosaic.early import early_view
-from flycam.mosaic.given import Taken
+from flycam.mosaic.given import Taken, has_given
 from flycam.sync.grounds import Grounds
-from flycam.sync.history import MARK_DIGITS, NOTHING, require_same
+from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
-from flycam.sync.knows import KNOWS
+from flycam.sync.knows import KNOWS, MASKS
 from flycam.sync.lacking import ASKED_AS, Lacking
-from flycam.sync.log_beyond import BEGINNING, LogBeyond, Reached, lines_until
+from flycam.sync.log_beyond import LogBeyond, Reached, log_beyond
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import showing_masked
 from flycam.sync.offering import Offer, original_items, require_reached, tile_item
-from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.step import Step
-from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out, may_be_there
+from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
 from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
@@ -67,9 +65,12 @@ class Giver:
         self._begun: dict[str, tuple[str, bytes]] = {}  # what goes before the first view
         self._originals: dict[str, tuple[Item, str]] = {}
         self._grounds = Grounds(house, self.readable)
+        self._withdrawn_in: set[str] = set()
         for flight in self._flights:
             records = records_of(house.catalog, flight)
             self._grounds.add(flight.flight_id, records.frames)
+            if records.withdrawals:
+                self._withdrawn_in.add(flight.flight_id)
             thin = thinned(records)
             self._records[flight.flight_id] = _named(records_to_bytes(thin))
             if (begun := beginning(thin)) is not thin:
@@ -125,16 +126,19 @@ class Giver:
         StoreConflict where what it took in under this box's name is another log."""
         self._there = self._named_records() - set(lacking.records)
         self._logs = {}
-        self._has_masks = self._has_masks and lacking.masks
-        self.held_back = () if lacking.masks else showing_masked(self._house.catalog, self._flights)
+        masks = MASKS in lacking.knows
+        self._has_masks = self._has_masks and masks
+        self.held_back = () if masks else showing_masked(self._house.catalog, self._flights)
         held = self._held = frozenset(one.flight_id for one in self.held_back)
         known_there = {one.flight_id for one, _ in self._ends.values() if one.mosaic_id in lacking.taken}
         self._unknown_there = held - known_there
+        seen = frozenset(lacking.views)
         for mosaic, until in self._ends.values():
             if mosaic.flight_id in held:
                 continue
             known = lacking.taken.get(mosaic.mosaic_id, Taken(seq=0, digest=NOTHING))
-            log = self._log(mosaic, known.seq, until, frozenset(lacking.views))
+            require_reached(self._house.box, mosaic.mosaic_id, known.seq, until)
+            log = log_beyond(self._house.catalog.tiles, mosaic, known.seq, until, seen, self._reached)
             require_same(self._house.box, mosaic.mosaic_id, known.seq, known.digest, log.digests[0])
             if log.until > log.since:
                 self._logs.setdefault(mosaic.flight_id, []).append(log)
@@ -166,7 +170,7 @@ class Giver:
         self,
         lacking: Lacking,
         target: Bytes,
-        most: Bytes | None = None,
+        limit: Bytes = lambda: sys.maxsize,
         *,
         heads: HeadsLacking = all_lacking,
         has_tiles: bool = True,
@@ -174,16 +178,21 @@ class Giver:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
         the next is asked for.
 
-        most       what several tiles or views together do not exceed; None: twice the target
+        limit      what several tiles or views together do not exceed; nor twice the target
         heads      asks the peer, when it is due, which tiles it has not
         has_tiles  without: records and views alone, for a line that costs
         """
-        most = most or (lambda: 2 * target())
+
+        def most() -> int:
+            return min(2 * target(), limit())
+
         fresh = [one for one in self._flights if one.flight_id in self._logs]
         yield from self._known_flights(target)
         for flight in fresh:
             for log in self._logs[flight.flight_id]:
-                if may_be_there(self._house, log):
+                # the peer may have it from another box, or have folded it itself without what is withdrawn
+                name = log.mosaic.mosaic_id
+                if flight.flight_id in self._withdrawn_in or has_given(self._house.store, name):
                     self._leave_out(log, heads, views=True)
             yield from self._views(flight, target, most, coarse=True)
         yield from self._in_turn(
@@ -223,28 +232,6 @@ class Giver:
                 waiting.remove(one)
             else:
                 yield step
-
-    def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> LogBeyond:
-        """A mosaic's log beyond `since`, and the last line of each of its tiles."""
-        require_reached(self._house.box, mosaic.mosaic_id, since, until)
-        after = self._reached.get(mosaic.mosaic_id, BEGINNING)
-        after = after if after[0] <= since else BEGINNING
-        found = LogBeyond(mosaic=mosaic, since=since, digests=[after[1]])
-        lines: list[TileRecord] = []
-        for line, digest in lines_until(self._house.catalog.tiles, mosaic.mosaic_id, until, after):
-            if line.seq == since:
-                found.digests = [digest]
-            elif line.seq > since:
-                found.digests.append(digest)
-                lines.append(line)
-        self._reached[mosaic.mosaic_id] = (since, found.digests[0])
-        last = last_lines(line for line in lines if line.revision == 0).values()
-        found.tiles = sorted(
-            (one for one in last if one.tile_id.z == mosaic.base_zoom), key=lambda one: one.seq
-        )
-        parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]
-        found.views = [one for one in parents if one.content_hash[:MARK_DIGITS] not in seen]
-        return found
 
     def _known_flights(self, target: Bytes) -> Iterator[Step]:
         """Records of flights of which no tile is to come, many in a step: withdrawals before all else."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from flycam.frame.tile import TileRecord
-from flycam.mosaic.given import has_given
 from flycam.sync.house import House
 from flycam.sync.log_beyond import LogBeyond
 
@@ -26,12 +25,6 @@ HeadsLacking = Callable[[str, Sequence[str]], Collection[str]]
 def all_lacking(_mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
     """A peer that is not asked."""
     return heads
-
-
-def may_be_there(house: House, log: LogBeyond) -> bool:
-    """Whether a peer is likely to have tiles of a log: it is asked before the first view then."""
-    withdrawn = house.catalog.frames.withdrawals(log.mosaic.flight_id)
-    return bool(withdrawn) or has_given(house.store, log.mosaic.mosaic_id)
 
 
 def leave_out(log: LogBeyond, lacking: HeadsLacking, *, views: bool = False) -> list[TileRecord]:

@@ -17,13 +17,12 @@ from flycam.sync.commons import (
     Common,
     Thing,
     commons_of,
-    confirmed,
     in_order,
     listing_from_bytes,
     listing_to_bytes,
     state_of,
 )
-from flycam.sync.decisions import lines_to_learn
+from flycam.sync.decisions import confirmed, lines_to_learn
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import (
     AREA,

@@ -20,12 +20,12 @@ from flycam.store import keys
 from flycam.sync.common_learning import CommonLearner
 from flycam.sync.commons import Common, Thing, commons_of, state_of
 from flycam.sync.desk import answer
-from flycam.sync.knows import KNOWS
+from flycam.sync.knows import KNOWS, MASKS, known_of
 from flycam.sync.lacking import lacking_of
 from flycam.sync.ledger import Ledger
 from flycam.sync.limits import Limits
 from flycam.sync.manifest import Kind, manifest_from_bytes, manifest_to_bytes
-from flycam.sync.masks import held_back, keeps_to_masks
+from flycam.sync.masks import held_back
 from flycam.sync.offering import offer
 from flycam.sync.sending import Sender
 from flycam.sync.steps import Giver
@@ -145,7 +145,7 @@ def test_a_stick_with_masks_is_read_by_no_box_of_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", [{}, {"knows": "masks"}, {"knows": ["other"]}, {"knows": None}])
 def test_who_does_not_say_so_does_not_keep_to_masks(said: dict[str, object]) -> None:
-    assert not keeps_to_masks(said) and keeps_to_masks({"knows": ["other", "masks"]})
+    assert MASKS not in known_of(said) and MASKS in known_of({"knows": ["other", "masks"]})
 
 
 def test_the_sentence_names_the_flight_and_the_peer() -> None:
