@@ -21,7 +21,6 @@ from flycam.errors import AccessDenied, InputUnusable
 
 _TOKEN_BYTES = 32
 _CACHE_S = 2.0
-_MISSED_S = 0.25
 
 
 def new_token() -> str:
@@ -42,9 +41,9 @@ def hash_token(token: str) -> str:
 class Accounts:
     """Accounts by name and by token.
 
-    All accounts and tokens are held in memory and read again after two seconds, for a token that nobody holds
-    after a quarter of one. So a check costs one hash and one look-up whether the token is right or wrong,
-    what is taken away elsewhere is refused 2 s later, and what is made elsewhere lets in at once.
+    All accounts and tokens are held in memory and read again after two seconds, and for a token that is not
+    among them but on disk. So what is taken away elsewhere is refused 2 s later, what is made elsewhere lets
+    in at once, and of a wrong token one row is asked for.
     """
 
     def __init__(self, database: Database) -> None:
@@ -112,8 +111,9 @@ class Accounts:
         """The account of a token that holds, with the token's scope and end; None if no account has it."""
         secret_hash = hash_token(token)
         self._refresh()
-        if secret_hash not in self._by_hash:
-            self._refresh(_MISSED_S)
+        if secret_hash not in self._by_hash and self._is_held(secret_hash):
+            self.forget()
+            self._refresh()
         found = self._by_hash.get(secret_hash)
         return found if found is None or found.until_ns is None or time.time_ns() < found.until_ns else None
 
@@ -141,11 +141,15 @@ class Accounts:
         self._refresh()
         return self._is_empty
 
-    def _refresh(self, after_s: float = _CACHE_S) -> None:
-        if time.monotonic() - self._read_at < after_s:
+    def _is_held(self, secret_hash: str) -> bool:
+        with self._database.read() as connection:
+            return tokens.is_held(connection, time.time_ns(), secret_hash)
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < _CACHE_S:
             return
         with self._lock:
-            if time.monotonic() - self._read_at < after_s:
+            if time.monotonic() - self._read_at < _CACHE_S:
                 return
             with self._database.read() as connection:
                 rows = connection.execute(select(tables.accounts))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.access_records import Scope, Token
@@ -77,10 +77,21 @@ class Tokens:
 def held(connection: Connection, now_ns: int, account: str | None = None) -> list[Token]:
     """As `Tokens.held`, within a transaction."""
     c = tokens.c
-    query = select(tokens).where(c.revoked_ns.is_(None), or_(c.expires_ns.is_(None), c.expires_ns > now_ns))
+    query = select(tokens).where(_holds(now_ns))
     if account is not None:
         query = query.where(c.account == account)
     return [_token(row) for row in connection.execute(query.order_by(c.account, c.made_ns, c.token_id))]
+
+
+def is_held(connection: Connection, now_ns: int, secret_hash: str) -> bool:
+    """Whether a token of this hash holds, within a transaction."""
+    query = select(tokens.c.token_id).where(tokens.c.secret_hash == secret_hash, _holds(now_ns))
+    return connection.execute(query).first() is not None
+
+
+def _holds(now_ns: int) -> ColumnElement[bool]:
+    c = tokens.c
+    return and_(c.revoked_ns.is_(None), or_(c.expires_ns.is_(None), c.expires_ns > now_ns))
 
 
 def replace_all(connection: Connection, token: Token) -> None:

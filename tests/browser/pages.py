@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from playwright.sync_api import Error, Page, Route, expect
+from playwright.sync_api import Error, Locator, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
 from tests.waiting import ENOUGH_S
@@ -126,6 +126,13 @@ def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
     box = page.locator(".map").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def touch(control: Locator) -> None:
+    """Press a control of a meeting: these go away while no hand moves, and come back when one does."""
+    for at in (300, 310):
+        control.page.mouse.move(at, at)
+    control.click()
 
 
 def wait_for_zoom(page: Page, least: float) -> None:

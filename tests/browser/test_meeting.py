@@ -18,7 +18,7 @@ from flycam.frame.classification import Classification
 from flycam.pipeline.restricting import classify_flight
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, until_seen
+from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, touch, until_seen
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
@@ -140,7 +140,7 @@ def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_pa
 
 def test_a_place_is_named_only_where_it_is(screen: Screen) -> None:
     page = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    page.locator(".places-open").click()
+    touch(page.locator(".places-open"))
     page.locator(".places-new input").fill("Cầu sập")
     page.locator(".places-new button").click()
     page.locator(".place-go").click()
@@ -167,7 +167,7 @@ def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> No
 def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
 
     hoa = screen("Hoa", f"lang=en&event={DRILL}")
@@ -186,12 +186,12 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
     pair = f"{house.world.before}~{house.world.after}"
     lan.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&cmp=side~{pair}~50")
     lan.wait_for_selector(".compare")
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(hoa.locator(".compare")).to_have_attribute("data-mode", "side", timeout=60_000)
     lan.keyboard.press("1")
     expect(hoa.locator(".compare")).to_have_attribute("data-mode", "swipe")
 
-    lan.locator(".meeting-bar .leave").click()
+    touch(lan.locator(".meeting-bar .leave"))
     expect(hoa.locator(".meeting-caption")).to_contain_text("Waiting for a presenter")
 
 
@@ -211,7 +211,7 @@ def test_who_follows_sees_hard_cuts(house: House, screen: Screen) -> None:
 
     until_seen(hoa, glides)  # the wheel of one's own: this is how a movement reads, where frames are drawn
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(hoa.locator("button.meet")).to_have_class(re.compile("on"))
     hoa.locator("button.meet").click()
     expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
@@ -220,8 +220,8 @@ def test_who_follows_sees_hard_cuts(house: House, screen: Screen) -> None:
         before = _scales(hoa)[-1]
         hoa.evaluate(_NOTE_SCALES)
         lan.goto(f"{house.url}/#lang=vi&event={REAL}&map={zoom}/{LAT}/{LON + 0.003}&meet=on")
-        lan.wait_for_selector(".meeting-bar")
-        lan.locator(".meeting-bar .present").click()
+        lan.wait_for_selector(".meeting-bar", state="attached")
+        touch(lan.locator(".meeting-bar .present"))
         expect(hoa.locator(".ol-scale-line-inner").first).not_to_have_text(before)
         settled(hoa)
         assert len(_scales(hoa)) == 2, "where it was, and where it is"
@@ -245,9 +245,9 @@ def _scales(page: Page) -> list[str]:
 def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_be_visible()
-    lan.locator(".places-open").click()
+    touch(lan.locator(".places-open"))
     link = lan.locator(".places-link").inner_text().split()[-1]
     assert _read_code(lan) == link, "a phone at the wall reads the address, and nothing that signs in"
     assert link == f"{house.url}/#meet=follow"
@@ -263,12 +263,12 @@ def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House
 def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
     lan, minh = (screen(name, f"lang=vi&event={REAL}&{FLOWN}") for name in ("Lan", "Minh"))
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_be_visible()
     expect(minh.locator("button.meet")).to_have_class(re.compile("on"))
     minh.locator("button.meet").click()
     expect(minh.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
-    minh.locator(".meeting-bar .present").click()
+    touch(minh.locator(".meeting-bar .present"))
     expect(minh.locator(".on-air")).to_be_visible()
     expect(lan.locator(".meeting-bar")).to_contain_text("Đang theo Minh")
     expect(lan.locator(".on-air")).to_have_count(0)
@@ -276,7 +276,7 @@ def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
 
 def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_be_visible()
     wall = screen("Hoa", "lang=vi&meet=follow", "wall")
     lost = wall.locator(".meeting-caption strong")
@@ -290,7 +290,7 @@ def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
 
 def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_be_visible()
     held = hold(lan, "**/api/meeting**")
     for _ in range(4):
@@ -303,8 +303,7 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
     sent: list[str] = []
     lan.on("request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None)
     lan.mouse.wheel(0, 100)
-    lan.mouse.move(620, 320)  # the controls had gone
-    lan.get_by_role("button", name="Dừng trình bày").click()
+    touch(lan.get_by_role("button", name="Dừng trình bày"))
     expect(lan.locator(".on-air")).to_have_count(0)
     until_seen(lan, lambda: "DELETE" in sent)
     lan.wait_for_timeout(1000)
@@ -314,7 +313,7 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
 def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(lan.locator(".on-air")).to_be_visible()
     with lan.expect_popup() as opened:
         lan.evaluate(
@@ -338,7 +337,7 @@ def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
     page.locator("button.meet").click()
     expect(page.locator(".meeting-caption")).to_contain_text("Nậm Lúc")
     first = _view(page)
-    page.locator(".places-open").click()
+    touch(page.locator(".places-open"))
     page.locator(".places-new input").fill("Cầu sập")
     page.locator(".places-new button").click()
     expect(page.locator(".place-go")).to_have_text("1. Cầu sập")
@@ -350,8 +349,7 @@ def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
     page.mouse.wheel(0, 600)
     settled(page)
     assert _view(page) != first
-    page.mouse.move(300, 300)  # the controls had gone
-    page.locator(".places-open").click()
+    touch(page.locator(".places-open"))
     page.locator(".places-new button").click()
     expect(page.locator(".place-go")).to_have_count(2)
     second = _view(page)
@@ -368,22 +366,20 @@ def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
     settled(page)
     assert _view(page) == pytest.approx(first, abs=1e-4)
     page.reload()  # the list is still there
-    page.wait_for_selector(".meeting-bar")
+    page.wait_for_selector(".meeting-bar", state="attached")
     expect(page.locator(".places-open")).to_have_text("Địa điểm (2)")
 
 
 def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    lan.locator(".places-open").click()
+    touch(lan.locator(".places-open"))
     lan.locator(".places-new input").fill("Cầu sập")
     lan.locator(".places-new button").click()
     expect(lan.locator(".place-go")).to_have_text("1. Cầu sập")
     minh, hoa = (screen(name, f"lang=vi&event={REAL}&{FLOWN}&meet=on") for name in ("Minh", "Hoa"))
-    minh.mouse.move(300, 300)  # the controls had gone
-    minh.locator(".places-open").click()
+    touch(minh.locator(".places-open"))
     expect(minh.locator(".place-go")).to_have_text("1. Cầu sập")
-    hoa.mouse.move(300, 300)
-    hoa.locator(".places-open").click()
+    touch(hoa.locator(".places-open"))
     expect(hoa.locator(".place-go")).to_have_text("1. Cầu sập")
     expect(hoa.locator(".places-new")).to_be_hidden()
     minh.route("**/api/meeting/places**", lambda route: route.abort())
@@ -393,9 +389,8 @@ def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen:
     expect(minh.locator(".places-trouble")).to_contain_text("chỉ có trên máy này")
     minh.unroute("**/api/meeting/places**")
     minh.reload()
-    minh.wait_for_selector(".meeting-bar")
-    minh.mouse.move(310, 310)
-    minh.locator(".places-open").click()
+    minh.wait_for_selector(".meeting-bar", state="attached")
+    touch(minh.locator(".places-open"))
     expect(minh.locator(".place-go")).to_have_count(2)
     expect(minh.locator(".places-trouble")).to_be_hidden()
     # who did not see that adds to a list that is another by now: both are there, and that is said
@@ -407,14 +402,14 @@ def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen:
     new = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     new.route("**/api/meeting/places**", lambda route: route.abort())
     new.locator("button.meet").click()
-    new.locator(".places-open").click()
+    touch(new.locator(".places-open"))
     new.locator(".places-new input").fill("Trạm y tế")
     new.locator(".places-new button").click()
     expect(new.locator(".place-go")).to_have_count(1)
     expect(new.locator(".places-trouble")).to_contain_text("chỉ có trên máy này")
     new.unroute("**/api/meeting/places**")
-    new.locator(".places-open").click()
-    new.locator(".places-open").click()
+    touch(new.locator(".places-open"))
+    touch(new.locator(".places-open"))
     expect(new.locator(".place-go")).to_have_count(4)
 
 
@@ -512,7 +507,7 @@ def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
     expect(hoa.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
     expect(call).to_be_hidden()
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     expect(call).to_contain_text("Lan bắt đầu trình bày")
     expect(hoa.locator(".meeting-bar")).to_be_hidden(timeout=60_000)
     expect(call).to_be_visible()  # until it is answered
@@ -520,10 +515,10 @@ def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
     hoa.screenshot(path=screenshots / "meeting-call.png")
     call.locator(".stay").click()
     expect(call).to_be_hidden()
-    lan.locator(".meeting-bar .leave").click()
+    touch(lan.locator(".meeting-bar .leave"))
     expect(hoa.locator("button.meet")).not_to_have_class(re.compile("on"))
     lan.locator("button.meet").click()
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     call.locator(".follow").click()
     expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     expect(call).to_be_hidden()
@@ -535,10 +530,10 @@ def test_who_follows_sees_nothing_that_was_opened_or_looked_for_here(screen: Scr
     hoa.locator(".search-hits button").first.click()
     assert _picked_pixels(hoa) > 200, "the line around what was looked for"
     hoa.locator("button.meet").click()
-    hoa.locator(".places-open").click()
+    touch(hoa.locator(".places-open"))
     expect(hoa.locator(".places")).to_be_visible()
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    lan.locator(".meeting-bar .present").click()
+    touch(lan.locator(".meeting-bar .present"))
     hoa.locator(".meeting-call .follow").click()
     expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     expect(hoa.locator(".places")).to_be_hidden()

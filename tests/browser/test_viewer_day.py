@@ -25,7 +25,7 @@ from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import click_map, expect_painted, settled, until_seen, wait_for_place
+from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.pipeline.impacted import add_things
 from tests.serve.evidence.test_spots import PLANE
@@ -237,7 +237,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     minh.keyboard.press("Enter")
     minh.wait_for_selector(".flight", state="attached")
     minh.locator("button.meet").click()
-    minh.locator(".meeting-bar .present").click()
+    touch(minh.locator(".meeting-bar .present"))
     expect(minh.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
 
     expect(page.locator("button.meet")).to_have_attribute("title", "Minh đang trình bày")
@@ -261,8 +261,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     wall.screenshot(path=screenshots / "viewer-8-wall.png")
     settled(page)
     page.screenshot(path=screenshots / "viewer-9-desk-follows.png")
-    minh.mouse.move(300, 300)
-    minh.locator(".meeting-bar .leave").click()
+    touch(minh.locator(".meeting-bar .leave"))
     expect(wall.locator(".meeting-caption")).to_contain_text("Đang chờ người trình bày")
     page.mouse.move(310, 310)
     page.keyboard.press("Escape")

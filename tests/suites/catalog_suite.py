@@ -1324,7 +1324,6 @@ class CatalogSuite(ABC):
         self, catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(accounts, "_CACHE_S", math.inf)
-        monkeypatch.setattr(accounts, "_MISSED_S", 0.0)
         token = new_token()
         assert catalog.accounts.by_token(token) is None
         with open_catalog(url) as other:
