@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from flycam.sync.limits import Sent
+
 
 class Answered(Protocol):
     """What a peer answered."""
@@ -44,3 +46,13 @@ class Asking(Protocol):
 
     def say(self, why: str) -> None:
         """Note why it is waited."""
+
+
+class WayBack(Protocol):
+    """What comes from the peer on the same line; `flycam.sync.fetching.Fetcher` is one."""
+
+    def begin(self, said: Mapping[str, Any]) -> None:
+        """Hear the peer's answer to a question."""
+
+    def some(self, target: int, sent: Sent) -> bool:
+        """Fetch about so many bytes; whether anything is left."""

@@ -31,7 +31,8 @@ from flycam.sync.parts import (
     require_no_folder,
     write_parts,
 )
-from flycam.sync.reading import Progress, not_what_it_says, read_exchange
+from flycam.sync.reading import Progress, read_exchange
+from flycam.sync.source import not_what_it_says
 from flycam.sync.taking import Hands, TakenIn, older_in
 
 _LENGTH = struct.Struct("<Q")

@@ -14,6 +14,7 @@ from flycam.store import keys
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.house import House
 from flycam.sync.knows import KNOWS
+from flycam.sync.made_whole import made_whole
 from flycam.sync.manifest import Kind
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
@@ -93,7 +94,7 @@ def take_step(
     """
     manifest, start = manifest_of_step(path, "line")
     speaks(manifest.box)
-    source = _File(path, manifest.box)
+    source, manifest = made_whole(house, _File(path, manifest.box), manifest, start)
     taken = read_exchange(
         house, source, manifest, start, hands, lambda _stage, _done, _total: None, account=account
     )

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MASKS, WITHDRAWALS, HEADS = "masks", "withdrawals", "heads"
-KNOWS = (MASKS, WITHDRAWALS, HEADS)
+MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES = "masks", "withdrawals", "heads", "record_changes"
+KNOWS = (MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES)
 
 QUERY = f"knows={MASKS}&also={WITHDRAWALS}"
 """What is kept to, in an address: a server of before reads the first alone, and as one word."""

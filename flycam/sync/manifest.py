@@ -32,6 +32,7 @@ class Kind(StrEnum):
     """What an object is; in the order in which kinds travel."""
 
     RECORDS = "records"
+    CHANGE = "change"
     VIEW = "view"
     TILE = "tile"
     TERRAIN = "terrain"
@@ -50,7 +51,8 @@ class TileLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One object. name: where a terrain or an original belongs (its id, its SHA-256); tile: of tile or view.
+    """One object. name: where a terrain or an original belongs (its id, its SHA-256), or the SHA-256 of the
+    records that a change makes; tile: of tile or view.
 
     sha256  hex, of the bytes as they travel; size_bytes of them
     """
@@ -180,6 +182,8 @@ def _item(values: Mapping[str, Any]) -> Item:
     name = text(values.get("name", ""))
     if kind is Kind.ORIGINAL:
         hex_digits(name)
+    if kind is Kind.CHANGE:
+        hex_digits(name, 64)
     if kind is Kind.TERRAIN:
         segment(name)
     return Item(

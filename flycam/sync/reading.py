@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from flycam.catalog.retention_records import standing_let_go
-from flycam.errors import ObjectMissing, RecordsMissing, SourceUnreadable, StorageTrouble, TileCorrupt
+from flycam.errors import SourceUnreadable, StorageTrouble, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
@@ -24,31 +23,20 @@ from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated_bytes
 from flycam.sync.laid import laid_in
+from flycam.sync.made_whole import given_records
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.records import FlightRecords, records_from_bytes
+from flycam.sync.source import Source, not_what_it_says
 from flycam.sync.takeable import require_takeable
 from flycam.sync.taking import Hands, TakenIn, Views, older_in, take_in
 from flycam.sync.unread import Unread, unread
 
 _MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
 _MAX_BYTES = {Kind.RECORDS: 1 << 26, Kind.VIEW: 1 << 20, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
-"""The largest object that is read in one piece."""
+"""The largest object that is read in one piece; no other kind is: changes were made whole before."""
 
 Progress = Callable[[str, int, int], None]
 """Stage, how much of it is done, of how much."""
-
-
-class Source(Protocol):
-    """Bytes that were found whole. path: what is named where they are not what they say."""
-
-    @property
-    def path(self) -> Path: ...
-
-    def read(self, start: int, length: int) -> bytes:
-        """Bytes start..start+length. SourceUnreadable beyond the end."""
-
-    def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """As `read`, some at a time."""
 
 
 def read_exchange(
@@ -87,24 +75,9 @@ def read_exchange(
 
 
 def _known(house: House, manifest: Manifest) -> Iterator[FlightRecords]:
-    """Records that came before; what is damaged of them goes, so that it is asked for. RecordsMissing."""
+    """Records that came before. RecordsMissing."""
     for sha256 in manifest.known:
-        key = keys.given_records(manifest.box, sha256)
-        try:
-            data = house.store.get(key)
-        except ObjectMissing as error:
-            raise _missing(manifest.box) from error
-        if hashlib.sha256(data).hexdigest() != sha256:
-            house.store.delete(key)
-            raise _missing(manifest.box)
-        yield records_from_bytes(data, manifest.box)
-
-
-def _missing(box: str) -> RecordsMissing:
-    return RecordsMissing(
-        f"{box}: what it said of a flight is not here any more; it has to be sent again",
-        vi=f"{box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
-    )
+        yield records_from_bytes(given_records(house, manifest.box, sha256), manifest.box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +234,7 @@ def _keep_original(house: House, source: Source, item: Item, at: int) -> None:
 
 def _whole(source: Source, item: Item, at: int) -> bytes:
     """An object's bytes. SourceUnreadable if they are others than the manifest says."""
-    if item.size_bytes > _MAX_BYTES[item.kind]:
+    if item.size_bytes > _MAX_BYTES.get(item.kind, -1):
         raise not_what_it_says(source.path)
     data = source.read(at, item.size_bytes)
     if hashlib.sha256(data).hexdigest() != item.sha256:
@@ -284,11 +257,3 @@ def _places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
     for item in manifest.items:
         yield item, start
         start += item.size_bytes
-
-
-def not_what_it_says(path: Path) -> SourceUnreadable:
-    """What was read holds other bytes than its own list of contents says."""
-    return SourceUnreadable(
-        f"{path}: holds other bytes than its list of contents says; write it again on the box it comes from",
-        vi=f"{path}: nội dung không khớp bảng kê; hãy ghi lại trên máy đã tạo ra nó",
-    )

@@ -48,7 +48,8 @@ _LEVEL = 9  # records go over thin lines
 _MOST_LETTERS = 500  # of a name or a reason
 _MOST_WARNINGS, _MOST_LETTERS_OF_WARNINGS = 1000, 4 << 20  # one may name every photo
 _MAX_INT = 1 << 63  # of either database
-_MAX_BYTES, _MAX_VALUES = 1 << 27, 6_000_000  # of one flight's records, inflated: some 30,000 frames
+MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 6_000_000
+"""Of one flight's records, inflated: some 30,000 frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,13 +108,18 @@ def records_to_bytes(records: FlightRecords) -> bytes:
         values["holds"] = [hold_row(one) for one in records.holds]
         values["let_go"] = [let_go_row(one) for one in records.let_go]
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
+    return compressed(said.encode())
+
+
+def compressed(said: bytes) -> bytes:
+    """As records travel."""
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(said)
 
 
 def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     """Inverse of `records_to_bytes`. `place` is the file to be named. SourceUnreadable for anything else."""
     try:
-        values = json_in(inflated(data, _MAX_BYTES), _MAX_VALUES)
+        values = json_in(inflated(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
         records = FlightRecords(
             event=event_of(_row(tables.events, values["event"])),
             flight=flight_of(_flight_row(values["flight"])),
@@ -153,7 +159,7 @@ def labels_in(data: bytes) -> tuple[str, str, frozenset[str]] | None:
     """Of records that do not read: the flight's id, its name, the ids of its mosaics; None where that does
     not read either. Nothing of it is looked at: it names what stays out."""
     try:
-        values = json_in(inflated(data, _MAX_BYTES), _MAX_VALUES)
+        values = json_in(inflated(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
         flight_id, name = segment(values["flight"]["flight_id"]), text(values["flight"]["name"])
         return flight_id, name, frozenset(segment(one["mosaic_id"]) for one in values["mosaics"])
     except (ValueError, KeyError, TypeError, RecursionError, zstandard.ZstdError):

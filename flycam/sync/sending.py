@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
 from flycam.sync.asked_later import AskedLater, as_body
-from flycam.sync.asking import Answered, Asking
+from flycam.sync.asking import Answered, Asking, WayBack
 from flycam.sync.house import House
 from flycam.sync.knows import HEADS
 from flycam.sync.lacking import Lacking, lacking_of
@@ -35,18 +35,10 @@ _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
 _ASKED_ANEW_S = 3600.0
 """So long the peer's word on terrain and photos is taken: a flight in the air has more with each round."""
+_MOST_CHANGES_REFUSED = 2
+"""One may be to records that rotted there; a peer that makes others of changes gets whole records."""
 _DONE, _CONFLICT, _FULL = 200, 409, 507
 _ANEW = ("RecordsMissing", "Refused")  # the second of a server of before
-
-
-class WayBack(Protocol):
-    """What comes from the peer on the same line; `flycam.sync.fetching.Fetcher` is one."""
-
-    def begin(self, said: Mapping[str, Any]) -> None:
-        """Hear the peer's answer to a question."""
-
-    def some(self, target: int, sent: Sent) -> bool:
-        """Fetch about so many bytes; whether anything is left."""
 
 
 class _StepEnds(Exception):
@@ -83,6 +75,7 @@ class Sender:
         self._stamped: object = None
         self._pressing: object = None
         self._reached: dict[str, Reached] = {}
+        self._changes_refused = 0
         self._later = AskedLater()
         self._asked_s = 0.0
         self._round_bytes = 0  # of tiles and photos sent since it was asked
@@ -128,7 +121,12 @@ class Sender:
         self._stamped, self._pressing = self._stamp(), self._stamp_of_pressing()
         has_tiles = not self._limits.metered
         has_originals = self._limits.originals and has_tiles
-        giver = Giver(self._house, originals=has_originals, reached=self._reached)
+        giver = Giver(
+            self._house,
+            originals=has_originals,
+            reached=self._reached,
+            record_changes=self._changes_refused < _MOST_CHANGES_REFUSED,
+        )
         lacking = self._lacking(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
         heads = partial(self._heads_lacking, giver) if HEADS in lacking.knows else all_lacking
@@ -275,6 +273,7 @@ class Sender:
                 self._wait_for_flycam(reply, turned_away)
                 continue
             if reply.status == _CONFLICT and self._is_anew(reply):
+                self._changes_refused += any(one.kind is Kind.CHANGE for one in step.manifest.items)
                 return None
             if reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
                 at = int(reply.headers["Upload-Offset"])

@@ -9,7 +9,6 @@ views go before others of their zoom, and a flight's before other flights'.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
@@ -26,11 +25,11 @@ from flycam.sync.lacking import ASKED_AS, Lacking
 from flycam.sync.log_beyond import LogBeyond, Reached, log_beyond
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import showing_masked
+from flycam.sync.offered_records import OfferedRecords, Said
 from flycam.sync.offering import Offer, original_items, require_reached, tile_item
-from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.records import records_of
 from flycam.sync.step import Step
 from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
-from flycam.sync.thinning import beginning, thinned
 from flycam.sync.whole import Readable, say_what_was_owed
 from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
@@ -49,9 +48,15 @@ class Giver:
     the logs are read first and the records after them, as for a bundle."""
 
     def __init__(
-        self, house: House, *, originals: bool = False, reached: dict[str, Reached] | None = None
+        self,
+        house: House,
+        *,
+        originals: bool = False,
+        reached: dict[str, Reached] | None = None,
+        record_changes: bool = True,
     ) -> None:
-        """reached: kept by the caller from one to the next: logs are read from there."""
+        """reached: kept by the caller from one to the next: logs are read from there; record_changes: whether
+        records may go as changes."""
         self._house, self._reached = house, {} if reached is None else reached
         self.readable = Readable(house, say_what_was_owed(house))
         self._ends = {
@@ -61,8 +66,7 @@ class Giver:
         }
         flights = house.catalog.flights.flights()
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
-        self._records: dict[str, tuple[str, bytes]] = {}
-        self._begun: dict[str, tuple[str, bytes]] = {}  # what goes before the first view
+        self._records = OfferedRecords(house, as_changes=record_changes)
         self._originals: dict[str, tuple[Item, str]] = {}
         self._grounds = Grounds(house, self.readable)
         self._withdrawn_in: set[str] = set()
@@ -71,17 +75,13 @@ class Giver:
             self._grounds.add(flight.flight_id, records.frames)
             if records.withdrawals:
                 self._withdrawn_in.add(flight.flight_id)
-            thin = thinned(records)
-            self._records[flight.flight_id] = _named(records_to_bytes(thin))
-            if (begun := beginning(thin)) is not thin:
-                self._begun[flight.flight_id] = _named(records_to_bytes(begun))
+            self._records.add(records)
             for item in original_items(house, records) if originals else ():
                 self._originals[item.sha256] = (item, flight.flight_id)
         self._has_masks = bool(house.catalog.redactions.lines())
         self.held_back: tuple[Flight, ...] = ()
         """Flights of which nothing is sent but what is withdrawn of them: the peer does not keep to masks."""
         self._held: frozenset[str] = frozenset()
-        self._there: set[str] = set()
         self._unknown_there: frozenset[str] = frozenset()
         self._logs: dict[str, list[LogBeyond]] = {}
         self.left_out_bytes = 0
@@ -97,7 +97,7 @@ class Giver:
             "format": STEP_FORMAT,
             "box": self._house.box,
             "mosaics": sorted(self._ends),
-            "records": sorted(self._named_records()),
+            "records": sorted(self._records.names),
             **{word: [] for word in ASKED_AS.values()},
             "knows": list(KNOWS),
         }
@@ -118,13 +118,10 @@ class Giver:
         said = {"format": STEP_FORMAT, "box": self._house.box, "knows": list(KNOWS)}
         return {**said, **_NOTHING, "heads": {mosaic_id: heads}}
 
-    def _named_records(self) -> set[str]:
-        return {sha256 for some in (self._records, self._begun) for sha256, _ in some.values()}
-
     def learn(self, lacking: Lacking) -> None:
         """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
         StoreConflict where what it took in under this box's name is another log."""
-        self._there = self._named_records() - set(lacking.records)
+        self._records.learn(lacking)
         self._logs = {}
         masks = MASKS in lacking.knows
         self._has_masks = self._has_masks and masks
@@ -239,19 +236,18 @@ class Giver:
         waiting = [
             one
             for one in self._flights
-            if one.flight_id not in left and self._records[one.flight_id][0] not in self._there
+            if one.flight_id not in left and not self._records.is_there(self._records.whole(one.flight_id))
         ]
         while waiting:
             items: list[Item] = []
             held: dict[str, bytes] = {}
             size = 0
             while waiting and (not items or size < target()):
-                sha256, data = self._records[waiting.pop(0).flight_id]
-                items.append(_records_item(sha256, data))
-                held[sha256] = data
+                item, data = self._records.item(self._records.whole(waiting.pop(0).flight_id))
+                items.append(item)
+                held[item.sha256] = data
                 size += len(data)
             yield self._step(items, held)
-            self._there.update(held)
 
     def _views(self, flight: Flight, target: Bytes, most: Bytes, *, coarse: bool) -> Iterator[Step]:
         """Early views of a flight's parents, coarse zooms first; with its records where they are lacking."""
@@ -262,14 +258,13 @@ class Giver:
             if _is_coarse(line.tile_id.z, flight) == coarse
         ]
         mosaics = {log.mosaic.mosaic_id: log.mosaic for log in self._logs[flight.flight_id]}
-        sha256, data = self._before_views(flight)
-        has_records = sha256 in self._there
+        has_records = self._records.is_there(self._records.before_views(flight.flight_id))
         while (waiting or not has_records) and flight.flight_id not in self.apart:
             items: list[Item] = []
             held: dict[str, bytes] = {}
             size = 0
             # records of many photos fill a step: some views go with them, so that there is something to see
-            own = 0 if has_records else len(data)
+            own = 0 if has_records else self._records.size_bytes(self._records.before_views(flight.flight_id))
             room = max(target() - own, min(target(), _WITH_BYTES))
             waiting = views_in_order(waiting, self.wishes)
             while waiting and (not items or size < room):
@@ -287,20 +282,16 @@ class Giver:
                 size += len(view)
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
             if items or not has_records:
-                yield self._of_flight(flight, items, held, here, self._before_views(flight))
+                said = self._records.before_views(flight.flight_id)
+                yield self._of_flight(flight, items, held, here, said)
             has_records = True
-
-    def _before_views(self, flight: Flight) -> tuple[str, bytes]:
-        """The records that its views go with: all of them where those are there."""
-        whole = self._records[flight.flight_id]
-        return whole if whole[0] in self._there else self._begun.get(flight.flight_id, whole)
 
     def _whole_records(self, flight: Flight) -> Iterator[Step]:
         """The rest of the records of a flight whose views went with the beginning of them."""
-        records = self._records[flight.flight_id]
-        if records[0] not in self._there and flight.flight_id not in self.apart:
+        whole = self._records.whole(flight.flight_id)
+        if not self._records.is_there(whole) and flight.flight_id not in self.apart:
             here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
-            yield self._of_flight(flight, [], {}, here, records)
+            yield self._of_flight(flight, [], {}, here, whole)
 
     def _leave_out(self, log: LogBeyond, heads: HeadsLacking, *, views: bool = False) -> None:
         self.left_out_bytes += sum(map(self.readable.size, leave_out(log, heads, views=views)))
@@ -334,7 +325,7 @@ class Giver:
             until = reached if waiting else end
             items = [*self._grounds.below(flight.flight_id, tiles), *items]
             stretch = {log.mosaic.mosaic_id: log.stretch(until)}
-            yield self._of_flight(flight, items, held, stretch, self._records[flight.flight_id])
+            yield self._of_flight(flight, items, held, stretch, self._records.whole(flight.flight_id))
             log.move_to(until)
 
     def _of_flight(
@@ -343,12 +334,13 @@ class Giver:
         items: Sequence[Item],
         held: Mapping[str, bytes],
         stretches: Mapping[str, Stretch],
-        records: tuple[str, bytes],
+        said: Said,
     ) -> Step:
         """A step of one flight: its records go with the first, later ones name them."""
-        sha256, data = records
-        is_there = sha256 in self._there
-        self._there.add(sha256)
+        known = (said.sha256,) if self._records.is_there(said) else ()
+        if not known:
+            item, data = self._records.item(said)
+            items, held = [item, *items], {**held, item.sha256: data}
         reached = {name: one.until for name, one in stretches.items()}
         unfinished = {
             log.mosaic.mosaic_id
@@ -358,25 +350,16 @@ class Giver:
         manifest = Manifest(
             box=self._house.box,
             stretches=stretches,
-            items=(*(() if is_there else (_records_item(sha256, data),)), *items),
-            known=(sha256,) if is_there else (),
+            items=tuple(items),
+            known=known,
             unfinished=frozenset(unfinished),
             masks=self._has_masks,
         )
-        return Step(Offer(manifest=manifest, held={**held, sha256: data}, store=self._house.store))
+        return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
 
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
-
-
-def _named(data: bytes) -> tuple[str, bytes]:
-    """Records with their SHA-256."""
-    return hashlib.sha256(data).hexdigest(), data
-
-
-def _records_item(sha256: str, data: bytes) -> Item:
-    return Item(kind=Kind.RECORDS, sha256=sha256, size_bytes=len(data))
 
 
 def _is_coarse(zoom: int, flight: Flight) -> bool:

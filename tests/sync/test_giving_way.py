@@ -76,8 +76,8 @@ def test_a_withdrawal_waits_for_no_photo_and_no_tile(tmp_path: Path) -> None:
     happens = {Kind.TILE: lambda: box.withdraw(0), Kind.ORIGINAL: lambda: box.withdraw(1)}
     taken = kinds_taken(box, province, tmp_path, happens)
     first_tile = next(n for n, one in enumerate(taken) if "tile" in one)
-    assert "records" in taken[first_tile + 1]
-    assert "records" in taken[taken.index("original") + 1]
+    assert "change" in taken[first_tile + 1]
+    assert "change" in taken[taken.index("original") + 1]
     assert taken.count("original") <= 3  # of those withdrawn none goes any more, but the one that had gone
     assert province.tiles() == box.tiles()
 

@@ -277,7 +277,7 @@ def test_bytes_that_are_no_records_are_refused(data: bytes) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_MAX_BYTES", 100)
+    monkeypatch.setattr(records, "MAX_RECORDS_BYTES", 100)
     with pytest.raises(SourceUnreadable, match="bytes"):
         records_from_bytes(records_to_bytes(RECORDS), "x.fcb")
 

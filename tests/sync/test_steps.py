@@ -16,7 +16,7 @@ from flycam.catalog.tiles import Tiles
 from flycam.errors import SourceUnreadable
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
-from flycam.sync import steps
+from flycam.sync import offered_records
 from flycam.sync.desk import answer, take_step
 from flycam.sync.lacking import lacking_of
 from flycam.sync.log_beyond import Reached
@@ -150,7 +150,7 @@ def test_a_frame_that_is_recorded_meanwhile_brings_no_photo_before_its_records(
         box.lay({1})
         return thinned(records)
 
-    monkeypatch.setattr(steps, "thinned", meanwhile)
+    monkeypatch.setattr(offered_records, "thinned", meanwhile)
     giver = Giver(box.workspace, originals=True)
     (page,) = giver.questions_of(Kind.ORIGINAL, giver.question(), ())
     assert page["originals"] == [names[0]]

@@ -97,7 +97,7 @@ def merge_frames(
             writer.flush()
             records.write()  # where no tile changed, nothing was appended and nothing written before it
 
-        checkpoint = Checkpoint(workspace, mosaic, frames, write)
+        checkpoint = Checkpoint(workspace, mosaic, frames, write, records.write)
         merging = _Merging(
             Maker(workspace, terrains, workers_here()), writer, amendments, records, checkpoint
         )
@@ -122,8 +122,7 @@ class _Merging:
         self._maker = maker
         self._writer = writer
         self._checkpoint = checkpoint
-        self._whole = set(checkpoint.before())  # frames of which all that they claim is merged
-        self._claiming = Claiming(maker, amendments, frozenset(self._whole))
+        self._claiming = Claiming(maker, amendments, checkpoint.before())
         self._records = records
 
     @property
@@ -150,9 +149,9 @@ class _Merging:
                     turns.laid(part.claim)
             if len(turns.finished) >= _GROUP_TILES:
                 self._writer.write(turns.finished)
+                self._checkpoint.given(turns.finished)
                 turns.finished.clear()
             if part.is_last:
-                self._checkpoint.reached(self._whole)
                 progress("rectify", len(self.laid) + len(frames) - len(good), len(frames))
         return [] if kept else list(good.values())
 
@@ -164,8 +163,9 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
+            # one of another size than its head says has to be read to know it
             if part.frame.size_px == part.frame.record.header.interior.image_size_px:
-                self._whole.add(frame_id)  # of another size than its head says, it has to be read to know it
+                self._checkpoint.laid(frame_id, part.claim.blocks)
 
 
 class Records:

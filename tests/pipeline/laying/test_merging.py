@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 
 from flycam.catalog.records import FrameStatus
-from flycam.drill.drill import DrillReport
+from flycam.drill.drill import DrillReport, write_drill
 from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
 from flycam.frame.frame import FrameHeader
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
-from flycam.pipeline.laying import checkpoint, claiming, making
+from flycam.pipeline.laying import checkpoint, claiming, making, merging
 from flycam.pipeline.laying.checkpoint import Checkpoint
 from flycam.pipeline.laying.claims import Claims
 from flycam.pipeline.laying.merging import Records, Rejections
@@ -63,10 +64,10 @@ class Killed(Exception):
 def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "LONGEST_S", 0.0)
     monkeypatch.setattr(checkpoint, "_SHARE", 0.0)
     made: list[str] = []
-    patch_of, reached = making.patch_of, Checkpoint.reached
+    patch_of, laid = making.patch_of, Checkpoint.laid
 
     def counted(header: FrameHeader, *arguments: object) -> object:
         made.append(header.frame_id)
@@ -74,11 +75,11 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
 
     noted: list[set[str]] = [set()]
 
-    def killed(one: Checkpoint, frame_ids: set[str]) -> None:
-        if len(frame_ids) >= at:
+    def killed(one: Checkpoint, frame_id: str, tiles: Iterable[TileId]) -> None:
+        if len(noted) >= at:
             raise Killed
-        reached(one, frame_ids)
-        noted.append(set(frame_ids))
+        laid(one, frame_id, tiles)
+        noted.append(set(one.before()))
 
     monkeypatch.setattr(making, "patch_of", counted)
     calm, house = make_house(drill, "calm"), make_house(drill, "killed")
@@ -86,7 +87,7 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     whole = set(made)
     made.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(Checkpoint, "reached", killed)
+        patched.setattr(Checkpoint, "laid", killed)
         with pytest.raises(Killed):
             house.ingest(drill.photos)
     assert len(noted[-1]) == at - 1
@@ -100,10 +101,80 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     assert made == []
 
 
+def test_frames_of_which_all_tiles_are_finished_are_noted_as_these_are_written(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run that is killed before anything was written but groups of finished tiles; made again is what has
+    tiles in none of them."""
+    monkeypatch.setattr(checkpoint, "LONGEST_S", math.inf)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0.0)
+    monkeypatch.setattr(merging, "_GROUP_TILES", 1)
+    drill = write_drill(
+        tmp_path / "strip", photos=(1, 12), size_px=(640, 480), gsd_m=0.4, truth_rasters=False, workers=1
+    )
+    made: list[str] = []
+    patch_of, laid = making.patch_of, Checkpoint.laid
+    noted: set[str] = set()
+
+    def counted(header: FrameHeader, *arguments: object) -> object:
+        made.append(header.frame_id)
+        return patch_of(header, *arguments)
+
+    def killed(one: Checkpoint, frame_id: str, tiles: Iterable[TileId]) -> None:
+        noted.update(one.before())
+        if noted:
+            raise Killed
+        laid(one, frame_id, tiles)
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    calm, house = make_house(drill, "calm"), make_house(drill, "killed")
+    flight_id = calm.ingest(drill.photos).flight.flight_id
+    whole = set(made)
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "laid", killed)
+        with pytest.raises(Killed):
+            house.ingest(drill.photos)
+    assert noted < whole
+    made.clear()
+    house.ingest(drill.photos)
+    assert set(made) == whole - noted
+    assert house.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
+
+
+def test_a_frame_is_noted_once_a_later_group_tells_that_its_tiles_are_in_the_log(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "_SHARE", 0.0)
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    mosaic = house.workspace.catalog.tiles.mosaic(f"{flight_id}-colour")
+    written: list[str] = []
+    one = Checkpoint(
+        house.workspace, mosaic, [], lambda: written.append("all"), lambda: written.append("records")
+    )
+    left, middle, right = (TileId(z=18, x=x, y=0) for x in range(3))
+    one.laid("a", [left, middle])
+    one.laid("b", [middle, right])
+    one.laid("c", [])
+    one.given([left])
+    one.given([middle])  # by now the left one is there
+    assert (one.before(), written) == ({"c"}, ["records"])
+    one.laid("b", [left])  # where others broke their promises it claimed more
+    one.given([right])
+    assert one.before() == {"a", "c"}
+    one.given([])
+    one.given([left])
+    assert one.before() == {"a", "c"}
+    one.given([])
+    assert (one.before(), written) == ({"a", "b", "c"}, ["records"] * 3)
+    again = Checkpoint(house.workspace, mosaic, [], written.clear, written.clear)
+    assert again.before() == one.before()
+
+
 def test_a_note_of_another_log_is_not_believed(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "LONGEST_S", 0.0)
     monkeypatch.setattr(Checkpoint, "over", lambda _one: None)
     first, second = make_house(drill, "first"), make_house(drill, "second")
     flight_id = first.ingest(drill.photos).flight.flight_id
