@@ -23,7 +23,7 @@ from flycam.pipeline.laying.making import Frame
 from flycam.pipeline.workspace import Workspace
 from flycam.store.syncing import move_into_place
 
-LONGEST_S = 15.0
+LONGEST_S = 5.0
 """A frame that was laid so long ago is brought into the log, though its tiles are not finished."""
 _SHARE = 20.0
 """Noting may cost a twentieth of the time, and so may writing tiles that are not finished."""
