@@ -176,7 +176,7 @@ def sync(
             if stage:
                 bar(stage, done, total)
 
-        sender = Sender(workspace, line, limits, told, back=back, passed_over=passed_over)
+        sender = Sender(workspace, line, limits, told, goes_on=not once, back=back, passed_over=passed_over)
 
         def rounds(progress: Progress) -> None:
             """All that is lacking there, and then what is new, until somebody stops it."""

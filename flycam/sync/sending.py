@@ -22,6 +22,7 @@ from flycam.sync.limits import HEADERS_BYTES, Limits, Sent, room_bytes
 from flycam.sync.log_beyond import Reached
 from flycam.sync.manifest import Kind
 from flycam.sync.masks import held_back
+from flycam.sync.news import News
 from flycam.sync.step import Step
 from flycam.sync.steps import Giver
 from flycam.sync.there_already import all_lacking
@@ -46,9 +47,9 @@ class _StepEnds(Exception):
 
 
 class Sender:
-    """Sends what a house knows to one peer, within limits; back: what comes from it meanwhile. The peer's
-    first look is not held up by it: it takes turns with tiles. passed_over: told each key that is lost or
-    damaged here, once."""
+    """Sends what a house knows to one peer, within limits; goes_on: whether rounds go on with what is new;
+    back: what comes from the peer meanwhile. The peer's first look is not held up by it: it takes turns with
+    tiles. passed_over: told each key that is lost or damaged here, once."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Sender:
         limits: Limits,
         progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
         *,
+        goes_on: bool = False,
         back: WayBack | None = None,
         passed_over: Callable[[str], None] = lambda _key: None,
         clock_s: Callable[[], float] = time.monotonic,
@@ -72,8 +74,7 @@ class Sender:
         self._sleep = sleep
         self._step_bytes = _FIRST_BYTES
         self._due_s = clock_s()
-        self._stamped: object = None
-        self._pressing: object = None
+        self._news = News(house.catalog, goes_on=goes_on, clock_s=clock_s)
         self._reached: dict[str, Reached] = {}
         self._changes_refused = 0
         self._later = AskedLater()
@@ -90,35 +91,18 @@ class Sender:
         """
         in_vain = TurnedAway()
         while not self._round():
-            if in_vain.at((self.sent.steps, self._stamped)) > MOST_TURNED_AWAY:
+            if in_vain.at((self.sent.steps, self._news.stamp)) > MOST_TURNED_AWAY:
                 raise no_progress(self._line.url)
             self._sleep(max(in_vain.pause_s, BUSY_S))
 
     def has_news(self) -> bool:
         """Whether there is something new here since the last round began; nobody is asked."""
-        return self._stamp() != self._stamped
-
-    def _stamp(self) -> object:
-        catalog = self._house.catalog
-        ends = {one.mosaic_id: catalog.tiles.last_seq(one.mosaic_id) for one in catalog.tiles.mosaics()}
-        return ends, catalog.flights.flights(), self._stamp_of_pressing()
-
-    def _stamp_of_pressing(self) -> object:
-        """What does not wait for the end of a round: withdrawals, masks, flights begun or complete."""
-        catalog = self._house.catalog
-        return catalog.flights.states(), catalog.frames.count_withdrawals(), catalog.redactions.count()
-
-    def _gives_way(self, step: Step) -> bool:
-        """Whether there is something new here that goes before a step: before a photo whatever it is. Tiles
-        do not give way to what is added to a log: of a flight in the air there would never be any."""
-        if any(one.kind is Kind.ORIGINAL for one in step.manifest.items):
-            return self.has_news()
-        return self._stamp_of_pressing() != self._pressing
+        return self._news.is_any()
 
     def _round(self) -> bool:
         """False where it has to be asked anew: the peer has let go of what a step counted on, the log moved
         on while it was sent and a tile was collected, or there is news here that goes first."""
-        self._stamped, self._pressing = self._stamp(), self._stamp_of_pressing()
+        self._news.begin()
         has_tiles = not self._limits.metered
         has_originals = self._limits.originals and has_tiles
         giver = Giver(
@@ -149,7 +133,7 @@ class Sender:
             if self._is_spent(step.size_bytes) and not self._goes_in_parts(step):
                 self.sent.ended_by = "budget"
                 return True
-            if self._gives_way(step):
+            if self._news.goes_before(step):
                 return False
             taken = self._send(step)
             if taken is None:
@@ -162,7 +146,7 @@ class Sender:
         has_more = self._back is not None
         while self._back is not None and has_more:
             has_more = self._back.some(self._target(), self.sent)
-            if self._stamp_of_pressing() != self._pressing:  # what was withdrawn there is to go up from here
+            if self._news.is_pressing():  # what was withdrawn there is to go up from here
                 return False
         if self._later.is_cut_short:
             self.sent.ended_by = "budget"
@@ -241,7 +225,7 @@ class Sender:
 
         def attempt() -> Answered:
             nonlocal tries, is_full
-            if is_full and self._stamp_of_pressing() != self._pressing:
+            if is_full and self._news.is_pressing():
                 raise _StepEnds("")
             reply = ask()
             is_full = reply.status == _FULL

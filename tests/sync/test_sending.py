@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.flights import Flights
-from flycam.catalog.frames import Frames
-from flycam.catalog.redactions import Redactions
 from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.frame.terraincodec import encode_terrain, with_content_id
@@ -28,7 +24,7 @@ from flycam.sync.manifest import Kind
 from flycam.sync.step import manifest_of_step
 from flycam.sync.turned_away import MOST_TURNED_AWAY
 from tests.laws.recorded import ZOOM
-from tests.sync.boxes import MOSAIC, Box, alone, masked, mosaic_of, new_box, record
+from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record
 from tests.sync.lines import Said, Wire, sync
 
 FILM = "f" * 64
@@ -580,26 +576,3 @@ def test_a_step_without_room_gives_way_to_a_withdrawal(tmp_path: Path) -> None:
     sync(box, Full(province, tmp_path))
     assert is_told()
     assert province.tiles() == box.tiles()
-
-
-def test_the_stamp_of_what_goes_first_reads_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    sender = sending.Sender(box.workspace, Wire(province, tmp_path), Limits())
-
-    def stamp() -> object:
-        with monkeypatch.context() as patched:
-            for kind in (Frames.withdrawals, Redactions.lines, Flights.flights):
-                owner = {"withdrawals": Frames, "lines": Redactions, "flights": Flights}[kind.__name__]
-                patched.delattr(owner, kind.__name__)
-            return sender._stamp_of_pressing()
-
-    seen = [stamp(), stamp()]
-    assert seen[0] == seen[1]
-    box.withdraw(0)
-    seen.append(stamp())
-    box.catalog.redactions.learn([masked(1)])
-    seen.append(stamp())
-    box.lay({2}, state=FlightState.INGESTING)
-    seen.append(stamp())
-    assert all(one != other for one, other in pairwise(seen[1:]))
