@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from flycam.frame.frame import Layer
 
-_LOCAL_DATUM = "LOCAL"
+LOCAL_DATUM = "LOCAL"
 
 
 def is_plane(vertical_datum: str) -> bool:
@@ -15,7 +15,7 @@ def is_plane(vertical_datum: str) -> bool:
 
     The one rule for every place that names the ground a map lies on.
     """
-    return vertical_datum == _LOCAL_DATUM
+    return vertical_datum == LOCAL_DATUM
 
 
 UNNAMED_EVENTS = {True: ("DIỄN TẬP", "DIỄN TẬP (drill)"), False: ("Bay chụp", "Bay chụp (survey)")}

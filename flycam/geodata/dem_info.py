@@ -21,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, DatumUnknown, FlycamError, SourceUnreadable, TerrainMissing
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
 from flycam.geodata.geoid import DATUMS
 
@@ -240,6 +241,17 @@ def _datum_of(
         en = f"{path.name}: says {stated} ({stated_by}) but is used as {asked}, as you asked"
         vi = f"{path.name}: tệp ghi {stated} nhưng được dùng theo {asked}, đúng như yêu cầu"
         warnings.append((en, vi))
+    if asked == LOCAL_DATUM:
+        warnings.append(
+            (
+                f"{path.name}: heights that nobody knows the zero of compare with no aircraft's: flights are "
+                "laid on a plane, as without terrain; once it is known, add it with --datum EGM96, EGM2008 "
+                "or ELLIPSOID",
+                f"{path.name}: độ cao không rõ mốc thì không so được với độ cao máy bay: ảnh vẫn được nắn "
+                "trên mặt phẳng như khi chưa có mô hình độ cao; khi biết mốc, hãy thêm lại với --datum "
+                "EGM96, EGM2008 hoặc ELLIPSOID",
+            )
+        )
     return asked, "operator"
 
 

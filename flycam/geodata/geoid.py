@@ -17,13 +17,14 @@ import rasterio
 from numpy.typing import NDArray
 
 from flycam.errors import DatumUnknown
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.models_path import models_dir
 from flycam.geodata.resample import bilinear, cubic
 
 Floats = NDArray[np.float64]
 
 GEOIDS = ("EGM96", "EGM2008")
-DATUMS = ("EGM96", "EGM2008", "ELLIPSOID", "LOCAL")
+DATUMS = ("EGM96", "EGM2008", "ELLIPSOID", LOCAL_DATUM)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_dat
             )
     if from_datum == to_datum:
         return heights.copy()
-    if "LOCAL" in (from_datum, to_datum):
+    if LOCAL_DATUM in (from_datum, to_datum):
         raise DatumUnknown(
             f"heights in {from_datum} cannot become {to_datum}: a LOCAL height has no tie to the geoid: "
             "give the datum with --datum",

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Problem, Severity, Takeoff, TerrainAt
+from flycam.ingest.doctor.diagnosis import Problem, Severity, Takeoff, TerrainAt
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats, Index
 from flycam.ingest.doctor.sortie_heights import CLEARANCE_M, SortieHeights
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M, TakeoffGiven, find_takeoff, plane_takeoff

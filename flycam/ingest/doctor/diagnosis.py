@@ -19,8 +19,6 @@ Floats = NDArray[np.float64]
 TerrainAt = Callable[[Floats], tuple[Floats, str]]
 """lon/lat degrees N×2 -> (heights N in metres, NaN where unknown; their vertical datum)."""
 
-LOCAL_DATUM = "LOCAL"
-
 
 class Severity(StrEnum):
     """INFO: settled, nothing to do. WARNING: usable, but look. ERROR: something is lost or unusable."""

@@ -14,6 +14,7 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import CalibrationMissing, FrameRejected, LensUnknown
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.frame.frame import FrameHeader
 from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
@@ -23,7 +24,6 @@ from flycam.ingest.doctor.attitude import settle_attitude
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.coverage import survey_coverage
 from flycam.ingest.doctor.diagnosis import (
-    LOCAL_DATUM,
     Diagnosis,
     Problem,
     Rejection,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Problem, Severity, Takeoff, TerrainAt
+from flycam.frame.flight import LOCAL_DATUM
+from flycam.ingest.doctor.diagnosis import Problem, Severity, Takeoff, TerrainAt
 from flycam.ingest.doctor.feet import feet_suspected
 from flycam.ingest.doctor.flight_table import Floats
 from flycam.ingest.doctor.sortie_heights import CLEARANCE_M, SortieHeights

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import (
     convergence_and_scale,
     describe_crs,
@@ -27,7 +28,6 @@ from flycam.geodata.geoid import DATUMS
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal, rotation_from_opk
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
 from flycam.ingest.doctor.flight_table import Floats
 
 _NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "#image")

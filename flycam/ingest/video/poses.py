@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import PoseRejected, PositionMissing
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.frame.left_out import left_out_said
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geodata.crs import convergence_and_scale, to_work, work_crs_for
@@ -26,7 +27,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.rotation import as_mat3
 from flycam.ingest.doctor.altitude import SIGMA_BARO_M, SIGMA_BARO_SCALE
 from flycam.ingest.doctor.attitude import SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG, Attitude
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, TerrainAt
+from flycam.ingest.doctor.diagnosis import TerrainAt
 from flycam.ingest.doctor.headers import SIGMA_GNSS_M, SIGMA_RTK_FIXED_M
 from flycam.ingest.doctor.heading import SIGMA_BODY_YAW_DEG
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from flycam.adjust import block as nouns
 from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
 from flycam.adjust.bundle import AdjustOptions
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange, ground_pixel_m
 from flycam.pipeline.finish.control import SettledControl, ground_control
 from flycam.pipeline.finish.control_judging import borne_out, cannot_follow, far_off
 from flycam.pipeline.finish.reference import ReferenceTie, open_reference, tie_to_reference
-from flycam.pipeline.finish.stages import LOCAL_DATUM, Run, adjust
+from flycam.pipeline.finish.stages import Run, adjust
 from flycam.pipeline.laying.rectification import patch_of
 
 _REFERENCE_KINDS = (ReferenceTie, ControlPoint)

@@ -18,7 +18,7 @@ from flycam.adjust.bundle import AdjustOptions, adjust_block
 from flycam.adjust.ties import TieReport, find_ties
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import OutsideTerrain
-from flycam.frame.flight import Flight
+from flycam.frame.flight import LOCAL_DATUM, Flight
 from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
@@ -60,7 +60,6 @@ _ADJUSTMENT_KINDS = (
     LensModel,
 )
 _SURFACE_KINDS = (Surface, TerrainGrid)
-LOCAL_DATUM = "LOCAL"
 _POSTS_PER_PIXEL = 2.0
 
 

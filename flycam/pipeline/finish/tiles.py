@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import TerrainPrior
 from flycam.catalog.flights import finishing
 from flycam.catalog.records import FrameRecord, MosaicInfo
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.blocks import blocks_within
@@ -29,7 +30,7 @@ from flycam.pipeline.cluster.spread import Spread
 from flycam.pipeline.cluster.squares import AboveSquares, along, join_all, square_of, square_zoom
 from flycam.pipeline.finish.originals import Originals
 from flycam.pipeline.finish.placing import Placed
-from flycam.pipeline.finish.stages import LOCAL_DATUM, Run
+from flycam.pipeline.finish.stages import Run
 from flycam.pipeline.laying.rectification import patch_of, posts_of
 from flycam.pipeline.laying.refolding import amendments_of
 from flycam.pipeline.room import GROUP_BYTES

@@ -14,6 +14,7 @@ from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
 from flycam.frame.flight import (
+    LOCAL_DATUM,
     UNNAMED_EVENTS,
     Event,
     EventKind,
@@ -38,7 +39,6 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.relay import NO_RELAY, Relay
 from flycam.pipeline.terrain import unknown_share

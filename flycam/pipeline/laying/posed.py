@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Diagnosis, Problem, Rejection, Severity
+from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, Severity
 from flycam.ingest.doctor.duplicates import Identify
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.picture_findings import settle_pictures
@@ -97,7 +98,10 @@ def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow
 
 
 def _datum_said(name: str, stated: str | None, datum: str) -> Problem:
-    if stated is None:
+    if stated is None and datum == LOCAL_DATUM:
+        en = f"{name}: says no height datum, and no terrain of a known one is there to take its heights in."
+        vi = f"{name}: không ghi hệ độ cao, và nơi đó không có mô hình độ cao nào rõ hệ độ cao để dùng chung."
+    elif stated is None:
         en = f"{name}: says no height datum; its heights are taken in the terrain's, {datum}."
         vi = f"{name}: không ghi hệ độ cao; coi như cùng hệ với mô hình độ cao, {datum}."
     elif datum == LOCAL_DATUM:

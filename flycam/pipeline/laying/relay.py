@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, InputUnusable
+from flycam.frame.flight import LOCAL_DATUM
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import (
@@ -25,7 +26,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM, Rejection
+from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.laying.planning import Planned, frame_record
 from flycam.pipeline.laying.redacting import settle_masked_ground

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected
-from flycam.frame.flight import Flight, FlightState
+from flycam.frame.flight import LOCAL_DATUM, Flight, FlightState
 from flycam.frame.frame import FrameHeader, picture_pts_ns
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import COMPLETED, warning
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.laying.opening import Labels, close_flight, flight_on_record, open_flight, state_of

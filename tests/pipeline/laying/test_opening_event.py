@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from flycam.frame.flight import UNNAMED_EVENTS
+from flycam.frame.flight import LOCAL_DATUM, UNNAMED_EVENTS
 from flycam.frame.warning import EVENT_CHOSEN, code_of, sentence
-from flycam.ingest.doctor.diagnosis import LOCAL_DATUM
 from flycam.pipeline.laying.opening import (
     Labels,
     event_for,

@@ -12,6 +12,7 @@ from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import DatumUnknown
 from flycam.geodata.crs import to_lonlat
+from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.given.pose_files import stated_datum
 from flycam.pipeline.laying.survey import SurveyRequest, survey
@@ -46,6 +47,21 @@ def test_heights_of_a_table_are_in_the_datum_that_it_states(
         assert here.projection_centre_m == pytest.approx((*there.projection_centre_m[:2], z), abs=1e-3)
     said = next(one for one in found.problems if one.code == "pose_datum")
     assert (held or "says no height datum") in said.sentence_en
+
+
+@pytest.mark.parametrize("has_local", [False, True])
+def test_heights_without_a_datum_are_taken_in_no_terrains_where_none_is_known(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, has_local: bool
+) -> None:
+    """Terrain whose heights are from nobody knows where is none for a flight, and is not said to be used."""
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    dems = [read_dem_info(drill.dem, "LOCAL")] if has_local else []
+    found = survey(SurveyRequest(paths=(drill.photos,), telemetry=table), dems).diagnosis
+    assert found.vertical_datum == "LOCAL"
+    (said,) = (one for one in found.problems if one.code == "pose_datum")
+    assert "no terrain of a known one" in said.sentence_en and "không có mô hình" in said.sentence_vi
 
 
 @pytest.mark.parametrize("words", [("EGM96", "EGM2008"), ("EGM96", ""), ("LOCAL", "LOCAL"), ("MSL", "MSL")])
