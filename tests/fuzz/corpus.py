@@ -26,6 +26,8 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.sync.commons import COMMON_FORMAT
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_id, manifest_to_bytes
 from flycam.sync.parts import PartHead, head_to_bytes
+from flycam.sync.record_changes import change_of
+from flycam.sync.records import compressed
 from flycam.sync.steps import STEP_FORMAT
 from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
@@ -34,6 +36,8 @@ from tests.ingest.telemetry import test_flight_logs, test_klv, test_ulog
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
 _RECORDS = {"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []}
+BASE = compressed(json.dumps(_RECORDS, separators=(",", ":")).encode())
+"""Records that came before."""
 
 
 def photos() -> list[bytes]:
@@ -168,7 +172,8 @@ def tus() -> list[bytes]:
 
 def sync() -> list[bytes]:
     """The first byte says what follows: 0 records, 1 a step's manifest, 2 a list of what is common, each
-    before it is compressed; 3 a question; 4 wishes; 5 to 7 as 0 to 2, compressed."""
+    before it is compressed; 3 a question; 4 wishes; 5 to 7 as 0 to 2, compressed; 8 a change of records
+    before it is compressed, 9 compressed."""
     thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
     listing = {"format": COMMON_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
     question = {"format": STEP_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
@@ -180,7 +185,9 @@ def sync() -> list[bytes]:
         json.dumps([[14, 104.0, 21.0, 105.0, 22.0]]).encode(),
     ]
     packed = [zstandard.ZstdCompressor().compress(one) for one in plain[:3]]
-    return [bytes([kind]) + one for kind, one in enumerate([*plain, *packed])]
+    more = compressed(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())
+    changes = [json.dumps({"base": _HEX, "pieces": [[0, 3], "x", [1, 1]]}).encode(), change_of(more, BASE)]
+    return [bytes([kind]) + one for kind, one in enumerate([*plain, *packed, *changes])]
 
 
 def tiles() -> list[bytes]:

@@ -28,9 +28,9 @@ from flycam.ingest.video.pieces import understood
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.uploads import tus
 from flycam.store.memory import MemoryStore
-from flycam.sync import bundle, commons, desk, records, step, wishes
+from flycam.sync import bundle, commons, desk, record_changes, records, step, wishes
 from flycam.sync.parts import Parts
-from tests.fuzz.corpus import TILE, part_of
+from tests.fuzz.corpus import BASE, TILE, part_of
 
 Read = Callable[[bytes], None]
 
@@ -86,7 +86,7 @@ def _read_headers(data: bytes) -> None:
 
 def _read_sync(data: bytes) -> None:
     kind, body = data[0] if data else 0, data[1:]
-    if kind < 3:
+    if kind in (0, 1, 2, 8):
         body = zstandard.ZstdCompressor(level=1).compress(body)
     with suppress(FlycamError):
         _READ_SYNC[kind % len(_READ_SYNC)](body)
@@ -127,6 +127,11 @@ def _read_records(body: bytes) -> None:
     records.records_from_bytes(body, "records")
 
 
+def _read_change(body: bytes) -> None:
+    made = record_changes.records_of_change(body, lambda _sha256: BASE, "change")
+    records.records_from_bytes(made, "records")
+
+
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
@@ -154,6 +159,8 @@ _READ_SYNC: tuple[Callable[[bytes], object], ...] = (
     _read_records,
     _read_step,
     lambda body: commons.listing_from_bytes(body, "list"),
+    _read_change,
+    _read_change,
 )
 
 PARSERS: dict[str, Read] = {
