@@ -3,8 +3,8 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
-adjust compare-registration compare-changes compare-flights sync growth titiler thin-line upload-look pack
-cluster viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes
+adjust compare-registration compare-changes compare-flights sync sync-air growth titiler thin-line upload-look
+pack cluster viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes
 finish-pixels finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all,
 unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
 not run.
@@ -46,6 +46,7 @@ from tests.bench import (
     packs,
     position,
     sync,
+    sync_air,
     thin_line,
     titiler_peer,
     upload_look,
@@ -124,6 +125,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "compare-changes": lambda _: compare_changes.measure(),
     "compare-flights": lambda _: compare_flights.measure(),
     "sync": lambda o: sync.measure(o.strips, o.per_strip, hour=o.hour),
+    "sync-air": lambda _: sync_air.measure(),
     "growth": lambda _: growth.measure(),
     "titiler": lambda o: titiler_peer.measure(o.strips, o.per_strip),
     "thin-line": lambda o: thin_line.measure(o.strips, o.per_strip),
