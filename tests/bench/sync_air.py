@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import statistics
 import subprocess
@@ -81,7 +80,7 @@ def _behind(film: Path, box: Path, province: Path, line: ThinLine) -> tuple[list
                 behind_s.append(now_s - next((at_s for at_s, count in known if count > there), now_s))
             time.sleep(1.0)
     finally:
-        sender.send_signal(signal.SIGINT)
+        sender.terminate()  # begun in the background, it may not hear Ctrl-C
         sender.wait()
     out, _ = flight.communicate()
     if flight.returncode or not behind_s:
