@@ -18,6 +18,7 @@ from flycam.sync.made_whole import made_whole
 from flycam.sync.manifest import Kind
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
+from flycam.sync.source import places
 from flycam.sync.step import manifest_of_step
 from flycam.sync.steps import STEP_FORMAT
 from flycam.sync.taking import Hands, TakenIn
@@ -99,12 +100,9 @@ def take_step(
         house, source, manifest, start, hands, lambda _stage, _done, _total: None, account=account
     )
     unread = {one.sha256 for one in taken.apart if isinstance(one, Unread)}
-    for item in manifest.items:
+    for item, at in places(manifest, start):
         if item.kind is Kind.RECORDS and item.sha256 not in unread:
-            house.store.put(
-                keys.given_records(manifest.box, item.sha256), source.read(start, item.size_bytes)
-            )
-        start += item.size_bytes
+            house.store.put(keys.given_records(manifest.box, item.sha256), source.read(at, item.size_bytes))
     return taken
 
 

@@ -12,7 +12,7 @@ from flycam.store import keys
 from flycam.sync.house import House
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.record_changes import records_of_change
-from flycam.sync.source import Source, not_what_it_says
+from flycam.sync.source import Source, object_in, places
 
 _MOST_BYTES = 1 << 26
 """Of one change, compressed."""
@@ -29,15 +29,14 @@ def made_whole(house: House, source: Source, manifest: Manifest, start: int) -> 
         return source, manifest
     whole = _WithRecords(source, start)
     items: list[Item] = []
-    for item in manifest.items:
+    for item, at in places(manifest, start):
         if item.kind is Kind.CHANGE:
-            records = _records(house, source, manifest.box, item, start)
+            records = _records(house, source, manifest.box, item, at)
             items.append(Item(kind=Kind.RECORDS, sha256=item.name, size_bytes=len(records)))
-            whole.add(start, len(records), records)
+            whole.add(at, len(records), records)
         else:
             items.append(item)
-            whole.add(start, item.size_bytes)
-        start += item.size_bytes
+            whole.add(at, item.size_bytes)
     return whole, replace(manifest, items=tuple(items))
 
 
@@ -55,11 +54,7 @@ def given_records(house: House, box: str, sha256: str) -> bytes:
 
 
 def _records(house: House, source: Source, box: str, item: Item, at: int) -> bytes:
-    if item.size_bytes > _MOST_BYTES:
-        raise not_what_it_says(source.path)
-    change = source.read(at, item.size_bytes)
-    if hashlib.sha256(change).hexdigest() != item.sha256:
-        raise not_what_it_says(source.path)
+    change = object_in(source, item, at, _MOST_BYTES)
     records = records_of_change(change, lambda base: given_records(house, box, base), str(source.path))
     if hashlib.sha256(records).hexdigest() != item.name:
         raise _missing(box)

@@ -26,7 +26,7 @@ from flycam.sync.laid import laid_in
 from flycam.sync.made_whole import given_records
 from flycam.sync.manifest import Item, Kind, Manifest
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.source import Source, not_what_it_says
+from flycam.sync.source import Source, not_what_it_says, object_in, places
 from flycam.sync.takeable import require_takeable
 from flycam.sync.taking import Hands, TakenIn, Views, older_in, take_in
 from flycam.sync.unread import Unread, unread
@@ -96,7 +96,7 @@ class _Verified:
 def _verified(source: Source, manifest: Manifest, start: int, progress: Progress) -> _Verified:
     """Every object read once and held against its hash, records, tiles and terrain opened."""
     verified = _Verified()
-    for done, (item, at) in enumerate(_places(manifest, start), start=1):
+    for done, (item, at) in enumerate(places(manifest, start), start=1):
         if item.kind is Kind.ORIGINAL:
             for _ in _original(source, item, at):
                 pass
@@ -171,7 +171,7 @@ def _keep(
 
     left_out  originals (SHA-256) that are not kept
     """
-    for done, (item, at) in enumerate(_places(manifest, start), start=1):
+    for done, (item, at) in enumerate(places(manifest, start), start=1):
         line = item.tile
         if line is not None and item.kind is Kind.TILE and line.mosaic_id in here:
             log = keys.log_id(manifest.box, line.mosaic_id)
@@ -234,12 +234,7 @@ def _keep_original(house: House, source: Source, item: Item, at: int) -> None:
 
 def _whole(source: Source, item: Item, at: int) -> bytes:
     """An object's bytes. SourceUnreadable if they are others than the manifest says."""
-    if item.size_bytes > _MAX_BYTES.get(item.kind, -1):
-        raise not_what_it_says(source.path)
-    data = source.read(at, item.size_bytes)
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise not_what_it_says(source.path)
-    return data
+    return object_in(source, item, at, _MAX_BYTES.get(item.kind, -1))
 
 
 def _original(source: Source, item: Item, at: int) -> Iterator[bytes]:
@@ -250,10 +245,3 @@ def _original(source: Source, item: Item, at: int) -> Iterator[bytes]:
         yield data
     if not digest.hexdigest() == item.sha256 == item.name:
         raise not_what_it_says(source.path)
-
-
-def _places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
-    """Each item and where its bytes begin in the stream."""
-    for item in manifest.items:
-        yield item, start
-        start += item.size_bytes

@@ -24,9 +24,9 @@ class SentRecords:
         self._names: dict[str, list[tuple[int, str]]] = {}
         with suppress(OSError):
             for path in self._folder.iterdir():
-                flight_id, _, rest = path.name.rpartition(".")[0].rpartition(".")
-                if flight_id and rest.isdigit():
-                    self._names.setdefault(flight_id, []).append((int(rest), path.name.rpartition(".")[2]))
+                parts = path.name.rsplit(".", 2)
+                if len(parts) == 3 and parts[1].isdigit():
+                    self._names.setdefault(parts[0], []).append((int(parts[1]), parts[2]))
         for some in self._names.values():
             some.sort()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from flycam.errors import SourceUnreadable
+from flycam.sync.manifest import Item, Manifest
 
 
 class Source(Protocol):
@@ -20,6 +22,23 @@ class Source(Protocol):
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
         """As `read`, some at a time."""
+
+
+def places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
+    """Each object of an exchange and where its bytes begin; those of the first at `start`."""
+    for item in manifest.items:
+        yield item, start
+        start += item.size_bytes
+
+
+def object_in(source: Source, item: Item, at: int, most_bytes: int) -> bytes:
+    """An object's bytes. SourceUnreadable if they are others than the manifest says, or more than that."""
+    if item.size_bytes > most_bytes:
+        raise not_what_it_says(source.path)
+    data = source.read(at, item.size_bytes)
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise not_what_it_says(source.path)
+    return data
 
 
 def not_what_it_says(path: Path) -> SourceUnreadable:

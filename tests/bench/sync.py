@@ -138,14 +138,19 @@ def _command(box: Path, line: ThinLine) -> tuple[str | Path, ...]:
 
 
 def counts_of(data: Path) -> dict[int, int]:
-    """Tiles by zoom, as the catalogue has them now; read beside a server that writes."""
+    """Tiles by zoom, as the catalogue has them now."""
+    return dict(read_beside(data, "SELECT z, count(*) FROM tile_heads WHERE revision = 0 GROUP BY z"))
+
+
+def read_beside(data: Path, query: str) -> list[tuple[int, ...]]:
+    """Rows of a house's catalogue, beside programs that write it; none where it is not there yet."""
     with suppress(sqlite3.Error):
         database = sqlite3.connect(f"file:{data}/catalog.sqlite?mode=ro", uri=True)
         try:
-            return dict(database.execute("SELECT z, count(*) FROM tile_heads WHERE revision = 0 GROUP BY z"))
+            return list(database.execute(query))
         finally:
             database.close()
-    return {}
+    return []
 
 
 def pixels_of(data: Path) -> dict[int, float]:

@@ -81,8 +81,7 @@ class Checkpoint:
             return
         self._write()
         self._note(list(self._laid))
-        now_s = self._clock_s()
-        self._write_due_s = now_s + _SHARE * (now_s - began_s)
+        self._write_due_s = self._due_s(began_s)
 
     def given(self, tiles: Collection[TileId]) -> None:
         """These tiles, to which nothing more comes, are being written; those given before are in the log."""
@@ -96,13 +95,17 @@ class Checkpoint:
             return
         self._write_records()
         self._note(whole)
-        now_s = self._clock_s()
-        self._note_due_s = now_s + _SHARE * (now_s - began_s)
+        self._note_due_s = self._due_s(began_s)
 
     def over(self) -> None:
         """All is merged and in the log."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+    def _due_s(self, began_s: float) -> float:
+        """When what took from then until now may be done again."""
+        now_s = self._clock_s()
+        return now_s + _SHARE * (now_s - began_s)
 
     def _note(self, frame_ids: Iterable[str]) -> None:
         """A note that cannot be kept costs the next run its time, and nothing else."""
