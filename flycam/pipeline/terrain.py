@@ -13,7 +13,7 @@ from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
 from flycam.errors import InputUnusable, NotFound, NotWhole, ObjectMissing, TerrainMissing, TileCorrupt
-from flycam.frame.flight import LOCAL_DATUM, Flight
+from flycam.frame.flight import LOCAL_DATUM, Flight, is_plane
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
@@ -291,7 +291,7 @@ def terrain_for_flight(
 
     Without a DEM: a plane at `plane_height_m` in the datum LOCAL. `workspace` None records nothing.
     """
-    if datum == LOCAL_DATUM:
+    if is_plane(datum):
         terrain = flat_terrain(plane_height_m, work_crs, LOCAL_DATUM, bounds_m)
     else:
         terrain = load_terrain(dems, work_crs, bounds_m, datum)
@@ -315,13 +315,12 @@ def terrain_beside(
     if own.vertical_datum != terrain.vertical_datum or _inside(own.bounds_m, terrain.bounds_m):
         return terrain
     plane_m = float(terrain.heights_m[0, 0])
-    if terrain.vertical_datum == LOCAL_DATUM and plane_m != float(own.heights_m[0, 0]):
+    if is_plane(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
         return terrain
     one, other = own.bounds_m, terrain.bounds_m
     both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
-    if (
-        terrain.vertical_datum != LOCAL_DATUM
-    ):  # a hair within its outermost posts, on which the grid ends again
+    if not is_plane(terrain.vertical_datum):
+        # a hair within its outermost posts, on which the grid ends again
         both = _grown(both, -_HAIR_M)
     return terrain_for_flight(
         workspace, dems, terrain.work_crs, both, datum=terrain.vertical_datum, plane_height_m=plane_m

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import LOCAL_DATUM, is_plane
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.doctor.diagnosis import Problem, Severity, Takeoff, TerrainAt
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats, Index
@@ -79,7 +79,7 @@ def settle_heights(
         heights, found = _on_a_plane(table, sorties, relative, takeoff)
         return heights, problems + found
     ground, datum = terrain_at(table.lonlat)
-    elsewhere = datum == LOCAL_DATUM and bool(np.isnan(ground).all())
+    elsewhere = is_plane(datum) and bool(np.isnan(ground).all())
     problems += _terrain_elsewhere() if elsewhere else _without_ground(table, np.isnan(ground))
     if elsewhere:
         heights, found = _on_a_plane(table, sorties, relative, takeoff)
@@ -176,7 +176,7 @@ def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Float
         from_exif &= np.isnan(table.absolute_m)
     raw = np.where(from_exif, table.exif_m, table.absolute_m)
     ellipsoidal = rtk | (from_exif & sensefly)
-    if datum == LOCAL_DATUM:
+    if is_plane(datum):
         return np.full(len(table), np.nan) if mode is HeightMode.AUTO else raw
     out = raw.copy()
     for mask, source in ((ellipsoidal, "ELLIPSOID"), (~ellipsoidal, "EGM96")):

@@ -14,7 +14,7 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import CalibrationMissing, FrameRejected, LensUnknown
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import is_plane
 from flycam.frame.frame import FrameHeader
 from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
@@ -95,7 +95,7 @@ def diagnose(
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
-    if flight.heights.datum == LOCAL_DATUM:  # terrain that lies elsewhere is none
+    if is_plane(flight.heights.datum):  # terrain that lies elsewhere is none
         terrain_at = None
     usable = usable_photos(flight, checks or {})
     book.add(usable.rejected, usable.problems)

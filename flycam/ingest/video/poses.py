@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import PoseRejected, PositionMissing
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import LOCAL_DATUM, is_plane
 from flycam.frame.left_out import left_out_said
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geodata.crs import convergence_and_scale, to_work, work_crs_for
@@ -207,7 +207,7 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(kept), np.nan), LOCAL_DATUM)
     home_m, sigma_m = _home(log, kept, terrain_at, datum)
     if not np.isfinite(home_m) and (
-        datum == LOCAL_DATUM or not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept)
+        is_plane(datum) or not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept)
     ):
         raise PositionMissing(
             f"{log.name}: says no height above take-off, and its heights above sea have no datum or no "
@@ -296,7 +296,7 @@ def _home(
     """The height in `datum` from which relative heights count, and its sigma; NaN where they do not serve."""
     if not all(np.isfinite(s.relative_height_m) for s in kept):
         return float("nan"), float("nan")
-    if datum == LOCAL_DATUM or terrain_at is None:
+    if is_plane(datum) or terrain_at is None:
         return 0.0, SIGMA_BARO_M
     if log.home is not None:
         place = (log.home.lon_deg, log.home.lat_deg)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flycam.adjust.block import BlockFrame, ControlPoint
 from flycam.errors import InputUnusable
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import is_plane
 from flycam.geodata.crs import describe_crs, to_lonlat, to_work, transform_points
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
@@ -201,7 +201,7 @@ def _heights(
     if not usable.any():
         said.append("The control points have no heights: they hold the plane only.")
         return np.full(listed.shape, np.nan), _SIGMA_Z_M
-    if datum == LOCAL_DATUM or terrain is None or terrain.dem_id.startswith("flat:"):
+    if is_plane(datum) or terrain is None or terrain.dem_id.startswith("flat:"):
         said.append(
             "The heights of the control points are not used: this flight has no terrain whose datum could "
             "be compared; register one with 'flycam dem add'."

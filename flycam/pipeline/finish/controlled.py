@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flycam.adjust import block as nouns
 from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
 from flycam.adjust.bundle import AdjustOptions
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import is_plane
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange, ground_pixel_m
 from flycam.pipeline.finish.control import SettledControl, ground_control
@@ -86,7 +86,7 @@ def adjust_with_control(
     reference_sigma_m: float | None = None,
 ) -> Controlled:
     """Adjust the block of a run; see the module's recipe."""
-    terrain = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain
+    terrain = None if is_plane(run.terrain.vertical_datum) else run.terrain
     settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
     adjustment = adjust(run, ties, options, settled.points)
     if gcp is not None and adjustment.accepted:

@@ -18,7 +18,7 @@ from flycam.adjust.bundle import AdjustOptions, adjust_block
 from flycam.adjust.ties import TieReport, find_ties
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import OutsideTerrain
-from flycam.frame.flight import LOCAL_DATUM, Flight
+from flycam.frame.flight import Flight, is_plane
 from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
@@ -121,7 +121,7 @@ def adjust(
     name: str = "adjust",
 ) -> Adjustment:
     """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
-    prior = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain_prior
+    prior = None if is_plane(run.terrain.vertical_datum) else run.terrain_prior
     block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
     with run.progress.stage("adjust") as progress:
         return run.folder.made(name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))

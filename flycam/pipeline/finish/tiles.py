@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import TerrainPrior
 from flycam.catalog.flights import finishing
 from flycam.catalog.records import FrameRecord, MosaicInfo
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import is_plane
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.blocks import blocks_within
@@ -201,7 +201,7 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPr
     """
     usual_m = float(np.sqrt(_COVERED)) * prior.canopy_m
     bare = float(np.hypot(prior.sigma_height_m, usual_m))
-    if terrain.vertical_datum == LOCAL_DATUM:
+    if is_plane(terrain.vertical_datum):
         bare = _NO_DEM_SIGMA_M
     if surface is None:
         return flat_terrain(bare, terrain.work_crs, terrain.vertical_datum, terrain.bounds_m)

@@ -14,12 +14,12 @@ from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
 from flycam.frame.flight import (
-    LOCAL_DATUM,
     UNNAMED_EVENTS,
     Event,
     EventKind,
     Flight,
     FlightState,
+    is_plane,
     is_unnamed,
     live_mosaic_id,
 )
@@ -193,7 +193,7 @@ def _ground_of(
             )
         staying = [r for r in records if r.status is FrameStatus.USED and r.frame_id not in relay.frame_ids]
     said = _still_true(before.warnings, staying, relay) if before is not None and staying else []
-    if terrain.vertical_datum == LOCAL_DATUM:
+    if is_plane(terrain.vertical_datum):
         said.append(warning(NO_TERRAIN))
     elif (share := unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])) > _MOST_UNKNOWN:
         said.append(warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
@@ -220,7 +220,7 @@ def _doubts(
 
 def _still_true(warnings: Sequence[str], staying: Sequence[FrameRecord], relay: Relay) -> list[str]:
     """Warnings that the frames which stay where they lie leave standing."""
-    on_plane = any(r.exterior is not None and r.exterior.vertical_datum == LOCAL_DATUM for r in staying)
+    on_plane = any(r.exterior is not None and is_plane(r.exterior.vertical_datum) for r in staying)
     return [one for one in warnings if not relay.is_due or code_of(one) != NO_TERRAIN or on_plane]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import LOCAL_DATUM, is_plane
 from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.interior import InteriorOrientation
@@ -61,7 +61,7 @@ def diagnosis_from_poses(
     datum = datum if np.isfinite(ground).any() else LOCAL_DATUM
     stated = stated_datum(pose_file)
     rows = read_poses(pose_file, vertical_datum=datum, work_crs=work_crs)
-    if stated is not None and datum != LOCAL_DATUM:
+    if stated is not None and not is_plane(datum):
         rows = _converted(rows, stated, datum)
     headers, rejected = posed_headers(
         shown,
@@ -98,13 +98,13 @@ def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow
 
 
 def _datum_said(name: str, stated: str | None, datum: str) -> Problem:
-    if stated is None and datum == LOCAL_DATUM:
+    if stated is None and is_plane(datum):
         en = f"{name}: says no height datum, and no terrain of a known one is there to take its heights in."
         vi = f"{name}: không ghi hệ độ cao, và nơi đó không có mô hình độ cao nào rõ hệ độ cao để dùng chung."
     elif stated is None:
         en = f"{name}: says no height datum; its heights are taken in the terrain's, {datum}."
         vi = f"{name}: không ghi hệ độ cao; coi như cùng hệ với mô hình độ cao, {datum}."
-    elif datum == LOCAL_DATUM:
+    elif is_plane(datum):
         en = f"{name}: its heights are {stated}, but no terrain is known there to compare them with."
         vi = f"{name}: độ cao theo {stated}, nhưng nơi đó chưa có mô hình độ cao để so."
     else:

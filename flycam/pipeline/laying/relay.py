@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.frame.flight import LOCAL_DATUM
+from flycam.frame.flight import is_plane
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import (
@@ -181,7 +181,7 @@ def _gain(
     before = 0.0
     for dem_id, ids in by_terrain.items():
         before += len(ids) / len(frames) * _unknown_on(workspace, dem_id, [outlines[i] for i in ids])
-    is_real = terrain.vertical_datum != LOCAL_DATUM
+    is_real = not is_plane(terrain.vertical_datum)
     return _Gain(
         is_better=is_real and (bool(on_plane) or before - after > _MATTERS),
         loses=after - before > _MATTERS,
@@ -214,7 +214,7 @@ def _lost(
 
 
 def _refuse_plane(frames: Iterable[FrameRecord], terrain: TerrainGrid) -> None:
-    if terrain.vertical_datum == LOCAL_DATUM and not all(_is_on_plane(one) for one in frames):
+    if is_plane(terrain.vertical_datum) and not all(_is_on_plane(one) for one in frames):
         raise InputUnusable(
             "--relay: no terrain is registered under this flight now, and it lies on terrain that was; add "
             "it with 'flycam dem add FILE' and run again, or leave the flight as it lies",
@@ -224,7 +224,7 @@ def _refuse_plane(frames: Iterable[FrameRecord], terrain: TerrainGrid) -> None:
 
 
 def _is_on_plane(record: FrameRecord) -> bool:
-    return record.exterior is not None and record.exterior.vertical_datum == LOCAL_DATUM
+    return record.exterior is not None and is_plane(record.exterior.vertical_datum)
 
 
 def _differ(before: FrameRecord, after: FrameRecord) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected
-from flycam.frame.flight import LOCAL_DATUM, Flight, FlightState
+from flycam.frame.flight import Flight, FlightState, is_plane
 from flycam.frame.frame import FrameHeader, picture_pts_ns
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import COMPLETED, warning
@@ -134,7 +134,7 @@ def _relay(
     if clock_warnings and not was_unknown and not asked:
         is_other = {made_of(str(record.dem_id)) for record in used} != {terrain.dem_id}
         return Relay(notes=tuple(clock_warnings) if is_other else ())
-    onto_plane = terrain.vertical_datum == LOCAL_DATUM and before.vertical_datum != LOCAL_DATUM
+    onto_plane = is_plane(terrain.vertical_datum) and not is_plane(before.vertical_datum)
     asked = asked or (was_unknown and not clock_warnings and not onto_plane)
     return plan_relay(
         workspace, before.flight_id, (), seen.planned, seen.refused, terrain, ground.names, asked=asked
