@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from flycam import __version__
 from flycam.serve import drilling, health, reference, site
 from flycam.serve.answering import failures
-from flycam.serve.answering.bodies import Bounded
 from flycam.serve.answering.cors import Across
 from flycam.serve.answering.watching import RequestFigures, Watched
 from flycam.serve.boxes import commons, syncing
@@ -136,7 +135,7 @@ def create_app(services: Services) -> App:
     asked = AskedViews(services.workspace, follower, cache, grounds)
     looks = Looks()
     route = TileRoute(
-        site.Wrapping(Bounded(cast(App, api))), door, follower, services.workspace.store, cache, asked, looks
+        site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked, looks
     )
     _remember(api, services)
     api.state.looks = looks

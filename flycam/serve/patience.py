@@ -1,14 +1,16 @@
-"""How long a connection may take over what comes before and behind the application: the head of a request,
-and the reading of an answer. Bodies are waited for in `bodies`.
+"""What a connection may cost before its request is known: bytes, time, and how many an address holds.
 
-Without it whoever sends a letter of a header a minute, or asks for a film and never reads it, holds a
-connection and what stands behind it for ever; some thousands of these, and nobody else comes in.
+The head of a request, the lines around the parts of its body, and the reading of an answer are bounded here;
+bodies themselves in `answering.bodies`. Without it whoever sends a header that never ends, a letter a minute,
+or asks for a film and never reads it, holds the event loop or a connection for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,33 +19,126 @@ HEAD_S = 20.0
 """From the connection, or the answer before, to the last line of a head. Behind it idle connections are
 ended sooner (uvicorn's keep-alive, 5 s)."""
 HEAD_BYTES = 64 << 10
+MAX_FIELDS = 100
+"""Headers of a request: each costs the parser a call, however short it is."""
+MAX_PIPELINED = 16
+"""Requests sent ahead of their answers; browsers send none."""
+LEAST_CHUNK_BYTES = 8
+"""Bytes of a body for each byte of the lines around its chunks, beyond HEAD_BYTES: a chunk of one byte costs
+as much as one of a megabyte."""
 READER_S = 60.0
 """Within which some of what waits to be sent must have gone: 48 kB, which a line of 8 kbit/s carries."""
+MAX_CONNECTIONS_EACH = 256
+"""Connections of one network (`network_of`): a room of twenty browsers opens half as many."""
+_ONE_OFFICE_BITS = 64
 
 ENDED: Counter[str] = Counter()
 """Connections of this process that were ended, by what was too slow or too large; `/metrics` tells."""
 
 
+def network_of(address: str) -> str:
+    """Return the network that one household or office has: of IPv6 the /64, else the address itself."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return str(ip)
+    prefix = int(ip) >> _ONE_OFFICE_BITS << _ONE_OFFICE_BITS
+    return str(ip.ipv4_mapped or ip_network((prefix, _ONE_OFFICE_BITS)))
+
+
+class Connections:
+    """Count the open connections of one server, in all and by network."""
+
+    def __init__(self, max_open: int, proxies: Iterable[str]) -> None:
+        """Count at most `max_open`; proxies: addresses and networks, behind which many people are one."""
+        self._max_open = max_open
+        self._proxies = [ip_network(one, strict=False) for one in proxies]
+        self._open = 0
+        self._by_network: Counter[str] = Counter()
+
+    def admit(self, address: str) -> bool:
+        """Count one more connection and return True, or return False where there are too many."""
+        network = network_of(address)
+        if self._open >= self._max_open:
+            return False
+        if self._by_network[network] >= MAX_CONNECTIONS_EACH and not self._is_proxy(address):
+            return False
+        self._open += 1
+        self._by_network[network] += 1
+        return True
+
+    def release(self, address: str) -> None:
+        """Forget a connection that was admitted."""
+        network = network_of(address)
+        self._open -= 1
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            ip = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        return any(ip in one for one in self._proxies)
+
+
+class _Excess(Exception):
+    """A bound was passed in the middle of what the parser was given; the connection is ended already."""
+
+
 class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with an end to waiting."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, connections: Connections, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._connections = connections
+        self._admitted: str | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._is_head = True
+        self._around_bytes = 0
+        """Of this request, that were no body: httptools copies an unfinished line with each piece of it."""
+        self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        if not self._connections.admit(address):
+            self._end("too many connections")
+            return
+        self._admitted = address
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop(self._head_timer)
         self._stop(self._reader_timer)
+        if self._admitted is not None:
+            self._connections.release(self._admitted)
+            self._admitted = None
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._around_bytes += len(data)
+        super().data_received(data)
+        if self._around_bytes > HEAD_BYTES + self._body_bytes // LEAST_CHUNK_BYTES:
+            self._end("large head")
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():  # a bound that was passed ends the parsing as garbage does
+            ENDED["no HTTP"] += 1
+            super().send_400_response(msg)
+
     def on_message_begin(self) -> None:
-        self._head_bytes = 0
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._exceed("pipelined requests")
+        self._head_bytes = self._around_bytes = self._body_bytes = 0
+        self._is_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -52,11 +147,21 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(name, value)
+        if not self._is_head:
+            return  # a trailer: it would join the headers that the door has read already
+        if len(self.headers) >= MAX_FIELDS:
+            self._exceed("large head")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._stop(self._head_timer)
+        self._is_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._around_bytes -= len(body)
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -79,7 +184,12 @@ class PatientProtocol(HttpToolsProtocol):
     def _count(self, *parts: bytes) -> None:
         self._head_bytes += sum(map(len, parts))
         if self._head_bytes > HEAD_BYTES:
-            self._end("large head")
+            self._exceed("large head")
+
+    def _exceed(self, why: str) -> None:
+        """End the connection from within the parser, which then reads no further."""
+        self._end(why)
+        raise _Excess(why)
 
     def _end(self, why: str) -> None:
         if not self.transport.is_closing():

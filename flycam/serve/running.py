@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.serve.app import create_app
-from flycam.serve.patience import PatientProtocol
+from flycam.serve.patience import Connections, PatientProtocol
 from flycam.serve.services import Services
 
 if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
@@ -19,6 +21,9 @@ if TYPE_CHECKING:  # its library is loaded only where the map is served over HTT
 
 _TICKS = 600
 """Ticks of uvicorn, a tenth of a second each, between looks at whether the certificate is still right."""
+_MAX_FILES = 16384
+_SPARE_FILES = 256
+"""Handles left for files and the database when connections have taken all others."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,13 +64,15 @@ class MapServer(uvicorn.Server):
 def server_for(services: Services, host: str, port: int, encryption: Encryption | None = None) -> MapServer:
     """A uvicorn server of one process; encryption: over HTTPS. Tiles are too many for an access log:
     `/metrics` counts them."""
+    connections = Connections(_raise_open_files() - _SPARE_FILES, services.trusted_proxies)
     config = uvicorn.Config(
         create_app(services),
         host=host,
         port=port,
-        http=PatientProtocol,
+        http=partial(PatientProtocol, connections),  # type: ignore[arg-type]  # called as a class is
+        ws="none",  # there is none to speak to, and its handshakes are bounded nowhere
         access_log=False,
-        log_level="warning",
+        log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips=list(services.trusted_proxies),
@@ -74,6 +81,16 @@ def server_for(services: Services, host: str, port: int, encryption: Encryption 
         ssl_keyfile=None if encryption is None else encryption.key,
     )
     return MapServer(config, services, encryption)
+
+
+def _raise_open_files() -> int:
+    """Let this process open as many files as it may, and return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _MAX_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def listen(host: str, port: int) -> socket.socket:

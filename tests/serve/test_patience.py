@@ -6,16 +6,19 @@ import itertools
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flycam.catalog.records import Role
 from flycam.serve import patience
 from flycam.serve.answering import bodies
+from flycam.serve.patience import Connections
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
@@ -124,6 +127,109 @@ def test_a_head_is_no_place_for_a_book(url: str) -> None:
     assert patience.ENDED["large head"] == before + 1
 
 
+CHUNKED = b"POST /api/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "a header's value": (b"GET / HTTP/1.1\r\nHost: x\r\nx: ", b"y" * 1024),
+    "a header's name": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"y" * 1024),
+    "an address": (b"GET /", b"y" * 1024),
+    "a trailer": (CHUNKED + b"1\r\n{\r\n0\r\nx: ", b"y" * 1024),
+    "an extension of a chunk": (CHUNKED + b"1;x=", b"y" * 1024),
+    "chunks of one byte": (CHUNKED, b"1\r\n \r\n" * 160),
+    "headers of one byte": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"y:\r\n" * 250),
+    "trailers of one byte": (CHUNKED + b"1\r\n{\r\n0\r\n", b"y:\r\n" * 250),
+}
+
+
+@pytest.mark.parametrize("begun", ENDLESS)
+def test_what_never_ends_is_ended(url: str, begun: str) -> None:
+    """The parser copies an unfinished line with each piece of it: a few megabytes froze the server."""
+    before = patience.ENDED["large head"]
+    first, piece = ENDLESS[begun]
+    sent = len(first)
+    with line_to(url) as line, suppress(ConnectionError):
+        line.sendall(first)
+        while sent < 8 << 20:
+            line.sendall(piece)
+            sent += len(piece)
+    until(lambda: patience.ENDED["large head"] == before + 1)
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_a_large_body_in_usual_chunks_is_taken(url: str) -> None:
+    parts = (b" " * 1024 for _ in range(3))
+    body = itertools.chain([b'{"token": "' + TOKEN.encode() + b'"'], parts, [b"}"])
+    kind = {"Content-Type": "application/json"}
+    assert httpx.post(f"{url}/api/login", content=body, headers=kind).status_code == 200
+
+
+def test_requests_ahead_of_their_answers_are_few(url: str) -> None:
+    before = patience.ENDED["pipelined requests"]
+    with line_to(url) as line, suppress(ConnectionError):
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        is_let_go(line)
+    assert patience.ENDED["pipelined requests"] == before + 1
+
+
+def test_a_trailer_lets_nobody_in(url: str) -> None:
+    """It joined the headers: what the door had read was not what routes read."""
+    who = b"authorization: Bearer " + TOKEN.encode()
+    with line_to(url) as line:
+        line.sendall(b"PUT /api/meeting HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n")
+        line.sendall(b"Content-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n" + who + b"\r\n\r\n")
+        assert b" 401 " in line.recv(4096).split(b"\r\n")[0]
+
+
+def test_web_sockets_are_not_spoken(url: str) -> None:
+    with line_to(url) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        line.sendall(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        assert b" 101 " not in line.recv(4096).split(b"\r\n")[0]
+
+
+def test_an_address_has_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MAX_CONNECTIONS_EACH", 3)
+    before = patience.ENDED["too many connections"]
+    services = Services(workspace=make_workspace(tmp_path / "data"), trusted_proxies=())
+    with running(services) as url, ExitStack() as lines:
+        held = [lines.enter_context(line_to(url)) for _ in range(3)]
+        for line in held:
+            answered(line)
+        with line_to(url) as one_more:
+            assert is_let_go(one_more)
+        assert patience.ENDED["too many connections"] == before + 1
+        held[0].close()
+        until(lambda: is_served(url))
+
+
+def is_served(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/healthz").status_code == 200
+    return False
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["10.0.0.1", "::1", "2001:db8::1", "2001:db8::2"]))))
+def test_connections_are_counted_and_forgotten(moves: list[tuple[bool, str]]) -> None:
+    connections = Connections(max_open=5, proxies=["::1"])
+    held: list[str] = []
+    for comes, address in moves:
+        if comes:
+            is_room = len(held) < 5
+            assert connections.admit(address) is is_room
+            held += [address] * is_room
+        elif address in held:
+            held.remove(address)
+            connections.release(address)
+
+
+def test_a_proxy_is_many_people_and_a_network_is_one() -> None:
+    connections = Connections(max_open=10**6, proxies=["10.1.0.0/16"])
+    each = patience.MAX_CONNECTIONS_EACH
+    assert all(connections.admit("10.1.2.3") for _ in range(2 * each))
+    assert all(connections.admit(f"2001:db8::{n:x}") for n in range(each))
+    assert not connections.admit("2001:db8::ffff")
+    assert connections.admit("2001:db8:1::1")
+
+
 @pytest.mark.parametrize("path", ["/api/login", "/files/0/0"])
 def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part comes in time; all of it never would."""
@@ -131,10 +237,10 @@ def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.M
     method = "POST" if path == "/api/login" else "PATCH"
     with line_to(url) as line:
         said = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-        line.sendall(f"{said}Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n".encode())
+        line.sendall(f"{said}Content-Type: application/json\r\nContent-Length: 4000\r\n\r\n".encode())
         answer = drips(line, b" ")
     status = answer.split(b"\r\n")[0]
-    assert b" 408 " in status if path == "/api/login" else b" 4" in status
+    assert b" 408 " in status if path == "/api/login" else b" 4" in status, answer
 
 
 def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

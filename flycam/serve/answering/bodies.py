@@ -1,15 +1,21 @@
-"""Bodies of requests: never larger than what is expected, never waited for without an end."""
+"""Bodies of requests: never larger than what is expected, never waited for without an end.
+
+How large a JSON body may be stands at its route (`openapi_extra=bounded(…)`, else MAX_BYTES), where clients
+read it too; what takes other bodies counts for itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 
-from flycam.serve.answering.failures import Refused, answer_to
+from flycam.serve.answering.failures import Refused
+from flycam.sync.inflating import json_in
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,16 +23,27 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 256 << 10
+"""Of a route that names no other bound: a polygon of ten thousand corners fits."""
+MAX_SIGN_IN_BYTES = 4 << 10
+"""Of a route that anybody may call."""
+MAX_LARGE_BYTES = 4 << 20
+"""Of a route that takes pictures, heads of photos, or the names of a card's files."""
+MAX_VALUES = 1 << 18
+"""Values in a JSON body: each takes some 100 bytes of memory."""
 IDLE_S = 30.0
 """Longest wait for the next part of a body."""
 LEAST_BYTES_S = 256.0
 """On the whole, IDLE_S aside: whoever sends a byte now and then is not waited for as long as he likes."""
-_OWN_LIMITS = ("/files/", "/api/sync/")
+_SHORT_BYTES = 32 << 10
+"""Of JSON that is parsed on the event loop, within a millisecond."""
 
 
-class LineCut(Exception):
-    """The client is gone in the middle of its body."""
+class LineCut(Refused):
+    """The client is gone in the middle of its body; nobody is there to read the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "the line was cut", "đường truyền bị đứt")
 
 
 def too_large(most: int) -> Refused:
@@ -87,59 +104,36 @@ async def parts_of(request: Request) -> AsyncIterator[bytes]:
             yield body
 
 
-class Bounded:
-    """Keeps bodies within MAX_BYTES for all routes but those that count for themselves."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_OWN_LIMITS):
-            await self._app(scope, receive, send)
-            return
-        said = dict(scope["headers"]).get(b"content-length", b"0")
-        if not said.isdigit() or int(said) > MAX_BYTES:
-            for message in answer_to(too_large(MAX_BYTES), scope):
-                await send(message)
-            return
-        bound = _Bound(scope, receive, send)
-        await self._app(scope, bound.receive, bound.send)
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Wait for a whole body. Raises LineCut, Refused 408 and 413."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > max_bytes:
+        raise too_large(max_bytes)
+    body = bytearray()
+    async for part in parts_of(request):
+        body += part
+        if len(body) > max_bytes:
+            raise too_large(max_bytes)
+    return bytes(body)
 
 
-class _Bound:
-    """One request whose body is counted and waited for. Frameworks answer a body that cannot be read with a
-    word of their own: what is wrong is said in its place."""
+def bounded(max_bytes: int) -> dict[str, Any]:
+    """Give a route's JSON body this bound, in the description of the interface."""
+    return {"x-max-bytes": max_bytes}
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        self._pace = Pace(receive)
-        self._taken = 0
-        self._is_whole = False
-        self._has_answered = False
-        self._refusal: Refused | None = None
 
-    async def receive(self) -> Message:
-        """The next part. Raises Refused 408, 413."""
-        if self._is_whole or self._has_answered:
-            return await self._receive()  # the wait for a listener to leave has no end
-        try:
-            message = await self._pace.next()
-        except Refused as refusal:
-            self._refusal = refusal
-            raise
-        self._is_whole = not message.get("more_body", False)
-        self._taken += len(message.get("body", b""))
-        if self._taken > MAX_BYTES:
-            self._refusal = too_large(MAX_BYTES)
-            raise self._refusal
-        return message
+class ReadRequest(Request):
+    """A request whose body was read, and whose JSON is counted before it is parsed."""
 
-    async def send(self, message: Message) -> None:
-        """The answer, or why there is none."""
-        if self._refusal is None:
-            self._has_answered = True
-            await self._send(message)
-        elif not self._has_answered:
-            self._has_answered = True
-            for said in answer_to(self._refusal, self._scope):
-                await self._send(said)
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._read = body
+
+    async def body(self) -> bytes:
+        """Return the body."""
+        return self._read
+
+    async def json(self) -> Any:
+        """Parse the body, a large one in a thread. Raises ValueError."""
+        parse = partial(json_in, self._read, MAX_VALUES)
+        return await asyncio.to_thread(parse) if len(self._read) > _SHORT_BYTES else parse()

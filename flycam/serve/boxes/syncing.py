@@ -17,11 +17,12 @@ from flycam import __version__
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, FlightBusy, RecordsMissing, SourceUnreadable, StoreConflict
 from flycam.pipeline.receiving import Receiving
-from flycam.serve.answering.bodies import LineCut, bytes_said, parts_of, too_large
+from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded, bytes_said, parts_of, too_large
 from flycam.serve.answering.failures import Refused
 from flycam.serve.boxes.commons import shelf
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import BoxOrAdmin, box
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import Services, services_of
 from flycam.serve.tiles.looks import Looks
 from flycam.store import keys
@@ -46,7 +47,7 @@ _OCTETS = {
 _ROOMY = (Kind.TILE, Kind.TERRAIN, Kind.ORIGINAL)
 """What waits for room, however small its step."""
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 class Arrivals:
@@ -87,7 +88,7 @@ class Arrivals:
             self._services.workspace.catalog.audit.append(visitor.name, "sync", name)
 
 
-@router.post("/api/sync")
+@router.post("/api/sync", openapi_extra=bounded(MAX_LARGE_BYTES))
 def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: BoxOrAdmin) -> dict[str, Any]:
     """What of the things that a box asks about is not here, how far its logs were taken in, where viewers
     look, and the word for what there is for it here (`/api/sync/common`)."""
@@ -125,10 +126,7 @@ async def add(sha256: str, request: Request, visitor: BoxOrAdmin) -> dict[str, A
     turn = await asyncio.to_thread(spool.begin, sha256, at, size)
     if turn is None:
         raise _elsewhere(spool.offset(sha256, size))
-    try:
-        at = await _receive(request, spool, turn, sha256, at, size)
-    except LineCut:
-        return {}  # nobody is there to read it
+    at = await _receive(request, spool, turn, sha256, at, size)
     if at < size:
         raise _elsewhere(at)
     said = await asyncio.to_thread(_taken, arrivals, visitor, spool, sha256)

@@ -16,6 +16,7 @@ from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Account
 from flycam.errors import AccessDenied, FlycamError, NotFound
 from flycam.pipeline.people.codes import is_code, spend_code
+from flycam.serve.answering.bodies import MAX_SIGN_IN_BYTES, bounded
 from flycam.serve.answering.failures import SignInRequired, TooManyAttempts
 from flycam.serve.answering.own_page import ASKED, SAYS_WHOSE, require_own_page
 from flycam.serve.answering.watching import ACCOUNT
@@ -25,10 +26,11 @@ from flycam.serve.door.attempts import Attempts
 from flycam.serve.door.button_page import button_page
 from flycam.serve.door.cookies import give_cookie
 from flycam.serve.door.guard import Admin, Guest
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.door.scopes import beyond, signs_in
 from flycam.serve.services import Services, ServicesHere, services_of
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _PAGE = button_page("Liên kết này dùng được một lần. / This link works once.")
 
@@ -51,7 +53,7 @@ def session(visitor: Guest) -> dict[str, Any]:
     return session_said(visitor)
 
 
-@router.post("/api/login")
+@router.post("/api/login", openapi_extra=bounded(MAX_SIGN_IN_BYTES))
 def login(token: Token, request: Request, response: Response, services: ServicesHere) -> dict[str, Any]:
     """Exchange a token, or a code that is good once, for a cookie that scripts cannot read. A wrong token
     after ten wrong ones of the same address: 429 until they are old; a code then right or not."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from flycam.serve.patience import network_of
+
 WINDOW_S = 300.0
 PER_ADDRESS = 10
 _KEPT_ADDRESSES = 4096
-_ONE_HOUSE_BITS = 64
 
 
 class Attempts:
@@ -31,12 +31,12 @@ class Attempts:
     def wait_s(self, address: str) -> float:
         """Seconds until this address may fail again; 0 if it may now."""
         with self._lock:
-            return self._wait_s(_house_of(address), self._clock())
+            return self._wait_s(network_of(address), self._clock())
 
     def failed(self, address: str) -> float:
         """Note a failure of this address, unless it has failed too often already: then the seconds until it
         may fail again; 0 otherwise."""
-        house, now = _house_of(address), self._clock()
+        house, now = network_of(address), self._clock()
         with self._lock:
             wait_s = self._wait_s(house, now)
             if wait_s > 0.0:
@@ -50,21 +50,10 @@ class Attempts:
     def succeeded(self, address: str) -> None:
         """Forget the failures of this address."""
         with self._lock:
-            self._by_address.pop(_house_of(address), None)
+            self._by_address.pop(network_of(address), None)
 
     def _wait_s(self, house: str, now: float) -> float:
         failures = self._by_address.get(house, deque())
         while failures and failures[0] <= now - WINDOW_S:
             failures.popleft()
         return failures[0] + WINDOW_S - now if len(failures) >= PER_ADDRESS else 0.0
-
-
-def _house_of(address: str) -> str:
-    """Of IPv6 the network that one household or office has: its addresses are as many as one likes."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if ip.version == 4:
-        return str(ip)
-    return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> _ONE_HOUSE_BITS << _ONE_HOUSE_BITS, 64)))

@@ -22,15 +22,17 @@ from flycam.pipeline.people.tokens import (
     make_token,
     revoke_token,
 )
+from flycam.serve.answering.bodies import MAX_SIGN_IN_BYTES, bounded
 from flycam.serve.answering.failures import SignInRequired
 from flycam.serve.answering.own_page import require_own_page
 from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.accounts import WayIn, counted, let_in
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Admin, Viewer
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import services_of
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -57,7 +59,7 @@ class CodeAsked(BaseModel):
     account: _Name | None = None
 
 
-@router.post("/api/setup")
+@router.post("/api/setup", openapi_extra=bounded(MAX_SIGN_IN_BYTES))
 def set_up(asked: First, request: Request, response: Response) -> Json:
     """Make the first administrator by the set-up code. The token is told this once. After ten wrong codes of
     an address: 429, right or not, until they are old."""

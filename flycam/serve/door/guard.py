@@ -77,6 +77,9 @@ def withholding_of(request: Request) -> Withholding:
     return guest(request).withholding
 
 
+GUARDS = frozenset({viewer_or_box, guest, viewer, operator, analyst, admin, box, withholding_of})
+"""Dependencies that look at who asks, and at nothing else of a request."""
+
 Sees = Annotated[Withholding, Depends(withholding_of)]
 
 Guest = Annotated[Visitor, Depends(guest)]

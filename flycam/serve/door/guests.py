@@ -33,10 +33,11 @@ from flycam.serve.door.button_page import button_page
 from flycam.serve.door.cookies import give_cookie
 from flycam.serve.door.guard import Operator
 from flycam.serve.door.openings import Openings
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.door.sessions import SERVICE_SECONDS
 from flycam.serve.services import Services, ServicesHere
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 _PAGE = button_page("Liên kết khách: chỉ xem bản đồ, có thời hạn. / Guest link: the map alone, for a while.")

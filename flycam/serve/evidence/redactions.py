@@ -25,11 +25,12 @@ from flycam.pipeline.laying.redacting import MaskAsked, make_mask, take_back_mas
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Analyst, Operator
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.tiles.offered import withheld_from
 from flycam.serve.tiles.ranges import SHA256
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _MADE = RedactionStep.MADE
 

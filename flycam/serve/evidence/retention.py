@@ -29,9 +29,10 @@ from flycam.pipeline.upkeep.retention import (
 )
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.guard import Admin
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import ServicesHere
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 class TermAsked(BaseModel):

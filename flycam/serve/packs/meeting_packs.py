@@ -24,12 +24,13 @@ from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Analyst, Operator, Viewer
 from flycam.serve.door.openings import Openings
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.packs.packing import Packing, no_such_pack
 from flycam.serve.services import CatalogHere, StoreHere
 from flycam.serve.tiles.offered import flight_here, withheld_from
 from flycam.serve.tiles.ranges import PartHere, beyond_the_end, bytes_answer
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _MOST_FLIGHTS = 20
 

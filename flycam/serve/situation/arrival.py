@@ -9,18 +9,20 @@ from fastapi import APIRouter, Request, Response
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError
+from flycam.serve.answering.bodies import MAX_SIGN_IN_BYTES, bounded
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.accounts import Token, session_said, sign_in
 from flycam.serve.door.admission import Visitor
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import Services, ServicesHere
 from flycam.serve.situation import airborne
 from flycam.serve.tiles import flights, terrain
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 _LOG = logging.getLogger("flycam.serve")
 
 
-@router.post("/api/arrival")
+@router.post("/api/arrival", openapi_extra=bounded(MAX_SIGN_IN_BYTES))
 def arrive(token: Token, request: Request, response: Response, services: ServicesHere) -> Json:
     """As `/api/login`, whose answer is `session`; `lists`: what `/api/events`, `/api/flights`, `/api/terrain`
     and `/api/airborne` say to whoever came in, in this order; null to whom they say nothing, and where one of

@@ -13,10 +13,11 @@ from flycam.pipeline.briefings import MOST_PLACES, NAME_LETTERS, write_briefing
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Operator, Viewer
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.situation.meeting import Degrees, Word, is_for
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 Event = Annotated[str, Query(max_length=200)]
 

@@ -37,15 +37,17 @@ from flycam.pipeline.change.step_asked import MOST_AT_ONCE, StepAsked
 from flycam.pipeline.change.undoable import undoable_steps
 from flycam.pipeline.change.words import NOTHING_BESIDE, Decision, change_features, windows_said
 from flycam.pipeline.marks import NOTE_LETTERS
+from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded
 from flycam.serve.answering.rectangle import parse_bounds
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Analyst, Viewer
 from flycam.serve.door.openings import Openings
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _MOST = 5000
 _TYPES = {
@@ -232,7 +234,7 @@ def registration(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json
     return windows_said(windows_of(catalog, line))
 
 
-@router.put("/api/changes/steps/{step_id}")
+@router.put("/api/changes/steps/{step_id}", openapi_extra=bounded(MAX_LARGE_BYTES))
 def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere) -> Json:
     """Decide: the lines that were written (409: somebody decided on one of them since it was seen).
 

@@ -21,16 +21,18 @@ from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.evidence import require_not_let_go
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, lies_at, write_mark
+from flycam.serve.answering.bodies import MAX_LARGE_BYTES, read_body
 from flycam.serve.answering.rectangle import parse_bounds
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.guard import Operator, Sees, Viewer, viewer
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.tiles.offered import withheld_from
 from flycam.serve.tiles.ranges import FOR_A_WHILE
 from flycam.store import keys
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 _MOST = 5000
 
@@ -110,7 +112,7 @@ async def put_photo(
 ) -> Json:
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
     await asyncio.to_thread(_lines, services.workspace.catalog, mark_id, visitor.withholding)
-    data = await request.body()  # which the server bounds for every route
+    data = await read_body(request, MAX_LARGE_BYTES)
     line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
     return mark_feature(line, None)
 

@@ -24,9 +24,10 @@ from flycam.pipeline.briefings import require_view
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Guest, Operator
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import services_of
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 GONE_S = 150.0
 """After so long without a word of the presenter's page the presentation is over. Browsers let a page that is

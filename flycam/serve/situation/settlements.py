@@ -24,9 +24,10 @@ from flycam.pipeline.settlements import (
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.guard import Analyst, Sees, viewer
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import ServicesHere
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 class Word(BaseModel):

@@ -22,6 +22,7 @@ from flycam.catalog.records import BoundsLonLat
 from flycam.frame.moment import ns_of
 from flycam.serve.answering.failures import Refused
 from flycam.serve.door.guard import viewer
+from flycam.serve.door.routing import GuardedRoute
 
 USUAL, MOST = 100, 1000
 """Features of a page where nobody asks, and at most."""
@@ -74,6 +75,7 @@ class Wanted:
 def standard_router(prefix: str, tag: str, *checks: Callable[..., None]) -> APIRouter:
     """A router of one standard: for viewers and above, unknown parameters refused."""
     return APIRouter(
+        route_class=GuardedRoute,
         prefix=prefix,
         tags=[tag],
         dependencies=[Depends(one) for one in (viewer, only_known, *checks)],

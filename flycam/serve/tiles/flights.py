@@ -26,12 +26,15 @@ from flycam.pipeline.moving import move_flight
 from flycam.pipeline.outdated import outdated_said
 from flycam.serve.answering.wording import Json, collection, feature, iso_or_none
 from flycam.serve.door.guard import Guest, Operator, Sees, guest, viewer
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.tiles.layers import LEGENDS, legend_json
 from flycam.serve.tiles.missed import holes_between
 from flycam.serve.tiles.offered import flight_here, flights_here, revision_on_show
 
-router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see asks for more
+router = APIRouter(
+    route_class=GuardedRoute, dependencies=[Depends(guest)]
+)  # what guests must not see asks for more
 
 
 @router.get("/api/events")

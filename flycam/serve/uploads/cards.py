@@ -17,11 +17,12 @@ from flycam.catalog.records import Role
 from flycam.errors import NotFound
 from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.files import LOOK, PREVIEW
-from flycam.serve.answering.bodies import MAX_BYTES, LineCut, parts_of, too_large
+from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded, read_body, too_large
 from flycam.serve.answering.failures import Refused
 from flycam.serve.answering.own_page import ASKED, require_own_page
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Operator, operator
+from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.uploads.reception import Reception, is_worked_on
 from flycam.serve.uploads.words import Card, Opened, Standing, opened_of, stage_of, standing_of
 
@@ -34,10 +35,10 @@ _HEADS_BODY = {
 }
 
 
-router = APIRouter(dependencies=[Depends(operator)])
+router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(operator)])
 
 
-@router.post("/api/uploads")
+@router.post("/api/uploads", openapi_extra=bounded(MAX_LARGE_BYTES))
 def announce(card: Card, request: Request, visitor: Operator) -> Opened:
     """Begin the upload of a card, or go on with it: the same files by the same person are the same upload."""
     reception = _reception(request)
@@ -114,14 +115,9 @@ async def heads(upload_id: str, request: Request, visitor: Operator) -> dict[str
     if request.headers.get("content-type") != HEADS:
         raise Refused(415, f"send the heads as {HEADS}", f"hãy gửi phần đầu ảnh dạng {HEADS}")
     reception = _reception(request)
-    body = bytearray()
-    try:
-        async for part in parts_of(request):
-            body += part
-    except LineCut:
-        return {"numbers": [], "offsets": []}  # nobody is there to read it
+    body = await read_body(request, MAX_LARGE_BYTES)
     with reception.place(visitor):
-        plain = await asyncio.to_thread(_unpacked, bytes(body), request.headers.get("content-encoding"))
+        plain = await asyncio.to_thread(_unpacked, body, request.headers.get("content-encoding"))
         return await asyncio.to_thread(_take_heads, reception, upload_id, visitor, plain)
 
 
@@ -165,18 +161,18 @@ def _take_heads(reception: Reception, upload_id: str, visitor: Visitor, body: by
 
 
 def _unpacked(body: bytes, encoding: str | None) -> bytes:
-    """The body as it was before it was packed, never more than MAX_BYTES of it. Raises Refused."""
+    """The body as it was before it was packed, never more than MAX_LARGE_BYTES of it. Raises Refused."""
     if encoding is None:
         return body
     if encoding != "gzip":
         raise Refused(415, "heads may be packed with gzip only", "phần đầu ảnh chỉ được nén bằng gzip")
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        plain = unpacker.decompress(body, MAX_BYTES)
+        plain = unpacker.decompress(body, MAX_LARGE_BYTES)
     except zlib.error as error:
         raise _bad_heads() from error
     if not unpacker.eof:
-        raise too_large(MAX_BYTES) if unpacker.unconsumed_tail else _bad_heads()
+        raise too_large(MAX_LARGE_BYTES) if unpacker.unconsumed_tail else _bad_heads()
     return plain
 
 
@@ -199,6 +195,6 @@ def _records(body: bytes) -> list[tuple[int, bytes]]:
 def _bad_heads() -> Refused:
     return Refused(
         400,
-        f"heads: at most {_MOST_HEADS} records of number, length and as many bytes, {MAX_BYTES} bytes in all",
-        f"phần đầu ảnh: tối đa {_MOST_HEADS} mục gồm số thứ tự, độ dài và dữ liệu, tổng tới {MAX_BYTES} byte",
+        f"heads: at most {_MOST_HEADS} records of number, length and as many bytes, {MAX_LARGE_BYTES} bytes",
+        f"phần đầu ảnh: nhiều nhất {_MOST_HEADS} mục gồm số, độ dài, dữ liệu, tổng {MAX_LARGE_BYTES} byte",
     )

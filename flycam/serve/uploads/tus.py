@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request, Response
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.pipeline.upload.choice import MAX_FILM_BYTES, UploadFile
 from flycam.pipeline.upload.upload import Upload, Writer
-from flycam.serve.answering.bodies import LineCut, bytes_said, parts_of, too_large
+from flycam.serve.answering.bodies import bytes_said, parts_of, too_large
 from flycam.serve.answering.failures import Refused
 from flycam.serve.door.guard import Operator, operator
 from flycam.serve.uploads.reception import Reception
@@ -95,7 +95,10 @@ def standing(upload_id: str, number: int, request: Request, visitor: Operator) -
 
 
 @router.patch(
-    "/files/{upload_id}/{number}", status_code=204, response_class=Response, openapi_extra=_NO_PARTS
+    "/files/{upload_id}/{number}",
+    status_code=204,
+    response_class=Response,
+    openapi_extra=_NO_PARTS,
 )
 async def add(upload_id: str, number: int, request: Request, visitor: Operator) -> Response:
     """Add bytes at Upload-Offset. With Upload-Checksum they count whole and checked or not at all (460);
@@ -120,9 +123,6 @@ async def add(upload_id: str, number: int, request: Request, visitor: Operator) 
         try:
             await _receive(request, writer, check)
             at = await asyncio.to_thread(writer.commit)
-        except LineCut:
-            await asyncio.to_thread(writer.close)
-            return Response(status_code=400)  # nobody is there to read it
         except DiskFull:
             raise  # what came before is kept, and gone on from once there is room
         except StorageTrouble:

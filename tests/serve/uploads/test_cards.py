@@ -368,7 +368,7 @@ def test_bodies_larger_than_was_announced(url: str) -> None:
 
         assert patch(client, path, unsaid(), 0).status_code == 413  # type: ignore[arg-type]
         assert offset(client, path) <= len(DATA)
-        huge = b'{"files": [' + b" " * bodies.MAX_BYTES + b"]}"
+        huge = b'{"files": [' + b" " * bodies.MAX_LARGE_BYTES + b"]}"
         kind = {"Content-Type": "application/json"}
         assert client.post("/api/uploads", content=huge, headers=kind).status_code == 413
         chunks = iter([huge])
