@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 20.0
 """From the connection, or the answer before, to the last line of a head. Behind it idle connections are
@@ -98,6 +98,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._admitted: str | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
+        self._cycles: list[RequestResponseCycle] = []
+        """Requests that are not answered yet; uvicorn knows the last one alone."""
         self._head_bytes = 0
         self._is_head = True
         self._around_bytes = 0
@@ -119,6 +121,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._admitted is not None:
             self._connections.release(self._admitted)
             self._admitted = None
+        self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -157,6 +160,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop(self._head_timer)
         self._is_head = False
         super().on_headers_complete()
+        self._cycles = [*(one for one in self._cycles if not one.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:
         self._around_bytes -= len(body)
@@ -194,7 +198,14 @@ class PatientProtocol(HttpToolsProtocol):
     def _end(self, why: str) -> None:
         if not self.transport.is_closing():
             ENDED[why] += 1
+            self._leave()
             self.transport.abort()
+
+    def _leave(self) -> None:
+        """Let the application know that nobody is there: what it writes to a closed connection raises."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _stop(self, timer: asyncio.TimerHandle | None) -> None:
         if timer is not None:
