@@ -117,7 +117,7 @@ def make_member_certificate(folder: Path, file: Path) -> str:
     if not file.exists():
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         member = _issued(authority, _MEMBER, _NO_END, purposes)
-        _write(file, member.pem() + authority.certificate.public_bytes(Encoding.PEM), alone=True)
+        _write(file, member.pem() + authority.certificate.public_bytes(Encoding.PEM))
     held = _read(file)
     if held is None or not _is_issued_by(held.certificate, authority):
         raise OptionUnusable(
