@@ -38,7 +38,7 @@ SECRETS = {
     "S3_SECRET_KEY": "",
 }
 _GATEWAYS = {"-filer", "-ip.bind", "-port"}
-_OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket"}
+_OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket", "-webdav"}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,9 @@ def services() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def store(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The store by the file's own words; its folder and its addresses are this machine's."""
-    program, *flags = shlex.split(services["store"]["command"])
-    assert program == "mini" and {flag.partition("=")[0] for flag in flags} == _OURS
+    log, program, *flags = shlex.split(services["store"]["command"])
+    assert (log, program) == ("-logtostderr=true", "mini"), "/tmp is memory"
+    assert {flag.partition("=")[0] for flag in flags} == _OURS
     folder = tmp_path_factory.mktemp("store")
     here = {"-dir": str(folder), "-ip": "127.0.0.1", "-ip.bind": "127.0.0.1"}
     names = [flag.partition("=") for flag in flags]
