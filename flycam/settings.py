@@ -2,7 +2,8 @@
 
 FLYCAM_DATA      folder of everything flycam keeps (default ./flycam-data)
 FLYCAM_STORE     file:///… or s3://bucket/prefix?endpoint=http://… (default: DATA/store)
-FLYCAM_DATABASE  postgresql+psycopg://… (default: SQLite in the data folder)
+FLYCAM_DATABASE  postgresql+psycopg://user@host/name (default: SQLite in the data folder); its password as
+                 PostgreSQL's own programs take it: PGPASSWORD, PGPASSFILE
 FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
@@ -16,8 +17,9 @@ FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.v
                     FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
 FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `pipeline.power`
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
-FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tcp://10.0.0.5:8786" (default: only
-                 this machine)
+FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tls://10.0.0.5:8786", or on one machine
+                 "tcp://127.0.0.1:8786" (default: only this process)
+FLYCAM_CLUSTER_CERTIFICATE  the file that lets a machine into the cluster, by `worker --make-certificate`
 FLYCAM_TLS       on: the map is served over HTTPS, by an authority of this box's own (default: off)
 FLYCAM_TLS_NAMES more names and addresses under which others reach this box, "map.laocai.gov.vn,10.0.0.5"
 FLYCAM_TLS_CERTIFICATE, FLYCAM_TLS_KEY  files of a certificate from elsewhere, and of its key (PEM)
@@ -44,14 +46,13 @@ from pathlib import Path
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
 from flycam.frame.spelling import seen
+from flycam.pipeline.cluster.address import SchedulerAddress, parse_scheduler_address
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
 from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of
 
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
-
-_SCHEDULER = re.compile(r"tcp://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _CAP_SENDER = re.compile(r"[A-Za-z0-9._+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
 _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -86,7 +87,7 @@ class Settings:
     audit_keys: frozenset[str] = frozenset()
     openid: OpenIdClient | None = None
     power: PowerMode = PowerMode.AUTO
-    cluster: str | None = None
+    cluster: SchedulerAddress | None = None
     tls: TlsSettings = TlsSettings()  # frozen
     trust: Trust = SYSTEM
     request_log: str | None = None
@@ -161,14 +162,10 @@ def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, environment.get(name, "").split(","))))
 
 
-def _cluster(environment: Mapping[str, str]) -> str | None:
+def _cluster(environment: Mapping[str, str]) -> SchedulerAddress | None:
     text = environment.get("FLYCAM_CLUSTER", "").strip()
-    if text and not _SCHEDULER.fullmatch(text):
-        raise OptionUnusable(
-            f"FLYCAM_CLUSTER: {text[:80]}: give the scheduler's address such as tcp://10.0.0.5:8786",
-            vi=f"FLYCAM_CLUSTER: {text[:80]}: hãy ghi địa chỉ máy điều phối như tcp://10.0.0.5:8786",
-        )
-    return text or None
+    certificate = _file(environment, "FLYCAM_CLUSTER_CERTIFICATE")
+    return parse_scheduler_address(text, certificate) if text else None
 
 
 def _tls(environment: Mapping[str, str]) -> TlsSettings:

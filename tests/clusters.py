@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flycam.pipeline.cluster.address import SchedulerAddress
 from flycam.pipeline.cluster.fence import Turn
 from flycam.pipeline.cluster.worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
@@ -27,7 +28,7 @@ _START_S = 600
 class RunningCluster:
     """What FLYCAM_CLUSTER holds, and the processes: the scheduler first."""
 
-    address: str
+    address: SchedulerAddress
     folder: Path
     environment: Mapping[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -36,10 +37,13 @@ class RunningCluster:
         """One more `flycam worker`, once it is ready."""
         folder = self.folder / str(len(self.processes))
         folder.mkdir(parents=True)
+        here = {"FLYCAM_CLUSTER": str(self.address), "FLYCAM_DATA": str(folder)}
+        if self.address.certificate is not None:
+            here["FLYCAM_CLUSTER_CERTIFICATE"] = str(self.address.certificate)
         process = _start(
             [sys.executable, "-m", "flycam", "worker", *flags],
             folder,
-            {"FLYCAM_CLUSTER": self.address, "FLYCAM_DATA": str(folder), **self.environment, **environment},
+            {**here, **self.environment, **environment},
         )
         self.processes.append(process)
         until = time.monotonic() + _START_S
@@ -52,11 +56,16 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, environment: Mapping[str, str], workers: int = 2
+    folder: Path,
+    environment: Mapping[str, str],
+    workers: int = 2,
+    host: str = "127.0.0.1",
+    certificate: Path | None = None,
 ) -> Iterator[RunningCluster]:
-    """A scheduler and workers of one thread in the house that the environment names."""
-    port = free_port()
-    cluster = RunningCluster(f"tcp://127.0.0.1:{port}", folder, environment)
+    """A scheduler and workers of one thread in the house that the environment names; over TLS where there is
+    a certificate."""
+    address = SchedulerAddress(host=host, port=free_port(), certificate=certificate)
+    cluster = RunningCluster(address, folder, environment)
     try:
         cluster.start("--scheduler", "--threads", "0")
         for _ in range(workers):

@@ -29,6 +29,7 @@ import pytest
 import urllib3
 from minio import Minio
 from minio.error import MinioException
+from psycopg import sql
 
 from tests.ports import free_port
 
@@ -36,6 +37,8 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _START_S = 300
 _BUCKET = "flycam"
+GUARDED_PASSWORD = "p@ss/w#rd:%41?&=+ 'é\\\""
+"""Of the account `flycam`, the one that needs a password: what an address would take wrongly."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,8 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[PostgresSer
         **_identity(user),
     )
     assert made.returncode == 0, made.stdout + made.stderr
+    rules = data / "pg_hba.conf"
+    rules.write_text(f"host all flycam 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
     port = free_port()
     command = [str(initdb.with_name("postgres")), "-D", str(data), "-p", str(port), "-k", str(folder)]
     # what is tested is what PostgreSQL promises, not whether this cluster survives a power cut
@@ -195,6 +200,8 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[PostgresSer
         server.wait()
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE flycam")
+            password = sql.Literal(GUARDED_PASSWORD)
+            connection.execute(sql.SQL("CREATE ROLE flycam SUPERUSER LOGIN PASSWORD {}").format(password))
         with psycopg.connect(f"{address}/flycam", autocommit=True) as connection:
             connection.execute("CREATE EXTENSION postgis")
         yield server

@@ -1,4 +1,5 @@
-"""A box's own certificate authority: HTTPS where there is no internet to ask a public one.
+"""A box's own certificate authority: HTTPS where there is no internet to ask a public one, and apart from it
+one for the machines of a cluster.
 
 Two files in a folder of their own, readable by their owner only, each whole or not there: the authority (key
 and certificate) is made once; the server's certificate is made anew where its names no longer are this
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from flycam.errors import DiskFull, StorageTrouble
+from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
 from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, move_into_place, sync_path
 
@@ -41,6 +42,7 @@ _NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that is right stands before this program was written."""
 _LASTS, _RENEWED = timedelta(days=825), timedelta(days=275)
+_MEMBER = frozenset({"flycam-cluster"})
 
 Address = IPv4Address | IPv6Address
 
@@ -88,7 +90,8 @@ def certified(folder: Path, names: Collection[str], now: datetime | None = None)
     held = _read(path)
     made = held is None or not _is_good(held.certificate, authority, wanted, now)
     if held is None or made:
-        held = _issued(authority, wanted, now)
+        end = now + _LASTS if now >= _WRITTEN else _NO_END  # while no clock was set nobody knows when
+        held = _issued(authority, wanted, end, [ExtendedKeyUsageOID.SERVER_AUTH])
         _write(path, held.pem() + authority.certificate.public_bytes(Encoding.PEM))
     return Certified(
         path=path,
@@ -97,6 +100,31 @@ def certified(folder: Path, names: Collection[str], now: datetime | None = None)
         names=_names_of(held.certificate),
         made=made,
     )
+
+
+def make_member_certificate(folder: Path, file: Path) -> str:
+    """Write the file that lets a machine into a cluster; one that is there already stays.
+
+    Its authority, in `folder`, is the cluster's own: no certificate of a map's server lets anybody in. It has
+    no end, like a key of SSH: a cluster must not stop in a storm two years later. Another authority shuts out
+    all who had a file of this one.
+
+    Returns the authority's fingerprint, SHA-256 in hex. Raises OptionUnusable where the file is something
+    else, DiskFull, StorageTrouble.
+    """
+    _make(folder)
+    authority = _authority(folder)
+    if not file.exists():
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        member = _issued(authority, _MEMBER, _NO_END, purposes)
+        _write(file, member.pem() + authority.certificate.public_bytes(Encoding.PEM))
+    held = _read(file)
+    if held is None or not _is_issued_by(held.certificate, authority):
+        raise OptionUnusable(
+            f"{file}: is there already and no certificate of this cluster; name a file that is not there yet",
+            vi=f"{file}: đã có và không phải chứng chỉ của cụm này; hãy ghi tên tệp chưa có",
+        )
+    return authority.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def network_addresses() -> frozenset[str]:
@@ -161,11 +189,13 @@ def _new_authority() -> _Pair:
     return _Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def _issued(authority: _Pair, names: frozenset[str], now: datetime) -> _Pair:
-    """A server's certificate. While the clock was never set nobody knows when it should end."""
+def _issued(
+    authority: _Pair, names: frozenset[str], end: datetime, purposes: Iterable[x509.ObjectIdentifier]
+) -> _Pair:
+    """A certificate of an authority, which signs nothing itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate.subject
-    builder = _builder(key, _called("flycam"), issuer, now + _LASTS if now >= _WRITTEN else _NO_END)
+    builder = _builder(key, _called("flycam"), issuer, end)
     of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     alternatives = [_general(name) for name in sorted(names)]
     usage = x509.KeyUsage(
@@ -181,7 +211,7 @@ def _issued(authority: _Pair, names: frozenset[str], now: datetime) -> _Pair:
     )
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(usage, critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     builder = builder.add_extension(of_issuer, critical=False)
     return _Pair(builder.sign(authority.key, hashes.SHA256()), key)
@@ -200,11 +230,15 @@ def _is_good(certificate: x509.Certificate, authority: _Pair, names: frozenset[s
     the clock is set."""
     end = certificate.not_valid_after_utc
     lasts = now + _RENEWED < end <= now + _LASTS if now >= _WRITTEN else end > now
+    return lasts and names <= _names_of(certificate) and _is_issued_by(certificate, authority)
+
+
+def _is_issued_by(certificate: x509.Certificate, authority: _Pair) -> bool:
     try:
         certificate.verify_directly_issued_by(authority.certificate)
-    except Exception:  # noqa: BLE001  whatever is wrong with it, it is made anew
+    except Exception:  # noqa: BLE001  whatever is wrong with it, it is none
         return False
-    return lasts and names <= _names_of(certificate)
+    return True
 
 
 def _names_of(certificate: x509.Certificate) -> frozenset[str]:
@@ -287,8 +321,7 @@ def _write(path: Path, data: bytes, mode: int = 0o600, *, alone: bool = False) -
 def _unusable(path: Path, error: OSError) -> StorageTrouble:
     kind = DiskFull if error.errno in FULL else StorageTrouble
     return kind(
-        f"{path}: the server's certificate cannot be kept there ({error.strerror}); free some space or give "
+        f"{path}: a certificate cannot be kept there ({error.strerror}); free some space or give "
         "this account the right to that folder",
-        vi=f"{path}: không đọc hoặc ghi được chứng chỉ của máy chủ; hãy giải phóng ổ đĩa hoặc cấp quyền "
-        "thư mục",
+        vi=f"{path}: không đọc hoặc ghi được chứng chỉ; hãy giải phóng ổ đĩa hoặc cấp quyền thư mục",
     )

@@ -74,6 +74,8 @@ def server_for(services: Services, host: str, port: int, encryption: Encryption 
         access_log=False,
         log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
         server_header=False,
+        # of every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
+        headers=[("Cross-Origin-Resource-Policy", "same-origin")],
         proxy_headers=True,
         forwarded_allow_ips=list(services.trusted_proxies),
         timeout_graceful_shutdown=3,

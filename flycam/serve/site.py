@@ -25,6 +25,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY = MAP.encode()
+# a day: who comes daily is never led to http; a box that is made anew, with another authority or none, shuts
+# nobody out for longer. Its other ports and names under it are not meant: no includeSubDomains
+_HTTPS_ONLY = b"max-age=86400"
 _ALREADY_SMALL = (
     "/api/evidence/",
     "/api/video/",
@@ -100,10 +103,11 @@ class Wrapping:
             await self._plain(scope, receive, send)
             return
         path: str = scope["path"]
+        is_https = scope["scheme"] == "https"  # spoken here, or by a proxy that is trusted
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_missing(path, message)]
+                message["headers"] = [*message["headers"], *_missing(path, message, is_https=is_https)]
             await send(message)
 
         if path.startswith(_ALREADY_SMALL) or path.endswith("/photo"):
@@ -112,9 +116,11 @@ class Wrapping:
             await self._compressed(scope, receive, send_with_headers)
 
 
-def _missing(path: str, message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
+def _missing(path: str, message: MutableMapping[str, Any], *, is_https: bool) -> list[tuple[bytes, bytes]]:
     wanted = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
     wanted[b"content-security-policy"] = _POLICY
+    if is_https:
+        wanted[b"strict-transport-security"] = _HTTPS_ONLY
     if path.startswith("/files"):
         wanted[b"tus-resumable"] = b"1.0.0"
     if path.startswith("/assets/") and message["status"] == 200:

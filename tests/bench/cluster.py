@@ -104,7 +104,7 @@ def _run(flight: BenchFlight, folder: Path, workers: int, cores: list[int]) -> R
     run_process([*FLYCAM, "dem", "add", flight.dem, "--data", data], environment=house)
     spread = running_cluster(folder / "cluster", house, workers) if workers else nullcontext()
     with spread as cluster:
-        environment = house if cluster is None else {**house, "FLYCAM_CLUSTER": cluster.address}
+        environment = house if cluster is None else {**house, "FLYCAM_CLUSTER": str(cluster.address)}
 
         def timed(*command: str | Path) -> tuple[float, dict[str, object]]:
             ended = run_process(

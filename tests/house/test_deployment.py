@@ -14,8 +14,10 @@ from typing import Any
 import click
 import pytest
 import yaml
+from sqlalchemy.engine import make_url
 
 from flycam import cli
+from flycam.settings import read_settings
 from tests.certificates import self_signed, showing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +50,7 @@ def test_the_file_holds_by_the_schema_of_compose(compose: dict[str, Any]) -> Non
 def test_the_schema_sees_what_compose_would_refuse(tmp_path: Path) -> None:
     """Also what a service has from a merge key."""
     file, text = tmp_path / "compose.yml", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    file.write_text(text.replace("  volumes:\n    - data:/data\n  networks", "  volumes: 7\n  networks"))
+    file.write_text(text.replace("  volumes:\n    - data:/data\n  networks", "  volumes: 7\n  networks", 1))
     done = against_the_schema(file)
     assert done.returncode == 1 and "$.services.map" in done.stdout, done.stdout + done.stderr
 
@@ -70,7 +72,7 @@ def test_what_is_named_is_there(compose: dict[str, Any]) -> None:
             assert re.fullmatch(r"(\d+\.\d+\.\d+\.\d+:)?\d{1,5}:\d{1,5}", port), f"{name}: {port}"
         build = service.get("build")
         if build is not None:
-            assert (ROOT / build / "Dockerfile").is_file(), name
+            assert (ROOT / build["context"] / "Dockerfile").is_file(), name
     assert used == set(volumes)
 
 
@@ -80,8 +82,8 @@ def test_only_the_map_is_published(compose: dict[str, Any]) -> None:
 
 def test_a_house_keeps_its_name_when_its_containers_are_made_anew(compose: dict[str, Any]) -> None:
     """A container's own name is another each time, and other boxes would take it for another house."""
-    ours = [one for one in compose["services"].values() if one.get("command", "").startswith("flycam")]
-    assert len(ours) == 4
+    ours = [one for one in compose["services"].values() if "FLYCAM_STORE" in one["environment"]]
+    assert len(ours) == 3
     assert {one["environment"]["FLYCAM_BOX"] for one in ours} == {"${FLYCAM_BOX:?set it in .env}"}
 
 
@@ -117,16 +119,62 @@ def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_the
     assert members == {
         "default": {"map", "worker"},
         "volumes": {"store", "gateway"},
-        "objects": {"map", "worker", "scheduler", "cluster-worker", "gateway"},
-        "records": {"map", "worker", "scheduler", "cluster-worker", "database"},
-        "workers": {"worker", "scheduler", "cluster-worker"},
+        "objects": {"map", "worker", "cluster-worker", "gateway"},
+        "records": {"map", "worker", "cluster-worker", "database"},
+        "workers": {"worker", "cluster-certificate", "scheduler", "cluster-worker"},
     }
     assert not any({"network_mode", "expose"} & set(service) for service in services.values())
 
 
+def test_the_cluster_speaks_tls_and_its_authority_stays_where_it_is_made(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    _, _, option, file = services["cluster-certificate"]["command"].split()
+    assert option == "--make-certificate"
+    kept = {
+        name: {one.split(":")[1] for one in service.get("volumes", [])} for name, service in services.items()
+    }
+    assert kept["cluster-certificate"] == {"/data", "/cluster"}
+    for name in ("scheduler", "cluster-worker"):
+        settings = read_settings({key: value or "" for key, value in services[name]["environment"].items()})
+        assert settings.cluster is not None and settings.cluster.protocol == "tls"
+        assert str(settings.cluster.certificate) == file
+        assert "/data" not in kept[name] and "cluster:/cluster:ro" in services[name]["volumes"]
+        done = services[name]["depends_on"]["cluster-certificate"]["condition"]
+        assert done == "service_completed_successfully"
+    assert services["worker"]["environment"]["FLYCAM_CLUSTER_CERTIFICATE"] == file
+    secrets = {"PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "FLYCAM_DATABASE", "FLYCAM_STORE"}
+    for name in ("scheduler", "cluster-certificate"):
+        assert not secrets & set(services[name]["environment"]), name
+
+
+def test_every_container_writes_into_its_volumes_alone_and_has_no_privileges(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"] and "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service and "/tmp:mode=1777" in service["tmpfs"], name
+        assert service.get("user") not in ("root", "0"), name
+        assert "build" in service or "user" in service, f"{name}: as whoever its image would have it"
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    users = re.findall(r"^USER (\S+)$", dockerfile.rpartition("\nFROM ")[2], re.MULTILINE)
+    assert users == ["flycam"]
+    (made,) = re.findall(r"chown flycam (.+)$", dockerfile, re.MULTILINE)
+    ours = [one for one in compose["services"].values() if "build" in one]
+    written = {mount.split(":")[1] for one in ours for mount in one["volumes"] if mount.count(":") == 1}
+    assert written <= set(made.split()), "a new volume takes its owner from the image"
+
+
+def test_every_image_can_be_named_by_its_digest(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        image = service["image"] if "image" in service else service["build"]["args"]["PYTHON_IMAGE"]
+        assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z0-9/]+:[a-z0-9.-]+\}", image), name
+    froms = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(froms) == {"${PYTHON_IMAGE}"}
+
+
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    for value in re.findall(r"\$\{([^}]+)\}", text):
+    for value in re.findall(r"\$\{((?!\w+_IMAGE:)[^}]+)\}", text):
         assert re.fullmatch(r"[A-Z0-9_]+:\?set it in \.env", value), value
 
 
@@ -138,12 +186,13 @@ def test_every_flycam_command_in_the_file_is_one(compose: dict[str, Any]) -> Non
             command = cli.flycam.commands[words[1]]
             command.make_context(words[1], words[2:], parent=click.Context(cli.flycam))  # raises if not
             seen += 1
-    assert seen == 4
+    assert seen == 5
 
 
 def test_the_store_and_the_database_are_reached_where_they_are(compose: dict[str, Any]) -> None:
     environment = compose["services"]["map"]["environment"]
-    assert "@database/flycam" in environment["FLYCAM_DATABASE"]
+    assert make_url(environment["FLYCAM_DATABASE"]).host == "database"
+    assert make_url(environment["FLYCAM_DATABASE"]).database == "flycam"
     assert "endpoint=http://gateway:8333" in environment["FLYCAM_STORE"]
     assert environment["FLYCAM_TRUSTED_PROXIES"] is None, "as .env says, else nobody"
     gateway = compose["services"]["gateway"]["command"].split()

@@ -14,6 +14,7 @@ import pytest
 from flycam import errors
 from flycam.pipeline.power import Battery, Power, PowerMode
 from flycam.serve.answering.failures import payload
+from flycam.serve.encrypting import Own
 from flycam.serve.services import STATIC_DIR, Services
 from flycam.store.room import LOW_BYTES
 from tests.serve.running import running
@@ -78,6 +79,26 @@ def test_every_answer_is_safe_to_show_and_private_ones_are_not_kept(client: http
     )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/flights", "/no/such/page", "/healthz", "/tiles/no-colour/8/1/1"])
+def test_no_page_of_another_site_embeds_what_is_answered(client: httpx.Client, path: str) -> None:
+    """Whether or not there is a tile: a picture that is refused tells by its size, too."""
+    assert client.get(path).headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_browsers_keep_to_https_for_a_day_where_it_is_spoken(client: httpx.Client, tmp_path: Path) -> None:
+    """Here, or by a proxy that is trusted; never said in clear, nor because a stranger says so."""
+    said = "strict-transport-security"
+    by_proxy = {"X-Forwarded-Proto": "https"}
+    assert said not in client.get("/").headers
+    assert client.get("/", headers=by_proxy).headers[said] == "max-age=86400"
+    strangers = Services(workspace=make_workspace(tmp_path / "one"), trusted_proxies=("10.9.8.7",))
+    with running(strangers) as url:
+        assert said not in httpx.get(url, headers=by_proxy).headers
+    encryption = Own(tmp_path / "tls", "127.0.0.1")
+    with running(Services(workspace=make_workspace(tmp_path / "two")), encryption=encryption) as url:
+        assert httpx.get(url, verify=False).headers[said] == "max-age=86400"
 
 
 @pytest.mark.parametrize("path", ["/", "/api/docs", "/api/flights", "/guest/x", "/login/x", "/no/such/page"])

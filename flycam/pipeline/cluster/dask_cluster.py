@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import signal
+import socket
+import ssl
 import time
 import uuid
 from collections import Counter
@@ -21,8 +22,10 @@ from typing import Any
 import dask
 from distributed import Client, Future, KilledWorker, Scheduler, Worker
 from distributed.client import FutureCancelledError
+from distributed.security import Security
 
-from flycam.errors import ClusterUnavailable, FlycamError, StoreDenied
+from flycam.errors import ClusterUnavailable, FlycamError, OptionUnusable, StoreDenied
+from flycam.pipeline.cluster.address import SchedulerAddress, bracket_host
 from flycam.pipeline.cluster.fence import Turn, note_turn
 from flycam.pipeline.cluster.handing_out import HandingOut
 from flycam.pipeline.cluster.software import software_here
@@ -50,8 +53,10 @@ _MOST_MISSED = 4
 _DEEP = 3  # tasks in hand for each thread
 _MOST_DEATHS = 4
 _LEAVING = "closing-worker"  # what a worker tells the scheduler that is asked to stop
-_LOCAL_ONLY = "127.0.0.1:0"  # Dask's own pages are for nobody
 
+# only Dask's own defaults: a setting in the environment or a file could open ports, load programs, or take
+# another certificate
+dask.config.refresh(paths=[], env={})
 dask.config.set(
     {
         "distributed.worker.profile.enabled": False,
@@ -272,28 +277,48 @@ class _Run:
         raise no_scheduler(self._address)
 
 
+class _NoPages:
+    """A node of Dask without its web server, whose port would ask nobody who he is."""
+
+    def start_http_server(self, *_args: Any, **_more: Any) -> None:
+        """Start none."""
+
+
+class _Scheduler(_NoPages, Scheduler):  # type: ignore[misc]
+    pass
+
+
+class _Worker(_NoPages, Worker):  # type: ignore[misc]
+    pass
+
+
 @contextmanager
 def connected(
-    address: str, workspace: Workspace, *, connect_s: float = CONNECT_S, patience_s: float = PATIENCE_S
+    address: SchedulerAddress,
+    workspace: Workspace,
+    *,
+    connect_s: float = CONNECT_S,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[DaskCluster]:
     """The cluster whose scheduler answers there, its workers looked at.
 
-    Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit.
+    Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit, OptionUnusable.
     """
     software_here()  # as it is now: a run may take hours
+    where, security = str(address), security_for(address)
     try:
-        client = Client(address, timeout=connect_s, set_as_default=False)
+        client = Client(where, timeout=connect_s, security=security, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise no_scheduler(address) from error
+        raise no_scheduler(where) from error
     with client:
-        cluster = DaskCluster(client, address, workspace.store, patience_s)
+        cluster = DaskCluster(client, where, workspace.store, patience_s)
         cluster.check(workspace)
         yield cluster
 
 
 def serve_worker(
-    workspace: Workspace,
-    address: str,
+    workspace: Workspace | None,
+    address: SchedulerAddress,
     *,
     threads: int,
     is_scheduler: bool = False,
@@ -301,17 +326,18 @@ def serve_worker(
     patience_s: float = PATIENCE_S,
 ) -> None:
     """Work off tasks in `threads` threads until SIGTERM or Ctrl-C; is_scheduler: be the scheduler as well,
-    with no thread nothing else.
+    without a house nothing else.
 
-    Raises ClusterUnavailable where no scheduler answers within the patience, or it went away.
+    Raises ClusterUnavailable where no scheduler answers within the patience, or it went away, OptionUnusable.
     """
-    move_in(workspace)
+    if workspace is not None:
+        move_in(workspace)
     asyncio.run(_serve(workspace, address, threads, is_scheduler, ready, patience_s))
 
 
 async def _serve(
-    workspace: Workspace,
-    address: str,
+    workspace: Workspace | None,
+    address: SchedulerAddress,
     threads: int,
     is_scheduler: bool,
     ready: Callable[[], None],
@@ -320,46 +346,104 @@ async def _serve(
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    folder = workspace.cache_dir / "worker"
+    where, security = str(address), security_for(address)
     async with AsyncExitStack() as stack:
         ends = [asyncio.ensure_future(asked_to_stop.wait())]
-        try:
-            if is_scheduler:
-                scheduler = await stack.enter_async_context(_scheduler(address))
-                ends.append(asyncio.ensure_future(scheduler.finished()))
-            if threads > 0:
-                worker = await stack.enter_async_context(
-                    Worker(
-                        address,
-                        nthreads=threads,
-                        name=f"{workspace.box} {uuid.uuid4().hex[:6]}",
-                        local_directory=str(folder),
-                        dashboard_address=_LOCAL_ONLY,
-                        death_timeout=patience_s,
-                        memory_limit=0,  # a task's memory is bounded; to pause at the machine's would hang
-                    )
+        if is_scheduler:
+            scheduler = _Scheduler(
+                protocol=address.protocol,
+                host=bracket_host(address.host),
+                port=address.port,
+                security=security,
+                dashboard=False,
+            )
+            try:
+                await stack.enter_async_context(scheduler)
+            except (OSError, RuntimeError) as error:  # Dask wraps what ends a start
+                raise _not_listening(where, error.__cause__ or error) from error
+            ends.append(asyncio.ensure_future(scheduler.finished()))
+        if workspace is not None:
+            try:
+                worker = _Worker(
+                    where,
+                    nthreads=threads,
+                    name=f"{workspace.box} {uuid.uuid4().hex[:6]}",
+                    host=bracket_host(await _host_towards(address, patience_s)),
+                    security=security,
+                    local_directory=str(workspace.cache_dir / "worker"),
+                    dashboard=False,
+                    death_timeout=patience_s,
+                    memory_limit=0,  # a task's memory is bounded; to pause at the machine's would hang
                 )
-                ends.append(asyncio.ensure_future(worker.finished()))
-        except (OSError, TimeoutError) as error:
-            raise no_scheduler(address) from error
+                await stack.enter_async_context(worker)
+            except (OSError, RuntimeError) as error:
+                raise no_scheduler(where) from error
+            ends.append(asyncio.ensure_future(worker.finished()))
         ready()
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not asked_to_stop.is_set():
-            raise no_scheduler(address)
+            raise no_scheduler(where)
 
 
-def _scheduler(address: str) -> Scheduler:
-    protocol, host, port = re.fullmatch(r"(\w+)://(.+):(\d+)", address).groups()  # type: ignore[union-attr]
-    return Scheduler(protocol=protocol, host=host.strip("[]"), port=int(port), dashboard_address=_LOCAL_ONLY)
+async def _host_towards(address: SchedulerAddress, patience_s: float) -> str:
+    """The address of this machine from which the scheduler is reached: nothing is sent, and only there a
+    worker listens. A name that nobody knows yet is asked again. Raises OSError."""
+    last_s = time.monotonic() + patience_s
+    while True:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                address.host, address.port, type=socket.SOCK_DGRAM
+            )
+            with socket.socket(found[0][0], socket.SOCK_DGRAM) as line:
+                line.connect(found[0][4])
+                host: str = line.getsockname()[0]
+                return host
+        except OSError:
+            if time.monotonic() > last_s:
+                raise
+        await asyncio.sleep(_LOOK_S)
+
+
+def security_for(address: SchedulerAddress) -> Security:
+    """Raises OptionUnusable where the file is not what lets a machine into a cluster."""
+    if address.certificate is None:
+        return Security(require_encryption=False)
+    file = str(address.certificate)
+    try:
+        # a key under a password would be asked for at a terminal that nobody sits at
+        ssl.create_default_context(cafile=file).load_cert_chain(file, password=b"")
+    except OSError as error:
+        why = str(getattr(error, "reason", None) or error.strerror or error)
+        raise OptionUnusable(
+            f"FLYCAM_CLUSTER_CERTIFICATE: {file}: is no file of 'flycam worker --make-certificate' ({why}); "
+            "copy it from the machine where it was made",
+            vi=f"FLYCAM_CLUSTER_CERTIFICATE: {file}: không phải tệp do 'flycam worker --make-certificate' "
+            "tạo ra; hãy chép lại từ máy đã tạo tệp đó",
+        ) from error
+    shown = {
+        f"tls_{role}_{kind}": file for role in ("client", "scheduler", "worker") for kind in ("cert", "key")
+    }
+    return Security(require_encryption=True, tls_ca_file=file, **shown)
+
+
+def _not_listening(address: str, why: BaseException) -> OptionUnusable:
+    return OptionUnusable(
+        f"FLYCAM_CLUSTER: {address}: cannot be listened on here ({why}); give an address of this machine and "
+        "a port that nothing else has",
+        vi=f"FLYCAM_CLUSTER: {address}: không mở được trên máy này ({why}); hãy ghi địa chỉ của máy này và "
+        "cổng chưa ai dùng",
+    )
 
 
 def no_scheduler(address: str) -> ClusterUnavailable:
     """What to raise where the scheduler does not answer."""
     return ClusterUnavailable(
         f"{address}: no scheduler answers there; start 'flycam worker --scheduler' on that machine, or unset "
-        "FLYCAM_CLUSTER to work on this one alone. What is done is kept",
+        "FLYCAM_CLUSTER to work on this one alone. Over tls:// all machines need the same certificate file. "
+        "What is done is kept",
         vi=f"{address}: không có máy điều phối nào trả lời; hãy chạy 'flycam worker --scheduler' trên "
-        "máy đó, hoặc bỏ FLYCAM_CLUSTER để chỉ dùng máy này. Phần đã làm được giữ lại",
+        "máy đó, hoặc bỏ FLYCAM_CLUSTER để chỉ dùng máy này. Qua tls://, mọi máy cần cùng một tệp chứng chỉ. "
+        "Phần đã làm được giữ lại",
     )
 
 

@@ -20,11 +20,13 @@ from distributed import Client
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport, write_drill
-from flycam.errors import ClusterUnavailable, OptionUnusable, WorkerUnfit
+from flycam.errors import ClusterUnavailable, WorkerUnfit
 from flycam.outcomes import EXIT_USAGE
+from flycam.pipeline.authority import make_member_certificate
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.cluster.dask_cluster import connected
+from flycam.pipeline.cluster.address import SchedulerAddress
+from flycam.pipeline.cluster.dask_cluster import connected, security_for
 from flycam.pipeline.cluster.fence import Fence
 from flycam.pipeline.cluster.spread import Spread
 from flycam.pipeline.cluster.squares import square_zoom
@@ -33,7 +35,6 @@ from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.settings import read_settings
 from flycam.store import keys
 from flycam.store.opening import open_store
 from tests.clusters import RunningCluster, running_cluster
@@ -80,7 +81,7 @@ def ingested(workspace: Workspace, flight: DrillReport, progress: Progress = sil
 
 @dataclass(frozen=True)
 class Province:
-    """A house on S3 and PostgreSQL, and its cluster."""
+    """A house on S3 and PostgreSQL, and its cluster, which speaks TLS."""
 
     workspace: Workspace
     cluster: RunningCluster
@@ -93,7 +94,9 @@ def province(tmp_path: Path, s3_url: str, postgres_url: str) -> Iterator[Provinc
         workspace = Workspace(
             store=store, catalog=catalog, box="province", cache_dir=tmp_path / "cache", operator="Bưởi"
         )
-        with running_cluster(tmp_path / "cluster", house) as cluster:
+        member = tmp_path / "member.pem"
+        make_member_certificate(tmp_path / "authority", member)
+        with running_cluster(tmp_path / "cluster", house, certificate=member) as cluster:
             yield Province(workspace, cluster)
 
 
@@ -128,19 +131,20 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
     province: Province, flight: DrillReport, alone: Alone
 ) -> None:
     _, first, second = province.cluster.processes
+    address = province.cluster.address
     with (
         connected(province.cluster.address, province.workspace) as cluster,
-        Client(province.cluster.address, set_as_default=False) as scheduler,
+        Client(str(address), security=security_for(address), set_as_default=False) as scheduler,
     ):
         workspace = replace(province.workspace, cluster=cluster)
-        address = {pid: address for address, pid in scheduler.run(os.getpid).items()}[first.pid]
+        worker = {pid: where for where, pid in scheduler.run(os.getpid).items()}[first.pid]
         killed = ThreadPoolExecutor(1)
 
         def hang(stage: str, done: int, _total: int) -> None:
             """It hangs before work is given out, and dies once some was given to it."""
             if stage == "keep" and done == 1:
                 os.kill(first.pid, signal.SIGSTOP)
-                killed.submit(kill_with_work, scheduler, address, first)
+                killed.submit(kill_with_work, scheduler, worker, first)
 
         mosaic_id = ingested(workspace, flight, hang)
         killed.shutdown()
@@ -296,7 +300,7 @@ def test_work_that_ends_its_workers_ends_the_run_and_is_said(
 def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        address = SchedulerAddress(host="127.0.0.1", port=nobody.getsockname()[1])
         with (
             pytest.raises(ClusterUnavailable, match="start 'flycam worker --scheduler'"),
             connected(address, open_workspace(tmp_path), connect_s=1.0),
@@ -304,17 +308,8 @@ def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("text", ["10.0.0.5:8786", "http://10.0.0.5:8786", "tcp://10.0.0.5", "tcp://:8786"])
-def test_what_is_no_address_of_a_scheduler_is_refused(text: str) -> None:
-    assert read_settings({"FLYCAM_CLUSTER": " tcp://may-1.laocai:8786 "}).cluster == "tcp://may-1.laocai:8786"
-    assert read_settings({"FLYCAM_CLUSTER": ""}).cluster is None
-    with pytest.raises(OptionUnusable, match=r"FLYCAM_CLUSTER: .*such as tcp://10\.0\.0\.5:8786") as told:
-        read_settings({"FLYCAM_CLUSTER": text})
-    assert told.value.vi is not None
-
-
 def test_a_worker_asks_for_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLYCAM_CLUSTER", raising=False)
     result = CliRunner().invoke(flycam, ["worker", "--data", str(tmp_path / "data")])
     assert result.exit_code == EXIT_USAGE
-    assert "tcp://10.0.0.5:8786" in result.stderr
+    assert "tls://10.0.0.5:8786" in result.stderr

@@ -66,7 +66,9 @@ def rgb_of(layer: DataLayer, number: int) -> list[int]:
 
 def test_the_map_chooses_between_live_and_final(house: World, here: httpx.Client) -> None:
     path = f"/tiles/{house.after}-colour/{a_tile(house)}.png"
-    live = colours(here.get(path))
+    answer = here.get(path)
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    live = colours(answer)
     finish_by_hand(house.workspace, house.after)
     final = colours(here.get(path, params={"revision": 1}))
     assert np.array_equal(final[..., :3], live[..., :3] >> 1)

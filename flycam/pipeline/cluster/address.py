@@ -1,0 +1,89 @@
+"""Where a cluster's scheduler listens, and what lets a machine into the cluster.
+
+Whoever may speak to a scheduler or a worker may run any program as its user: Dask unpickles what arrives. So
+TCP, which asks nobody who he is, is for loopback alone; between machines it is TLS, and each end shows a
+certificate of the cluster's own authority and demands one (decision 0030).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+
+from flycam.errors import OptionUnusable
+
+_ADDRESS = re.compile(r"([a-z]+)://([a-z0-9.-]+|\[[0-9a-f:]+\]):(\d{1,5})")
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_EVERYWHERE = (ip_network("0.0.0.0/8"), ip_network("::/128"))
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerAddress:
+    """The address of a scheduler, checked by `parse_scheduler_address`.
+
+    host         a name or an address, IPv6 without brackets
+    certificate  file (PEM) of key, certificate and authority that each end shows and demands; None: TCP
+    """
+
+    host: str
+    port: int
+    certificate: Path | None = None
+
+    @property
+    def protocol(self) -> str:
+        return "tcp" if self.certificate is None else "tls"
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{bracket_host(self.host)}:{self.port}"
+
+
+def bracket_host(host: str) -> str:
+    """A host as it stands in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAddress:
+    """Parse FLYCAM_CLUSTER, and take FLYCAM_CLUSTER_CERTIFICATE where it is tls://. Raises OptionUnusable."""
+    found = _ADDRESS.fullmatch(text.lower())
+    protocol, host, port = found.groups() if found else ("", "", "0")
+    host = host.strip("[]")
+    is_address = protocol in ("tcp", "tls") and 0 < int(port) <= _MAX_PORT
+    if not is_address or _is_in(host, _EVERYWHERE):
+        raise OptionUnusable(
+            f"FLYCAM_CLUSTER: {text[:80]}: give the address by which others reach the scheduler, such as "
+            "tls://10.0.0.5:8786, or tcp://127.0.0.1:8786 on one machine",
+            vi=f"FLYCAM_CLUSTER: {text[:80]}: hãy ghi địa chỉ mà máy khác dùng để gọi máy điều phối, như "
+            "tls://10.0.0.5:8786, hoặc tcp://127.0.0.1:8786 khi chỉ có một máy",
+        )
+    if host == "localhost":  # never asked of a resolver, which may know it as another machine
+        host = "127.0.0.1"
+    if protocol == "tcp" and not _is_in(host, _LOOPBACK):
+        raise OptionUnusable(
+            f"FLYCAM_CLUSTER: {text[:80]}: over tcp whoever reaches that port could run any program there; "
+            "write tls:// and name the file of 'flycam worker --make-certificate FILE' in "
+            "FLYCAM_CLUSTER_CERTIFICATE on every machine. tcp is for 127.0.0.1 alone",
+            vi=f"FLYCAM_CLUSTER: {text[:80]}: qua tcp, ai nối được tới cổng đó cũng chạy được mọi chương "
+            "trình ở đó; hãy ghi tls:// và ghi tệp do 'flycam worker --make-certificate TỆP' tạo ra vào "
+            "FLYCAM_CLUSTER_CERTIFICATE trên mọi máy. tcp chỉ dùng cho 127.0.0.1",
+        )
+    if protocol == "tls" and certificate is None:
+        raise OptionUnusable(
+            f"FLYCAM_CLUSTER_CERTIFICATE: {text[:80]} needs it: make a file once with 'flycam worker "
+            "--make-certificate FILE', copy it to every machine, and name it there",
+            vi=f"FLYCAM_CLUSTER_CERTIFICATE: {text[:80]} cần biến này: hãy tạo tệp một lần bằng 'flycam "
+            "worker --make-certificate TỆP', chép sang mọi máy rồi ghi tên tệp vào đó",
+        )
+    return SchedulerAddress(host=host, port=int(port), certificate=certificate if protocol == "tls" else None)
+
+
+def _is_in(host: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether a host is an address in these networks; a name never is, whatever it resolves to now."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
