@@ -9,6 +9,6 @@ RUN /opt/flycam/bin/pip install --no-build-isolation --no-deps .
 FROM python:3.13-slim
 COPY --from=build /opt/flycam /opt/flycam
 ENV PATH=/opt/flycam/bin:$PATH
-RUN useradd --create-home flycam && mkdir /data && chown flycam /data
+RUN useradd --create-home flycam && mkdir -m 700 /data && chown flycam /data
 USER flycam
 CMD ["flycam", "serve", "--host", "0.0.0.0"]
