@@ -1,5 +1,5 @@
 # Two commands set everything up on a fresh machine:  make demo   and   make test
-.PHONY: demo test lint bench soak map lock clean other-python
+.PHONY: demo test lint bench soak map lock sbom holes clean other-python
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -35,6 +35,19 @@ bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
 
 soak: $(VENV)/test.stamp  ## the longer trials; their record goes to docs/evidence
 	$(BIN)/python -m pytest -m soak -s --timeout 7200
+
+sbom: $(VENV)/test.stamp  ## what runs, with versions and hashes, as CycloneDX in dist
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+		-o dist/flycam-python.cdx.json requirements/run.lock
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm sbom --package-lock-only --omit dev --sbom-format cyclonedx \
+		> ../dist/flycam-web.cdx.json
+
+holes: $(VENV)/test.stamp  ## known holes of what runs; asks databases on the internet, so no other target needs it
+	@failed=0; \
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/run.lock || failed=1; \
+	(cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm audit --package-lock-only) || failed=1; \
+	[ $$failed = 0 ] || echo "holes: some are known, or a database did not answer: see above"; exit $$failed
 
 map: $(STATIC)
 

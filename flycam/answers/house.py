@@ -110,6 +110,7 @@ _NAMES_VI = {
     "disk": "ổ đĩa",
     "room": "chỗ trống",
     "encryption": "mã hoá",
+    "privacy": "quyền đọc",
     "power": "điện",
     "clock": "đồng hồ",
     "store": "kho lưu trữ",

@@ -43,8 +43,7 @@ class Signer:
 
     def sign(self, seq: int, digest: str) -> str:
         """Signature of a line (its number and digest), 128 hex digits."""
-        # a command that writes no line need not load the library
-        from Crypto.Signature import eddsa  # noqa: PLC0415
+        from Crypto.Signature import eddsa  # noqa: PLC0415  a command that writes no line need not load it
 
         key = eddsa.import_private_key(self.seed)
         return eddsa.new(key, "rfc8032").sign(signed_bytes(seq, digest)).hex()
@@ -165,13 +164,13 @@ def is_public_key(text: str) -> bool:
 @lru_cache(maxsize=64)
 def _verifier(public: str) -> EdDSASigScheme:
     """Of a public key. Raises ValueError where it is none."""
-    from Crypto.Signature import eddsa  # noqa: PLC0415
+    from Crypto.Signature import eddsa  # noqa: PLC0415  as above
 
     return eddsa.new(eddsa.import_public_key(bytes.fromhex(public)), "rfc8032")
 
 
 def _signer(seed: bytes, after: int, digest: str) -> Signer:
-    from Crypto.Signature import eddsa  # noqa: PLC0415
+    from Crypto.Signature import eddsa  # noqa: PLC0415  as above
 
     public = eddsa.import_private_key(seed).public_key().export_key(format="raw")
     return Signer(seed=seed, public=bytes(public).hex(), after=after, digest=digest)

@@ -102,7 +102,7 @@ class Database:
             from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415  one dialect is used
 
             return sqlite_insert(table)
-        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415  one dialect is used
 
         return insert(table)
 

@@ -91,4 +91,4 @@ class Recordings:
 
 
 def _piece(row: Any) -> RecordedPiece:
-    return RecordedPiece(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118
+    return RecordedPiece(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118  no mapping

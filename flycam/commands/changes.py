@@ -26,7 +26,7 @@ def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
     from flycam.pipeline.change.export import export_changes
     from flycam.pipeline.upkeep.audit import on_record
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         count = export_changes(workspace, out, event, language=language())
         on_record(workspace, "export changes", workspace.catalog.flights.event(event).event_id, out.name)
         return of_exported_changes(out, count, language())
@@ -62,7 +62,7 @@ def changes_impact(
     from flycam.pipeline.change.impact_words import commune_csv, impact_answer
     from flycam.pipeline.whole_file import write_file
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         report = impact_report(workspace, refs if event is None else (event,), distance_m)
         if csv_out is not None:
             write_file(csv_out, commune_csv(report.communes))

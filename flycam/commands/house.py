@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from flycam.errors import NotFound, StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.frame.spelling import is_text, written
 from flycam.settings import Settings, read_settings
+from flycam.store.room import reserve_released
 from flycam.store.syncing import make_folder
 
 if TYPE_CHECKING:
@@ -50,15 +52,22 @@ def who_asks(settings: Settings) -> str:
 
 @contextmanager
 def opened(
-    data_dir: str | None, *, begins: bool = False, is_store_new: bool = False, waits: bool = False
+    data_dir: str | None,
+    *,
+    begins: bool = False,
+    is_store_new: bool = False,
+    waits: bool = False,
+    hands_out: bool = False,
 ) -> Iterator[tuple[Workspace, Settings]]:
     """The house at --data DIR, else FLYCAM_DATA. Raises NotFound, StorageTrouble.
 
     begins        a house that is not there is made: by what brings something in, or asks of a new machine
     is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
     waits         for the store's disk, for as long as it takes
+    hands_out     a file is written for others: who may read it is for the umask of this shell to say
     """
     from flycam.catalog.catalog import open_catalog
+    from flycam.catalog.database import file_of
     from flycam.pipeline.power import Power
     from flycam.pipeline.workspace import Workspace
 
@@ -66,7 +75,7 @@ def opened(
     if not begins:
         _require_begun(settings)
     try:
-        make_folder(settings.data_dir)
+        _make_private_folder(settings.data_dir)
     except OSError as error:
         raise StorageTrouble(
             f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "
@@ -75,7 +84,10 @@ def opened(
             "khác bằng --data",
         ) from error
     key = settings.data_dir / _AUDIT_KEY
+    file = file_of(settings.database_url)
     with (
+        nullcontext() if hands_out else _as_private_as(settings.data_dir),
+        reserve_released(settings.data_dir if file is None else file.parent),
         open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
         closing(_store_of(settings, catalog, is_new=is_store_new, waits=waits)) as store,
         Power(settings.power).obeyed() as power,
@@ -91,6 +103,30 @@ def opened(
             cap_sender=settings.cap_sender,
         )
         yield workspace, settings
+
+
+def _make_private_folder(folder: Path) -> None:
+    """Make a data folder that nobody but its owner enters. Raises OSError.
+
+    So is an empty one that was made beforehand, unless it is closed to others already: then whoever made it
+    has said who else may enter. One that is in use stays as it is; `flycam doctor` tells where it is open.
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    if is_new or (stat.S_IMODE(folder.stat().st_mode) & 0o007 and not any(folder.iterdir())):
+        with suppress(PermissionError):  # another's folder; a disk that keeps no modes
+            folder.chmod(0o700)
+
+
+@contextmanager
+def _as_private_as(folder: Path) -> Iterator[None]:
+    """Whatever is made while this is open, here and by child processes, is closed to whom the folder is."""
+    before = os.umask(0o077)
+    os.umask(before | 0o077 & ~stat.S_IMODE(folder.stat().st_mode))
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _require_begun(settings: Settings) -> None:

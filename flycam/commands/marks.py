@@ -38,7 +38,7 @@ def marks_export(*, data_dir: str | None, out: Path, event: str | None, history:
     from flycam.pipeline.mark_export import export_marks
     from flycam.pipeline.upkeep.audit import on_record
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         count = export_marks(workspace, out, event, history=history)
         on_record(workspace, "export marks", event or "all", f"{out.name}, {count}")
         return of_exported_marks(out, count, language())

@@ -113,7 +113,7 @@ def export(
             "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures",
             vi="--dsm được ghi toàn bộ theo lưới riêng: hãy bỏ --commune, --crs, --gsd, --figures",
         )
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
@@ -146,7 +146,10 @@ def compare(
     from flycam.pipeline.outlasting import outlasting
 
     asked = None if network is None else load_network(network)
-    with opened(data_dir, begins=True) as (workspace, settings), gone_on_with(settings) as begun:
+    with (
+        opened(data_dir, begins=True, hands_out=True) as (workspace, settings),
+        gone_on_with(settings) as begun,
+    ):
         found = outlasting(
             workspace,
             lambda progress: compare_sides(
@@ -175,7 +178,7 @@ def report(
     from flycam.answers.finished import of_report
     from flycam.pipeline.finish.quality_report import write_report
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
         return of_report(write_report(workspace, flight, out, language, revision, wanted), spoken())
 
@@ -210,7 +213,7 @@ def pack(
     from flycam.pipeline.pack.recipe import PackRequest
     from flycam.pipeline.pack.recipe import pack as pack_flights
 
-    with opened(data_dir) as (workspace, settings):
+    with opened(data_dir, hands_out=True) as (workspace, settings):
         given = letterhead or settings.letterhead
         request = PackRequest(
             flights=flights,

@@ -66,6 +66,6 @@ def settlements_export(*, data_dir: str | None, out: Path, event: str, reach: fl
     from flycam.pipeline.settlement_export import export_settlements
     from flycam.pipeline.settlements import REACH_M
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
         return of_exported_settlements(out, count, language())

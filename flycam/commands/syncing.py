@@ -70,7 +70,7 @@ def bundle_write(
     from flycam.sync.bundle import write_bundle
     from flycam.sync.parts import FAT32_BYTES
 
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, _):
         written = write_bundle(
             workspace,
             path,

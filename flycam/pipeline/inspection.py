@@ -111,9 +111,8 @@ def read_area(path: Path) -> BaseGeometry:
 
     Raises SourceUnreadable, CrsMissing, InputUnusable where nothing in it has an area.
     """
-    # its library is slow to load
-    from flycam.geodata.overlaps import polygons_only  # noqa: PLC0415
-    from flycam.geodata.vector_file import read_vector_layers  # noqa: PLC0415
+    from flycam.geodata.overlaps import polygons_only  # noqa: PLC0415  slow to load
+    from flycam.geodata.vector_file import read_vector_layers  # noqa: PLC0415  slow to load
 
     layers = read_vector_layers(path, passing_over=("Point", "Line"))
     drawn = [geometry for layer in layers for geometry in layer.geometries if geometry is not None]

@@ -183,7 +183,9 @@ def _pip(words: list[str]) -> None:
 
 def _run(words: list[str], folder: Path | None) -> None:
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603  this Python, no shell
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         why = next(

@@ -8,12 +8,17 @@ below 1.1 GB    uploads, packs and what is fetched wait: they can; of what boxes
                 photos: records, among them withdrawals and masks, and overviews are taken in
 below 34 MB     photos and tiles are not begun any more: what is left is the catalogue's, so that it
                 closes what was begun, and withdrawals, marks and the audit log are still written
+below 4 MB      whoever opens the house has what was held back for that, `reserve_released`: without
+                room for SQLite's index of its log not even reading begins
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull
@@ -33,6 +38,11 @@ SPARE_BYTES = 1 << 30
 RESERVED_BYTES = 32 << 20
 """Left free for the catalogue by flights: some 100,000 lines of the tile log, with their indices."""
 
+RESERVE_NAME = ".reserve"
+_RESERVE_BYTES, _LEAST_RESERVE_BYTES = 8 << 20, 1 << 20
+_FULL_BYTES = 4 << 20
+_SHARE = 8  # of what is free: a small disk gives up no more than this part of it
+
 
 def free_bytes(folder: Path) -> int:
     """Bytes that can still be written in a folder, which need not be there yet. Raises OSError."""
@@ -40,6 +50,37 @@ def free_bytes(folder: Path) -> int:
     while not place.exists() and place != place.parent:
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+@contextmanager
+def reserve_released(folder: Path) -> Iterator[None]:
+    """Hold some room of a folder's disk in a file; give it up for as long as this is open on a full disk.
+
+    Whatever else fills the disk cannot take that room, so there is some to read, to sign in, and to delete
+    by. Only what fills the disk again while it is given up can.
+    """
+    reserve, released = folder / RESERVE_NAME, 0
+    with suppress(OSError):  # a disk that only may be read, or that others filled meanwhile
+        free = free_bytes(folder)
+        if free >= _FULL_BYTES:
+            _hold(reserve, min(_RESERVE_BYTES, free // _SHARE))
+        elif reserve.exists():
+            released = reserve.stat().st_size
+            reserve.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        if released:
+            with suppress(OSError):
+                _hold(reserve, min(released, free_bytes(folder)))
+
+
+def _hold(reserve: Path, size: int) -> None:
+    """Make the file, or enlarge it. Raises OSError."""
+    if size < _LEAST_RESERVE_BYTES or (reserve.exists() and reserve.stat().st_size >= size):
+        return
+    with reserve.open("ab") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def require_spare(

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -268,6 +270,8 @@ def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
     try:
         with new_file(scratch) as file:
             file.write(said.encode())
+            with suppress(OSError):  # whoever writes the next bundle reads it; FAT has no modes
+                os.fchmod(file.fileno(), 0o644)
         move_into_place(scratch, target)
     except OSError:
         return None

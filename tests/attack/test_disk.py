@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator, Said, remounted
+from tests.ports import free_port
+from tests.waiting import until
 
 InRam = Callable[..., Path]
 
@@ -175,3 +179,78 @@ def test_a_disk_with_the_catalogues_reserve_left_stops_flights_and_takes_decisio
     freed = operator("collect", "--until-free", "1", "--dry-run")
     assert (freed.exit_code, freed.json["dry_run"]) == (0, True)
     assert freed.json["places"][0]["free_bytes"] > 0
+
+
+def use_up(disk: Path) -> None:
+    """Take the last byte that is free."""
+    names = (disk / f"đầy-{number}" for number in count(len(list(disk.iterdir()))))
+    while free := shutil.disk_usage(disk).free:
+        with next(names).open("wb") as full, suppress(OSError):
+            os.posix_fallocate(full.fileno(), 0, free)
+    assert shutil.disk_usage(disk).free == 0
+
+
+def answered(url: str) -> bytes:
+    """What a server answers; nothing while nobody listens."""
+    with suppress(OSError):
+        return bytes(urlopen(url, timeout=90).read())
+    return b""
+
+
+@pytest.fixture(params=["memory", "ext4"])
+def used_up(
+    request: pytest.FixtureRequest, in_ram: InRam, on_ext4: Callable[..., Path], drill: DrillReport
+) -> tuple[Operator, str]:
+    """A house with a flight, on a disk without a free byte."""
+    disk = in_ram("60m") if request.param == "memory" else on_ext4()
+    operator = Operator(disk / "dữ liệu", {}).with_ground(drill)
+    flight_id = operator("ingest", drill.photos).json["flight_id"]
+    use_up(disk)
+    return operator, flight_id
+
+
+def test_a_house_on_a_disk_without_a_free_byte_opens_and_is_read(
+    used_up: tuple[Operator, str], tmp_path: Path
+) -> None:
+    """Each command finds the disk as full as the one before; the reserve is whole again behind each."""
+    operator, flight_id = used_up
+    disk = operator.data.parent
+    for command in (
+        ("flights", "list"),
+        ("verify",),
+        ("collect",),
+        ("audit", "verify"),
+        ("export", flight_id, tmp_path / "bản đồ.tif"),
+        ("backup", tmp_path / "sao lưu"),
+    ):
+        said = operator(*command)
+        assert said.exit_code == 0, (command, said.sentence)
+        use_up(disk)
+    told = {check["name"]: check["ok"] for check in operator("doctor").json["checks"]}
+    assert not told["disk"] and told["catalogue"]
+
+
+def test_the_map_is_served_from_a_disk_without_a_free_byte(used_up: tuple[Operator, str]) -> None:
+    operator, flight_id = used_up
+    port = free_port()
+    server = operator.start("serve", "--port", port)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        until(lambda: server.poll() is not None or answered(f"{base}/healthz"))
+        assert server.poll() is None
+        assert flight_id in answered(f"{base}/api/flights").decode()
+        assert operator("flights", "list").exit_code == 0, "a command beside it"
+    finally:
+        server.terminate()
+        server.communicate(timeout=90)
+
+
+def test_collecting_frees_a_disk_without_a_free_byte(used_up: tuple[Operator, str]) -> None:
+    operator, flight_id = used_up
+    for full in operator.data.parent.glob("đầy-*"):
+        full.unlink()
+    assert operator("withdraw", flight_id, "--reason", "doanh trại").exit_code == 0
+    use_up(operator.data.parent)
+    said = operator("collect", "--grace-days", "0")
+    assert said.exit_code == 0 and said.json["freed_bytes"] > 0
+    assert shutil.disk_usage(operator.data).free > 0

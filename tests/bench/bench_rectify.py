@@ -64,7 +64,7 @@ def measure(name: str, pitch_deg: float, relief_m: float, roughness: float) -> d
     pixels = cv2.resize(
         np.random.default_rng(0).integers(0, 255, (270, 480, 3), dtype=np.uint8), (1920, 1080)
     )
-    run = lambda: rectify(pixels, interior, exterior, terrain, tiles, to_work)  # noqa: E731
+    run = lambda: rectify(pixels, interior, exterior, terrain, tiles, to_work)  # noqa: E731  shorter than what it times
     result = run()
     valid = int(np.count_nonzero(result.quality))
     bare = bare_remap(pixels, source_coordinates(interior, exterior, terrain, tiles, to_work))

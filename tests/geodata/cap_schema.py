@@ -39,7 +39,7 @@ def _polygon(text: str) -> bool:
     return within and len(places) >= 4 and places[0] == places[-1]
 
 
-_ANY: Fits = lambda _text: True  # noqa: E731
+_ANY: Fits = lambda _text: True  # noqa: E731  beside functions of its kind
 _TOKEN = _pattern(r"[^\s,<&]+")
 _TIME = _pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[-+]\d\d:\d\d")
 _NUMBER = _pattern(r"[-+]?\d+(\.\d+)?")

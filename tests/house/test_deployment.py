@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -224,3 +225,16 @@ def test_apt_knows_every_package_the_installer_asks_for(what: str, packages: set
     assert packages <= asked <= installed
     if what == "tests":
         assert any(re.fullmatch(r"postgresql-\d+-postgis-3", package) for package in asked)
+
+
+def test_the_list_of_parts_names_each_pin_with_its_hashes(tmp_path: Path) -> None:
+    """As `make sbom` writes it."""
+    lock, out = ROOT / "requirements" / "run.lock", tmp_path / "sbom.json"
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", "-o", str(out), str(lock)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(out.read_text(encoding="utf-8"))
+    assert told["bomFormat"] == "CycloneDX"
+    pins = re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted((one["name"], one["version"]) for one in told["components"]) == sorted(pins)
+    assert all(one["externalReferences"][0]["hashes"] for one in told["components"])

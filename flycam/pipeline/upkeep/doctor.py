@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,6 +56,7 @@ def examine(workspace: Workspace, data_dir: Path, store_dir: Path | None = None)
     if store_dir is not None and store_dir.stat().st_dev != data_dir.stat().st_dev:
         places.append(store_dir)
     checks = [_disk(data_dir), encryption(places), _power(workspace.power), _clock(workspace)]
+    checks.append(_guarded("privacy", "quyền đọc", lambda: _privacy(workspace, data_dir, store_dir)))
     checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
     checks.append(_guarded("room", "chỗ trống", lambda: _room(workspace)))
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
@@ -155,6 +160,42 @@ def encryption(places: Sequence[Path], asked: Callable[[Path], bool | None] = is
     return Check(
         name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi, warns=bool(clear)
     )
+
+
+def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> Check:
+    """Who else has an account on this machine may read a house that is open to them; one that is meant to be
+    shared flies as well as any, so this is told."""
+    catalogue, saved = workspace.catalog.folder, workspace.catalog.audit.last("backup")
+    elsewhere = [
+        store_dir,
+        None if catalogue is None else Path(workspace.catalog.place),
+        None if saved is None else Path(saved.subject),
+    ]
+    places = [data_dir, *(one for one in elsewhere if one and not one.is_relative_to(data_dir))]
+    found = [place for place in places if _is_open(place)]
+    said, said_vi = "only this account can read what is kept", "chỉ tài khoản này đọc được dữ liệu"
+    if found:
+        where, cure = ", ".join(map(str, found)), shlex.join(("chmod", "-R", "go-rwx", *map(str, found)))
+        said = (
+            f"other accounts of this machine may read {where}: pictures, marks, hashes of tokens; unless "
+            f"that is meant: {cure}"
+        )
+        said_vi = (
+            f"tài khoản khác trên máy này có thể đọc {where}: ảnh, dấu, mã băm của mã truy cập; nếu không "
+            f"cố ý, hãy chạy: {cure}"
+        )
+    return Check(name="privacy", ok=True, sentence_en=said, sentence_vi=said_vi, warns=bool(found))
+
+
+def _is_open(place: Path) -> bool:
+    """Whether a place lets its group or others in; of a disk without modes (FAT) none is said to."""
+    try:
+        if not stat.S_IMODE(place.stat().st_mode) & 0o077:
+            return False
+        with tempfile.TemporaryFile(dir=place if place.is_dir() else place.parent) as file:
+            return not stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
+    except OSError:  # away, or not ours to write
+        return place.exists()
 
 
 def _power(power: Power) -> Check:
