@@ -26,6 +26,9 @@ from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
 _MOSAIC = ".vrt"
 _MAX_MOSAIC_BYTES = 32 << 20
 
+_KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
+"""For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
+
 _BESIDE = (".ovr", ".OVR", ".msk", ".MSK")
 """Endings of overviews and masks that GDAL opens by itself, with whichever driver takes them."""
 
@@ -58,8 +61,7 @@ def confine_rasters() -> None:
     Again is harmless, but not while a file of such a format is open: its driver goes with its memory.
     """
     with Env() as env:
-        # COG is written; a VRT is opened here alone, after it was checked
-        strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, ("COG", "VRT", "MEM")))
+        strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, _KEPT_DRIVERS))
     if not strange:
         return
     options = {**NO_NETWORK, "GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_SKIP": ",".join(strange)}
