@@ -163,13 +163,12 @@ def _source_of(path: Path, element: Element) -> Path | None:
 
     Raises SourceUnreadable for an element that no plain mosaic has, and a file elsewhere.
     """
-    given = {name.lower(): value for name, value in element.attrib.items()}
-    if element.tag.lower() not in _ELEMENTS or not _ATTRIBUTES.issuperset(given):
+    attributes = map(str.lower, element.attrib)
+    if element.tag.lower() not in _ELEMENTS or not _ATTRIBUTES.issuperset(attributes):
         raise _no_mosaic(path)
     if element.tag.lower() != "sourcefilename":
         return None
-    base = path.parent if given.get("relativetovrt") == "1" else Path.cwd()
-    named = (base / (element.text or "")).resolve()
+    named = (path.parent / (element.text or "")).resolve()
     if not named.is_relative_to(path.parent) or len(element):
         raise _no_mosaic(path)
     element.text, element.attrib = str(named), {"relativeToVRT": "0"}
