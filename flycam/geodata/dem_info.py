@@ -1,6 +1,6 @@
 """What a terrain file is: bounds, spacing, datum, holes, and what is wrong with it. Nothing is written.
 
-Formats: whatever GDAL reads as one raster: GeoTIFF, SRTM HGT, VRT. Format page: docs/formats/dem.md.
+Formats: what `raster_source` opens: GeoTIFF, SRTM HGT, a VRT mosaic of those. Format page: docs/formats/dem.md.
 """
 
 from __future__ import annotations
