@@ -1,6 +1,6 @@
 """What a terrain file is: bounds, spacing, datum, holes, and what is wrong with it. Nothing is written.
 
-Formats: what `raster_source` opens: GeoTIFF, SRTM HGT, a VRT mosaic of those. Format page: docs/formats/dem.md.
+What is read is settled by `raster_source`: GeoTIFF, SRTM HGT, VRT mosaics. Format page: docs/formats/dem.md.
 """
 
 from __future__ import annotations
