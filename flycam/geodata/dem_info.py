@@ -1,6 +1,6 @@
 """What a terrain file is: bounds, spacing, datum, holes, and what is wrong with it. Nothing is written.
 
-Formats: whatever GDAL reads as one raster: GeoTIFF, SRTM HGT, VRT. Format page: docs/formats/dem.md.
+What is read is settled by `raster_source`: GeoTIFF, SRTM HGT, VRT mosaics. Format page: docs/formats/dem.md.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from warnings import catch_warnings
 
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, DatumUnknown, FlycamError, SourceUnreadable, TerrainMissing
 from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
 from flycam.geodata.geoid import DATUMS
+from flycam.geodata.raster_source import list_raster_files, open_raster
 
 Bounds = tuple[float, float, float, float]
 
@@ -116,7 +116,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
             warnings.append((en, vi))
         bounds, spacing = _extent(source, crs)
         return DemInfo(
-            dem_id=_content_id([Path(f) for f in source.files] or [path], resolved, path),
+            dem_id=_content_id(list_raster_files(source, path), resolved, path),
             path=path.resolve(),
             bounds_lonlat=bounds,
             crs=crs.text,
@@ -141,8 +141,7 @@ def dem_tags(path: Path) -> dict[str, str]:
 def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
     """The file opened as one band of heights. Raises SourceUnreadable with the cure."""
     try:
-        with catch_warnings(category=NotGeoreferencedWarning, action="ignore"):  # `_crs_of` says it
-            source = rasterio.open(path)
+        source = open_raster(path)
     except RasterioError as error:
         if not path.exists():
             raise SourceUnreadable(

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioIOError
 
 from flycam.errors import DatumUnknown
 from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.models_path import models_dir
+from flycam.geodata.raster_source import open_raster
 from flycam.geodata.resample import bilinear, cubic
 
 Floats = NDArray[np.float64]
@@ -126,11 +127,11 @@ def _grids(model: str) -> tuple[_Grid, _Grid]:
 def _read(name: str, sigma_m: float) -> _Grid:
     path = models_dir() / "geoid" / name
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path) as source:
             values = source.read(1).astype(np.float64) * source.scales[0]
             step = source.transform.a
             west, north = source.transform.c + step / 2.0, source.transform.f - step / 2.0
-    except rasterio.errors.RasterioIOError as error:
+    except RasterioIOError as error:
         raise DatumUnknown(
             f"{path.name}: the geoid grid cannot be read: install flycam again",
             vi=f"{path.name}: không đọc được lưới geoid; hãy cài lại flycam",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
@@ -17,6 +16,7 @@ from rasterio.vrt import WarpedVRT
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import WEB_MERCATOR
 from flycam.geodata.dem_info import HIGHEST_M, LOWEST_M, DemInfo
+from flycam.geodata.raster_source import open_raster
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
     TileId,
@@ -131,7 +131,7 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
     finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
     try:
         with (
-            rasterio.open(dem.file()) as source,
+            open_raster(dem.file()) as source,
             WarpedVRT(
                 source,
                 crs=WEB_MERCATOR,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import rasterio
 from rasterio.errors import RasterioError
 
 from flycam.errors import SourceUnreadable
-
-_VIRTUAL = ".vrt"
+from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
 
 
 def picture_digest(path: Path) -> str:
@@ -20,9 +18,8 @@ def picture_digest(path: Path) -> str:
     Raises SourceUnreadable.
     """
     try:
-        with rasterio.open(path) as source:
-            named = source.files if path.suffix.lower() == _VIRTUAL else [path]
-        parts = [part for part in map(Path, named) if part.is_file()]  # not what lies within an archive
+        with open_raster(path) as source:
+            parts = list_raster_files(source, path) if is_mosaic(path) else [path]
         digest = hashlib.sha256()
         for part in parts:
             with part.open("rb") as file:

@@ -28,6 +28,7 @@ from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageTrouble
 from flycam.geodata.crs import describe_crs, parse_crs
+from flycam.geodata.raster_source import open_raster
 
 BLOCK_PX = 512
 _FREE_MARGIN_BYTES = 1 << 20
@@ -223,7 +224,7 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
     """
     path = Path(path)
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path) as source:
             if source.crs is None or source.transform.is_identity:
                 raise CrsMissing(
                     f"{path.name}: does not say where it lies (no coordinate reference system): "
@@ -255,7 +256,7 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
 
 def _check_last_block(path: Path) -> None:
     """The full-resolution blocks are the last of a COG: if the very last is there, the disk did not fill."""
-    with rasterio.open(path) as written:
+    with open_raster(path) as written:
         row, col = ((n - 1) // BLOCK_PX * BLOCK_PX for n in written.shape)
         window = Window(col, row, written.width - col, written.height - row)
         written.read(window=window)

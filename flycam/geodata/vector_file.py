@@ -11,11 +11,12 @@ import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
+from pyogrio._ogr import _register_drivers
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, point_transform
-from flycam.geodata.vector_drivers import DRIVERS, confine
+from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
 from flycam.geodata.vector_kind import check_vector_file
 
 Geometries = NDArray[np.object_]
@@ -72,12 +73,12 @@ def read_vector_layers(
             vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
         )
     check_vector_file(path)
-    confine()
+    confine_vectors()
     try:
         kinds = {str(name): kind for name, kind in pyogrio.list_layers(path) if kind is not None}
         names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
         infos = [pyogrio.read_info(path, layer=name, force_feature_count=True) for name in names]
-        if strange := {str(info["driver"]) for info in infos} - DRIVERS:
+        if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
             raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
         if most_features is not None:
             _check_count(path, sum(info["features"] for info in infos), most_features)
@@ -87,6 +88,20 @@ def read_vector_layers(
             f"{path.name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML",
             vi=f"{path.name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML",
         ) from error
+
+
+def confine_vectors() -> None:
+    """Take every other format, and the network, from pyogrio's GDAL, for the whole process.
+
+    Again is harmless.
+    """
+    strange = sorted(set(pyogrio.list_drivers()) - VECTOR_DRIVERS - {"MEM"})
+    if not strange:
+        return
+    # tables of a GeoPackage that lie in another file
+    options = {**NO_NETWORK, "OGR_SQLITE_STATIC_VIRTUAL_OGR": "NO", "GDAL_SKIP": ",".join(strange)}
+    pyogrio.set_gdal_config_options(options)
+    _register_drivers()  # the list is looked at where formats are registered, and nowhere else
 
 
 def _check_count(path: Path, count: int, most: int) -> None:

@@ -2,7 +2,7 @@
 
 GDAL knows formats that name other files or addresses (OGR VRT, WFS descriptions …) and takes them by their
 content, whatever the name says. So what is not plainly one of these four is refused, and an archive is looked
-into: what it holds and how large it would become. `vector_drivers` takes those formats from GDAL besides.
+into: what it holds and how large it would become. `gdal_drivers` takes those formats from GDAL besides.
 """
 
 from __future__ import annotations

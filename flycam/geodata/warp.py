@@ -26,6 +26,7 @@ from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.frame.moment import EARLIEST_NS, LATEST_NS, parse_moment
 from flycam.geodata.collar import Collar, find_collar
 from flycam.geodata.crs import describe_crs, point_transform
+from flycam.geodata.raster_source import open_raster
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
 from flycam.geometry.planar import Bounds
 
@@ -79,7 +80,7 @@ class ReferencePicture:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         try:
-            with rasterio.open(self.path) as source:
+            with open_raster(self.path) as source:
                 if source.crs is None or source.transform.is_identity:
                     raise CrsMissing(
                         f"{self.path.name}: does not say where it lies (no coordinate reference system): "
@@ -195,7 +196,7 @@ class ReferencePicture:
         shape = (max(window.height // step, 1), max(window.width // step, 1))
         whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
         try:
-            with rasterio.open(self.path) as source:
+            with open_raster(self.path) as source:
                 thin = {"window": whole, "resampling": Resampling.average}
                 values = source.read(self._bands, out_shape=(len(self._bands), *shape), **thin)
                 mask = source.dataset_mask(out_shape=shape, **thin)
@@ -213,7 +214,7 @@ class ReferencePicture:
 
 def _collar_of(path: Path, bands: list[int], pixel_m: float) -> Collar | None:
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path) as source:
             return find_collar(source, bands, pixel_m)
     except RasterioError as error:
         raise _damaged(path) from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from flycam.catalog.records import MosaicInfo
+from flycam.errors import SourceUnreadable
 from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
+from flycam.geodata.raster_source import is_mosaic
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import Amendments
 from flycam.pipeline.coverage import cover_communes
@@ -33,6 +36,13 @@ class Receiving:
     def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
         """Enter a terrain file that is evidence here, read as one that is added here is; where it is known
         already nothing of it changes. Raises InputUnusable."""
+        if is_mosaic(Path(name)):  # which would be used where it lies
+            raise SourceUnreadable(
+                f"{name}: is a VRT, which only names files of the box that it came from: add the "
+                "terrain there as GeoTIFF or HGT",
+                vi=f"{name}: là tệp VRT, chỉ dẫn tới tệp trên máy gửi; hãy nạp mô hình độ cao ở "
+                "máy đó bằng tệp GeoTIFF hoặc HGT",
+            )
         if all(dem.sha256 != sha256 for dem in self._workspace.catalog.terrain.dems()):
             register_dem(self._workspace, local_copy(self._workspace, sha256, name), datum, sigma_m)
 

@@ -18,6 +18,7 @@ from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_conte
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
 from flycam.geodata.dem_info import DemInfo, read_dem_info
+from flycam.geodata.raster_source import is_mosaic
 from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
 from flycam.pipeline.dem_copies import dem_copy
 from flycam.pipeline.evidence import keep
@@ -50,7 +51,7 @@ def register_dem(
     """
     info = read_dem_info(path, datum)
     info = _compared(info, [dem for dem in registered_dems(workspace) if dem.dem_id != info.dem_id])
-    in_place = path.suffix.lower() == ".vrt"
+    in_place = is_mosaic(path)
     sha256 = info.dem_id if in_place else keep(workspace, path)
     record = DemRecord(
         dem_id=info.dem_id,

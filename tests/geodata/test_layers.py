@@ -23,8 +23,8 @@ from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
 from flycam.frame.specialist import Condition, LayerKind
 from flycam.geodata import vector_file, vector_kind
 from flycam.geodata.crs import WGS84, transform_points
+from flycam.geodata.gdal_drivers import VECTOR_DRIVERS
 from flycam.geodata.layers import read_layer
-from flycam.geodata.vector_drivers import DRIVERS
 
 LON, LAT = 104.8, 21.9
 MASTS = [("Trạm Nậm Lúc", "mất sóng", LON, LAT), ("Trạm Bản Liền", "hoạt động", LON + 0.02, LAT)]
@@ -302,15 +302,15 @@ def test_gdal_itself_opens_no_other_format(tmp_path: Path, monkeypatch: pytest.M
     script = """
         import sys
         from pathlib import Path
-        from flycam.geodata import vector_drivers, vector_file
-        vector_drivers.confine()
+        from flycam.geodata import vector_file
+        vector_file.confine_vectors()
         import pyogrio
         print(sorted(pyogrio.list_drivers()))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == str(sorted(DRIVERS | {"MEM"}))
+    assert done.stdout.strip() == str(sorted(VECTOR_DRIVERS | {"MEM"}))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.env import Env
 
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m, lonlat_to_mercator
 from tests.serve.offering import OPEN_MARK, POLES, VIEWER, Offering
@@ -45,9 +43,34 @@ else:
 """
 
 
+_READ_PICTURE = """
+import json, sys
+import rasterio
+name, authorization, at = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+with rasterio.Env(GDAL_HTTP_HEADERS=authorization, GDAL_ENABLE_WMS_CACHE="NO"), rasterio.open(name) as opened:
+    told = {"layers": opened.subdatasets}
+    if opened.count:
+        told |= {"epsg": opened.crs.to_epsg(), "bands": opened.count}
+        told |= {"res": opened.res, "bounds": opened.bounds}
+        row, column = opened.index(*at) if at else (4, 4)
+        window = rasterio.windows.Window(column, row, 1, 1)
+        told["pixel"] = opened.read(window=window)[:, 0, 0].tolist()
+print(json.dumps(told))
+"""
+
+
 def gdal_features(service: str, **asked: Any) -> Any:
     """What GDAL's driver reads, in a process of its own: in this one flycam lets it open files alone."""
-    command = [sys.executable, "-c", _READ_FEATURES, service, VIEWER, json.dumps(asked or None)]
+    return _read_apart(_READ_FEATURES, service, VIEWER, json.dumps(asked or None))
+
+
+def gdal_picture(name: str, at: tuple[float, float] | None = None) -> Any:
+    """The same of a picture: its layers, or its place and the pixel at a place of its CRS."""
+    return _read_apart(_READ_PICTURE, name, _AUTHORIZATION, json.dumps(at))
+
+
+def _read_apart(program: str, *arguments: str) -> Any:
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -55,20 +78,13 @@ def gdal_features(service: str, **asked: Any) -> Any:
 
 def test_gdal_reads_the_mosaic_as_wmts(offered_at: str, offering: Offering) -> None:
     document = f"WMTS:{offered_at}/wmts/1.0.0/WMTSCapabilities.xml"
-    with Env(GDAL_HTTP_HEADERS=_AUTHORIZATION, GDAL_ENABLE_WMS_CACHE="NO"):
-        with rasterio.open(document) as listed:
-            layers = listed.subdatasets
-        assert {one.rpartition("=")[2] for one in layers} == {
-            offering.mosaic,
-            f"{offering.world.drill}-colour",
-        }
-        with rasterio.open(f"{document},layer={offering.mosaic}") as opened:
-            assert opened.crs.to_epsg() == 3857 and opened.count == 4
-            pixels = opened.read()
-            x, y = lonlat_to_mercator(np.array([[LON + 0.004, LAT - 0.003]]))[0]
-            row, column = opened.index(x, y)
-    assert pixels[3, row, column] == 255
-    assert pixels[:3, row, column].any()
+    layers = gdal_picture(document)["layers"]
+    assert {one.rpartition("=")[2] for one in layers} == {offering.mosaic, f"{offering.world.drill}-colour"}
+    x, y = lonlat_to_mercator(np.array([[LON + 0.004, LAT - 0.003]]))[0].tolist()
+    opened = gdal_picture(f"{document},layer={offering.mosaic}", (x, y))
+    assert (opened["epsg"], opened["bands"]) == (3857, 4)
+    *rgb, alpha = opened["pixel"]
+    assert alpha == 255 and any(rgb)
 
 
 def test_clients_ask_only_where_the_limits_say_that_something_is(offered_at: str, offering: Offering) -> None:
@@ -79,11 +95,11 @@ def test_clients_ask_only_where_the_limits_say_that_something_is(offered_at: str
     west, east = (side_m * col - HALF_WORLD_M for col in (last.mintilecol, last.maxtilecol + 1))
     north, south = (HALF_WORLD_M - side_m * row for row in (last.mintilerow, last.maxtilerow + 1))
     document = f"WMTS:{offered_at}/wmts/1.0.0/WMTSCapabilities.xml,layer={offering.mosaic}"
-    with Env(GDAL_HTTP_HEADERS=_AUTHORIZATION, GDAL_ENABLE_WMS_CACHE="NO"), rasterio.open(document) as opened:
-        seen = opened.bounds
-        assert opened.res == pytest.approx((grid_pixel_m(deepest),) * 2)
-    assert west - 1e-3 <= seen.left < seen.right <= east + 1e-3
-    assert south - 1e-3 <= seen.bottom < seen.top <= north + 1e-3
+    seen = gdal_picture(document)
+    left, bottom, right, top = seen["bounds"]
+    assert seen["res"] == pytest.approx([grid_pixel_m(deepest)] * 2)
+    assert west - 1e-3 <= left < right <= east + 1e-3
+    assert south - 1e-3 <= bottom < top <= north + 1e-3
     asked = {"layer": offering.mosaic, "tilematrixset": "WebMercatorQuad", "format": "image/png"}
     inside = {"row": last.mintilerow, "column": last.mintilecol}
     assert wmts.gettile(**asked, tilematrix=str(deepest), **inside).info()["Content-Type"] == "image/png"

@@ -12,6 +12,7 @@ import pytest
 from flycam.catalog.records import Role
 from flycam.errors import ObjectMissing
 from flycam.frame.classification import Classification
+from flycam.pipeline.evidence import keep
 from flycam.pipeline.people.accounts import invite_guest
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upload import line as upload_line
@@ -23,6 +24,7 @@ from flycam.sync.limits import Limits
 from flycam.sync.sending import Sender
 from flycam.sync.steps import Giver
 from flycam.sync.wishes import is_wished, wishes_from_values
+from tests.geodata.hostile_rasters import counting_server, hostile_raster
 from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, mosaic_of, new_box
 from tests.sync.common_world import MASTS, furnish, standing
@@ -104,6 +106,25 @@ def test_a_file_that_cannot_be_read_ends_no_sync(
     assert got.things == {"area": 1, "changes": 1, "communes": 2, "layer": 1}
     assert [one.name for one in got.kept] == [dem.dem_id]
     assert province.tiles() == box.tiles()
+
+
+@pytest.mark.parametrize(
+    "name", ["vrt.tif", "N21E104.hgt", "wms.tif", "raw.tif", "address.vrt", "inside.tif"]
+)
+def test_terrain_that_names_other_files_is_not_taken_in_and_asks_nobody(
+    address: str, province: Box, tmp_path: Path, name: str
+) -> None:
+    with counting_server() as (afar, asked):
+        path = hostile_raster(tmp_path / "given", name, afar)
+        (dem,) = province.catalog.terrain.dems()
+        key = keys.evidence(sha256 := keep(province.workspace, path))
+        hostile = replace(dem, dem_id="hostile", name=name, key=key, sha256=sha256)
+        province.catalog.terrain.put_dem(hostile)
+        box = new_box(tmp_path, "field")
+        got = fetched(box, address, tmp_path / "way")
+        assert asked == []
+    assert [one.name for one in got.kept] == ["hostile"]
+    assert [one.dem_id for one in box.catalog.terrain.dems()] == [dem.dem_id]
 
 
 def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Box, tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""The one door through which rasters are opened: no file that comes in here makes another be read.
+
+GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a GeoTIFF's metadata, overviews and
+masks beside it. So drivers are named at each open, those that fetch are taken from the process besides, and
+what may name a file is looked at before GDAL follows it.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from warnings import catch_warnings
+from xml.etree.ElementTree import Element, ParseError, tostring  # parsing is defusedxml's
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from rasterio import Env, _env
+from rasterio.env import set_gdal_config
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader, MemoryFile
+
+from flycam.errors import SourceUnreadable
+from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
+
+_MOSAIC = ".vrt"
+_MAX_MOSAIC_BYTES = 32 << 20
+
+_KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
+"""For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
+
+_BESIDE = (".ovr", ".OVR", ".msk", ".MSK")
+"""Endings of overviews and masks that GDAL opens by itself, with whichever driver takes them."""
+
+_NAMING_DOMAINS = ("OVERVIEWS", "GEOLOCATION")
+"""Metadata in which GDAL looks up the names of further files."""
+
+# A mosaic as gdalbuildvrt and gdal_translate write it. In lower case: GDAL takes any, and an attribute for an
+# element of that name.
+_MOSAIC_ELEMENTS = """
+vrtdataset srs geotransform metadata mdi gcplist gcp blockxsize blockysize overviewlist vrtrasterband maskband
+colorinterp colortable entry categorynames category nodatavalue hidenodatavalue description unittype offset
+scale histograms histitem histmin histmax bucketcount includeoutofrange approximate histcounts
+simplesource complexsource averagedsource sourcefilename sourceband sourceproperties srcrect dstrect
+nodata scaleoffset scaleratio exponent srcmin srcmax dstmin dstmax clamp lut usemaskband colortablecomponent
+"""
+_MOSAIC_ATTRIBUTES = """
+rasterxsize rasterysize dataaxistosrsaxismapping coordinateepoch domain key projection id info pixel line x y
+z datatype band blockxsize blockysize c1 c2 c3 c4 relativetovrt shared resampling xoff yoff xsize ysize
+"""
+_ELEMENTS, _ATTRIBUTES = frozenset(_MOSAIC_ELEMENTS.split()), frozenset(_MOSAIC_ATTRIBUTES.split())
+_DOMAINS = ("", "IMAGE_STRUCTURE", "IMAGERY")
+"""Metadata kept of a mosaic: of what else it may hold, XML of any kind, nothing is read here."""
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+def confine_rasters() -> None:
+    """Take every other format, and the network, from rasterio's GDAL, for the whole process.
+
+    Again is harmless, but not while a file of such a format is open: its driver goes with its memory.
+    """
+    with Env() as env:
+        strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, _KEPT_DRIVERS))
+    if not strange:
+        return
+    options = {**NO_NETWORK, "GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_SKIP": ",".join(strange)}
+    for name, value in options.items():
+        set_gdal_config(name, value)
+    _env._have_registered_drivers = False
+    with Env():  # registers what is left: the list is looked at there, and nowhere else
+        pass
+
+
+def open_raster(path: Path) -> DatasetReader:
+    """Open a local file to read: GeoTIFF, HGT, JPEG, PNG, JPEG 2000, or a VRT mosaic of those.
+
+    A VRT is one only by its ending, and may name nothing but plain files in its own folder or below. A copy
+    of what the store holds lies in a folder of its own, where a mosaic has nothing to name.
+
+    Raises RasterioError if it is none of these; SourceUnreadable if it names other files.
+    """
+    path = Path(path).absolute()  # so that no prefix of GDAL's ("GTIFF_DIR:…") begins it
+    if not path.is_file() or path.parts[1].startswith("vsi"):
+        raise RasterioIOError(f"{path}: no local file")
+    # who asks where it lies says that it does not say so
+    with Env.from_defaults(), catch_warnings(category=NotGeoreferencedWarning, action="ignore"):
+        return _open_mosaic(path) if is_mosaic(path) else _open_plain(path)
+
+
+def is_mosaic(path: Path) -> bool:
+    """Whether a file, by its ending, only names others (VRT)."""
+    return path.suffix.lower() == _MOSAIC
+
+
+def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
+    """The file itself, then what GDAL reads with it: a mosaic's sources, files beside it."""
+    named = (Path(name) for name in source.files)
+    return [path, *(one for one in named if one.is_file() and not one.samefile(path))]
+
+
+def _open_plain(path: Path) -> DatasetReader:
+    for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
+        if beside.exists():
+            _require_plain(beside, path)
+    source = DatasetReader(path, driver=list(RASTER_DRIVERS))
+    if any(source.tags(ns=domain) for domain in _NAMING_DOMAINS):
+        source.close()
+        raise SourceUnreadable(
+            f"{path.name}: names other files to be read in its place, which is not done: save it again as a "
+            "plain GeoTIFF",
+            vi=f"{path.name}: tệp dẫn tới tệp khác, flycam không đọc theo; hãy lưu lại thành GeoTIFF thường",
+        )
+    return source
+
+
+def _require_plain(path: Path, of: Path) -> None:
+    """Raise SourceUnreadable unless a file that GDAL opens along with another, `of`, names no file itself."""
+    try:
+        _open_plain(path).close()
+    except RasterioError as error:
+        raise SourceUnreadable(
+            f"{of.name}: needs {path.name}, which cannot be read as a plain raster: put a sound copy in its "
+            "place, or take it away",
+            vi=f"{of.name}: cần tệp {path.name} nhưng không đọc được tệp này; hãy thay bản sao tốt, hoặc bỏ "
+            "đi",
+        ) from error
+
+
+def _open_mosaic(path: Path) -> DatasetReader:
+    path = path.resolve()
+    text, sources = _checked_mosaic(path, _signature(path))
+    for source in sources:
+        _require_source(source, path, _signature(source))
+    # what was checked is what GDAL gets, not the file, which it might read otherwise
+    with MemoryFile(text, filename=path.name) as checked:
+        return DatasetReader(checked.name, driver=["VRT"])
+
+
+# A province's terrain is hundreds of files, opened for each tile of the map: none is checked again until it
+# was written anew.
+@lru_cache(maxsize=64)
+def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]:
+    """A VRT with the full paths of its sources, and these. Raises SourceUnreadable."""
+    try:
+        if path.stat().st_size > _MAX_MOSAIC_BYTES:
+            raise _no_mosaic(path)
+        root = fromstring(path.read_bytes(), forbid_dtd=True)
+    except (OSError, ParseError, DefusedXmlException, ValueError) as error:
+        raise _no_mosaic(path) from error
+    if root.tag.lower() != "vrtdataset":
+        raise _no_mosaic(path)
+    for element in list(root.iter()):
+        for one in [one for one in element if one.tag.lower() == "metadata"]:
+            if one.get("domain", "") not in _DOMAINS:
+                element.remove(one)
+    sources = dict.fromkeys(source for element in root.iter() if (source := _source_of(path, element)))
+    return tostring(root), tuple(sources)
+
+
+def _source_of(path: Path, element: Element) -> Path | None:
+    """The file that an element of a VRT names, which it then names in full; None for one that names none.
+
+    Raises SourceUnreadable for an element that no plain mosaic has, and a file elsewhere.
+    """
+    attributes = map(str.lower, element.attrib)
+    if element.tag.lower() not in _ELEMENTS or not _ATTRIBUTES.issuperset(attributes):
+        raise _no_mosaic(path)
+    if element.tag.lower() != "sourcefilename":
+        return None
+    named = (path.parent / (element.text or "")).resolve()
+    if not named.is_relative_to(path.parent) or len(element):
+        raise _no_mosaic(path)
+    element.text, element.attrib = str(named), {"relativeToVRT": "0"}
+    return named
+
+
+@lru_cache(maxsize=8192)
+def _require_source(path: Path, of: Path, _: _Signature) -> None:
+    """Raise SourceUnreadable unless a source of a mosaic is a plain file, and lies where it lay."""
+    if is_mosaic(path) or not path.is_file() or path.resolve() != path:
+        raise _no_mosaic(of)
+    _require_plain(path, of)
+
+
+def _signature(path: Path) -> _Signature:
+    """What is another once a file, or one that GDAL reads along with it, was written anew."""
+    return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_BESIDE))
+
+
+def _written(path: str) -> tuple[int, int, int] | None:
+    try:
+        at = os.stat(path)  # noqa: PTH116 - six of a source, hundreds of sources: a Path takes five times as long
+    except OSError:
+        return None
+    return at.st_ino, at.st_size, at.st_mtime_ns
+
+
+def _no_mosaic(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: is read only as a plain mosaic of files in its own folder: make it there with "
+        "gdalbuildvrt, or give one GeoTIFF",
+        vi=f"{path.name}: chỉ đọc được VRT ghép từ các tệp trong cùng thư mục; hãy tạo lại tại đó bằng "
+        "gdalbuildvrt, hoặc đưa một tệp GeoTIFF",
+    )
+
+
+confine_rasters()  # here, for an import comes before any thread has a file open

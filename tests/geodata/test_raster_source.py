@@ -1,0 +1,138 @@
+"""Rasters are opened at one door, and none that comes through it makes another file or address be read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.shutil import copy
+
+from flycam.errors import SourceUnreadable
+from flycam.geodata.dem_info import read_dem_info
+from flycam.geodata.gdal_drivers import RASTER_DRIVERS
+from flycam.geodata.picture_digest import picture_digest
+from flycam.geodata.raster import read_raster, write_cog
+from flycam.geodata.raster_source import open_raster
+from flycam.geodata.warp import ReferencePicture
+from tests.geodata.dem_files import EAST, NORTH
+from tests.geodata.hostile_rasters import HOSTILE, NEAR, counting_server, hostile_raster, mosaic, plain_dem
+
+_DRIVERS = """
+import rasterio
+import flycam.geodata.raster_source
+with rasterio.Env() as env:
+    print(*sorted(env.drivers()))
+"""
+_XMP = '<Metadata domain="xml:XMP" format="xml"><x:a xmlns:x="adobe:ns:meta/"><x:b/></x:a></Metadata>'
+READERS = (lambda path: read_dem_info(path, "EGM96"), ReferencePicture, read_raster, picture_digest)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_names_other_files_is_refused_and_asks_nobody(tmp_path: Path, name: str) -> None:
+    with counting_server() as (address, asked):
+        path = hostile_raster(tmp_path / "given", name, address)
+        for read in READERS:
+            with pytest.raises(SourceUnreadable) as failure:
+                read(path)
+            assert failure.value.vi
+        assert asked == []
+
+
+def test_gdal_itself_follows_no_address(tmp_path: Path) -> None:
+    """Whatever the look at a file might miss."""
+    with counting_server() as (address, asked):
+        for name in ("inside.tif", "wms.tif", "address.vrt", "streamed.vrt"):
+            path = hostile_raster(tmp_path / "given", name, address)
+            try:
+                with rasterio.open(path) as source:
+                    source.read(1, out_shape=(64, 64))
+            except rasterio.errors.RasterioError:
+                pass
+        assert asked == []
+    done = subprocess.run([sys.executable, "-c", _DRIVERS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == sorted({*RASTER_DRIVERS, "COG", "MEM", "Memory", "VRT"})
+
+
+@pytest.mark.parametrize(
+    "name", ["/vsicurl/{}/a.tif", "/vsizip/a.zip/a.tif", "GTIFF_DIR:1:a.tif", "WMTS:{}", "{}/a.tif"]
+)
+def test_only_a_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain_dem(tmp_path / "a.tif")
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.write("a.tif")
+    with counting_server() as (address, asked):
+        with pytest.raises(SourceUnreadable):
+            read_raster(Path(name.format(address)))
+        assert asked == []
+
+
+def test_a_source_that_is_exchanged_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.vrt"
+    path.write_text(mosaic(NEAR.format("tiles/b.tif")), encoding="utf-8")
+    (tmp_path / "tiles").mkdir()
+    source = plain_dem(tmp_path / "tiles" / "b.tif")
+    with open_raster(path) as opened:
+        heights = opened.read(1)
+    source.write_text(mosaic(NEAR.format("c.tif")), encoding="utf-8")
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
+    source.unlink()
+    source.symlink_to(plain_dem(tmp_path.parent / f"{tmp_path.name}.tif"))
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
+    source.unlink()
+    plain_dem(source)
+    with open_raster(path) as opened:
+        assert np.array_equal(opened.read(1), heights)
+
+
+def test_a_mosaic_as_gdal_writes_it_with_mask_and_metadata(tmp_path: Path) -> None:
+    rgb = np.arange(96 * 96 * 3, dtype=np.uint8).reshape(96, 96, 3)
+    mask = np.zeros((96, 96), np.uint8)
+    mask[10:80, 5:90] = 255
+    write_cog(tmp_path / "a.tif", rgb, mask, (0.5, 0, EAST, 0, -0.5, NORTH), "EPSG:32648", tags={"A": "b"})
+    copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
+    text = (tmp_path / "a.vrt").read_text(encoding="utf-8")
+    assert "<MaskBand>" in text
+    (tmp_path / "a.vrt").write_text(text.replace("<SRS", f"{_XMP}<SRS", 1), encoding="utf-8")
+    one, other = read_raster(tmp_path / "a.tif"), read_raster(tmp_path / "a.vrt")
+    assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.mask, other.mask)
+    assert (other.tags["A"], other.transform, other.crs) == ("b", one.transform, one.crs)
+
+
+def test_what_people_put_beside_a_picture_still_counts(tmp_path: Path) -> None:
+    """A world file, its coordinate system, overviews, a mask."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 64, 3), 90, np.uint8))
+    (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n400000\n2420000\n")
+    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset><SRS>EPSG:32648</SRS></PAMDataset>")
+    assert read_raster(tmp_path / "a.png").crs == "EPSG:32648"
+    path = plain_dem(tmp_path / "b.tif")
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as target:
+        target.build_overviews([2, 4], Resampling.nearest)
+    assert Path(f"{path}.ovr").is_file()
+    with open_raster(path) as source:
+        assert source.overviews(1) == [2, 4]
+
+
+def test_a_zipped_hgt_is_read_and_never_unpacked_to_more_than_it_is(tmp_path: Path) -> None:
+    heights = (np.arange(1201 * 1201) % 900).astype(">i2").tobytes()
+    for name, member, data in (
+        ("N21E104.hgt.zip", "N21E104.hgt", heights),
+        ("N22E104.hgt.zip", "N22E104.hgt", bytes(256 << 20)),
+        ("N23E104.hgt.zip", "../N23E104.hgt", heights),
+        ("N24E104.hgt.zip", "N24E104.hgt", mosaic("<SourceFilename>/etc/passwd</SourceFilename>").encode()),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(member, data)
+    assert read_dem_info(tmp_path / "N21E104.hgt.zip").height_range_m == (0.0, 899.0)
+    for name in ("N22E104.hgt.zip", "N23E104.hgt.zip", "N24E104.hgt.zip"):
+        with pytest.raises(SourceUnreadable):
+            read_dem_info(tmp_path / name)

@@ -1,0 +1,73 @@
+"""Rasters are opened at one door: no other module asks GDAL to read a file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import flycam
+
+HOUSE = Path(flycam.__file__).parent
+DOOR = "geodata/raster_source.py"
+_READERS = frozenset({"open", "DatasetReader", "MemoryFile", "ZipMemoryFile", "FilePath"})
+_COPY = "rasterio.shutil.copy"
+COPIED = {("geodata/raster.py", _COPY)}
+"""Of a file that was just written there."""
+
+
+def test_no_other_module_opens_a_raster_to_read() -> None:
+    found = {
+        (name, what)
+        for path in HOUSE.rglob("*.py")
+        if (name := path.relative_to(HOUSE).as_posix()) != DOOR
+        for what in opened_in(path.read_text(encoding="utf-8"))
+    }
+    assert found == COPIED
+
+
+def test_what_opens_a_raster_is_found() -> None:
+    text = """
+import osgeo.gdal
+import rasterio
+import rasterio as other
+from osgeo import gdal
+from rasterio import open as opened
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+rasterio.open("a.tif")
+rasterio.open("a.tif", "r+")
+rasterio.open("a.tif", mode="r")
+rasterio.open("a.tif", "w", driver="GTiff")
+rasterio.io.DatasetReader("a.tif")
+rasterio.shutil.copy("a.tif", "b.tif")
+Path("a.tif").open("rb")
+"""
+    assert sorted(opened_in(text)) == [
+        "osgeo",
+        "osgeo",
+        "rasterio as other",
+        "rasterio.io.DatasetReader",
+        "rasterio.io.MemoryFile",
+        *["rasterio.open"] * 4,
+        "rasterio.shutil.copy",
+    ]
+
+
+def opened_in(text: str) -> Iterator[str]:
+    """What of a module opens rasters to read, or takes what does from its library."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import(names=names):
+                yield from ("osgeo" for one in names if one.name.split(".")[0] == "osgeo")
+                renamed = [one for one in names if one.name == "rasterio" and one.asname]
+                yield from (f"rasterio as {one.asname}" for one in renamed)
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "osgeo":
+                yield "osgeo"
+            case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "rasterio":
+                yield from (f"{module}.{one.name}" for one in names if one.name in _READERS)
+            case ast.Call(func=ast.Attribute(attr=name) as func, args=args):
+                called = ast.unparse(func)
+                is_write = len(args) > 1 and isinstance(args[1], ast.Constant) and args[1].value == "w"
+                if called.startswith("rasterio.") and (name in _READERS or called == _COPY) and not is_write:
+                    yield called
