@@ -6,6 +6,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Iterator, MutableMapping
 from itertools import accumulate
+from operator import countOf, itemgetter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
@@ -21,6 +22,7 @@ ACCOUNT = "flycam.account"
 """Where in a request's scope the name of whoever was let in is kept, by each door."""
 TILE = "/tiles/{mosaic}/{z}/{x}/{y}"
 _FILE = "/{file}"
+_NAME = itemgetter(0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -116,7 +118,7 @@ class Watched:
                 size += len(message.get("body", b""))
             return send(message)
 
-        is_clear = [name for name, _ in scope["headers"]].count(b"host") <= 1
+        is_clear = countOf(map(_NAME, scope["headers"]), b"host") <= 1
         log = self._log
         at_ns, began_s = 0 if log is None else time.time_ns(), time.perf_counter()
         self._figures.running += 1

@@ -8,11 +8,11 @@ and not from a page of another site, or one that points a name of its own at 127
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from starlette.datastructures import Headers as NamedHeaders
@@ -32,11 +32,15 @@ COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
 """Of whoever opened a guest link; a session goes before it, so that nobody is signed out by a link."""
 _CACHE_S, _REFUSED_S = 2.0, 0.25
+_UNKNOWN = (float("-inf"), None)
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 MAX_CREDENTIAL_BYTES = 4096
 """A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
+_SHORT_BYTES = 256
+"""So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+_SAYS_WHO = frozenset({b"authorization", b"cookie"})
 _HANDED_ON = frozenset({"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"})
 """Headers of whoever hands a request on, besides all that begin with x-forwarded-."""
 
@@ -81,7 +85,7 @@ _LOCAL = Visitor(None, NOTHING_WITHHELD)
 
 class Door:
     """Checks credentials. An answer is kept two seconds for the very same credential, so that tiles ask no
-    catalogue; a refusal a quarter of one. Of the credential its SHA-256 is kept."""
+    catalogue; a refusal a quarter of one. Of a credential that is long the SHA-256 is kept."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -97,40 +101,33 @@ class Door:
 
     def visitor(self, scope: HttpScope) -> Visitor | None:
         """Who sent this request; None if nobody who may come in."""
-        credential = credential_of(scope["headers"])
-        key = _key(credential)
-        known = self._remembered(key)
-        return _admitted(known[1] if known else self._look_up(key, credential), scope)
+        key, credential = credential_of(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            found = self._look_up(key, credential)
+        return found if found is not _LOCAL or is_from_here(scope) else None
 
     async def visitor_soon(self, scope: HttpScope) -> Visitor | None:
         """As `visitor`, from an event loop, which waits for no catalogue: what is known is said at once, all
         else is looked up in a thread, once for all who ask the same meanwhile."""
-        credential = credential_of(scope["headers"])
-        key = _key(credential)
-        known = self._remembered(key)
-        if known is not None:
-            return _admitted(known[1], scope)
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
-            self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return _admitted(await asyncio.shield(asking), scope)
-
-    def _remembered(self, key: bytes) -> tuple[float, Visitor | None] | None:
-        """(when, what) was answered to this credential a moment ago; None: it has to be looked up."""
-        answer = self._answers.get(key)
-        if answer is None:
-            return None
-        lasts_s = _CACHE_S if answer[1] is not None else _REFUSED_S
-        return answer if time.monotonic() - answer[0] < lasts_s else None
+        key, credential = credential_of(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            asking = self._asking.get(key)
+            if asking is None:
+                asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
+                self._asking[key] = asking
+                asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            found = await asyncio.shield(asking)
+        return found if found is not _LOCAL or is_from_here(scope) else None
 
     def _look_up(self, key: bytes, credential: bytes) -> Visitor | None:
         found = self._check(credential.decode("latin-1"))
+        good_until_s = time.monotonic() + (_REFUSED_S if found is None else _CACHE_S)
         with self._lock:
             if len(self._answers) >= _CACHE_ENTRIES:
                 self._answers.clear()
-            self._answers[key] = (time.monotonic(), found)
+            self._answers[key] = (good_until_s, found)
         return found
 
     def by_token(self, token: str) -> Account | None:
@@ -191,7 +188,7 @@ class Door:
             self._answers.clear()
 
     def _check(self, credential: str) -> Visitor | None:
-        """Whom a credential lets in; in a house that is open `_LOCAL`, which `_admitted` asks for more."""
+        """Whom a credential lets in; in a house that is open `_LOCAL`, for requests from here alone."""
         account: Account | None = None
         if credential[:7].lower() == "bearer ":
             account = self._accounts.by_token(credential[7:].strip())
@@ -236,17 +233,18 @@ def is_from_here(scope: HttpScope) -> bool:
     return is_loopback(name.strip("[]").lower()) and is_own_page(headers)
 
 
-def _admitted(found: Visitor | None, scope: HttpScope) -> Visitor | None:
-    return None if found is _LOCAL and not is_from_here(scope) else found
-
-
-def credential_of(headers: Headers) -> bytes:
-    """The Authorization, else the Cookie header; of one that is too long our own cookies."""
+def credential_of(headers: Headers) -> tuple[bytes, bytes]:
+    """The Authorization, else the Cookie header, of one that is too long our own cookies; before it the key
+    under which the door remembers it."""
     credential = b""
     for name, value in headers:
-        if name == b"authorization" or (name == b"cookie" and not credential):
+        if name in _SAYS_WHO and (name == b"authorization" or not credential):
             credential = value
-    return credential if len(credential) <= MAX_CREDENTIAL_BYTES else _shortened(credential)
+    if len(credential) <= _SHORT_BYTES:
+        return credential, credential
+    if len(credential) > MAX_CREDENTIAL_BYTES:
+        credential = _shortened(credential)
+    return sha256(credential).digest(), credential
 
 
 def _shortened(credential: bytes) -> bytes:
@@ -263,7 +261,3 @@ def _cookies_named(name: str, header: str) -> Iterator[str]:
         found, _, value = part.strip().partition("=")
         if found == name:
             yield value
-
-
-def _key(credential: bytes) -> bytes:
-    return hashlib.sha256(credential).digest() if credential else b""
