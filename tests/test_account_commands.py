@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
+from flycam.catalog.records import AuditEntry
 from flycam.cli import flycam
 from tests.ports import free_port
 
@@ -71,6 +73,26 @@ def test_tokens_are_made_listed_and_revoked_one_by_one(run: Run, tmp_path: Path)
     ]
 
 
+def test_what_ends_with_a_token_is_listed_before_and_told_after(run: Run, tmp_path: Path) -> None:
+    run("account", "add", "Lan", "--role", "admin")
+    run("account", "add", "Tú", "--role", "viewer")
+    lost = run("account", "token", "Lan", "--label", "máy bị mất")[1]
+    with open_catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as catalog:
+        (held,) = [one for one in catalog.tokens.held(0) if one.token_id == lost["token_id"]]
+        made = replace(held, token_id="token-b", account="Tú", secret_hash="b", made_with=lost["token_id"])
+        catalog.tokens.put(made, AuditEntry(who="Lan", what="token", subject="token-b", detail="", at_ns=1))
+    code, listed, _ = run("account", "tokens")
+    assert {one["token_id"] for one in listed["tokens"] if one["ends_with_it"]["tokens"] == ["token-b"]} == {
+        lost["token_id"]
+    }
+    text = CliRunner().invoke(flycam, ["account", "tokens", "Lan", "--data", str(tmp_path)])
+    assert code == text.exit_code == 0 and "token-b" in text.stdout
+    revoked = run("account", "revoke", lost["token_id"])[1]
+    assert revoked["ends_with_it"] == {"tokens": ["token-b"], "guests": []}
+    assert {one["account"] for one in run("account", "tokens")[1]["tokens"]} == {"Lan", "Tú"}
+    assert len(run("account", "tokens")[1]["tokens"]) == 2, "the first tokens hold"
+
+
 def test_codes_of_nobody_are_for_a_house_without_accounts(run: Run, tmp_path: Path) -> None:
     assert CODE.fullmatch(run("account", "code")[1]["code"])
     _, checks, _ = run("doctor")
@@ -111,12 +133,14 @@ def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: R
 
     said, _ = started("127.0.0.1")
     assert CODE.search(said) is None, "whoever sits at the machine is let in as it is"
+    assert "open to whoever sits at this machine" in said or "ai ngồi tại máy này" in said
     assert "--tls" not in said
     said, status = started("0.0.0.0")
     assert status == 200 and "flycam account code" in said
     assert "http://0.0.0.0" not in said and "map: http://" in said and "--tls encrypts" in said
     said, status = started("0.0.0.0")
     assert CODE.search(said) is None and status == 403
+    assert "accounts: 1" in said or "tài khoản: 1" in said
     assert [one["name"] for one in run("user", "list")[1]["accounts"]] == ["Lan"]
 
 

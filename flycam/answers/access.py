@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.catalog.access_records import Descendants
 from flycam.frame.moment import iso
 from flycam.frame.secret_line import SecretLine
 
@@ -36,26 +37,58 @@ def setup_words(code: str, language: str = "en") -> str:
     )
 
 
+def who_comes_in(accounts: int, language: str = "en") -> str:
+    """What a server says, when it starts, of whom it lets in without a set-up code."""
+    vi = language == "vi"
+    if accounts:
+        return f"tài khoản: {accounts}; phải đăng nhập" if vi else f"accounts: {accounts}; they sign in"
+    if vi:
+        return (
+            "chưa có tài khoản: ai ngồi tại máy này đều làm được mọi việc. Trước khi đặt máy trung gian ở "
+            "trước, hãy tạo tài khoản: flycam user add TÊN --role admin"
+        )
+    return (
+        "no account yet: open to whoever sits at this machine, for everything. Before a proxy stands in "
+        "front, make one: flycam user add NAME --role admin"
+    )
+
+
 def of_token(token: Token, secret: str, language: str = "en") -> Answered:
     """As in `of_tokens`, and token."""
     line = SecretLine(f"{_line(token, language)}: {secret}")
     return {**_token(token), "token": secret}, [line]
 
 
-def of_tokens(tokens: Sequence[Token], language: str = "en") -> Answered:
-    """tokens[]: token_id, account, label, scope, made_by, made, expires, used (null: never)."""
+def of_tokens(tokens: Sequence[Token], made: Mapping[str, Descendants], language: str = "en") -> Answered:
+    """tokens[]: token_id, account, label, scope, made_by, made, expires, used (null: never), made_with (id of
+    the token by which its maker came), ends_with_it (tokens[], guests[]: ids of what was made with it).
+
+    made  what would end with each, by its id
+    """
     none = "chưa có mã truy cập nào" if language == "vi" else "no tokens"
-    lines = [f"{one.token_id}  {_line(one, language)}{_used(one, language)}" for one in tokens]
-    return {"tokens": [_token(one) for one in tokens]}, lines or [none]
+    lines = []
+    for one in tokens:
+        lines.append(f"{one.token_id}  {_line(one, language)}{_used(one, language)}")
+        lines += ending_lines(made.get(one.token_id), language)
+    return {"tokens": [_token(one, made.get(one.token_id)) for one in tokens]}, lines or [none]
 
 
-def of_revoked(token: Token, language: str = "en") -> Answered:
+def of_revoked(token: Token, made: Descendants, language: str = "en") -> Answered:
     """As in `of_tokens`."""
     ended = "đã thu hồi, cùng các phiên mở bằng nó" if language == "vi" else "revoked, with its sessions"
-    return _token(token), [f"{_line(token, language)}: {ended}"]
+    return _token(token, made), [f"{_line(token, language)}: {ended}", *ending_lines(made, language)]
 
 
-def _token(token: Token) -> dict[str, Any]:
+def ending_lines(made: Descendants | None, language: str) -> list[str]:
+    """What ends with a token, a line each."""
+    if made is None:
+        return []
+    word = "kết thúc cùng với nó" if language == "vi" else "ends with it"
+    named = [f"{one.token_id} ({one.account}, {one.label})" for one in made.tokens]
+    return [f"    {word}: {one}" for one in [*named, *made.guest_ids]]
+
+
+def _token(token: Token, made: Descendants | None = None) -> dict[str, Any]:
     return {
         "token_id": token.token_id,
         "account": token.account,
@@ -65,6 +98,8 @@ def _token(token: Token) -> dict[str, Any]:
         "made": iso(token.made_ns),
         "expires": None if token.expires_ns is None else iso(token.expires_ns),
         "used": None if token.used_ns is None else iso(token.used_ns),
+        "made_with": token.made_with,
+        "ends_with_it": (made or Descendants()).ids,
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flycam.answers.access import ending_lines
 from flycam.answers.answered import Answered
 from flycam.frame.secret_line import SecretLine
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.access_records import Descendants
     from flycam.catalog.records import Account
     from flycam.pipeline.collect import CollectReport
     from flycam.pipeline.room import Freed, Place
@@ -86,15 +88,17 @@ def of_accounts(accounts: Sequence[Account], names: Mapping[str, str], language:
     return {"accounts": [_account(one) for one in accounts]}, lines or [none]
 
 
-def of_removed_account(account: Account, links: Sequence[str], language: str = "en") -> Answered:
-    """name, role, communes[] (codes), guest_links[]: ids of those that ended with it."""
-    vi = language == "vi"
+def of_removed_account(account: Account, made: Descendants, language: str = "en") -> Answered:
+    """name, role, communes[] (codes), guest_links[], tokens[]: ids of those that ended with it (tokens: of
+    other accounts)."""
+    links, vi = made.guest_ids, language == "vi"
     ended = (
         f"{account.name}: đã xoá tài khoản; mã, phiên đăng nhập và {len(links)} liên kết khách hết hiệu lực"
         if vi
-        else f"{account.name}: removed; the token, the sessions and {len(links)} guest links end"
+        else f"{account.name}: removed; the tokens, the sessions and {len(links)} guest links end"
     )
-    return {**_account(account), "guest_links": list(links)}, [ended]
+    said = {**_account(account), "guest_links": list(links), "tokens": made.ids["tokens"]}
+    return said, [ended, *ending_lines(made, language)]
 
 
 def _account(account: Account) -> dict[str, Any]:

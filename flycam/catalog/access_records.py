@@ -21,6 +21,7 @@ class Token:
     """One of the tokens of an account. The token itself is never kept.
 
     label       what whoever made it calls it; "": the one that came with the account
+    made_with   id of the token by which its maker had come, with which it ends; None: of none, or not known
     expires_ns  None: never
     used_ns     when it was last seen, to some minutes; None: never yet
     revoked_ns  None: it holds until it expires
@@ -36,10 +37,27 @@ class Token:
     expires_ns: int | None = None
     used_ns: int | None = None
     revoked_ns: int | None = None
+    made_with: str | None = None
 
     def holds(self, now_ns: int) -> bool:
         """Whether it opens anything."""
         return self.revoked_ns is None and (self.expires_ns is None or now_ns < self.expires_ns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Descendants:
+    """What was made with a token, and with what was made with it: all of it ends with the token.
+
+    guest_ids  of guest links
+    """
+
+    tokens: tuple[Token, ...] = ()
+    guest_ids: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """tokens, guests: as answers tell of them."""
+        return {"tokens": [one.token_id for one in self.tokens], "guests": list(self.guest_ids)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

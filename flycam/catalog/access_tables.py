@@ -22,6 +22,7 @@ tokens = Table(
     Column("expires_ns", BigInteger),
     Column("used_ns", BigInteger),
     Column("revoked_ns", BigInteger),
+    Column("made_with", Text),  # since schema 26
 )
 
 one_time_codes = Table(

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from flycam.catalog import tables, tokens
-from flycam.catalog.access_records import Token
+from flycam.catalog.access_records import Descendants, Token
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import Account, AuditEntry, Role
@@ -54,20 +54,19 @@ class Accounts:
         self._read_at = float("-inf")
 
     def put(self, account: Account, told: AuditEntry | None = None) -> None:
-        """Write or overwrite an account; its new token replaces all that it had, and with `told` the
-        guest links that it made end. A person of the sign-in service whose it was may come again.
+        """Write or overwrite an account. Its new token replaces all that it had; what was made with them and
+        the guest links that it made end. A person of the sign-in service whose it was may come again.
 
-        told  the line of the audit log that tells of it, on disk together with it and with those of the links
+        told  the line of the audit log that tells of it, on disk together with it and those of what ended
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(tables.accounts), row_of(account))
-            tokens.replace_all(connection, first_token_of(account))
+            ended = tokens.end_all(connection, account.name, account.created_ns)
+            tokens.put_first(connection, first_token_of(account))
             connection.execute(again)
             if told is not None:
-                links = tokens.end_links(connection, account.name, told.at_ns)
-                lines = [told, *tokens.links_told(links, told)]
-                write_entries(connection, lines, self._database.audit_key)
+                write_entries(connection, [told, *tokens.entries_of(ended, told)], self._database.audit_key)
         self.forget()
 
     def put_first(self, account: Account, told: AuditEntry) -> None:
@@ -77,12 +76,13 @@ class Accounts:
             if connection.execute(select(tables.accounts.c.name)).first() is not None:
                 raise account_exists()
             connection.execute(tables.accounts.insert(), row_of(account))
-            tokens.replace_all(connection, first_token_of(account))
+            tokens.put_first(connection, first_token_of(account))
             write_entries(connection, [told], self._database.audit_key)
         self.forget()
 
-    def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, list[str]]:
-        """Take an account away, with the guest links that it made: (the account, ids of those that held).
+    def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, Descendants]:
+        """Take an account away, with what was made with its tokens and the guest links that it made: (the
+        account, those of them that held).
 
         The lines of the audit log that tell of it are on disk together with it. A person of the sign-in
         service does not get it back until `put` makes it again.
@@ -90,16 +90,14 @@ class Accounts:
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             account = _taken_away(connection, name)
-            tokens.end_all(connection, name, at_ns)
+            ended = tokens.end_all(connection, name, at_ns)
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
-            links = tokens.end_links(connection, name, at_ns)
             detail = ", ".join([account.role, *account.communes])
             told = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
-            lines = [told, *tokens.links_told(links, told)]
-            write_entries(connection, lines, self._database.audit_key)
+            write_entries(connection, [told, *tokens.entries_of(ended, told)], self._database.audit_key)
         self.forget()
-        return account, links
+        return account, ended
 
     def all(self) -> list[Account]:
         """All accounts by name."""
@@ -117,24 +115,28 @@ class Accounts:
         found = self._by_hash.get(secret_hash)
         return found if found is None or found.until_ns is None or time.time_ns() < found.until_ns else None
 
-    def by_name(self, name: str) -> list[Account]:
-        """An account as each of its tokens makes it, and last as itself; read anew; empty if there is none.
+    def find(self, name: str, token_id: str = "") -> Account | None:
+        """An account as it is for whoever came with a token, read anew; None if there is no such account, or
+        the token does not hold. A session is sealed by this, and ends with it.
 
-        A session is sealed by one of these, and ends with it.
+        token_id  of a token of its own, or of another's by which somebody let its holder in; "": of none
         """
-        if "\0" in name:  # from a cookie that somebody made up: PostgreSQL takes no such text
-            return []
+        if "\0" in name + token_id:  # from a cookie that somebody made up: PostgreSQL takes no such text
+            return None
         with self._database.read() as connection:
             row = connection.execute(select(tables.accounts).where(tables.accounts.c.name == name)).first()
-            if row is None:
-                return []
-            held = tokens.held(connection, time.time_ns(), name)
+            token = tokens.find_held(connection, time.time_ns(), token_id) if row and token_id else None
+        if row is None or (token_id and token is None):
+            return None
         account = account_of(row)
-        return [*(_by(account, token) for token in held), account]
+        if token is None or token.account == name:
+            return account if token is None else _by(account, token)
+        return replace(account, token_id=token.token_id, until_ns=token.expires_ns)
 
     def holds(self, account: Account) -> bool:
         """Whether it, and the token that it came with, hold at this very moment."""
-        return any(one.token_hash == account.token_hash for one in self.by_name(account.name))
+        found = self.find(account.name, account.token_id)
+        return found is not None and found.token_hash == account.token_hash
 
     def is_empty(self) -> bool:
         """Whether no account exists yet."""

@@ -41,6 +41,7 @@ class Guests:
             "made_ns": guest.made_ns,
             "expires_ns": guest.expires_ns,
             "revoked_ns": guest.revoked_ns,
+            "made_with": guest.made_with,
         }
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(guests), row)

@@ -1,5 +1,5 @@
 """Codes that sign an account in once: typed by hand, good for a short while, kept as their SHA-256; and which
-one-time links were used, of which a server keeps nothing before."""
+one-time links were used and which sessions signed out, of which a server keeps nothing before."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class OneTimeCodes:
             connection.execute(update(one_time_codes).where(of_it).values(ended_ns=at_ns, is_used=True))
         return code
 
-    def spend_link(self, word: str, account: str, expires_ns: int, at_ns: int) -> bool:
-        """Note that a one-time link was used: whether it was for the first time, over all processes."""
+    def spend_word(self, word: str, account: str, expires_ns: int, at_ns: int) -> bool:
+        """Note that a one-time link was used, or a session signed out: whether for the first time, over all
+        processes."""
         used = OneTimeCode(
             code_hash=hash_token(word),
             account=account,
@@ -62,6 +63,12 @@ class OneTimeCodes:
             if is_first:
                 connection.execute(one_time_codes.insert(), asdict(used))
         return is_first
+
+    def is_spent(self, word: str) -> bool:
+        """Whether a one-time link was used, or a session signed out."""
+        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == hash_token(word))
+        with self._database.read() as connection:
+            return connection.execute(same).first() is not None
 
 
 def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:

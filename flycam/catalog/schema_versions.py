@@ -46,7 +46,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 25
+SCHEMA_VERSION = 27
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -73,6 +73,8 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     23: (kept_originals,),
     24: (),
     25: (film_pictures,),
+    26: (),
+    27: (),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -119,6 +121,8 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
         ),
     ),
     22: ("packs", "masks", ("ALTER TABLE packs ADD COLUMN masks TEXT NOT NULL DEFAULT ''",)),
+    26: ("tokens", "made_with", ("ALTER TABLE tokens ADD COLUMN made_with TEXT",)),
+    27: ("guests", "made_with", ("ALTER TABLE guests ADD COLUMN made_with TEXT",)),
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""
 

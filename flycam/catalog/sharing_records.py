@@ -48,6 +48,7 @@ class Guest:
     event_id    the only event that it shows; "": all
     communes    codes of those that it is for, as whoever made it is; none: for all
     revoked_ns  None: it holds until it expires
+    made_with   id of the token by which its maker had come, with which it ends; None: of none, or not known
     """
 
     guest_id: str
@@ -58,6 +59,7 @@ class Guest:
     made_ns: int
     expires_ns: int
     revoked_ns: int | None = None
+    made_with: str | None = None
 
     @property
     def account(self) -> Account:

@@ -41,6 +41,7 @@ guests = Table(
     Column("made_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
     Column("revoked_ns", BigInteger),
+    Column("made_with", Text),  # since schema 27
 )
 
 # -- since schema 13 --------------------------------------------------------------------------------

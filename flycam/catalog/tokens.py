@@ -5,14 +5,14 @@ A token is 256 random bits, so one SHA-256 keeps it safe at rest (decision 0033)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from flycam.catalog import tables
-from flycam.catalog.access_records import Scope, Token
+from flycam.catalog.access_records import Descendants, Scope, Token
 from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
@@ -21,7 +21,7 @@ from flycam.catalog.sharing_tables import guests
 from flycam.errors import InputUnusable, NotFound
 
 MOST_HELD = 50
-"""Tokens that an account may hold at a time: all are tried where a session is proven."""
+"""Tokens that an account may hold at a time."""
 
 
 class Tokens:
@@ -50,21 +50,28 @@ class Tokens:
         with self._database.read() as connection:
             return held(connection, now_ns, account)
 
-    def revoke(self, token: Token, seal: str, told: AuditEntry) -> None:
-        """Let a token open nothing any more, with the line of the audit log that tells of it. The guest links
-        that its account made since the token was made end with it, for it may have made them; tokens of
-        other scopes than ALL make none.
+    def find_descendants(self, now_ns: int) -> dict[str, Descendants]:
+        """What would end with each token that holds, by its id; with whom nothing would is left out."""
+        with self._database.read() as connection:
+            known, links = held(connection, now_ns), _links_held(connection, now_ns)
+        made = {one.token_id: _find_made_with([one], known, links) for one in known}
+        return {token_id: one for token_id, one in made.items() if one != Descendants()}
+
+    def revoke(self, token: Token, seal: str, told: AuditEntry) -> Descendants:
+        """Let a token, and what was made with it, open nothing any more, with the lines of the audit log that
+        tell of it.
 
         seal  what seals the account's sessions from now on, if until now this token does
         """
         c = tables.accounts.c
         sealed = update(tables.accounts).where(c.name == token.account, c.token_hash == token.secret_hash)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(_ending(told.at_ns).where(tokens.c.token_id == token.token_id))
+            known, links = held(connection, told.at_ns), _links_held(connection, told.at_ns)
+            ended = _find_made_with([token], known, links)
+            _end(connection, [token], ended, told.at_ns)
             connection.execute(sealed.values(token_hash=seal))
-            reaches_links = token.scope is Scope.ALL
-            links = end_links(connection, token.account, told.at_ns, token.made_ns) if reaches_links else []
-            write_entries(connection, [told, *links_told(links, told)], self._database.audit_key)
+            write_entries(connection, [told, *entries_of(ended, told)], self._database.audit_key)
+        return ended
 
     def note_use(self, token_id: str, at_ns: int) -> None:
         """That a token was seen."""
@@ -94,37 +101,81 @@ def _holds(now_ns: int) -> ColumnElement[bool]:
     return and_(c.revoked_ns.is_(None), or_(c.expires_ns.is_(None), c.expires_ns > now_ns))
 
 
-def replace_all(connection: Connection, token: Token) -> None:
-    """Leave an account this one token, within a transaction."""
-    end_all(connection, token.account, token.made_ns)
+def find_held(connection: Connection, now_ns: int, token_id: str) -> Token | None:
+    """A token that holds, within a transaction."""
+    row = connection.execute(select(tokens).where(tokens.c.token_id == token_id, _holds(now_ns))).first()
+    return None if row is None else _token(row)
+
+
+def put_first(connection: Connection, token: Token) -> None:
+    """Enter the token that comes with an account, within a transaction."""
     connection.execute(delete(tokens).where(tokens.c.secret_hash == token.secret_hash))
     connection.execute(tokens.insert(), row_of(token))
 
 
-def end_all(connection: Connection, account: str, at_ns: int) -> None:
-    """Let no token of an account, and no code, open anything any more."""
-    connection.execute(_ending(at_ns).where(tokens.c.account == account))
+def end_all(connection: Connection, account: str, at_ns: int) -> Descendants:
+    """Let no token of an account, no code, and no guest link that it made open anything any more, within a
+    transaction; what ended besides the account's own tokens."""
     c = one_time_codes.c
     codes = update(one_time_codes).where(c.account == account, c.ended_ns.is_(None))
     connection.execute(codes.values(ended_ns=at_ns))
+    known, links = held(connection, at_ns), _links_held(connection, at_ns)
+    own = held(connection, 0, account)  # those that have expired too: a clock may be set back
+    made = _find_made_with(own, known, links)
+    guest_ids = {*made.guest_ids, *(one.guest_id for one in links if one.made_by == account)}
+    ended = Descendants(tokens=made.tokens, guest_ids=tuple(sorted(guest_ids)))
+    _end(connection, own, ended, at_ns)
+    return ended
 
 
-def end_links(connection: Connection, account: str, at_ns: int, since_ns: int = 0) -> list[str]:
-    """Let no guest link that an account made from `since_ns` on open anything any more: ids of those that
-    held."""
-    c = guests.c
-    held = (c.made_by == account, c.made_ns >= since_ns, c.revoked_ns.is_(None), c.expires_ns > at_ns)
-    links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
-    connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
-    return links
+def _find_made_with(own: Sequence[Token], known: Sequence[Token], links: Sequence[Row[Any]]) -> Descendants:
+    """What of these tokens and guest links was made with some tokens, or with that.
 
-
-def links_told(links: Iterable[str], why: AuditEntry) -> list[AuditEntry]:
-    """The lines that tell of links which ended with what another line tells."""
-    return [
-        AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
+    Of a link of which no token is known the account's name and the time decide: those that were made since a
+    token was may have been made with it (tokens of other scopes than ALL make none).
+    """
+    ids, made = {one.token_id for one in own}, list[Token]()
+    while more := [one for one in known if one.made_with in ids and one.token_id not in ids]:
+        ids.update(one.token_id for one in more)
+        made += more
+    since_ns = {one.account: one.made_ns for one in reversed(own) if one.scope is Scope.ALL}
+    guest_ids = (
+        one.guest_id
         for one in links
+        if one.made_with in ids
+        or (one.made_with is None and one.made_ns >= since_ns.get(one.made_by, one.made_ns + 1))
+    )
+    return Descendants(tokens=tuple(made), guest_ids=tuple(guest_ids))
+
+
+def _end(connection: Connection, own: Sequence[Token], made: Descendants, at_ns: int) -> None:
+    """Let tokens, and what was made with them, open nothing any more."""
+    ids = [one.token_id for one in (*own, *made.tokens)]
+    connection.execute(update(tokens).where(tokens.c.token_id.in_(ids)).values(revoked_ns=at_ns))
+    links = update(guests).where(guests.c.guest_id.in_(made.guest_ids))
+    connection.execute(links.values(revoked_ns=at_ns))
+
+
+def _links_held(connection: Connection, now_ns: int) -> Sequence[Row[Any]]:
+    c = guests.c
+    query = select(guests).where(c.revoked_ns.is_(None), c.expires_ns > now_ns)
+    return connection.execute(query.order_by(c.guest_id)).all()
+
+
+def entries_of(ended: Descendants, why: AuditEntry) -> list[AuditEntry]:
+    """The lines that tell of what ended with what another line tells."""
+    links = [
+        AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
+        for one in ended.guest_ids
     ]
+    return [*(entry_of(one, "token revoked", why.who, why.at_ns, one.scope) for one in ended.tokens), *links]
+
+
+def entry_of(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
+    """The line that tells of a token."""
+    made_with = token.made_with and f"made with {token.made_with}"
+    said = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
+    return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)
 
 
 def first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:
@@ -158,10 +209,6 @@ def no_account(name: str) -> NotFound:
 def row_of(token: Token) -> dict[str, Any]:
     """As the table keeps it."""
     return {**asdict(token), "scope": token.scope.value}
-
-
-def _ending(at_ns: int) -> Any:
-    return update(tokens).where(tokens.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
 
 
 def _token(row: Row[Any]) -> Token:

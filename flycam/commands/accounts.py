@@ -58,13 +58,13 @@ def user_list(*, data_dir: str | None) -> Result:
 @click.argument("name")
 @command
 def user_remove(*, data_dir: str | None, name: str) -> Result:
-    """Take an account away: its token, sessions and guest links end; what it did stays in the audit log."""
+    """Take an account away: its tokens, what was made with them, its sessions and guest links end; what it
+    did stays in the audit log."""
     from flycam.answers.house import of_removed_account
     from flycam.pipeline.people.accounts import remove_user
 
     with opened(data_dir) as (workspace, _):
-        account, links = remove_user(workspace, name)
-        return of_removed_account(account, links, language())
+        return of_removed_account(*remove_user(workspace, name), language())
 
 
 @account.command("code")
@@ -110,24 +110,24 @@ def account_token(
 @click.argument("name", required=False)
 @command
 def account_tokens(*, data_dir: str | None, name: str | None) -> Result:
-    """The tokens that hold, of one account or of all."""
+    """The tokens that hold, of one account or of all, and what would end with each."""
     from flycam.answers.access import of_tokens
-    from flycam.pipeline.people.tokens import held_tokens
+    from flycam.pipeline.people.tokens import find_descendants, held_tokens
 
     with opened(data_dir) as (workspace, _):
-        return of_tokens(held_tokens(workspace, name), language())
+        return of_tokens(held_tokens(workspace, name), find_descendants(workspace), language())
 
 
 @account.command("revoke")
 @click.argument("token_id", metavar="TOKEN_ID")
 @command
 def account_revoke(*, data_dir: str | None, token_id: str) -> Result:
-    """Let one token (its id, as `account tokens` lists it) open nothing any more."""
+    """Let one token (its id, as `account tokens` lists it) open nothing more, nor what was made with it."""
     from flycam.answers.access import of_revoked
     from flycam.pipeline.people.tokens import revoke_token
 
     with opened(data_dir) as (workspace, settings):
-        return of_revoked(revoke_token(workspace, token_id, who_asks(settings)), language())
+        return of_revoked(*revoke_token(workspace, token_id, who_asks(settings)), language())
 
 
 for _command in (user_add, user_list, user_remove):

@@ -165,8 +165,7 @@ def _serve(
         pack_command=(*FLYCAM, "pack", "--data", str(settings.data_dir)),
         drill_command=(*FLYCAM, "demo", "--no-serve", "--json", "--data", str(settings.data_dir)),
     )
-    if not is_loopback(host):
-        _say_setup_code(workspace)
+    _say_who_comes_in(workspace, is_loopback(host))
     try:
         with (
             ending_abandoned(workspace, _say_completed),
@@ -189,18 +188,22 @@ def _say_unfinished(workspace: Workspace) -> None:
             click.echo(one.sentence_vi if vi else one.sentence_en, err=True)
 
 
-def _say_setup_code(workspace: Workspace) -> None:
-    """Where others reach the map and there is no account yet: how the first is made. A code of a start before
-    is good no more."""
-    from flycam.answers.access import setup_words
+def _say_who_comes_in(workspace: Workspace, is_on_loopback: bool) -> None:
+    """Whoever has an account; without any, whoever sits at the machine, or where others reach the map how the
+    first is made: a code of a start before is good no more."""
+    from flycam.answers.access import setup_words, who_comes_in
     from flycam.pipeline.people.codes import make_setup_code
 
+    accounts = len(workspace.catalog.accounts.all())
+    if accounts or is_on_loopback:
+        click.echo(who_comes_in(accounts, language()), err=True)
+        return
     try:
         click.echo(setup_words(make_setup_code(workspace), language()), err=True)
     except StorageTrouble as error:  # the map is served all the same
         click.echo((language() == "vi" and error.vi) or str(error), err=True)
     except AccessDenied:
-        return  # there is an account
+        return  # somebody made an account meanwhile
 
 
 def _say_completed(flight: Flight) -> None:

@@ -161,8 +161,8 @@ def create_app(services: Services) -> App:
     for room in _ROUTERS:
         api.include_router(room.router)
     site.install(api, services.static_dir)
-    watched = Watched(route, RequestFigures(figures), services.request_log)
-    return Across(watched, services.origins) if services.origins else watched
+    across = Across(route, services.origins) if services.origins else route
+    return Watched(across, RequestFigures(figures), services.request_log)
 
 
 def _remember(api: FastAPI, services: Services) -> None:

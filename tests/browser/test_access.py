@@ -136,8 +136,10 @@ def test_tokens_are_made_shown_once_listed_and_revoked(
     value = secret.input_value()
     by = {"Authorization": f"Bearer {value}"}
     assert httpx.get(f"{house.url}/api/session", headers=by).json()["scope"] == "map"
-    row = room.locator("li", has_text=f"viewer: QGIS {size}")
+    row = room.locator("li", has=page.locator("strong", has_text=f"viewer: QGIS {size}"))
     expect(row).to_contain_text("chỉ xem bản đồ (phần mềm GIS)")
+    here = room.locator("li", has_text="đang dùng ở đây")
+    expect(here).to_contain_text(f"cũng kết thúc: viewer: QGIS {size}")
     page.screenshot(path=screenshots / f"access-tokens-{size}.png")
     assert not severe(page)
     row.scroll_into_view_if_needed()

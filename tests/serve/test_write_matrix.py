@@ -1,5 +1,6 @@
-"""Every address that writes, called by everybody who must not: those whose role is too low, and those whose
-role would do on an object that is not theirs (of another commune, withheld, restricted, another person's).
+"""Every address that writes, called by everybody who must not: those whose role is too low, those whose role
+would do on an object that is not theirs (of another commune, withheld, restricted, another person's), those
+whose token is for something else, and browsers that a page of another site sends.
 
 The addresses are those of the application itself: one that is new fails the test until it is told here who
 may call it, how, and on what it must not be called.
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import re
 import sqlite3
 import struct
 import sys
@@ -42,11 +45,11 @@ from flycam.pipeline.restricting import classify_flight
 from flycam.pipeline.upkeep.retention import hold
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import _ROUTERS
-from flycam.serve.door.admission import GUEST_COOKIE
+from flycam.serve.door.admission import COOKIE, GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.pipeline.impacted import add_things, changed, square
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, rescue_asked
+from tests.serve.world import LAT, LON, REAL, World, add_account, make_workspace, make_world, rescue_asked
 
 FAR = "Yên Bình"
 """A commune without a flight; some accounts are for it alone."""
@@ -350,6 +353,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     guest, secret = invite_guest(workspace, 6.0, None, "operator")
     headers[Role.GUEST.value] = {"Cookie": f"{GUEST_COOKIE}={secret}"}
     token, _ = make_token(workspace, "operator", "điện thoại", Scope.ALL, None, "operator")
+    for role in ACCOUNT_ROLES:
+        for scope in SCOPES:
+            _, key = make_token(workspace, role.value, scope.value, scope, None, "test")
+            headers[f"{role} {scope}"] = {"Authorization": f"Bearer {key}"}
     _fill(world, root)
     services = Services(
         workspace=workspace,
@@ -360,6 +367,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     )
     ids = {"guest": guest.guest_id, "token": token.token_id}
     with running(services) as url:
+        came = httpx.post(f"{url}/api/login", json={"token": "admin"})
+        headers["session"] = {"Cookie": f"{COOKIE}={came.cookies[COOKIE]}"}
         by = headers["operator"]
         ids["upload"] = httpx.post(f"{url}/api/uploads", json=CARD, headers=by).json()["upload_id"]
         asked = {"flights": [world.before]}
@@ -487,6 +496,59 @@ def test_what_is_not_theirs_is_not_changed_by_a_role_that_would_do(
     is_refused = answer.status_code in _REFUSED or _NO_MORE_THAN_THEY in answer.text
     assert is_refused, (answer.status_code, answer.text)
     assert state_of(house) == before
+
+
+SCOPES: dict[Scope, tuple[str, ...]] = {
+    Scope.MAP: ("/stac/search",),
+    Scope.UPLOADS: ("/api/uploads", "/files"),
+    Scope.SYNC: ("/api/sync",),
+}
+"""What of all that writes each scope is for."""
+
+
+@pytest.mark.parametrize("address", [one for one in MATRIX if MATRIX[one].least is not None], ids=named)
+def test_a_token_for_something_else_changes_nothing_whatever_the_role(
+    house: House, address: tuple[str, str]
+) -> None:
+    """Nor does one for this very thing where the role is too low."""
+    before, write = state_of(house), MATRIX[address]
+    for scope, reached in SCOPES.items():
+        is_for_it = any(address[1] == one or address[1].startswith(f"{one}/") for one in reached)
+        for role in ACCOUNT_ROLES:
+            if not (is_for_it and write.may(role)):
+                answer = call(house, f"{role} {scope}", address, write.ask)
+                assert answer.status_code == 403, (scope, role, answer.text)
+    assert state_of(house) == before
+
+
+@pytest.mark.parametrize("address", [one for one in MATRIX if one[0] == "POST"], ids=named)
+@pytest.mark.parametrize("whose", ["cross-site", "same-site", ""])
+def test_a_page_of_another_site_changes_nothing_by_the_session_of_who_looks_at_it(
+    house: House, address: tuple[str, str], whose: str
+) -> None:
+    """What a page may send without being asked whether it may: POST alone, with no header of its own, and no
+    more of a content type than that of a text. The browser adds the cookie where the sites are neighbours."""
+    before = state_of(house)
+    ask = MATRIX[address].ask(house)
+    said = {"Origin": "https://evil.example", "Content-Type": "text/plain", **house.headers["session"]}
+    body = json.dumps(ask.more["json"]) if "json" in ask.more else ask.more.get("content")
+    url = house.url + address[1].format(**ask.values)
+    said |= {"Sec-Fetch-Site": whose} if whose else {}
+    for headers in (said, {name: value for name, value in said.items() if name != "Content-Type"}):
+        answer = httpx.post(url, headers=headers, content=body, params=ask.more.get("params"), timeout=60)
+        assert answer.status_code in {400, 401, 403, 412, 415, 422}, (answer.status_code, answer.text)
+    assert state_of(house) == before
+
+
+def test_a_house_that_is_open_is_so_to_no_page_of_another_site(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with running(Services(workspace=workspace, uploads_dir=tmp_path / "uploads")) as url:
+        for (method, path), write in MATRIX.items():
+            for said in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}):
+                address = url + re.sub(r"{\w+}", "x", path)
+                answer = httpx.request(method, address, headers=said, json={"token": "x"}, timeout=60)
+                expected = {401} if write.least is not None else {403, 422}
+                assert answer.status_code in expected, (method, path, said, answer.text)
 
 
 @pytest.mark.parametrize("address", [one for one in MATRIX if MATRIX[one].least is None], ids=named)

@@ -13,6 +13,7 @@ from flycam.catalog.access_records import OneTimeCode, Scope, Token
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import Account, AuditEntry, Role
+from flycam.catalog.sharing_records import Guest
 from flycam.catalog.tokens import MOST_HELD
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 
@@ -59,12 +60,10 @@ class AccessSuite:
         assert (found.token_id, found.until_ns) == (GIS.token_id, GIS.expires_ns)
         assert catalog.accounts.by_token("first") == LAN
         assert [one.label for one in catalog.tokens.held(NOW_NS)] == ["", "QGIS"]
-        assert [one.token_hash for one in catalog.accounts.by_name("Lan")] == [
-            LAN.token_hash,
-            GIS.secret_hash,
-            LAN.token_hash,
-        ]
-        assert catalog.accounts.by_name("Tú") == catalog.accounts.by_name("La\0n") == []
+        assert catalog.accounts.find("Lan") == LAN
+        assert catalog.accounts.find("Lan", GIS.token_id) == found
+        for nobody in (("Tú",), ("La\0n",), ("Lan", "token-none"), ("Lan", "\0")):
+            assert catalog.accounts.find(*nobody) is None
 
     def test_one_is_revoked_and_the_others_hold(self, catalog: Catalog) -> None:
         catalog.accounts.put(LAN)
@@ -105,6 +104,102 @@ class AccessSuite:
         assert [one.account for one in catalog.tokens.held(NOW_NS)] == ["Minh"]
         catalog.accounts.put(LAN)
         assert catalog.accounts.by_token("gis2") is None, "nor with a new account of the same name"
+
+    def test_what_was_made_with_a_token_ends_with_it_in_turn(self, catalog: Catalog) -> None:
+        first, minhs = self.fill_with_descendants(catalog)
+        known = catalog.tokens.find_descendants(NOW_NS)
+        assert {name: made.ids for name, made in known.items()} == {
+            first: {"tokens": ["t1", "t2"], "guests": ["g1", "g2", "g4"]},
+            minhs: {"tokens": [], "guests": ["g3"]},
+            "t1": {"tokens": ["t2"], "guests": ["g2"]},
+            "t2": {"tokens": [], "guests": ["g2"]},
+        }
+        (stolen,) = [one for one in catalog.tokens.held(NOW_NS) if one.token_id == first]
+        ended = catalog.tokens.revoke(stolen, hash_token("seal"), told("token revoked"))
+        assert ended.ids == {"tokens": ["t1", "t2"], "guests": ["g1", "g2", "g4"]}, "g4: may be its"
+        assert {one.token_id for one in catalog.tokens.held(NOW_NS)} == {minhs, "t3"}
+        assert {one.guest_id for one in catalog.guests.all() if one.holds(NOW_NS)} == {"g3"}
+        lines = [(one.what, one.subject, one.detail) for one in catalog.audit.lines()][-6:]
+        assert [one[:2] for one in lines] == [
+            ("token revoked", "x"),
+            ("token revoked", "t1"),
+            ("token revoked", "t2"),
+            *(("guest revoked", one) for one in ("g1", "g2", "g4")),
+        ]
+        assert [one[2].rpartition(", ")[2] for one in lines[1:3]] == [f"made with {first}", "made with t1"]
+
+    @pytest.mark.parametrize("is_removed", [False, True])
+    def test_what_an_account_made_for_others_ends_with_its_tokens(
+        self, catalog: Catalog, is_removed: bool
+    ) -> None:
+        first, minhs = self.fill_with_descendants(catalog)
+        if is_removed:
+            _, ended = catalog.accounts.remove("Lan", "Minh", NOW_NS)
+            assert [one.token_id for one in ended.tokens] == ["t1", "t2"]
+        else:
+            catalog.accounts.put(replace(LAN, token_hash=hash_token("new")), told("user add"))
+        held = {one.token_id for one in catalog.tokens.held(NOW_NS)}
+        assert minhs in held and held.isdisjoint({first, "t1", "t2"}) and len(held) == 3 - is_removed
+        assert ("token revoked", "t1") in [(one.what, one.subject) for one in catalog.audit.lines()]
+
+    def fill_with_descendants(self, catalog: Catalog) -> tuple[str, str]:
+        """Lan's first token made t1 for Minh and g1, t1 made t2 and t2 g2; t3, g3 are Minh's own, and of g4,
+        which is Lan's, no token is known. Ids of the first tokens of Lan and Minh."""
+        for account in (LAN, replace(LAN, name="Minh", token_hash=hash_token("minh"))):
+            catalog.accounts.put(account)
+        lans, minhs = (one.token_id for one in catalog.tokens.held(NOW_NS))
+        for name, made_with in (("t1", lans), ("t2", "t1"), ("t3", None)):
+            one = replace(GIS, token_id=name, account="Minh", secret_hash=name, made_with=made_with)
+            catalog.tokens.put(one, told())
+        for name, made_by, made_with in (
+            ("g1", "Lan", lans),
+            ("g2", "Minh", "t2"),
+            ("g3", "Minh", minhs),
+            ("g4", "Lan", None),
+        ):
+            catalog.guests.put(
+                Guest(
+                    guest_id=name,
+                    secret_hash=name,
+                    event_id="",
+                    communes=(),
+                    made_by=made_by,
+                    made_ns=NOW_NS,
+                    expires_ns=NOW_NS + DAY_NS,
+                    made_with=made_with,
+                )
+            )
+        return lans, minhs
+
+    def test_whom_anothers_token_let_in_is_in_while_it_holds(self, catalog: Catalog) -> None:
+        catalog.accounts.put(LAN)
+        catalog.accounts.put(replace(LAN, name="Minh", token_hash=hash_token("minh")))
+        catalog.tokens.put(GIS, told())
+        found = catalog.accounts.find("Minh", GIS.token_id)
+        assert found is not None and catalog.accounts.holds(found)
+        assert (found.name, found.token_hash) == ("Minh", hash_token("minh"))
+        assert (found.token_id, found.until_ns) == (GIS.token_id, GIS.expires_ns)
+        catalog.tokens.revoke(GIS, hash_token("seal"), told("token revoked"))
+        assert catalog.accounts.find("Minh", GIS.token_id) is None and not catalog.accounts.holds(found)
+
+    def test_a_word_is_spent_once_and_known_to_be(self, catalog: Catalog) -> None:
+        assert not catalog.codes.is_spent("word")
+        spent = [catalog.codes.spend_word("word", "Lan", NOW_NS + DAY_NS, NOW_NS) for _ in range(2)]
+        assert spent == [True, False] and catalog.codes.is_spent("word") and not catalog.codes.is_spent("w")
+
+    def test_tokens_and_links_of_the_twenty_fifth_schema_are_of_no_known_token(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        self.fill_with_descendants(catalog)
+        catalog.close()
+        for table in ("tokens", "guests"):
+            self.tamper(url, f"ALTER TABLE {table} DROP COLUMN made_with")
+        self.tamper(url, "UPDATE schema_info SET value = 25")
+        with open_catalog(url) as newer:
+            assert {one.made_with for one in newer.tokens.held(NOW_NS)} == {None}
+            assert {one.made_with for one in newer.guests.all()} == {None} and len(newer.guests.all()) == 4
+            newer.tokens.put(replace(GIS, made_with="t1"), told())
+            assert newer.tokens.find_descendants(NOW_NS)["t1"].ids["tokens"] == [GIS.token_id]
 
     def test_a_token_is_somebodys_and_an_account_holds_so_many(self, catalog: Catalog) -> None:
         with pytest.raises(NotFound, match="Lan"):

@@ -1193,7 +1193,7 @@ class CatalogSuite(ABC):
         catalog.audit.append("Lan", "withdraw", "frame 1")
         before = catalog.audit.lines()
         gone, ended = catalog.accounts.remove("Lan", "Minh", STORM_NS + 1)
-        assert (gone.name, gone.role, ended) == ("Lan", Role.OPERATOR, ["guest-1"])
+        assert (gone.name, gone.role, ended.guest_ids) == ("Lan", Role.OPERATOR, ("guest-1",))
         assert {one.guest_id for one in catalog.guests.all() if one.holds(STORM_NS)} == {"guest-2", "guest-3"}
         told = catalog.audit.lines()
         assert told[: len(before)] == before and catalog.audit.verify() is None

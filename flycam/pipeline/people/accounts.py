@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import shapely
 
+from flycam.catalog.access_records import Descendants
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_records import Guest
@@ -54,7 +55,7 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
               account for all
     Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
     """
-    if not workspace.catalog.accounts.by_name(name.strip()):  # one that is there keeps what it is called
+    if not workspace.catalog.accounts.find(name.strip()):  # one that is there keeps what it is called
         person_named(name)
     token = new_token()
     now = workspace.clock_ns()
@@ -71,10 +72,11 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
     return account, token
 
 
-def remove_user(workspace: Workspace, name: str) -> tuple[Account, list[str]]:
-    """Take an account away: (the account, ids of the guest links that ended with it).
+def remove_user(workspace: Workspace, name: str) -> tuple[Account, Descendants]:
+    """Take an account away: (the account, what of others ended with it).
 
-    Its token, sessions, one-time and guest links end; what it did stays in the audit log under its name.
+    Its tokens, sessions, one-time and guest links end, and what was made with its tokens; what it did stays
+    in the audit log under its name.
     Raises NotFound, InputUnusable (the last administrator).
     """
     who = workspace.operator or workspace.box
@@ -168,6 +170,7 @@ def invite_guest(
     who: str,
     communes: tuple[str, ...] = (),
     until_ns: int | None = None,
+    made_with: str = "",
 ) -> tuple[Guest, str]:
     """A link that shows the map and its tiles, and its secret, shown only once.
 
@@ -175,6 +178,7 @@ def invite_guest(
     communes  codes of those that it shows (`guest_communes`); none: all
     until_ns  when it ends at the latest, whatever the hours: nobody leaves a link behind that outlives what
               let its maker in; None: by its hours alone
+    made_with id of the token by which its maker came, with which it ends; "": of none
     Raises NotFound, OptionUnusable (no number of hours, or more than a week).
     """
     if not (math.isfinite(hours) and 0.0 < hours <= MOST_GUEST_HOURS):
@@ -191,10 +195,11 @@ def invite_guest(
         made_by=who,
         made_ns=now,
         expires_ns=min([now + round(hours * _HOUR_NS), *([] if until_ns is None else [until_ns])]),
+        made_with=made_with or None,
     )
-    detail = ", ".join(
-        [f"{(guest.expires_ns - now) / _HOUR_NS:g} h", guest.event_id or "all events", *communes]
-    )
+    lasts = f"{(guest.expires_ns - now) / _HOUR_NS:g} h"
+    said = [lasts, guest.event_id or "all events", *communes, made_with and f"made with {made_with}"]
+    detail = ", ".join(filter(None, said))
     told = AuditEntry(who=who, what="guest link", subject=guest.guest_id, detail=detail, at_ns=now)
     workspace.catalog.guests.put(guest, told)
     return guest, secret

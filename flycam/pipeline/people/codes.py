@@ -67,7 +67,7 @@ def make_setup_code(workspace: Workspace) -> str:
 def make_code(workspace: Workspace, name: str, who: str, token_id: str = "") -> str:
     """A code that signs in the account of this name once, in place of one made before.
 
-    token_id  of the token by which its own holder came, with which the session then ends; "": of none
+    token_id  of the token by which its maker came, with which the session then ends; "": of none
     Raises NotFound.
     """
     code, now = _new_code(), workspace.clock_ns()
@@ -78,8 +78,8 @@ def make_code(workspace: Workspace, name: str, who: str, token_id: str = "") -> 
         made_ns=now,
         expires_ns=now + SIGN_IN_MINUTES * _MINUTE_NS,
     )
-    until = f"until {iso(made.expires_ns)}"
-    told = AuditEntry(who=who, what="sign-in code", subject=name, detail=until, at_ns=now)
+    detail = f"until {iso(made.expires_ns)}{f', made with {token_id}' if token_id else ''}"
+    told = AuditEntry(who=who, what="sign-in code", subject=name, detail=detail, at_ns=now)
     workspace.catalog.codes.put(made, told)
     return _grouped(code)
 
@@ -104,14 +104,13 @@ def first_administrator(workspace: Workspace, code: str, name: str) -> tuple[Acc
 def spend_code(workspace: Workspace, code: str) -> Account:
     """The account that a code signs in, once. Raises AccessDenied: in one sentence why not."""
     spent = workspace.catalog.codes.spend(_hash(code), workspace.clock_ns())
-    known = workspace.catalog.accounts.by_name(spent.account)
-    found = [one for one in known if one.token_id == spent.token_id]
-    if not found:
+    found = workspace.catalog.accounts.find(spent.account, spent.token_id)
+    if found is None:
         raise AccessDenied(
             "the account or token by which this code was made has ended; ask for a new one",
             vi="tài khoản hoặc mã truy cập đã cấp mã này không còn hiệu lực; hãy xin mã mới",
         )
-    return found[0]
+    return found
 
 
 def _require_setup_code(workspace: Workspace, code: str) -> None:

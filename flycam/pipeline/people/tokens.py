@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from flycam.catalog.access_records import Scope, Token
+from flycam.catalog.access_records import Descendants, Scope, Token
 from flycam.catalog.accounts import hash_token, new_token, new_token_id
-from flycam.catalog.records import AuditEntry
+from flycam.catalog.records import Account
+from flycam.catalog.tokens import entry_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import iso
 from flycam.pipeline.workspace import Workspace
@@ -24,12 +25,13 @@ def make_token(
     scope: Scope,
     days: float | None,
     who: str,
-    until_ns: int | None = None,
+    maker: Account | None = None,
 ) -> tuple[Token, str]:
     """A further token of an account, and the token itself, shown only once.
 
-    days      None: it never expires
-    until_ns  when the token ends by which its maker had come: a token leaves none behind that outlives it
+    days   None: it never expires
+    maker  who makes it, by the token with which he came: a token leaves none behind that outlives it; None:
+           whoever sits at the machine
     Raises NotFound (no such account), InputUnusable (no label, too many tokens), OptionUnusable (days).
     """
     label = " ".join(label.split())
@@ -44,6 +46,7 @@ def make_token(
             vi=f"--days {days:g}: hãy ghi số ngày lớn hơn 0, tối đa {MOST_DAYS:g}",
         )
     secret, now = new_token(), workspace.clock_ns()
+    until_ns = None if maker is None else maker.until_ns
     ends = [one for one in (until_ns, None if days is None else now + round(days * _DAY_NS)) if one]
     token = Token(
         token_id=new_token_id(),
@@ -54,9 +57,10 @@ def make_token(
         made_by=who,
         made_ns=now,
         expires_ns=min(ends, default=None),
+        made_with=(maker.token_id or None) if maker is not None else None,
     )
     until = "no end" if token.expires_ns is None else f"until {iso(token.expires_ns)}"
-    workspace.catalog.tokens.put(token, _told(token, "token", who, now, f"{scope}, {until}"))
+    workspace.catalog.tokens.put(token, entry_of(token, "token", who, now, f"{scope}, {until}"))
     workspace.catalog.accounts.forget()
     return token, secret
 
@@ -66,9 +70,16 @@ def held_tokens(workspace: Workspace, account: str | None = None) -> list[Token]
     return workspace.catalog.tokens.held(workspace.clock_ns(), account)
 
 
-def revoke_token(workspace: Workspace, token_id: str, who: str, account: str | None = None) -> Token:
-    """Let a token, the sessions that it opened, and the guest links that it may have made, open nothing any
-    more.
+def find_descendants(workspace: Workspace) -> dict[str, Descendants]:
+    """What would end with each token that holds, by its id."""
+    return workspace.catalog.tokens.find_descendants(workspace.clock_ns())
+
+
+def revoke_token(
+    workspace: Workspace, token_id: str, who: str, account: str | None = None
+) -> tuple[Token, Descendants]:
+    """Let a token, the sessions that it opened, and all that was made with it, open nothing any more: (the
+    token, what else ended).
 
     account  whose it has to be; None: anybody's
     Raises NotFound.
@@ -79,12 +90,7 @@ def revoke_token(workspace: Workspace, token_id: str, who: str, account: str | N
             f"{token_id[:80]}: no such token holds; see 'flycam account tokens'",
             vi=f"{token_id[:80]}: không có mã truy cập nào như vậy đang dùng; xem 'flycam account tokens'",
         )
-    told = _told(token, "token revoked", who, workspace.clock_ns(), token.scope)
-    workspace.catalog.tokens.revoke(token, hash_token(new_token()), told)
+    told = entry_of(token, "token revoked", who, workspace.clock_ns(), token.scope)
+    ended = workspace.catalog.tokens.revoke(token, hash_token(new_token()), told)
     workspace.catalog.accounts.forget()
-    return token
-
-
-def _told(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
-    said = ", ".join(filter(None, [token.account, token.label, detail]))
-    return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)
+    return token, ended

@@ -7,6 +7,7 @@ programs say nothing, and need no cookie.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -31,11 +32,14 @@ _OURS = ("same-origin", "none")
 
 def require_own_page(request: Request, why: tuple[str, str] = _SIGN_IN) -> None:
     """Raise AccessDenied for a request that a page of another site sent. why: in English and Vietnamese."""
-    said = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if said is not None:
-        is_ours = said in _OURS
-    else:  # over http browsers say no more than this
-        is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not is_ours:
+    if not is_own_page(request.headers):
         raise AccessDenied(why[0], vi=why[1])
+
+
+def is_own_page(headers: Mapping[str, str]) -> bool:
+    """Whether no page of another site sent a request with these headers."""
+    said, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if said is not None:
+        return said in _OURS
+    # over http browsers say no more than this
+    return origin is None or urlsplit(origin).netloc == headers.get("host")

@@ -6,6 +6,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Iterator, MutableMapping
 from itertools import accumulate
+from operator import countOf, itemgetter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
@@ -14,12 +15,14 @@ from prometheus_client.registry import Collector
 
 from flycam.frame.moment import iso
 from flycam.serve.answering.bodies import App, Receive, Scope, Send
+from flycam.serve.answering.failures import Refused, answer_to
 from flycam.serve.answering.request_log import RequestLog
 
 ACCOUNT = "flycam.account"
 """Where in a request's scope the name of whoever was let in is kept, by each door."""
 TILE = "/tiles/{mosaic}/{z}/{x}/{y}"
 _FILE = "/{file}"
+_NAME = itemgetter(0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -96,7 +99,7 @@ class _Times:
 
 
 class Watched:
-    """The application, with all that is asked of it seen."""
+    """The application, with all that is asked of it seen; what names two hosts does not reach it."""
 
     def __init__(self, app: App, figures: RequestFigures, log: RequestLog | None) -> None:
         self._app, self._figures, self._log = app, figures, log
@@ -115,11 +118,12 @@ class Watched:
                 size += len(message.get("body", b""))
             return send(message)
 
+        is_clear = countOf(map(_NAME, scope["headers"]), b"host") <= 1
         log = self._log
         at_ns, began_s = 0 if log is None else time.time_ns(), time.perf_counter()
         self._figures.running += 1
         try:
-            await self._app(scope, receive, send_seen)
+            await (self._app if is_clear else _refuse_two_hosts)(scope, receive, send_seen)
         finally:
             seconds = time.perf_counter() - began_s
             self._figures.running -= 1
@@ -138,6 +142,19 @@ class Watched:
                         "from": (scope.get("client") or (None,))[0],
                     }
                 )
+
+
+async def _refuse_two_hosts(scope: Scope, _receive: Receive, send: Send) -> None:
+    """400, as RFC 9112 (3.2) wants it: whoever hands on the one line may have been asked by the other."""
+    for message in answer_to(
+        Refused(
+            400,
+            "the request names two hosts: send one Host line; a proxy in front must replace it, not add one",
+            "yêu cầu ghi hai dòng Host: chỉ gửi một dòng; máy trung gian phải thay chứ không thêm dòng Host",
+        ),
+        scope,
+    ):
+        await send(message)
 
 
 def address_of(scope: Scope) -> str:

@@ -135,8 +135,10 @@ def address_of(request: Request) -> str:
 
 @router.post("/api/logout")
 def logout(request: Request, response: Response) -> dict[str, bool]:
-    """Forget the cookies."""
+    """Forget the cookies; the session of one opens nothing any more, wherever a copy of it lies."""
     require_own_page(request, ASKED)
+    door: Door = request.app.state.door
+    door.end_sessions(request.headers.get("cookie", ""))
     for name in (COOKIE, GUEST_COOKIE):
         response.delete_cookie(name, path="/")
     return {"done": True}
@@ -146,13 +148,14 @@ def logout(request: Request, response: Response) -> dict[str, bool]:
 def make_link(wanted: LinkFor, request: Request, services: ServicesHere, visitor: Admin) -> dict[str, Any]:
     """A link that signs a person in once, within a quarter of an hour (administrators only)."""
     door: Door = request.app.state.door
-    code = door.link_for(wanted.name)
+    code = door.link_for(wanted.name, visitor.token_id)
     if code is None:
         raise NotFound(
             f"{wanted.name}: no such account; make it with: flycam user add NAME --role viewer",
             vi=f"{wanted.name}: không có tài khoản này; hãy tạo bằng: flycam user add TÊN --role viewer",
         )
-    services.workspace.catalog.audit.append(visitor.name, "login-link", wanted.name)
+    made_with = f"made with {visitor.token_id}" if visitor.token_id else ""
+    services.workspace.catalog.audit.append(visitor.name, "login-link", wanted.name, made_with)
     return {"path": f"/login/{code}", "seconds": sessions.LINK_SECONDS}
 
 

@@ -1,8 +1,8 @@
 """Who is at the door: a bearer token, a session cookie, or nobody.
 
 Open access is granted only while no account exists *and* the server is bound to loopback *and* the request
-names this machine as its host: the last keeps out a proxy that publishes the port, and a web page that points
-a name of its own at 127.0.0.1.
+came straight from a program on this machine (`is_from_here`): not through a proxy that publishes the port,
+and not from a page of another site, or one that points a name of its own at 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from starlette.datastructures import Headers as NamedHeaders
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.accounts import Accounts
@@ -19,6 +23,7 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import Withholdings
+from flycam.serve.answering.own_page import is_own_page
 from flycam.serve.door import scopes, sessions
 from flycam.serve.door.token_uses import TokenUses
 from flycam.serve.services import Services, is_loopback
@@ -27,19 +32,27 @@ COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
 """Of whoever opened a guest link; a session goes before it, so that nobody is signed out by a link."""
 _CACHE_S, _REFUSED_S = 2.0, 0.25
+_UNKNOWN = (float("-inf"), None)
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
-_SAYS_WHO = frozenset({b"authorization", b"cookie", b"host"})
+MAX_CREDENTIAL_BYTES = 4096
+"""A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
+_SHORT_BYTES = 256
+"""So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+_SAYS_WHO = frozenset({b"authorization", b"cookie"})
+_HANDED_ON = frozenset({"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"})
+"""Headers of whoever hands a request on, besides all that begin with x-forwarded-."""
 
 Headers = Iterable[tuple[bytes, bytes]]
-_Question = tuple[bytes, bytes]  # credential, host
+HttpScope = MutableMapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Who asks, and what is withheld from them. `account` is None in open access, which may do everything.
 
+    token_id    of the token that they came with, or by which somebody let them in; "": of none
     sees_tiles  whether tiles are for this role and for this token, whichever tile
     is_viewer   whether they have a viewer's role at least
     """
@@ -47,12 +60,14 @@ class Visitor:
     account: Account | None
     withholding: Withholding
     name: str = field(init=False, compare=False)
+    token_id: str = field(init=False, compare=False)
     sees_tiles: bool = field(init=False, compare=False)
     is_viewer: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         # known once for all that is asked within the moments for which the door remembers them
         object.__setattr__(self, "name", self.account.name if self.account else "local")
+        object.__setattr__(self, "token_id", self.account.token_id if self.account else "")
         object.__setattr__(self, "sees_tiles", self.may(Role.GUEST) and self.reaches("GET", "/tiles"))
         object.__setattr__(self, "is_viewer", self.may(Role.VIEWER))
 
@@ -69,13 +84,13 @@ _LOCAL = Visitor(None, NOTHING_WITHHELD)
 
 
 class Door:
-    """Checks credentials. An answer is kept two seconds for the very same header, so tiles cost no hash; a
-    refusal a quarter of one."""
+    """Checks credentials. An answer is kept two seconds for the very same credential, so that tiles ask no
+    catalogue; a refusal a quarter of one. Of a credential that is long the SHA-256 is kept."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._answers: dict[_Question, tuple[float, Visitor | None]] = {}
-        self._asking: dict[_Question, asyncio.Future[Visitor | None]] = {}
+        self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
+        self._asking: dict[bytes, asyncio.Future[Visitor | None]] = {}
         self._lock = threading.Lock()
         self._withholdings = Withholdings(services.workspace.catalog)
         self._uses = TokenUses(services.workspace)
@@ -84,47 +99,35 @@ class Door:
     def _accounts(self) -> Accounts:
         return self._services.workspace.catalog.accounts
 
-    def visitor(self, headers: Headers) -> Visitor | None:
-        """Who sent these headers; None if nobody who may come in."""
-        return self.answer(*credential_of(headers))
+    def visitor(self, scope: HttpScope) -> Visitor | None:
+        """Who sent this request; None if nobody who may come in."""
+        key, credential = credential_of(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            found = self._look_up(key, credential)
+        return found if found is not _LOCAL or is_from_here(scope) else None
 
-    async def visitor_soon(self, headers: Headers) -> Visitor | None:
-        """As `visitor`, from an event loop, which waits for no catalogue."""
-        return await self.answer_soon(*credential_of(headers))
+    async def visitor_soon(self, scope: HttpScope) -> Visitor | None:
+        """As `visitor`, from an event loop, which waits for no catalogue: what is known is said at once, all
+        else is looked up in a thread, once for all who ask the same meanwhile."""
+        key, credential = credential_of(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            asking = self._asking.get(key)
+            if asking is None:
+                asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
+                self._asking[key] = asking
+                asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            found = await asyncio.shield(asking)
+        return found if found is not _LOCAL or is_from_here(scope) else None
 
-    def remembered(self, credential: bytes, host: bytes) -> tuple[float, Visitor | None] | None:
-        """(when, what) was answered to these headers a moment ago; None: they have to be looked up."""
-        answer = self._answers.get((credential, host))
-        if answer is None:
-            return None
-        lasts_s = _CACHE_S if answer[1] is not None else _REFUSED_S
-        return answer if time.monotonic() - answer[0] < lasts_s else None
-
-    async def answer_soon(self, credential: bytes, host: bytes) -> Visitor | None:
-        """As `answer`, from an event loop: what is known is said at once, all else is looked up in a thread,
-        once for all who ask the same meanwhile."""
-        known = self.remembered(credential, host)
-        if known is not None:
-            return known[1]
-        question = (credential, host)
-        asking = self._asking.get(question)
-        if asking is None:
-            asking = asyncio.ensure_future(asyncio.to_thread(self.answer, credential, host))
-            self._asking[question] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(question, None))
-        return await asyncio.shield(asking)
-
-    def answer(self, credential: bytes, host: bytes) -> Visitor | None:
-        """As `visitor`, from the Authorization (else Cookie) and Host headers themselves."""
-        known = self.remembered(credential, host)
-        if known is not None:
-            return known[1]
-        question = (credential, host)
-        found = self._check(credential.decode("latin-1"), host.decode("latin-1"))
+    def _look_up(self, key: bytes, credential: bytes) -> Visitor | None:
+        found = self._check(credential.decode("latin-1"))
+        good_until_s = time.monotonic() + (_REFUSED_S if found is None else _CACHE_S)
         with self._lock:
             if len(self._answers) >= _CACHE_ENTRIES:
                 self._answers.clear()
-            self._answers[question] = (time.monotonic(), found)
+            self._answers[key] = (good_until_s, found)
         return found
 
     def by_token(self, token: str) -> Account | None:
@@ -150,12 +153,14 @@ class Door:
         left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
         return int(max(left_s, 0))
 
-    def link_for(self, name: str) -> str | None:
-        """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
-        known = self._accounts.by_name(name)
-        if not known:
+    def link_for(self, name: str, token_id: str = "") -> str | None:
+        """Code of a one-time link for an account, good for 15 minutes; None if there is no such name.
+
+        token_id  of the token by which its maker came, with which the link and its session end; "": of none
+        """
+        account = self._accounts.find(name, token_id)
+        if account is None:
             return None
-        account = known[-1]
         expires_s = int(time.time()) + sessions.LINK_SECONDS
         return sessions.sign(self._services.session_key, sessions.LINK, account, expires_s)
 
@@ -167,10 +172,23 @@ class Door:
         workspace = self._services.workspace
         codes = workspace.catalog.codes
         ends_ns = opened.expires_s * 10**9
-        is_first = codes.spend_link(code, opened.account.name, ends_ns, workspace.clock_ns())
+        is_first = codes.spend_word(code, opened.account.name, ends_ns, workspace.clock_ns())
         return opened.account if is_first else None
 
-    def _check(self, credential: str, host: str) -> Visitor | None:
+    def end_sessions(self, cookies: str) -> None:
+        """Let the sessions of a Cookie header open nothing any more: here at once, in other processes when
+        what they remember is old."""
+        workspace = self._services.workspace
+        for word in _cookies_named(COOKIE, cookies):
+            opened = self._opened(sessions.SESSION, word)
+            if opened is not None:
+                ends_ns = opened.expires_s * 10**9
+                workspace.catalog.codes.spend_word(word, opened.account.name, ends_ns, workspace.clock_ns())
+        with self._lock:
+            self._answers.clear()
+
+    def _check(self, credential: str) -> Visitor | None:
+        """Whom a credential lets in; in a house that is open `_LOCAL`, for requests from here alone."""
         account: Account | None = None
         if credential[:7].lower() == "bearer ":
             account = self._accounts.by_token(credential[7:].strip())
@@ -179,41 +197,67 @@ class Door:
         if account is not None:
             self._uses.note(account.token_id)
             return self.visitor_of(account)
-        return _LOCAL if self._is_open(host) else None
+        return _LOCAL if self._services.bound_to_loopback and self._accounts.is_empty() else None
 
     def _of_cookie(self, header: str) -> Account | None:
-        cookies = [part.strip().partition("=")[::2] for part in header.split(";")]
-        for value in (value for name, value in cookies if name == COOKIE):
-            opened = self._opened(sessions.SESSION, value)
-            if opened is not None:
+        codes = self._services.workspace.catalog.codes
+        for word in _cookies_named(COOKIE, header):
+            opened = self._opened(sessions.SESSION, word)
+            if opened is not None and not codes.is_spent(word):
                 return opened.account
-        guests = (self.guest(value) for name, value in cookies if name == GUEST_COOKIE)
+        guests = map(self.guest, _cookies_named(GUEST_COOKIE, header))
         return next((guest.account for guest in guests if guest is not None), None)
 
-    def _is_open(self, host: str) -> bool:
-        if not self._services.bound_to_loopback or not self._accounts.is_empty():
-            return False
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        return is_loopback(name.strip("[]"))
-
     def _opened(self, kind: str, word: str) -> sessions.Opened | None:
-        """What a word says to whichever of its account's tokens sealed it."""
-        key, now_s = self._services.session_key, time.time()
-        for account in self._accounts.by_name(sessions.name_in(word)):
-            opened = sessions.open_word(key, kind, word, account, now_s)
-            if opened is not None:
-                return opened
-        return None
+        """What a word says, if what sealed it holds."""
+        account = self._accounts.find(*sessions.whose(word))
+        if account is None:
+            return None
+        return sessions.open_word(self._services.session_key, kind, word, account, time.time())
+
+
+def is_from_here(scope: HttpScope) -> bool:
+    """Whether a program on this machine sent this request straight here, by a name of this machine.
+
+    A proxy on this machine is one too, and what it hands on is anybody's: most say so in a header, and one
+    that is set up with nothing but an address (nginx) speaks HTTP/1.0, as no browser does.
+    """
+    headers = NamedHeaders(scope=scope)
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
+        return False
+    if any(name in _HANDED_ON or name.startswith("x-forwarded-") for name in headers):
+        return False
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return is_loopback(name.strip("[]").lower()) and is_own_page(headers)
 
 
 def credential_of(headers: Headers) -> tuple[bytes, bytes]:
-    """The Authorization (else Cookie) and the Host header."""
-    credential = host = b""
+    """The Authorization, else the Cookie header, of one that is too long our own cookies; before it the key
+    under which the door remembers it."""
+    credential = b""
     for name, value in headers:
-        if name not in _SAYS_WHO:
-            continue
-        if name == b"host":
-            host = value
-        elif name == b"authorization" or not credential:
+        if name in _SAYS_WHO and (name == b"authorization" or not credential):
             credential = value
-    return credential, host
+    if len(credential) <= _SHORT_BYTES:
+        return credential, credential
+    if len(credential) > MAX_CREDENTIAL_BYTES:
+        credential = _shortened(credential)
+    return sha256(credential).digest(), credential
+
+
+def _shortened(credential: bytes) -> bytes:
+    """What is ours of a browser's cookies: others on the same host may fill many times the room of one. Empty
+    where that is too long still."""
+    header = credential.decode("latin-1")
+    ours = [f"{name}={value}" for name in (COOKIE, GUEST_COOKIE) for value in _cookies_named(name, header)]
+    shortened = "; ".join(ours).encode("latin-1")
+    return shortened if len(shortened) <= MAX_CREDENTIAL_BYTES else b""
+
+
+def _cookies_named(name: str, header: str) -> Iterator[str]:
+    for part in header.split(";"):
+        found, _, value = part.strip().partition("=")
+        if found == name:
+            yield value

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from flycam.catalog.access_records import Scope, Token
+from flycam.catalog.access_records import Descendants, Scope, Token
 from flycam.catalog.records import Account, Role
 from flycam.catalog.tokens import no_account
 from flycam.errors import AccessDenied, NotFound
@@ -18,6 +18,7 @@ from flycam.pipeline.people.tokens import (
     MOST_DAYS,
     MOST_LABEL,
     USUAL_DAYS,
+    find_descendants,
     held_tokens,
     make_token,
     revoke_token,
@@ -27,7 +28,7 @@ from flycam.serve.answering.failures import SignInRequired
 from flycam.serve.answering.own_page import require_own_page
 from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.accounts import WayIn, counted, let_in
-from flycam.serve.door.admission import Visitor
+from flycam.serve.door.admission import Door, Visitor
 from flycam.serve.door.guard import Admin, Viewer
 from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import services_of
@@ -66,7 +67,8 @@ def set_up(asked: First, request: Request, response: Response) -> Json:
     require_own_page(request)
     with counted(request, WayIn.SETUP):
         account, token = first_administrator(services_of(request).workspace, asked.code, asked.name)
-    let_in(request, response, account, "login by set-up code")
+    door: Door = request.app.state.door
+    let_in(request, response, door.by_token(token) or account, "login by set-up code")
     return {"account": {"name": account.name, "role": account.role.value}, "token": token}
 
 
@@ -80,8 +82,10 @@ def accounts(request: Request, _: Admin) -> list[Json]:
 @router.get("/api/tokens")
 def tokens(request: Request, visitor: Viewer) -> list[Json]:
     """The tokens that hold: one's own, for administrators everybody's."""
+    workspace = services_of(request).workspace
     own = None if visitor.may(Role.ADMIN) else visitor.name
-    return [_told(one, visitor) for one in held_tokens(services_of(request).workspace, own)]
+    made = find_descendants(workspace)
+    return [_told(one, visitor, made.get(one.token_id)) for one in held_tokens(workspace, own)]
 
 
 @router.post("/api/tokens")
@@ -89,9 +93,8 @@ def make(asked: TokenAsked, request: Request, visitor: Viewer) -> Json:
     """Make a token of one's own account; administrators of any. `token` is told this once."""
     workspace = services_of(request).workspace
     account = _whose(request, asked.account, visitor)
-    until_ns = visitor.account.until_ns if visitor.account else None
     made, secret = make_token(
-        workspace, account, asked.label, asked.scope, asked.days, visitor.name, until_ns
+        workspace, account, asked.label, asked.scope, asked.days, visitor.name, visitor.account
     )
     if not _is_still_let_in(request, visitor):  # within the two seconds that the door remembers
         revoke_token(workspace, made.token_id, visitor.name)
@@ -101,9 +104,10 @@ def make(asked: TokenAsked, request: Request, visitor: Viewer) -> Json:
 
 @router.delete("/api/tokens/{token_id}")
 def revoke(token_id: str, request: Request, visitor: Viewer) -> Json:
-    """Let a token, and the sessions that it opened, open nothing any more."""
+    """Let a token, the sessions that it opened, and what was made with it, open nothing any more."""
     own = None if visitor.may(Role.ADMIN) else visitor.name
-    return _told(revoke_token(services_of(request).workspace, token_id, visitor.name, own), visitor)
+    token, ended = revoke_token(services_of(request).workspace, token_id, visitor.name, own)
+    return _told(token, visitor, ended)
 
 
 @router.post("/api/codes")
@@ -113,9 +117,7 @@ def code(asked: CodeAsked, request: Request, visitor: Viewer) -> Json:
     name = _whose(request, asked.account, visitor)
     if not _is_still_let_in(request, visitor):
         raise SignInRequired("bad_token")
-    is_own = visitor.account is not None and visitor.account.name == name
-    token_id = visitor.account.token_id if visitor.account is not None and is_own else ""
-    made = make_code(services_of(request).workspace, name, visitor.name, token_id)
+    made = make_code(services_of(request).workspace, name, visitor.name, visitor.token_id)
     return {"account": name, "code": made, "seconds": 60 * SIGN_IN_MINUTES}
 
 
@@ -139,7 +141,7 @@ def _whose(request: Request, asked: str | None, visitor: Visitor) -> str:
             f"{name}: this account is of the province's sign-in service; an administrator makes its tokens",
             vi=f"{name}: tài khoản này thuộc dịch vụ đăng nhập của tỉnh; quản trị viên cấp mã cho tài khoản",
         )
-    if not services.workspace.catalog.accounts.by_name(name):
+    if services.workspace.catalog.accounts.find(name) is None:
         raise no_account(name)
     return name
 
@@ -149,7 +151,8 @@ def _is_still_let_in(request: Request, visitor: Visitor) -> bool:
     return account is None or services_of(request).workspace.catalog.accounts.holds(account)
 
 
-def _told(token: Token, visitor: Visitor) -> dict[str, Any]:
+def _told(token: Token, visitor: Visitor, made: Descendants | None = None) -> dict[str, Any]:
+    """`made_with`: the token by which its maker came; `ends_with_it`: what was made with it, in turn too."""
     return {
         "token_id": token.token_id,
         "account": token.account,
@@ -159,5 +162,7 @@ def _told(token: Token, visitor: Visitor) -> dict[str, Any]:
         "made": iso_or_none(token.made_ns),
         "expires": iso_or_none(token.expires_ns),
         "used": iso_or_none(token.used_ns),
-        "is_mine_now": visitor.account is not None and token.token_id == visitor.account.token_id,
+        "is_mine_now": token.token_id == visitor.token_id,
+        "made_with": token.made_with,
+        "ends_with_it": (made or Descendants()).ids,
     }

@@ -30,7 +30,7 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
 
     def check(request: Request) -> Visitor:
         door: Door = request.app.state.door
-        visitor = door.visitor(request.scope["headers"])
+        visitor = door.visitor(request.scope)
         if visitor is None:
             raise sign_in_required(request.scope["headers"])
         request.scope[ACCOUNT] = visitor.name

@@ -61,7 +61,7 @@ def invite(asked: Invitation, services: ServicesHere, visitor: Operator) -> Json
     communes = guest_communes(services.workspace, asked.communes, own)
     until_ns = _latest_end_ns(services, visitor)
     guest, secret = invite_guest(
-        services.workspace, asked.hours, asked.event, visitor.name, communes, until_ns
+        services.workspace, asked.hours, asked.event, visitor.name, communes, until_ns, visitor.token_id
     )
     _require_still(services, visitor, guest)
     notes = linked_by(services.workspace, guest)

@@ -1,7 +1,9 @@
 """Signed words: the cookie of a session and the code of a one-time link.
 
-A word is `kind.name.expiry.nonce.signature`, HMAC-SHA256 under the server's key and the account's token
-hash. So it needs no table, ends by itself, and ends at once when the account gets a new token or is removed.
+A word is `kind.name.expiry.nonce.token.signature`, HMAC-SHA256 under the server's key and the account's
+token hash; token: the id of the one that its holder came with, or by which whoever let him in had come. So
+it ends by itself, and at once when that token ends, or the account gets a new one or is removed. Which words
+were used or signed out is in a table (`OneTimeCodes.spend_word`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from flycam.catalog.records import Account
 from flycam.serve.services import SESSION_KEY_BYTES, new_session_key
 from flycam.store.syncing import move_into_place
 
+_PARTS = 6
 SESSION = "s"
 LINK = "l"
 _MOST_DIGITS = 15
@@ -59,14 +62,14 @@ def read_key(path: Path) -> bytes:
 def sign(key: bytes, kind: str, account: Account, expires_s: int) -> str:
     """A word for an account, good until `expires_s` (seconds since 1970)."""
     name = base64.urlsafe_b64encode(account.name.encode()).decode().rstrip("=")
-    body = f"{kind}.{name}.{expires_s}.{secrets.token_urlsafe(9)}"
+    body = f"{kind}.{name}.{expires_s}.{secrets.token_urlsafe(9)}.{account.token_id}"
     return f"{body}.{_signature(key, account, body)}"
 
 
 def open_word(key: bytes, kind: str, word: str, account: Account, now_s: float) -> Opened | None:
     """What a word says, if it is of this kind and account, not expired and rightly signed; else None."""
     parts = word.split(".")
-    if len(parts) != 5 or parts[0] != kind or name_in(word) != account.name:
+    if len(parts) != _PARTS or parts[0] != kind or whose(word) != (account.name, account.token_id):
         return None
     if not (parts[2].isascii() and parts[2].isdigit() and len(parts[2]) <= _MOST_DIGITS):
         return None
@@ -74,18 +77,20 @@ def open_word(key: bytes, kind: str, word: str, account: Account, now_s: float) 
     if expires_s < now_s:
         return None
     expected = _signature(key, account, word.rpartition(".")[0])
-    if not hmac.compare_digest(expected.encode(), parts[4].encode("utf-8", "surrogateescape")):
+    if not hmac.compare_digest(expected.encode(), parts[5].encode("utf-8", "surrogateescape")):
         return None
     return Opened(account, expires_s, parts[3])
 
 
-def name_in(word: str) -> str:
-    """Whose a word says that it is, proven or not; "" where it says nothing."""
+def whose(word: str) -> tuple[str, str]:
+    """(account, token id) that a word says it is of, proven or not; ("", "") where it says nothing."""
     parts = word.split(".")
+    if len(parts) != _PARTS:
+        return "", ""
     try:
-        return base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode()
-    except (IndexError, ValueError):
-        return ""
+        return base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode(), parts[4]
+    except ValueError:
+        return "", ""
 
 
 def derived(key: bytes, kind: str, body: str) -> str:

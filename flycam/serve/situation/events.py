@@ -105,7 +105,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
 async def _looking(door: Door, request: Request) -> Visitor | None:
     """Who follows, as long as they may look at the map."""
-    visitor = await door.visitor_soon(request.scope["headers"])
+    visitor = await door.visitor_soon(request.scope)
     request.scope[ACCOUNT] = visitor.name if visitor is not None else None
     is_let = visitor is not None and visitor.may(Role.GUEST) and visitor.reaches("GET", request.url.path)
     return visitor if is_let else None

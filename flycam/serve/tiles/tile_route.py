@@ -28,7 +28,7 @@ from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.serve.answering.failures import answer_to, denied
 from flycam.serve.answering.watching import ACCOUNT
-from flycam.serve.door.admission import Door, Headers, Visitor, credential_of
+from flycam.serve.door.admission import Door, Headers, Visitor
 from flycam.serve.door.guard import role_missing
 from flycam.serve.door.scopes import beyond
 from flycam.serve.tiles.asked import ON_SHOW, Asked, AskedViews, asked_of
@@ -94,10 +94,8 @@ class TileRoute:
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         headers, path = scope["headers"], scope["path"]
-        credential, host = credential_of(headers)
         try:
-            remembered = self._door.remembered(credential, host)
-            visitor = remembered[1] if remembered else await self._door.answer_soon(credential, host)
+            visitor = await self._door.visitor_soon(scope)
             scope[ACCOUNT] = visitor.name if visitor is not None else None
             if visitor is None or not visitor.sees_tiles:
                 self.counts.refused += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +19,11 @@ from hypothesis import strategies as st
 
 from flycam.catalog.records import Account, Role
 from flycam.serve.door import sessions
-from flycam.serve.door.admission import Door, Visitor
+from flycam.serve.door.admission import Door, Visitor, is_from_here
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
+from tests.waiting import until
 
 VIEWER, ADMIN = "viewer-token", "admin-token"
 
@@ -50,16 +54,42 @@ def test_an_event_loop_waits_for_no_catalogue_and_equal_questions_are_one(
         return looked_up(token)
 
     monkeypatch.setattr(services.workspace.catalog.accounts, "by_token", by_token)
-    headers = [(b"authorization", f"Bearer {VIEWER}".encode()), (b"host", b"x")]
+    scope = asked(f"Bearer {VIEWER}")
 
     async def many() -> list[Visitor | None]:
-        return await asyncio.gather(*(door.visitor_soon(headers) for _ in range(20)))
+        return await asyncio.gather(*(door.visitor_soon(scope) for _ in range(20)))
 
     found = asyncio.run(many())
     assert {one.name for one in found if one} == {"Lan"} and None not in found
     assert len(looked_in) == 1 and looked_in != [threading.main_thread().name]
-    assert door.visitor(headers) is found[0]
-    assert asyncio.run(door.answer_soon(b"Bearer wrong", b"x")) is None
+    assert door.visitor(scope) is found[0]
+    assert asyncio.run(door.visitor_soon(asked("Bearer wrong"))) is None
+
+
+def asked(authorization: str) -> dict[str, Any]:
+    """A request as the server hands it to the door."""
+    headers = [(b"host", b"x"), (b"authorization", authorization.encode())]
+    return {"type": "http", "http_version": "1.1", "client": ("127.0.0.1", 9), "headers": headers}
+
+
+def test_what_is_kept_of_credentials_is_small(services: Services) -> None:
+    door = Door(services)
+    for number in range(300):
+        assert door.visitor(asked(f"Bearer {number:060000d}")) is None
+        assert door.visitor(asked(f"Bearer {number:04000d}")) is None
+        assert door.visitor(asked(f"Bearer {number:0200d}")) is None
+    assert len(pickle.dumps(list(door._answers))) < 300 * 300
+
+
+def test_cookies_of_others_on_the_same_host_keep_nobody_out(guarded: httpx.Client) -> None:
+    guarded.post("/api/login", json={"token": VIEWER}).raise_for_status()
+    ours = guarded.cookies["flycam"]
+    guarded.cookies.clear()
+    for others in (30, 6000):
+        cookie = {"Cookie": f"portal={'x' * others}; flycam={ours}; other={'y' * others}"}
+        assert guarded.get("/api/session", headers=cookie).json()["account"]["name"] == "Lan"
+        assert guarded.get("/tiles/m/1/0/0", headers=cookie).status_code == 404
+    assert guarded.get("/api/session", headers={"Cookie": f"flycam={ours}{'x' * 5000}"}).status_code == 401
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -180,11 +210,34 @@ def test_a_link_that_was_used_opens_nothing_in_another_process_or_after_a_restar
     assert there.use_link(other) is not None and here.use_link(other) is None
 
 
+def test_a_session_that_was_signed_out_opens_nothing_in_any_process(services: Services) -> None:
+    """Whoever has a copy of its cookie is out: at once where it was signed out, then wherever it is asked."""
+    with (
+        running(services) as here,
+        running(replace(services)) as there,
+        httpx.Client(base_url=here, timeout=60) as client,
+    ):
+        client.post("/api/login", json={"token": VIEWER}).raise_for_status()
+        copied = {"Cookie": f"flycam={client.cookies['flycam']}"}
+        client.post("/api/login", json={"token": VIEWER}).raise_for_status()
+        other = {"Cookie": f"flycam={client.cookies['flycam']}"}
+        client.cookies.clear()
+        for url in (here, there):
+            assert httpx.get(f"{url}/api/session", headers=copied).status_code == 200
+        httpx.post(f"{here}/api/logout", headers=copied).raise_for_status()
+        assert httpx.get(f"{here}/api/session", headers=copied).status_code == 401
+        assert httpx.get(f"{here}/tiles/m/1/0/0", headers=copied).status_code == 401
+        until(lambda: httpx.get(f"{there}/api/session", headers=copied).status_code == 401)
+        assert httpx.get(f"{here}/api/session", headers=other).status_code == 200, "another session holds"
+    with running(services) as again:
+        assert httpx.get(f"{again}/api/session", headers=copied).status_code == 401
+
+
 @pytest.mark.parametrize("expires", ["9" * 5000, "9" * 13, "²", "-1", ""])
 def test_a_word_that_ends_in_no_second_there_is_opens_nothing(guarded: httpx.Client, expires: str) -> None:
     """Whoever knows a name of an account can write one."""
     for kind in "sl":
-        word = f"{kind}.TGFu.{expires}.x.y"
+        word = f"{kind}.TGFu.{expires}.x.token.y"
         cookie = {"Cookie": f"flycam={word}".encode()}
         assert guarded.get("/api/session", headers=cookie).status_code == 401
         assert guarded.get("/tiles/m/1/0/0", headers=cookie).status_code == 401
@@ -210,6 +263,70 @@ def test_open_access_ends_with_the_first_account_and_is_for_this_machine_only(tm
         assert httpx.get(f"{url}/api/session").status_code == 401
 
 
+HANDED_ON = (
+    "Forwarded: for=10.0.0.7",
+    "X-Forwarded-For: 10.0.0.7",
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Host: map.example.vn",
+    "x-forwarded-proto: http",
+    "X-FORWARDED-PORT: 443",
+    "X-Forwarded-Server: proxy",
+    "X-Forwarded-Prefix: /map",
+    "X-Real-IP: 10.0.0.7",
+    "Via: 1.1 proxy",
+    "True-Client-IP: 10.0.0.7",
+    "CF-Connecting-IP: 10.0.0.7",
+    "Origin: http://evil.example",
+    "Sec-Fetch-Site: cross-site",
+)
+
+
+def answered(url: str, request: str) -> int:
+    """The status of what is sent as it stands."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as line:
+        line.sendall(request.replace("\n", "\r\n").encode())
+        return int(line.recv(4096).split()[1])
+
+
+def test_open_access_is_for_what_came_straight_from_this_machine(tmp_path: Path) -> None:
+    """A proxy on this machine asks from 127.0.0.1 too, and may name it as the host."""
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        for path in ("/api/session", "/tiles/m/1/0/0"):
+            here = f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n"
+            assert answered(url, f"{here}\n") == (200 if path == "/api/session" else 404)
+            assert {one for one in HANDED_ON if answered(url, f"{here}{one}\n\n") != 401} == set()
+            assert answered(url, f"GET {path} HTTP/1.0\n\n") == 401
+            assert answered(url, f"GET {path} HTTP/1.0\nHost: 127.0.0.1\n\n") == 401, "nginx as it comes"
+            assert answered(url, f"GET {path} HTTP/1.1\n\n") == 401
+
+
+@pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
+def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -> None:
+    with running(replace(services, origins=origins)) as url:
+        for start in ("GET /healthz", "GET /", "POST /api/login", "GET /tiles/m/1/0/0", "OPTIONS /ogc"):
+            for version in ("1.1", "1.0"):
+                for again in ("HOST: 127.0.0.1", "host: evil.example"):
+                    asking = "Origin: https://gis.example.vn\nAccess-Control-Request-Method: GET"
+                    said = f"{start} HTTP/{version}\nHost: 127.0.0.1\n{asking}\n{again}\n\n"
+                    assert answered(url, said) == 400, said
+
+
+def test_who_asks_from_another_machine_is_not_here() -> None:
+    """A server on loopback meets none; what binds it may be mistaken."""
+    for peer, is_here in (
+        (("127.0.0.1", 9), True),
+        (("::1", 9), True),
+        (("10.0.0.7", 9), False),
+        (None, False),
+    ):
+        headers = [(b"host", b"LOCALHOST:8000")]
+        assert (
+            is_from_here({"type": "http", "http_version": "1.1", "client": peer, "headers": headers})
+            is is_here
+        )
+
+
 def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "session.key"
     key = sessions.read_key(path)
@@ -219,7 +336,9 @@ def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -
     assert len(sessions.read_key(path)) == len(key)
 
 
-@given(word=st.one_of(st.text(max_size=80), st.from_regex(re.compile(r"s\.TGFu\.[0-9]{1,12}\.\w+\.\w+"))))
+@given(
+    word=st.one_of(st.text(max_size=80), st.from_regex(re.compile(r"s\.TGFu\.[0-9]{1,12}\.\w+\.\w*\.\w+")))
+)
 def test_no_made_up_word_opens(word: str) -> None:
     account = Account(name="Lan", role=Role.ADMIN, token_hash="h", created_ns=0)
     assert sessions.open_word(b"k" * 32, sessions.SESSION, word, account, 0) is None

@@ -266,6 +266,85 @@ def test_a_token_leaves_none_behind_that_outlives_it(client: httpx.Client, servi
     assert held[made["token_id"]].expires_ns == lent.expires_ns and told["expires"] is not None
 
 
+def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
+    client: httpx.Client, services: Services
+) -> None:
+    """A thief has an administrator's token, and makes of it all that lasts: for others, in turn, by way of
+    sessions, codes and links. The administrator then ends that one token."""
+    stolen, secret = make_token(services.workspace, "admin", "máy tính bị mất", Scope.ALL, None, "test")
+
+    def made(path: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+        answer = client.post(path, json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+    def entered(path: str, body: dict[str, Any] | None = None) -> dict[str, str]:
+        """Headers of the session that a form, or a link, gives."""
+        with httpx.Client(base_url=str(client.base_url)) as browser:
+            answer = browser.post(path, json=body)
+            assert answer.status_code in (200, 303), answer.text
+            return {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+
+    thief = by(secret)
+    first = made("/api/tokens", {"label": "t1", "account": "analyst"}, thief)
+    second = made("/api/tokens", {"label": "t2"}, by(first["token"]))
+    own = entered("/api/login", {"token": secret})
+    by_code = entered("/api/login", {"token": made("/api/codes", {"account": "operator"}, own)["code"]})
+    by_link = entered(made("/api/login-links", {"name": "admin"}, thief)["path"])
+    linked = entered(made("/api/login-links", {"name": "viewer"}, by_link)["path"])
+    third = made("/api/tokens", {"label": "t3"}, by_code)
+    guest = made("/api/guests", {"hours": 1}, by_code)
+    looked = entered(guest["path"])
+    code = made("/api/codes", {"account": "viewer"}, thief)["code"]
+    link = made("/api/login-links", {"name": "viewer"}, thief)["path"]
+    honest = made("/api/tokens", {"label": "GIS"}, by("analyst"))
+    inside = [by(one["token"]) for one in (first, second, third)] + [own, by_code, by_link, linked, looked]
+    assert [client.get("/api/session", headers=one).status_code for one in inside] == [200] * 8
+
+    listed = {one["token_id"]: one for one in client.get("/api/tokens", headers=by("admin")).json()}
+    ends = {
+        "tokens": [first["token_id"], second["token_id"], third["token_id"]],
+        "guests": [guest["guest_id"]],
+    }
+    told = listed[stolen.token_id]["ends_with_it"]
+    assert {key: sorted(told[key]) for key in told} == {key: sorted(ends[key]) for key in ends}
+    assert listed[first["token_id"]]["ends_with_it"]["tokens"] == [second["token_id"]]
+    assert listed[second["token_id"]]["made_with"] == first["token_id"]
+    assert listed[honest["token_id"]]["made_with"] not in (None, stolen.token_id)
+
+    answer = client.delete(f"/api/tokens/{stolen.token_id}", headers=by("admin")).json()
+    assert answer["ends_with_it"] == told
+    until(lambda: {client.get("/api/session", headers=one).status_code for one in inside} == {401})
+    assert client.post("/api/login", json={"token": code}).status_code == 403
+    assert client.post(link).status_code == 401
+    for one in ("admin", "analyst", "operator", "viewer", honest["token"]):
+        assert client.get("/api/session", headers=by(one)).status_code == 200, one
+    lines = services.workspace.catalog.audit.lines()
+    made_with = f"made with {stolen.token_id}"
+    said = {(one.what, one.subject) for one in lines if made_with in one.detail}
+    assert said >= {
+        ("token", first["token_id"]),
+        ("token", third["token_id"]),
+        ("sign-in code", "operator"),
+        ("login-link", "viewer"),
+        ("guest link", guest["guest_id"]),
+        ("token revoked", first["token_id"]),
+    }
+    ended = [one.subject for one in lines if one.what in ("token revoked", "guest revoked")]
+    assert sorted(ended) == sorted([stolen.token_id, *ends["tokens"], *ends["guests"]])
+
+
+def test_what_the_first_session_of_a_house_makes_ends_with_the_first_token(
+    empty: tuple[Services, httpx.Client],
+) -> None:
+    services, client = empty
+    code = make_setup_code(services.workspace)
+    client.post("/api/setup", json={"code": code, "name": "Lan"}).raise_for_status()
+    client.post("/api/tokens", json={"label": "GIS"}).raise_for_status()
+    first, gis = client.get("/api/tokens").json()
+    assert first["is_mine_now"] and gis["made_with"] == first["token_id"]
+
+
 def test_a_token_that_ended_within_the_doors_memory_makes_none(
     client: httpx.Client, services: Services
 ) -> None:

@@ -14,6 +14,10 @@ export interface HeldToken {
   used: string | null;
   /** The one that this page came in by. */
   is_mine_now: boolean;
+  /** By which its maker came; null: by none, or not known. */
+  made_with: string | null;
+  /** Ids of what was made with it, and in turn with that: revoking it ends these too. */
+  ends_with_it: { tokens: string[]; guests: string[] };
 }
 
 export interface NewToken extends HeldToken {

@@ -140,8 +140,20 @@ export class AccountRoom {
     );
   }
 
-  private row(token: HeldToken): HTMLElement {
+  /** As the list names it; tokens of others are known to administrators alone. */
+  private nameOf(token: HeldToken): string {
     const name = token.label || t("first");
+    return this.isAdmin ? `${token.account}: ${name}` : name;
+  }
+
+  private ending({ ends_with_it: { tokens, guests } }: HeldToken): string {
+    const named = tokens.map((id) => this.tokens?.find((one) => one.token_id === id)).map((one, at) => (one ? this.nameOf(one) : tokens[at]));
+    return [...named, ...(guests.length ? [t("links", guests.length)] : [])].join("; ");
+  }
+
+  private row(token: HeldToken): HTMLElement {
+    const name = this.nameOf(token);
+    const ending = this.ending(token);
     const facts = [
       t(`scope_${token.scope}`),
       token.expires ? t("until", formatTime(token.expires)) : t("never"),
@@ -151,8 +163,8 @@ export class AccountRoom {
     return el(
       "li",
       { "data-token": token.token_id },
-      el("div", {}, el("strong", {}, this.isAdmin ? `${token.account}: ${name}` : name), token.is_mine_now && el("em", {}, ` ${t("here")}`), el("small", {}, facts.filter(Boolean).join(" · "))),
-      el("button", { type: "button", "aria-label": t("revokeOf", this.isAdmin ? `${token.account}: ${name}` : name), "data-kept": token.token_id, click: () => void this.revoke(token) }, t("revoke")),
+      el("div", {}, el("strong", {}, name), token.is_mine_now && el("em", {}, ` ${t("here")}`), el("small", {}, facts.filter(Boolean).join(" · ")), ending && el("small", {}, t("ends", ending))),
+      el("button", { type: "button", "aria-label": t("revokeOf", name), "data-kept": token.token_id, click: () => void this.revoke(token) }, t("revoke")),
     );
   }
 }

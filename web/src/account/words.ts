@@ -54,6 +54,8 @@ const words = {
   used: ["dùng lần cuối {0}", "last used {0}"],
   unused: ["chưa dùng", "never used"],
   by: ["do {0} cấp", "made by {0}"],
+  ends: ["Thu hồi mã này thì cũng kết thúc: {0}", "Revoking it ends these too: {0}"],
+  links: ["{0} liên kết khách", "{0} guest links"],
   revoke: ["Thu hồi", "Revoke"],
   revokeOf: ["Thu hồi mã {0}", "Revoke the token {0}"],
   reading: ["Đang đọc…", "Being read…"],
