@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 20.0
@@ -159,6 +160,8 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop(self._head_timer)
         self._is_head = False
+        if self.url[:1] != b"/":
+            self._take_host_of_target()
         super().on_headers_complete()
         self._cycles = [*(one for one in self._cycles if not one.response_complete), self.cycle]
 
@@ -180,6 +183,14 @@ class PatientProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._stop(self._reader_timer)
         super().resume_writing()
+
+    def _take_host_of_target(self) -> None:
+        """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""
+        target = httptools.parse_url(self.url)
+        host = (target.host or b"") + (b"" if target.port is None else b":%d" % target.port)
+        lines = [one for one in self.headers if one[0] == b"host"]
+        if len(lines) < 2:  # two are refused, whatever the target says
+            self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
 
     def _await_head(self) -> None:
         self._stop(self._head_timer)

@@ -179,6 +179,22 @@ def test_a_trailer_lets_nobody_in(url: str) -> None:
         assert b" 401 " in line.recv(4096).split(b"\r\n")[0]
 
 
+@pytest.mark.parametrize("host", ["Host: 127.0.0.1\r\n", ""])
+def test_the_target_names_the_host_before_the_line(tmp_path: Path, host: str) -> None:
+    """A house without accounts is open to the names of this machine: a proxy that was asked for another
+    passes that on in the target."""
+    with running(Services(workspace=make_workspace(tmp_path / "data"))) as url:
+        for target, status in (
+            ("/", b" 200 "),
+            ("http://127.0.0.1:80/", b" 200 "),
+            ("http://a.example/", b" 401 "),
+        ):
+            if host or target != "/":
+                with line_to(url) as line:
+                    line.sendall(f"GET {target}api/flights HTTP/1.1\r\n{host}\r\n".encode())
+                    assert status in line.recv(4096).split(b"\r\n")[0], target
+
+
 def test_web_sockets_are_not_spoken(url: str) -> None:
     with line_to(url) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
