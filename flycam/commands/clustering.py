@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.commands.house import Result, opened
-from flycam.console import command
+from flycam.console import command, say
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 
@@ -56,7 +56,7 @@ def worker(*, data_dir: str | None, threads: int | None, is_scheduler: bool) -> 
             address,
             threads=count,
             is_scheduler=is_scheduler,
-            ready=lambda: click.echo(_said(address, count, is_scheduler), err=True),
+            ready=lambda: say(_said(address, count, is_scheduler)),
         )
     return {"cluster": address, "threads": count}, []
 

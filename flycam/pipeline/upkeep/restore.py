@@ -28,6 +28,7 @@ from flycam.pipeline.upkeep.backup_place import INDEX, OBJECTS, Manifest, digest
 from flycam.pipeline.upkeep.readback import BLOCK_BYTES
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.base import ObjectStore
+from flycam.store.regular import open_regular
 
 _NAMED = 5
 _ACTION = "restore"
@@ -231,7 +232,7 @@ def _copied(path: Path, into: IO[bytes]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        source = path.open("rb")
+        source = open_regular(path)
     except OSError:
         return ""
     with source:
