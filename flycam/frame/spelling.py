@@ -6,7 +6,7 @@ import json
 import shlex
 import unicodedata
 
-from flycam.errors import InputUnusable
+from flycam.errors import InputUnusable, OptionUnusable
 
 MOST_NAME = 200
 """Letters of a name that a person gives to something: it is printed whole."""
@@ -67,23 +67,26 @@ def is_text(name: str) -> bool:
     return not any(unicodedata.category(letter) == "Cs" for letter in name)
 
 
-def given_name(text: str, most: int = MOST_NAME) -> str:
+def given_name(text: str, most: int = MOST_NAME, *, option: str = "") -> str:
     """Return a name that a person gives to something (a flight, an event, an account, a layer), `tidy`.
 
-    Raises InputUnusable for an empty one, more than `most` letters, or characters that are not plain.
+    Raises InputUnusable for an empty one, more than `most` letters, or characters that are not plain;
+    OptionUnusable where it is the value of an `option`.
     """
     name = tidy(text)
-    if not 0 < len(name) <= most:
-        raise InputUnusable(
-            f"'{to_visible(text[:40])}': is no name; give one of 1 to {most} letters",
-            vi=f"'{to_visible(text[:40])}': không dùng làm tên được; hãy ghi tên từ 1 đến {most} ký tự",
+    if 0 < len(name) <= most and is_plain(text.strip()):
+        return name
+    kind = OptionUnusable if option else InputUnusable
+    shown = f"{option} '{to_visible(text[:40])}'".strip()
+    if 0 < len(name) <= most:
+        raise kind(
+            f"{shown}: a name holds no line ends and no hidden signs; type it anew",
+            vi=f"{shown}: tên không được có dấu xuống dòng hay ký tự ẩn; hãy gõ lại tên",
         )
-    if not is_plain(text.strip()):
-        raise InputUnusable(
-            f"'{to_visible(text[:40])}': a name holds no line ends and no hidden signs; type it anew",
-            vi=f"'{to_visible(text[:40])}': tên không được có dấu xuống dòng hay ký tự ẩn; hãy gõ lại tên",
-        )
-    return name
+    raise kind(
+        f"{shown}: is no name; give one of 1 to {most} letters",
+        vi=f"{shown}: không dùng làm tên được; hãy ghi tên từ 1 đến {most} ký tự",
+    )
 
 
 def decimal_comma(number: str) -> str:

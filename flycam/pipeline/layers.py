@@ -51,7 +51,9 @@ def add_layer(
 
     Raises what `read_layer` and `fetch` raise.
     """
-    name = given_name(asked.name or to_visible(Path(asked.source.partition("?")[0]).stem), _NAME_LETTERS)
+    name = given_name(
+        asked.name or to_visible(Path(asked.source.partition("?")[0]).stem), _NAME_LETTERS, option="--name"
+    )
     return _enter(workspace, replace(asked, name=name), who, allowed_hosts, "layer add")
 
 

@@ -25,7 +25,7 @@ def add_area(workspace: Workspace, path: Path, roles: str, name: str | None, who
 
     The same name again takes the place of what was there. Raises OptionUnusable, and what `read_area` raises.
     """
-    called = given_name(name or to_visible(path.stem), _NAME_LETTERS)
+    called = given_name(name or to_visible(path.stem), _NAME_LETTERS, option="--name")
     seen_by = _roles(roles)
     ground = read_area(path)
     west, south, east, north = ground.bounds

@@ -7,9 +7,9 @@ import math
 from flycam.catalog.access_records import Scope, Token
 from flycam.catalog.accounts import hash_token, new_token, new_token_id
 from flycam.catalog.records import AuditEntry
-from flycam.errors import NotFound, OptionUnusable
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import iso
-from flycam.frame.spelling import given_name
+from flycam.frame.spelling import given_name, tidy
 from flycam.pipeline.workspace import Workspace
 
 USUAL_DAYS = 365.0
@@ -33,6 +33,11 @@ def make_token(
     until_ns  when the token ends by which its maker had come: a token leaves none behind that outlives it
     Raises NotFound (no such account), InputUnusable (no label, too many tokens), OptionUnusable (days).
     """
+    if not tidy(label):
+        raise InputUnusable(
+            f"a token needs a label of at most {MOST_LABEL} letters; say what it is for",
+            vi=f"mã truy cập phải có nhãn, tối đa {MOST_LABEL} ký tự; hãy ghi mã dùng vào việc gì",
+        )
     label = given_name(label, MOST_LABEL)
     if days is not None and not (math.isfinite(days) and 0.0 < days <= MOST_DAYS):
         raise OptionUnusable(
