@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.console import Answer, say_aside
-from flycam.errors import NotFound, OptionUnusable, SourceUnreadable, StorageTrouble
+from flycam.errors import NotFound, OptionUnusable, StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.frame.spelling import is_text, to_visible
 from flycam.settings import Settings, read_settings
+from flycam.store.regular import not_regular
 from flycam.store.syncing import make_folder
 
 if TYPE_CHECKING:
@@ -38,10 +39,7 @@ class _File(click.Path):
                 vi=f"{shown}: tên không phải UTF-8; hãy đổi tên rồi chạy lại",
             )
         if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
-            raise SourceUnreadable(
-                f"{shown}: is a pipe, a socket or a device; give a file or a folder",
-                vi=f"{shown}: là đường ống, socket hoặc thiết bị; hãy đưa tệp hoặc thư mục",
-            )
+            raise not_regular(Path(path))
         return path
 
 

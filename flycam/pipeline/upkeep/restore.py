@@ -233,7 +233,7 @@ def _copied(path: Path, into: IO[bytes]) -> str:
     digest = hashlib.sha256()
     try:
         source = open_regular(path)
-    except OSError:
+    except (OSError, SourceUnreadable):
         return ""
     with source:
         while block := _block_of(source):
