@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import stat
 from io import FileIO
 from pathlib import Path
@@ -15,17 +13,13 @@ from flycam.frame.spelling import to_visible
 def open_regular(path: Path) -> FileIO:
     """Open a file for unbuffered reading, links followed.
 
-    Raises OSError, also for a folder; SourceUnreadable, without waiting for another end, for a pipe, a socket
-    or a device.
+    Raises OSError, also for a folder; SourceUnreadable for a pipe, a socket or a device, which is not opened:
+    that may wait for another end, or set a machine to work.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
-        return FileIO(fd, "rb")
-    os.close(fd)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise not_regular(path)
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise not_regular(path)
+    return path.open("rb", buffering=0)
 
 
 def not_regular(path: Path) -> SourceUnreadable:
