@@ -1,8 +1,12 @@
-"""How a command speaks: progress on stderr, one JSON object at the end, an error as one sentence."""
+"""How a command speaks: progress on stderr, one JSON object at the end, an error as one sentence.
+
+All that reaches a terminal goes through `say`, and all that is logged through `_VisibleRecord`: names on
+cards, of other boxes and in requests may hold what moves a cursor, begins a line or turns what is read.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
 import signal
@@ -20,6 +24,7 @@ import click
 from flycam.errors import Cancelled, FlycamError, OptionUnusable
 from flycam.frame.agreement import agreed
 from flycam.frame.secret_line import SecretLine
+from flycam.frame.spelling import to_json_line, to_visible
 from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
@@ -82,16 +87,19 @@ class CommandGroup(click.Group):
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         try:
+            logging.setLogRecordFactory(_VisibleRecord)
             extra |= {"standalone_mode": False, "obj": tuple(words)}
             sys.exit(super().main(words, *more, **extra) or 0)
         except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
+            _say_lines(error.format_message())
             _fail(
                 OptionUnusable(
                     "a command is missing; they are listed above", vi="thiếu tên lệnh; xem danh sách ở trên"
                 ),
                 as_json,
             )
+        except FlycamError as error:  # of a word that is read before the command begins
+            _fail(error, as_json)
         except click.UsageError as error:
             _fail(_usage(error), as_json)
         except click.ClickException as error:
@@ -174,11 +182,11 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
-            traceback.print_exc()
+            _say_lines(traceback.format_exc())
             _fail(error, as_json)
         _say(lines, as_json)
         if as_json:
-            click.echo(json.dumps(answer, ensure_ascii=False))
+            click.echo(to_json_line(answer))
 
     return body
 
@@ -187,22 +195,45 @@ def _say(lines: Sequence[str], as_json: bool) -> None:
     for line in lines:
         if as_json and isinstance(line, SecretLine):
             continue  # once is enough: the answer has it
-        click.echo(agreed(line), err=as_json)
+        say(agreed(line), err=as_json)
+
+
+def say(line: str, *, err: bool = True) -> None:
+    """Print one line, with an escape in the place of each character that is not plain."""
+    click.echo(to_visible(line), err=err)
+
+
+def _say_lines(text: str) -> None:
+    for line in text.rstrip("\n").split("\n"):
+        say(line)
+
+
+class _VisibleRecord(logging.LogRecord):
+    """A line of a log, whoever logs it, as `say` would print it; the lines of its trace as well."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if self.exc_info and self.exc_info[0] is not None:
+            trace = "".join(traceback.format_exception(*self.exc_info)).rstrip("\n")
+            self.exc_text = "\n".join(map(to_visible, trace.split("\n")))
+
+    def getMessage(self) -> str:  # noqa: N802  the name that logging gives it
+        return to_visible(super().getMessage())
 
 
 def _fail(error: BaseException, as_json: bool, answered: Answer = MappingProxyType({})) -> NoReturn:
     code = exit_code(error)
-    click.echo(f"flycam: {sentence(error, language())}", err=True)
+    say(f"flycam: {sentence(error, language())}")
     if as_json:
         told = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
         answer = {**answered, **told}
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        click.echo(to_json_line(answer))
     sys.exit(code)
 
 
 def say_aside(english: str, vi: str) -> None:
     """A sentence for whoever sits at the terminal, beside the progress."""
-    click.echo(vi if language() == "vi" else english, err=True)
+    say(vi if language() == "vi" else english)
 
 
 def language() -> str:
@@ -245,8 +276,8 @@ def stop_requests() -> Iterator[StopRequests]:
     def stop(number: int, _frame: FrameType | None) -> None:
         asked.ask(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
-        vi = "\nđang dừng; bấm lần nữa để dừng ngay"
-        click.echo(vi if language() == "vi" else "\nstopping; once more to stop at once", err=True)
+        say("")
+        say_aside("stopping; once more to stop at once", "đang dừng; bấm lần nữa để dừng ngay")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

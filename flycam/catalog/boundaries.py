@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date
@@ -21,7 +20,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
 from flycam.frame.made_up import MADE_UP_COMMUNES
-from flycam.frame.spelling import search_key
+from flycam.frame.spelling import search_key, to_kept
 
 _SEARCH_LIMIT = 20
 _SLIVER = 1e-4
@@ -252,7 +251,7 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
         raise _no_polygon(commune) from error
     if polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
         raise _no_polygon(commune)
-    name = unicodedata.normalize("NFC", commune.name)
+    name = to_kept(commune.name)
     return {
         "code": commune.code,
         "valid_from": commune.valid_from,

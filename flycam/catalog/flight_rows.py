@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from typing import Any
 
 from sqlalchemy import Row
 
 from flycam.catalog.boxes import box_of, box_values
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-
-
-def nfc(text: str) -> str:
-    """A name as it is kept and compared."""
-    return unicodedata.normalize("NFC", text)
+from flycam.frame.spelling import to_kept, to_visible
 
 
 def event_row(event: Event) -> dict[str, Any]:
     """A row of the events."""
     return {
         "event_id": event.event_id,
-        "name": nfc(event.name),
+        "name": to_kept(event.name),
         "kind": event.kind.value,
         "is_drill": event.is_drill,
         "risk_level": event.risk_level,
@@ -34,7 +29,7 @@ def event_of(row: Row[Any]) -> Event:
     """Inverse of `event_row`."""
     return Event(
         event_id=row.event_id,
-        name=row.name,
+        name=to_visible(row.name),  # of an older house, or of another box
         kind=EventKind(row.kind),
         is_drill=row.is_drill,
         risk_level=row.risk_level,
@@ -47,7 +42,7 @@ def flight_row(flight: Flight) -> dict[str, Any]:
     """A row of the flights."""
     return {
         "flight_id": flight.flight_id,
-        "name": nfc(flight.name),
+        "name": to_kept(flight.name),
         "event_id": flight.event_id,
         "state": flight.state.value,
         "work_crs": flight.work_crs,
@@ -66,7 +61,7 @@ def flight_of(row: Row[Any]) -> Flight:
     """Inverse of `flight_row`."""
     return Flight(
         flight_id=row.flight_id,
-        name=row.name,
+        name=to_visible(row.name),  # of an older house, or of another box
         event_id=row.event_id,
         state=FlightState(row.state),
         work_crs=row.work_crs,

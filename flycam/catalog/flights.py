@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row, nfc
+from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.spelling import to_kept
 
 _IDS_AT_ONCE = 5000
 
@@ -103,7 +104,7 @@ class Flights:
                 self._database.require_held(connection, flight_id)
                 _require_no_id(connection, name, flight_id)
                 of_flight = tables.flights.c.flight_id == flight_id
-                renamed = update(tables.flights).where(of_flight).values(name=nfc(name))
+                renamed = update(tables.flights).where(of_flight).values(name=to_kept(name))
                 if not connection.execute(renamed).rowcount:
                     raise no_such_flight(flight_id)
                 write_entries(connection, [told], self._database.audit_key)
@@ -198,5 +199,5 @@ def _require_no_id(connection: Connection, name: str, flight_id: str) -> None:
 
 
 def _by_id_or_name(connection: Connection, table: Any, ids: Any, ref: str) -> Row[Any] | None:
-    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == nfc(ref)))
+    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == to_kept(ref)))
     return connection.execute(query.order_by((ids == ref).desc())).first()

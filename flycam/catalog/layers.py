@@ -15,6 +15,7 @@ from flycam.catalog.records import AuditEntry, BoundsLonLat, LayerFeatureRecord,
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.specialist import Condition, LayerKind
+from flycam.frame.spelling import to_kept
 
 _ROWS_AT_ONCE = 5000
 
@@ -145,9 +146,9 @@ def _drop_features(connection: Connection, layer_id: str) -> None:
 def _layer_row(layer: LayerRecord) -> dict[str, Any]:
     return {
         "layer_id": layer.layer_id,
-        "name": layer.name,
+        "name": to_kept(layer.name),
         "kind": layer.kind.value,
-        "owner": layer.owner,
+        "owner": to_kept(layer.owner),
         "source": layer.source,
         "sha256": layer.sha256,
         "valid_ns": layer.valid_ns,
@@ -182,7 +183,7 @@ def _feature_row(layer_id: str, feature: LayerFeatureRecord) -> dict[str, Any]:
     return {
         "layer_id": layer_id,
         "number": feature.number,
-        "name": feature.name,
+        "name": to_kept(feature.name),
         "owner": feature.owner,
         "status": feature.status,
         "condition": feature.condition.value,

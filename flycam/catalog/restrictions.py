@@ -18,6 +18,7 @@ from flycam.catalog.sharing_records import RestrictedArea
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
+from flycam.frame.spelling import to_kept
 
 
 class Restrictions:
@@ -30,7 +31,7 @@ class Restrictions:
         """Write an area in place of the one with its id."""
         row = {
             "area_id": area.area_id,
-            "name": area.name,
+            "name": to_kept(area.name),
             "roles": " ".join(sorted(area.roles)),
             "sha256": area.sha256,
             "added_ns": area.added_ns,

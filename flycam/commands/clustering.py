@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.commands.house import FILE, Result, opened
-from flycam.console import command
+from flycam.console import command, say
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.settings import read_settings
@@ -71,7 +71,7 @@ def worker(*, data_dir: str | None, threads: int | None, is_scheduler: bool, fil
             address,
             threads=count,
             is_scheduler=is_scheduler,
-            ready=lambda: click.echo(_said(str(address), count, is_scheduler), err=True),
+            ready=lambda: say(_said(str(address), count, is_scheduler)),
         )
     return {"cluster": str(address), "threads": count}, []
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flycam.commands.going_on import gone_on_with
-from flycam.commands.house import DATUM, FILE, Result, opened
+from flycam.commands.house import ADDRESS, DATUM, FILE, SECRET, Result, opened
 from flycam.console import ProgressBar, command, language, say_aside, stop_requests
 from flycam.errors import OptionUnusable
 
@@ -21,12 +21,14 @@ _LARGEST_OFFSET_S = 1e10
 @click.option(
     "--video",
     required=True,
+    type=ADDRESS,
     metavar="FILE|URL",
     help="Video, or stream: rtsp://, udp://, rtmp:// (udp://@:5600 and rtmp://:1935/live/KEY are waited at).",
 )
 @click.option(
     "--telemetry",
     required=True,
+    type=ADDRESS,
     metavar="FILE|URL",
     help="Log or subtitles; of a stream udp://, tcp://, serial:/dev/…",
 )
@@ -40,7 +42,7 @@ _LARGEST_OFFSET_S = 1e10
     type=float,
     help="Log's stamp minus video time, seconds (default: found from the pictures).",
 )
-@click.option("--mavlink-key", type=FILE, help="File with the key that the link is signed with.")
+@click.option("--mavlink-key", type=SECRET, help="File with the key that the link is signed with.")
 @click.option("--drill", "is_drill", is_flag=True, help="This stream is a rehearsal.")
 @click.option(
     "--record/--no-record", "is_recorded", default=True, help="Keep a stream as it comes (default: yes)."

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.console import Answer, say_aside
-from flycam.errors import NotFound, StorageTrouble
+from flycam.errors import NotFound, OptionUnusable, StorageTrouble
 from flycam.frame.classification import Classification
-from flycam.frame.spelling import is_text, written
+from flycam.frame.spelling import is_text, to_visible
 from flycam.settings import Settings, read_settings
+from flycam.store.regular import not_regular
 from flycam.store.room import reserve_released
 from flycam.store.syncing import make_folder
 
@@ -29,17 +30,26 @@ Result = tuple[Answer, Sequence[str]]
 
 
 class _File(click.Path):
-    """A file or folder whose name can be written down."""
+    """A file or folder whose name can be written down; no pipe, socket or device: it may never end."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        path: Any = super().convert(value, param, ctx)
+        shown = to_visible(str(path))
         if not is_text(str(path)):
-            shown = written(str(path))
-            self.fail(f"{shown}: the name is not UTF-8; rename it and run again", param, ctx)
+            raise OptionUnusable(
+                f"{shown}: the name is not UTF-8; rename it and run again",
+                vi=f"{shown}: tên không phải UTF-8; hãy đổi tên rồi chạy lại",
+            )
+        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+            raise not_regular(Path(path))
         return path
 
 
 FILE = _File(path_type=Path)
+ADDRESS = _File(path_type=str)
+"""A file, or an address, which is no file's name."""
+SECRET = click.Path(path_type=Path)
+"""A file with a secret: what a shell hands over by a pipe, too."""
 LEVEL = click.Choice([level.value for level in Classification])
 _AUDIT_KEY = "audit.key"
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])

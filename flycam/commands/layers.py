@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flycam.commands.house import LEVEL, Result, opened, who_asks
+from flycam.commands.house import ADDRESS, LEVEL, Result, opened, who_asks
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
@@ -20,7 +20,7 @@ def layers() -> None:
 
 
 @layers.command("add")
-@click.argument("source", metavar="FILE|ADDRESS")
+@click.argument("source", metavar="FILE|ADDRESS", type=ADDRESS)
 @click.option("--kind", type=_KINDS, required=True, help="What it holds.")
 @click.option("--owner", help="Who answers for it.")
 @click.option(
@@ -61,7 +61,7 @@ def layers_list(*, data_dir: str | None) -> Result:
 
 @layers.command("refresh")
 @click.argument("ref", metavar="LAYER")
-@click.option("--from", "source", metavar="FILE|ADDRESS", help="Default: where it came from.")
+@click.option("--from", "source", type=ADDRESS, metavar="FILE|ADDRESS", help="Default: where it came from.")
 @click.option("--valid-time", help="When it stood so.")
 @command
 def layers_refresh(*, data_dir: str | None, ref: str, source: str | None, valid_time: str | None) -> Result:

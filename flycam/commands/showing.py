@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.commands.house import FILE, Result, opened
+from flycam.commands.house import FILE, SECRET, Result, opened
 from flycam.commands.uploading import UPLOADS
-from flycam.console import ProgressBar, command, language, say_aside
+from flycam.console import ProgressBar, command, language, say, say_aside
 from flycam.errors import AccessDenied, OptionUnusable, StorageTrouble
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
@@ -47,7 +47,7 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
         answer, lines = of_demo(run_demo(workspace, ProgressBar()), url, language())
         if not no_serve:
             for line in lines:
-                click.echo(line, err=True)
+                say(line)
             webbrowser.open(answer["url"])
             _serve(workspace, settings, "127.0.0.1", port)
         return answer, lines
@@ -58,7 +58,7 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
 @click.option("--port", type=PORT, default=8000, show_default=True)
 @click.option("--tls", is_flag=True, help="Over HTTPS, by an authority of this box's own (FLYCAM_TLS=on).")
 @click.option("--certificate", type=FILE, help="Over HTTPS by this certificate instead (PEM).")
-@click.option("--key", type=FILE, help="Its key, if not in the same file (PEM).")
+@click.option("--key", type=SECRET, help="Its key, if not in the same file (PEM).")
 @click.option("--request-log", metavar="FILE|-", help="A line of JSON for each request (FLYCAM_REQUEST_LOG).")
 @command
 def serve(
@@ -147,7 +147,7 @@ def _serve(
     request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = listen(host, port)
     for said in _addresses(host, port, encryption):
-        click.echo(said, err=True)
+        say(said)
     key = read_key(settings.data_dir / "session.key")
     services = Services(
         workspace=workspace,
@@ -185,7 +185,7 @@ def _say_unfinished(workspace: Workspace) -> None:
     vi = language() == "vi"
     with suppress(StorageTrouble):
         for one in unfinished(workspace):
-            click.echo(one.sentence_vi if vi else one.sentence_en, err=True)
+            say(one.sentence_vi if vi else one.sentence_en)
 
 
 def _say_who_comes_in(workspace: Workspace, is_on_loopback: bool) -> None:
@@ -196,12 +196,12 @@ def _say_who_comes_in(workspace: Workspace, is_on_loopback: bool) -> None:
 
     accounts = len(workspace.catalog.accounts.all())
     if accounts or is_on_loopback:
-        click.echo(who_comes_in(accounts, language()), err=True)
+        say(who_comes_in(accounts, language()))
         return
     try:
-        click.echo(setup_words(make_setup_code(workspace), language()), err=True)
+        say(setup_words(make_setup_code(workspace), language()))
     except StorageTrouble as error:  # the map is served all the same
-        click.echo((language() == "vi" and error.vi) or str(error), err=True)
+        say((language() == "vi" and error.vi) or str(error))
     except AccessDenied:
         return  # somebody made an account meanwhile
 
@@ -213,7 +213,7 @@ def _say_completed(flight: Flight) -> None:
         if language() == "vi"
         else f"{flight.name}: the program that received its stream had died; completed as far as it was seen"
     )
-    click.echo(said, err=True)
+    say(said)
 
 
 def sign_in_service(settings: Settings) -> SignInService | None:

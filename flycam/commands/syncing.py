@@ -11,7 +11,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.trusting import token_for, trust_of, trusting
-from flycam.console import ProgressBar, command, language, say_aside
+from flycam.console import ProgressBar, command, language, say, say_aside
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Progress
@@ -152,10 +152,10 @@ def sync(
     patient_s = patience_s if once else float("inf")
 
     def note(why: str) -> None:
-        click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
+        say(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}")
 
     def passed_over(key: str) -> None:
-        click.echo(of_passed([key], language())[0], err=True)
+        say(of_passed([key], language())[0])
 
     line = Line(url, token, patient_s, language(), note, is_thin=True, trust=trust)
     limits = Limits(

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from flycam.commands.house import FILE
-from flycam.console import language
+from flycam.commands.house import FILE, SECRET
+from flycam.console import language, say
 from flycam.pipeline.trust import Trust, fingerprint_of, goes_unprotected
 from flycam.settings import read_settings
 
@@ -22,7 +22,7 @@ def trusting(run: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--fingerprint", help="SHA-256 that the server prints at its start: believe it alone."),
         click.option("--ca", type=FILE, help="File of authorities to believe (default: the system's)."),
-        click.option("--token-file", type=FILE, help=f"File that holds the access token (default: {TOKEN})."),
+        click.option("--token-file", type=SECRET, help=f"File with the access token (default: {TOKEN})."),
     ):
         run = option(run)
     return run
@@ -47,5 +47,5 @@ def token_for(url: str, token_file: Path | None) -> str | None:
             "vi": f"{url}: mã truy cập đi qua mạng mà ai cũng đọc được; hãy chạy máy chủ bằng "
             "'flycam serve --tls' rồi ghi https://",
         }
-        click.echo(said[language()], err=True)
+        say(said[language()])
     return token

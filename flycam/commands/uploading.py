@@ -9,7 +9,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.trusting import token_for, trust_of, trusting
-from flycam.console import Answer, AnsweredWithTrouble, ProgressBar, command, language
+from flycam.console import Answer, AnsweredWithTrouble, ProgressBar, command, language, say
 from flycam.errors import FlycamError, StorageTrouble
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def upload(
 
     def tell(look: Answer) -> None:
         for said in look_lines(look, language()):
-            click.echo(said, err=True)
+            say(said)
 
     def note(why: str) -> None:
-        click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
+        say(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}")
 
     sent = send(sending, ProgressBar(), tell, note)
     answered = of_upload(sent, language())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import unicodedata
 
-from flycam.errors import InputUnusable
+from flycam.errors import InputUnusable, OptionUnusable
 
 MOST_NAME = 200
 """Letters of a name that a person gives to something: it is printed whole."""
@@ -25,9 +26,39 @@ def tidy(name: str) -> str:
 
 
 def seen(text: str) -> str:
-    """What a person typed or pasted, without what nobody sees of it (control and format letters, half letters
-    of UTF-16); single spaces."""
-    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+    """What a person typed or pasted, without what `is_plain` forbids; single spaces."""
+    return " ".join("".join(c for c in text if c.isspace() or is_plain(c)).split())
+
+
+def is_plain(text: str) -> bool:
+    """Return whether each character shows and stays in its place on one line of a terminal or a page.
+
+    Control and format characters (escapes, line ends, what turns the reading direction, zero widths), half
+    letters of UTF-16 and what Unicode does not define do not; spaces of any width do.
+    """
+    return text.isprintable() or all(c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
+
+
+def to_visible(text: str) -> str:
+    """Write each character that is not plain as its escape: "\\x1b", "\\n", "\\u202e".
+
+    For text of others (names on a card, of another box, of a request) where it meets a terminal, a log or a
+    record. Backslashes stay, so that doing it again changes nothing.
+    """
+    if is_plain(text):
+        return text
+    return "".join(c if is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def to_json_line(value: object) -> str:
+    """Convert to JSON on one line, with letters as they are and every character that is not plain escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    return line if is_plain(line) else "".join(c if is_plain(c) else json.dumps(c)[1:-1] for c in line)
+
+
+def to_kept(name: str) -> str:
+    """Convert a name, whoever gave it, to the form in which the catalogue keeps and compares it."""
+    return to_visible(unicodedata.normalize("NFC", name))
 
 
 def is_text(name: str) -> bool:
@@ -36,20 +67,26 @@ def is_text(name: str) -> bool:
     return not any(unicodedata.category(letter) == "Cs" for letter in name)
 
 
-def written(name: str) -> str:
-    """A name as it can be shown, whatever the disk gives."""
-    return name.encode("utf-8", "replace").decode()
+def given_name(text: str, most: int = MOST_NAME, *, option: str = "") -> str:
+    """Return a name that a person gives to something (a flight, an event, an account, a layer), `tidy`.
 
-
-def given_name(text: str) -> str:
-    """What a person calls a flight or an event, `tidy`. Raises InputUnusable for what is no name."""
+    Raises InputUnusable for an empty one, more than `most` letters, or characters that are not plain;
+    OptionUnusable where it is the value of an `option`.
+    """
     name = tidy(text)
-    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
-        raise InputUnusable(
-            f"{text[:40]!r}: is no name; give one of 1 to {MOST_NAME} letters",
-            vi=f"{text[:40]!r}: không dùng làm tên được; hãy ghi tên từ 1 đến {MOST_NAME} ký tự",
+    if 0 < len(name) <= most and is_plain(text.strip()):
+        return name
+    kind = OptionUnusable if option else InputUnusable
+    shown = f"{option} '{to_visible(text[:40])}'".strip()
+    if 0 < len(name) <= most:
+        raise kind(
+            f"{shown}: a name holds no line ends and no hidden signs; type it anew",
+            vi=f"{shown}: tên không được có dấu xuống dòng hay ký tự ẩn; hãy gõ lại tên",
         )
-    return name
+    raise kind(
+        f"{shown}: is no name; give one of 1 to {most} letters",
+        vi=f"{shown}: không dùng làm tên được; hãy ghi tên từ 1 đến {most} ký tự",
+    )
 
 
 def decimal_comma(number: str) -> str:

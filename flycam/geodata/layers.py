@@ -19,6 +19,7 @@ from flycam.errors import LayerInvalid
 from flycam.frame.agreement import agreed
 from flycam.frame.moment import parse_moment
 from flycam.frame.specialist import Condition, LayerKind, condition_of
+from flycam.frame.spelling import seen
 from flycam.geodata.vector_fields import column_key, has_text, texts, unscrambled
 from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
 from flycam.geodata.vector_kind import holds_network_link
@@ -198,7 +199,7 @@ class _Columns:
 
 def _short(text: str) -> str:
     """No control characters, and no novel in a column of names."""
-    printable = "".join(c for c in text if c.isprintable())
+    printable = seen(text)
     return printable if len(printable) <= _LETTERS else printable[: _LETTERS - 1] + "…"
 
 

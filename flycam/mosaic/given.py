@@ -17,6 +17,7 @@ from itertools import pairwise
 import zstandard
 
 from flycam.errors import TileCorrupt
+from flycam.frame.spelling import is_plain
 from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import decode
 from flycam.frame.unpacking import unpacked
@@ -137,7 +138,7 @@ def check_given(key: str, data: bytes) -> bool:
 def _is_name(data: bytes) -> bool:
     """Whether this is the name of a box or of an account: no hash of it is in its key."""
     try:
-        return data.decode().isprintable() and bool(data)
+        return bool(data) and is_plain(data.decode())
     except UnicodeDecodeError:
         return False
 

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
+from flycam.frame.spelling import is_plain
 from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, move_into_place, sync_path
 
@@ -255,7 +256,7 @@ def _spelled(name: str) -> str:
     """A name or address as certificates hold it; "": none that they can."""
     with suppress(ValueError):
         return str(ip_address(name))
-    return name.lower() if name.isascii() and name.isprintable() and " " not in name else ""
+    return name.lower() if name.isascii() and is_plain(name) and " " not in name else ""
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from flycam.catalog.briefings import BriefingLine, BriefingPlace
 from flycam.catalog.records import AuditEntry
 from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.frame.spelling import is_plain, seen
 from flycam.pipeline.workspace import Workspace
 
 MOST_PLACES = 60
 NAME_LETTERS = 120
 
 _VIEW_LETTERS = 8000
-_NO_LETTERS = frozenset({"Cc", "Cs"})  # control characters; half a letter of UTF-16, which no UTF-8 spells
 
 
 def write_briefing(
@@ -63,7 +62,7 @@ def require_view(view: Mapping[str, str]) -> None:
             vi="góc nhìn được trình bày dài quá một địa chỉ; hãy trình bày lại từ trang bản đồ",
         )
     for word, said in view.items():
-        if any(unicodedata.category(letter) in _NO_LETTERS for letter in said):
+        if not is_plain(said):
             raise InputUnusable(
                 f"the view that is presented ({word}) holds characters that no address of a page has (control"
                 " characters, half letters); present again from the map's page",
@@ -83,7 +82,7 @@ def _checked(places: Sequence[BriefingPlace]) -> list[BriefingPlace]:
 
 def _checked_place(number: int, place: BriefingPlace) -> BriefingPlace:
     require_view(place.view)
-    name = "".join(letter for letter in place.name if letter.isprintable()).strip()
+    name = seen(place.name)
     if not name or len(name) > NAME_LETTERS:
         raise InputUnusable(
             f"place {number}: give it a name of 1 to {NAME_LETTERS} letters",

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
 from flycam.frame.address import shown
 from flycam.frame.moment import ns_of
+from flycam.frame.spelling import is_plain
 from flycam.geodata.vector_kind import MOST_BYTES
 from flycam.store.room import FULL
 
@@ -108,7 +109,7 @@ def _checked(address: str, allowed: Collection[str]) -> SplitResult:
     named = {one.strip().lower() for one in allowed if one.strip()}
     usual = {"http": 80, "https": 443}.get(place.scheme)
     listed = f"{host}:{port or usual}" in named or (host in named and port in (None, usual))
-    plain = address.isprintable() and not any(c.isspace() or c == "\\" for c in address)
+    plain = is_plain(address) and not any(c.isspace() or c == "\\" for c in address)
     if usual is None or not host or not listed or not plain or "@" in place.netloc:
         raise _not_allowed(f"{place.scheme}://{host}"[:80])
     return place

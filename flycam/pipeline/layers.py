@@ -12,10 +12,11 @@ from pathlib import Path
 import shapely
 
 from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord
-from flycam.errors import NotFound, OptionUnusable
+from flycam.errors import NotFound
 from flycam.frame.address import shown
 from flycam.frame.agreement import agreed
 from flycam.frame.specialist import AHEAD_NS, LayerKind
+from flycam.frame.spelling import given_name, to_visible
 from flycam.geodata.layers import LayerFeature, LayerImport, Remark, read_layer
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.fetching import fetch, is_address
@@ -50,12 +51,9 @@ def add_layer(
 
     Raises what `read_layer` and `fetch` raise.
     """
-    name = " ".join((asked.name or Path(asked.source.partition("?")[0]).stem).split())
-    if not 0 < len(name) <= _NAME_LETTERS or not name.isprintable():
-        raise OptionUnusable(
-            f"--name {name[:40]!r}: give a name of 1 to {_NAME_LETTERS} letters",
-            vi=f"--name {name[:40]!r}: hãy đặt tên từ 1 đến {_NAME_LETTERS} ký tự",
-        )
+    name = given_name(
+        asked.name or to_visible(Path(asked.source.partition("?")[0]).stem), _NAME_LETTERS, option="--name"
+    )
     return _enter(workspace, replace(asked, name=name), who, allowed_hosts, "layer add")
 
 

@@ -12,6 +12,7 @@ import shapely
 from flycam.catalog.records import AuditEntry, MarkLine
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.spelling import seen
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.mark_photo import as_kept
 from flycam.pipeline.on_the_map import require_on_the_map
@@ -52,7 +53,7 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     shape = _shape(asked)
     note = plain_text(asked.note)
     lines = _lines(workspace, asked.mark_id)
-    seen = _seen(lines, asked.based_on)
+    before = _seen(lines, asked.based_on)
     if not lines and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(
             f"{asked.event_id[:40]}: there is no such event; a mark belongs to one",
@@ -66,7 +67,7 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
         kind=asked.kind,
         status=asked.status,
         note=note,
-        photo_sha256=seen.photo_sha256 if seen else None,
+        photo_sha256=before.photo_sha256 if before else None,
         author=who,
         at_ns=workspace.clock_ns(),
         wkb=shapely.to_wkb(shape),
@@ -162,8 +163,7 @@ def _shape(asked: MarkAsked) -> shapely.Geometry:
 
 def plain_text(note: str) -> str:
     """Lines of printable text. Raises InputUnusable where it is longer than `NOTE_LETTERS`."""
-    lines = ("".join(c for c in line if c.isprintable()).strip() for line in note.splitlines())
-    text = "\n".join(lines).strip()
+    text = "\n".join(map(seen, note.splitlines())).strip()
     if len(text) > NOTE_LETTERS:
         raise InputUnusable(
             f"the note is longer than {NOTE_LETTERS} letters; shorten it",

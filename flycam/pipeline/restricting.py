@@ -12,6 +12,7 @@ from flycam.catalog.sharing_records import RestrictedArea
 from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Flight
+from flycam.frame.spelling import given_name, to_visible
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.inspection import read_area
 from flycam.pipeline.workspace import Workspace
@@ -24,12 +25,7 @@ def add_area(workspace: Workspace, path: Path, roles: str, name: str | None, who
 
     The same name again takes the place of what was there. Raises OptionUnusable, and what `read_area` raises.
     """
-    called = " ".join((name or path.stem).split())
-    if not 0 < len(called) <= _NAME_LETTERS or not called.isprintable():
-        raise OptionUnusable(
-            f"--name {called[:40]!r}: give a name of 1 to {_NAME_LETTERS} letters",
-            vi=f"--name {called[:40]!r}: hãy đặt tên từ 1 đến {_NAME_LETTERS} ký tự",
-        )
+    called = given_name(name or to_visible(path.stem), _NAME_LETTERS, option="--name")
     seen_by = _roles(roles)
     ground = read_area(path)
     west, south, east, north = ground.bounds

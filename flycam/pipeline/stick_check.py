@@ -53,7 +53,8 @@ def main() -> int:
             "vi": f"{folder / name}: thiếu hoặc hỏng; chưa cài gì: hãy ghi lại USB bằng 'flycam bundle "
             "wheels'",
         }
-        sys.stderr.write(f"{said[language]}\n")
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in said[language])  # as `to_visible`
+        sys.stderr.write(f"{shown}\n")
     if not wrong:
         sys.stdout.write(f"manifest SHA-256 {sha256_of(folder / MANIFEST)}\n")
     return 3 if wrong else 0

@@ -22,6 +22,7 @@ from typing import TextIO
 
 from flycam.errors import Cancelled, FlightBusy
 from flycam.frame.spelling import as_typed
+from flycam.ingest.photo.search import walk
 from flycam.pipeline.live.patience import PASSES
 from flycam.store.syncing import make_folder, move_into_place
 
@@ -139,20 +140,13 @@ def counted(one: Left, tries: int) -> Left:
 
 def _look(path: Path) -> str | None:
     try:
-        files = [path] if path.is_file() else list(islice(_files_in(path), _LOOKED_AT))
+        files = list(islice(walk(path, apart=()), _LOOKED_AT))
         digest = hashlib.sha256()
         for one in files:  # no times: a card tells them in the zone that the machine is set to
             digest.update(os.fsencode(f"{one.name}\0{one.stat().st_size}\n"))
     except OSError:
         return None
     return digest.hexdigest() if files or path.is_dir() else None
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    """In the order of their names, folder by folder."""
-    for above, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(above) / name for name in sorted(names))
 
 
 def _entries(data_dir: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from flycam.catalog.placement_rows import was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
+from flycam.frame.spelling import seen
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.laying.opening import close_flight
@@ -42,7 +43,8 @@ def withdraw(
 
     Raises NotFound, InputUnusable without a reason, FlightBusy; StorageTrouble (run again: it completes).
     """
-    if not reason.strip():
+    reason, authority = seen(reason), seen(authority)
+    if not reason:
         raise InputUnusable(
             f"{ref}: a withdrawal needs a reason; give it with --reason",
             vi=f"{ref}: phải có lý do mới rút ảnh; hãy ghi bằng --reason",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from xml.sax.saxutils import escape, quoteattr
+
+from flycam.geodata.xml_text import xml_text
 
 PAGE_MM = 170.0
 """Width of the text: A4 with 25 mm at the left and 15 mm at the right."""
@@ -64,9 +65,7 @@ def run(text: str, look: Look) -> str:
     if look.size_pt is not None:
         half_points = round(2 * look.size_pt)
         shape += f'<w:sz w:val="{half_points}"/><w:szCs w:val="{half_points}"/>'
-    lines = "<w:br/>".join(
-        f'<w:t xml:space="preserve">{escape(_printable(line))}</w:t>' for line in text.split("\n")
-    )
+    lines = "<w:br/>".join(f'<w:t xml:space="preserve">{xml_text(line)}</w:t>' for line in text.split("\n"))
     return f"<w:r><w:rPr>{shape}</w:rPr>{lines}</w:r>"
 
 
@@ -98,7 +97,7 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> str:
 def picture(number: int, size_mm: tuple[float, float], description: str) -> str:
     """The picture `media/NUMBER.jpg` (from 1) as a paragraph, (width, height) on paper."""
     width, height = (round(side * _EMU_PER_MM) for side in size_mm)
-    about = quoteattr(_printable(description))
+    about = f'"{xml_text(description)}"'
     return (
         '<w:p><w:pPr><w:keepNext/><w:jc w:val="center"/></w:pPr><w:r><w:drawing>'
         f'<wp:inline distT="0" distB="0" distL="0" distR="0"><wp:extent cx="{width}" cy="{height}"/>'
@@ -201,7 +200,7 @@ def properties(title: str, made_ns: int) -> str:
     return (
         f'{_DECLARED}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" '
         'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/" '
-        f'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><dc:title>{escape(_printable(title))}</dc:title>'
+        f'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><dc:title>{xml_text(title)}</dc:title>'
         "<dc:creator>flycam</dc:creator>"
         f'<dcterms:created xsi:type="dcterms:W3CDTF">{made}</dcterms:created></cp:coreProperties>'
     )
@@ -216,8 +215,3 @@ def _relations(named: Sequence[tuple[str, str]]) -> str:
         for number, (kind, target) in enumerate(named, 1)
     )
     return f'{_DECLARED}<Relationships xmlns="{_PACKAGE}/relationships">{rows}</Relationships>'
-
-
-def _printable(text: str) -> str:
-    """Without the control characters that XML 1.0 cannot hold."""
-    return "".join(one for one in text if one >= " " or one == "\t")

@@ -20,6 +20,7 @@ from pathlib import Path
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
+from flycam.store.regular import open_regular
 from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
@@ -194,7 +195,7 @@ def _common(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def read_receipt(path: Path, box: str) -> Receipt:
     """A receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             values = json.loads(file.read(_MAX_RECEIPT_BYTES))
         giver, reader, cursor = values["of"], str(values["by"]), values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):

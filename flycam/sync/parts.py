@@ -17,10 +17,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageTrouble
+from flycam.store.regular import open_regular
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
@@ -203,7 +205,7 @@ class Parts:
     def _file(self, number: int) -> BinaryIO:
         if self._open is None or self._open[0] != number:
             self.close()
-            self._open = (number, part_path(self.path, number).open("rb"))
+            self._open = (number, BufferedReader(open_regular(part_path(self.path, number))))
         return self._open[1]
 
 
@@ -275,7 +277,7 @@ def _remove_older(path: Path, count: int) -> None:
 def _is_whole(path: Path, bundle_id: str, number: int, count: int, size: int) -> bool:
     """Whether a part of this bundle is there, as it would be written now."""
     try:
-        with path.open("rb") as file:
+        with BufferedReader(open_regular(path)) as file:
             head = head_from_bytes(file.read(HEAD_BYTES), path)
             wanted = (bundle_id, number, count, size)
             is_part = (head.bundle_id, head.number, head.count, head.size_bytes) == wanted
@@ -286,7 +288,7 @@ def _is_whole(path: Path, bundle_id: str, number: int, count: int, size: int) ->
 
 def _verified(path: Path, number: int, first: PartHead | None) -> PartHead:
     """The head of part `number`, whose payload is whole; of the same bundle as the first."""
-    with path.open("rb") as file:
+    with BufferedReader(open_regular(path)) as file:
         head = head_from_bytes(file.read(HEAD_BYTES), path)
         if first is None and head.number != 1:
             raise SourceUnreadable(

@@ -37,6 +37,7 @@ from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
+from flycam.frame.spelling import is_plain
 from flycam.sync.inflating import inflated, json_in
 from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import hex_digits, segment, text
@@ -255,8 +256,8 @@ def _let_go(rows: Iterable[Mapping[str, Any]]) -> tuple[LetGoLine, ...]:
 
 def _is_said(words: str) -> bool:
     """Text of one line. Boxes of before kept letters that nobody sees, as pasted; lines are never changed."""
-    is_plain = all(c.isprintable() or unicodedata.category(c) == "Cf" for c in words)
-    return 0 < len(words) <= _MOST_LETTERS and is_plain
+    is_one_line = all(is_plain(c) or unicodedata.category(c) == "Cf" for c in words)
+    return 0 < len(words) <= _MOST_LETTERS and is_one_line
 
 
 def _redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionGround, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.spelling import seen
+from flycam.frame.spelling import to_visible
 from flycam.sync.apart import told_apart
 from flycam.sync.records import labels_in
 
@@ -36,7 +36,7 @@ def unread(box: str, sha256: str, data: bytes, error: SourceUnreadable) -> Unrea
     if labels is None:
         raise error
     flight_id, name, mosaics = labels
-    name, why = seen(name)[:_SHOWN], str(error.__cause__ or error)
+    name, why = to_visible(name)[:_SHOWN], str(error.__cause__ or error)
     return Unread(
         sha256=sha256,
         flight_id=flight_id,

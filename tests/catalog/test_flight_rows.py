@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from flycam.catalog.catalog import open_catalog
 from flycam.catalog.flight_rows import flight_of, flight_row
+from flycam.frame.flight import Event, EventKind
 from tests.suites.catalog_suite import flight
 
 
@@ -22,3 +25,13 @@ from tests.suites.catalog_suite import flight
 def test_a_row_that_a_box_of_before_took_in_as_it_came_is_read(kept: object, told: tuple[str, ...]) -> None:
     row = SimpleNamespace(**flight_row(flight()) | {"warnings": json.dumps(kept)})
     assert flight_of(cast("Any", row)).warnings == told
+
+
+def test_a_name_is_kept_visible_and_found_by_what_was_given(tmp_path: Path) -> None:
+    raw = "Ba\u0309n\x1b]0;x\x07 Lầu"
+    with open_catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as catalog:
+        catalog.flights.put_event(Event(event_id="yagi", name=raw, kind=EventKind.SURVEY, is_drill=False))
+        catalog.flights.put_flight(flight(name=raw))
+        (event,), (found,) = catalog.flights.events(), catalog.flights.flights()
+        assert event.name == found.name == r"Bản\x1b]0;x\x07 Lầu"
+        assert catalog.flights.flight(raw) == catalog.flights.flight(found.name) == found

@@ -49,6 +49,17 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
     assert records_to_bytes(records_from_bytes(data, "x.fcb")) == data
 
 
+def test_names_of_a_box_of_before_are_shown_and_neither_lost_nor_raw() -> None:
+    def named(values: Any) -> None:
+        values["flight"]["name"] = "Bản Lầu\x1b]0;x\x07\n\u202e"
+        values["event"]["name"] = "Bão\x9b2J"
+
+    read = records_from_bytes(harmed(named), "x.fcb")
+    assert read.flight.name == r"Bản Lầu\x1b]0;x\x07\n\u202e"
+    assert read.event.name == r"Bão\x9b2J"
+    assert records_from_bytes(records_to_bytes(read), "x.fcb") == read, "and so it is handed on"
+
+
 def test_records_travel_compressed() -> None:
     """A hundred photos by what a thin line carries, against the same rows as they are."""
     many = replace(RECORDS, frames=tuple(frame(n) for n in range(1, 101)))

@@ -18,6 +18,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
 from flycam.ingest.photo.png_head import walk_png
 from flycam.ingest.photo.tiff import TiffReader
+from flycam.store.regular import open_regular
 
 HEAD_BYTES = 64 * 1024
 MAX_PIXELS = 160_000_000  # the largest aerial cameras have 150 megapixels
@@ -54,7 +55,7 @@ def kind_of(head: bytes) -> Kind | None:
 def opened(path: Path) -> Iterator[FileIO]:
     """The file open for unbuffered reading. Raises SourceUnreadable naming the file and the cure."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             yield file
     except OSError as error:
         raise SourceUnreadable(

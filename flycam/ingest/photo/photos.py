@@ -19,6 +19,7 @@ from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
 from flycam.ingest.photo.pixels import PixelChecks, open_pixels, pixel_checks
 from flycam.ingest.photo.search import Findings, find_photos, search
 from flycam.ingest.photo.xmp import read_xmp
+from flycam.store.regular import open_regular
 
 __all__ = [
     "Findings",
@@ -40,7 +41,7 @@ _HASH_BLOCK = 1 << 20
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes. Raises SourceUnreadable if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceUnreadable(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.spelling import is_text, written
+from flycam.frame.spelling import is_text, to_visible
 from flycam.ingest.photo.container import head_of, kind_of, opened
+from flycam.store.regular import open_regular
 
 NOT_A_PHOTO = "not a photo"
 NOT_OPENED = "cannot be opened"
@@ -20,10 +21,14 @@ _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """Photos of some folders in order of their paths, and every other file with the reason."""
+    """Photos of some folders in order of their paths, and every other file with the reason.
+
+    refused  what is never opened, whatever it is: no record can hold its name, or it is a link that leads out
+    """
 
     photos: tuple[Path, ...]
     skipped: tuple[tuple[Path, str], ...]
+    refused: tuple[tuple[Path, SourceUnreadable], ...] = ()
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
@@ -38,50 +43,87 @@ def search(paths: Iterable[Path]) -> Findings:
     """As `find_photos`, and says what was left out and why.
 
     A file whose name promises a photo is kept whatever its bytes are, so that reading it gives the
-    reason why it cannot be used; a file without such a name is kept if its bytes are a photo's.
+    reason why it cannot be used; a file without such a name is kept if its bytes are a photo's. Names
+    that are not UTF-8 and links out of `paths` are left out unread.
     Raises SourceUnreadable if a path does not exist.
     """
     photos: dict[Path, Path] = {}
     skipped: list[tuple[Path, str]] = []
-    for path in map(Path, paths):
+    refused: list[tuple[Path, SourceUnreadable]] = []
+    given = [Path(path) for path in paths]
+    roots = [real_path(path) for path in given]
+    for path in given:
         if not path.exists():
             raise SourceUnreadable(
                 f"{path}: no such file or folder; check the path or plug in the card",
                 vi=f"{path}: không có tệp hoặc thư mục này; hãy kiểm tra đường dẫn hoặc cắm thẻ nhớ",
             )
-        for file in _files_under(path, skipped):
-            reason = _reason_to_skip(file)
-            if reason is None:
-                photos.setdefault(file.resolve(), file)
-            else:
+        for file in walk(path, lambda *found: skipped.append(found)):
+            trouble = None if file.name.startswith(".") else _never_opened(file, roots)
+            if trouble is not None:
+                refused.append((file, trouble))
+            elif (reason := _reason_to_skip(file)) is not None:
                 skipped.append((file, reason))
-    return Findings(photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)))
+            else:
+                photos.setdefault(real_path(file), file)
+    return Findings(
+        photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)), refused=tuple(refused)
+    )
 
 
-def require_names(photos: Iterable[Path]) -> None:
-    """Raise SourceUnreadable for a file whose name is not UTF-8, as another system's disk may bring it: no
-    record can hold it."""
-    for path in photos:
-        if not is_text(str(path)):
-            shown = written(str(path))
-            raise SourceUnreadable(
-                f"{shown}: its name is not UTF-8; rename the file and run again",
-                vi=f"{shown}: tên tệp không phải UTF-8; hãy đổi tên tệp rồi chạy lại",
-            )
+def walk(
+    path: Path,
+    note: Callable[[Path, str], None] = lambda _path, _why: None,
+    *,
+    apart: tuple[str, ...] = (".", "@"),
+) -> Iterator[Path]:
+    """Yield the file at `path`, or all of the folder and those below it in order of their names: files, and
+    links to folders, which are not gone into.
 
-
-def _files_under(path: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
+    note   hears of each folder that cannot be read, and why
+    apart  how the names of folders begin that are passed over: systems make them, no camera does
+    """
     if not path.is_dir():
         yield path
         return
 
-    def note(error: OSError) -> None:
-        skipped.append((Path(str(error.filename)), f"{NOT_OPENED} ({error.strerror})"))
+    def tell(error: OSError) -> None:
+        note(Path(str(error.filename)), f"{NOT_OPENED} ({error.strerror})")
 
-    for folder, folders, names in os.walk(path, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "@")))
-        for name in sorted(names):
-            yield Path(folder) / name
+    for folder, folders, names in os.walk(path, onerror=tell):
+        folders[:] = sorted(name for name in folders if not apart or not name.startswith(apart))
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        yield from (Path(folder) / name for name in sorted([*names, *links]))
+
+
+def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
+    """What is wrong with a file whatever it holds."""
+    shown = to_visible(str(file))
+    if not is_text(str(file)):
+        return SourceUnreadable(
+            f"{shown}: its name is not UTF-8; rename the file and run again",
+            vi=f"{shown}: tên tệp không phải UTF-8; hãy đổi tên tệp rồi chạy lại",
+        )
+    if leads_out(file, roots):
+        return SourceUnreadable(
+            f"{shown}: is a link to a place elsewhere; copy here what it leads to, or leave it out",
+            vi=f"{shown}: là liên kết tới nơi khác; hãy chép chính dữ liệu đó vào đây, hoặc bỏ ra",
+        )
+    return None
+
+
+def leads_out(file: Path, roots: Iterable[Path]) -> bool:
+    """Return whether a file lies elsewhere than below `roots`, links followed.
+
+    One that leads nowhere does not: opening it gives the reason.
+    """
+    real = real_path(file)
+    return real.exists() and not any(real.is_relative_to(real_path(root)) for root in roots)
+
+
+def real_path(path: Path) -> Path:
+    """Return the path with its links followed; `Path.resolve` raises RuntimeError for links in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _reason_to_skip(path: Path) -> str | None:
@@ -99,7 +141,7 @@ def _reason_to_skip(path: Path) -> str | None:
     if suffix in PHOTO_SUFFIXES:
         return None
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             kind = kind_of(file.read(16))
     except OSError as error:
         return f"{NOT_OPENED} ({error.strerror})"

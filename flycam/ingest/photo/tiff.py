@@ -11,6 +11,8 @@ import math
 import struct
 from collections.abc import Callable
 
+from flycam.frame.spelling import is_plain, seen
+
 MAX_ENTRIES = 1024
 MAX_VALUE_BYTES = 2 * 1024 * 1024
 MAX_NUMBERS = 4096
@@ -88,12 +90,13 @@ class Directory:
         return None if value is None else int(value)
 
     def text(self, tag: int) -> str:
-        """Text up to the first NUL, stripped; bytes that are not UTF-8 are read as Latin-1."""
+        """Text up to the first NUL, stripped, without hidden signs; what is not UTF-8 is read as Latin-1."""
         data = self.raw(tag).split(b"\x00", 1)[0].strip()
         try:
-            return data.decode("utf-8")
+            text = data.decode("utf-8")
         except UnicodeDecodeError:
-            return data.decode("latin-1")
+            text = data.decode("latin-1")
+        return text if is_plain(text) else seen(text)
 
 
 class TiffReader:

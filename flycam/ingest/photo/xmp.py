@@ -15,6 +15,8 @@ from xml.etree.ElementTree import Element, ParseError  # types only; parsing is 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from flycam.frame.spelling import is_plain, seen
+
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096
 _LONGEST_ADDRESS = 200  # of a namespace: longer than any that is known
@@ -48,7 +50,7 @@ def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
     for packet in packets:
         found, remark = _read_packet(packet)
         for name, text in found.items():
-            values.setdefault(name, text)
+            values.setdefault(name, text if is_plain(text) else seen(text))
         if remark:
             remarks.append(remark)
     return values, remarks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from flycam.frame.flight import (
     live_mosaic_id,
 )
 from flycam.frame.frame import Layer
-from flycam.frame.spelling import tidy
+from flycam.frame.spelling import given_name, seen, tidy, to_kept
 from flycam.frame.warning import (
     COMPLETED,
     EVENT_CHOSEN,
@@ -59,11 +58,16 @@ _LATELY_NS = 3 * 86_400 * 10**9
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
     """What the operator calls the flight, and the ground sample distance asked for. A name or an event of no
-    letters, as an unset variable of a script gives it, is none."""
+    letters, as an unset variable of a script gives it, is none. Raises InputUnusable for what is no name."""
 
     name: str | None = None
     event: str | None = None
     gsd_m: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("name", "event"):
+            if given := getattr(self, field):
+                object.__setattr__(self, field, given_name(given))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,11 +119,11 @@ def open_flight(
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
-    name = before.name if before else labels.name or _free_name(workspace, default_name, flight_id)
+    name = before.name if before else labels.name or _free_name(workspace, seen(default_name), flight_id)
     ground = _ground_of(workspace, before, planned, terrain, terrain_names, relay)
     flight = Flight(
         flight_id=flight_id,
-        name=unicodedata.normalize("NFC", name),
+        name=to_kept(name),
         event_id=event.event_id if event else before.event_id if before else "",
         state=FlightState.INGESTING,
         work_crs=before.work_crs if before else work_crs,

@@ -11,6 +11,7 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, TerrainMissing
+from flycam.frame.spelling import to_visible
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
@@ -19,10 +20,10 @@ from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
 from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
-from flycam.ingest.photo.search import require_names
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -90,14 +91,16 @@ def survey(
     CalibrationMissing, and what reading the telemetry raises.
     """
     found = search(request.paths)
+    if not found.photos and found.refused:
+        raise found.refused[0][1]
     if not found.photos:
         names = ", ".join(str(path) for path in request.paths)
         raise SourceUnreadable(
             f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
             vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
         )
-    require_names(found.photos)
     photos, failed = read_all(found.photos)
+    failed += [one for one in found.refused if kind_of(one[0].name) is FileKind.PHOTO or one[0].is_dir()]
     if not photos:
         _, first = failed[0]
         raise SourceUnreadable(
@@ -147,7 +150,7 @@ def survey(
 
 
 def _unread(path: Path, error: SourceUnreadable) -> Rejection:
-    return Rejection.of(path.name, FrameUnreadable.because(error))
+    return Rejection.of(to_visible(path.name), FrameUnreadable.because(error))
 
 
 def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:

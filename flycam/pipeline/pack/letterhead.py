@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import seen, tidy
 from flycam.report.pack_figures import Letterhead
 
 _MAX_BYTES = 1 << 16
@@ -61,7 +61,7 @@ def _text(path: Path, name: str, value: Any) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _not_text(path, name)
-    return unicodedata.normalize("NFC", " ".join(str(value).split()))
+    return tidy(seen(str(value)))
 
 
 def _not_text(path: Path, name: str) -> SourceUnreadable:

@@ -9,7 +9,6 @@ hashes of all of it -> manifest -> the folder, whole or not at all -> a line in 
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from flycam.catalog.withholdings import withheld_outside, withholding_of
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.sharing_words import MASKS_COVERED
+from flycam.frame.spelling import seen, tidy
 from flycam.frame.warning import warning
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.pack.files import (
@@ -236,7 +236,7 @@ def _withheld_from(workspace: Workspace, name: str) -> Withholding:
 
 def _leader(name: str) -> str:
     """The leader's name as it is written. Raises OptionUnusable for a name of spaces."""
-    said = unicodedata.normalize("NFC", " ".join(name.split()))
+    said = tidy(seen(name))
     if name and not said:
         raise OptionUnusable(
             "--approved-by: give the name of the leader who approved the pack, or leave it out",

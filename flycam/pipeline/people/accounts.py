@@ -16,7 +16,7 @@ from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholdings import withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import FlightState
-from flycam.frame.spelling import MOST_NAME, search_key
+from flycam.frame.spelling import given_name, search_key
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.workspace import Workspace
 
@@ -30,14 +30,9 @@ _HOUR_NS = 3_600_000_000_000
 
 
 def person_named(name: str) -> str:
-    """The name of an account without the spaces around it: it is printed on packs and signs the audit log, so
-    that it is one that a person or a program may have on paper. Raises InputUnusable."""
-    name = name.strip()
-    if not name or len(name) > MOST_NAME or not name.isprintable():
-        raise InputUnusable(
-            f"an account needs a name of at most {MOST_NAME} letters; write whose it is",
-            vi=f"tài khoản phải có tên, tối đa {MOST_NAME} ký tự; hãy ghi tên người dùng",
-        )
+    """The name of an account, `given_name`: it is printed on packs and signs the audit log, so that it is one
+    that a person or a program may have on paper. Raises InputUnusable."""
+    name = given_name(name)
     if _NO_NAME.intersection(name):
         raise InputUnusable(
             f"{name}: a name is printed as it is written; write it without < and >",
@@ -55,16 +50,17 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
               account for all
     Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
     """
-    if not workspace.catalog.accounts.find(name.strip()):  # one that is there keeps what it is called
-        person_named(name)
+    name = name.strip()
+    if not workspace.catalog.accounts.find(name):  # one that is there keeps what it is called
+        name = person_named(name)
     token = new_token()
     now = workspace.clock_ns()
     account = Account(
-        name=name.strip(),
+        name=name,
         role=Role(role),
         token_hash=hash_token(token),
         created_ns=now,
-        communes=_before(workspace, name.strip()) if communes is None else commune_codes(workspace, communes),
+        communes=_before(workspace, name) if communes is None else commune_codes(workspace, communes),
     )
     who, detail = workspace.operator or workspace.box, ", ".join([role, *account.communes])
     told = AuditEntry(who=who, what="user add", subject=account.name, detail=detail, at_ns=now)

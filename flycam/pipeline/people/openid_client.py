@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from flycam.catalog.records import Role
+from flycam.frame.spelling import is_plain
 
 CALLBACK = "/openid/callback"
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN)
@@ -47,7 +48,7 @@ def is_safe(address: str) -> bool:
         place.port  # noqa: B018  # raises for what is no number
     except ValueError:
         return False
-    plain = address.isprintable() and not any(one.isspace() or one == "\\" for one in address)
+    plain = is_plain(address) and not any(one.isspace() or one == "\\" for one in address)
     if not plain or not place.hostname or "@" in place.netloc or place.fragment:
         return False
     return place.scheme == "https" or (place.scheme == "http" and place.hostname in _LOOPBACK)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Person
 from flycam.errors import AccessDenied, InputUnusable
+from flycam.frame.spelling import seen
 from flycam.pipeline.people.accounts import commune_codes
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient
 from flycam.pipeline.workspace import Workspace
@@ -56,7 +57,7 @@ def _communes(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, A
 def _name(client: OpenIdClient, claims: Mapping[str, Any]) -> str:
     """What the person is called there, with the service's host where that is no address of mail."""
     offered = (claims.get(one) for one in ("preferred_username", "email", "sub"))
-    plain = ("".join(c for c in str(one) if c.isprintable()).strip() for one in offered if one)
+    plain = (seen(str(one)) for one in offered if one)
     name = next(one for one in plain if one)[:_MOST_LETTERS]
     return name if "@" in name else f"{name}@{urlsplit(client.issuer).hostname}"
 

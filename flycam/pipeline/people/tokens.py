@@ -10,6 +10,7 @@ from flycam.catalog.records import Account
 from flycam.catalog.tokens import entry_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import iso
+from flycam.frame.spelling import given_name, tidy
 from flycam.pipeline.workspace import Workspace
 
 USUAL_DAYS = 365.0
@@ -34,12 +35,12 @@ def make_token(
            whoever sits at the machine
     Raises NotFound (no such account), InputUnusable (no label, too many tokens), OptionUnusable (days).
     """
-    label = " ".join(label.split())
-    if not label or len(label) > MOST_LABEL or not label.isprintable():
+    if not tidy(label):
         raise InputUnusable(
             f"a token needs a label of at most {MOST_LABEL} letters; say what it is for",
             vi=f"mã truy cập phải có nhãn, tối đa {MOST_LABEL} ký tự; hãy ghi mã dùng vào việc gì",
         )
+    label = given_name(label, MOST_LABEL)
     if days is not None and not (math.isfinite(days) and 0.0 < days <= MOST_DAYS):
         raise OptionUnusable(
             f"--days {days:g}: give a number above 0, at most {MOST_DAYS:g}",

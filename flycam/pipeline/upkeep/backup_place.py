@@ -18,11 +18,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.store.regular import open_regular
 from flycam.store.room import FULL
 from flycam.store.scratch import SCRATCH_NAME
 from flycam.store.syncing import move_into_place, sync_path
@@ -133,7 +135,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of the backup in a folder, None where there is none. Raises SourceUnreadable."""
     path = folder / MANIFEST
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            told: dict[str, Any] = json.loads(file.read())
         if (told.pop("format"), told.pop("version")) != (FORMAT, VERSION):
             raise ValueError("of another format or version")
         head = told["audit_head"]
@@ -177,7 +180,8 @@ def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
     """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or leads out."""
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+    raw = BufferedReader(open_regular(path))
+    with TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             found = _LINE.fullmatch(line)
             if found is None or not {"..", ""}.isdisjoint(found[2].split("/")):

@@ -28,6 +28,7 @@ from flycam.pipeline.upkeep.backup_place import INDEX, OBJECTS, Manifest, digest
 from flycam.pipeline.upkeep.readback import BLOCK_BYTES
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.base import ObjectStore
+from flycam.store.regular import open_regular
 
 _NAMED = 5
 _ACTION = "restore"
@@ -231,8 +232,8 @@ def _copied(path: Path, into: IO[bytes]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        source = path.open("rb")
-    except OSError:
+        source = open_regular(path)
+    except (OSError, SourceUnreadable):
         return ""
     with source:
         while block := _block_of(source):

@@ -13,6 +13,7 @@ from pathlib import Path
 from flycam.catalog.records import FrameRecord
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.photo.search import leads_out, walk
 from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.upkeep.backup_place import MANIFEST, OBJECTS
 from flycam.pipeline.upkeep.held import Held, Kind
@@ -84,7 +85,8 @@ class Originals:
             self._in_source = {}
             # a backup has what it has by key
             if self._source is not None and not (self._source / MANIFEST).exists():
-                for path in sorted(one for one in self._source.rglob("*") if one.is_file()):
+                for path in walk(self._source, apart=()):
                     with suppress(SourceUnreadable):
-                        self._in_source[sha256_of(path)] = path
+                        if not leads_out(path, [self._source]):
+                            self._in_source[sha256_of(path)] = path
         return self._in_source

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import InputUnusable, SourceUnreadable
-from flycam.frame.spelling import is_text
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.container import head_of, opened
-from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, search
+from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, real_path, search
 from flycam.pipeline.trust import SYSTEM, Trust
 from flycam.pipeline.upload.choice import empty
-from flycam.pipeline.upload.names import refused
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10
@@ -73,19 +71,19 @@ class Card:
         found = search(sending.paths)
         self._sending = sending
         self._files: dict[str, Path] = {}
-        roots = [path.resolve() for path in sending.paths if path.is_dir()]
+        roots = [real_path(path) for path in sending.paths if path.is_dir()]
         others = {
             path for path, why in found.skipped if why == NOT_A_PHOTO and kind_of(path.name) is not None
         }
         unread = [one for one in found.skipped if one[1].startswith(NOT_OPENED) and _may_hold_some(one[0])]
         self.skipped = tuple(one for one in found.skipped if one[0] not in others and one not in unread)
-        self.passed_over = tuple(_unread(path, why) for path, why in unread)
+        self.skipped += tuple((path, str(error)) for path, error in found.refused if not _may_hold_some(path))
+        self.passed_over: tuple[InputUnusable, ...] = tuple(_unread(path, why) for path, why in unread)
+        self.passed_over += tuple(error for path, error in found.refused if _may_hold_some(path))
         for path in (*found.photos, *sorted(others)):
             name = _name_below(path, roots)
             if not path.stat().st_size:
                 self._leave_empty(name, path)
-            elif not is_text(name):
-                self.passed_over += (refused(name, "is not UTF-8", "không phải UTF-8"),)
             elif not self._add(name, path):
                 self.passed_over += (_named_twice(path),)
         if not self._files and self.passed_over:
@@ -179,7 +177,7 @@ def _unread(path: Path, why: str) -> InputUnusable:
 
 def _name_below(path: Path, roots: list[Path]) -> str:
     """A photo's path in its folder; with the folder's name in front where there are several."""
-    whole = path.resolve()
+    whole = real_path(path)
     for root in roots:
         if whole.is_relative_to(root):
             return (whole.relative_to(root.parent if len(roots) > 1 else root)).as_posix()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from flycam.errors import InputUnusable
+from flycam.frame.spelling import is_plain, to_visible
 from flycam.ingest.photo.card_files import kind_of
 
 MAX_NAME_BYTES = 200
@@ -55,7 +56,7 @@ def label_of(text: str) -> str:
 
 def refused(text: str, why: str, why_vi: str) -> InputUnusable:
     """A name that is not taken, as it can be shown, with the reason and the cure."""
-    shown = "".join(" " if _is_unseen(letter) else letter for letter in text[:_SHOWN_CHARS])
+    shown = to_visible(text[:_SHOWN_CHARS])
     return InputUnusable(
         f"{shown}: this name {why}; rename the file or leave it out",
         vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",
@@ -64,9 +65,4 @@ def refused(text: str, why: str, why_vi: str) -> InputUnusable:
 
 def _is_unsafe(letter: str) -> bool:
     """What no name holds: what nobody sees, and what Windows forbids."""
-    return letter in '\\:*?"<>|' or _is_unseen(letter)
-
-
-def _is_unseen(letter: str) -> bool:
-    """Control, format (also what turns the reading direction), surrogate, private."""
-    return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return letter in '\\:*?"<>|' or not is_plain(letter)

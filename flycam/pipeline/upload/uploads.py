@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.frame.spelling import given_name
 from flycam.pipeline.upload.choice import UploadFile, chosen_of
 from flycam.pipeline.upload.files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload.journal import Journal
@@ -141,6 +142,7 @@ class Uploads:
         Files that cannot be taken are passed over, and the manifest says so. Raises InputUnusable where
         nothing is left, and for numbers that cannot be meant; DiskFull, StorageTrouble.
         """
+        name, event = (given_name(one) if one else None for one in (name, event))
         chosen = chosen_of(files, telemetry)
         upload_id = _id_of(owner, chosen.files, secrets.token_hex(16) if is_new else "")
         with self._lock:

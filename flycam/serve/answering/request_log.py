@@ -3,7 +3,6 @@ long it took. Never what opens a door: of an address the template is written, of
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import queue
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flycam.errors import OptionUnusable
+from flycam.frame.spelling import to_json_line
 
 STANDARD_OUTPUT = "-"
 _MOST_WAITING = 20_000
@@ -71,7 +71,7 @@ class RequestLog:
             said = [line for line in lines if line is not None]
             try:
                 self._begin_anew_if_moved()
-                self._file.write("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in said))
+                self._file.write("".join(f"{to_json_line(line)}\n" for line in said))
                 self._file.flush()
             except (OSError, OptionUnusable, ValueError) as error:
                 self.lost += len(said)

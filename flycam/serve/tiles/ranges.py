@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Response
 from fastapi.responses import StreamingResponse
 
+from flycam.frame.spelling import is_plain
 from flycam.store.base import ObjectStore
 
 SHA256 = "^[0-9a-f]{64}$"
@@ -100,4 +101,4 @@ def _bytes_of(store: ObjectStore, key: str, start: int, stop: int) -> Iterator[b
 
 
 def _plain(name: str) -> str:
-    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    return "".join(c if c.isascii() and is_plain(c) and c not in '"\\' else "_" for c in name)

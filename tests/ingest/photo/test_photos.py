@@ -17,6 +17,7 @@ from PIL import Image
 from flycam.drill.drill import make_drill
 from flycam.drill.metadata import exif_of, xmp_of
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import is_plain
 from flycam.ingest.photo.metadata import Angles, Dialect
 from flycam.ingest.photo.photos import find_photos, interior_for, read_all, read_metadata, search, sha256_of
 from tests.ingest.handmade import (
@@ -105,6 +106,13 @@ def test_dji(tmp_path: Path) -> None:
     assert photo.relative_altitude_m == 120.0
     assert photo.remarks == ()
     assert not photo.is_drill
+
+
+def test_what_a_photo_says_of_its_camera_holds_no_hidden_sign(tmp_path: Path) -> None:
+    data = jpeg(exif=exif_block({0x010F: "DJI\x1b]0;x\x07", 0x0110: "FC\x9b2J\u202e300S\n"}))
+    photo = read_metadata(written(tmp_path, "a.jpg", data))
+    assert photo.maker.startswith("DJI") and photo.model.startswith("FC") and photo.model.endswith("300S")
+    assert is_plain(photo.maker + photo.model)
 
 
 def test_dji_maker_note_stands_in_for_absent_xmp(tmp_path: Path) -> None:

@@ -1,0 +1,333 @@
+"""Names that are made to reach a terminal, a log or another box: at every door, and in all that is said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from flycam.catalog.records import Role
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+from flycam.frame.spelling import is_plain
+from flycam.serve.services import Services
+from flycam.store import keys
+from tests.attack.commands import MakeOperator, Operator
+from tests.serve.running import running
+from tests.serve.world import REAL, add_account, make_world
+
+HOSTILE = [
+    "\x1b]0;pwned\x07",
+    "\x1b]52;c;cm0gLXJm\x07",
+    "\x9b2J",
+    "a\rb",
+    "a\nflycam: all is well",
+    "a\x85b",
+    "a\u2028b",
+    "\u202egpj.exe",
+    "\u2066a\u2069",
+    "a\u200bb",
+    "a\u200fb",
+    "\x7f",
+]
+COMMANDS = {
+    "ingest --name": ("ingest", "{card}", "--name", "{}"),
+    "ingest --event": ("ingest", "{card}", "--event", "{}"),
+    "live --name": ("live", "--video", "{card}", "--telemetry", "{card}", "--name", "{}"),
+    "live --event": ("live", "--video", "{card}", "--telemetry", "{card}", "--event", "{}"),
+    "flights rename": ("flights", "rename", "none", "{}"),
+    "flights move": ("flights", "move", "none", "--event", "{}"),
+    "layers add --name": ("layers", "add", "{communes}", "--kind", "other", "--name", "{}"),
+    "restricted add --name": ("restricted", "add", "{communes}", "--name", "{}"),
+    "user add": ("user", "add", "{}", "--role", "viewer"),
+    "account token --label": ("account", "token", "Lan", "--label", "{}"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_no_command_takes_such_a_name(operator: Operator, drill: DrillReport, name: str) -> None:
+    places = {"card": drill.photos, "communes": drill.communes}
+    assert operator("user", "add", "Lan", "--role", "admin").exit_code == 0
+    for door, words in COMMANDS.items():
+        typed = [name if word == "{}" else word.format(**places) for word in words]
+        said = operator(*typed)
+        assert said.exit_code in (2, 3), door
+        assert said.json["error"] in ("InputUnusable", "OptionUnusable"), door
+        assert is_plain(said.sentence) and all(map(is_plain, said.stderr.splitlines())), door
+    assert operator.flights() == []
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    world = make_world(tmp_path)
+    add_account(world.workspace, "Quản trị", Role.ADMIN, "admin-token")
+    with running(Services(workspace=world.workspace, uploads_dir=tmp_path / "uploads")) as address:
+        yield f"{address} {world.before}"
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "\x00", "\ud800"], ids=ascii)
+def test_no_address_takes_such_a_name(url: str, name: str) -> None:
+    address, flight_id = url.split()
+    card = {"files": [{"path": "a.jpg", "size": 9, "modified_ms": 1}]}
+    doors: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/api/uploads", {**card, "name": name}),
+        ("POST", "/api/uploads", {**card, "event": name}),
+        ("POST", "/api/uploads", {"files": [{**card["files"][0], "path": f"{name}.jpg"}]}),
+        ("POST", "/api/tokens", {"label": name}),
+        ("PUT", f"/api/flights/{flight_id}/event", {"event": name}),
+    ]
+    with httpx.Client(
+        base_url=address, headers={"Authorization": "Bearer admin-token"}, timeout=60
+    ) as client:
+        for method, path, body in doors:
+            content = json.dumps(body).encode()  # half letters too, as JSON spells them
+            answer = client.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
+            assert answer.status_code == 422, (path, answer.text)
+            assert is_plain(answer.text), path
+
+
+def test_a_hostile_folder_gives_its_flight_a_name_that_is_plain(ready: Operator, card: Path) -> None:
+    folder = card.rename(card.parent / "thẻ\x1b]0;x\x07\n\u202e 1")
+    photo = sorted(folder.iterdir())[0]
+    photo.rename(folder / "DJI\x1b[2J\n\u202e.JPG")
+    said = ready("ingest", folder)
+    assert said.exit_code == 0 and said.json["frames"]["used"] == 6, "no photo is lost by its name"
+    assert is_plain(said.json["name"]) and said.json["name"].startswith("thẻ")
+    assert all(map(is_plain, said.stderr.splitlines()))
+
+
+TEXTS = {"flights", "events", "communes", "layers", "layer_features", "dems", "tokens", "withdrawals"}
+
+
+def _hidden_everywhere(file: Path) -> int:
+    """Put what is hostile into every text of people in a catalogue, as older houses may hold it."""
+    changed = 0
+    with sqlite3.connect(file) as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+                if table in TEXTS and column in (
+                    "name",
+                    "owner",
+                    "operator",
+                    "label",
+                    "note",
+                    "reason",
+                ):
+                    query = f'UPDATE "{table}" SET "{column}" = "{column}" || ? WHERE "{column}" IS NOT NULL'
+                    changed += database.execute(query, ("\x1b]0;x\x07\r\n\u202e\x9b",)).rowcount
+    return changed
+
+
+LISTS = [
+    ("flights", "list"),
+    ("layers", "list"),
+    ("dem", "list"),
+    ("restricted", "list"),
+    ("restricted", "masks"),
+    ("guests", "list"),
+    ("user", "list"),
+    ("account", "tokens"),
+    ("marks", "list"),
+    ("retention", "list"),
+    ("retention", "due"),
+    ("settlements", "list", REAL),
+    ("verify", "--dry-run"),
+    ("collect", "--dry-run"),
+    ("doctor",),
+    ("audit", "verify"),
+]
+
+
+def test_names_that_an_older_house_holds_are_shown_and_never_raw(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    add_account(world.workspace, "Quản trị", Role.ADMIN, "admin-token")
+    world.workspace.catalog.close()
+    assert _hidden_everywhere(tmp_path / "catalog.sqlite") > 5
+    shown = ""
+    for language in ("C.UTF-8", "vi_VN.UTF-8"):
+        for words in LISTS:
+            for form in ([], ["--json"]):
+                said = CliRunner(env={"LC_ALL": language}).invoke(
+                    flycam, [*words, "--data", str(tmp_path), *form]
+                )
+                assert said.exception is None or isinstance(said.exception, SystemExit), words
+                lines = f"{said.stdout}{said.stderr}".rstrip("\n").split("\n")
+                assert all(map(is_plain, lines)), words
+                shown += said.stdout
+    assert r"\x1b]0;x\x07" in shown and r"\u001b" in shown
+
+
+def _leaves(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, found in group.commands.items():
+        if isinstance(found, click.Group):
+            yield from _leaves(found, *path, name)
+        else:
+            yield (*path, name), found
+
+
+_ENDLESS = {("serve",), ("demo",), ("worker",), ("sync",), ("drill",), ("upload-work",)}
+
+
+@pytest.mark.parametrize(
+    ("path", "leaf"),
+    [one for one in _leaves(flycam) if one[0] not in _ENDLESS],
+    ids=lambda one: str(one)[:40],
+)
+def test_no_command_repeats_raw_what_was_typed(
+    path: tuple[str, ...], leaf: click.Command, tmp_path: Path
+) -> None:
+    """Each option and argument in its turn, and all arguments."""
+    bad = "\x1b]0;x\x07\r\n\u202e\x9b\udcff"
+    arguments = [bad for one in leaf.params if isinstance(one, click.Argument)]
+    options = [one.opts[0] for one in leaf.params if isinstance(one, click.Option) and not one.is_flag]
+    words = [[*arguments, option, bad] for option in options if option != "--data"]
+    for more in ([], arguments, *words, [f"--{bad}"]):
+        said = CliRunner().invoke(flycam, [*path, *more, "--data", str(tmp_path / "house"), "--json"])
+        assert said.exception is None or isinstance(said.exception, SystemExit), more
+        assert all(map(is_plain, said.output.rstrip("\n").split("\n"))), more
+
+
+def test_a_log_and_a_trace_hold_no_hidden_sign() -> None:
+    """As a real process writes them, whoever logs."""
+    program = (
+        "import logging, sys; from flycam.cli import flycam\n"
+        "try: flycam(['--version'])\n"
+        "except SystemExit: pass\n"
+        "log = logging.getLogger('another.library'); bad = 'a\\x1b[2J\\r\\nflycam: fine\\u202e'\n"
+        "log.warning('%s: odd', bad); log.warning(bad)\n"
+        "try: raise ValueError(bad)\n"
+        "except ValueError: log.exception('trace')\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    lines = said.stderr.decode().rstrip("\n").split("\n")
+    assert all(map(is_plain, lines)) and sum("\\x1b[2J" in line for line in lines) == 3
+    assert "flycam: fine" not in {line[:12] for line in lines[:2]}
+
+
+def test_no_pipe_is_waited_for(operator: Operator, drill: DrillReport, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.fcb"
+    os.mkfifo(pipe)
+    for words in (
+        ("bundle", "read", pipe),
+        ("bundle", "write", tmp_path / "b.fcb", "--receipt", pipe),
+        ("dem", "add", pipe),
+        ("communes", "add", pipe),
+        ("layers", "add", pipe, "--kind", "other"),
+        ("restricted", "add", pipe),
+        ("ingest", pipe),
+        ("ingest", drill.photos, "--telemetry", pipe),
+        ("ingest", drill.photos, "--camera", pipe),
+        ("ingest", drill.photos, "--dem", pipe),
+        ("inspect", drill.photos, "--aoi", pipe),
+        ("live", "--video", pipe, "--telemetry", pipe),
+        ("finish", "none", "--gcp", pipe),
+        ("restore", pipe),
+        ("verify", "--from", pipe),
+        ("upload", pipe),
+        ("bundle", "read", os.devnull),
+    ):
+        typed = [*words, "http://127.0.0.1:1"] if words[0] == "upload" else words
+        said = operator(*typed)
+        assert said.exit_code == 3, words
+        assert said.json["error"] == "SourceUnreadable", words
+
+
+def test_a_pipe_beside_a_bundle_is_not_waited_for(
+    make_operator: MakeOperator, drill: DrillReport, tmp_path: Path
+) -> None:
+    box = make_operator(FLYCAM_BOX="xe-1").with_flight(drill)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    written = box("bundle", "write", stick / "map.fcb", "--part-size", "100k")
+    assert written.exit_code == 0
+    part = stick / "map.fcb.002"
+    kept = part.read_bytes()
+    part.unlink()
+    os.mkfifo(part)
+    other = make_operator("tỉnh", FLYCAM_BOX="tinh")
+    assert other("bundle", "read", stick / "map.fcb").exit_code == 3
+    part.unlink()
+    part.write_bytes(kept)
+    assert other("bundle", "read", stick / "map.fcb").exit_code == 0
+    receipt = next(stick.glob("*.receipt.json"))
+    receipt.unlink()
+    os.mkfifo(receipt)
+    assert box("bundle", "write", stick / "map.fcb").exit_code == 3
+
+
+def test_a_backup_with_a_pipe_in_it_is_none(ready: Operator, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    assert ready("backup", folder).exit_code == 0
+    for path in (
+        folder / "manifest.json",
+        next(folder.glob("SHA256SUMS-*")),
+        next(folder.glob("catalogue-*.sqlite")),
+    ):
+        kept = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        assert ready("restore", folder, "--check").exit_code not in (0, 1), path.name
+        path.unlink()
+        path.write_bytes(kept)
+    assert ready("restore", folder, "--check").exit_code == 0
+
+
+def test_links_and_odd_names_cost_a_card_themselves_alone(
+    ready: Operator, card: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "shadow"
+    secret.write_text("root:x")
+    (card / "shadow.JPG").symlink_to(secret)
+    first, second, *_ = sorted(path for path in card.iterdir() if not path.is_symlink())
+    odd = os.fsdecode(b"DJI_\xff\x82.JPG")
+    try:
+        second.rename(card / odd)
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    (card / "DJI_0009.JPG").symlink_to(first)
+    for command in ("inspect", "ingest"):
+        said = ready(command, card)
+        assert said.exit_code == 0
+        named = {one["name"] for one in said.json["rejections"]}
+        assert named == {"shadow.JPG", r"DJI_\udcff\udc82.JPG"}
+        assert all(map(is_plain, said.stderr.splitlines()))
+    assert said.json["frames"] == {"read": 7, "used": 5, "rejected": {"unreadable": 2}}
+
+
+def test_what_a_link_leads_to_mends_no_house(ready: Operator, card: Path, tmp_path: Path) -> None:
+    """`verify --from` reads a card, too, and nothing outside of it."""
+    flight = ready("ingest", card)
+    assert flight.exit_code == 0
+    photo = sorted(card.iterdir())[0]
+    moved = photo.rename(tmp_path / "elsewhere.jpg")
+    photo.symlink_to(moved)
+    kept = ready.data / "store" / keys.evidence(hashlib.sha256(moved.read_bytes()).hexdigest())
+    kept.chmod(0o600)
+    kept.unlink()
+    for folder in (ready.data / "cache").rglob("*"):
+        if folder.is_file() and folder.suffix.lower() == ".jpg":
+            folder.unlink()
+    ready("verify", "--from", card)
+    assert not kept.exists()
+    photo.unlink()
+    moved.rename(photo)
+    ready("verify", "--from", card)
+    assert kept.exists()

@@ -1,0 +1,60 @@
+"""What a name may hold, and what of other people's text is shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flycam.errors import InputUnusable, OptionUnusable
+from flycam.frame.spelling import given_name, is_plain, seen, to_json_line, to_visible
+
+HIDDEN = [
+    *(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))),  # C0, DEL, C1
+    *"\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2060\u2066\u2069\ufeff\U000e0041",
+    *("\ud800", "\udcff", "\ue000", "\uffff", "\U000f0000"),
+]
+PLAIN = [
+    "Bản Lầu 2, sáng",
+    "Ba\u0309n La\u0302\u0300u",
+    "Ờ – (nước lên) №3 ™",
+    "10\u00a0km\u202f²",
+    "水位 💧",
+    "\\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_a_hidden_sign_is_no_part_of_a_name_and_is_shown_as_its_escape(sign: str) -> None:
+    text = f"a{sign}b"
+    assert not is_plain(text)
+    with pytest.raises(InputUnusable) as refused:
+        given_name(text)
+    assert is_plain(str(refused.value)) and is_plain(refused.value.vi or "\n")
+    shown = to_visible(text)
+    assert is_plain(shown) and shown.isprintable() and shown.startswith("a\\") and shown.endswith("b")
+    assert to_visible(shown) == shown
+    assert is_plain(seen(text))
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_json_of_one_line_holds_no_hidden_sign_and_reads_as_what_was_written(sign: str) -> None:
+    value = {f"a{sign}": [f"{sign}b", "Bản Lầu"]}
+    line = to_json_line(value)
+    assert is_plain(line) and "Bản Lầu" in line and json.loads(line) == value
+    line.encode()
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_letters_of_people_stay_as_they_are(text: str) -> None:
+    assert is_plain(text) and to_visible(text) == text and given_name(text)
+
+
+def test_a_name_is_kept_composed_with_single_spaces() -> None:
+    assert given_name("  Ba\u0309n\u00a0 Lầu\n") == "Bản Lầu"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "x" * 5, "\u200b"])
+def test_what_is_no_name_is_no_value_of_an_option(text: str) -> None:
+    with pytest.raises(OptionUnusable):
+        given_name(text, 4, option="--name")

@@ -1,0 +1,80 @@
+"""What of a card is looked into: regular files in it, whatever else lies there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flycam.ingest.photo.search import search, walk
+
+JPEG = b"\xff\xd8\xff" + bytes(20)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(JPEG)
+    return folder
+
+
+def test_a_link_out_of_a_card_is_named_and_never_opened(card: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "shadow"
+    secret.write_bytes(JPEG)
+    (card / "shadow.JPG").symlink_to(secret)
+    (card / "shadow").symlink_to("../shadow")
+    (card / "twice.jpg").symlink_to("shadow")
+    found = search([card])
+    assert found.photos == (card / "a.jpg",) and not found.skipped
+    assert {path.name for path, _ in found.refused} == {"shadow.JPG", "shadow", "twice.jpg"}
+    assert all(error.vi and path.name in str(error) for path, error in found.refused)
+
+
+def test_a_link_to_what_was_given_too_is_that_photo(card: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "b.jpg").write_bytes(JPEG)
+    (card / "b.jpg").symlink_to(other / "b.jpg")
+    assert not search([card, other]).refused
+    assert len(search([card, other]).photos) == 2
+    assert [path.name for path, _ in search([card]).refused] == ["b.jpg"]
+    assert not search([card / "b.jpg"]).refused, "somebody named the link itself"
+
+
+def test_folders_by_links_are_not_gone_into(card: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c.jpg").write_bytes(JPEG)
+    (card / "out").symlink_to(elsewhere)
+    (card / "loop").symlink_to(card)
+    found = search([card])
+    assert found.photos == (card / "a.jpg",)
+    assert [path.name for path, _ in found.refused] == ["out"]
+    assert [path.name for path, _ in found.skipped] == ["loop"]
+
+
+def test_a_photo_that_is_a_link_in_a_circle_stays_to_be_named(card: Path) -> None:
+    (card / "b.jpg").symlink_to("b.jpg")
+    assert [path.name for path in search([card]).photos] == ["a.jpg", "b.jpg"]
+
+
+def test_a_name_that_is_not_utf8_holds_up_no_card(card: Path) -> None:
+    folder = card / os.fsdecode(b"DCIM\xff")
+    folder.mkdir()
+    for path in (card / os.fsdecode(b"c\xf4te.jpg"), folder / "d.jpg"):
+        path.write_bytes(JPEG)
+    found = search([card])
+    assert found.photos == (card / "a.jpg",)
+    assert len(found.refused) == 2
+    for _, error in found.refused:
+        f"{error}{error.vi}".encode()
+
+
+def test_the_walk_goes_by_names_and_apart_from_folders_of_systems(card: Path) -> None:
+    for name in (".Trash-1000", "@eaDir", "DCIM"):
+        (card / name).mkdir()
+        (card / name / "e.jpg").write_bytes(JPEG)
+    assert [path.relative_to(card).as_posix() for path in walk(card)] == ["a.jpg", "DCIM/e.jpg"]
+    assert len(list(walk(card, apart=()))) == 4
