@@ -15,9 +15,9 @@ from tests.waiting import ENOUGH_S
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# `make test` tries a law on the same examples every time, so that it is green or red whatever the luck; `make soak`
-# explores (`--hypothesis-profile explore`). What it finds lies in .hypothesis and is tried first the next time;
-# whoever mends it writes it into the test, as `@example(...)`. No law has a time limit: a busy machine breaks none.
+# `make test` tries a law on the same examples every time: green or red whatever the luck. `make soak`
+# explores; what it finds lies in .hypothesis and is tried first the next time, and whoever mends it writes it
+# into the test, as `@example(...)`. No law has a time limit: a busy machine breaks none.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("fixed")

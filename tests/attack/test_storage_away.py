@@ -36,6 +36,7 @@ from tests.attack.uploading import CuttingProxy, ServerProcess, serving
 from tests.ingest.streaming import on_air
 from tests.ports import free_port
 from tests.servers import PostgresServer, SeaweedServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]
 
@@ -315,12 +316,12 @@ def _lies_since(house: Operator, ns: int) -> bool:
 
 def _until_something_lies(url: str, child: subprocess.Popen[str]) -> None:
     """Until the flight in the air has ground on the map."""
-    for _ in range(600):
-        assert child.poll() is None, child.communicate()
-        if any(one["laid"] for one in httpx.get(f"{url}{_SKY}", timeout=90).json()):
-            return
-        time.sleep(0.1)
-    raise AssertionError("nothing was laid")
+    until(
+        lambda: any(one["laid"] for one in httpx.get(f"{url}{_SKY}").json()),
+        "nothing was laid",
+        within_s=_LONGEST_S,
+        of=child,
+    )
 
 
 _WORKS = {
