@@ -34,7 +34,7 @@ def require_same(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> 
 
 
 def require_reached(box: str, mosaic_id: str, seq: int, until: int) -> None:
-    """Raise StoreConflict, with the cure, if a peer took in more of a log than the lines up to `until` here."""
+    """Raise StoreConflict, with the cure, if a peer took in more lines of a log than there are here."""
     if seq > until:
         raise _another_log(box, mosaic_id, seq)
 
