@@ -86,8 +86,8 @@ class Sender:
         """All that the peer lacks as of now; what came of it is in `sent`.
 
         Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two boxes of one name, or
-        one that went back), PeerUnavailable when the line stays dead or the peer gets no further; run again: it
-        goes on.
+        one that went back), PeerUnavailable when the line stays dead or the peer gets no further; run again:
+        it goes on.
         """
         in_vain = TurnedAway()
         while not self._round():
