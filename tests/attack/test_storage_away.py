@@ -331,11 +331,15 @@ _WORKS = {
     "live": filmed,
     "stream": flown_live,
 }
+_SOAKED = {"live"}
+"""Of these `tests/pipeline/live/test_away.py` tries the same without a process for each."""
 
 
 @pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("which", ["store", "database"])
-@pytest.mark.parametrize("work", list(_WORKS))
+@pytest.mark.parametrize(
+    "work", [pytest.param(one, marks=pytest.mark.soak) if one in _SOAKED else one for one in _WORKS]
+)
 def test_killed_and_started_again_under_load(
     new_house: Callable[[], Operator], servers: Servers, flown: Flown, work: str, which: str, size: str
 ) -> None:
