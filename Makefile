@@ -33,8 +33,11 @@ lint: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/test.stamp  ## the longer trials; their record goes to docs/evidence
-	$(BIN)/python -m pytest -m soak -s --timeout 7200
+soak: $(VENV)/test.stamp  ## laws at random, then the longer trials; their record goes to docs/evidence
+	@failed=0; \
+	$(BIN)/python -m pytest -n 4 -m "hypothesis and not soak" --hypothesis-profile explore || failed=$$?; \
+	$(BIN)/python -m pytest -m soak --hypothesis-profile explore -s --timeout 7200 || failed=$$?; \
+	exit $$failed
 
 sbom: $(VENV)/test.stamp  ## what runs, with versions and hashes, as CycloneDX in dist
 	mkdir -p dist

@@ -7,7 +7,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from flycam.pipeline.cluster.worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
 from tests.ports import free_port
 from tests.servers import _end, _start
-
-_START_S = 600
+from tests.waiting import START_S, until
 
 
 @dataclass
@@ -46,11 +44,8 @@ class RunningCluster:
             {**here, **self.environment, **environment},
         )
         self.processes.append(process)
-        until = time.monotonic() + _START_S
-        while b"Ctrl-C" not in (folder / "server.log").read_bytes():
-            assert process.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < until, (folder / "server.log").read_text()
-            time.sleep(0.1)
+        log = (folder / "server.log").read_text
+        until(lambda: "Ctrl-C" in log(), log, within_s=2 * START_S, every_s=0.1, of=process)
         return process
 
 

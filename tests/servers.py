@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -32,10 +31,10 @@ from minio.error import MinioException
 from psycopg import sql
 
 from tests.ports import free_port
+from tests.waiting import START_S, until
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
-_START_S = 300
 _BUCKET = "flycam"
 GUARDED_PASSWORD = "p@ss/w#rd:%41?&=+ 'é\\\""
 """Of the account `flycam`, the one that needs a password: what an address would take wrongly."""
@@ -316,11 +315,7 @@ def _die_with_parent() -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + _START_S
-    while not ready():
-        if process.poll() is not None or time.monotonic() > end:
-            pytest.fail(f"the server did not start:\n{(folder / 'server.log').read_text()[-4000:]}")
-        time.sleep(0.1)
+    until(ready, (folder / "server.log").read_text, within_s=START_S, every_s=0.1, of=process)
 
 
 def _bucket_answers(server: S3Server) -> bool:

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import AuditEntry
 from flycam.cli import flycam
 from tests.ports import free_port
+from tests.waiting import START_S, until
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
 CODE = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){2}\b")
@@ -119,10 +119,8 @@ def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: R
         with log.open("wb") as out:
             server = subprocess.Popen([sys.executable, "-m", "flycam", *words], env=kept, stderr=out)
         try:
-            end = time.monotonic() + 300  # a busy machine starts late
-            while not _answers(f"http://127.0.0.1:{port}/healthz"):
-                assert server.poll() is None and time.monotonic() < end, log.read_text()
-                time.sleep(0.2)
+            address = f"http://127.0.0.1:{port}/healthz"
+            until(lambda: _answers(address), log.read_text, within_s=START_S, of=server)
             said = log.read_text(encoding="utf-8")
             found = CODE.search(said)
             asked = {"code": found[0] if found else "none", "name": "Lan"}

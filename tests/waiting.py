@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 ENOUGH_S = 90.0
 """By then what does not come never will. Nothing is asserted of how long it took."""
+START_S = 300.0
+"""By then a program has started, or never will."""
 
 Value = TypeVar("Value")
 
@@ -18,12 +21,19 @@ def until(
     *,
     within_s: float = ENOUGH_S,
     every_s: float = 0.02,
+    of: subprocess.Popen[Any] | None = None,
+    pause: Callable[[float], object] = time.sleep,
 ) -> Value:
-    """What `happened` answers once that is true, asked again and again; what is said where it never is."""
+    """What `happened` answers once that is true, asked again and again; what is said where it never is.
+
+    of     the program of which it is awaited: where that ends before, it never is
+    pause  seconds; a page's own goes on with it, and with who listens to it
+    """
     end_s = time.monotonic() + within_s
     while not (value := happened()):
-        assert time.monotonic() < end_s, what if isinstance(what, str) else what()
-        time.sleep(every_s)
+        is_awaited = time.monotonic() < end_s and (of is None or of.poll() is None)
+        assert is_awaited, what if isinstance(what, str) else what()
+        pause(every_s)
     return value
 
 

@@ -101,8 +101,8 @@ def write_bundle(
     whole       all is written, whatever receipts say
     part_bytes  the largest file, bytes
 
-    Raises InputUnusable for a receipt that is another box's, and for a folder, DiskFull, StorageTrouble,
-    ObjectMissing.
+    Raises InputUnusable for a receipt that is another box's, and for a folder, StoreConflict for one of
+    another box of this name, DiskFull, StorageTrouble, ObjectMissing.
     """
     require_no_folder(path)
     if part_bytes < _SMALLEST_PART:

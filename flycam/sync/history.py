@@ -30,11 +30,22 @@ def require_same(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> 
     theirs  the digest, or as many of its first digits as travel
     """
     if not ours.startswith(theirs):
-        raise StoreConflict(
-            f"{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: two boxes carry"
-            " this name (a copied disk), or this one went back to an older backup; give it a name of its own"
-            " with FLYCAM_BOX and write the bundle again with --all",
-            vi=f"{box}: nhật ký của {mosaic_id} khác với lần nhận trước: hai máy trùng tên (ổ đĩa được sao "
-            "chép) hoặc máy đã khôi phục bản sao lưu cũ; hãy đặt tên riêng bằng FLYCAM_BOX rồi ghi lại gói "
-            "với --all",
-        )
+        raise _another_log(box, mosaic_id, seq)
+
+
+def require_reached(box: str, mosaic_id: str, seq: int, until: int) -> None:
+    """Raise StoreConflict, with the cure, if a peer took in more lines of a log than there are here."""
+    if seq > until:
+        raise _another_log(box, mosaic_id, seq)
+
+
+def _another_log(box: str, mosaic_id: str, seq: int) -> StoreConflict:
+    # a clone is found by either rule, whichever of the two logs grew longer: the cause and the cure are one
+    return StoreConflict(
+        f"{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: two boxes carry"
+        " this name (a copied disk), or this one went back to an older backup; give it a name of its own"
+        " with FLYCAM_BOX and send again (a bundle: with --all)",
+        vi=f"{box}: nhật ký của {mosaic_id} đến dòng {seq} khác với lần nhận trước: hai máy trùng tên (ổ đĩa "
+        "được sao chép) hoặc máy đã khôi phục bản sao lưu cũ; hãy đặt tên riêng bằng FLYCAM_BOX rồi gửi lại "
+        "(với gói: dùng --all)",
+    )

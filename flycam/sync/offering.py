@@ -13,12 +13,11 @@ from functools import partial
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.retention_records import standing_let_go
-from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
 from flycam.store.base import ObjectStore
-from flycam.sync.history import MARK_DIGITS, NOTHING
+from flycam.sync.history import MARK_DIGITS, NOTHING, require_reached
 from flycam.sync.house import House
 from flycam.sync.log_beyond import lines_until
 from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
@@ -52,8 +51,8 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
 
     originals  photos and logs too
 
-    What is lost or damaged here is passed over (`Offer.passed`) and owed. Raises InputUnusable if `since` is
-    beyond the end of a log here (another box's cursor, or this box went back to an older backup),
+    What is lost or damaged here is passed over (`Offer.passed`) and owed. Raises StoreConflict if
+    `since` is beyond the end of a log here (two boxes of one name, or this one went back to an older backup),
     ObjectMissing if the log moved on meanwhile and a tile was collected.
     """
     readable = Readable(house, say_what_was_owed(house))
@@ -120,18 +119,6 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
         marks="".join(marks),
     )
     return stretch, after
-
-
-def require_reached(box: str, mosaic_id: str, since: int, until: int) -> None:
-    """Raise InputUnusable if a peer has taken in more of a log than there is of it here."""
-    if since > until:
-        raise InputUnusable(
-            f"{box}: the cursor given says line {since} of {mosaic_id}, but its log ends at"
-            f" {until}: the receipt is another box's, or this box went back to an older backup; write the"
-            " bundle with --all",
-            vi=f"{box}: biên nhận ghi dòng {since} của {mosaic_id} nhưng nhật ký chỉ tới "
-            f"{until}; hãy ghi gói với --all",
-        )
 
 
 def _newest(house: House, flights: Iterable[Flight]) -> dict[str, int]:

@@ -85,8 +85,8 @@ class Sender:
     def round(self) -> None:
         """All that the peer lacks as of now; what came of it is in `sent`.
 
-        Raises AccessDenied (token), InputUnusable (another version; a box that went back), StoreConflict (two
-        boxes of one name), PeerUnavailable when the line stays dead or the peer gets no further; run again:
+        Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two boxes of one name, or
+        one that went back), PeerUnavailable when the line stays dead or the peer gets no further; run again:
         it goes on.
         """
         in_vain = TurnedAway()

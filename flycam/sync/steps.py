@@ -18,7 +18,7 @@ from flycam.geometry.grid import TileId, ground_pixel_m
 from flycam.mosaic.early import early_view
 from flycam.mosaic.given import Taken, has_given
 from flycam.sync.grounds import Grounds
-from flycam.sync.history import NOTHING, require_same
+from flycam.sync.history import NOTHING, require_reached, require_same
 from flycam.sync.house import House
 from flycam.sync.knows import KNOWS, MASKS
 from flycam.sync.lacking import ASKED_AS, Lacking
@@ -26,7 +26,7 @@ from flycam.sync.log_beyond import LogBeyond, Reached, log_beyond
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch
 from flycam.sync.masks import showing_masked
 from flycam.sync.offered_records import OfferedRecords, Said
-from flycam.sync.offering import Offer, original_items, require_reached, tile_item
+from flycam.sync.offering import Offer, original_items, tile_item
 from flycam.sync.records import records_of
 from flycam.sync.step import Step
 from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
@@ -119,8 +119,8 @@ class Giver:
         return {**said, **_NOTHING, "heads": {mosaic_id: heads}}
 
     def learn(self, lacking: Lacking) -> None:
-        """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
-        StoreConflict where what it took in under this box's name is another log."""
+        """Hear what the peer lacks. Raises StoreConflict where what it took in under this box's name is
+        another log, or more of it than there is."""
         self._records.learn(lacking)
         self._logs = {}
         masks = MASKS in lacking.knows

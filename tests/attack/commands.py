@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner
@@ -60,14 +60,14 @@ class Operator:
         assert not said.trace, said.stderr
         return said
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
         """The command in a process of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
         return subprocess.Popen(
             [sys.executable, "-m", "flycam", *map(str, arguments), "--json"],
             env={**clean, "FLYCAM_DATA": str(self.data), **self.environment},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 

@@ -18,6 +18,7 @@ from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import admitted, flight_of, kept
 from tests.ports import free_port
+from tests.waiting import START_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -70,10 +71,7 @@ def test_the_province_moves_in_the_middle_of_a_sync(drill: DrillReport, tmp_path
     with served(province) as before:
         trust = ("--fingerprint", before.fingerprint)
         first = field.start("sync", before.url, "--once", "--rate", "200k", *trust)
-        until_s = time.monotonic() + 120
-        while not (there := len(kept(province, "sync/tiles/"))):
-            assert first.poll() is None and time.monotonic() < until_s, first.communicate()
-            time.sleep(0.05)
+        there = until(lambda: len(kept(province, "sync/tiles/")), "nothing comes", within_s=START_S, of=first)
         before.process.kill()
         before.process.wait(90)
         time.sleep(0.5)

@@ -7,7 +7,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from flycam.drill.drill import DrillReport
 from flycam.drill.video import VideoDrillReport
 from tests.attack.commands import Operator
 from tests.attack.places import alone, start_in
+from tests.waiting import START_S, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -46,10 +46,7 @@ def served(place: str, operator: Operator) -> Iterator[str]:
     server = start_in(place, operator, "flycam", "serve", "--port", _PORT)
     try:
         base = f"http://127.0.0.1:{_PORT}"
-        until_s = time.monotonic() + 300
-        while not asked_in(place, f"{base}/healthz"):
-            assert server.poll() is None and time.monotonic() < until_s, server.communicate()
-            time.sleep(0.2)
+        until(lambda: asked_in(place, f"{base}/healthz"), "it does not answer", within_s=START_S, of=server)
         yield base
     finally:
         server.terminate()

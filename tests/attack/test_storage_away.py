@@ -36,6 +36,7 @@ from tests.attack.uploading import CuttingProxy, ServerProcess, serving
 from tests.ingest.streaming import on_air
 from tests.ports import free_port
 from tests.servers import PostgresServer, SeaweedServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]
 
@@ -315,12 +316,12 @@ def _lies_since(house: Operator, ns: int) -> bool:
 
 def _until_something_lies(url: str, child: subprocess.Popen[str]) -> None:
     """Until the flight in the air has ground on the map."""
-    for _ in range(600):
-        assert child.poll() is None, child.communicate()
-        if any(one["laid"] for one in httpx.get(f"{url}{_SKY}", timeout=90).json()):
-            return
-        time.sleep(0.1)
-    raise AssertionError("nothing was laid")
+    until(
+        lambda: any(one["laid"] for one in httpx.get(f"{url}{_SKY}").json()),
+        "nothing was laid",
+        within_s=_LONGEST_S,
+        of=child,
+    )
 
 
 _WORKS = {
@@ -330,11 +331,15 @@ _WORKS = {
     "live": filmed,
     "stream": flown_live,
 }
+_SOAKED = {"live"}
+"""Of these `tests/pipeline/live/test_away.py` tries the same without a process for each."""
 
 
 @pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("which", ["store", "database"])
-@pytest.mark.parametrize("work", list(_WORKS))
+@pytest.mark.parametrize(
+    "work", [pytest.param(one, marks=pytest.mark.soak) if one in _SOAKED else one for one in _WORKS]
+)
 def test_killed_and_started_again_under_load(
     new_house: Callable[[], Operator], servers: Servers, flown: Flown, work: str, which: str, size: str
 ) -> None:

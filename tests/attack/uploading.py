@@ -18,7 +18,7 @@ import httpx
 from flycam.pipeline.upload.line import Line, Reply
 from tests.attack.commands import Operator
 from tests.ports import free_port
-from tests.waiting import ENOUGH_S, until
+from tests.waiting import ENOUGH_S, START_S, until
 
 _BLOCK = 4096
 
@@ -40,16 +40,13 @@ class ServerProcess:
         self.wait_until_it_answers()
 
     def wait_until_it_answers(self) -> None:
-        assert self.process is not None
-        process = self.process
 
         def answers() -> bool:
-            assert process.poll() is None, process.communicate()
             with suppress(httpx.HTTPError):
-                return httpx.get(f"{self.url}/healthz", timeout=10).status_code == 200
+                return httpx.get(f"{self.url}/healthz").status_code == 200
             return False
 
-        until(answers, "the server does not answer", within_s=300.0, every_s=0.1)
+        until(answers, "the server does not answer", within_s=START_S, every_s=0.1, of=self.process)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,15 +13,12 @@ import numpy as np
 from playwright.sync_api import Error, Locator, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
-from tests.waiting import ENOUGH_S
+from tests.waiting import until
 
 
 def until_seen(page: Page, holds: Callable[[], object]) -> None:
     """Until that is so; the page goes on meanwhile, and who listens to it."""
-    end_s = time.monotonic() + ENOUGH_S
-    while not holds():
-        assert time.monotonic() < end_s, "it is not seen"
-        page.wait_for_timeout(100)
+    until(holds, "it is not seen", every_s=0.1, pause=lambda seconds: page.wait_for_timeout(1000.0 * seconds))
 
 
 def at_rest(page: Page, **of: Any) -> bytes:

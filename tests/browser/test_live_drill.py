@@ -29,8 +29,9 @@ from flycam.drill.video_course import VideoPlan
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import WANTED_S, seconds_until_lost
-from tests.ingest.streaming import replayed, rtsp_server, start_s_of
+from tests.ingest.streaming import is_listening, replayed, rtsp_server, start_s_of
 from tests.ports import free_port
+from tests.waiting import START_S, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
@@ -73,13 +74,13 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         stream = film.enter_context(rtsp_server(long_film.video, free_port(), played))
         stack.enter_context(program([*flycam, "serve", "--data", data, "--port", web]))
         url = f"http://127.0.0.1:{web}"
-        reached(web)
+        until(lambda: is_listening(web), within_s=START_S)
         given = ["--video", stream, "--telemetry", f"udp://127.0.0.1:{link}", "--clock-offset", 0, "--drill"]
         given += ["--camera", long_film.camera, "--dem", long_film.dem, "--event", "Diễn tập", "--json"]
         flight = stack.enter_context(program([*flycam, "live", "--data", data, *given]))
 
         def tell() -> None:
-            played.wait(60.0)
+            played.wait(START_S)
             start_s = start_s_of(read_truth(long_film.truth.parent).facts)
             replayed(long_film.telemetry, link, time.monotonic(), start_s, over)
 
@@ -91,7 +92,7 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         }
         series = Series(screenshots, pages)
         page = pages["vi"]
-        expect(page.locator(".flight")).to_be_attached(timeout=60_000)
+        expect(page.locator(".flight")).to_be_attached()
         expect(page).to_have_url(AT_THE_FLIGHT)  # a room that was open before goes there by itself
         series.take("first-tile")
         page.wait_for_timeout(20_000)
@@ -106,7 +107,7 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         series.take("link-lost-later")
         flight.send_signal(signal.SIGINT)
         answer = json.loads(flight.communicate(timeout=90)[0].splitlines()[-1])
-        expect(card).to_contain_text("Đã bay xong", timeout=60_000)
+        expect(card).to_contain_text("Đã bay xong")
         expect(pages["en"].locator(".airborne-card")).to_contain_text("The flight has ended")
         series.take("after-landing", at_rest=True)
         shown = settled(page).astype(int)
@@ -128,13 +129,3 @@ class _Program(subprocess.Popen[bytes]):
     def __exit__(self, *given: object) -> None:
         self.kill()
         super().__exit__(*given)
-
-
-def reached(port: int, within_s: float = 60.0) -> None:
-    until_s = time.monotonic() + within_s
-    while time.monotonic() < until_s:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"nothing listens on {port}")

@@ -159,7 +159,7 @@ def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> No
     page.mouse.move(500, 300)
     expect(page.locator(".meeting-bar")).to_be_visible()
     page.locator(".meeting-bar").evaluate("() => document.activeElement.blur()")
-    expect(page.locator(".meeting-bar")).to_be_hidden(timeout=60_000)
+    expect(page.locator(".meeting-bar")).to_be_hidden()
     page.mouse.move(520, 320)
     expect(page.locator(".meeting-bar")).to_be_visible()
 
@@ -187,7 +187,7 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
     lan.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&cmp=side~{pair}~50")
     lan.wait_for_selector(".compare")
     touch(lan.locator(".meeting-bar .present"))
-    expect(hoa.locator(".compare")).to_have_attribute("data-mode", "side", timeout=60_000)
+    expect(hoa.locator(".compare")).to_have_attribute("data-mode", "side")
     lan.keyboard.press("1")
     expect(hoa.locator(".compare")).to_have_attribute("data-mode", "swipe")
 
@@ -283,9 +283,9 @@ def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
     expect(wall.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     expect(lost).to_have_count(0)
     wall.context.set_offline(True)  # its stream looks open still
-    expect(lost).to_contain_text("không còn theo người trình bày", timeout=60_000)
+    expect(lost).to_contain_text("không còn theo người trình bày")
     wall.context.set_offline(False)
-    expect(lost).to_have_count(0, timeout=60_000)
+    expect(lost).to_have_count(0)
 
 
 def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(screen: Screen) -> None:
@@ -297,7 +297,7 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
         lan.mouse.move(600, 300)
         lan.mouse.wheel(0, -100)
         lan.wait_for_timeout(400)
-    expect(lan.locator(".meeting-trouble")).to_contain_text("Chưa gửi được", timeout=60_000)
+    expect(lan.locator(".meeting-trouble")).to_contain_text("Chưa gửi được")
     assert [one.request.method for one in held.routes].count("PUT") <= 2, "one is on its way, one waits"
     held.release()
     sent: list[str] = []
@@ -509,7 +509,7 @@ def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
     touch(lan.locator(".meeting-bar .present"))
     expect(call).to_contain_text("Lan bắt đầu trình bày")
-    expect(hoa.locator(".meeting-bar")).to_be_hidden(timeout=60_000)
+    expect(hoa.locator(".meeting-bar")).to_be_hidden()
     expect(call).to_be_visible()  # until it is answered
     settled(hoa)
     hoa.screenshot(path=screenshots / "meeting-call.png")

@@ -41,7 +41,7 @@ class Field:
 
     def uploads(self) -> list[dict[str, Any]]:
         token = {"Authorization": f"Bearer {(self.box.data / 'admin-token').read_text()}"}
-        told = httpx.get(f"{self.server.url}/api/uploads", headers=token, timeout=60)
+        told = httpx.get(f"{self.server.url}/api/uploads", headers=token)
         return [dict(one) for one in told.json()]
 
 

@@ -62,7 +62,7 @@ def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, t
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>", timeout=60_000)
+        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
         expect(card.get_by_role("button", name="Gói họp")).to_be_enabled()
 
 

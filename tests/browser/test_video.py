@@ -135,9 +135,9 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     until_seen(page, lambda: seconds_of(card) >= began + 6)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
-    expect(card).to_contain_text("đang chờ đoạn mới", timeout=60_000)
+    expect(card).to_contain_text("đang chờ đoạn mới")
     record(own_world, film.video, pictures=60, piece_s=60.0)
-    expect(slider).to_have_attribute("max", "3", timeout=60_000)
+    expect(slider).to_have_attribute("max", "3")
     until_seen(page, lambda: slider.input_value() == "3")
     card.get_by_role("button", name="Đóng video").click()
     expect(card.locator("video")).to_be_hidden()
@@ -160,7 +160,7 @@ def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_end
     slider.fill("0")
     until_seen(page, lambda: late - 12 <= seconds_of(card) <= late - 6)
     slider.fill("2")
-    expect(card).to_contain_text("Hết video", timeout=60_000)
+    expect(card).to_contain_text("Hết video")
 
 
 def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
@@ -205,9 +205,9 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
         flight.start()
         try:
             card = page.locator(".airborne-card")
-            expect(card.locator("img")).to_be_visible(timeout=60_000)
+            expect(card.locator("img")).to_be_visible()
             first = card.locator("img").get_attribute("src")
-            card.get_by_role("button", name="Xem lại video").click(timeout=60_000)
+            card.get_by_role("button", name="Xem lại video").click()
             expect(card.locator("video")).to_be_visible()
             until_seen(page, lambda: seconds_of(card) > 0)
             began = seconds_of(card)

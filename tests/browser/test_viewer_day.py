@@ -288,7 +288,7 @@ def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, sc
     minh.screenshot(path=screenshots / "viewer-10-pack-draft.png")
     expect(minh.locator(".pack-approve")).to_have_count(0)
     drafts = judge.locator(".pack-desk details")
-    drafts.locator("summary").click(timeout=90_000)
+    drafts.locator("summary").click()
     judge.on("dialog", lambda one: one.accept())
     expect(drafts).to_contain_text("Của Minh")
     judge.locator(".pack-desk .pack-approve").click()

@@ -43,17 +43,18 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        time.sleep(0.3)
         self._over.set()
         self._thread.join()
         self._socket.close()
 
     def _take(self) -> None:
-        while not self._over.is_set():
+        """Until it is over and nothing waits any more."""
+        while True:
             try:
                 self.came.append((time.monotonic(), self._socket.recv(65_535)))
             except TimeoutError:
-                continue
+                if self._over.is_set():
+                    return
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, masts
 from tests.attack.uploading import ServerProcess, serving
 from tests.faults.works import LONGEST_S, Held, Work, card_of, done, house_in
+from tests.waiting import until
 
 
 class Writing(Work):
@@ -187,14 +187,13 @@ class Uploading(Work):
                 ask("PATCH", path, data[at:end], Content_Type=kind, Upload_Offset=str(at)).read()
                 known[path] = end
                 self.acknowledged.append(dict(known))
-        until = time.monotonic() + LONGEST_S
-        while time.monotonic() < until:
+
+        def ended() -> str | None:
             (one,) = json.loads(ask("GET", "/api/uploads").read())
             self.acknowledged.append(dict(known))
-            if one["stage"] in ("laid", "failed"):
-                break
-            time.sleep(0.1)
-        assert one["stage"] == "laid", one
+            return one["stage"] if one["stage"] in ("laid", "failed") else None
+
+        assert until(ended, within_s=LONGEST_S, every_s=0.1) == "laid"
 
     def answers(self) -> int:
         """That acknowledged something."""

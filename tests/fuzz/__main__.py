@@ -28,7 +28,7 @@ import atheris
 # what Atheris keeps of an instrumented frame that an exception left would be 100 kB there
 with atheris.instrument_imports(include=["flycam"], exclude=["flycam.frame.unpacking"]):
     from tests.fuzz.corpus import CORPORA
-    from tests.fuzz.parsers import PARSERS
+    from tests.fuzz.parsers import PARSERS, SLOW
 
 _LONGEST_BYTES = 8192
 _MOST_MORE_MB = 500
@@ -118,7 +118,7 @@ def _fuzz(name: str, asked: argparse.Namespace, cpu_seconds: float, seed: int) -
     for fd in (1, 2):
         os.dup2(log, fd)
     told = [
-        f"-runs={asked.runs}",
+        f"-runs={asked.runs // 10 if name in SLOW and asked.runs > 0 else asked.runs}",
         f"-seed={seed}",
         f"-max_len={_LONGEST_BYTES}",
         f"-timeout={_NO_TIME_LIMIT_S}",

@@ -284,10 +284,8 @@ def test_a_redirect_an_error_and_too_much_are_refused(server: str, tmp_path: Pat
         fetch(f"http://{server}/missing", [server], tmp_path)
     with refused("over 1 MB"):
         fetch(f"http://{server}/endless", [server], tmp_path, most_bytes=1 << 20)
-    began = time.monotonic()
     with refused("longer than"):
         fetch(f"http://{server}/slow", [server], tmp_path, most_seconds=0.5)
-    assert time.monotonic() - began < 60
 
 
 def test_a_packed_answer_is_not_unpacked(workspace: Workspace, server: str) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from flycam.pipeline.under_way import Typed, entered, left
 from flycam.serve.command_process import FLYCAM, Ran
 from flycam.serve.resuming import MOST_TRIES, resuming
 from tests.ports import free_port
+from tests.waiting import until
 
 _LONGEST_S = 240.0
 
@@ -77,10 +77,9 @@ def test_an_ingest_that_was_killed_is_completed_by_the_next_server(
         env={**os.environ, "LC_ALL": "C"},
     )
     try:
-        ends_s = time.monotonic() + _LONGEST_S
-        while "is complete" not in (said := (tmp_path / "said").read_text()):
-            assert time.monotonic() < ends_s and server.poll() is None, said
-            time.sleep(0.2)
+        told = (tmp_path / "said").read_text
+        until(lambda: "is complete" in told(), told, within_s=_LONGEST_S, of=server)
+        said = told()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()

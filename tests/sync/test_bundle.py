@@ -226,6 +226,18 @@ def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
         require_takeable(province.workspace, replace(forged, items=()), [], "x.fcb")
 
 
+def test_a_receipt_for_more_than_there_is_tells_a_clone(tmp_path: Path) -> None:
+    box, clone, province = (new_box(tmp_path, name) for name in ("field", "field", "province"))
+    box.lay({0, 1})
+    box.lay({2, 3})
+    clone.lay({0, 1})
+    path = box.write(tmp_path)
+    province.read(path)
+    with pytest.raises(StoreConflict, match="FLYCAM_BOX"):
+        write_bundle(clone.workspace, path)
+    assert write_bundle(clone.workspace, path, whole=True).tiles
+
+
 @pytest.mark.parametrize("carry", ["stick", "line"])
 def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carry: str

@@ -414,14 +414,22 @@ def test_a_peer_that_never_gets_on_costs_no_more_than_the_budget(tmp_path: Path)
     assert sent.sent_bytes <= 12_000
 
 
-def test_two_boxes_of_one_name_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_longer", [True, False], ids=["longer", "shorter"])
+def test_two_boxes_of_one_name_are_found(tmp_path: Path, is_longer: bool) -> None:
+    """Whichever of the two logs is the longer: the cure is a name of its own, and it cures."""
     box, clone, province = (new_box(tmp_path, name) for name in ("field", "field", "province"))
-    box.lay({0, 1})
-    clone.lay({0, 1, 2, 3})
+    for number, one in enumerate([box, clone]):
+        one.lay({0, 1})
+        one.lay({4 + number})
+    (clone if is_longer else box).lay({2, 3})
     sync(box, Wire(province, tmp_path))
-    with pytest.raises(StoreConflict):
+    ends = [one.catalog.tiles.last_seq(MOSAIC.mosaic_id) for one in (box, clone)]
+    assert (ends[0] < ends[1]) == is_longer
+    with pytest.raises(StoreConflict, match="FLYCAM_BOX"):
         sync(clone, Wire(province, tmp_path))
     assert province.tiles() == box.tiles()
+    named = replace(clone, workspace=replace(clone.workspace, box="field-2"))
+    assert sync(named, Wire(province, tmp_path / "named")).left_bytes == 0
 
 
 def test_a_box_of_the_servers_name_is_told(tmp_path: Path) -> None:

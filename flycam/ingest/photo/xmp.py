@@ -63,7 +63,8 @@ def _read_packet(packet: bytes) -> tuple[dict[str, str], str]:
     if not body:
         return {}, "the XMP packet is empty"
     try:
-        return _from_tree(fromstring(body, forbid_dtd=True)), ""
+        values = _from_tree(fromstring(body, forbid_dtd=True))
+        return values, "" if values else "the XMP packet is empty"
     except DefusedXmlException:
         return {}, "the XMP packet declares an entity or a document type: ignored; copy the photo again"
     except (ParseError, ValueError, LookupError):

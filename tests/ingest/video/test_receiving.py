@@ -36,12 +36,10 @@ def test_a_decoder_that_nobody_takes_from_does_not_hold_up_the_recording(
     assert sum(piece.pictures for piece in pieces) >= 120
 
 
-def test_an_address_at_which_nothing_is_refuses_at_once_and_once(tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_an_address_at_which_nothing_is_refuses_and_records_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(SourceUnreadable, match="nothing that can be read comes from there"),
         VideoSource(f"rtsp://127.0.0.1:{free_port()}/live", recording=RecordingOrder(folder=tmp_path)),
     ):
         pass
-    assert time.monotonic() - began < 60.0
     assert list(tmp_path.iterdir()) == []

@@ -92,7 +92,7 @@ def test_a_film_is_a_flight_like_any_other(
     answer, _ = of_live(report)
     assert json.loads(json.dumps(answer))["frames"] == report.used
     assert set(answer["latency_ms"]) == {"p50", "p95"} and answer["latency_ms"]["p50"] > 0
-    assert 0.0 < answer["first_tile_s"] < 60.0
+    assert answer["first_tile_s"] > 0.0
     assert (answer["clock_offset_s"], answer["clock_sigma_s"]) == (0.0, 0.02)  # subtitles share the clock
 
 
