@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.commands.house import FILE, Result, opened
+from flycam.commands.house import FILE, Result, make_private_folder, opened
 from flycam.console import command, say
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
@@ -80,7 +80,9 @@ def _make_certificate(data_dir: str | None, file: Path) -> Result:
     """The authority stays here, under DATA; the file goes to every machine."""
     from flycam.pipeline.authority import make_member_certificate
 
-    fingerprint = make_member_certificate(read_settings(os.environ, data_dir).data_dir / _AUTHORITY, file)
+    folder = read_settings(os.environ, data_dir).data_dir
+    make_private_folder(folder)
+    fingerprint = make_member_certificate(folder / _AUTHORITY, file)
     line = (
         f"{file}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
     )

@@ -84,15 +84,7 @@ def opened(
     settings = read_settings(os.environ, data_dir)
     if not begins:
         _require_begun(settings)
-    try:
-        _make_private_folder(settings.data_dir)
-    except OSError as error:
-        raise StorageTrouble(
-            f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "
-            "with --data",
-            vi=f"{settings.data_dir}: không tạo hoặc dùng được làm thư mục dữ liệu; hãy chọn thư mục "
-            "khác bằng --data",
-        ) from error
+    make_private_folder(settings.data_dir)
     key = settings.data_dir / _AUDIT_KEY
     file = file_of(settings.database_url)
     with (
@@ -115,17 +107,24 @@ def opened(
         yield workspace, settings
 
 
-def _make_private_folder(folder: Path) -> None:
-    """Make a data folder that nobody but its owner enters. Raises OSError.
+def make_private_folder(folder: Path) -> None:
+    """Make a data folder that nobody but its owner enters. Raises StorageTrouble.
 
     So is an empty one that was made beforehand, unless it is closed to others already: then whoever made it
     has said who else may enter. One that is in use stays as it is; `flycam doctor` tells where it is open.
     """
-    is_new = not folder.exists()
-    make_folder(folder)
-    if is_new or (stat.S_IMODE(folder.stat().st_mode) & 0o007 and not any(folder.iterdir())):
-        with suppress(PermissionError):  # another's folder; a disk that keeps no modes
-            folder.chmod(0o700)
+    try:
+        is_new = not folder.exists()
+        make_folder(folder)
+        if is_new or (stat.S_IMODE(folder.stat().st_mode) & 0o007 and not any(folder.iterdir())):
+            with suppress(PermissionError):  # another's folder; a disk that keeps no modes
+                folder.chmod(0o700)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{folder}: cannot be made or used as data folder ({error.strerror}); choose another with --data",
+            vi=f"{folder}: không dùng được làm thư mục dữ liệu ({error.strerror}); hãy chọn thư mục khác "
+            "bằng --data",
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -60,7 +60,7 @@ class Connections:
         self._by_network: Counter[str] = Counter()
 
     def admit(self, address: str) -> bool:
-        """Count one more connection and return True, or return False where there are too many."""
+        """Count one more connection and return True; where there are too many return False."""
         network = network_of(address)
         if self._open >= self._max_open:
             return False
@@ -93,40 +93,34 @@ class _Excess(Exception):
 class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with an end to waiting."""
 
-    def __init__(self, connections: Connections, **kwargs: Any) -> None:
+    def __init__(self, release: Callable[[], None], **kwargs: Any) -> None:
+        """release: called once when the connection is lost."""
         super().__init__(**kwargs)
-        self._connections = connections
-        self._admitted: str | None = None
+        self._release = release
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._cycles: list[RequestResponseCycle] = []
         """Requests that are not answered yet; uvicorn knows the last one alone."""
         self._head_bytes = 0
         self._is_head = True
+        self._is_last = False
         self._around_bytes = 0
         """Of this request, that were no body: httptools copies an unfinished line with each piece of it."""
         self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        address = self.client[0] if self.client else ""
-        if not self._connections.admit(address):
-            self._end("too many connections")
-            return
-        self._admitted = address
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop(self._head_timer)
         self._stop(self._reader_timer)
-        if self._admitted is not None:
-            self._connections.release(self._admitted)
-            self._admitted = None
+        self._release()
         self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._is_last or self.transport.is_closing():
             return
         self._around_bytes += len(data)
         super().data_received(data)
@@ -163,6 +157,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self.url[:1] != b"/":
             self._take_host_of_target()
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._decline_upgrade()
         self._cycles = [*(one for one in self._cycles if not one.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:
@@ -187,10 +183,22 @@ class PatientProtocol(HttpToolsProtocol):
     def _take_host_of_target(self) -> None:
         """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""
         target = httptools.parse_url(self.url)
-        host = (target.host or b"") + (b"" if target.port is None else b":%d" % target.port)
+        name = target.host or b""
+        host = (b"[%b]" % name if b":" in name else name) + (b":%d" % target.port if target.port else b"")
         lines = [one for one in self.headers if one[0] == b"host"]
         if len(lines) < 2:  # two are refused, whatever the target says
             self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
+
+    def _decline_upgrade(self) -> None:
+        """Answer a request to go on in another protocol in this one, and read nothing behind it.
+
+        The parser takes what follows for another request, its body too: whoever shares this connection by way
+        of a proxy would get the answer to that.
+        """
+        if any(name in (b"transfer-encoding", b"content-length") for name, _ in self.headers):
+            self._exceed("upgrade with a body")
+        self.cycle.keep_alive = False
+        self._is_last = True
 
     def _await_head(self) -> None:
         self._stop(self._head_timer)

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import resource
 import socket
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.serve.app import create_app
-from flycam.serve.patience import Connections, PatientProtocol
+from flycam.serve.patience import ENDED, HEAD_S, Connections, PatientProtocol
 from flycam.serve.services import Services
 
 if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
@@ -24,17 +25,30 @@ _TICKS = 600
 _MAX_FILES = 16384
 _SPARE_FILES = 256
 """Handles left for files and the database when connections have taken all others."""
+_BETWEEN_TRIES_S = 0.1
 _log = logging.getLogger(__name__)
 
 
 class MapServer(uvicorn.Server):
     """Ends open event streams before it waits for its connections to close, and shows a new certificate where
-    the machine has another address, or the old one's end comes near, without a restart."""
+    the machine has another address, or the old one's end comes near, without a restart.
 
-    def __init__(self, config: uvicorn.Config, services: Services, encryption: Encryption | None) -> None:
+    It accepts connections itself: uvicorn's listener tells of one only when its TLS handshake is done, and
+    those that never begin it would be counted nowhere.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        connections: Connections,
+        encryption: Encryption | None,
+    ) -> None:
         super().__init__(config)
         self._services = services
+        self._connections = connections
         self._encryption = encryption
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def renew(self) -> None:
         """Show whoever connects from now on the certificate as it is now."""
@@ -54,22 +68,66 @@ class MapServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.stopping.clear()  # the same house may be served again
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or []:
+            listener.setblocking(False)
+            listener.listen(self.config.backlog)
+            self._keep(self._accept(listener))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.stopping.set()
+        for task in self._tasks:
+            task.cancel()
         await super().shutdown(sockets)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                line, peer = await loop.sock_accept(listener)
+            except OSError:  # no handle is left, or whoever came is gone
+                await asyncio.sleep(_BETWEEN_TRIES_S)
+                continue
+            if self._connections.admit(peer[0]):
+                self._keep(self._begin(line, peer[0]))
+            else:
+                ENDED["too many connections"] += 1
+                line.close()
+
+    async def _begin(self, line: socket.socket, address: str) -> None:
+        """Speak HTTP on a connection that was admitted, after its TLS handshake where there is one."""
+        release = ExitStack()
+        release.callback(self._connections.release, address)
+        protocol = PatientProtocol(
+            release.close,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        tls = self.config.ssl
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, line, ssl=tls, ssl_handshake_timeout=HEAD_S if tls else None
+            )
+        except OSError:  # also of no TLS, and of none in time
+            ENDED["handshake"] += 1
+            release.close()
+            line.close()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def server_for(services: Services, host: str, port: int, encryption: Encryption | None = None) -> MapServer:
     """A uvicorn server of one process; encryption: over HTTPS. Tiles are too many for an access log:
     `/metrics` counts them."""
-    connections = Connections(_raise_open_files() - _SPARE_FILES, services.trusted_proxies)
     config = uvicorn.Config(
         create_app(services),
         host=host,
         port=port,
-        http=partial(PatientProtocol, connections),  # type: ignore[arg-type]  # called as a class is
         ws="none",  # there is none to speak to, and its handshakes are bounded nowhere
         access_log=False,
         log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
@@ -82,7 +140,8 @@ def server_for(services: Services, host: str, port: int, encryption: Encryption 
         ssl_certfile=None if encryption is None else encryption.certificate,
         ssl_keyfile=None if encryption is None else encryption.key,
     )
-    return MapServer(config, services, encryption)
+    connections = Connections(_raise_open_files() - _SPARE_FILES, services.trusted_proxies)
+    return MapServer(config, services, connections, encryption)
 
 
 def _raise_open_files() -> int:

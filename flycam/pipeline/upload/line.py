@@ -28,6 +28,7 @@ _AWAY = frozenset({500, 502, 503, 504})  # what stands before the server answers
 _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
+MAX_ANSWER_BYTES = 64 << 20
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 
 Note = Callable[[str], None]
@@ -50,8 +51,22 @@ class Reply:
         """The body as JSON; None where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
+
+
+def _read_body(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Read the body of an answer, MAX_ANSWER_BYTES at most. Raises LineDown."""
+    try:
+        body = answer.read(MAX_ANSWER_BYTES + 1)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        answer.close()
+        raise LineDown(str(error)) from error
+    if len(body) > MAX_ANSWER_BYTES:
+        answer.close()
+        raise LineDown(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    answer.release_conn()
+    return body
 
 
 class Line:
@@ -99,16 +114,16 @@ class Line:
         """One request; a body in parts needs a Content_Length. Raises LineDown; Cancelled after `stop`; and
         for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = self._asked(method, path, body, named, whole=True)
-        return self._good(Reply(answer.status, answer.headers, answer.data))
+        answer = self._asked(method, path, body, named)
+        return self._good(Reply(answer.status, answer.headers, _read_body(answer)))
 
     def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Reply:
         """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
         of them empty: it has begun. LineDown also where it ends early: what came before was heard."""
-        answer = self._asked(method, path, None, {}, whole=False)
+        answer = self._asked(method, path, None, {})
         try:
             if answer.status != _DONE:
-                return self._good(Reply(answer.status, answer.headers, answer.read()))
+                return self._good(Reply(answer.status, answer.headers, _read_body(answer)))
             hear(b"")
             for block in answer.stream(_BLOCK):
                 self._heard_s = time.monotonic()
@@ -126,10 +141,8 @@ class Line:
         path: str,
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
-        *,
-        whole: bool,
     ) -> urllib3.BaseHTTPResponse:
-        """The server's answer; whole: with its body read. Raises Cancelled, LineDown, ServerUntrusted (also
+        """The server's answer, its body unread. Raises Cancelled, LineDown, ServerUntrusted (also
         where http meets a server that speaks TLS)."""
         if self._stopped.is_set():
             raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
@@ -140,7 +153,8 @@ class Line:
                 body=body,
                 headers={**self._headers, **headers},
                 redirect=False,
-                preload_content=whole,
+                preload_content=False,
+                decode_content=False,  # nothing packed was asked for, and it may unpack to any size
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             require_trusted(self.url, error, self._trust)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Iterator, MutableMapping
@@ -23,6 +24,7 @@ ACCOUNT = "flycam.account"
 TILE = "/tiles/{mosaic}/{z}/{x}/{y}"
 _FILE = "/{file}"
 _NAME = itemgetter(0)
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -118,12 +120,16 @@ class Watched:
                 size += len(message.get("body", b""))
             return send(message)
 
-        is_clear = countOf(map(_NAME, scope["headers"]), b"host") <= 1
+        refusal = _refusal_of(scope)
         log = self._log
         at_ns, began_s = 0 if log is None else time.time_ns(), time.perf_counter()
         self._figures.running += 1
         try:
-            await (self._app if is_clear else _refuse_two_hosts)(scope, receive, send_seen)
+            if refusal is None:
+                await self._app(scope, receive, send_seen)
+            else:
+                for message in answer_to(refusal, scope):
+                    await send_seen(message)
         finally:
             seconds = time.perf_counter() - began_s
             self._figures.running -= 1
@@ -144,17 +150,20 @@ class Watched:
                 )
 
 
-async def _refuse_two_hosts(scope: Scope, _receive: Receive, send: Send) -> None:
-    """400, as RFC 9112 (3.2) wants it: whoever hands on the one line may have been asked by the other."""
-    for message in answer_to(
-        Refused(
+def _refusal_of(scope: Scope) -> Refused | None:
+    """Return why a request is none, whatever it asks for; None if it is one."""
+    hosts = countOf(map(_NAME, scope["headers"]), b"host")
+    if hosts > 1 or (hosts == 0 and scope["http_version"] != "1.0"):
+        # RFC 9112, 3.2: whoever hands on the one line may have been asked by the other
+        return Refused(
             400,
-            "the request names two hosts: send one Host line; a proxy in front must replace it, not add one",
-            "yêu cầu ghi hai dòng Host: chỉ gửi một dòng; máy trung gian phải thay chứ không thêm dòng Host",
-        ),
-        scope,
-    ):
-        await send(message)
+            "the request names no host, or two: send one Host line; a proxy must replace it, not add one",
+            "yêu cầu không có hoặc có hai dòng Host: chỉ gửi một dòng; máy trung gian phải thay, không thêm",
+        )
+    if _CONTROL.search(scope["path"]):
+        # a route's pattern ends before a last line end, a proxy's rule for the address does not
+        return Refused(400, "the address holds control characters", "địa chỉ có ký tự điều khiển")
+    return None
 
 
 def address_of(scope: Scope) -> str:

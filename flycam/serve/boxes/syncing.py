@@ -129,6 +129,7 @@ async def add(sha256: str, request: Request, visitor: BoxOrAdmin) -> dict[str, A
     at = await _receive(request, spool, turn, sha256, at, size)
     if at < size:
         raise _elsewhere(at)
+    await asyncio.to_thread(box, request)
     said = await asyncio.to_thread(_taken, arrivals, visitor, spool, sha256)
     return {**said, **_wished(request)}
 

@@ -8,11 +8,18 @@ and not from a page of another site, or one that points a name of its own at 127
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
+from ipaddress import ip_address
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers as NamedHeaders
@@ -40,8 +47,23 @@ MAX_CREDENTIAL_BYTES = 4096
 """A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
 _SHORT_BYTES = 256
 """So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+_MAX_COOKIES = 4
+"""Of one name, as where a browser has one for the host and another for its domain."""
 _SAYS_WHO = frozenset({b"authorization", b"cookie"})
-_HANDED_ON = frozenset({"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"})
+_HANDED_ON = frozenset(
+    (
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "fly-client-ip",
+        "x-original-host",
+        "x-host",
+    )
+)
 """Headers of whoever hands a request on, besides all that begin with x-forwarded-."""
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -210,7 +232,8 @@ class Door:
 
     def _opened(self, kind: str, word: str) -> sessions.Opened | None:
         """What a word says, if what sealed it holds."""
-        account = self._accounts.find(*sessions.whose(word))
+        name, token_id = sessions.whose(word)
+        account = self._accounts.find(name, token_id) if name else None
         if account is None:
             return None
         return sessions.open_word(self._services.session_key, kind, word, account, time.time())
@@ -219,18 +242,48 @@ class Door:
 def is_from_here(scope: HttpScope) -> bool:
     """Whether a program on this machine sent this request straight here, by a name of this machine.
 
-    A proxy on this machine is one too, and what it hands on is anybody's: most say so in a header, and one
-    that is set up with nothing but an address (nginx) speaks HTTP/1.0, as no browser does.
+    A proxy on this machine is one too, and what it hands on is anybody's: most say so in a header, an older
+    nginx that is told nothing but an address speaks HTTP/1.0, as no browser does, and a newer one, which says
+    nothing at all, runs as another user.
     """
     headers = NamedHeaders(scope=scope)
     client = scope.get("client")
     if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
         return False
-    if any(name in _HANDED_ON or name.startswith("x-forwarded-") for name in headers):
+    names = [name.replace("_", "-") for name in headers]
+    if any(name in _HANDED_ON or name.startswith(("x-forwarded-", "x-envoy-")) for name in names):
+        return False
+    if not is_of_this_user(client, scope.get("server"), int(time.monotonic() / _CACHE_S)):
         return False
     host = headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return is_loopback(name.strip("[]").lower()) and is_own_page(headers)
+
+
+@lru_cache(maxsize=1024)
+def is_of_this_user(client: tuple[str, int], server: tuple[str, int] | None, _moment: int) -> bool:
+    """Return whether the program at the other end of a connection runs as the user that this one runs as.
+
+    By the kernel's table of connections (proc_net_tcp in its documentation), which knows those of this
+    machine alone; True where there is none (not Linux).
+    """
+    if server is None:
+        return True
+    ends = [_table_form(client), _table_form(server)]
+    found = None
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(FileNotFoundError), Path(table).open(encoding="ascii") as lines:
+            found = found or ""
+            found = next((row[7] for row in map(str.split, lines) if row[1:3] == ends), found)
+    return found is None or found == str(os.geteuid())
+
+
+def _table_form(end: tuple[str, int]) -> str:
+    """Address and port as the kernel's table has them: words of 32 bits in the machine's order, in hex."""
+    packed = ip_address(end[0]).packed
+    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    spelled = "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
+    return f"{spelled}:{end[1]:04X}"
 
 
 def credential_of(headers: Headers) -> tuple[bytes, bytes]:
@@ -257,7 +310,6 @@ def _shortened(credential: bytes) -> bytes:
 
 
 def _cookies_named(name: str, header: str) -> Iterator[str]:
-    for part in header.split(";"):
-        found, _, value = part.strip().partition("=")
-        if found == name:
-            yield value
+    """Of this name the first few: a browser sends one, and each is looked up."""
+    named = (part.strip().partition("=")[::2] for part in header.split(";"))
+    return islice((value for found, value in named if found == name and value), _MAX_COOKIES)

@@ -25,7 +25,7 @@ from flycam.serve.answering.bodies import MAX_LARGE_BYTES, read_body
 from flycam.serve.answering.rectangle import parse_bounds
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json
-from flycam.serve.door.guard import Operator, Sees, Viewer, viewer
+from flycam.serve.door.guard import Operator, Sees, Viewer, operator, viewer
 from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.tiles.offered import withheld_from
@@ -113,6 +113,7 @@ async def put_photo(
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
     await asyncio.to_thread(_lines, services.workspace.catalog, mark_id, visitor.withholding)
     data = await read_body(request, MAX_LARGE_BYTES)
+    await asyncio.to_thread(operator, request)  # a token may be taken away meanwhile
     line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
     return mark_feature(line, None)
 

@@ -116,6 +116,7 @@ async def heads(upload_id: str, request: Request, visitor: Operator) -> dict[str
         raise Refused(415, f"send the heads as {HEADS}", f"hãy gửi phần đầu ảnh dạng {HEADS}")
     reception = _reception(request)
     body = await read_body(request, MAX_LARGE_BYTES)
+    await asyncio.to_thread(operator, request)  # a token may be taken away meanwhile
     with reception.place(visitor):
         plain = await asyncio.to_thread(_unpacked, body, request.headers.get("content-encoding"))
         return await asyncio.to_thread(_take_heads, reception, upload_id, visitor, plain)

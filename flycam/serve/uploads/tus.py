@@ -122,6 +122,7 @@ async def add(upload_id: str, number: int, request: Request, visitor: Operator) 
         writer.keeps_parts = check is None
         try:
             await _receive(request, writer, check)
+            await asyncio.to_thread(operator, request)
             at = await asyncio.to_thread(writer.commit)
         except DiskFull:
             raise  # what came before is kept, and gone on from once there is room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import re
 import socket
@@ -276,6 +277,9 @@ HANDED_ON = (
     "Via: 1.1 proxy",
     "True-Client-IP: 10.0.0.7",
     "CF-Connecting-IP: 10.0.0.7",
+    "X-Client-IP: 10.0.0.7",
+    "X_Forwarded_For: 10.0.0.7",
+    "X-Envoy-External-Address: 10.0.0.7",
     "Origin: http://evil.example",
     "Sec-Fetch-Site: cross-site",
 )
@@ -298,12 +302,40 @@ def test_open_access_is_for_what_came_straight_from_this_machine(tmp_path: Path)
             assert {one for one in HANDED_ON if answered(url, f"{here}{one}\n\n") != 401} == set()
             assert answered(url, f"GET {path} HTTP/1.0\n\n") == 401
             assert answered(url, f"GET {path} HTTP/1.0\nHost: 127.0.0.1\n\n") == 401, "nginx as it comes"
-            assert answered(url, f"GET {path} HTTP/1.1\n\n") == 401
+            assert answered(url, f"GET {path} HTTP/1.1\n\n") == 400
+
+
+def test_open_access_is_for_programs_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that says nothing of whom it speaks for, as nginx does by default, runs as another user."""
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        assert httpx.get(f"{url}/api/flights").status_code == 200
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        assert httpx.get(f"{url}/api/flights").status_code == 401
+
+
+def test_a_header_of_cookies_asks_the_catalogue_few_times(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Door(services).session_for(Account(name="Lan", role=Role.VIEWER, token_hash="0", created_ns=0))
+    accounts = services.workspace.catalog.accounts
+    find, asked_for = accounts.find, list[str]()
+    monkeypatch.setattr(
+        accounts, "find", lambda name, token_id="": asked_for.append(name) or find(name, token_id)
+    )
+    for cookie in ("flycam=" + session, "flycam="):
+        asked_for.clear()
+        scope = asked("")
+        scope["headers"] = [(b"cookie", "; ".join([cookie] * 30).encode())]
+        assert Door(services).visitor(scope) is None
+        Door(services).end_sessions(scope["headers"][0][1].decode())
+        assert len(asked_for) <= (8 if session in cookie else 0)
 
 
 @pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
 def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -> None:
     with running(replace(services, origins=origins)) as url:
+        assert answered(url, "GET /healthz HTTP/1.1\n\n") == 400  # nor is none
+        assert answered(url, "GET /healthz%0a HTTP/1.1\nHost: x\n\n") == 400
         for start in ("GET /healthz", "GET /", "POST /api/login", "GET /tiles/m/1/0/0", "OPTIONS /ogc"):
             for version in ("1.1", "1.0"):
                 for again in ("HOST: 127.0.0.1", "host: evil.example"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
-from tests.waiting import ENOUGH_S
+from tests.waiting import ENOUGH_S, until
 
 TOKENS = {Role.VIEWER: "Hoa-token", Role.ANALYST: "Lan-token"}
 ROUTES = [one for room in app._ROUTERS for one in room.router.routes if isinstance(one, APIRoute)]
@@ -72,6 +73,32 @@ def test_every_json_body_is_read_behind_the_guards(route: APIRoute) -> None:
 def test_who_is_nobody_sends_no_body(url: str, route: APIRoute) -> None:
     path = route.path.replace("{", "").replace("}", "")
     assert b" 401 " in announced(url, f"{min(route.methods)} {path} HTTP/1.1", 1000)
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.BOX])
+def test_who_is_shut_out_while_sending_is_not_taken_in(tmp_path: Path, role: Role) -> None:
+    """Its last byte comes after its token was revoked."""
+    workspace = make_workspace(tmp_path / "data")
+    add_account(workspace, "Minh", role, "Minh-token")
+    add_account(workspace, "Quản trị", Role.ADMIN, "admin-token")
+    body = b"no step, no heads"
+    head = "POST /api/uploads/0/heads HTTP/1.1\r\nContent-Type: application/vnd.flycam.heads"
+    if role is Role.BOX:
+        head = f"PUT /api/sync/steps/{hashlib.sha256(body).hexdigest()} HTTP/1.1\r\nUpload-Offset: 0"
+        head += f"\r\nUpload-Length: {len(body)}"
+    who = {"Authorization": "Bearer Minh-token"}
+    with running(
+        Services(workspace=workspace, sync_dir=tmp_path / "sync", uploads_dir=tmp_path / "up")
+    ) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=ENOUGH_S) as line:
+            head += f"\r\nHost: x\r\nAuthorization: Bearer Minh-token\r\nContent-Length: {len(body)}\r\n\r\n"
+            line.sendall(head.encode() + body[:-1])
+            until(lambda: httpx.get(f"{url}/api/session", headers=who).status_code in (200, 403))
+            workspace.catalog.accounts.remove("Minh", "test", workspace.clock_ns())
+            until(lambda: httpx.get(f"{url}/api/session", headers=who).status_code == 401)
+            line.sendall(body[-1:])
+            assert b" 401 " in line.recv(4096).split(b"\r\n")[0]
 
 
 def test_nor_does_who_may_not(url: str) -> None:

@@ -1,0 +1,62 @@
+"""What a server may answer: whatever it sends, the box that asks lives."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from flycam.pipeline.upload import line as line_module
+from flycam.pipeline.upload.line import Line, LineDown
+
+DEEP = b"[" * 200_000
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """Answers by the path."""
+
+    def do_GET(self) -> None:  # the library's name for it
+        self.send_response(500 if "500" in self.path else 200)
+        if "packed" in self.path:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        try:
+            if "endless" in self.path:
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+            self.wfile.write(gzip.compress(bytes(32 << 20)) if "packed" in self.path else DEEP)
+        except ConnectionError:
+            pass
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr(line_module, "MAX_ANSWER_BYTES", 1 << 20)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Line(f"http://127.0.0.1:{server.server_port}", None, 1.0, "en", lambda _why: None)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_an_answer_without_an_end_is_none(line: Line) -> None:
+    with pytest.raises(LineDown):
+        line.once("GET", "/endless")
+    with pytest.raises(LineDown):
+        line.receive("GET", "/endless/500", lambda _block: None)
+
+
+def test_what_was_not_asked_to_be_packed_is_not_unpacked(line: Line) -> None:
+    assert len(line.once("GET", "/packed").body) < 1 << 20
+
+
+def test_json_that_is_too_deep_is_none(line: Line) -> None:
+    assert line.once("GET", "/deep").json is None
