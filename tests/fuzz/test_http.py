@@ -124,6 +124,7 @@ def fuzzed(operator: Operator, said: Path) -> Iterator[ServerProcess]:
         finally:
             server.end()
     assert 'status="500"' not in counted
+    assert b"Traceback" not in said.read_bytes()  # as where an answer goes to a connection that was ended
 
 
 @pytest.fixture
