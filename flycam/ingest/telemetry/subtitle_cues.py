@@ -24,7 +24,7 @@ _CLOCK = re.compile(
     r"(\d{4})[.\-/](\d{1,2})[.\-/](\d{1,2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d{3}))?(?:[.,](\d{3}))?"
 )
 # A number cut by the end of the file is not a number: something must follow it.
-_PAIR = re.compile(rf"\b([A-Za-z]\w{{0,31}})\s{{0,8}}:\s{{0,8}}({_NUMBER})(?=[\s,\])m/°])")
+_PAIR = re.compile(rf"\b([A-Za-z]\w{{0,31}})\s{{0,8}}:\s{{0,8}}({_NUMBER})(?=[\s,\])mM/°])")
 _CALL = re.compile(r"(GPS|HOME|BAROMETER|[FG]\.PRY)\s{0,8}\(([^()\n]{0,120})\)")
 _WORD = re.compile(rf"(?:^|[\s,])(D|H|H\.S)\s{{1,8}}({_NUMBER})m")
 _BARE = re.compile(_NUMBER)
@@ -111,6 +111,8 @@ def _cue(start: re.Match[str], body: str) -> Cue:
     if place is None and gps:
         parts = [part.strip() for part in gps.split(",")]
         place, named = _pair(parts), False
+        if place is not None and len(parts) > 2 and parts[2].endswith("M"):
+            place, named = place[::-1], True  # Matrice 300: the only dialect that has the latitude first
         third = parts[2] if len(parts) > 2 and _BARE.fullmatch(parts[2]) else ""
     above_sea = "abs_alt" in said
     absolute = said.get("abs_alt") or said.get("altitude") or (third if "." in third else "nan")

@@ -52,6 +52,7 @@ READ = {
     "newer/air3.SRT": (2, 2, {}, "named", 18.2222, 59.1111, 18.2223, 59.1112, 33),
     "newer/air3S.SRT": (5, 5, {}, "named", -84.17616, 34.270373, -84.17616, 34.270373, 66),
     "newer/avata2.SRT": (2, 2, {}, "range", 116.391305, 39.906217, 116.391306, 39.906218, 33),
+    "matrice_300.srt": (381, 381, {}, "named", -6.112, 36.6146, -6.112, 36.6146, 380_000),
     "newer/mini4pro.SRT": (2, 2, {}, "named", 18.0, 59.0, 18.0001, 59.0001, 33),
 }
 # file: first relative height, first absolute height, its datum, 35 mm focal length
@@ -66,6 +67,7 @@ HEIGHTS = {
     "newer/DJI_sample.SRT": (1.3, 132.86, "EGM96", NAN),
     "newer/Mini5PRO.SRT": (6.0, -122.769, "EGM96", 24.0),
     "newer/avata2.SRT": (91.2, 69.8, "UNKNOWN", NAN),
+    "matrice_300.srt": (0.3, NAN, "UNKNOWN", NAN),
 }
 # file: first stamp of the aircraft's clock, nanoseconds as if it were UTC
 CLOCKS = {
