@@ -24,6 +24,7 @@ from typing import Any
 
 from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.store.keys import check_key
 from flycam.store.regular import open_regular
 from flycam.store.room import FULL
 from flycam.store.scratch import SCRATCH_NAME
@@ -35,11 +36,20 @@ INDEX = "index.sqlite"
 LOCK = ".lock"
 FORMAT = "flycam-backup"
 VERSION = 1
+_INDEX_TAILS = ("-journal", "-wal", "-shm")
 _WRITTEN_IN_PLACE = (
     OBJECTS,
     f"{OBJECTS}/{SCRATCH_NAME}",
     LOCK,
-    *(INDEX + tail for tail in ("", "-journal", "-wal", "-shm")),
+    *(INDEX + tail for tail in ("", *_INDEX_TAILS)),
+)
+_INDEX_SCHEMA = (
+    "CREATE TABLE objects (key TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+    "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
+)
+_STRANGE_ROW = (
+    "SELECT 1 FROM objects WHERE NOT (is_key(key) AND typeof(size) = 'integer' AND typeof(run) = 'integer' "
+    "AND run BETWEEN 0 AND 1 << 32 AND length(sha256) = 64 AND NOT sha256 GLOB '*[^0-9a-f]*')"
 )
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
 _DIGITS = 16
@@ -165,6 +175,14 @@ def catalogue_name(sha256: str) -> str:
     return f"catalogue-{sha256[:_DIGITS]}.sqlite"
 
 
+def _is_key(key: object) -> bool:
+    try:
+        check_key(str(key))
+    except ValueError:
+        return False
+    return isinstance(key, str)
+
+
 def is_named_file(path: Path) -> bool:
     """Whether this is a list of hashes or a saved catalogue of some backup."""
     return _NAMED.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
@@ -222,6 +240,8 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         path = folder / INDEX
+        for tail in _INDEX_TAILS:  # whoever lays a journal has SQLite delete the file that it names
+            path.with_name(INDEX + tail).unlink(missing_ok=True)
         try:
             self._database = self._opened(path)
         except sqlite3.DatabaseError as error:
@@ -233,12 +253,24 @@ class Index:
 
     @staticmethod
     def _opened(path: Path) -> sqlite3.Connection:
+        """Open an index that is whole and holds such rows alone, or begin it. Raises sqlite3.Error."""
         database = sqlite3.connect(path, isolation_level=None)
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, size INTEGER NOT NULL, "
-            "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
-        )
+        try:
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")  # a journal is looked for once, and not again
+            database.execute("PRAGMA synchronous=FULL")
+            schema = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master LIMIT 2")]
+            if not schema:
+                database.execute(_INDEX_SCHEMA)
+            database.create_function("is_key", 1, _is_key)
+            if (
+                schema not in ([], [_INDEX_SCHEMA])
+                or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+                or database.execute(_STRANGE_ROW).fetchone()
+            ):
+                raise sqlite3.DatabaseError("is no index, or was cut short")
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
     def begin_again(self) -> None:

@@ -8,6 +8,8 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -631,3 +633,47 @@ def test_what_is_noted_while_it_is_saved_is_asked_for_again_after_it_was_put_bac
         ledger = Ledger(saved, "province")
         assert (ledger.of("layer", "before"), ledger.of("layer", "meanwhile")) == ("1" * 64, "")
     assert Ledger(house.store, "province").of("layer", "meanwhile")
+
+
+def hot_journal(database: bytes, victim: Path) -> bytes:
+    """A journal of a database's first page that is to be rolled back, and then `victim` to be deleted as the
+    super-journal of a transaction over several files (sqlite.org/fileformat2.html, 3)."""
+    magic, nonce, page, name = bytes.fromhex("d9d505f920a163d7"), 7, database[:4096], str(victim).encode()
+    head = magic + struct.pack(">5I", 1, nonce, len(database) // 4096, 512, 4096)
+    record = struct.pack(">I", 1) + page + struct.pack(">I", nonce + sum(page[4096 - 200 : 0 : -200]))
+    lock_page = (1 << 30) // 4096 + 1
+    tail = struct.pack(">I", lock_page) + name + struct.pack(">II", len(name), sum(name)) + magic
+    return head.ljust(512, b"\0") + record + tail
+
+
+def test_a_journal_that_lies_beside_the_index_deletes_nothing(house: Workspace, tmp_path: Path) -> None:
+    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
+    theirs.write_bytes(b"kept")
+    backup(house, stick)
+    index = stick / backup_place.INDEX
+    Path(f"{index}-journal").write_bytes(hot_journal(index.read_bytes(), theirs))
+    again = backup(house, stick)
+    assert theirs.read_bytes() == b"kept"
+    assert again.new == 0 and not check_backup(stick, again.manifest)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER spoils AFTER INSERT ON objects BEGIN DELETE FROM objects; END",
+        "ALTER TABLE objects RENAME TO others; CREATE VIEW objects AS SELECT * FROM others",
+        "INSERT INTO objects VALUES ('evidence/../../theirs', 4, hex(zeroblob(32)), 1)",
+        "INSERT INTO objects VALUES ('products/../../../theirs', 4, hex(zeroblob(32)), 1)",
+        "UPDATE objects SET sha256 = 'none', run = 9223372036854775807",
+    ],
+)
+def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path, planted: str) -> None:
+    stick = tmp_path / "stick"
+    (tmp_path / "theirs").write_bytes(b"kept")
+    first = backup(house, stick)
+    with closing(sqlite3.connect(stick / backup_place.INDEX)) as database:
+        database.executescript(planted)
+    again = backup(house, stick)
+    assert (again.new, again.manifest.objects) == (0, first.manifest.objects) and again.trouble is None
+    assert (tmp_path / "theirs").read_bytes() == b"kept"
+    assert not check_backup(stick, again.manifest)
