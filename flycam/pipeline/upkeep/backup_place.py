@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -53,6 +54,10 @@ _STRANGE_ROW = (
 )
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
 _DIGITS = 16
+_MANIFEST_BYTES = 64 << 20
+_LINE_BYTES = 2048
+"""More than a hash and the longest key of an object."""
+
 _NAMED = re.compile(rf"SHA256SUMS-[0-9a-f]{{{_DIGITS}}}|catalogue-[0-9a-f]{{{_DIGITS}}}\.sqlite")
 
 
@@ -146,19 +151,31 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         with open_regular(path) as file:
-            told: dict[str, Any] = json.loads(file.read())
+            data = BufferedReader(file).read(_MANIFEST_BYTES + 1)
+        if len(data) > _MANIFEST_BYTES:
+            raise ValueError("too long")
+        told: dict[str, Any] = json.loads(data)
         if (told.pop("format"), told.pop("version")) != (FORMAT, VERSION):
             raise ValueError("of another format or version")
         head = told["audit_head"]
         told["audit_head"] = None if head is None else (int(head[0]), str(head[1]))
         told |= {name: tuple(map(str, told[name])) for name in ("missing", "outside")}
+        told |= {name: int(told[name]) for name in ("made_ns", "flights", "objects", "size")}
         for name in ("catalogue", "sums"):
             if Path(told[name]).name != told[name]:
                 raise ValueError(f"{name} is no file of the folder")
         return Manifest(**told)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise SourceUnreadable(
             f"{path}: this is no backup that this flycam reads ({error}); name another folder",
             vi=f"{path}: không phải bản sao lưu mà flycam này đọc được; hãy ghi thư mục khác",
@@ -197,12 +214,13 @@ def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
-    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or leads out."""
+    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or whose path is
+    no object's and no file's of the folder itself."""
     raw = BufferedReader(open_regular(path))
     with TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), ""), start=1):
             found = _LINE.fullmatch(line)
-            if found is None or not {"..", ""}.isdisjoint(found[2].split("/")):
+            if found is None or not _is_key(found[2].removeprefix(f"{OBJECTS}/")):
                 raise NotWhole(
                     f"{path}: line {number} is damaged; use another backup",
                     vi=f"{path}: dòng {number} bị hỏng; hãy dùng bản sao lưu khác",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -34,6 +35,7 @@ from flycam.errors import (
     InputUnusable,
     NotWhole,
     SourceUnreadable,
+    StorageTrouble,
     StoreUnavailable,
 )
 from flycam.pipeline.batch import ingest
@@ -677,3 +679,101 @@ def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path
     assert (again.new, again.manifest.objects) == (0, first.manifest.objects) and again.trouble is None
     assert (tmp_path / "theirs").read_bytes() == b"kept"
     assert not check_backup(stick, again.manifest)
+
+
+def sign(stick: Path, *, catalogue: str = "", more: str = "") -> None:
+    """Give a backup the hashes of its catalogue as it lies there, `more` in its list, and of the list: as
+    whoever made it could."""
+    told = json.loads((stick / MANIFEST).read_text())
+    sums = stick / told["sums"]
+    lines = sums.read_text()
+    if catalogue:
+        with closing(sqlite3.connect(stick / told["catalogue"])) as database:
+            database.executescript(catalogue)
+        was, now = lines[:64], hashlib.sha256((stick / told["catalogue"]).read_bytes()).hexdigest()
+        lines = lines.replace(was, now)
+    sums.write_text(lines + more)
+    digest = hashlib.sha256(sums.read_bytes()).hexdigest()
+    (stick / MANIFEST).write_text(json.dumps({**told, "sums_sha256": digest}))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f"{'0' * 64}  {OBJECTS}/.hid\n",
+        f"{'0' * 64}  {OBJECTS}/evidence/.hid\n",
+        f"{'0' * 64}  {OBJECTS}/{'a' * 256}\n",
+        f"{'0' * 64}  {OBJECTS}/a\\b\n",
+        f"{'0' * 64}  {OBJECTS}/{'a/' * (1 << 20)}a\n",
+        "0" * (1 << 20),
+    ],
+    ids=["hidden", "hidden below", "long name", "backslash", "long key", "no end"],
+)
+def test_a_list_with_what_is_no_key_is_refused(
+    house: Workspace, empty: Workspace, tmp_path: Path, more: str
+) -> None:
+    stick = tmp_path / "stick"
+    saved = backup(house, stick)
+    sign(stick)
+    assert not check_backup(stick, manifest_of(stick))
+    sign(stick, more=more)
+    with pytest.raises(NotWhole):
+        check_backup(stick, manifest_of(stick))
+    with pytest.raises(NotWhole):
+        restore(empty, stick)
+    assert saved.new and empty.catalog.is_empty() and not objects(empty)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "ALTER TABLE events RENAME TO others; CREATE VIEW events AS SELECT * FROM others",
+        "CREATE TRIGGER spoils AFTER INSERT ON events BEGIN DELETE FROM events; END",
+        "ALTER TABLE events ADD COLUMN vast AS (zeroblob(1000000000))",
+        "CREATE VIRTUAL TABLE words USING fts5(word)",
+    ],
+    ids=["view", "trigger", "computed", "virtual"],
+)
+def test_a_catalogue_that_makes_up_rows_is_refused(
+    house: Workspace, empty: Workspace, tmp_path: Path, planted: str
+) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    sign(stick, catalogue=planted)
+    with pytest.raises(NotWhole):
+        check_backup(stick, manifest_of(stick))
+    with pytest.raises(NotWhole):
+        restore(empty, stick)
+    assert empty.catalog.is_empty() and not objects(empty)
+
+
+@pytest.mark.parametrize("way", ["vast", "deep", "words", "endless figure"])
+def test_a_manifest_that_is_none_is_refused(house: Workspace, tmp_path: Path, way: str) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    path = stick / MANIFEST
+    told = json.loads(path.read_text())
+    match way:
+        case "vast":
+            os.truncate(path, 1 << 40)  # sparse
+        case "deep":
+            path.write_text("[" * 1_000_000)
+        case "words":
+            path.write_text(json.dumps({**told, "made_ns": "yesterday"}))
+        case "endless figure":
+            path.write_text(json.dumps({**told, "made_ns": float("inf")}))
+    with pytest.raises(SourceUnreadable):
+        read_manifest(stick)
+
+
+@pytest.mark.parametrize("name", [".lock", "index.sqlite", "index.sqlite-journal", MANIFEST])
+def test_a_pipe_in_the_folder_is_not_waited_at(house: Workspace, tmp_path: Path, name: str) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    (stick / name).unlink(missing_ok=True)
+    os.mkfifo(stick / name)
+    if name.endswith("-journal"):
+        assert backup(house, stick).new == 0
+    else:
+        with pytest.raises((SourceUnreadable, StorageTrouble)):
+            backup(house, stick)
