@@ -60,17 +60,22 @@ def test_all_that_a_house_keeps_is_its_owners(drill: DrillReport, tmp_path: Path
     assert not is_told(operator)
 
 
-def test_what_is_made_for_others_is_as_the_umask_says(drill: DrillReport, tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0])
+def test_what_is_made_for_others_is_as_the_umask_says_and_only_its_owner_writes_it(
+    drill: DrillReport, tmp_path: Path, umask: int
+) -> None:
     operator = Operator(tmp_path / "dữ liệu", {}).with_ground(drill)
     flight_id = operator("ingest", drill.photos, "--event", "Bão").json["flight_id"]
     assert operator("finish", flight_id).exit_code == 0
     out = tmp_path / "ra"
-    out.mkdir()
+    out.mkdir(mode=0o755)
+    os.umask(umask)
     for command in (
         ("export", flight_id, out / "bản đồ.tif"),
         ("report", flight_id, out / "báo cáo.pdf"),
         ("pack", flight_id, "--out", out / "gói"),
-        ("bundle", "write", out / "gói.fcb"),
+        ("bundle", "write", out / "gói.fcb", "--originals"),
+        ("inspect", drill.photos, "--no-pixels", "--refly", out / "bay lại.kml"),
         ("marks", "export", out / "dấu.geojson"),
         ("changes", "export", out / "đổi.geojson", "--event", "Bão"),
         ("changes", "impact", "--event", "Bão", "--csv", out / "xã.csv"),
@@ -78,6 +83,7 @@ def test_what_is_made_for_others_is_as_the_umask_says(drill: DrillReport, tmp_pa
     ):
         said = operator(*command)
         assert said.exit_code == 0, (command, said.sentence)
+    assert os.umask(0o022) == umask
     folders = [one for one in out.rglob("*") if one.is_dir()]
     assert set(modes(*folders)) == {0o755}
     assert set(modes(*(one for one in out.rglob("*") if one.is_file()))) == {0o644}

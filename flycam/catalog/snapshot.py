@@ -19,6 +19,12 @@ from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 
 _ROWS_AT_ONCE = 5000
+_MADE_UP = """
+    SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR rootpage = 0
+    UNION ALL
+    SELECT tables.name FROM sqlite_master AS tables JOIN pragma_table_xinfo(tables.name) AS columns
+    WHERE tables.type = 'table' AND columns.hidden
+"""
 _TABLES = [table for table in metadata.sorted_tables if table is not schema_info]
 
 
@@ -70,6 +76,17 @@ def fill(database: Database, path: Path) -> None:
         database.write() as target,
     ):
         _copy_rows(source, target)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a saved catalogue holds rows alone: no view, trigger or computed column, which could make up
+    rows without end. Nothing is written, and no journal beside it is looked at."""
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as file:
+            return file.execute(_MADE_UP).fetchone() is None
+    except sqlite3.Error:
+        return False
 
 
 def is_empty(database: Database) -> bool:

@@ -6,7 +6,7 @@ import getpass
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,8 @@ def opened(
     begins        a house that is not there is made: by what brings something in, or asks of a new machine
     is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
     waits         for the store's disk, for as long as it takes
-    hands_out     a file is written for others: who may read it is for the umask of this shell to say
+    hands_out     a file is written for others: who may read it is for the umask of this shell to say, and
+                  nobody else may write it
     """
     from flycam.catalog.catalog import open_catalog
     from flycam.catalog.database import file_of
@@ -88,7 +89,7 @@ def opened(
     key = settings.data_dir / _AUDIT_KEY
     file = file_of(settings.database_url)
     with (
-        nullcontext() if hands_out else _as_private_as(settings.data_dir),
+        _closed_to(0o022 if hands_out else 0o077 & ~stat.S_IMODE(settings.data_dir.stat().st_mode)),
         reserve_released(settings.data_dir if file is None else file.parent),
         open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
         closing(_store_of(settings, catalog, is_new=is_store_new, waits=waits)) as store,
@@ -128,10 +129,10 @@ def make_private_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _as_private_as(folder: Path) -> Iterator[None]:
-    """Whatever is made while this is open, here and by child processes, is closed to whom the folder is."""
+def _closed_to(mask: int) -> Iterator[None]:
+    """Add to the umask, of child processes too: what is made while this is open lacks these permissions."""
     before = os.umask(0o077)
-    os.umask(before | 0o077 & ~stat.S_IMODE(folder.stat().st_mode))
+    os.umask(before | mask)
     try:
         yield
     finally:

@@ -4,16 +4,14 @@ but the KML that was asked for."""
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import DiskFull, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.ingest.doctor.altitude import TERRAIN_HOLE, TERRAIN_PARTIAL
 from flycam.ingest.doctor.diagnosis import Rejection
@@ -23,9 +21,8 @@ from flycam.pipeline.laying.planning import ground_under, nothing_seen, planned_
 from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
 from flycam.pipeline.terrain import names_here
+from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Progress, silent
-from flycam.store.room import FULL
-from flycam.store.syncing import move_into_place
 
 _OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
 
@@ -64,7 +61,7 @@ def inspect_flight(
     )
     seen = _with_ground(seen, dems)
     if refly is not None:
-        _write_whole(refly, refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}"))
+        write_file(refly, refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}").encode())
     return InspectionReport(survey=seen, refly=refly, seconds=time.monotonic() - started)
 
 
@@ -87,23 +84,6 @@ def _with_ground(seen: Survey, dems: Sequence[DemInfo]) -> Survey:
             refused=(*diagnosis.refused, *refused),
         ),
     )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """A file that appears complete or not at all. Raises DiskFull, InputUnusable."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        move_into_place(partial, path)
-    except OSError as error:
-        kind = DiskFull if error.errno in FULL else InputUnusable
-        raise kind(
-            f"{path}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{path}: không ghi được vào đây; hãy chọn chỗ khác",
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def read_area(path: Path) -> BaseGeometry:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, StorageTrouble
+from flycam.store.regular import new_file
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
 
 def write_file(out: Path, data: bytes) -> None:
-    """Write it in place of what was there. Raises DiskFull, StorageTrouble."""
-    part = out.with_name(f".{out.name}.part")
+    """Write it in place of what was there, a link included. Raises DiskFull, StorageTrouble."""
+    part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        part.write_bytes(data)
+        with new_file(part) as file:
+            file.write(data)
         move_into_place(part, out)
     except OSError as error:
-        part.unlink(missing_ok=True)
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
             f"{out}: cannot be written ({error.strerror}); choose another place",
             vi=f"{out}: không ghi được; hãy chọn chỗ khác",
         ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

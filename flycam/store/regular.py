@@ -1,10 +1,13 @@
-"""Regular files alone: a pipe that is called like a photo or a part of a bundle is waited at for ever."""
+"""Regular files alone: a pipe that is called like a photo or a part of a bundle is waited at for ever, and a
+link in the place of a file that is to be written leads to another."""
 
 from __future__ import annotations
 
+import os
 import stat
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.spelling import to_visible
@@ -20,6 +23,16 @@ def open_regular(path: Path) -> FileIO:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise not_regular(path)
     return path.open("rb", buffering=0)
+
+
+def new_file(path: Path) -> BinaryIO:
+    """Open a file of this name for writing, in the place of what lay there: no link is followed.
+
+    Nobody but its owner may write it, whatever the umask. Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o644), "wb")
 
 
 def not_regular(path: Path) -> SourceUnreadable:

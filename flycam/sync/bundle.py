@@ -20,7 +20,7 @@ from pathlib import Path
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
-from flycam.store.regular import open_regular
+from flycam.store.regular import new_file, open_regular
 from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
@@ -29,7 +29,6 @@ from flycam.sync.parts import (
     FAT32_BYTES,
     HEAD_BYTES,
     Parts,
-    new_file,
     part_sizes,
     require_no_folder,
     write_parts,

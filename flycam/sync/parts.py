@@ -10,7 +10,6 @@ whole or not there; part 1 comes last.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import struct
 import zlib
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageTrouble
-from flycam.store.regular import open_regular
+from flycam.store.regular import new_file, open_regular
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
@@ -233,14 +232,6 @@ class _Stream:
     def require_end(self) -> None:
         if self._rest or any(self._blocks):
             raise ValueError("the stream is longer than its parts")
-
-
-def new_file(path: Path) -> BinaryIO:
-    """A file of this name open for writing, in the place of what lay there: a link that somebody laid on the
-    stick leads to no other file. OSError."""
-    path.unlink(missing_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def _write_part(scratch: Path, bundle_id: str, number: int, count: int, size: int, source: _Stream) -> None:

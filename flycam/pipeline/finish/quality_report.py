@@ -27,7 +27,7 @@ from flycam.catalog.records import (
     RevisionState,
 )
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.frame import Layer
 from flycam.frame.spelling import as_typed
@@ -36,6 +36,7 @@ from flycam.geometry.grid import ground_pixel_m
 from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
 from flycam.pipeline.finish.quality_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.content import document
 from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
@@ -117,13 +118,7 @@ def write_report(
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
     data = report_of(workspace, ref, language, kind, record.revision, mosaic.layer)
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise StorageTrouble(
-            f"{out}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{out}: không ghi được vào đây; hãy chọn chỗ khác",
-        ) from error
+    write_file(out, data)
     return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
 
 

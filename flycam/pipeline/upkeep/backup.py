@@ -11,8 +11,10 @@ again, and what the house has lost meanwhile stays in the backup.
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -47,6 +49,7 @@ from flycam.pipeline.upkeep.held import Holdings
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 from flycam.store.local import LocalStore
+from flycam.store.regular import not_regular
 from flycam.store.syncing import sync_path
 
 _MOST_PASSES = 3
@@ -243,7 +246,10 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("ab") as lock:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is not waited at
+    with os.fdopen(os.open(folder / LOCK, flags, 0o666), "rb", buffering=0) as lock:
+        if not stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
+            raise not_regular(folder / LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

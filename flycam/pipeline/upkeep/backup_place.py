@@ -18,12 +18,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.store.keys import check_key
 from flycam.store.regular import open_regular
 from flycam.store.room import FULL
 from flycam.store.scratch import SCRATCH_NAME
@@ -35,14 +37,27 @@ INDEX = "index.sqlite"
 LOCK = ".lock"
 FORMAT = "flycam-backup"
 VERSION = 1
+_INDEX_TAILS = ("-journal", "-wal", "-shm")
 _WRITTEN_IN_PLACE = (
     OBJECTS,
     f"{OBJECTS}/{SCRATCH_NAME}",
     LOCK,
-    *(INDEX + tail for tail in ("", "-journal", "-wal", "-shm")),
+    *(INDEX + tail for tail in ("", *_INDEX_TAILS)),
+)
+_INDEX_SCHEMA = (
+    "CREATE TABLE objects (key TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+    "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
+)
+_STRANGE_ROW = (
+    "SELECT 1 FROM objects WHERE NOT (is_key(key) AND typeof(size) = 'integer' AND typeof(run) = 'integer' "
+    "AND run BETWEEN 0 AND 1 << 32 AND length(sha256) = 64 AND NOT sha256 GLOB '*[^0-9a-f]*')"
 )
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
 _DIGITS = 16
+_MANIFEST_BYTES = 64 << 20
+_LINE_BYTES = 2048
+"""More than a hash and the longest key of an object."""
+
 _NAMED = re.compile(rf"SHA256SUMS-[0-9a-f]{{{_DIGITS}}}|catalogue-[0-9a-f]{{{_DIGITS}}}\.sqlite")
 
 
@@ -136,19 +151,31 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         with open_regular(path) as file:
-            told: dict[str, Any] = json.loads(file.read())
+            data = BufferedReader(file).read(_MANIFEST_BYTES + 1)
+        if len(data) > _MANIFEST_BYTES:
+            raise ValueError("too long")
+        told: dict[str, Any] = json.loads(data)
         if (told.pop("format"), told.pop("version")) != (FORMAT, VERSION):
             raise ValueError("of another format or version")
         head = told["audit_head"]
         told["audit_head"] = None if head is None else (int(head[0]), str(head[1]))
         told |= {name: tuple(map(str, told[name])) for name in ("missing", "outside")}
+        told |= {name: int(told[name]) for name in ("made_ns", "flights", "objects", "size")}
         for name in ("catalogue", "sums"):
             if Path(told[name]).name != told[name]:
                 raise ValueError(f"{name} is no file of the folder")
         return Manifest(**told)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise SourceUnreadable(
             f"{path}: this is no backup that this flycam reads ({error}); name another folder",
             vi=f"{path}: không phải bản sao lưu mà flycam này đọc được; hãy ghi thư mục khác",
@@ -165,6 +192,14 @@ def catalogue_name(sha256: str) -> str:
     return f"catalogue-{sha256[:_DIGITS]}.sqlite"
 
 
+def _is_key(key: object) -> bool:
+    try:
+        check_key(str(key))
+    except ValueError:
+        return False
+    return isinstance(key, str)
+
+
 def is_named_file(path: Path) -> bool:
     """Whether this is a list of hashes or a saved catalogue of some backup."""
     return _NAMED.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
@@ -179,12 +214,13 @@ def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
-    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or leads out."""
+    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or whose path is
+    no object's and no file's of the folder itself."""
     raw = BufferedReader(open_regular(path))
     with TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), ""), start=1):
             found = _LINE.fullmatch(line)
-            if found is None or not {"..", ""}.isdisjoint(found[2].split("/")):
+            if found is None or not _is_key(found[2].removeprefix(f"{OBJECTS}/")):
                 raise NotWhole(
                     f"{path}: line {number} is damaged; use another backup",
                     vi=f"{path}: dòng {number} bị hỏng; hãy dùng bản sao lưu khác",
@@ -222,6 +258,8 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         path = folder / INDEX
+        for tail in _INDEX_TAILS:  # whoever lays a journal has SQLite delete the file that it names
+            path.with_name(INDEX + tail).unlink(missing_ok=True)
         try:
             self._database = self._opened(path)
         except sqlite3.DatabaseError as error:
@@ -233,12 +271,24 @@ class Index:
 
     @staticmethod
     def _opened(path: Path) -> sqlite3.Connection:
+        """Open an index that is whole and holds such rows alone, or begin it. Raises sqlite3.Error."""
         database = sqlite3.connect(path, isolation_level=None)
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, size INTEGER NOT NULL, "
-            "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
-        )
+        try:
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")  # a journal is looked for once, and not again
+            database.execute("PRAGMA synchronous=FULL")
+            schema = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master LIMIT 2")]
+            if not schema:
+                database.execute(_INDEX_SCHEMA)
+            database.create_function("is_key", 1, _is_key)
+            if (
+                schema not in ([], [_INDEX_SCHEMA])
+                or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+                or database.execute(_STRANGE_ROW).fetchone()
+            ):
+                raise sqlite3.DatabaseError("is no index, or was cut short")
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
     def begin_again(self) -> None:

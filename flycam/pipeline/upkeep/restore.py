@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from flycam.catalog.snapshot import is_plain
 from flycam.errors import InputUnusable, NotWhole, ObjectMissing, SourceUnreadable
 from flycam.frame.agreement import agreed
 from flycam.pipeline.evidence import blocks, no_copy_kept
@@ -118,7 +119,7 @@ def check_backup(folder: Path, manifest: Manifest, progress: Progress = silent) 
         if not whole:
             bad.append(name)
         progress("verify", count, manifest.objects + 1)
-    if manifest.catalogue in bad:
+    if manifest.catalogue in bad or not is_plain(folder / manifest.catalogue):
         raise _useless(folder, manifest.catalogue)
     return tuple(bad)
 
@@ -266,6 +267,8 @@ def _catalogue(folder: Path, manifest: Manifest, sha256: str, scratch: Path) -> 
     with copy.open("wb") as file:
         if _copied(folder / manifest.catalogue, file) != sha256:
             raise _useless(folder, manifest.catalogue)
+    if not is_plain(copy):
+        raise _useless(folder, manifest.catalogue)
     return copy
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -32,6 +35,7 @@ from flycam.errors import (
     InputUnusable,
     NotWhole,
     SourceUnreadable,
+    StorageTrouble,
     StoreUnavailable,
 )
 from flycam.pipeline.batch import ingest
@@ -631,3 +635,145 @@ def test_what_is_noted_while_it_is_saved_is_asked_for_again_after_it_was_put_bac
         ledger = Ledger(saved, "province")
         assert (ledger.of("layer", "before"), ledger.of("layer", "meanwhile")) == ("1" * 64, "")
     assert Ledger(house.store, "province").of("layer", "meanwhile")
+
+
+def hot_journal(database: bytes, victim: Path) -> bytes:
+    """A journal of a database's first page that is to be rolled back, and then `victim` to be deleted as the
+    super-journal of a transaction over several files (sqlite.org/fileformat2.html, 3)."""
+    magic, nonce, page, name = bytes.fromhex("d9d505f920a163d7"), 7, database[:4096], str(victim).encode()
+    head = magic + struct.pack(">5I", 1, nonce, len(database) // 4096, 512, 4096)
+    record = struct.pack(">I", 1) + page + struct.pack(">I", nonce + sum(page[4096 - 200 : 0 : -200]))
+    lock_page = (1 << 30) // 4096 + 1
+    tail = struct.pack(">I", lock_page) + name + struct.pack(">II", len(name), sum(name)) + magic
+    return head.ljust(512, b"\0") + record + tail
+
+
+def test_a_journal_that_lies_beside_the_index_deletes_nothing(house: Workspace, tmp_path: Path) -> None:
+    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
+    theirs.write_bytes(b"kept")
+    backup(house, stick)
+    index = stick / backup_place.INDEX
+    Path(f"{index}-journal").write_bytes(hot_journal(index.read_bytes(), theirs))
+    again = backup(house, stick)
+    assert theirs.read_bytes() == b"kept"
+    assert again.new == 0 and not check_backup(stick, again.manifest)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER spoils AFTER INSERT ON objects BEGIN DELETE FROM objects; END",
+        "ALTER TABLE objects RENAME TO others; CREATE VIEW objects AS SELECT * FROM others",
+        "INSERT INTO objects VALUES ('evidence/../../theirs', 4, hex(zeroblob(32)), 1)",
+        "INSERT INTO objects VALUES ('products/../../../theirs', 4, hex(zeroblob(32)), 1)",
+        "UPDATE objects SET sha256 = 'none', run = 9223372036854775807",
+    ],
+)
+def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path, planted: str) -> None:
+    stick = tmp_path / "stick"
+    (tmp_path / "theirs").write_bytes(b"kept")
+    first = backup(house, stick)
+    with closing(sqlite3.connect(stick / backup_place.INDEX)) as database:
+        database.executescript(planted)
+    again = backup(house, stick)
+    assert (again.new, again.manifest.objects) == (0, first.manifest.objects) and again.trouble is None
+    assert (tmp_path / "theirs").read_bytes() == b"kept"
+    assert not check_backup(stick, again.manifest)
+
+
+def sign(stick: Path, *, catalogue: str = "", more: str = "") -> None:
+    """Give a backup the hashes of its catalogue as it lies there, `more` in its list, and of the list: as
+    whoever made it could."""
+    told = json.loads((stick / MANIFEST).read_text())
+    sums = stick / told["sums"]
+    lines = sums.read_text()
+    if catalogue:
+        with closing(sqlite3.connect(stick / told["catalogue"])) as database:
+            database.executescript(catalogue)
+        was, now = lines[:64], hashlib.sha256((stick / told["catalogue"]).read_bytes()).hexdigest()
+        lines = lines.replace(was, now)
+    sums.write_text(lines + more)
+    digest = hashlib.sha256(sums.read_bytes()).hexdigest()
+    (stick / MANIFEST).write_text(json.dumps({**told, "sums_sha256": digest}))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f"{'0' * 64}  {OBJECTS}/.hid\n",
+        f"{'0' * 64}  {OBJECTS}/evidence/.hid\n",
+        f"{'0' * 64}  {OBJECTS}/{'a' * 256}\n",
+        f"{'0' * 64}  {OBJECTS}/a\\b\n",
+        f"{'0' * 64}  {OBJECTS}/{'a/' * (1 << 20)}a\n",
+        "0" * (1 << 20),
+    ],
+    ids=["hidden", "hidden below", "long name", "backslash", "long key", "no end"],
+)
+def test_a_list_with_what_is_no_key_is_refused(
+    house: Workspace, empty: Workspace, tmp_path: Path, more: str
+) -> None:
+    stick = tmp_path / "stick"
+    saved = backup(house, stick)
+    sign(stick)
+    assert not check_backup(stick, manifest_of(stick))
+    sign(stick, more=more)
+    with pytest.raises(NotWhole):
+        check_backup(stick, manifest_of(stick))
+    with pytest.raises(NotWhole):
+        restore(empty, stick)
+    assert saved.new and empty.catalog.is_empty() and not objects(empty)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "ALTER TABLE events RENAME TO others; CREATE VIEW events AS SELECT * FROM others",
+        "CREATE TRIGGER spoils AFTER INSERT ON events BEGIN DELETE FROM events; END",
+        "ALTER TABLE events ADD COLUMN vast AS (zeroblob(1000000000))",
+        "CREATE VIRTUAL TABLE words USING fts5(word)",
+    ],
+    ids=["view", "trigger", "computed", "virtual"],
+)
+def test_a_catalogue_that_makes_up_rows_is_refused(
+    house: Workspace, empty: Workspace, tmp_path: Path, planted: str
+) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    sign(stick, catalogue=planted)
+    with pytest.raises(NotWhole):
+        check_backup(stick, manifest_of(stick))
+    with pytest.raises(NotWhole):
+        restore(empty, stick)
+    assert empty.catalog.is_empty() and not objects(empty)
+
+
+@pytest.mark.parametrize("way", ["vast", "deep", "words", "endless figure"])
+def test_a_manifest_that_is_none_is_refused(house: Workspace, tmp_path: Path, way: str) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    path = stick / MANIFEST
+    told = json.loads(path.read_text())
+    match way:
+        case "vast":
+            os.truncate(path, 1 << 40)  # sparse
+        case "deep":
+            path.write_text("[" * 1_000_000)
+        case "words":
+            path.write_text(json.dumps({**told, "made_ns": "yesterday"}))
+        case "endless figure":
+            path.write_text(json.dumps({**told, "made_ns": float("inf")}))
+    with pytest.raises(SourceUnreadable):
+        read_manifest(stick)
+
+
+@pytest.mark.parametrize("name", [".lock", "index.sqlite", "index.sqlite-journal", MANIFEST])
+def test_a_pipe_in_the_folder_is_not_waited_at(house: Workspace, tmp_path: Path, name: str) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    (stick / name).unlink(missing_ok=True)
+    os.mkfifo(stick / name)
+    if name.endswith("-journal"):
+        assert backup(house, stick).new == 0
+    else:
+        with pytest.raises((SourceUnreadable, StorageTrouble)):
+            backup(house, stick)
