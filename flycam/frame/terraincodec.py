@@ -27,6 +27,7 @@ MAGIC = b"FCTG1\n"
 _LEVEL = 3
 _MADE_OF = "-"
 _MAX_POSTS = 1 << 26  # twice the largest grid that is ever handed out
+_MAX_HEADER_BYTES = 16 << 10  # one takes some 300, a CRS that is written out a few thousand
 _FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
 
 
@@ -58,6 +59,8 @@ def decode_terrain(data: bytes) -> TerrainGrid:
             raise ValueError("another format")
         start = len(MAGIC) + 4
         stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
+        if stop - start > _MAX_HEADER_BYTES:
+            raise ValueError("its header is too long")
         header = json.loads(data[start:stop])
         if not header.keys() - {"check"} == _FIELDS:
             raise ValueError("its header has other fields")

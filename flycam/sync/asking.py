@@ -35,8 +35,9 @@ class Asking(Protocol):
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answered:
         """As `once`, until an answer comes."""
 
-    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Answered:
-        """As `once`; the body of a good answer is handed on as it comes, an empty block first."""
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Answered:
+        """As `once`; the body of a good answer is handed on as it comes, an empty block first; what is more
+        than `most_bytes` is not."""
 
     def patiently(self, send: Callable[[], Any]) -> Any:
         """Call `send` until its answer is not "later"."""

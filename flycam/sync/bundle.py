@@ -23,6 +23,7 @@ from flycam.store import keys
 from flycam.store.regular import new_file, open_regular
 from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
+from flycam.sync.inflating import json_in
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import (
@@ -40,7 +41,7 @@ from flycam.sync.taking import Hands, TakenIn, older_in
 _LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
 _SMALLEST_PART = 64 << 10
-_MAX_RECEIPT_BYTES = 16 << 20
+_MAX_RECEIPT_BYTES, _MAX_RECEIPT_VALUES = 16 << 20, 1 << 20
 _MAX_MANIFEST_BYTES = 1 << 30
 
 
@@ -195,7 +196,7 @@ def read_receipt(path: Path, box: str) -> Receipt:
     """A receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
     try:
         with open_regular(path) as file:
-            values = json.loads(file.read(_MAX_RECEIPT_BYTES))
+            values = json_in(file.read(_MAX_RECEIPT_BYTES), _MAX_RECEIPT_VALUES)
         giver, reader, cursor = values["of"], str(values["by"]), values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
             raise ValueError("a line number is none")

@@ -24,9 +24,10 @@ from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
-from flycam.sync.commons import Common, Thing, unpacked
+from flycam.sync.commons import MAX_THING_BYTES, MAX_THING_VALUES, Common, Thing
 from flycam.sync.decisions import lines_to_learn
 from flycam.sync.house import House
+from flycam.sync.inflating import inflated, json_in
 from flycam.sync.learning import learn_event
 from flycam.sync.ledger import Ledger
 from flycam.sync.masks import require_grounds, require_masks
@@ -34,7 +35,6 @@ from flycam.sync.names import segment, text
 from flycam.sync.taking import Hands, take_withdrawals
 from flycam.sync.values import from_values
 
-_MAX_BYTES = 1 << 28  # of one thing, inflated
 _HIDDEN = "hidden"
 _LATER = ("error_m", "scored_as", "doubts", "warnings")  # what boxes of before did not tell
 
@@ -264,8 +264,9 @@ class CommonLearner:
 
     def _values(self, sha256: str, name: str) -> Any:
         try:
-            return unpacked(self._house.store.get(keys.evidence(sha256)), _MAX_BYTES)
-        except (ValueError, RecursionError, zstandard.ZstdError) as error:
+            data = self._house.store.get(keys.evidence(sha256))
+            return json_in(inflated(data, MAX_THING_BYTES), MAX_THING_VALUES)
+        except (ValueError, zstandard.ZstdError) as error:
             raise _unread(name, error) from error
 
     def _is_newer(

@@ -31,7 +31,7 @@ from flycam.store import keys
 from flycam.sync.compared_grounds import told_grounds
 from flycam.sync.decisions import confirmed
 from flycam.sync.house import House
-from flycam.sync.inflating import inflated
+from flycam.sync.inflating import inflated, json_in
 from flycam.sync.knows import KNOWS, MASKS, WITHDRAWALS
 from flycam.sync.names import hex_digits, text
 from flycam.sync.values import to_values
@@ -42,7 +42,9 @@ NAME_DIGITS = 16
 MOST_THINGS = 32
 """So many may be asked for at once."""
 _LEVEL = 9
-_MAX_LISTING_BYTES = 16 << 20
+MAX_THING_BYTES, MAX_THING_VALUES = 1 << 28, 12_000_000
+"""Of one thing, inflated; terrain is a file of any size."""
+_MAX_LISTING_BYTES, _MAX_LISTING_VALUES = 16 << 20, 1 << 20
 _ALL = 1 << 30
 _GROUPS = 16  # of communes of one day: one that is redrawn brings its group again, not all
 _STEPS_TOGETHER = 32  # of changes, about: a decision brings the last of these groups again
@@ -63,7 +65,8 @@ class Common(StrEnum):
     TERRAIN = "terrain"
 
 
-_FIRST = (Common.AREA, Common.MASK, Common.WITHDRAWN)
+FIRST = (Common.AREA, Common.MASK, Common.WITHDRAWN)
+"""What must not be shown: it goes before all else."""
 _KNOWN_AS = {Common.MASK: MASKS, Common.WITHDRAWN: WITHDRAWALS}
 """What is told to those alone that say so; a box of before would not read the list."""
 _NO_FLIGHT = "0"
@@ -152,7 +155,7 @@ def in_order(things: Iterable[Thing]) -> tuple[Thing, ...]:
         sorted(
             things,
             key=lambda one: (
-                one.kind not in _FIRST,
+                one.kind not in FIRST,
                 one.size_bytes.bit_length() // _SMALL_BITS,
                 -one.at_ns,
                 one.kind,
@@ -180,7 +183,7 @@ def listing_to_bytes(house: House, commons: Commons) -> bytes:
 def listing_from_bytes(data: bytes, place: str) -> tuple[str, tuple[Thing, ...]]:
     """(state, things) of a list. SourceUnreadable for anything else; `place` is named."""
     try:
-        values = unpacked(data, _MAX_LISTING_BYTES)
+        values = json_in(inflated(data, _MAX_LISTING_BYTES), _MAX_LISTING_VALUES)
         if values["format"] != COMMON_FORMAT:
             raise ValueError(f"format {values['format']!r:.20}")
         things = tuple(_thing(*one) for one in values["things"])
@@ -193,11 +196,6 @@ def listing_from_bytes(data: bytes, place: str) -> tuple[str, tuple[Thing, ...]]
         ) from error
 
 
-def unpacked(data: bytes, most_bytes: int) -> Any:
-    """The JSON of a thing or a list. ValueError or ZstdError for anything else."""
-    return json.loads(inflated(data, most_bytes))
-
-
 def _packed(values: Mapping[str, Any]) -> bytes:
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
@@ -206,8 +204,11 @@ def _packed(values: Mapping[str, Any]) -> bytes:
 def _thing(kind: Any, name: Any, sha256: Any, size_bytes: Any, at_ns: Any, said: Any) -> Thing:
     if type(size_bytes) is not int or type(at_ns) is not int or size_bytes <= 0 or not isinstance(said, dict):
         raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
+    kind = Common(kind)
+    if kind is not Common.TERRAIN and size_bytes > MAX_THING_BYTES:
+        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
     return Thing(
-        kind=Common(kind),
+        kind=kind,
         name=text(name),
         sha256=hex_digits(sha256, 64),
         size_bytes=size_bytes,

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
-from flycam.store.room import SPARE_BYTES
+from flycam.store.room import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync.asking import Asking
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
-from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
+from flycam.sync.commons import FIRST, MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.knows import QUERY
 from flycam.sync.ledger import Ledger
@@ -74,7 +74,7 @@ class Fetcher:
         self._lacking: list[Thing] = []
         self._events: dict[str, list[Thing]] = {}
         self._learner: CommonLearner | None = None
-        self._skipped_bytes = 0
+        self._skipped_bytes = self._metered_bytes = 0
         self._left: tuple[str, int] = ("", 0)
         self._here: set[str] = set()
         self._spoiled: dict[str, int] = {}
@@ -87,7 +87,7 @@ class Fetcher:
         """Hear what the server answered to a question: its word for all that it holds in common, by which it
         is known whether there is anything new. A server of before says none."""
         state, peer = said.get("common"), said.get("box")
-        self._lacking, self._skipped_bytes = [], 0
+        self._lacking, self._skipped_bytes, self._metered_bytes = [], 0, 0
         self._has_news = False
         self._stalled.clear()
         self._together = MOST_THINGS
@@ -95,7 +95,7 @@ class Fetcher:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
             self._has_news = state not in (self._ledger.state, self._left[0])
             if state == self._left[0]:
-                self._skipped_bytes = self._left[1]
+                self._skipped_bytes = self._metered_bytes = self._left[1]
             self._said_no_more({peer})
         self._say_left(0)
 
@@ -155,29 +155,35 @@ class Fetcher:
         kept = self._house.store.exists
         self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.evidence(one.sha256))}
         lacking += [one for one in others if one.sha256 not in self._here]
-        skipped = self._left_for_later([one for one in lacking if one.kind is Common.TERRAIN])
+        self._metered_bytes = 0
+        skipped = self._left_for_later(lacking)
         self._skipped_bytes = sum(one.size_bytes for one in skipped)
         self._lacking = [one for one in lacking if one not in skipped]
         self._take_whole(ledger)
 
-    def _left_for_later(self, terrain: Sequence[Thing]) -> list[Thing]:
-        """Of terrain, what waits for another line, or for room here: a full disk would stop flights too."""
-        if self._limits.metered or not terrain:
-            return list(terrain)
-        left, room = [], self._free(self._folder) - SPARE_BYTES
-        for thing in terrain:
-            needed = COPIES * thing.size_bytes - self._offset(thing)
-            if needed <= room:
-                room -= needed
+    def _left_for_later(self, lacking: Sequence[Thing]) -> list[Thing]:
+        """What waits for room here, for a full disk would stop flights too, or for a line that does not cost.
+        What must not be shown leaves only the catalogue's room free."""
+        left: list[Thing] = []
+        free = self._free(self._folder) if lacking else 0
+        for thing in lacking:
+            if self._limits.metered and thing.kind is Common.TERRAIN:
+                left.append(thing)
+                self._metered_bytes += thing.size_bytes
+                continue
+            needed = 0 if thing.sha256 in self._here else COPIES * thing.size_bytes - self._offset(thing)
+            spare = RESERVED_BYTES if thing.kind in FIRST else SPARE_BYTES
+            if needed <= max(free - spare, 0):
+                free -= needed
                 continue
             left.append(thing)
-            mb, mb_free = (needed + SPARE_BYTES) / 1e6, (room + SPARE_BYTES) / 1e6
+            mb, mb_free = (needed + spare) / 1e6, free / 1e6
             self.got.kept.append(
                 Kept(
                     thing.name,
-                    f"{thing.name}: terrain of {self._peer} waits for room: it takes {mb:.0f} MB free in"
+                    f"{thing.name}: {thing.kind} of {self._peer} waits for room: it takes {mb:.0f} MB free in"
                     f" {self._folder}, and {mb_free:.0f} MB are; make room there",
-                    f"{thing.name}: dữ liệu độ cao từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
+                    f"{thing.name}: dữ liệu từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
                     f" {self._folder}, chỉ còn {mb_free:.0f} MB; hãy giải phóng bớt",
                 )
             )
@@ -191,7 +197,7 @@ class Fetcher:
                     one.unlink()
         if not self._has_unread and not self._skipped_bytes:
             ledger.note_state(self._state)
-        elif not self._has_unread and self._limits.metered:
+        elif not self._has_unread and self._skipped_bytes == self._metered_bytes:
             self._left = (self._state, self._skipped_bytes)  # the list need not come again for these
 
     # -- bytes ------------------------------------------------------------------------------------
@@ -230,7 +236,7 @@ class Fetcher:
             sink.add(data)
             self._count_body(len(data), sent)
 
-        reply = self._line.receive("GET", path, hear)
+        reply = self._line.receive("GET", path, hear, room)
         if reply.status == _INTERNAL:  # where nothing was sent yet when the reading failed
             self._stalled[first] = self._stalled.get(first, 0) + 1
             return _Nothing if self._stalled[first] >= _STALLED else reply
@@ -298,7 +304,7 @@ class Fetcher:
     def _say_left(self, lacking_bytes: int) -> None:
         """What is still there: what is lacking, and what was left for later."""
         self.got.left_bytes = lacking_bytes + self._skipped_bytes
-        self.got.metered_bytes = self._skipped_bytes if self._limits.metered else 0
+        self.got.metered_bytes = self._metered_bytes
 
     def _say_kept(self) -> None:
         """What was not taken in, each once."""

@@ -32,9 +32,13 @@ def inflated(data: bytes, most_bytes: int) -> bytes:
 
 def json_in(data: bytes, most_values: int) -> Any:
     """JSON read. Each of its values takes some 100 bytes of memory, however few it takes here: ValueError,
-    before it is read, where there may be more than `most_values`, or more than a box writes in so many bytes.
+    before it is read, where there may be more than `most_values`, or more than a box writes in so many bytes;
+    also where it is nested too deep.
     """
     values = data.count(b",") + data.count(b"[") + data.count(b"{")
     if values > most_values or values * _LEAST_BYTES > len(data) + _FEW * _LEAST_BYTES:
         raise ValueError(f"{values} values in {len(data)} bytes")
-    return json.loads(data)
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import SourceUnreadable, StorageTrouble, TileCorrupt
-from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.terraincodec import decode_terrain, encode_terrain
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
 from flycam.mosaic.early import early_state
@@ -65,7 +66,7 @@ def read_exchange(
     homes = [home_of(house.catalog, one) for one in verified.records]
     here = _wanted(house, manifest, homes)
     left_out = unnamed.union(_let_go(house, manifest, verified))
-    _keep(house, source, manifest, start, here, left_out, progress)
+    _keep(house, source, manifest, start, here, left_out, progress, account)
     _keep_laid(house, manifest, here, verified)
     house.store.flush()
     come = {item.name for item in manifest.items if item.kind is Kind.ORIGINAL}
@@ -165,11 +166,12 @@ def _keep(
     here: Mapping[str, str],
     left_out: Collection[str],
     progress: Progress,
+    account: str,
 ) -> None:
     """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
     anything refers to them.
 
-    left_out  originals (SHA-256) that are not kept
+    left_out  originals (SHA-256) that are not kept; account: as of `read_exchange`
     """
     for done, (item, at) in enumerate(places(manifest, start), start=1):
         line = item.tile
@@ -178,9 +180,8 @@ def _keep(
             data = _whole(source, item, at)
             house.require_room(item.size_bytes)
             give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
-        elif item.kind is Kind.TERRAIN and not _is_whole_here(house, keys.terrain(item.name), item.sha256):
-            house.require_room(item.size_bytes)
-            house.store.put(keys.terrain(item.name), _whole(source, item, at), durable=True)
+        elif item.kind is Kind.TERRAIN:
+            _keep_terrain(house, item, _whole(source, item, at), manifest.box, account)
         elif (
             item.kind is Kind.ORIGINAL
             and item.name not in left_out
@@ -198,9 +199,25 @@ def _is_here(house: House, key: str) -> bool:
     return True
 
 
-def _is_whole_here(house: House, key: str, sha256: str) -> bool:
-    """As `_is_here`, and with these very bytes."""
-    return _is_here(house, key) and hashlib.sha256(house.store.get(key)).hexdigest() == sha256
+def _keep_terrain(house: House, item: Item, data: bytes, giver: str, account: str) -> None:
+    """Put a recorded terrain where none lies, or a damaged one. One that reads stays, for frames were laid on
+    its posts, which its id does not tell: the audit log says that others came under it.
+    """
+    key = keys.terrain(item.name)
+    here = house.store.get(key) if _is_here(house, key) else b""
+    if here == data:
+        return
+    with suppress(TileCorrupt):
+        recorded = decode_terrain(here)
+        if recorded.dem_id == item.name:
+            if encode_terrain(recorded) != encode_terrain(decode_terrain(data)):
+                said = f"told by {giver}: other posts than are recorded here, which stay"
+                house.catalog.audit.append(
+                    account or giver, "terrain refused", item.name, said, at_ns=house.clock_ns()
+                )
+            return
+    house.require_room(item.size_bytes)
+    house.store.put(key, data, durable=True)
 
 
 def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:

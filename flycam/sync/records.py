@@ -212,7 +212,7 @@ def _require_harmless_ids(records: FlightRecords) -> None:
 def _flight_row(values: Mapping[str, Any]) -> Row[Any]:
     """A flight's, whose warnings are text that every reader can be told."""
     row = _row(tables.flights, values)
-    warnings = json.loads(row.warnings)
+    warnings = json_in(row.warnings.encode(), MAX_RECORDS_VALUES)
     is_short = len(row.warnings) <= _MOST_LETTERS_OF_WARNINGS
     if not is_short or not isinstance(warnings, list) or len(warnings) > _MOST_WARNINGS:
         raise ValueError(f"{row.warnings!r:.40} are no warnings")

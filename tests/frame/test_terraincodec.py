@@ -99,6 +99,15 @@ def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch
         decode_terrain(bomb)
 
 
+@pytest.mark.parametrize("said", [b"[" + b"[]," * 40_000 + b"[]]", b" " * 20_000])
+def test_a_header_that_no_terrain_needs_is_refused_before_it_is_read(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "loads", None)  # whatever reads JSON fails
+    with pytest.raises(TileCorrupt, match="too long"):
+        decode_terrain(MAGIC + len(said).to_bytes(4, "little") + said + DATA)
+
+
 def test_what_is_made_of_a_terrain_says_so_in_its_id() -> None:
     lifted = dataclasses.replace(TERRAIN, heights_m=TERRAIN.heights_m + np.float32(1.0))
     ground = with_content_id(lifted, made_of=TERRAIN.dem_id)

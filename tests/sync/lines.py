@@ -76,7 +76,7 @@ class Wire:
                 continue
         raise AssertionError("cut for ever")
 
-    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Said:
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Said:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
         asked = re.fullmatch(
@@ -93,6 +93,7 @@ class Wire:
         readable = list(takewhile(lambda name: not self.unreadable.startswith(name), names))
         whole = b"".join(b"".join(commons.blocks(house, by_name[name], 0)) for name in readable)
         at, most = int(asked[2]), int(asked[3])
+        assert most == most_bytes
         hear(b"")
         for block in batched(whole[at : at + most]):
             if self._cuts and len(block) >= self._cuts[0]:

@@ -14,7 +14,9 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.sync.commons import (
+    MAX_THING_BYTES,
     Common,
+    Commons,
     Thing,
     commons_of,
     in_order,
@@ -218,3 +220,16 @@ def test_a_later_decision_here_holds_every_other_comes_and_once(
 
 def steps_of(lines: list[ChangeLine], steps: set[str]) -> list[ChangeLine]:
     return [one for one in lines if one.step_id in steps]
+
+
+@pytest.mark.parametrize("kind", [one for one in Common if one is not Common.TERRAIN])
+def test_a_list_of_a_thing_that_nobody_could_take_in_is_refused(tmp_path: Path, kind: Common) -> None:
+    house = new_box(tmp_path, "province").workspace
+
+    def listed(*things: Thing) -> bytes:
+        return listing_to_bytes(house, Commons(state="0" * 32, things=things, held={}))
+
+    large = (thing(Common.TERRAIN, 40 << 30, 1), thing(kind, MAX_THING_BYTES, 1))
+    assert listing_from_bytes(listed(*large), "wire")[1] == large
+    with pytest.raises(SourceUnreadable):
+        listing_from_bytes(listed(thing(kind, MAX_THING_BYTES + 1, 1)), "wire")

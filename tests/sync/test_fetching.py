@@ -18,7 +18,7 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
-from flycam.store.room import SPARE_BYTES
+from flycam.store.room import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync import sending
 from flycam.sync.commons import Common, commons_of
 from flycam.sync.fetching import Fetcher
@@ -162,6 +162,20 @@ def test_terrain_waits_for_room(tmp_path: Path) -> None:
     assert got.left_bytes == size
     got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size)
     assert (got.things, got.kept) == ({"terrain": 1}, [])
+
+
+def test_what_comes_leaves_room_for_flights_and_what_hides_comes_all_the_same(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: RESERVED_BYTES)
+    assert (got.things, len(got.kept)) == ({}, 6)
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES)
+    assert (got.things, len(got.kept)) == ({"area": 1}, 5)
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES, metered=True)
+    assert (len(got.kept), got.left_bytes > got.metered_bytes > 0) == (4, True)
+    exchange(box, wire, tmp_path)
+    assert standing(box) == standing(province)
 
 
 def test_a_list_that_changes_meanwhile_is_asked_for_again(tmp_path: Path) -> None:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 import zstandard
 
 from flycam.errors import SourceUnreadable
+from flycam.pipeline.receiving import Receiving
+from flycam.store import keys
+from flycam.sync import inflating
+from flycam.sync.common_learning import CommonLearner
+from flycam.sync.commons import Common, Thing, listing_from_bytes
 from flycam.sync.inflating import json_in
+from flycam.sync.ledger import Ledger
 from flycam.sync.manifest import manifest_from_bytes
 from flycam.sync.records import records_from_bytes
+from tests.sync.boxes import new_box
 
 
 @pytest.fixture
@@ -32,6 +42,41 @@ def test_many_small_values_are_refused_before_they_are_read(parsed: list[int], v
     with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
         records_from_bytes(zstandard.compress(bomb), "x.fcb")
     assert parsed == []
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    deep = b"[" * 9_000  # few enough to be counted as honest
+    with pytest.raises(ValueError, match="too deep"):
+        json_in(deep, 10_000)
+    with pytest.raises(SourceUnreadable, match="the server"):
+        listing_from_bytes(zstandard.compress(deep), "the server")
+
+
+def test_a_list_of_many_small_values_is_refused_before_it_is_read(parsed: list[int]) -> None:
+    with pytest.raises(SourceUnreadable, match="the server"):
+        listing_from_bytes(zstandard.compress(b"[" + b"[]," * 400_000 + b"[]]"), "the server")
+    assert parsed == []
+
+
+def test_a_layer_of_many_small_values_is_refused_before_it_is_read(parsed: list[int], tmp_path: Path) -> None:
+    house = new_box(tmp_path, "field").workspace
+    bomb = zstandard.compress(b"[" + b"[]," * 400_000 + b"[]]")
+    name = hashlib.sha256(bomb).hexdigest()
+    house.store.put(keys.evidence(name), bomb)
+    learner = CommonLearner(house, Receiving(house), "province", Ledger(house.store, "province"))
+    thing = Thing(kind=Common.LAYER, name="masts", sha256=name, size_bytes=len(bomb), at_ns=1)
+    with pytest.raises(SourceUnreadable, match="masts"):
+        learner.learn([thing])
+    assert parsed == []
+
+
+def test_no_other_module_of_an_exchange_reads_json() -> None:
+    readers = {
+        path.name
+        for path in Path(inflating.__file__).parent.glob("*.py")
+        if re.search(r"\bjson\.loads?\b|from json import", path.read_text(encoding="utf-8"))
+    }
+    assert readers == {"inflating.py", "spool.py"}, "a spool reads what this box wrote itself"
 
 
 def test_a_few_are_read_however_small() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flycam.answers.synced import of_bundle_read
 from flycam.errors import DiskFull
+from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.store.room import RESERVED_BYTES
@@ -18,12 +22,13 @@ from flycam.sync import offering
 from flycam.sync.bundle import write_bundle
 from flycam.sync.desk import take_step
 from flycam.sync.house import House
-from flycam.sync.manifest import Item, Kind, Manifest
+from flycam.sync.manifest import Item, Kind, Manifest, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer
+from flycam.sync.parts import write_parts
 from flycam.sync.records import FlightRecords, records_of
 from flycam.sync.step import Step
 from tests.suites.catalog_suite import photo_of
-from tests.sync.boxes import new_box
+from tests.sync.boxes import Box, new_box
 
 
 def test_an_older_bundle_is_not_told_as_taken_in(tmp_path: Path) -> None:
@@ -94,6 +99,51 @@ def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) ->
     (tmp_path / "step").write_bytes(b"".join(step.blocks(0)))
     assert take_step(province.workspace, tmp_path / "step", province).unnamed == (name,)
     assert not province.workspace.store.exists(keys.evidence(name))
+
+
+def bring(terrain: TerrainGrid, folder: Path, account: str, to: Box) -> None:
+    """One terrain and no flight, by a stick, or over a line where an account brings it."""
+    data = encode_terrain(terrain)
+    item = offering.terrain_item(terrain.dem_id, data)
+    offer = Offer(manifest=Manifest(box="evil", items=(item,)), held={item.sha256: data}, store=MemoryStore())
+    path = folder / "brought"
+    if account:
+        path.write_bytes(b"".join(Step(offer).blocks(0)))
+        take_step(to.workspace, path, to, account)
+        return
+    said = manifest_to_bytes(offer.manifest)
+    stream = struct.pack("<Q", len(said)) + said + data
+    write_parts(path, manifest_id(said), iter([stream]), [len(stream)])
+    to.read(path)
+
+
+@pytest.mark.parametrize("account", ["", "evil-box"])
+def test_terrain_that_is_recorded_here_stays_and_others_posts_are_audited(
+    tmp_path: Path, account: str
+) -> None:
+    province = new_box(tmp_path, "province")
+    ours = with_content_id(flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 90.0, 90.0)))
+    other = replace(ours, heights_m=ours.heights_m + np.float32(500.0))
+    key, store = keys.terrain(ours.dem_id), province.workspace.store
+    packed = encode_terrain(ours)
+    store.put(key, packed)
+    bring(ours, tmp_path, account, province)
+    assert province.catalog.audit.lines() == []
+    bring(other, tmp_path, account, province)
+    assert store.get(key) == packed
+    (line,) = province.catalog.audit.lines()
+    assert (line.who, line.subject) == (account or "evil", ours.dem_id)
+
+
+@pytest.mark.parametrize("harmed", [b"", b"FCTG1", None])
+def test_terrain_that_is_lost_or_damaged_here_is_made_whole(tmp_path: Path, harmed: bytes | None) -> None:
+    province = new_box(tmp_path, "province")
+    ground = with_content_id(flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 90.0, 90.0)))
+    if harmed is not None:
+        province.workspace.store.put(keys.terrain(ground.dem_id), harmed)
+    bring(ground, tmp_path, "", province)
+    assert province.workspace.store.get(keys.terrain(ground.dem_id)) == encode_terrain(ground)
+    assert province.catalog.audit.lines() == []
 
 
 class Unsettled(MemoryStore):

@@ -117,9 +117,10 @@ class Line:
         answer = self._asked(method, path, body, named)
         return self._good(Reply(answer.status, answer.headers, _read_body(answer)))
 
-    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Reply:
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Reply:
         """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
-        of them empty: it has begun. LineDown also where it ends early: what came before was heard."""
+        of them empty: it has begun. What is more than `most_bytes` is not read. LineDown also where it ends
+        early: what came before was heard."""
         answer = self._asked(method, path, None, {})
         try:
             if answer.status != _DONE:
@@ -127,7 +128,11 @@ class Line:
             hear(b"")
             for block in answer.stream(_BLOCK):
                 self._heard_s = time.monotonic()
-                hear(block)
+                if most_bytes <= 0:
+                    answer.close()
+                    break
+                hear(block[:most_bytes])
+                most_bytes -= len(block)
             return Reply(answer.status, answer.headers, b"")
         except urllib3.exceptions.HTTPError as error:
             answer.close()

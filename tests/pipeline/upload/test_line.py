@@ -51,7 +51,15 @@ def test_an_answer_without_an_end_is_none(line: Line) -> None:
     with pytest.raises(LineDown):
         line.once("GET", "/endless")
     with pytest.raises(LineDown):
-        line.receive("GET", "/endless/500", lambda _block: None)
+        line.receive("GET", "/endless/500", lambda _block: None, 1 << 30)
+
+
+def test_of_a_body_no_more_is_heard_than_was_asked_for(line: Line) -> None:
+    for _ in range(2):  # the connection is left behind, not read to the end
+        heard: list[bytes] = []
+        assert line.receive("GET", "/endless", heard.append, 10_001).status == 200
+        assert sum(map(len, heard)) == 10_001
+        assert [len(block) for block in heard].count(0) == 1, "an empty block says that it has begun"
 
 
 def test_what_was_not_asked_to_be_packed_is_not_unpacked(line: Line) -> None:
