@@ -32,7 +32,7 @@ _MAX_PIXELS = 40_000_000_000
 """Of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
 
 _MAX_BLOCK_BYTES = 64 << 20
-"""Of a tile or strip once unpacked: 4096 by 4096 heights. Rows of pictures and strips of rows are far below."""
+"""Of a tile or strip once unpacked: 4096 by 4096 heights. Rows of pictures and strips are far below."""
 
 _MAX_DIRECTORIES = 64
 """Of a TIFF: overviews and masks within it. A picture of 40e9 pixels has 20 of them."""
@@ -245,10 +245,10 @@ def _written(path: str) -> tuple[int, int, int] | None:
 
 def _too_large(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: has more pixels, or larger blocks, than are read here: cut it to the place, and save it "
-        "in tiles (gdal_translate -co TILED=YES)",
-        vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại theo "
-        "ô (gdal_translate -co TILED=YES)",
+        f"{path.name}: has more pixels, or larger blocks, than are read here: cut it to the place, and save "
+        "it in tiles (gdal_translate -co TILED=YES)",
+        vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại "
+        "theo ô (gdal_translate -co TILED=YES)",
     )
 
 
