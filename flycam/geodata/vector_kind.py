@@ -182,8 +182,8 @@ def _check_content(name: str, file: IO[bytes], size: int, path: Path | None = No
 
 
 def _check_geopackage(name: str, path: Path) -> None:
-    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated column, a
-    virtual table but an index of places. Triggers are run for who writes, which nobody does here."""
+    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated column,
+    a virtual table but an index of places. Triggers are run for who writes, which nobody does here."""
     # what lies beside is part of it for GDAL; what cannot be written is not opened but with this word
     is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_whole else ''}"

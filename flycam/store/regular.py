@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
@@ -20,6 +20,22 @@ def open_regular(path: Path) -> FileIO:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise not_regular(path)
     return path.open("rb", buffering=0)
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Read a file whole, links followed.
+
+    Raises OSError; SourceUnreadable where there are more than `most_bytes`, and as `open_regular`.
+    """
+    with BufferedReader(open_regular(path)) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        most = f"{most_bytes >> 20} MB" if most_bytes >> 20 else f"{most_bytes >> 10} KB"
+        raise SourceUnreadable(
+            f"{path.name}: is larger than the {most} that such a file may be: check that it is the right one",
+            vi=f"{path.name}: lớn hơn mức {most} của loại tệp này; hãy kiểm tra có đúng tệp không",
+        )
+    return data
 
 
 def not_regular(path: Path) -> SourceUnreadable:

@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from flycam.errors import SourceUnreadable
-from flycam.sync.inflating import json_in
+from flycam.frame.unpacking import json_in
 from flycam.sync.manifest import manifest_from_bytes
 from flycam.sync.records import records_from_bytes
 
