@@ -8,7 +8,7 @@ from typing import Any
 import zstandard
 
 _LEAST_BYTES, _FEW = 6, 10_000
-"""Of JSON that a program writes, for each value: what tells boxes of each other takes more than twice as much."""
+"""Of JSON that a program writes, for each value: what boxes tell each other takes more than twice as much."""
 
 
 def unpacked(data: bytes) -> bytes:
@@ -18,8 +18,8 @@ def unpacked(data: bytes) -> bytes:
 
 def json_in(data: bytes, most_values: int) -> Any:
     """JSON read. Each of its values takes some 100 bytes of memory, however few it takes here: ValueError,
-    before it is read, where there may be more than `most_values`, or more than a program writes in so many bytes.
-    """
+    before it is read, where there may be more than `most_values`, or more than a program writes in so many
+    bytes."""
     values = data.count(b",") + data.count(b"[") + data.count(b"{")
     if values > most_values or values * _LEAST_BYTES > len(data) + _FEW * _LEAST_BYTES:
         raise ValueError(f"{values} values in {len(data)} bytes")

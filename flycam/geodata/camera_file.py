@@ -32,7 +32,7 @@ _DISTORTION_KEYS = ("D", "distortion_coefficients", "distCoeffs", "dist_coeffs")
 
 
 class _OpenCvLoader(yaml.SafeLoader):
-    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag, and no aliases: ten lines unfold to billions."""
+    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag, no aliases: ten lines unfold to billions."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

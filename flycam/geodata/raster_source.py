@@ -25,6 +25,7 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
+from flycam.store.regular import require_regular
 
 _MOSAIC = ".vrt"
 _MAX_MOSAIC_BYTES = 32 << 20
@@ -115,6 +116,7 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 
 
 def _open_plain(path: Path) -> DatasetReader:
+    require_regular(path.parent, path.stem)
     for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
         if beside.exists():
             _require_plain(beside, path)

@@ -20,6 +20,7 @@ from typing import IO
 from xml.parsers import expat
 
 from flycam.errors import SourceUnreadable
+from flycam.store.regular import require_regular
 
 MOST_BYTES = 512 << 20
 """Of a file, and of what an archive unpacks to: ten times the largest layer that a province keeps."""
@@ -58,9 +59,10 @@ WHERE made.type = 'table' AND made.sql NOT LIKE 'CREATE VIRTUAL%' AND held.hidde
 def check_vector_file(path: Path) -> None:
     """Raise SourceUnreadable unless the file is GeoJSON, GeoPackage, Shapefile, KML, or a ZIP or KMZ of those
     that stays below MOST_BYTES when it is unpacked. A folder is left to GDAL."""
-    if path.is_dir():
-        return
     try:
+        require_regular(*((path,) if path.is_dir() else (path.parent, path.stem)))
+        if path.is_dir():
+            return
         with path.open("rb") as file:
             size = path.stat().st_size
             if size > MOST_BYTES:
@@ -182,8 +184,8 @@ def _check_content(name: str, file: IO[bytes], size: int, path: Path | None = No
 
 
 def _check_geopackage(name: str, path: Path) -> None:
-    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated column,
-    a virtual table but an index of places. Triggers are run for who writes, which nobody does here."""
+    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated
+    column, a virtual table but an index of places. Triggers run for who writes, which nobody does."""
     # what lies beside is part of it for GDAL; what cannot be written is not opened but with this word
     is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_whole else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -36,6 +37,18 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             vi=f"{path.name}: lớn hơn mức {most} của loại tệp này; hãy kiểm tra có đúng tệp không",
         )
     return data
+
+
+def require_regular(folder: Path, beginning: str = "") -> None:
+    """Raise SourceUnreadable where a pipe, a socket or a device lies among the files of a folder.
+
+    beginning  of their names, in any case: what opens `a.tif` opens `a.tif.ovr`, `a.prj`, `A_RPC.TXT` as well
+    """
+    with os.scandir(folder) as found:
+        named = [Path(one) for one in found if one.name.lower().startswith(beginning.lower())]
+    for path in named:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise not_regular(path)
 
 
 def not_regular(path: Path) -> SourceUnreadable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -451,3 +452,14 @@ def test_text_larger_than_gdal_can_hold_is_refused(tmp_path: Path, name: str) ->
             archive.writestr("doc.kml", text)
     with pytest.raises(SourceUnreadable):
         check_vector_file(path)
+
+
+@pytest.mark.parametrize("name", ["a.dbf", "a.PRJ", "a.cpg", "a.shx", "a.gpkg-journal", "a.gpkg-wal"])
+def test_a_pipe_beside_a_layer_is_not_waited_at(tmp_path: Path, name: str) -> None:
+    suffix, driver = (".gpkg", "GPKG") if "gpkg" in name else (".shp", "ESRI Shapefile")
+    path = masts(tmp_path / f"a{suffix}", driver, WGS84)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    for given in (path, tmp_path):
+        with pytest.raises(SourceUnreadable):
+            check_vector_file(given)

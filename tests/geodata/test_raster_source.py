@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -210,3 +211,11 @@ def test_strips_tiles_and_pictures_as_programs_write_them_are_read(tmp_path: Pat
         cv2.imwrite(str(tmp_path / name), np.zeros((6000, 8000, 3), np.uint8))
     for path in sorted(tmp_path.iterdir()):
         open_raster(path).close()
+
+
+@pytest.mark.parametrize("name", ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT"])
+def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, name: str) -> None:
+    path = plain_dem(tmp_path / "a.tif")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
