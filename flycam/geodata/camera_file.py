@@ -11,8 +11,9 @@ import yaml
 
 from flycam.errors import CalibrationMissing, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.store.regular import read_regular
 
-_MAX_BYTES = 1 << 18
+_MAX_BYTES, _MAX_NUMBERS = 1 << 18, 64
 _SIGMA_PIXELS, _SIGMA_MM, _SIGMA_HFOV = 0.002, 0.01, 0.02
 _MODEL_NAMES = {
     "pinhole": LensModel.PINHOLE,
@@ -31,7 +32,12 @@ _DISTORTION_KEYS = ("D", "distortion_coefficients", "distCoeffs", "dist_coeffs")
 
 
 class _OpenCvLoader(yaml.SafeLoader):
-    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag."""
+    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag, no aliases: ten lines unfold to billions."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
 _OpenCvLoader.add_constructor(
@@ -70,15 +76,9 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
 def read_document(path: Path, *, is_ours: bool = False) -> Any:
     """What a JSON or YAML file holds; is_ours: one that came with flycam. Raises SourceUnreadable."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SourceUnreadable(
-                f"{path.name}: is too large for a camera file: give JSON or YAML",
-                vi=f"{path.name}: quá lớn, không phải tệp thông số máy ảnh; hãy đưa tệp JSON hoặc YAML",
-            )
-        text = path.read_text(encoding="utf-8-sig")
-        text = text.replace("%YAML:1.0", "", 1)
+        text = read_regular(path, _MAX_BYTES).decode("utf-8-sig").replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_OUR_LOADER if is_ours else _OpenCvLoader)  # noqa: S506 - safe loaders
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise SourceUnreadable(
             f"{path.name}: cannot be read as JSON or YAML: check the file",
             vi=f"{path.name}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",
@@ -184,23 +184,25 @@ def _first(values: Mapping[str, Any], keys: Sequence[str]) -> Any:
     return next((values[key] for key in keys if values.get(key) is not None), None)
 
 
-def _flat(matrix: Any) -> tuple[float, ...]:
-    """Numbers of nested lists, or of OpenCV's {rows, cols, data}, in reading order."""
+def _flat(matrix: Any, depth: int = 2) -> tuple[float, ...]:
+    """Numbers of lists of lists, or of OpenCV's {rows, cols, data}, in reading order."""
     if isinstance(matrix, Mapping):
         matrix = matrix.get("data")
-    if not isinstance(matrix, Sequence) or isinstance(matrix, str):
+    if not isinstance(matrix, Sequence) or isinstance(matrix, str) or depth == 0:
         raise ValueError("a matrix must be a list of numbers")
+    if len(matrix) > _MAX_NUMBERS:
+        raise ValueError(f"a matrix of {len(matrix)} numbers is none of a camera")
     flat: list[float] = []
     for item in matrix:  # YAML 1.1 reads 4e-05 as text, so text may be a number here
         nested = isinstance(item, Sequence | Mapping) and not isinstance(item, str)
-        flat.extend(_flat(item) if nested else (_number(item, "a matrix"),))
+        flat.extend(_flat(item, depth - 1) if nested else (_number(item, "a matrix"),))
     return tuple(flat)
 
 
 def _number(value: Any, name: str, low: float = -math.inf) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is not a number") from error
     if not math.isfinite(number) or number < low:
         raise ValueError(f"{name} cannot be {number:g}")

@@ -2,7 +2,8 @@
 
 GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a GeoTIFF's metadata, overviews and
 masks beside it. So drivers are named at each open, those that fetch are taken from the process besides, and
-what may name a file is looked at before GDAL follows it.
+what may name a file is looked at before GDAL follows it. What a head of some hundred bytes may ask for is
+bounded as well: GDAL unpacks a block whole, and who scans a raster reads all of it.
 """
 
 from __future__ import annotations
@@ -13,18 +14,29 @@ from pathlib import Path
 from warnings import catch_warnings
 from xml.etree.ElementTree import Element, ParseError, tostring  # parsing is defusedxml's
 
+import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from rasterio import Env, _env
+from rasterio.enums import Interleaving
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
+from flycam.store.regular import require_regular
 
 _MOSAIC = ".vrt"
 _MAX_MOSAIC_BYTES = 32 << 20
+_MAX_PIXELS = 40_000_000_000
+"""Of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
+
+_MAX_BLOCK_BYTES = 64 << 20
+"""Of a tile or strip once unpacked: 4096 by 4096 heights. Rows of pictures and strips are far below."""
+
+_MAX_DIRECTORIES = 64
+"""Of a TIFF: overviews and masks within it. A picture of 40e9 pixels has 20 of them."""
 
 _KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
 """For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
@@ -85,7 +97,11 @@ def open_raster(path: Path) -> DatasetReader:
         raise RasterioIOError(f"{path}: no local file")
     # who asks where it lies says that it does not say so
     with Env.from_defaults(), catch_warnings(category=NotGeoreferencedWarning, action="ignore"):
-        return _open_mosaic(path) if is_mosaic(path) else _open_plain(path)
+        if is_mosaic(path):
+            source = _open_mosaic(path)
+            _require_bounded(source, path)
+            return source
+        return _open_plain(path)
 
 
 def is_mosaic(path: Path) -> bool:
@@ -100,6 +116,7 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 
 
 def _open_plain(path: Path) -> DatasetReader:
+    require_regular(path.parent, path.stem)
     for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
         if beside.exists():
             _require_plain(beside, path)
@@ -111,7 +128,39 @@ def _open_plain(path: Path) -> DatasetReader:
             "plain GeoTIFF",
             vi=f"{path.name}: tệp dẫn tới tệp khác, flycam không đọc theo; hãy lưu lại thành GeoTIFF thường",
         )
+    _require_bounded(source, path)
+    if source.driver == "GTiff":
+        try:
+            _require_bounded_directories(path, _signature(path))
+        except BaseException:
+            source.close()
+            raise
     return source
+
+
+def _require_bounded(source: DatasetReader, path: Path) -> None:
+    """Close an open raster and raise SourceUnreadable if it, or a block of it, is larger than is read."""
+    together = source.count if source.interleaving is Interleaving.pixel else 1
+    blocks = zip(source.block_shapes, source.dtypes, strict=True)
+    block_bytes = max((rows * cols * np.dtype(kind).itemsize for (rows, cols), kind in blocks), default=0)
+    if block_bytes * together > _MAX_BLOCK_BYTES or source.width * source.height > _MAX_PIXELS:
+        source.close()
+        raise _too_large(path)
+
+
+@lru_cache(maxsize=8192)  # as `_require_source`
+def _require_bounded_directories(path: Path, _: _Signature) -> None:
+    """Raise SourceUnreadable if an overview or a mask within a TIFF is larger than is read."""
+    for number in range(1, _MAX_DIRECTORIES + 1):
+        try:
+            source = DatasetReader(f"GTIFF_DIR:{number}:{path}", driver=["GTiff"])
+        except RasterioIOError as error:
+            if "not found" in str(error):  # the last one was before; GDAL uses none that it cannot open
+                return
+            continue
+        with source:
+            _require_bounded(source, path)
+    raise _too_large(path)
 
 
 def _require_plain(path: Path, of: Path) -> None:
@@ -194,6 +243,15 @@ def _written(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return at.st_ino, at.st_size, at.st_mtime_ns
+
+
+def _too_large(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: has more pixels, or larger blocks, than are read here: cut it to the place, and save "
+        "it in tiles (gdal_translate -co TILED=YES)",
+        vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại "
+        "theo ô (gdal_translate -co TILED=YES)",
+    )
 
 
 def _no_mosaic(path: Path) -> SourceUnreadable:

@@ -21,6 +21,7 @@ from flycam.geodata.vector_kind import check_vector_file
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
+_MOST_LAYERS = 500
 _READ_ERRORS = (
     DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError,
     shapely.GEOSException,
@@ -77,6 +78,11 @@ def read_vector_layers(
     try:
         kinds = {str(name): kind for name, kind in pyogrio.list_layers(path) if kind is not None}
         names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
+        if len(names) > _MOST_LAYERS:  # each is looked for from the beginning of the file
+            raise SourceUnreadable(
+                f"{path.name}: holds {len(names)} layers, more than the {_MOST_LAYERS} taken: join them",
+                vi=f"{path.name}: có {len(names)} lớp, nhiều hơn mức {_MOST_LAYERS}; hãy gộp lại",
+            )
         infos = [pyogrio.read_info(path, layer=name, force_feature_count=True) for name in names]
         if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
             raise DataSourceError(f"taken for {', '.join(sorted(strange))}")

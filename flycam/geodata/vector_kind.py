@@ -8,18 +8,29 @@ into: what it holds and how large it would become. `gdal_drivers` takes those fo
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO
 from xml.parsers import expat
 
 from flycam.errors import SourceUnreadable
+from flycam.store.regular import require_regular
 
 MOST_BYTES = 512 << 20
 """Of a file, and of what an archive unpacks to: ten times the largest layer that a province keeps."""
+
+_MOST_TEXT_BYTES = 64 << 20
+"""Of GeoJSON and KML, which GDAL reads whole, in up to 17 times the memory. The communes of a province take
+20 to 60 MB; what is larger has its place in a GeoPackage, where it is read row by row."""
+
+_MOST_COLUMNS = 2000
+"""Names of values in GeoJSON or KML: GDAL compares each with all others. A GeoPackage holds no more."""
 
 _MOST_MEMBERS = 2000
 _HEAD_BYTES = 16384
@@ -35,26 +46,32 @@ _LINKED_CRS = re.compile(
     rb"""["']crs["']\s*:\s*\{[^}]{0,400}\}?[^}]{0,100}["'](?:link|url)["']""", re.IGNORECASE
 )
 _NETWORK_LINK = re.compile(rb"NetworkLink")
+_JSON_NAME = re.compile(rb'"((?:[^"\\]|\\.){0,999})"\s*:')
+_KML_NAME = re.compile(rb"""\sname\s*=\s*["']([^"']{0,999})["']""")
+_RTREE = re.compile(r'CREATE VIRTUAL TABLE\s+(?:"(?:[^"]|"")*"|\w+)\s+USING\s+rtree\s*\(.*', re.I | re.S)
+
+_GENERATED = """
+SELECT 1 FROM sqlite_master AS made, pragma_table_xinfo(made.name) AS held
+WHERE made.type = 'table' AND made.sql NOT LIKE 'CREATE VIRTUAL%' AND held.hidden IN (2, 3)
+"""
 
 
 def check_vector_file(path: Path) -> None:
     """Raise SourceUnreadable unless the file is GeoJSON, GeoPackage, Shapefile, KML, or a ZIP or KMZ of those
     that stays below MOST_BYTES when it is unpacked. A folder is left to GDAL."""
-    if path.is_dir():
-        return
     try:
+        require_regular(*((path,) if path.is_dir() else (path.parent, path.stem)))
+        if path.is_dir():
+            return
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            if path.stat().st_size > MOST_BYTES:
-                raise _too_large(path)
-            if head.startswith(_ZIP):
+            size = path.stat().st_size
+            if size > MOST_BYTES:
+                raise _too_large(path.name, MOST_BYTES)
+            if file.read(len(_ZIP)) == _ZIP:
                 _check_archive(path)
                 return
-            if not _is_vector(head):
-                raise _unknown(path.name)
-            if _is_json(head):
-                file.seek(0)
-                _check_crs(path.name, file)
+            file.seek(0)
+            _check_content(path.name, file, size, path)
     except OSError as error:
         raise _unknown(path.name) from error
 
@@ -86,8 +103,9 @@ def _member_holds(archive: zipfile.ZipFile, one: zipfile.ZipInfo, pattern: re.Pa
 def _is_vector(head: bytes) -> bool:
     if head.startswith((_SQLITE, _SHAPEFILE)):
         return True
-    # GDAL looks for this mark anywhere in the head of a text
-    return b"<ogr" not in head.lower() and (_is_json(head) or _root_of(head) == "kml")
+    # GDAL looks for this mark anywhere in the head of a text; UTF-16 is not looked into
+    is_plain = b"<ogr" not in head.lower() and b"\0" not in head
+    return is_plain and (_is_json(head) or _root_of(head) == "kml")
 
 
 def _is_json(head: bytes) -> bool:
@@ -123,7 +141,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = [one for one in archive.infolist() if not one.is_dir()]
             if len(members) > _MOST_MEMBERS or sum(one.file_size for one in members) > MOST_BYTES:
-                raise _too_large(path)
+                raise _too_large(path.name, MOST_BYTES)
             mains = [one for one in members if Path(one.filename).suffix.lower() in _MAIN]
             strange = [
                 one
@@ -136,14 +154,69 @@ def _check_archive(path: Path) -> None:
             for one in mains:
                 name = f"{path.name}/{one.filename}"
                 with archive.open(one) as member:
-                    head = member.read(_HEAD_BYTES)
-                    if not _is_vector(head):
-                        raise _unknown(name)
-                    if _is_json(head):
-                        member.seek(0)
-                        _check_crs(name, member)
+                    _check_content(name, member, one.file_size)
     except _BROKEN as error:
         raise _unknown(path.name) from error
+
+
+def _check_content(name: str, file: IO[bytes], size: int, path: Path | None = None) -> None:
+    """Raise SourceUnreadable unless a file, or a member of an archive (no path), is of a format read here and
+    takes no more than there is to read it with."""
+    head = file.read(_HEAD_BYTES)
+    file.seek(0)
+    if not _is_vector(head):
+        raise _unknown(name)
+    if head.startswith(_SHAPEFILE):
+        return
+    if not head.startswith(_SQLITE):
+        if size > _MOST_TEXT_BYTES:
+            raise _too_large(name, _MOST_TEXT_BYTES)
+        _check_columns(name, file, _JSON_NAME if _is_json(head) else _KML_NAME)
+        file.seek(0)
+        _check_crs(name, file)
+    elif path is not None:
+        _check_geopackage(name, path)
+    else:
+        with NamedTemporaryFile(suffix=".gpkg") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            _check_geopackage(name, Path(copy.name))
+
+
+def _check_geopackage(name: str, path: Path) -> None:
+    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated
+    column, a virtual table but an index of places. Triggers run for who writes, which nobody does."""
+    # what lies beside is part of it for GDAL; what cannot be written is not opened but with this word
+    is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_whole else ''}"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            made = database.execute("SELECT type, sql FROM sqlite_master WHERE type IN ('table', 'view')")
+            runs = any(
+                kind == "view" or (sql.upper().startswith("CREATE VIRTUAL") and not _RTREE.fullmatch(sql))
+                for kind, sql in made
+            )
+            runs = runs or database.execute(_GENERATED).fetchone() is not None
+    except (sqlite3.Error, AttributeError, UnicodeDecodeError) as error:
+        raise _unknown(name) from error
+    if runs:
+        raise SourceUnreadable(
+            f"{name}: holds views, or columns that are worked out as they are read, which is not done: save "
+            "the layer again as a plain GeoPackage",
+            vi=f"{name}: có khung nhìn (view) hoặc cột tính toán, flycam không chạy; hãy lưu lại lớp thành "
+            "GeoPackage thường",
+        )
+
+
+def _check_columns(name: str, file: IO[bytes], pattern: re.Pattern[bytes]) -> None:
+    names: set[bytes] = set()
+    for block in _blocks(file):
+        names.update(pattern.findall(block))
+        if len(names) > _MOST_COLUMNS:
+            raise SourceUnreadable(
+                f"{name}: holds more than {_MOST_COLUMNS} columns: leave out those that are not needed",
+                vi=f"{name}: có hơn {_MOST_COLUMNS} cột; hãy bỏ các cột không cần",
+            )
 
 
 def _check_crs(name: str, file: IO[bytes]) -> None:
@@ -177,9 +250,11 @@ def _unknown(name: str) -> SourceUnreadable:
     )
 
 
-def _too_large(path: Path) -> SourceUnreadable:
-    most = MOST_BYTES >> 20
+def _too_large(name: str, most: int) -> SourceUnreadable:
+    megabytes = most >> 20
     return SourceUnreadable(
-        f"{path.name}: is, or would unpack to, more than {most} MB: cut it to the province first",
-        vi=f"{path.name}: tệp, hoặc dữ liệu sau khi giải nén, lớn hơn {most} MB; hãy cắt theo địa bàn tỉnh",
+        f"{name}: is, or would unpack to, more than {megabytes} MB: cut it to the province first, or save it "
+        "as GeoPackage",
+        vi=f"{name}: tệp, hoặc dữ liệu sau khi giải nén, lớn hơn {megabytes} MB; hãy cắt theo địa bàn tỉnh, "
+        "hoặc lưu dạng GeoPackage",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +33,34 @@ def new_file(path: Path) -> BinaryIO:
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o644), "wb")
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Read a file whole, links followed.
+
+    Raises OSError; SourceUnreadable where there are more than `most_bytes`, and as `open_regular`.
+    """
+    with BufferedReader(open_regular(path)) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        most = f"{most_bytes >> 20} MB" if most_bytes >> 20 else f"{most_bytes >> 10} KB"
+        raise SourceUnreadable(
+            f"{path.name}: is larger than the {most} that such a file may be: check that it is the right one",
+            vi=f"{path.name}: lớn hơn mức {most} của loại tệp này; hãy kiểm tra có đúng tệp không",
+        )
+    return data
+
+
+def require_regular(folder: Path, beginning: str = "") -> None:
+    """Raise SourceUnreadable where a pipe, a socket or a device lies among the files of a folder.
+
+    beginning  of their names, in any case: what opens `a.tif` opens `a.tif.ovr`, `a.prj`, `A_RPC.TXT` as well
+    """
+    with os.scandir(folder) as found:
+        named = [Path(one) for one in found if one.name.lower().startswith(beginning.lower())]
+    for path in named:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise not_regular(path)
 
 
 def not_regular(path: Path) -> SourceUnreadable:

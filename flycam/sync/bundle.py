@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
+from flycam.frame.unpacking import json_in
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
 from flycam.store.regular import new_file, open_regular
 from flycam.store.syncing import move_into_place
 from flycam.sync.house import House
-from flycam.sync.inflating import json_in
 from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import (

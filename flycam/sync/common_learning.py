@@ -23,11 +23,12 @@ from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.redaction import RedactionStep
+from flycam.frame.unpacking import json_in
 from flycam.store import keys
 from flycam.sync.commons import MAX_THING_BYTES, MAX_THING_VALUES, Common, Thing
 from flycam.sync.decisions import lines_to_learn
 from flycam.sync.house import House
-from flycam.sync.inflating import inflated, json_in
+from flycam.sync.inflating import inflated
 from flycam.sync.learning import learn_event
 from flycam.sync.ledger import Ledger
 from flycam.sync.masks import require_grounds, require_masks

@@ -27,11 +27,12 @@ from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.frame.address import shown
 from flycam.frame.change import ChangeStatus
 from flycam.frame.redaction import RedactionStep
+from flycam.frame.unpacking import json_in
 from flycam.store import keys
 from flycam.sync.compared_grounds import told_grounds
 from flycam.sync.decisions import confirmed
 from flycam.sync.house import House
-from flycam.sync.inflating import inflated, json_in
+from flycam.sync.inflating import inflated
 from flycam.sync.knows import KNOWS, MASKS, WITHDRAWALS
 from flycam.sync.names import hex_digits, text
 from flycam.sync.values import to_values

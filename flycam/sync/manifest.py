@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.unpacking import json_in
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.sync.history import MARK_DIGITS
-from flycam.sync.inflating import json_in
 from flycam.sync.names import hex_digits, segment, text
 
 FORMAT, FORMAT_WITH_MASKS = 1, 2

@@ -18,7 +18,8 @@ from typing import Any
 import zstandard
 
 from flycam.errors import SourceUnreadable
-from flycam.sync.inflating import inflated, json_in
+from flycam.frame.unpacking import json_in
+from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits
 from flycam.sync.records import MAX_RECORDS_BYTES, MAX_RECORDS_VALUES, compressed
 

@@ -38,7 +38,8 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
 from flycam.frame.spelling import is_plain
-from flycam.sync.inflating import inflated, json_in
+from flycam.frame.unpacking import json_in
+from flycam.sync.inflating import inflated
 from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import hex_digits, segment, text
 

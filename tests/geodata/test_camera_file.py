@@ -120,3 +120,24 @@ def test_a_calibration_from_the_field(shared_data: Path) -> None:
     assert camera.focal_length_px == pytest.approx((1045.348, 1057.795), abs=1e-3)
     assert camera.distortion[0] == pytest.approx(-0.328905, abs=1e-6)
     assert camera.distortion[2:4] == pytest.approx((0.002965, 0.002600), abs=1e-6)
+
+
+_TENS = "\n".join(f"i{k}: &i{k} [{','.join([f'*i{k - 1}'] * 10)}]" for k in range(1, 10))
+_DEEP = "[" * 3 + "1" + "]" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (f"i0: &i0 [1]\n{_TENS}\nK: *i9", SourceUnreadable),
+        ("K: &a [*a]", SourceUnreadable),
+        ("a: &a {fx: 3000}\n<<: *a", SourceUnreadable),
+        (f"fx: {'9' * 5000}", SourceUnreadable),
+        (f"fx: {'9' * 4000}", CalibrationMissing),
+        (f"K: {_DEEP}", CalibrationMissing),
+        (f"K: [{','.join('1' * 65)}]", CalibrationMissing),
+    ],
+)
+def test_a_camera_file_that_unfolds_is_refused(tmp_path: Path, text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        load(tmp_path, f"width: 4000\nheight: 3000\n{text}\n")

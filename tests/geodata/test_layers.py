@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from flycam.geodata import vector_file, vector_kind
 from flycam.geodata.crs import WGS84, transform_points
 from flycam.geodata.gdal_drivers import VECTOR_DRIVERS
 from flycam.geodata.layers import read_layer
+from flycam.geodata.vector_kind import check_vector_file
 
 LON, LAT = 104.8, 21.9
 MASTS = [("Trạm Nậm Lúc", "mất sóng", LON, LAT), ("Trạm Bản Liền", "hoạt động", LON + 0.02, LAT)]
@@ -355,3 +358,108 @@ def test_what_is_none_of_the_formats_is_said_to_be_unreadable(tmp_path: Path, co
     with pytest.raises(SourceUnreadable, match=r"^a\.geojson") as failure:
         read_layer(tmp_path / "a.geojson", LayerKind.OTHER)
     assert failure.value.vi and "không đọc được" in failure.value.vi
+
+
+def geopackage(path: Path, *statements: str) -> Path:
+    """A GeoPackage with an index of places, as GDAL writes it, then changed."""
+    masts(path, "GPKG", WGS84)
+    with closing(sqlite3.connect(path)) as database:
+        for name in ("st_minx", "st_maxx", "st_miny", "st_maxy", "st_isempty"):
+            database.create_function(name, 1, lambda _: 0)
+        for statement in statements:
+            database.execute(statement.replace("TABLE_NAME", path.stem))
+        database.commit()
+    return path
+
+
+ENDLESS = (
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS fid, geom FROM c, TABLE_NAME"
+)
+LISTED = (
+    "INSERT INTO gpkg_contents SELECT 'v', data_type, 'v', description, last_change, min_x, min_y, max_x,"
+    " max_y, srs_id FROM gpkg_contents WHERE table_name = 'TABLE_NAME'",
+    "INSERT INTO gpkg_geometry_columns SELECT 'v', column_name, geometry_type_name, srs_id, z, m FROM"
+    " gpkg_geometry_columns WHERE table_name = 'TABLE_NAME'",
+)
+RUNNING = {
+    "view": (f"CREATE VIEW v AS {ENDLESS}", *LISTED),
+    "generated": ("ALTER TABLE TABLE_NAME ADD COLUMN large TEXT AS (hex(zeroblob(400000000)))",),
+    "virtual": ("CREATE VIRTUAL TABLE v USING fts4(geom)", *LISTED),
+    "named rtree": ('CREATE VIRTUAL TABLE "v USING rtree(" USING fts4(geom)',),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_geopackage_that_would_run_is_refused(tmp_path: Path, name: str, zipped: bool) -> None:
+    path = geopackage(tmp_path / "a.gpkg", *RUNNING[name])
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(path, "a.gpkg")
+        path = tmp_path / "a.zip"
+    with pytest.raises(SourceUnreadable) as failure:
+        check_vector_file(path)
+    assert failure.value.vi
+
+
+def test_a_view_in_the_log_beside_a_geopackage_is_seen(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "a.gpkg", "PRAGMA journal_mode = wal")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE VIEW v AS SELECT 1")
+        database.commit()
+        with pytest.raises(SourceUnreadable):
+            check_vector_file(path)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_geopackage_with_its_index_and_triggers_is_read(tmp_path: Path, zipped: bool) -> None:
+    path = geopackage(tmp_path / "a.gpkg")
+    with closing(sqlite3.connect(path)) as database:
+        made = {
+            kind for (kind,) in database.execute("SELECT type FROM sqlite_master WHERE name LIKE 'rtree%'")
+        }
+    assert made == {"table", "trigger"}
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.write(path, "a.gpkg")
+        path = tmp_path / "a.zip"
+    assert len(read_layer(path, LayerKind.MAST).features) == 2
+
+
+def test_more_columns_or_layers_than_a_layer_has_are_refused(tmp_path: Path) -> None:
+    wide = geojson(tmp_path / "a.geojson", [({f"k{k}": 1 for k in range(2100)}, point())])
+    said = "".join(f'<Data name="k{k}"><value>1</value></Data>' for k in range(2100))
+    named = tmp_path / "a.kml"
+    placemark = PLACEMARK.replace("<Point>", f"<ExtendedData>{said}</ExtendedData><Point>")
+    named.write_text(KML.format(placemark), encoding="utf-8")
+    folders = tmp_path / "b.kml"
+    every = "".join(f"<Folder><name>f{k}</name>{PLACEMARK}</Folder>" for k in range(600))
+    folders.write_text(KML.format(every), encoding="utf-8")
+    for path in (wide, named, folders):
+        with pytest.raises(SourceUnreadable):
+            read_layer(path, LayerKind.MAST)
+    some = geojson(tmp_path / "c.geojson", [({f"k{k}": 1 for k in range(300)}, point())])
+    assert len(read_layer(some, LayerKind.MAST).features) == 1
+
+
+@pytest.mark.parametrize("name", ["a.kmz", "a.zip", "a.kml"])
+def test_text_larger_than_gdal_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    path, text = tmp_path / name, KML.format(PLACEMARK) + " " * (65 << 20)
+    if name == "a.kml":
+        path.write_text(text, encoding="utf-8")
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("doc.kml", text)
+    with pytest.raises(SourceUnreadable):
+        check_vector_file(path)
+
+
+@pytest.mark.parametrize("name", ["a.dbf", "a.PRJ", "a.cpg", "a.shx", "a.gpkg-journal", "a.gpkg-wal"])
+def test_a_pipe_beside_a_layer_is_not_waited_at(tmp_path: Path, name: str) -> None:
+    suffix, driver = (".gpkg", "GPKG") if "gpkg" in name else (".shp", "ESRI Shapefile")
+    path = masts(tmp_path / f"a{suffix}", driver, WGS84)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    for given in (path, tmp_path):
+        with pytest.raises(SourceUnreadable):
+            check_vector_file(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -22,7 +23,15 @@ from flycam.geodata.raster import read_raster, write_cog
 from flycam.geodata.raster_source import open_raster
 from flycam.geodata.warp import ReferencePicture
 from tests.geodata.dem_files import EAST, NORTH
-from tests.geodata.hostile_rasters import HOSTILE, NEAR, counting_server, hostile_raster, mosaic, plain_dem
+from tests.geodata.hostile_rasters import (
+    HOSTILE,
+    NEAR,
+    SIDE,
+    counting_server,
+    hostile_raster,
+    mosaic,
+    plain_dem,
+)
 
 _DRIVERS = """
 import rasterio
@@ -136,3 +145,77 @@ def test_a_zipped_hgt_is_read_and_never_unpacked_to_more_than_it_is(tmp_path: Pa
     for name in ("N22E104.hgt.zip", "N23E104.hgt.zip", "N24E104.hgt.zip"):
         with pytest.raises(SourceUnreadable):
             read_dem_info(tmp_path / name)
+
+
+SPARSE = {"driver": "GTiff", "dtype": "float32", "count": 1, "compress": "deflate", "SPARSE_OK": True}
+PLACED = {"crs": "EPSG:32648", "transform": rasterio.Affine(1, 0, EAST, 0, -1, NORTH)}
+
+
+def sparse(path: Path, width: int, height: int, **options: object) -> Path:
+    """A GeoTIFF that claims its posts and holds none."""
+    with rasterio.open(path, "w", width=width, height=height, **{**SPARSE, **PLACED, **options}):
+        pass
+    return path
+
+
+OVERSIZED = {
+    "strip.tif": {"width": 50_000, "height": 40_000, "blockysize": 40_000},
+    "bands.tif": {
+        "width": 4000, "height": 4000, "blockysize": 4000, "count": 2, "interleave": "pixel",
+    },
+    "vast.tif": {
+        "width": 400_000, "height": 400_000, "tiled": True, "blockxsize": 4096, "blockysize": 4096,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERSIZED)
+def test_a_raster_that_claims_more_than_can_be_unpacked_is_refused(tmp_path: Path, name: str) -> None:
+    path = sparse(tmp_path / name, **OVERSIZED[name])
+    assert path.stat().st_size < 1 << 20
+    for read in READERS:
+        with pytest.raises(SourceUnreadable) as failure:
+            read(path)
+        assert failure.value.vi
+
+
+@pytest.mark.parametrize("beside", [".ovr", ".msk", ""])
+def test_an_overview_or_a_mask_of_one_block_is_refused(tmp_path: Path, beside: str) -> None:
+    path = sparse(tmp_path / "a.tif", 64, 64)
+    large = {"width": 10_000, "height": 10_000, "blockysize": 10_000}
+    if beside:
+        sparse(tmp_path / f"a.tif{beside}", **large)
+    else:
+        sparse(path, **large, APPEND_SUBDATASET=True)
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
+
+
+def test_a_mosaic_that_claims_too_much_is_refused(tmp_path: Path) -> None:
+    plain_dem(tmp_path / "b.tif")
+    text = mosaic(NEAR.format("b.tif"))
+    for side in (SIDE, 1_000_000):
+        text = text.replace(f'Size="{SIDE}"', f'Size="{side}"')
+        (tmp_path / "a.vrt").write_text(text, encoding="utf-8")
+        if side == SIDE:
+            open_raster(tmp_path / "a.vrt").close()
+    with pytest.raises(SourceUnreadable):
+        open_raster(tmp_path / "a.vrt")
+
+
+def test_strips_tiles_and_pictures_as_programs_write_them_are_read(tmp_path: Path) -> None:
+    sparse(tmp_path / "rows.tif", 30_000, 30_000)
+    sparse(tmp_path / "strips.tif", 10_000, 5000, blockysize=1000)
+    sparse(tmp_path / "tiles.tif", 150_000, 150_000, tiled=True, blockxsize=1024, blockysize=1024)
+    for name in ("a.jpg", "a.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((6000, 8000, 3), np.uint8))
+    for path in sorted(tmp_path.iterdir()):
+        open_raster(path).close()
+
+
+@pytest.mark.parametrize("name", ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT"])
+def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, name: str) -> None:
+    path = plain_dem(tmp_path / "a.tif")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)

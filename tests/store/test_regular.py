@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.store.regular import open_regular
+from flycam.store.regular import open_regular, read_regular
 
 
 def test_a_file_and_a_link_to_it_are_read(tmp_path: Path) -> None:
@@ -44,3 +44,11 @@ def test_nothing_else_is(tmp_path: Path, kind: str) -> None:
     with pytest.raises((OSError, SourceUnreadable)):
         open_regular(path)
     assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_no_more_is_read_than_a_file_may_hold(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read_regular(tmp_path / "a", 3) == b"abc"
+    with pytest.raises(SourceUnreadable) as failure:
+        read_regular(tmp_path / "a", 2)
+    assert failure.value.vi

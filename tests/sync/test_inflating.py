@@ -9,12 +9,12 @@ import pytest
 import zstandard
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.unpacking import json_in
 from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
 from flycam.sync import inflating
 from flycam.sync.common_learning import CommonLearner
 from flycam.sync.commons import Common, Thing, listing_from_bytes
-from flycam.sync.inflating import json_in
 from flycam.sync.ledger import Ledger
 from flycam.sync.manifest import manifest_from_bytes
 from flycam.sync.records import records_from_bytes

@@ -18,6 +18,7 @@ from pathlib import Path
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
+from flycam.store.regular import read_regular
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
 # VN-2000 and, somewhere behind it, a meridian of this country: 104°45', 104.75, 104-45, 104 45
@@ -95,12 +96,7 @@ def _require_one_place(
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise SourceUnreadable(
-                f"{path.name}: is too large for a list of ground control points; check it",
-                vi=f"{path.name}: quá lớn so với một danh sách điểm khống chế; hãy kiểm tra lại",
-            )
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be read ({error.strerror}); check the path",

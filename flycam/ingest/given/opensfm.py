@@ -11,7 +11,6 @@ are, or once these are turned by the meridian convergence.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,18 @@ from typing import Any
 import numpy as np
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.unpacking import json_in
 from flycam.geodata.crs import convergence_and_scale, to_work, work_crs_for
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
 from flycam.ingest.doctor.flight_table import Floats
 from flycam.ingest.given.poses_csv import SIGMA_ATTITUDE_RAD, SIGMA_POSITION_M, PoseRow
+from flycam.store.regular import read_regular
 
 _EARTH_M = 6_371_000.0
+_MAX_BYTES, _MAX_VALUES = 128 << 20, 5_000_000
+"""A reconstruction holds the points of its ground too: half a million of them, of some 2000 photos."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = No
     has no reference point, or names an unknown lens model.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = json_in(read_regular(path, _MAX_BYTES), _MAX_VALUES)
         if isinstance(document, dict) and document.get("type") == "FeatureCollection":
             rows = _from_shots(document, vertical_datum, work_crs)
         else:

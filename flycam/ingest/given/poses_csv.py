@@ -29,6 +29,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal, rotation_from_opk
 from flycam.ingest.doctor.flight_table import Floats
+from flycam.store.regular import read_regular
 
 _NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "#image")
 _XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", "height", "elevation"))
@@ -36,6 +37,7 @@ _OPK = (("omega",), ("phi",), ("kappa",))
 _LLA = (("longitude", "lon", "lng"), ("latitude", "lat"), ("altitude", "alt", "height", "z"))
 _RPY = (("yaw", "heading"), ("pitch",), ("roll",))
 _DATUM = "vertical_datum"
+_MAX_BYTES, _MAX_CRS_BYTES = 32 << 20, 1 << 16  # 200,000 photos; one CRS
 SIGMA_POSITION_M = 0.1
 SIGMA_ATTITUDE_RAD = 2e-4
 
@@ -124,7 +126,7 @@ def stated_datum(path: Path) -> str | None:
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceUnreadable(
             f"{path}: cannot be read as a text table: export it as CSV in UTF-8",
@@ -189,7 +191,7 @@ def _prj_beside(path: Path) -> str:
             f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
             vi=f"{path}: không ghi x, y theo hệ toạ độ nào; hãy đặt tệp .prj cùng tên bên cạnh",
         )
-    text = beside.read_text(encoding="utf-8").strip()
+    text = read_regular(beside, _MAX_CRS_BYTES).decode("utf-8").strip()
     parse_crs(text)
     return text
 

@@ -28,6 +28,9 @@ from flycam.ingest.video.receiving import OPTIONS_NAME, READ_TIMEOUT_MS, Moment,
 from flycam.ingest.video.recording import RecordingOrder
 
 _QUIET = "-8"  # FFmpeg's own sentences name addresses with the passwords in them, on the operator's terminal
+_FILM_OPTIONS = "protocol_whitelist;file|format_whitelist;mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
+"""Of a file: formats that hold their pictures. Lists of files (ffconcat, HLS …) are formats to FFmpeg too."""
+
 _MOST_BROKEN = 300  # pictures in a row: ten seconds
 
 
@@ -83,6 +86,8 @@ def _decode(order: DecodingOrder, parent: _Parent) -> None:
     except OSError as error:
         parent.say("not here", error.errno or 0)
         return
+    if not is_address:
+        os.environ[OPTIONS_NAME] = _FILM_OPTIONS
     video = _opened(order.url if received is None else received.decoder_path, is_address and received is None)
     there, bgr = video.read() if video.isOpened() else (False, None)
     if not there or bgr is None:

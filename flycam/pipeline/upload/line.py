@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
+from flycam.frame.unpacking import json_in
 from flycam.pipeline.believing import believing, causes, require_plain, require_trusted
 from flycam.pipeline.trust import SYSTEM, Trust
 
@@ -28,7 +28,7 @@ _AWAY = frozenset({500, 502, 503, 504})  # what stands before the server answers
 _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
-MAX_ANSWER_BYTES = 64 << 20
+MAX_ANSWER_BYTES, MAX_VALUES = 64 << 20, 4 << 20
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 
 Note = Callable[[str], None]
@@ -50,8 +50,8 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
+            return json_in(self.body, MAX_VALUES)
+        except ValueError:
             return None
 
 

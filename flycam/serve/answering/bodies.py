@@ -14,8 +14,8 @@ from typing import Any
 
 from fastapi import Request
 
+from flycam.frame.unpacking import json_in
 from flycam.serve.answering.failures import Refused
-from flycam.sync.inflating import json_in
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]

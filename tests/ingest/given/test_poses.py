@@ -276,3 +276,23 @@ def test_a_table_whose_crs_is_a_proj_string_beside_it(shared_data):
     for row in rows:
         assert np.array(row.exterior.rotation)[2, 2] < -0.999
     assert replace(rows[0].exterior, version=1).version == 1
+
+
+def test_a_pose_file_of_more_than_a_flight_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda data: pytest.fail("was parsed"))
+    for text in ("[" + "[]," * 100_000 + "[]]", "[" + " " * (129 << 20) + "]"):
+        with pytest.raises(SourceUnreadable) as failure:
+            read_sfm_poses(write(tmp_path, text, "r.json"), vertical_datum="EGM96")
+        assert failure.value.vi
+    monkeypatch.setattr("csv.reader", lambda *a, **k: pytest.fail("was parsed"))
+    with pytest.raises(SourceUnreadable):
+        read_poses_csv(write(tmp_path, LLA + "\n" * (33 << 20)), vertical_datum="EGM96")
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+def test_a_reconstruction_with_all_its_points_is_read(tmp_path, true, indent):
+    (block,) = json.loads(reconstruction(true, grid=False))
+    point = {"color": [131.0, 140.0, 9.0], "coordinates": [-12.345678901234567, 8.123456789, 0.25]}
+    block["points"] = {str(k): point for k in range(20_000)}
+    path = write(tmp_path, json.dumps([block], indent=indent), "r.json")
+    assert len(read_sfm_poses(path, vertical_datum="EGM96")) == len(true)

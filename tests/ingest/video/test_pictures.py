@@ -70,6 +70,20 @@ def test_what_is_no_video_is_refused_by_name(tmp_path: Path, film: Path) -> None
             pass
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile film.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\nfilm.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_list_of_films_opens_none_of_them(tmp_path: Path, film: Path, text: str) -> None:
+    (tmp_path / "film.mp4").write_bytes(film.read_bytes())
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(SourceUnreadable, match="list"), VideoSource(str(tmp_path / "list.mp4")):
+        pass
+
+
 def test_times_that_jump_back_are_left_out_and_counted(film: Path, tmp_path: Path) -> None:
     once = streaming.as_transport_stream(film, tmp_path / "once.ts").read_bytes()
     (tmp_path / "twice.ts").write_bytes(once + once)  # a recorder that began anew: its times do too
