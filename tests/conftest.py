@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.waiting import ENOUGH_S
 
@@ -19,7 +20,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # explores; what it finds lies in .hypothesis and is tried first the next time, and whoever mends it writes it
 # into the test, as `@example(...)`. No law has a time limit: a busy machine breaks none.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
-settings.register_profile("explore", deadline=None, print_blob=True)
+settings.register_profile(  # all of it named: where CI is set the library's own defaults are those of "fixed"
+    "explore",
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    deadline=None,
+    print_blob=True,
+)
 settings.load_profile("fixed")
 
 # A busy machine answers late, and is not wrong for that: where a test names no time, it was 5 s.

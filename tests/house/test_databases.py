@@ -1,4 +1,4 @@
-"""Files of SQLite are opened in two places: one that came from elsewhere may have a journal beside it that
+"""Files of SQLite are opened in three places: one that came from elsewhere may have a journal beside it that
 deletes, or rows without end."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from pathlib import Path
 import flycam
 
 HOUSE = Path(flycam.__file__).parent
-DOORS = {"catalog/snapshot.py", "pipeline/upkeep/backup_place.py"}
+DOORS = {"catalog/snapshot.py", "geodata/vector_kind.py", "pipeline/upkeep/backup_place.py"}
 
 
 def test_no_other_module_opens_a_file_of_sqlite() -> None:
