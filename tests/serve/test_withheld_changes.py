@@ -25,7 +25,8 @@ from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.restricting import classify_flight
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
-from flycam.sync.commons import Common, commons_of, unpacked
+from flycam.sync.commons import Common, commons_of
+from flycam.sync.inflating import inflated
 from tests.pipeline.impacted import add_things, changed, impacted_house, place, point, square
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
@@ -131,7 +132,7 @@ def test_a_pack_for_a_viewer_is_without_it(world: World) -> None:
 def test_a_box_is_given_nothing_of_it(world: World) -> None:
     commons = commons_of(world.workspace, seen_by(world.workspace, Role.BOX))
     given = [commons.held[one.sha256] for one in commons.things if one.kind is Common.CHANGES]
-    lines = [line for data in given for line in unpacked(data, 1 << 20)["lines"]]
+    lines = [line for data in given for line in json.loads(inflated(data, 1 << 20))["lines"]]
     assert {line["change_id"] for line in lines} == OPEN_TO_ALL
 
 
