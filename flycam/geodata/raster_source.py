@@ -9,6 +9,8 @@ bounded as well: GDAL unpacks a block whole, and who scans a raster reads all of
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from warnings import catch_warnings
@@ -97,11 +99,7 @@ def open_raster(path: Path) -> DatasetReader:
         raise RasterioIOError(f"{path}: no local file")
     # who asks where it lies says that it does not say so
     with Env.from_defaults(), catch_warnings(category=NotGeoreferencedWarning, action="ignore"):
-        if is_mosaic(path):
-            source = _open_mosaic(path)
-            _require_bounded(source, path)
-            return source
-        return _open_plain(path)
+        return _open_mosaic(path) if is_mosaic(path) else _open_plain(path)
 
 
 def is_mosaic(path: Path) -> bool:
@@ -121,30 +119,35 @@ def _open_plain(path: Path) -> DatasetReader:
         if beside.exists():
             _require_plain(beside, path)
     source = DatasetReader(path, driver=list(RASTER_DRIVERS))
-    if any(source.tags(ns=domain) for domain in _NAMING_DOMAINS):
-        source.close()
-        raise SourceUnreadable(
-            f"{path.name}: names other files to be read in its place, which is not done: save it again as a "
-            "plain GeoTIFF",
-            vi=f"{path.name}: tệp dẫn tới tệp khác, flycam không đọc theo; hãy lưu lại thành GeoTIFF thường",
-        )
-    _require_bounded(source, path)
-    if source.driver == "GTiff":
-        try:
+    with _closed_on_failure(source):
+        if any(source.tags(ns=domain) for domain in _NAMING_DOMAINS):
+            raise SourceUnreadable(
+                f"{path.name}: names other files to be read in its place, which is not done: save it again "
+                "as a plain GeoTIFF",
+                vi=f"{path.name}: tệp dẫn tới tệp khác, flycam không đọc theo; hãy lưu lại thành GeoTIFF "
+                "thường",
+            )
+        _require_bounded(source, path)
+        if source.driver == "GTiff":
             _require_bounded_directories(path, _signature(path))
-        except BaseException:
-            source.close()
-            raise
     return source
 
 
+@contextmanager
+def _closed_on_failure(source: DatasetReader) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        source.close()
+        raise
+
+
 def _require_bounded(source: DatasetReader, path: Path) -> None:
-    """Close an open raster and raise SourceUnreadable if it, or a block of it, is larger than is read."""
+    """Raise SourceUnreadable if an open raster, or a block of it, is larger than is read."""
     together = source.count if source.interleaving is Interleaving.pixel else 1
     blocks = zip(source.block_shapes, source.dtypes, strict=True)
     block_bytes = max((rows * cols * np.dtype(kind).itemsize for (rows, cols), kind in blocks), default=0)
     if block_bytes * together > _MAX_BLOCK_BYTES or source.width * source.height > _MAX_PIXELS:
-        source.close()
         raise _too_large(path)
 
 
@@ -183,7 +186,10 @@ def _open_mosaic(path: Path) -> DatasetReader:
         _require_source(source, path, _signature(source))
     # what was checked is what GDAL gets, not the file, which it might read otherwise
     with MemoryFile(text, filename=path.name) as checked:
-        return DatasetReader(checked.name, driver=["VRT"])
+        source = DatasetReader(checked.name, driver=["VRT"])
+    with _closed_on_failure(source):
+        _require_bounded(source, path)
+    return source
 
 
 # A province's terrain is hundreds of files, opened for each tile of the map: none is checked again until it

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 import httptools
@@ -39,14 +39,21 @@ ENDED: Counter[str] = Counter()
 
 def network_of(address: str) -> str:
     """Return the network that one household or office has: of IPv6 the /64, else the address itself."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
+    ip = _parse_ip(address)
+    if ip is None:
         return address
     if ip.version == 4:
         return str(ip)
     prefix = int(ip) >> _ONE_OFFICE_BITS << _ONE_OFFICE_BITS
     return str(ip.ipv4_mapped or ip_network((prefix, _ONE_OFFICE_BITS)))
+
+
+def _parse_ip(address: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address, without the interface behind "%"; None for what is none."""
+    try:
+        return ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
 
 
 class Connections:
@@ -79,11 +86,8 @@ class Connections:
             del self._by_network[network]
 
     def _is_proxy(self, address: str) -> bool:
-        try:
-            ip = ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        return any(ip in one for one in self._proxies)
+        ip = _parse_ip(address)
+        return ip is not None and any(ip in one for one in self._proxies)
 
 
 class _Excess(Exception):

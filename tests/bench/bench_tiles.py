@@ -60,14 +60,19 @@ def ground_of(target_bytes: int) -> np.ndarray:
     return picture
 
 
-def make_house(root: Path) -> Workspace:
-    """A catalogue and a store with one tile, one account, written the way every tile is."""
-    workspace = Workspace(
+def open_house(root: Path) -> Workspace:
+    """The house at `root`, new or not."""
+    return Workspace(
         store=LocalStore(root / "store"),
         catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
         box="bench",
         cache_dir=root / "cache",
     )
+
+
+def make_house(root: Path) -> Workspace:
+    """A catalogue and a store with one tile, one account, written the way every tile is."""
+    workspace = open_house(root)
     mosaic = MosaicInfo(
         mosaic_id="bench-colour", flight_id="bench", layer=Layer.COLOUR, base_zoom=18, min_zoom=18
     )
@@ -116,13 +121,7 @@ def _run(app: Any, ready: Connection) -> None:
 
 def serve_flycam(root: str, ready: Connection) -> None:
     """Process: flycam on the house at `root`."""
-    workspace = Workspace(
-        store=LocalStore(Path(root) / "store"),
-        catalog=open_catalog(f"sqlite:///{Path(root) / 'catalog.sqlite'}"),
-        box="bench",
-        cache_dir=Path(root) / "cache",
-    )
-    _run(create_app(Services(workspace=workspace)), ready)
+    _run(create_app(Services(workspace=open_house(Path(root)))), ready)
 
 
 def serve_bare(body: bytes, ready: Connection) -> None:

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -47,6 +46,7 @@ MAX_CREDENTIAL_BYTES = 4096
 """A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
 _SHORT_BYTES = 256
 """So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+_CONNECTION_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _MAX_COOKIES = 4
 """Of one name, as where a browser has one for the host and another for its domain."""
 _SAYS_WHO = frozenset({b"authorization", b"cookie"})
@@ -270,12 +270,10 @@ def is_of_this_user(client: tuple[str, int], server: tuple[str, int] | None, _mo
     if server is None:
         return True
     ends = [_table_form(client), _table_form(server)]
-    found = None
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(FileNotFoundError), Path(table).open(encoding="ascii") as lines:
-            found = found or ""
-            found = next((row[7] for row in map(str.split, lines) if row[1:3] == ends), found)
-    return found is None or found == str(os.geteuid())
+    tables = [one for one in _CONNECTION_TABLES if one.exists()]
+    rows = (row.split() for table in tables for row in table.read_text(encoding="ascii").splitlines())
+    user = next((row[7] for row in rows if row[1:3] == ends), None)
+    return not tables or user == str(os.geteuid())
 
 
 def _table_form(end: tuple[str, int]) -> str:
