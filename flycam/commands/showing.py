@@ -14,6 +14,7 @@ from flycam.commands.house import FILE, SECRET, Result, opened
 from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language, say, say_aside
 from flycam.errors import AccessDenied, OptionUnusable, StorageTrouble
+from flycam.frame.loopback import is_loopback
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
 
@@ -103,7 +104,6 @@ def _encryption(tls: TlsSettings, data_dir: Path, host: str) -> Encryption | Non
 
 def _addresses(host: str, port: int, encryption: Encryption | None) -> list[str]:
     """Where others reach the map, and by what they believe that it is this one."""
-    from flycam.serve.services import is_loopback
 
     vi = language() == "vi"
     scheme = "https" if encryption else "http"
@@ -126,7 +126,6 @@ def _reached_at(host: str) -> list[str]:
     if host not in _ALL_NETWORKS:
         return [host]
     from flycam.pipeline.authority import network_addresses
-    from flycam.serve.services import is_loopback
 
     here = sorted((one for one in network_addresses() if not is_loopback(one)), key=lambda one: ":" in one)
     return here or ["127.0.0.1"]
@@ -142,7 +141,7 @@ def _serve(
     from flycam.serve.resuming import resuming
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
-    from flycam.serve.services import THIS_MACHINE, Services, is_loopback
+    from flycam.serve.services import THIS_MACHINE, Services
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = listen(host, port)

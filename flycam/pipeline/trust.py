@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flycam.errors import OptionUnusable
+from flycam.frame.loopback import is_loopback
 
 AUTHORITY_PATH = "/authority.crt"
 """Where a server with an authority of its own hands out that authority's certificate."""
@@ -43,11 +43,4 @@ def fingerprint_of(text: str, where: str) -> str:
 def goes_unprotected(url: str, token: str | None) -> bool:
     """Whether a token would go readable over a network."""
     parts = urlsplit(url)
-    return bool(token) and parts.scheme == "http" and not _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return bool(token) and parts.scheme == "http" and not is_loopback(parts.hostname or "")

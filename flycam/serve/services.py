@@ -20,12 +20,6 @@ from flycam.store.base import ObjectStore
 STATIC_DIR = Path(__file__).parent / "static"
 THIS_MACHINE = ("127.0.0.1", "::1")
 SESSION_KEY_BYTES = 32
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a server bound to `host` can be reached from this machine only."""
-    return host in _LOOPBACK
 
 
 def new_session_key() -> bytes:

@@ -8,15 +8,14 @@ certificate of the cluster's own authority and demands one (decision 0030).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from flycam.errors import OptionUnusable
+from flycam.frame.loopback import is_loopback
 
 _ADDRESS = re.compile(r"([a-z]+)://([a-z0-9.-]+|\[[0-9a-f:]+\]):(\d{1,5})")
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _EVERYWHERE = (ip_network("0.0.0.0/8"), ip_network("::/128"))
 _MAX_PORT = 65535
 
@@ -52,7 +51,7 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     protocol, host, port = found.groups() if found else ("", "", "0")
     host = host.strip("[]")
     is_address = protocol in ("tcp", "tls") and 0 < int(port) <= _MAX_PORT
-    if not is_address or _is_in(host, _EVERYWHERE):
+    if not is_address or _is_everywhere(host):
         raise OptionUnusable(
             f"FLYCAM_CLUSTER: {text[:80]}: give the address by which others reach the scheduler, such as "
             "tls://10.0.0.5:8786, or tcp://127.0.0.1:8786 on one machine",
@@ -61,7 +60,7 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
         )
     if host == "localhost":  # never asked of a resolver, which may know it as another machine
         host = "127.0.0.1"
-    if protocol == "tcp" and not _is_in(host, _LOOPBACK):
+    if protocol == "tcp" and not is_loopback(host):
         raise OptionUnusable(
             f"FLYCAM_CLUSTER: {text[:80]}: over tcp whoever reaches that port could run any program there; "
             "write tls:// and name the file of 'flycam worker --make-certificate FILE' in "
@@ -80,10 +79,10 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     return SchedulerAddress(host=host, port=int(port), certificate=certificate if protocol == "tls" else None)
 
 
-def _is_in(host: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-    """Whether a host is an address in these networks; a name never is, whatever it resolves to now."""
+def _is_everywhere(host: str) -> bool:
+    """Return whether a host is an address to listen on, which nobody can reach."""
     try:
         address = ip_address(host)
     except ValueError:
         return False
-    return any(address in network for network in networks)
+    return any(address in network for network in _EVERYWHERE)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from flycam.catalog.records import Role
+from flycam.frame.loopback import is_loopback
 from flycam.frame.spelling import is_plain
 
 CALLBACK = "/openid/callback"
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN)
 """Those that a service may give, the least first."""
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,4 +51,4 @@ def is_safe(address: str) -> bool:
     plain = is_plain(address) and not any(one.isspace() or one == "\\" for one in address)
     if not plain or not place.hostname or "@" in place.netloc or place.fragment:
         return False
-    return place.scheme == "https" or (place.scheme == "http" and place.hostname in _LOOPBACK)
+    return place.scheme == "https" or (place.scheme == "http" and is_loopback(place.hostname))

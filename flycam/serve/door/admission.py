@@ -29,10 +29,11 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import Withholdings
+from flycam.frame.loopback import is_loopback
 from flycam.serve.answering.own_page import is_own_page
 from flycam.serve.door import scopes, sessions
 from flycam.serve.door.token_uses import TokenUses
-from flycam.serve.services import Services, is_loopback
+from flycam.serve.services import Services
 
 COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
@@ -257,7 +258,7 @@ def is_from_here(scope: HttpScope) -> bool:
         return False
     host = headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return is_loopback(name.strip("[]").lower()) and is_own_page(headers)
+    return is_loopback(name.strip("[]")) and is_own_page(headers)
 
 
 @lru_cache(maxsize=1024)
