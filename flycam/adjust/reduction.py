@@ -22,6 +22,9 @@ from flycam.adjust.normals import Model, Normals
 from flycam.adjust.problem import chunks
 from flycam.adjust.unknowns import Unknowns
 
+_LOOSE = 1e-13
+"""Determinant of a point's normal matrix over the product of its diagonal, below which it is singular."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
@@ -158,5 +161,15 @@ def _damped(blocks: Floats, damping: float) -> Floats:
 
 
 def _inverse(blocks: Floats) -> Floats:
-    result: Floats = np.linalg.inv(blocks).astype(np.float64, copy=False)
+    """Invert each 3×3 block of Q×3×3; of a point that nothing holds in some direction, take the pseudo-inverse.
+
+    That is exact: what the sightings do not see of a point couples it to no frame either, so it stays where
+    it is in that direction and the frames are free of it. Raises NotPositiveDefinite for what is no number.
+    """
+    if not np.isfinite(blocks).all():
+        raise NotPositiveDefinite("a point's normal matrix holds no numbers")
+    loose = np.linalg.det(blocks) <= _LOOSE * np.prod(np.diagonal(blocks, axis1=1, axis2=2), axis=1)
+    result = np.empty_like(blocks)
+    result[~loose] = np.linalg.inv(blocks[~loose])
+    result[loose] = np.linalg.pinv(blocks[loose], rcond=_LOOSE, hermitian=True)
     return result
