@@ -161,7 +161,7 @@ def _damped(blocks: Floats, damping: float) -> Floats:
 
 
 def _inverse(blocks: Floats) -> Floats:
-    """Invert each 3×3 block of Q×3×3; of a point that nothing holds in some direction, take the pseudo-inverse.
+    """Invert each 3×3 block of Q×3×3; take the pseudo-inverse where nothing holds a point in some direction.
 
     That is exact: what the sightings do not see of a point couples it to no frame either, so it stays where
     it is in that direction and the frames are free of it. Raises NotPositiveDefinite for what is no number.

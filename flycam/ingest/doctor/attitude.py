@@ -79,7 +79,8 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     reference = np.where(np.isfinite(flight_yaw), flight_yaw, course.course_deg)
     angles[~fixed], found = settle_roll_180(angles[~fixed], reference[~fixed], _names(table, ~fixed))
     problems += found
-    yaw, sigma_yaw, found = settle_yaw(angles[:, YAW], flight_yaw, course, fixed)
+    written = np.where(fixed, angles[:, YAW], headings_deg(angles))
+    yaw, sigma_yaw, found = settle_yaw(written, flight_yaw, course, fixed)
     problems += found
     yaw, locked, found = settle_gimbal_lock(yaw, angles[:, PITCH], flight_yaw, fixed, table.names)
     problems += found
@@ -92,7 +93,8 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     problems += found
     sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
     problems += found
-    angles[:, YAW] = circular_deg(yaw)
+    # yaw is the outermost of the three turns: what a heading is turned by turns the whole camera
+    angles[:, YAW] = circular_deg(np.where(np.isfinite(written), angles[:, YAW] + (yaw - written), yaw))
     tilt = np.where(fixed, SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG)
     assumed = ~np.isfinite(angles[:, PITCH])
     if assumed.any():
@@ -140,48 +142,60 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
     return angles, fixed, problems
 
 
+def headings_deg(angles: Floats) -> Floats:
+    """Directions N that the pictures' upper edges point to, clockwise from true north, of gimbal angles N×3.
+
+    Straight down yaw and roll turn about one axis (gimbal lock): a gimbal may write 103 and 169 where it
+    means 272 and 0. So near nadir the rotation says the heading; where the camera looks ahead its yaw does.
+    """
+    yaw, pitch, _ = angles.T
+    top = -rotation_from_gimbal(*np.radians(np.nan_to_num(angles)).T)[:, 1, :2]
+    below = np.isfinite(angles).all(axis=1) & (np.abs(pitch + 90.0) < 90.0 + _NEAR_NADIR_DEG)
+    heading: Floats = np.where(below, np.degrees(np.arctan2(top[:, 0], top[:, 1])), yaw)
+    return heading
+
+
 def settle_roll_180(
     angles: Floats, reference_yaw: Floats, names: tuple[str, ...]
 ) -> tuple[Floats, list[Problem]]:
-    """Nadir frames written with roll ±180: an Euler flip, or a plain lie. Rows N×3 degrees.
+    """Nadir frames written with a roll beyond 90: the other Euler triple, or a plain lie. Rows N×3 degrees.
 
-    Past the pole a correct Euler triple turns its yaw by 180 and writes roll 180: taken literally it is
-    right. Some firmware writes roll 180 and leaves the yaw alone: then roll must be dropped. The frames'
-    yaw is compared with that of the flight's upright frames beside its own heading.
+    Past the pole a correct Euler triple turns its yaw by 180 and writes roll 180, and in gimbal lock any roll
+    may stand: taken literally they are right. Some firmware writes roll 180 and leaves the yaw alone: then
+    it points backwards. The frames' headings are compared with those of the flight's upright frames beside
+    its own heading, and all of a flight are read in one way.
     """
     flipped = (np.abs(angles[:, ROLL]) > 90.0) & (angles[:, PITCH] < _NEAR_NADIR_DEG)
     if not flipped.any():
         return angles, []
-    upright = ~flipped & np.isfinite(angles[:, YAW])
-    usual, _ = circular_mean_deg((angles[:, YAW] - reference_yaw)[upright])
-    offset = circular_deg((angles[:, YAW] - reference_yaw)[flipped] - (0.0 if np.isnan(usual) else usual))
+    off = headings_deg(angles) - reference_yaw
+    usual, _ = circular_mean_deg(off[~flipped])
+    offset = circular_deg(off[flipped] - (0.0 if np.isnan(usual) else usual))
     offset = offset[np.isfinite(offset)]
-    plain = int((np.abs(offset) < 90.0).sum())
-    turned = int(offset.size - plain)
+    literal = int((np.abs(offset) < 90.0).sum())
+    backwards = int(offset.size - literal)
+    drop = backwards > literal
     settled = angles.copy()
-    roll_rest = circular_deg(angles[flipped, ROLL] - 180.0)
-    drop = plain > turned
-    settled[flipped, ROLL] = roll_rest
+    settled[flipped, ROLL] = circular_deg(angles[flipped, ROLL] - 180.0)
     if not drop:  # the other Euler triple of the very same rotation
         settled[flipped, YAW] = circular_deg(angles[flipped, YAW] + 180.0)
         settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
     count = int(flipped.sum())
-    numbers_en = f"{plain} lie with the flight's heading, {turned} against it"
-    numbers_vi = f"{plain} ảnh cùng hướng bay, {turned} ảnh ngược"
-    sentence_en = f"{count} nadir photos say roll 180° ({numbers_en}): " + (
-        "roll was dropped and their yaw kept." if drop else "roll became 0 and their yaw was turned by 180°."
+    numbers_en = f"read so, {literal} lie with the flight's heading, {backwards} against it"
+    numbers_vi = f"đọc như vậy, {literal} ảnh cùng hướng bay, {backwards} ảnh ngược"
+    sentence_en = f"{count} nadir photos say a roll beyond 90° ({numbers_en}): " + (
+        "180° was taken off their roll." if drop else "it was taken as written."
     )
-    sentence_vi = f"{count} ảnh chụp thẳng đứng ghi roll 180° ({numbers_vi}): " + (
-        "bỏ roll, giữ nguyên yaw." if drop else "đặt roll bằng 0 và xoay yaw 180°."
+    sentence_vi = f"{count} ảnh chụp thẳng đứng ghi roll trên 90° ({numbers_vi}): " + (
+        "đã trừ 180° khỏi roll." if drop else "giữ nguyên như đã ghi."
     )
-    names_flipped = tuple(n for n, f in zip(names, flipped, strict=True) if f)
     return settled, [
         Problem(
             code="roll_180",
             severity=Severity.INFO if offset.size else Severity.WARNING,
             sentence_en=sentence_en,
             sentence_vi=sentence_vi,
-            frames=names_flipped,
+            frames=tuple(n for n, f in zip(names, flipped, strict=True) if f),
         )
     ]
 

@@ -85,9 +85,22 @@ def test_roll_180_is_settled_by_heading(honest_euler):
         lying[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
     attitude, problems = settle(lying)
     assert len(the(problems, "roll_180").frames) == 4
-    assert ("4 lie with" in the(problems, "roll_180").sentence_en) is not honest_euler
+    assert ("4 lie with" in the(problems, "roll_180").sentence_en) is honest_euler
     assert_same_angle(yaws(attitude), true_yaws(photos))
     assert np.abs(attitude.angles_deg[:, 2]).max() < 1e-9
+
+
+def test_yaw_and_roll_that_trade_places_at_nadir_are_one_turn():
+    photos = strips()
+    random = np.random.default_rng(5)
+    lying = []
+    for one, roll in zip(photos, random.uniform(-180.0, 180.0, len(photos)), strict=True):
+        angles = {"roll_deg": roll, "pitch_deg": -89.9, "yaw_deg": one.gimbal.yaw_deg - roll}
+        lying.append(with_angles(one, gimbal=angles))
+    attitude, problems = settle(lying)
+    assert codes(problems) == ["roll_180"]
+    tops = -attitude.rotations(np.zeros(len(photos)))[:, 1, :2]
+    assert_same_angle(np.degrees(np.arctan2(*tops.T)), true_yaws(photos), within=0.2)
 
 
 def test_an_honest_euler_flip_keeps_its_rotation_to_the_bit():
