@@ -4,6 +4,9 @@ GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a Geo
 masks beside it. So drivers are named at each open, those that fetch are taken from the process besides, and
 what may name a file is looked at before GDAL follows it. What a head of some hundred bytes may ask for is
 bounded as well: GDAL unpacks a block whole, and who scans a raster reads all of it.
+
+What was looked at stays what is read only while nobody else writes in that folder: GDAL opens a mosaic's
+sources when it comes to them.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
 from flycam.store.regular import require_regular
 
 _MOSAIC = ".vrt"
+_MOSAIC_MARK = b"<vrtdataset"
+"""By which GDAL knows a VRT, at the head of a file or in its path."""
+
+_HEAD_BYTES = 16384
 _MAX_MOSAIC_BYTES = 32 << 20
 _MAX_PIXELS = 40_000_000_000
 """Of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
@@ -66,7 +73,7 @@ _ELEMENTS, _ATTRIBUTES = frozenset(_MOSAIC_ELEMENTS.split()), frozenset(_MOSAIC_
 _DOMAINS = ("", "IMAGE_STRUCTURE", "IMAGERY")
 """Metadata kept of a mosaic: of what else it may hold, XML of any kind, nothing is read here."""
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
 def confine_rasters() -> None:
@@ -114,7 +121,8 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 
 
 def _open_plain(path: Path) -> DatasetReader:
-    require_regular(path.parent, path.stem)
+    require_regular(path.parent)  # what reads a satellite's metadata looks for names unlike its own
+    _require_no_mosaic(path)
     for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
         if beside.exists():
             _require_plain(beside, path)
@@ -131,6 +139,18 @@ def _open_plain(path: Path) -> DatasetReader:
         if source.driver == "GTiff":
             _require_bounded_directories(path, _signature(path))
     return source
+
+
+def _require_no_mosaic(path: Path) -> None:
+    """Raise RasterioIOError for what GDAL takes for a VRT where the drivers are not named.
+
+    It names none where it opens a file by itself: sources, overviews, masks. VRT is asked first there, and
+    HGT, which goes by its name and size, may begin as anything.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if _MOSAIC_MARK in head.lower() or _MOSAIC_MARK in os.fsencode(path).lower():
+        raise RasterioIOError(f"{path}: holds a VRT, whatever it is called")
 
 
 @contextmanager
@@ -224,9 +244,11 @@ def _source_of(path: Path, element: Element) -> Path | None:
     if element.tag.lower() != "sourcefilename":
         return None
     named = (path.parent / (element.text or "")).resolve()
-    if not named.is_relative_to(path.parent) or len(element):
+    # GDAL reads the name out of XML again: what would not come out as it went in names another file
+    is_plain = (name := str(named)).isprintable() and name == name.strip()
+    if not (is_plain and named.is_relative_to(path.parent)) or len(element):
         raise _no_mosaic(path)
-    element.text, element.attrib = str(named), {"relativeToVRT": "0"}
+    element.text, element.attrib = name, {"relativeToVRT": "0"}
     return named
 
 
@@ -243,12 +265,13 @@ def _signature(path: Path) -> _Signature:
     return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_BESIDE))
 
 
-def _written(path: str) -> tuple[int, int, int] | None:
+def _written(path: str) -> tuple[int, int, int, int] | None:
     try:
         at = os.stat(path)  # noqa: PTH116 - six of a source, hundreds of sources: a Path takes five times as long
     except OSError:
         return None
-    return at.st_ino, at.st_size, at.st_mtime_ns
+    # the time of writing can be set back, that of the last change of anything cannot
+    return at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
 
 
 def _too_large(path: Path) -> SourceUnreadable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -91,6 +92,15 @@ def test_a_source_that_is_exchanged_is_looked_at_again(tmp_path: Path) -> None:
     with open_raster(path) as opened:
         heights = opened.read(1)
     source.write_text(mosaic(NEAR.format("c.tif")), encoding="utf-8")
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
+    plain_dem(source)
+    open_raster(path).close()
+    before = source.stat()
+    with source.open("r+b") as file:  # the same file, as large, as old
+        file.write(mosaic(NEAR.format("c.tif")).encode())
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert source.stat().st_mtime_ns == before.st_mtime_ns
     with pytest.raises(SourceUnreadable):
         open_raster(path)
     source.unlink()
@@ -213,9 +223,28 @@ def test_strips_tiles_and_pictures_as_programs_write_them_are_read(tmp_path: Pat
         open_raster(path).close()
 
 
-@pytest.mark.parametrize("name", ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT"])
-def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, name: str) -> None:
-    path = plain_dem(tmp_path / "a.tif")
+PIPES = {
+    "a.tif": ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT", "summary.txt", "METADATA.DIM"],
+    "LC08_B1.tif": ["LC08_MTL.txt"],
+    "y_P001.tif": ["README.XML"],
+}
+
+
+@pytest.mark.parametrize(("raster", "name"), [(one, name) for one in PIPES for name in PIPES[one]])
+def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, raster: str, name: str) -> None:
+    path = plain_dem(tmp_path / raster)
     os.mkfifo(tmp_path / name)
     with pytest.raises(SourceUnreadable):
         open_raster(path)
+
+
+def test_a_socket_or_a_link_to_nothing_beside_a_raster_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plain_dem(tmp_path / "a.tif")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").symlink_to("nothing")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("metadata.xml")
+        with open_raster(path) as opened:
+            assert opened.tags(ns="IMAGERY") == {}
