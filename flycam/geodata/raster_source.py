@@ -12,10 +12,13 @@ sources when it comes to them.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from html import unescape
 from pathlib import Path
+from typing import BinaryIO
 from warnings import catch_warnings
 from xml.etree.ElementTree import Element, ParseError, tostring  # parsing is defusedxml's
 
@@ -29,6 +32,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import is_plain
+from flycam.geodata.crs import names_file
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
 from flycam.store.regular import require_regular
 
@@ -47,6 +52,14 @@ _MAX_BLOCK_BYTES = 64 << 20
 _MAX_DIRECTORIES = 64
 """Of a TIFF: overviews and masks within it. A picture of 40e9 pixels has 20 of them."""
 
+_GEO_TEXT = 34737
+"""Tag of a TIFF: GeoAsciiParams, names of systems, or a whole one ("ESRI PE String")."""
+
+_BIG_TIFF = 43
+_MAX_TAGS = 65535
+_MAX_GEO_TEXT_BYTES = 1 << 20
+_MAX_BESIDE_BYTES = 32 << 20
+_JPEG_2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
 _KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
 """For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
 
@@ -123,6 +136,7 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 def _open_plain(path: Path) -> DatasetReader:
     require_regular(path.parent)  # what reads a satellite's metadata looks for names unlike its own
     _require_no_mosaic(path)
+    _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
     for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
         if beside.exists():
             _require_plain(beside, path)
@@ -151,6 +165,69 @@ def _require_no_mosaic(path: Path) -> None:
         head = file.read(_HEAD_BYTES)
     if _MOSAIC_MARK in head.lower() or _MOSAIC_MARK in os.fsencode(path).lower():
         raise RasterioIOError(f"{path}: holds a VRT, whatever it is called")
+
+
+@lru_cache(maxsize=8192)  # as `_require_source`
+def _require_own_crs(path: Path, _: _Signature) -> None:
+    """Raise SourceUnreadable if what a raster says of where it lies names a grid or another file."""
+    beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
+    for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
+        with one.open("rb") as file:
+            text = file.read(_MAX_BESIDE_BYTES + 1).decode("latin-1")
+        if len(text) > _MAX_BESIDE_BYTES or names_file(text) or names_file(unescape(text)):
+            raise _no_own_crs(one)
+    with path.open("rb") as file:
+        head = file.read(16)
+        texts = _boxes(file) if head.startswith(_JPEG_2000) else _geo_texts(file, head)
+        try:
+            stated = [text.decode("latin-1") for text in texts]
+        except (struct.error, OSError, OverflowError) as error:
+            raise RasterioIOError(f"{path}: is cut off") from error
+    if any(names_file(text) or names_file(unescape(text)) for text in stated):
+        raise _no_own_crs(path)
+
+
+def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """What a TIFF states of where it lies, of each of its directories; nothing of other formats, which state
+    it beside them alone. Raises struct.error, OverflowError."""
+    if not head.startswith((b"II", b"MM")):
+        return
+    order = "<" if head.startswith(b"II") else ">"
+    # counts and offsets are of four bytes, or in a BigTIFF of eight
+    is_big = struct.unpack_from(f"{order}H", head, 2)[0] == _BIG_TIFF
+    number, counted = ("Q", "Q") if is_big else ("I", "H")
+    (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
+    for _ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
+        if not at:
+            return
+        file.seek(at)
+        (count,) = struct.unpack(f"{order}{counted}", file.read(struct.calcsize(counted)))
+        entry = struct.Struct(f"{order}HH2{number}")
+        entries = file.read(min(count, _MAX_TAGS) * entry.size + struct.calcsize(number))
+        for tag, _, length, offset in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
+            if tag == _GEO_TEXT:
+                file.seek(offset)
+                yield file.read(min(length, _MAX_GEO_TEXT_BYTES))
+        (at,) = struct.unpack_from(f"{order}{number}", entries, count * entry.size)
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """What there is in a JPEG 2000 beside its picture. Raises struct.error, OverflowError."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8 or head.startswith(_JPEG_2000[0]):
+            return
+        length, kind = struct.unpack_from(">I4s", head)
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", head, 8)
+        if kind != b"jp2c":
+            file.seek(at)
+            yield file.read(min(length, _MAX_BESIDE_BYTES) if length else _MAX_BESIDE_BYTES)
+        if length < 8:  # none: to the end
+            return
+        at += length
 
 
 @contextmanager
@@ -229,6 +306,9 @@ def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]
         for one in [one for one in element if one.tag.lower() == "metadata"]:
             if one.get("domain", "") not in _DOMAINS:
                 element.remove(one)
+    stated = (text for element in root.iter() for text in (element.text or "", *element.attrib.values()))
+    if any(names_file(text) for text in stated):
+        raise _no_own_crs(path)
     sources = dict.fromkeys(source for element in root.iter() if (source := _source_of(path, element)))
     return tostring(root), tuple(sources)
 
@@ -245,8 +325,8 @@ def _source_of(path: Path, element: Element) -> Path | None:
         return None
     named = (path.parent / (element.text or "")).resolve()
     # GDAL reads the name out of XML again: what would not come out as it went in names another file
-    is_plain = (name := str(named)).isprintable() and name == name.strip()
-    if not (is_plain and named.is_relative_to(path.parent)) or len(element):
+    is_same = is_plain(name := str(named)) and name == name.strip()
+    if not (is_same and named.is_relative_to(path.parent)) or len(element):
         raise _no_mosaic(path)
     element.text, element.attrib = name, {"relativeToVRT": "0"}
     return named
@@ -280,6 +360,15 @@ def _too_large(path: Path) -> SourceUnreadable:
         "it in tiles (gdal_translate -co TILED=YES)",
         vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại "
         "theo ô (gdal_translate -co TILED=YES)",
+    )
+
+
+def _no_own_crs(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: names a grid or another file in its coordinate reference system, which is not opened: "
+        "write the system into the raster as a number, e.g. with gdal_edit -a_srs EPSG:32648",
+        vi=f"{path.name}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy ghi hệ toạ độ bằng "
+        "mã số, ví dụ gdal_edit -a_srs EPSG:32648",
     )
 
 
