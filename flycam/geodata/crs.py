@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Proj, Transformer, proj_version_str
 from pyproj.exceptions import CRSError, ProjError
-from pyproj.network import set_network_enabled
+from pyproj.network import set_network_enabled  # type: ignore[attr-defined]  # it lists nothing
 from pyproj.transformer import TransformerGroup
 
 from flycam.errors import CrsMissing
