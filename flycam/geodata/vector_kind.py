@@ -297,6 +297,8 @@ def _check_geopackage(name: str, path: Path) -> None:
             stated = () if runs else database.execute("SELECT * FROM gpkg_spatial_ref_sys")
             if any(names_file(str(value)) for row in stated for value in row):
                 raise _no_own_crs(name)
+            if not runs and _geometry_bytes(database) > _database_bytes(database):
+                raise _unknown(name)
     except (sqlite3.Error, AttributeError, UnicodeDecodeError) as error:
         raise _unknown(name) from error
     if runs:
@@ -306,6 +308,20 @@ def _check_geopackage(name: str, path: Path) -> None:
             vi=f"{name}: có khung nhìn (view) hoặc cột tính toán, flycam không chạy; hãy lưu lại lớp thành "
             "GeoPackage thường",
         )
+
+
+def _geometry_bytes(database: sqlite3.Connection) -> int:
+    """What geometries take as they are read: more than the file where many rows share the pages of one."""
+    placed = database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
+    quoted = [[str(one).replace('"', '""') for one in names] for names in placed]
+    # the length of a blob is known without reading it
+    lengths = (f'SELECT TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted)  # noqa: S608
+    return sum(int(database.execute(one).fetchone()[0]) for one in lengths)
+
+
+def _database_bytes(database: sqlite3.Connection) -> int:
+    (pages,), (size,) = (database.execute(f"PRAGMA page_{one}").fetchone() for one in ("count", "size"))
+    return int(pages * size)
 
 
 def _check_columns(name: str, found: Iterable[bytes]) -> None:

@@ -544,6 +544,42 @@ def test_a_shapefile_that_names_one_shape_many_times_is_refused(tmp_path: Path, 
     check_vector_file(folder)
 
 
+def test_a_geopackage_whose_rows_share_one_geometry_is_refused(tmp_path: Path) -> None:
+    """Each row leads to the pages of the first: a file of some KB would become as many MB as one likes."""
+    path = geopackage(tmp_path / "a.gpkg")
+    with closing(sqlite3.connect(path)) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute("DELETE FROM a")
+        database.commit()
+        head = "INSERT INTO a (geom) VALUES (?)"
+        shape = shapely.to_wkb(shapely.linestrings(np.linspace((LON, LAT), (LON + 1, LAT + 1), 10_000)))
+        held = b"GP\0\1" + (4326).to_bytes(4, "little") + shape
+        database.execute(head, (held,))
+        database.commit()
+        whole = path.read_bytes()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (root,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'a'").fetchone()
+        database.executemany(head, [(held,)] * 4)
+        database.commit()
+        (kept,) = database.execute("SELECT LENGTH(geom) FROM a LIMIT 1").fetchone()
+    check_vector_file(path)
+    page = bytearray(path.read_bytes()[(root - 1) * size : root * size])
+    starts = sorted(
+        int.from_bytes(page[8 + 2 * k : 10 + 2 * k], "big") for k in range(int.from_bytes(page[3:5], "big"))
+    )
+    ends = [*starts[1:], size]  # each cell ends with the number of its first page elsewhere
+    for end in ends:
+        page[end - 4 : end] = page[size - 4 : size]
+    shared = bytearray(whole[: (root - 1) * size] + page + whole[root * size :])
+    path.write_bytes(shared)
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT geom FROM a").fetchall()
+        assert [one == held for (one,) in found] == [True] * 5 and kept == len(held)
+    with pytest.raises(SourceUnreadable):
+        check_vector_file(path)
+
+
 GRID = (
     'GEOGCS["a",DATUM["b",SPHEROID["c",6378137,298.257223563],EXTENSION["PROJ4_GRIDS","/a/b"]],'
     'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
