@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from html import unescape
 from pathlib import Path
@@ -55,11 +55,9 @@ _MAX_DIRECTORIES = 64
 _GEO_TEXT = 34737
 """Tag of a TIFF: GeoAsciiParams, names of systems, or a whole one ("ESRI PE String")."""
 
-_BIG_TIFF = 43
 _MAX_TAGS = 65535
-_MAX_GEO_TEXT_BYTES = 1 << 20
-_MAX_BESIDE_BYTES = 32 << 20
-_JPEG_2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
+_MAX_STATED_BYTES = 32 << 20
+_JPEG_2000 = b"\x00\x00\x00\x0cjP  "
 _KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
 """For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
 
@@ -173,61 +171,62 @@ def _require_own_crs(path: Path, _: _Signature) -> None:
     beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
     for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
         with one.open("rb") as file:
-            text = file.read(_MAX_BESIDE_BYTES + 1).decode("latin-1")
-        if len(text) > _MAX_BESIDE_BYTES or names_file(text) or names_file(unescape(text)):
+            text = file.read(_MAX_STATED_BYTES + 1).decode("latin-1")
+        if len(text) > _MAX_STATED_BYTES or names_file(text) or names_file(unescape(text)):
             raise _no_own_crs(one)
+    held = 0
     with path.open("rb") as file:
         head = file.read(16)
-        texts = _boxes(file) if head.startswith(_JPEG_2000) else _geo_texts(file, head)
-        try:
-            stated = [text.decode("latin-1") for text in texts]
-        except (struct.error, OSError, OverflowError) as error:
-            raise RasterioIOError(f"{path}: is cut off") from error
-    if any(names_file(text) or names_file(unescape(text)) for text in stated):
-        raise _no_own_crs(path)
+        for part in _boxes(file) if head.startswith(_JPEG_2000) else _geo_texts(file, head):
+            held += len(part)
+            if held > _MAX_STATED_BYTES:
+                raise _too_large(path)
+            text = part.decode("latin-1")
+            if names_file(text) or names_file(unescape(text)):
+                raise _no_own_crs(path)
 
 
 def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """What a TIFF states of where it lies, of each of its directories; nothing of other formats, which state
-    it beside them alone. Raises struct.error, OverflowError."""
+    """What a TIFF states of where it lies, in each directory up to one that is cut off, which GDAL does not
+    read either; nothing of other formats, which state it beside them alone."""
     if not head.startswith((b"II", b"MM")):
         return
     order = "<" if head.startswith(b"II") else ">"
     # counts and offsets are of four bytes, or in a BigTIFF of eight
-    is_big = struct.unpack_from(f"{order}H", head, 2)[0] == _BIG_TIFF
+    is_big = head[2:4] in (b"+\0", b"\0+")
     number, counted = ("Q", "Q") if is_big else ("I", "H")
-    (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
-    for _ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
-        if not at:
-            return
-        file.seek(at)
-        (count,) = struct.unpack(f"{order}{counted}", file.read(struct.calcsize(counted)))
-        entry = struct.Struct(f"{order}HH2{number}")
-        entries = file.read(min(count, _MAX_TAGS) * entry.size + struct.calcsize(number))
-        for tag, _, length, offset in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
-            if tag == _GEO_TEXT:
-                file.seek(offset)
-                yield file.read(min(length, _MAX_GEO_TEXT_BYTES))
-        (at,) = struct.unpack_from(f"{order}{number}", entries, count * entry.size)
+    entry = struct.Struct(f"{order}HH2{number}")
+    with suppress(struct.error, OverflowError):
+        (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
+        for _ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
+            if not at:
+                return
+            file.seek(at)
+            (count,) = struct.unpack(f"{order}{counted}", file.read(struct.calcsize(f"={counted}")))
+            entries = file.read(min(count, _MAX_TAGS) * entry.size)
+            (at,) = struct.unpack(f"{order}{number}", file.read(struct.calcsize(f"={number}")))
+            for tag, _, length, offset in entry.iter_unpack(entries):
+                if tag == _GEO_TEXT:
+                    file.seek(offset)
+                    yield file.read(min(length, _MAX_STATED_BYTES + 1))
 
 
 def _boxes(file: BinaryIO) -> Iterator[bytes]:
-    """What there is in a JPEG 2000 beside its picture. Raises struct.error, OverflowError."""
+    """What there is in a JPEG 2000 beside its picture."""
     at = 0
-    while True:
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8 or head.startswith(_JPEG_2000[0]):
-            return
-        length, kind = struct.unpack_from(">I4s", head)
-        if length == 1:
-            (length,) = struct.unpack_from(">Q", head, 8)
-        if kind != b"jp2c":
+    with suppress(struct.error, OverflowError):
+        while True:
             file.seek(at)
-            yield file.read(min(length, _MAX_BESIDE_BYTES) if length else _MAX_BESIDE_BYTES)
-        if length < 8:  # none: to the end
-            return
-        at += length
+            length, kind, longer = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            length = longer if length == 1 else length
+            if not kind.strip(b"\0"):
+                return
+            if kind != b"jp2c":
+                file.seek(at)
+                yield file.read(min(length or _MAX_STATED_BYTES, _MAX_STATED_BYTES) + 1)
+            if length < 8:  # none: to the end
+                return
+            at += length
 
 
 @contextmanager

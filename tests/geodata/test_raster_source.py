@@ -229,9 +229,15 @@ def test_a_jpeg_2000_whose_boxes_name_a_file_is_refused(tmp_path: Path) -> None:
     boxed = struct.pack(">I4s", 8 + len(GRID), b"uuid") + GRID.encode()
     (tmp_path / "b.jp2").write_bytes(whole[:12] + boxed + whole[12:])
     (tmp_path / "c.jp2").write_bytes(whole + boxed)
-    for name in "bc":
+    longer = struct.pack(">I4sQ", 1, b"free", 16 + 40) + bytes(40)
+    (tmp_path / "d.jp2").write_bytes(whole[:12] + longer + boxed + whole[12:])
+    with (tmp_path / "e.jp2").open("wb") as file:
+        file.write(whole[:12] + struct.pack(">I4s", 8 + (33 << 20), b"free") + bytes(33 << 20) + whole[12:])
+    for name in "bcde":
         with pytest.raises(SourceUnreadable):
             open_raster(tmp_path / f"{name}.jp2")
+    (tmp_path / "f.jp2").write_bytes(whole[:12] + longer + whole[12:])
+    open_raster(tmp_path / "f.jp2").close()
 
 
 def test_a_system_that_names_no_grid_in_so_many_words_is_read(tmp_path: Path) -> None:
