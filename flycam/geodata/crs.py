@@ -10,6 +10,7 @@ is further pinned to one named transformation, because the registry offers two t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Proj, Transformer, proj_version_str
 from pyproj.exceptions import CRSError, ProjError
+from pyproj.network import set_network_enabled  # type: ignore[attr-defined]  # it lists nothing
 from pyproj.transformer import TransformerGroup
 
 from flycam.errors import CrsMissing
@@ -36,6 +38,17 @@ VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
 
 _DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
 _VERTICAL_CODES = {"EGM96": 5773, "EGM2008": 3855}
+
+# Grids of shifts and of geoids, files of parameters, and operations that may take such; but "+nadgrids=@null"
+# (none) is what EPSG:3857 is written with. PROJ's JSON, which could hide any of these words, is none of the
+# forms taken: it may begin a text, or what <SRS> holds.
+_NAMES_FILE = re.compile(
+    r"""grids["'\s]*+[=,]\s*+(?!@null(?:[\s"'&<]|$))|parameterfile|\binit\s*=|proj-based|proj\s*=\s*pipeline"""
+    r"""|tinshift|defmodel|^\s*\{|<srs\b(?:(?!</srs)[^{])*+\{""",
+    re.IGNORECASE,
+)
+
+set_network_enabled(False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +73,28 @@ class CrsInfo:
     horizontal: str
 
 
+def names_file(text: str) -> bool:
+    """Whether a text that states a coordinate reference system, or holds one, names a grid or another file.
+
+    PROJ opens what is named, wherever it lies; GDAL's does so as soon as it reads the text, so that a file is
+    looked at before GDAL gets it.
+    """
+    return _NAMES_FILE.search(text) is not None
+
+
 @lru_cache(maxsize=256)
 def parse_crs(text: str) -> CRS:
-    """CRS from "EPSG:n", a bare number, WKT or a PROJ string. Raises CrsMissing if it is none of them."""
+    """CRS from "EPSG:n", a bare number, WKT or a PROJ string.
+
+    Raises CrsMissing if it is none of them, or names a file.
+    """
+    if names_file(text):
+        raise CrsMissing(
+            f"{text[:80]!r}: names a grid or another file, which is not opened: give the coordinate "
+            "reference system as EPSG:number",
+            vi=f"{text[:80]!r}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy ghi dạng "
+            "EPSG:số",
+        )
     try:
         return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
     except CRSError as error:

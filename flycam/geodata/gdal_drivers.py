@@ -7,6 +7,11 @@ pyogrio and rasterio each bring a GDAL of their own, confined by `vector_file` a
 
 from __future__ import annotations
 
+import os
+
+# PROJ asks for grids that are not here, in each library that has a PROJ of its own, where this says so
+os.environ["PROJ_NETWORK"] = "OFF"
+
 VECTOR_DRIVERS = frozenset({"GeoJSON", "GPKG", "ESRI Shapefile", "KML", "LIBKML"})
 
 RASTER_DRIVERS = ("GTiff", "SRTMHGT", "JPEG", "PNG", "JP2OpenJPEG")

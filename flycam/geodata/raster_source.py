@@ -4,15 +4,21 @@ GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a Geo
 masks beside it. So drivers are named at each open, those that fetch are taken from the process besides, and
 what may name a file is looked at before GDAL follows it. What a head of some hundred bytes may ask for is
 bounded as well: GDAL unpacks a block whole, and who scans a raster reads all of it.
+
+What was looked at stays what is read only while nobody else writes in that folder: GDAL opens a mosaic's
+sources when it comes to them.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from html import unescape
 from pathlib import Path
+from typing import BinaryIO
 from warnings import catch_warnings
 from xml.etree.ElementTree import Element, ParseError, tostring  # parsing is defusedxml's
 
@@ -26,10 +32,16 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import is_plain
+from flycam.geodata.crs import names_file
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
 from flycam.store.regular import require_regular
 
 _MOSAIC = ".vrt"
+_MOSAIC_MARK = b"<vrtdataset"
+"""By which GDAL knows a VRT, at the head of a file or in its path."""
+
+_HEAD_BYTES = 16384
 _MAX_MOSAIC_BYTES = 32 << 20
 _MAX_PIXELS = 40_000_000_000
 """Of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
@@ -40,6 +52,12 @@ _MAX_BLOCK_BYTES = 64 << 20
 _MAX_DIRECTORIES = 64
 """Of a TIFF: overviews and masks within it. A picture of 40e9 pixels has 20 of them."""
 
+_GEO_TEXT = 34737
+"""Tag of a TIFF: GeoAsciiParams, names of systems, or a whole one ("ESRI PE String")."""
+
+_MAX_TAGS = 65535
+_MAX_STATED_BYTES = 32 << 20
+_JPEG_2000 = b"\x00\x00\x00\x0cjP  "
 _KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
 """For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
 
@@ -66,7 +84,7 @@ _ELEMENTS, _ATTRIBUTES = frozenset(_MOSAIC_ELEMENTS.split()), frozenset(_MOSAIC_
 _DOMAINS = ("", "IMAGE_STRUCTURE", "IMAGERY")
 """Metadata kept of a mosaic: of what else it may hold, XML of any kind, nothing is read here."""
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
 def confine_rasters() -> None:
@@ -114,7 +132,9 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 
 
 def _open_plain(path: Path) -> DatasetReader:
-    require_regular(path.parent, path.stem)
+    require_regular(path.parent)  # what reads a satellite's metadata looks for names unlike its own
+    _require_no_mosaic(path)
+    _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
     for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
         if beside.exists():
             _require_plain(beside, path)
@@ -131,6 +151,82 @@ def _open_plain(path: Path) -> DatasetReader:
         if source.driver == "GTiff":
             _require_bounded_directories(path, _signature(path))
     return source
+
+
+def _require_no_mosaic(path: Path) -> None:
+    """Raise RasterioIOError for what GDAL takes for a VRT where the drivers are not named.
+
+    It names none where it opens a file by itself: sources, overviews, masks. VRT is asked first there, and
+    HGT, which goes by its name and size, may begin as anything.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if _MOSAIC_MARK in head.lower() or _MOSAIC_MARK in os.fsencode(path).lower():
+        raise RasterioIOError(f"{path}: holds a VRT, whatever it is called")
+
+
+@lru_cache(maxsize=8192)  # as `_require_source`
+def _require_own_crs(path: Path, _: _Signature) -> None:
+    """Raise SourceUnreadable if what a raster says of where it lies names a grid or another file."""
+    beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
+    for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
+        with one.open("rb") as file:
+            text = file.read(_MAX_STATED_BYTES + 1).decode("latin-1")
+        if len(text) > _MAX_STATED_BYTES or names_file(text) or names_file(unescape(text)):
+            raise _no_own_crs(one)
+    held = 0
+    with path.open("rb") as file:
+        head = file.read(16)
+        for part in _boxes(file) if head.startswith(_JPEG_2000) else _geo_texts(file, head):
+            held += len(part)
+            if held > _MAX_STATED_BYTES:
+                raise _too_large(path)
+            text = part.decode("latin-1")
+            if names_file(text) or names_file(unescape(text)):
+                raise _no_own_crs(path)
+
+
+def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """What a TIFF states of where it lies, in each directory up to one that is cut off, which GDAL does not
+    read either; nothing of other formats, which state it beside them alone."""
+    if not head.startswith((b"II", b"MM")):
+        return
+    order = "<" if head.startswith(b"II") else ">"
+    # counts and offsets are of four bytes, or in a BigTIFF of eight
+    is_big = head[2:4] in (b"+\0", b"\0+")
+    number, counted = ("Q", "Q") if is_big else ("I", "H")
+    entry = struct.Struct(f"{order}HH2{number}")
+    with suppress(struct.error, OverflowError):
+        (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
+        for _ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
+            if not at:
+                return
+            file.seek(at)
+            (count,) = struct.unpack(f"{order}{counted}", file.read(struct.calcsize(f"={counted}")))
+            entries = file.read(min(count, _MAX_TAGS) * entry.size)
+            (at,) = struct.unpack(f"{order}{number}", file.read(struct.calcsize(f"={number}")))
+            for tag, _, length, offset in entry.iter_unpack(entries):
+                if tag == _GEO_TEXT:
+                    file.seek(offset)
+                    yield file.read(min(length, _MAX_STATED_BYTES + 1))
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """What there is in a JPEG 2000 beside its picture."""
+    at = 0
+    with suppress(struct.error, OverflowError):
+        while True:
+            file.seek(at)
+            length, kind, longer = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            length = longer if length == 1 else length
+            if not kind.strip(b"\0"):
+                return
+            if kind != b"jp2c":
+                file.seek(at)
+                yield file.read(min(length or _MAX_STATED_BYTES, _MAX_STATED_BYTES) + 1)
+            if length < 8:  # none: to the end
+                return
+            at += length
 
 
 @contextmanager
@@ -209,6 +305,9 @@ def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]
         for one in [one for one in element if one.tag.lower() == "metadata"]:
             if one.get("domain", "") not in _DOMAINS:
                 element.remove(one)
+    stated = (text for element in root.iter() for text in (element.text or "", *element.attrib.values()))
+    if any(names_file(text) for text in stated):
+        raise _no_own_crs(path)
     sources = dict.fromkeys(source for element in root.iter() if (source := _source_of(path, element)))
     return tostring(root), tuple(sources)
 
@@ -224,9 +323,11 @@ def _source_of(path: Path, element: Element) -> Path | None:
     if element.tag.lower() != "sourcefilename":
         return None
     named = (path.parent / (element.text or "")).resolve()
-    if not named.is_relative_to(path.parent) or len(element):
+    # GDAL reads the name out of XML again: what would not come out as it went in names another file
+    is_same = is_plain(name := str(named)) and name == name.strip()
+    if not (is_same and named.is_relative_to(path.parent)) or len(element):
         raise _no_mosaic(path)
-    element.text, element.attrib = str(named), {"relativeToVRT": "0"}
+    element.text, element.attrib = name, {"relativeToVRT": "0"}
     return named
 
 
@@ -243,12 +344,13 @@ def _signature(path: Path) -> _Signature:
     return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_BESIDE))
 
 
-def _written(path: str) -> tuple[int, int, int] | None:
+def _written(path: str) -> tuple[int, int, int, int] | None:
     try:
         at = os.stat(path)  # noqa: PTH116 - six of a source, hundreds of sources: a Path takes five times as long
     except OSError:
         return None
-    return at.st_ino, at.st_size, at.st_mtime_ns
+    # the time of writing can be set back, that of the last change of anything cannot
+    return at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
 
 
 def _too_large(path: Path) -> SourceUnreadable:
@@ -257,6 +359,15 @@ def _too_large(path: Path) -> SourceUnreadable:
         "it in tiles (gdal_translate -co TILED=YES)",
         vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại "
         "theo ô (gdal_translate -co TILED=YES)",
+    )
+
+
+def _no_own_crs(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: names a grid or another file in its coordinate reference system, which is not opened: "
+        "write the system into the raster as a number, e.g. with gdal_edit -a_srs EPSG:32648",
+        vi=f"{path.name}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy ghi hệ toạ độ bằng "
+        "mã số, ví dụ gdal_edit -a_srs EPSG:32648",
     )
 
 

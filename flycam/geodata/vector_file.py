@@ -17,7 +17,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
-from flycam.geodata.vector_kind import check_vector_file
+from flycam.geodata.vector_kind import checked_vector_file
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
@@ -73,27 +73,34 @@ def read_vector_layers(
             f"{path}: there is no such file: check the path",
             vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
         )
-    check_vector_file(path)
     confine_vectors()
-    try:
-        kinds = {str(name): kind for name, kind in pyogrio.list_layers(path) if kind is not None}
-        names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
-        if len(names) > _MOST_LAYERS:  # each is looked for from the beginning of the file
+    with checked_vector_file(path) as checked:
+        try:
+            return _read_layers(path, checked, passing_over, most_features)
+        except _READ_ERRORS as error:
             raise SourceUnreadable(
-                f"{path.name}: holds {len(names)} layers, more than the {_MOST_LAYERS} taken: join them",
-                vi=f"{path.name}: có {len(names)} lớp, nhiều hơn mức {_MOST_LAYERS}; hãy gộp lại",
-            )
-        infos = [pyogrio.read_info(path, layer=name, force_feature_count=True) for name in names]
-        if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
-            raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
-        if most_features is not None:
-            _check_count(path, sum(info["features"] for info in infos), most_features)
-        return [_read_layer(path, name) for name in names]
-    except _READ_ERRORS as error:
+                f"{path.name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML",
+                vi=f"{path.name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML",
+            ) from error
+
+
+def _read_layers(
+    path: Path, checked: Path, passing_over: tuple[str, ...], most_features: int | None
+) -> list[VectorLayer]:
+    """As `read_vector_layers`, of what was made of a file; raises what GDAL raises besides."""
+    kinds = {str(name): kind for name, kind in pyogrio.list_layers(checked) if kind is not None}
+    names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
+    if len(names) > _MOST_LAYERS:  # each is looked for from the beginning of the file
         raise SourceUnreadable(
-            f"{path.name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML",
-            vi=f"{path.name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML",
-        ) from error
+            f"{path.name}: holds {len(names)} layers, more than the {_MOST_LAYERS} taken: join them",
+            vi=f"{path.name}: có {len(names)} lớp, nhiều hơn mức {_MOST_LAYERS}; hãy gộp lại",
+        )
+    infos = [pyogrio.read_info(checked, layer=name, force_feature_count=True) for name in names]
+    if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
+        raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
+    if most_features is not None:
+        _check_count(path, sum(info["features"] for info in infos), most_features)
+    return [_read_layer(path, checked, name) for name in names]
 
 
 def confine_vectors() -> None:
@@ -118,11 +125,11 @@ def _check_count(path: Path, count: int, most: int) -> None:
         )
 
 
-def _read_layer(path: Path, name: str) -> VectorLayer:
+def _read_layer(path: Path, checked: Path, name: str) -> VectorLayer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # heights and measures are dropped on purpose
         # times as text: as numbers they would lose their zone
-        meta, _, wkb, values = pyogrio.raw.read(path, layer=name, force_2d=True, datetime_as_string=True)
+        meta, _, wkb, values = pyogrio.raw.read(checked, layer=name, force_2d=True, datetime_as_string=True)
     geometries = shapely.from_wkb(wkb, on_invalid="fix")
     crs = meta["crs"]
     if crs is None:

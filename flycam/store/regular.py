@@ -52,14 +52,17 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def require_regular(folder: Path, beginning: str = "") -> None:
-    """Raise SourceUnreadable where a pipe, a socket or a device lies among the files of a folder.
+    """Raise SourceUnreadable where a pipe or a device lies among the files of a folder.
 
-    beginning  of their names, in any case: what opens `a.tif` opens `a.tif.ovr`, `a.prj`, `A_RPC.TXT` as well
+    A socket may lie there: opening it fails at once.
+
+    beginning  of their names, in any case: what opens `a.shp` opens `a.shp.xml`, `a.prj`, `A.CPG` as well
     """
     with os.scandir(folder) as found:
-        named = [Path(one) for one in found if one.name.lower().startswith(beginning.lower())]
-    for path in named:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        # told without asking the disk again, but for links: rasters lie among thousands of others
+        strange = [one for one in found if not (one.is_file() or one.is_dir())]
+    for path in (Path(one) for one in strange if one.name.lower().startswith(beginning.lower())):
+        if path.exists() and not path.is_socket():
             raise not_regular(path)
 
 

@@ -37,6 +37,9 @@ _WMS = (
 )
 _TWICE = _SOURCE.replace("<SimpleSource>", '<SimpleSource SourceFilename="/etc/passwd">')
 _OVERVIEW = f"<Overview>{_FILE}</Overview>{_SOURCE.replace('{}', '{{}}')}"
+_TILE = "N21E104.hgt"
+"""What is taken for heights by its name and its size alone."""
+
 _PAM = '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{}</MDI></Metadata></PAMDataset>'
 
 
@@ -59,6 +62,7 @@ HOSTILE = (
     "vrt.tif", "N21E104.hgt", "wms.tif", "raw.tif", "address.vrt", "streamed.vrt", "wms.vrt", "raw.vrt",
     "absolute.vrt", "above.vrt", "linked.vrt", "nested.vrt", "attribute.vrt", "overview.vrt", "python.vrt",
     "warped.vrt", "entity.vrt", "inside.tif", "inline.tif", "beside.tif", "mask.tif", "aux.tif", "source.vrt",
+    "tile.vrt", "tile-afar.vrt", "tile-beside.vrt", "spaced.vrt",
 )  # fmt: skip
 """What there is of them, by the name of the file."""
 
@@ -92,6 +96,10 @@ def hostile_raster(folder: Path, name: str, address: str) -> Path:
         ),
         "entity.vrt": f'<!DOCTYPE a [<!ENTITY b "near">]>{mosaic(NEAR.format("&b;.tif"))}',
         "source.vrt": mosaic(NEAR.format("b.tif")),
+        "tile.vrt": mosaic(NEAR.format(_TILE)),
+        "tile-afar.vrt": mosaic(NEAR.format(_TILE)),
+        "tile-beside.vrt": mosaic(NEAR.format(f"{vrt('')}/b.tif".replace("<", "&lt;"))),
+        "spaced.vrt": mosaic(NEAR.format("near.tif ")),
     }
     if name in texts:
         path.write_text(texts[name], encoding="utf-8")
@@ -104,6 +112,14 @@ def hostile_raster(folder: Path, name: str, address: str) -> Path:
             (folder / "inner.vrt").write_text(mosaic(NEAR.format(near.name)), encoding="utf-8")
         case "source.vrt":
             (folder / "b.tif").write_text(afar, encoding="utf-8")
+        case "tile.vrt" | "tile-afar.vrt":
+            text = raw if name == "tile.vrt" else afar
+            (folder / _TILE).write_bytes(b"\n" + text.encode().ljust(1201 * 1201 * 2 - 1))
+        case "tile-beside.vrt":
+            (below := folder / vrt("")).mkdir(parents=True)
+            (below / "b.tif").write_bytes(near.read_bytes())
+        case "spaced.vrt":
+            (folder / "near.tif ").write_bytes(near.read_bytes())
         case "inside.tif" | "inline.tif":
             named = f"/vsicurl/{address}/a.tif" if name == "inside.tif" else afar
             with rasterio.open(path, "r+") as target:

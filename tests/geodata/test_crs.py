@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyproj import Geod
+from pyproj import CRS, Geod
 
 from flycam.errors import CrsMissing
 from flycam.geodata import crs
@@ -131,3 +134,36 @@ def test_points_without_an_image_are_nan_and_spoil_no_neighbour() -> None:
     out = crs.transform_points(np.array([[104.0, 22.0], [np.nan, 0.0]]), crs.WGS84, "EPSG:32648")
     assert np.isfinite(out[0]).all()
     assert np.isnan(out[1]).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+proj=utm +zone=48 +ellps=WGS84 +nadgrids=/a/b +units=m",
+        "+proj=utm +zone=48 +ellps=WGS84 nadgrids = @null,/a/b",
+        "+proj=longlat +ellps=WGS84 +geoidgrids=a.gtx",
+        "+init=/a/b:c",
+        'GEOGCS["a",DATUM["b",SPHEROID["c",6378137,298.25],EXTENSION["PROJ4_GRIDS","/a"]],PRIMEM["d",0],'
+        'UNIT["degree",0.0174532925199433]]',
+        '{"type": "GeographicCRS", "name": "a"}',
+        *(
+            CRS.from_user_input(f"+proj=utm +zone=48 +ellps=WGS84 +{name}=/a/b +type=crs").to_wkt(kind)
+            for name in ("nadgrids", "geoidgrids")
+            for kind in ("WKT2_2019", "WKT1_GDAL")
+        ),
+    ],
+)
+def test_a_crs_that_names_a_file_is_refused(text: str) -> None:
+    with pytest.raises(CrsMissing) as failure:
+        crs.parse_crs(text)
+    assert failure.value.vi
+
+
+def test_no_grid_is_fetched() -> None:
+    asked = (
+        "import os, flycam.geodata.crs, flycam.geodata.raster_source, pyproj.network; "
+        "print(pyproj.network.is_network_enabled(), os.environ['PROJ_NETWORK'])"
+    )
+    env = {**os.environ, "PROJ_NETWORK": "ON"}
+    done = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "OFF"]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from rasterio.enums import Resampling
 from rasterio.shutil import copy
 
 from flycam.errors import SourceUnreadable
+from flycam.geodata.crs import describe_crs
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.gdal_drivers import RASTER_DRIVERS
 from flycam.geodata.picture_digest import picture_digest
@@ -93,6 +99,15 @@ def test_a_source_that_is_exchanged_is_looked_at_again(tmp_path: Path) -> None:
     source.write_text(mosaic(NEAR.format("c.tif")), encoding="utf-8")
     with pytest.raises(SourceUnreadable):
         open_raster(path)
+    plain_dem(source)
+    open_raster(path).close()
+    before = source.stat()
+    with source.open("r+b") as file:  # the same file, as large, as old
+        file.write(mosaic(NEAR.format("c.tif")).encode())
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert source.stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
     source.unlink()
     source.symlink_to(plain_dem(tmp_path.parent / f"{tmp_path.name}.tif"))
     with pytest.raises(SourceUnreadable):
@@ -145,6 +160,93 @@ def test_a_zipped_hgt_is_read_and_never_unpacked_to_more_than_it_is(tmp_path: Pa
     for name in ("N22E104.hgt.zip", "N23E104.hgt.zip", "N24E104.hgt.zip"):
         with pytest.raises(SourceUnreadable):
             read_dem_info(tmp_path / name)
+
+
+GRID = (
+    'PROJCS["a",GEOGCS["b",DATUM["c",SPHEROID["WGS 84",6378137,298.257223563],'
+    'EXTENSION["PROJ4_GRIDS","/a/b"]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],'
+    'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",105],PARAMETER["scale_factor",0.9996],'
+    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1]]'
+)
+NAMING = {
+    "grid": GRID,
+    "proj": "+proj=utm +zone=48 +ellps=WGS84 +nadgrids=/a/b +type=crs",
+    "second": "+proj=utm +zone=48 +ellps=WGS84 +nadgrids=@null,/a/b +type=crs",
+    "init": "+init=/a/b:c",
+    "steps": "+proj=pipeline +step +proj=hgridshift +grids=/a/b",
+    "json": '{"type": "BoundCRS", "source_crs": {}}',
+}
+
+
+@pytest.mark.parametrize("name", [*NAMING, "escaped", "gcps"])
+@pytest.mark.parametrize("ending", [".tif.aux.xml", ".vrt"])
+def test_a_coordinate_system_that_names_a_file_is_refused(tmp_path: Path, name: str, ending: str) -> None:
+    plain_dem(tmp_path / "a.tif")
+    text = escape(NAMING.get(name, GRID), {'"': "&quot;"})
+    if name == "escaped":
+        text = text.replace("GRIDS", "&#71;RI&#x44;S")
+    stated = f"<SRS>{text}</SRS>" if name != "gcps" else f'<GCPList Projection="{text}"></GCPList>'
+    if ending == ".vrt":
+        text = mosaic(NEAR.format("a.tif")).replace("<SRS>EPSG:32648</SRS>", stated)
+    else:
+        text = f"<PAMDataset>{stated}</PAMDataset>"
+    (tmp_path / f"a{ending}").write_text(text, encoding="utf-8")
+    with pytest.raises(SourceUnreadable) as failure:
+        open_raster(tmp_path / ("a.vrt" if ending == ".vrt" else "a.tif"))
+    assert failure.value.vi
+
+
+def geo_tiff(path: Path, text: str, *, is_big: bool = False) -> Path:
+    """A picture that states where it lies in a text of its GeoTIFF keys."""
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 3072, 0, 1, 32767, 3073, 34737, len(text), 0)
+    tags = ImageFileDirectory_v2()
+    for tag, kind, value in ((33550, 12, (1.0, 1.0, 0.0)), (34735, 3, keys), (34737, 2, text)):
+        tags.tagtype[tag] = kind
+        tags[tag] = value
+    Image.new("L", (8, 8)).save(path, "TIFF", tiffinfo=tags, big_tiff=is_big)
+    return path
+
+
+@pytest.mark.parametrize("is_big", [False, True])
+def test_a_tiff_whose_keys_name_a_file_is_refused(tmp_path: Path, is_big: bool) -> None:
+    open_raster(geo_tiff(tmp_path / "a.tif", "WGS 84 / UTM|", is_big=is_big)).close()
+    path = geo_tiff(tmp_path / "b.tif", f"ESRI PE String = {GRID}|", is_big=is_big)
+    assert (path.read_bytes()[2] == 43) is is_big
+    with pytest.raises(SourceUnreadable):
+        open_raster(path)
+
+
+def test_a_jpeg_2000_whose_boxes_name_a_file_is_refused(tmp_path: Path) -> None:
+    plain_dem(tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif") as source:
+        profile = {"driver": "JP2OpenJPEG", "dtype": "uint8", "width": 256, "height": 256, "count": 1}
+        placed = {"crs": source.crs, "transform": source.transform}
+    with rasterio.open(tmp_path / "a.jp2", "w", **profile, **placed) as target:
+        target.write(np.ones((1, 256, 256), np.uint8))
+    with open_raster(tmp_path / "a.jp2") as source:
+        assert source.crs.to_epsg() == 32648
+    whole = (tmp_path / "a.jp2").read_bytes()
+    boxed = struct.pack(">I4s", 8 + len(GRID), b"uuid") + GRID.encode()
+    (tmp_path / "b.jp2").write_bytes(whole[:12] + boxed + whole[12:])
+    (tmp_path / "c.jp2").write_bytes(whole + boxed)
+    longer = struct.pack(">I4sQ", 1, b"free", 16 + 40) + bytes(40)
+    (tmp_path / "d.jp2").write_bytes(whole[:12] + longer + boxed + whole[12:])
+    with (tmp_path / "e.jp2").open("wb") as file:
+        file.write(whole[:12] + struct.pack(">I4s", 8 + (33 << 20), b"free") + bytes(33 << 20) + whole[12:])
+    for name in "bcde":
+        with pytest.raises(SourceUnreadable):
+            open_raster(tmp_path / f"{name}.jp2")
+    (tmp_path / "f.jp2").write_bytes(whole[:12] + longer + whole[12:])
+    open_raster(tmp_path / "f.jp2").close()
+
+
+def test_a_system_that_names_no_grid_in_so_many_words_is_read(tmp_path: Path) -> None:
+    """As EPSG:3857 is written: "+nadgrids=@null"."""
+    with rasterio.open(sparse(tmp_path / "a.tif", 64, 64, crs="EPSG:3857")) as source:
+        copy(source, tmp_path / "a.vrt", driver="VRT")
+    assert "@null" in (tmp_path / "a.vrt").read_text(encoding="utf-8")
+    with open_raster(tmp_path / "a.vrt") as source:
+        assert describe_crs(source.crs.to_wkt()).text == "EPSG:3857"
 
 
 SPARSE = {"driver": "GTiff", "dtype": "float32", "count": 1, "compress": "deflate", "SPARSE_OK": True}
@@ -213,9 +315,28 @@ def test_strips_tiles_and_pictures_as_programs_write_them_are_read(tmp_path: Pat
         open_raster(path).close()
 
 
-@pytest.mark.parametrize("name", ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT"])
-def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, name: str) -> None:
-    path = plain_dem(tmp_path / "a.tif")
+PIPES = {
+    "a.tif": ["a.tif.aux.xml", "a.tif.ovr", "a.tfw", "a_RPC.TXT", "summary.txt", "METADATA.DIM"],
+    "LC08_B1.tif": ["LC08_MTL.txt"],
+    "y_P001.tif": ["README.XML"],
+}
+
+
+@pytest.mark.parametrize(("raster", "name"), [(one, name) for one in PIPES for name in PIPES[one]])
+def test_a_pipe_beside_a_raster_is_not_waited_at(tmp_path: Path, raster: str, name: str) -> None:
+    path = plain_dem(tmp_path / raster)
     os.mkfifo(tmp_path / name)
     with pytest.raises(SourceUnreadable):
         open_raster(path)
+
+
+def test_a_socket_or_a_link_to_nothing_beside_a_raster_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plain_dem(tmp_path / "a.tif")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").symlink_to("nothing")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("metadata.xml")
+        with open_raster(path) as opened:
+            assert opened.tags(ns="IMAGERY") == {}
