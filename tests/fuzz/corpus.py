@@ -91,9 +91,11 @@ def dataflash() -> list[bytes]:
 
 
 def ulog() -> list[bytes]:
+    """A flight; and descriptions that hung the reader or filled its memory once."""
     writer = test_ulog.Writer()
     test_ulog.flight(writer, seconds=2)
-    return [bytes(writer.data)]
+    overgrown = [test_ulog.overgrown(formats, seconds=1) for formats in test_ulog.OVERGROWN.values()]
+    return [bytes(writer.data), *(bytes(one.data) for one in overgrown)]
 
 
 def klv() -> list[bytes]:
