@@ -49,8 +49,12 @@ class FlightLog:
     remarks: tuple[tuple[str, str], ...] = ()
 
 
-def require_few(path: Path, count: int, most: int = MOST_SAMPLES) -> None:
-    """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded."""
+def require_few(path: Path, samples: int, rows: int = 0) -> None:
+    """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded.
+
+    samples  positions or exposures so far; rows: messages of any one kind
+    """
+    count, most = (samples, MOST_SAMPLES) if samples > MOST_SAMPLES else (rows, MOST_ROWS)
     if count > most:
         raise SourceUnreadable(
             f"{path}: holds more than {most} messages of one kind, which no flight does: cut the log to this "

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.moment import LATEST_NS
-from flycam.ingest.telemetry.flight_log import MOST_ROWS, require_few
+from flycam.ingest.telemetry.flight_log import require_few
 
 MAGIC = b"ULog\x01\x12\x35"
 _SYNC = bytes.fromhex("2f731320250cbb12")
@@ -63,8 +63,8 @@ class ULogTopics:
 
 
 def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
-    """The wanted topics of a ULog. Raises SourceUnreadable if the file is none, cannot be opened or holds more
-    records of a topic than `MOST_ROWS`.
+    """The wanted topics of a ULog. Raises SourceUnreadable if the file is none, cannot be opened or holds
+    more records of a topic than any flight.
 
     Reads through a memory map: only records of wanted topics are held, in no more bytes than in the file.
     """
@@ -168,7 +168,7 @@ class _Scan:
             self._faults["odd_size"] += 1
         else:
             packed += row[: dtype.itemsize]
-            require_few(self._path, len(packed) // dtype.itemsize, MOST_ROWS)
+            require_few(self._path, samples=0, rows=len(packed) // dtype.itemsize)
 
     def _records(self, name: str, packed: bytearray) -> Records:
         dtype = self._dtypes[name]
@@ -201,8 +201,8 @@ class _Scan:
         return dtype if is_sound else _UNDESCRIBED
 
     def _size(self, kind: str, depth: int = 1) -> int:
-        """Bytes of a field's type, worked out once; more than `_MOST_BYTES` of one that holds itself, or others
-        deeper than any log does."""
+        """Bytes of a field's type, worked out once; more than `_MOST_BYTES` of one that holds itself, or
+        others deeper than any log does."""
         if kind in _TYPES:
             return np.dtype(_TYPES[kind]).itemsize
         if depth > _MOST_NESTED:
@@ -216,4 +216,6 @@ class _Scan:
     def _fields(self, name: str) -> list[tuple[str, int, str]]:
         """Type, count (0: not a row) and name of each field."""
         found = _FIELD.findall(self._formats.get(name, ""))
-        return [(kind, int(count[:9] or 0), field) for kind, count, field in found]  # of more digits: too many
+        return [
+            (kind, int(count[:9] or 0), field) for kind, count, field in found
+        ]  # of more digits: too many

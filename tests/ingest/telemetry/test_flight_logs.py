@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
 from flycam.errors import SourceUnreadable, TelemetryGap
@@ -179,6 +182,116 @@ def test_dataflash_gives_utc_positions_events_and_the_true_home(tmp_path):
     assert [round(e.t_utc_ns / 1e9 - T0, 3) for e in log.camera_events] == [2.5 + 5 * k for k in range(6)]
     assert log.home is not None
     assert log.home.lon_deg == pytest.approx(LON)
+
+
+def described(number: int, length: int, name: bytes, letters: bytes, columns: bytes) -> bytes:
+    """One FMT message of a binary DataFlash log."""
+    return b"\xa3\x95\x80" + struct.pack("<BB4s16s64s", number, length, name, letters, columns)
+
+
+FMT = described(0x80, 89, b"FMT", b"BBnNZ", b"Type,Length,Name,Format,Columns")
+
+
+def binary_dataflash(seconds: int = 30) -> bytes:
+    """The flight of `dataflash` in the binary form."""
+    kinds = {
+        "GPS": (50, b"QBIHLLe", "<QBIHiii", b"TimeUS,Status,GMS,GWk,Lat,Lng,Alt"),
+        "POS": (51, b"QLLff", "<Qiiff", b"TimeUS,Lat,Lng,Alt,RelHomeAlt"),
+        "ATT": (52, b"QccC", "<QhhH", b"TimeUS,Roll,Pitch,Yaw"),
+        "CAM": (53, b"QIHLLeeccC", "<QIHiiiihhH", b"TimeUS,GPSTime,GPSWeek,Lat,Lng,Alt,RelAlt,R,P,Y"),
+        "ORGN": (54, b"QBLLe", "<QBiii", b"TimeUS,Type,Lat,Lng,Alt"),
+        "TXT": (55, b"QZ", "<Q64s", b"TimeUS,Message"),
+    }
+    made = bytearray(FMT)
+    for name, (number, letters, code, columns) in kinds.items():
+        made += described(number, 3 + struct.calcsize(code), name.encode(), letters, columns)
+
+    def say(name, *values):
+        number, _, code, _ = kinds[name]
+        made.extend(b"\xa3\x95" + bytes([number]) + struct.pack(code, *values))
+
+    week, start = divmod(T0 + LEAP_SECONDS - GPS_EPOCH_S, WEEK_S)
+    lat = round(LAT * 1e7)
+    say("ORGN", 1000, 0, lat, round((LON + 0.1) * 1e7), 100)
+    say("ORGN", 1000, 1, lat, round(LON * 1e7), 30_000)
+    for k in range(seconds * 10):
+        us, lng, ms = 50_000_000 + k * 100_000, round(east(k / 10) * 1e7), round((start + k / 10) * 1000)
+        if k % 2 == 0:
+            say("GPS", us, 3, ms, int(week), lat, lng, 42_000)
+        say("POS", us, lat, lng, 420.0, 120.0)
+        say("ATT", us, 100, 200, 9000)
+        if k % 50 == 25:
+            say("CAM", us, ms, int(week), lat, lng, 42_000, 12_000, 100, 200, 9000)
+            say("TXT", us, b"\x1b[2J")
+    return bytes(made)
+
+
+# what hung the reader, or spoke past the console, once
+ODD_DATAFLASH = {
+    "a type of length 0": FMT + described(0x81, 0, b"XYZ", b"", b"") + b"\xa3\x95\x81" + bytes(2000),
+    "a type that describes itself": described(0x80, 0, b"FMT", b"", b"") + FMT,
+    "a name that clears the screen": FMT
+    + described(0x81, 4, b"\x1b[2J", b"Q", b"a")
+    + b"\xa3\x95\x81\x00" * 400
+    + bytes(2000),
+    "letters that do not fit the length": FMT
+    + described(0x81, 4, b"GPS\x1b", b"B", b"a\x1b[31m")
+    + b"\xa3\x95\x81\x01" * 300,
+    "a type that nobody described": FMT + b"\xa3\x95\x81" * 700,
+}
+
+
+def test_the_binary_form_says_the_same_as_the_text(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(binary_dataflash())
+    text, binary = read_flight_log(dataflash(tmp_path / "a.log")), read_flight_log(path)
+    for mine, other in (
+        (binary.track.samples, text.track.samples),
+        (binary.camera_events, text.camera_events),
+    ):
+        assert [s.t_utc_ns for s in mine] == [s.t_utc_ns for s in other]
+        for name in (
+            "lon_deg",
+            "lat_deg",
+            "height_m",
+            "relative_height_m",
+            "yaw_deg",
+            "pitch_deg",
+            "roll_deg",
+        ):
+            of_mine, of_other = ([getattr(s, name) for s in samples] for samples in (mine, other))
+            np.testing.assert_allclose(of_mine, of_other, rtol=0, atol=2e-7)
+    assert binary.home is not None and text.home is not None
+    assert binary.home.height_m == text.home.height_m == 300.0
+
+
+@pytest.mark.parametrize("body", ODD_DATAFLASH.values(), ids=ODD_DATAFLASH.keys())
+def test_odd_descriptions_end_in_one_sentence_and_nothing_else_is_said(tmp_path, capfd, body):
+    path = tmp_path / "odd.bin"
+    path.write_bytes(body)
+    with pytest.raises(SourceUnreadable, match=r"odd\.bin"):
+        read_flight_log(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_flight_between_odd_descriptions_is_read_without_a_word(tmp_path, capfd):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(ODD_DATAFLASH.values()) + binary_dataflash(10) + b"x" * 5000)
+    assert len(read_flight_log(path).track.samples) == 100
+    assert capfd.readouterr() == ("", "")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoils=st.lists(st.tuples(st.integers(0, 6_000), st.binary(min_size=1, max_size=9)), max_size=20))
+def test_no_damage_breaks_the_dataflash_reader(tmp_path, spoils):
+    """Read or refused in a sentence, never anything else."""
+    data = bytearray(binary_dataflash(5))
+    for at, junk in spoils:
+        data[at + 2 : at + 2 + len(junk)] = junk
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    with suppress(SourceUnreadable):
+        read_flight_log(path)
 
 
 @pytest.mark.real

@@ -16,7 +16,7 @@ from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.photo.photos import read_all
 from flycam.ingest.photo.search import find_photos
-from flycam.ingest.telemetry import ulog_topics
+from flycam.ingest.telemetry import flight_log
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
 from flycam.ingest.telemetry.ulog import read_ulog
@@ -356,7 +356,7 @@ def test_padding_that_the_file_leaves_out_takes_no_room(tmp_path):
 
 
 def test_more_records_than_of_any_flight_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(ulog_topics, "MOST_ROWS", 30)
+    monkeypatch.setattr(flight_log, "MOST_ROWS", 30)
     writer = Writer()
     flight(writer, seconds=4)
     with pytest.raises(SourceUnreadable, match=r"a\.ulg.*30"):
