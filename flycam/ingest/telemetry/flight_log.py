@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 
 MOST_SAMPLES = 1_000_000
 """Positions or exposures of a log: 5 hours of 50 a second."""
-MOST_ROWS = 5_000_000
-"""Messages of one kind in a log: 3 hours of angles 400 times a second."""
+MOST_ROWS = 3_000_000
+"""Messages of one kind in an aircraft's own log, or of all kinds over a link: 3 hours of 250 a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +52,13 @@ class FlightLog:
 def require_few(path: Path, samples: int, rows: int = 0) -> None:
     """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded.
 
-    samples  positions or exposures so far; rows: messages of any one kind
+    samples  positions or exposures so far; rows: messages
     """
     count, most = (samples, MOST_SAMPLES) if samples > MOST_SAMPLES else (rows, MOST_ROWS)
     if count > most:
         raise SourceUnreadable(
-            f"{path}: holds more than {most} messages of one kind, which no flight does: cut the log to this "
-            "flight",
-            vi=f"{path}: có hơn {most} bản ghi cùng loại, quá nhiều so với một chuyến bay; hãy cắt lấy riêng "
+            f"{path}: holds more than {most} messages, which no flight does: cut the log to this flight",
+            vi=f"{path}: có hơn {most} bản ghi, quá nhiều so với một chuyến bay; hãy cắt lấy riêng "
             "phần của chuyến bay này",
         )
 
