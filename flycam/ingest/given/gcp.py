@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.frame.unpacking import reads_foreign
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
 from flycam.store.regular import read_regular
@@ -59,6 +60,7 @@ class GroundControl:
     marks: Sequence[GroundMark]
 
 
+@reads_foreign
 def read_gcp(path: Path) -> GroundControl:
     """Read a list. Raises SourceUnreadable naming file and line, CrsMissing without a usable first line."""
     lines = _lines(path)

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.unpacking import reads_foreign
 from flycam.ingest.given import poses_csv
 from flycam.ingest.given.opensfm import read_sfm_poses
 from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
@@ -25,6 +26,7 @@ def holds_poses(path: Path) -> bool:
     )
 
 
+@reads_foreign
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
     """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
     if _is_json(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.unpacking import reads_foreign
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
@@ -19,6 +20,7 @@ _MAVLINK_STARTS = (0xFE, 0xFD)
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
 
+@reads_foreign
 def read_flight_log(path: Path) -> FlightLog:
     """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV or DJI subtitles.
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.telemetry import flight_log
+from flycam.errors import SourceUnforeseen, SourceUnreadable, TelemetryGap
+from flycam.ingest.telemetry import files, flight_log
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, LEAP_SECONDS, WEEK_S
 from tests.ingest.made_flights import LAT, LON
@@ -360,3 +360,23 @@ def test_the_other_real_logs_are_read(shared_data):
     flash = read_flight_log(shared_data / "logs" / "ardupilot_1s.BIN")
     assert len(flash.track.samples) == 23
     assert flash.track.samples[0].t_utc_ns == pytest.approx(1509241629.95e9, abs=0.1e9)
+
+
+def test_what_nobody_foresaw_in_a_log_is_said_of_the_log(tmp_path, monkeypatch):
+    """One odd file ends no ingest with an internal error; that the disk fails is not said of the file."""
+    path = dataflash(tmp_path / "a.log")
+    for raised, said in (
+        (KeyError("x"), SourceUnforeseen),
+        (OSError(5, "I/O"), OSError),
+        (MemoryError(), MemoryError),
+    ):
+
+        def fails(_path, raised=raised):
+            raise raised
+
+        monkeypatch.setattr(files, "read_dataflash", fails)
+        with pytest.raises(said) as caught:
+            read_flight_log(path)
+        if said is SourceUnforeseen:
+            assert str(path) in str(caught.value) and str(path) in caught.value.vi
+            assert isinstance(caught.value.__cause__, KeyError)
