@@ -6,11 +6,11 @@ import unicodedata
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.unpacking import reads_foreign
 from flycam.ingest.given import poses_csv
 from flycam.ingest.given.opensfm import read_sfm_poses
 from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles
+from flycam.store.regular import reads_foreign
 
 _HEAD_BYTES = 4096
 _DATAFLASH_TEXT = "FMT"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.unpacking import reads_foreign
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
@@ -13,6 +12,7 @@ from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles, read_subtitle_log
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
+from flycam.store.regular import reads_foreign
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.frame.unpacking import reads_foreign
 from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_few
 from flycam.ingest.telemetry.subtitle_cues import Cue, cues_of, lon_first, order_evidence
+from flycam.store.regular import reads_foreign
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

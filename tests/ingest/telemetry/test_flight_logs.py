@@ -14,6 +14,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mav
 
 from flycam.errors import SourceUnforeseen, SourceUnreadable, TelemetryGap
 from flycam.ingest.telemetry import files, flight_log
+from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, LEAP_SECONDS, WEEK_S
 from tests.ingest.made_flights import LAT, LON
@@ -309,7 +310,7 @@ def test_odd_descriptions_end_in_one_sentence_and_nothing_else_is_said(tmp_path,
     path = tmp_path / "odd.bin"
     path.write_bytes(body)
     with pytest.raises(SourceUnreadable, match=r"odd\.bin"):
-        read_flight_log(path)
+        read_dataflash(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -330,7 +331,7 @@ def test_no_damage_breaks_the_dataflash_reader(tmp_path, spoils):
     path = tmp_path / "a.bin"
     path.write_bytes(data)
     with suppress(SourceUnreadable):
-        read_flight_log(path)
+        read_dataflash(path)
 
 
 @pytest.mark.real
