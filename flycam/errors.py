@@ -33,6 +33,10 @@ class SourceUnreadable(InputUnusable):
     """A file is truncated, empty, of another type, a bomb, or otherwise not readable."""
 
 
+class SourceUnforeseen(SourceUnreadable):
+    """A reader met in a file what nobody foresaw: to people it is unreadable, to tests an error of ours."""
+
+
 class StreamUnreadable(SourceUnreadable):
     """Nothing that can be read comes from a stream's address, or it cannot be listened at."""
 

@@ -78,7 +78,7 @@ def read_document(path: Path, *, is_ours: bool = False) -> Any:
     try:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig").replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_OUR_LOADER if is_ours else _OpenCvLoader)  # noqa: S506 - safe loaders
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
         raise SourceUnreadable(
             f"{path.name}: cannot be read as JSON or YAML: check the file",
             vi=f"{path.name}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",

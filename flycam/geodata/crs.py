@@ -97,7 +97,7 @@ def parse_crs(text: str) -> CRS:
         )
     try:
         return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
-    except CRSError as error:
+    except (CRSError, ValueError, RecursionError) as error:  # JSON, or digits, without end
         raise CrsMissing(
             f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number",
             vi=f"{text[:80]!r}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số",

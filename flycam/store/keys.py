@@ -7,7 +7,7 @@ import re
 
 from flycam.geometry.grid import TileId
 
-_KEY_BYTES = 1024
+KEY_BYTES = 1024
 _SEGMENT_BYTES = 255
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -332,7 +332,7 @@ def check_prefix(prefix: str) -> None:
     """Raise ValueError unless some key could begin with `prefix`."""
     if (
         prefix.startswith("/")
-        or len(prefix.encode()) > _KEY_BYTES
+        or len(prefix.encode()) > KEY_BYTES
         or _FORBIDDEN.search(prefix)
         or any(s in ("", ".", "..") for s in prefix.split("/")[:-1])
     ):

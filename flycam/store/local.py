@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
-from flycam.store.keys import check_key, check_prefix, counts_by_its_name
+from flycam.store.keys import KEY_BYTES, check_key, check_prefix, counts_by_its_name
 from flycam.store.mark import is_marked
 from flycam.store.room import FULL, free_bytes
 from flycam.store.scratch import SCRATCH_NAME, Scratch
@@ -267,19 +267,21 @@ class LocalStore:
             folder = folder.parent
 
     def _walk(self, folder: str) -> Iterator[str]:
-        try:
-            with self._translated(folder), os.scandir(self._root / folder) as found:
-                # a folder sorts as its keys do: with the '/' that follows its name
-                entries = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
-        except ObjectMissing:
-            return
-        for name in entries:
-            if name.startswith("."):  # scratch, the mark: no key begins so
+        """The keys below a folder in their order; what lies deeper than `KEY_BYTES` reach is none."""
+        waiting = [folder]
+        while waiting:
+            at = waiting.pop()
+            if at and not at.endswith("/"):
+                yield at
                 continue
-            if name.endswith("/"):
-                yield from self._walk(folder + name)
-            else:
-                yield folder + name
+            try:
+                with self._translated(at), os.scandir(self._root / at) as found:
+                    # a folder sorts as its keys do: with the '/' that follows its name
+                    entries = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
+            except ObjectMissing:
+                continue
+            keys = [at + name for name in entries if not name.startswith(".")]  # scratch, the mark: no key
+            waiting += [key for key in reversed(keys) if len(os.fsencode(key)) <= KEY_BYTES]
 
     def _is_there(self) -> bool:
         """Whether the folder is that of the store, and not a mount point whose disk was taken away."""

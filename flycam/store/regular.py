@@ -1,16 +1,21 @@
 """Regular files alone: a pipe that is called like a photo or a part of a bundle is waited at for ever, and a
-link in the place of a file that is to be written leads to another."""
+link in the place of a file that is to be written leads to another. And readers of what others wrote."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from functools import wraps
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
 
-from flycam.errors import SourceUnreadable
+from flycam.errors import FlycamError, SourceUnforeseen, SourceUnreadable
 from flycam.frame.spelling import to_visible
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def open_regular(path: Path) -> FileIO:
@@ -73,3 +78,24 @@ def not_regular(path: Path) -> SourceUnreadable:
         f"{shown}: is a pipe, a socket or a device; give a file",
         vi=f"{shown}: là đường ống, socket hoặc thiết bị; hãy đưa một tệp",
     )
+
+
+def reads_foreign(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
+    """A reader of a file of others that raises SourceUnforeseen, which names the file, for what nobody
+    foresaw: one odd log or table ends no ingest with an internal error. That a disk or memory fails is no
+    fault of the file's."""
+
+    @wraps(reader)
+    def read(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return reader(path, *args, **kwargs)
+        except (FlycamError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise SourceUnforeseen(
+                f"{path}: is damaged, or not what its name says: copy it from its source again, or leave it "
+                "out",
+                vi=f"{path}: tệp bị hỏng hoặc không đúng loại; hãy chép lại từ nguồn, hoặc bỏ tệp này ra",
+            ) from error
+
+    return read

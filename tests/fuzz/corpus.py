@@ -84,20 +84,23 @@ def tlog() -> list[bytes]:
 
 
 def dataflash() -> list[bytes]:
-    """The text form, and the head of a binary one."""
-    fmt = b"\xa3\x95\x80" + bytes([0x80, 89]) + b"FMT\0" + b"BBnNZ".ljust(16, b"\0")
-    fmt += b"Type,Length,Name,Format,Columns".ljust(64, b"\0")
-    return [_file(lambda path: test_flight_logs.dataflash(path, seconds=2)), fmt]
+    """Both forms, and descriptions that hung a reader once."""
+    text = _file(lambda path: test_flight_logs.dataflash(path, seconds=2))
+    binary = test_flight_logs.binary_dataflash(seconds=2)
+    return [text, binary, test_flight_logs.FMT, *test_flight_logs.ODD_DATAFLASH.values()]
 
 
 def ulog() -> list[bytes]:
+    """A flight; and descriptions that hung the reader or filled its memory once."""
     writer = test_ulog.Writer()
     test_ulog.flight(writer, seconds=2)
-    return [bytes(writer.data)]
+    overgrown = [test_ulog.overgrown(formats, seconds=1) for formats in test_ulog.OVERGROWN.values()]
+    return [bytes(writer.data), *(bytes(one.data) for one in overgrown)]
 
 
 def klv() -> list[bytes]:
-    return [b"".join(test_klv.packet(test_klv.T0_US + k * 100_000, **test_klv.here(k)) for k in range(6))]
+    flight = b"".join(test_klv.packet(test_klv.T0_US + k * 100_000, **test_klv.here(k)) for k in range(6))
+    return [flight, test_klv.OVERLAPPING]
 
 
 def csv() -> list[bytes]:

@@ -14,7 +14,7 @@ import zstandard
 from pyproj import CRS
 
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import FlycamError
+from flycam.errors import FlycamError, SourceUnforeseen
 from flycam.frame import tilecodec
 from flycam.frame.specialist import LayerKind
 from flycam.frame.terraincodec import decode_terrain
@@ -41,8 +41,12 @@ def _from_file(name: str, read: Callable[[Path], object]) -> Read:
     def from_bytes(data: bytes) -> None:
         path = _folder() / name
         path.write_bytes(data)
-        with suppress(FlycamError):
+        try:
             read(path)
+        except SourceUnforeseen:
+            raise  # people hear that the file is damaged; here it is an error of ours
+        except FlycamError:
+            pass
 
     return from_bytes
 

@@ -105,7 +105,13 @@ def test_what_is_no_camera_is_named_with_the_cure(tmp_path: Path, values: dict[s
         load(tmp_path, {**SIZE, **values})
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\t- a: b", "!!python/object/apply:os.getcwd []"])
+ODD_VALUES = ["a: !!timestamp x", "a: !!int ''", "a: !!bool x", "a: !!float ''"]
+"""Of which YAML makes errors of any kind."""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2]", "{", "\t- a: b", "!!python/object/apply:os.getcwd []", *ODD_VALUES]
+)
 def test_what_is_no_file_of_named_values(tmp_path: Path, text: str) -> None:
     with pytest.raises(SourceUnreadable, match=r"^camera\.json: "):
         load(tmp_path, text)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flycam.errors import DiskFull, ObjectMissing, StoreUnavailable
 from flycam.store import local
+from flycam.store.keys import KEY_BYTES
 from flycam.store.local import LocalStore
 from tests.store.processes import kill_a_writer
 from tests.suites.store_suite import StoreSuite
@@ -393,3 +395,23 @@ def test_open_files_do_not_grow(store: LocalStore) -> None:
     store.flush()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > before
+
+
+def test_folders_deeper_than_any_key_are_not_gone_into(store: LocalStore, tmp_path: Path) -> None:
+    """Where a folder of keys holds a thousand others in one another, as a backup's may that others wrote."""
+    longest = "/".join(["d"] * 512)[: KEY_BYTES - 1]
+    store.put("a/x", b"1")
+    store.put(longest, b"2")
+    store.put("e", b"3")
+    here = os.open(store._root / "d", os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(1400):
+        with suppress(FileExistsError):
+            os.mkdir("f", dir_fd=here)
+        below = os.open("f", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("far", os.O_WRONLY | os.O_CREAT, dir_fd=here))
+    os.close(here)
+    listed = list(store.list(""))
+    subprocess.run(["rm", "-rf", str(store._root / "d/f")], check=True)  # Python cannot
+    assert listed == ["a/x", longest, "e"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
-from flycam.store.regular import read_regular
+from flycam.store.regular import read_regular, reads_foreign
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
 # VN-2000 and, somewhere behind it, a meridian of this country: 104°45', 104.75, 104-45, 104 45
@@ -59,6 +59,7 @@ class GroundControl:
     marks: Sequence[GroundMark]
 
 
+@reads_foreign
 def read_gcp(path: Path) -> GroundControl:
     """Read a list. Raises SourceUnreadable naming file and line, CrsMissing without a usable first line."""
     lines = _lines(path)

@@ -10,6 +10,7 @@ from flycam.ingest.given import poses_csv
 from flycam.ingest.given.opensfm import read_sfm_poses
 from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles
+from flycam.store.regular import reads_foreign
 
 _HEAD_BYTES = 4096
 _DATAFLASH_TEXT = "FMT"
@@ -25,6 +26,7 @@ def holds_poses(path: Path) -> bool:
     )
 
 
+@reads_foreign
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
     """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
     if _is_json(path):

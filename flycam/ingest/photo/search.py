@@ -14,6 +14,7 @@ from flycam.store.regular import open_regular
 
 NOT_A_PHOTO = "not a photo"
 NOT_OPENED = "cannot be opened"
+_DEEPEST = 64
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".tif", ".tiff", ".png"})
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"})
@@ -80,20 +81,39 @@ def walk(
     """Yield the file at `path`, or all of the folder and those below it in order of their names: files, and
     links to folders, which are not gone into.
 
-    note   hears of each folder that cannot be read, and why
+    note   hears of each folder that is left out, and why: it cannot be read, or lies deeper than any card has
     apart  how the names of folders begin that are passed over: systems make them, no camera does
     """
     if not path.is_dir():
         yield path
         return
 
-    def tell(error: OSError) -> None:
-        note(Path(str(error.filename)), f"{NOT_OPENED} ({error.strerror})")
+    waiting = [(path, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        if depth > _DEEPEST:
+            note(folder, f"{NOT_OPENED} (more than {_DEEPEST} folders deep: move it up)")
+            continue
+        files, folders = list[str](), list[str]()
+        try:
+            with os.scandir(folder) as found:
+                for entry in found:
+                    is_folder = _is_folder(entry)
+                    if is_folder and apart and entry.name.startswith(apart):
+                        continue
+                    (folders if is_folder and not entry.is_symlink() else files).append(entry.name)
+        except OSError as error:
+            note(folder, f"{NOT_OPENED} ({error.strerror})")
+            continue
+        yield from (folder / name for name in sorted(files))
+        waiting += [(folder / name, depth + 1) for name in sorted(folders, reverse=True)]
 
-    for folder, folders, names in os.walk(path, onerror=tell):
-        folders[:] = sorted(name for name in folders if not apart or not name.startswith(apart))
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        yield from (Path(folder) / name for name in sorted([*names, *links]))
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle: opening it gives the reason
+        return False
 
 
 def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:

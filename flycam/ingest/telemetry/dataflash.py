@@ -6,21 +6,31 @@ make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import suppress
+import mmap
+import struct
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pymavlink import DFReader
+from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry import gps_time
-from flycam.ingest.telemetry.flight_log import FlightLog, Home, interpolate_angles, strictly_increasing
+from flycam.ingest.telemetry.flight_log import (
+    FlightLog,
+    Home,
+    interpolate_angles,
+    require_few,
+    strictly_increasing,
+)
+
+Table = dict[str, NDArray[np.float64]]
+"""Values of each column."""
 
 MAX_GAP_S = 1.0
+# the columns of each message without which it is of no use
 _NEEDED = {
     "GPS": ("TimeUS", "Status", "GMS", "GWk", "Lat", "Lng", "Alt"),
     "POS": ("TimeUS", "Lat", "Lng", "Alt"),
@@ -28,18 +38,28 @@ _NEEDED = {
     "CAM": ("GPSTime", "GPSWeek", "Lat", "Lng", "Alt"),
     "ORGN": ("Type", "Lat", "Lng", "Alt"),
 }
+_WELCOME = {"POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
+_OLD_NAMES = {"Yaw": "Y", "Pitch": "P", "Roll": "R"}
 _LARGEST = 1e15  # of any number: 30 years of microseconds
 _LATEST_S = 4e9  # UTC of a fix: the year 2096
 _HOME_TYPES = (1, 2)
-_BINARY_HEAD = b"\xa3\x95"
+_HEAD = b"\xa3\x95"
+_FMT_TYPE = 0x80
+_FMT = struct.Struct("<BB4s16s64s")  # type, length, name, format, columns
+# by the letter of a format: struct's code, and of how many the binary form counts one; 0: text
+_LETTERS = {
+    **{letter: (letter, 1.0) for letter in "bBhHiIfdqQ"},
+    **{"g": ("e", 1.0), "M": ("B", 1.0), "L": ("i", 1 / 1e-7)},
+    **{"c": ("h", 100.0), "C": ("H", 100.0), "e": ("i", 100.0), "E": ("I", 100.0)},
+    **{"a": ("64s", 0.0), "n": ("4s", 0.0), "N": ("16s", 0.0), "Z": ("64s", 0.0)},
+}
+_LONGEST_LINE = 4096
 
 
 def read_dataflash(path: Path) -> FlightLog:
-    """Track, CAM events and home of a DataFlash log. SourceUnreadable without positions or GPS time."""
-    by_type: dict[str, list[Any]] = {name: [] for name in _NEEDED}
-    for message in _iterate(path):
-        if _is_usable(message):
-            by_type[message.get_type()].append(message)
+    """Track, CAM events and home of a DataFlash log. SourceUnreadable without positions or GPS time, or with
+    more of them than any flight."""
+    by_type = _read(path)
     offset_s = _utc_offset(by_type["GPS"], path)
     samples = _track(by_type, offset_s, path.name)
     if not samples:
@@ -51,51 +71,109 @@ def read_dataflash(path: Path) -> FlightLog:
         name=path.name,
         track=TelemetryTrack(samples=strictly_increasing(samples), max_gap_s=MAX_GAP_S),
         clock="GPS time of the autopilot, 18 leap seconds taken off",
-        camera_events=tuple(_event(m, path.name) for m in by_type["CAM"] if m.Lat or m.Lng),
+        camera_events=tuple(_events(by_type["CAM"], path.name)),
         home=_home(by_type["ORGN"]),
     )
 
 
-def _iterate(path: Path) -> Iterator[Any]:
+def _read(path: Path) -> dict[str, Table]:
+    """The usable messages of each kind in file order: what is needed of them is there, as numbers."""
+    columns = {kind: (*needed, *_WELCOME.get(kind, ())) for kind, needed in _NEEDED.items()}
+    found = {kind: array("d") for kind in _NEEDED}
+
+    def take(kind: str, values: Sequence[float]) -> None:
+        needed = values[: len(_NEEDED[kind])]
+        if all(abs(value) < _LARGEST for value in needed):
+            found[kind].extend(value if abs(value) < _LARGEST else np.nan for value in values)
+            rows = len(found[kind]) // len(values)
+            require_few(path, samples=0 if kind == "ATT" else rows, rows=rows)
+
     try:
         with path.open("rb") as file:
-            binary = file.read(2) == _BINARY_HEAD
-        reader = DFReader.DFReader_binary(str(path)) if binary else DFReader.DFReader_text(str(path))
-    except Exception as error:
+            if file.read(len(_HEAD)) == _HEAD:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    _read_binary(data, columns, take)
+            else:
+                file.seek(0)
+                _read_text(iter(lambda: file.readline(_LONGEST_LINE), b""), columns, take)
+    except OSError as error:
         raise SourceUnreadable(
-            f"{path}: is not a DataFlash log: copy it from the aircraft again",
-            vi=f"{path}: không phải nhật ký DataFlash; hãy chép lại từ máy bay",
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
         ) from error
-    with suppress(Exception):  # what came before the damage is kept
-        while (message := reader.recv_match(type=[*_NEEDED])) is not None:
-            yield message
+    rows = {kind: np.array(found[kind]).reshape(-1, len(names)) for kind, names in columns.items()}
+    return {kind: dict(zip(names, rows[kind].T, strict=True)) for kind, names in columns.items()}
 
 
-def _is_usable(message: Any) -> bool:
-    """Whether what is needed of a message is there, as numbers: a log says itself what its columns are."""
-    return all(math.isfinite(_number(message, name)) for name in _NEEDED[message.get_type()])
+def _read_binary(
+    data: mmap.mmap, columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
+) -> None:
+    """Messages one after another, each as long as the log itself says of its type; what is none is skipped to
+    the next that may be one."""
+    lengths, readers = {_FMT_TYPE: 3 + _FMT.size}, dict[int, Callable[[int], None]]()
+
+    def describe(at: int) -> None:
+        number, length, *texts = _FMT.unpack_from(data, at)
+        name, letters, said = (text.split(b"\0")[0].decode("latin-1") for text in texts)
+        if number == _FMT_TYPE or length < 3:
+            return
+        lengths[number] = length
+        readers.pop(number, None)
+        codes = [_LETTERS.get(letter, ("", 0.0)) for letter in letters]
+        layout = struct.Struct("<" + "".join(code for code, _ in codes))
+        if name not in columns or 3 + layout.size != length or not all(code for code, _ in codes):
+            return
+        places = _places(said.split(",")[: len(codes)], columns[name])
+
+        def read(at: int) -> None:
+            values = layout.unpack_from(data, at)
+            take(name, [values[i] / codes[i][1] if i >= 0 and codes[i][1] else np.nan for i in places])
+
+        readers[number] = read
+
+    readers[_FMT_TYPE] = describe
+    at = data.find(_HEAD)
+    while at >= 0 and at + 3 <= len(data):
+        number = data[at + 2]
+        length = lengths.get(number, 0)
+        if at + length > len(data):
+            return
+        if number in readers:
+            readers[number](at + 3)
+        at = data.find(_HEAD, at + max(length, 1))
 
 
-def _number(message: Any, *names: str) -> float:
-    """The first of these columns that a message has; NaN where it is no number."""
-    for name in names:
-        try:
-            value = getattr(message, name)
-        except AttributeError:
-            continue
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            break
-        if isinstance(value, int | float) and abs(value) < _LARGEST:
-            return float(value)
-        break
-    return math.nan
+def _read_text(
+    lines: Iterator[bytes], columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
+) -> None:
+    """As `_read_binary`, of lines of words between commas, in units as they are called."""
+    described: dict[str, tuple[int, list[int]]] = {}
+    for line in lines:
+        kind, *words = (word.strip() for word in line.decode("utf-8", "replace").split(","))
+        if kind == "FMT" and len(words) > 4 and words[2] in columns:
+            described[words[2]] = len(words[3]), _places(words[4:], columns[words[2]])
+        elif kind in described and len(words) >= described[kind][0]:
+            take(kind, [_number(words[i]) if 0 <= i < len(words) else np.nan for i in described[kind][1]])
 
 
-def _utc_offset(fixes: list[Any], path: Path) -> float:
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan
+
+
+def _places(said: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted column stands, under its name or its old one; -1 where it is not."""
+    where = {name: place for place, name in enumerate(said)}
+    return [where.get(name, where.get(_OLD_NAMES.get(name, ""), -1)) for name in wanted]
+
+
+def _utc_offset(gps: Table, path: Path) -> float:
     """UTC minus time since boot, seconds: the median over fixes (a fix is stamped late, never early)."""
-    found = (gps_time.utc_s(m.GWk, m.GMS) - m.TimeUS / 1e6 for m in fixes if m.Status >= 3 and m.GWk > 1000)
-    offsets = [one for one in found if abs(one) < _LATEST_S]
-    if not offsets:
+    found = gps_time.utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
+    offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _LATEST_S)]
+    if not offsets.size:
         raise SourceUnreadable(
             f"{path}: the aircraft never had a GPS fix, so its log has no time of day",
             vi=f"{path}: máy bay chưa từng bắt được GPS nên nhật ký không có giờ; hãy đưa nhật ký khác",
@@ -103,51 +181,61 @@ def _utc_offset(fixes: list[Any], path: Path) -> float:
     return float(np.median(offsets))
 
 
-def _track(by_type: dict[str, list[Any]], offset_s: float, origin: str) -> list[TelemetrySample]:
+def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[TelemetrySample]:
     """POS (fused position) where it is logged, else GPS; attitude interpolated at its times."""
-    fused = [m for m in by_type["POS"] if m.Lat or m.Lng]
-    rows = fused or [m for m in by_type["GPS"] if m.Status >= 3]
-    t = np.array([m.TimeUS for m in rows], dtype=np.float64)
-    attitudes = by_type["ATT"]
-    known = np.array([m.TimeUS for m in attitudes], dtype=np.float64)
-    angles = np.array([(m.Yaw, m.Pitch, m.Roll) for m in attitudes], dtype=np.float64).reshape(-1, 3)
-    body = interpolate_angles(t, known, angles)
+    fused = _placed(by_type["POS"])
+    rows = fused if len(fused["TimeUS"]) else _only(by_type["GPS"], by_type["GPS"]["Status"] >= 3)
+    t, attitudes = rows["TimeUS"], by_type["ATT"]
+    angles = np.stack([attitudes["Yaw"], attitudes["Pitch"], attitudes["Roll"]], axis=1)
+    body = interpolate_angles(t, attitudes["TimeUS"], angles)
+    above_home = rows.get("RelHomeAlt", np.full(len(t), np.nan))
     return [
         TelemetrySample(
             t_utc_ns=round((t[i] / 1e6 + offset_s) * 1e9),
-            lon_deg=m.Lng,
-            lat_deg=m.Lat,
-            height_m=m.Alt,
+            lon_deg=float(rows["Lng"][i]),
+            lat_deg=float(rows["Lat"][i]),
+            height_m=float(rows["Alt"][i]),
             height_datum="EGM96",
-            relative_height_m=_number(m, "RelHomeAlt"),
+            relative_height_m=float(above_home[i]),
             yaw_deg=float(body[i, 0]),
             pitch_deg=float(body[i, 1]),
             roll_deg=float(body[i, 2]),
             origin=origin,
         )
-        for i, m in enumerate(rows)
+        for i in range(len(t))
     ]
 
 
-def _event(m: Any, origin: str) -> TelemetrySample:
-    t = gps_time.utc_s(m.GPSWeek, m.GPSTime)
-    return TelemetrySample(
-        t_utc_ns=round(t * 1e9),
-        lon_deg=m.Lng,
-        lat_deg=m.Lat,
-        height_m=m.Alt,
-        height_datum="EGM96",
-        relative_height_m=_number(m, "RelAlt"),
-        yaw_deg=_number(m, "Yaw", "Y"),
-        pitch_deg=_number(m, "Pitch", "P"),
-        roll_deg=_number(m, "Roll", "R"),
-        origin=f"{origin} CAM",
-    )
+def _events(cameras: Table, origin: str) -> Iterator[TelemetrySample]:
+    """Every exposure that names a place."""
+    placed = _placed(cameras)
+    for i, t in enumerate(gps_time.utc_s(placed["GPSWeek"], placed["GPSTime"])):
+        yield TelemetrySample(
+            t_utc_ns=round(t * 1e9),
+            lon_deg=float(placed["Lng"][i]),
+            lat_deg=float(placed["Lat"][i]),
+            height_m=float(placed["Alt"][i]),
+            height_datum="EGM96",
+            relative_height_m=float(placed["RelAlt"][i]),
+            yaw_deg=float(placed["Yaw"][i]),
+            pitch_deg=float(placed["Pitch"][i]),
+            roll_deg=float(placed["Roll"][i]),
+            origin=f"{origin} CAM",
+        )
 
 
-def _home(origins: list[Any]) -> Home | None:
+def _placed(table: Table) -> Table:
+    return _only(table, (table["Lat"] != 0) | (table["Lng"] != 0))
+
+
+def _only(table: Table, rows: NDArray[np.bool_]) -> Table:
+    return {name: column[rows] for name, column in table.items()}
+
+
+def _home(origins: Table) -> Home | None:
     """The last home; the EKF's origin (type 0) is where it started to estimate, not where it took off."""
-    homes = [m for m in origins if m.Type in _HOME_TYPES]
-    if not homes:
+    homes = _only(origins, np.isin(origins["Type"], _HOME_TYPES))
+    if not len(homes["Type"]):
         return None
-    return Home(lon_deg=homes[-1].Lng, lat_deg=homes[-1].Lat, height_m=homes[-1].Alt)
+    lon, lat, height = (float(homes[name][-1]) for name in ("Lng", "Lat", "Alt"))
+    return Home(lon_deg=lon, lat_deg=lat, height_m=height)

@@ -12,6 +12,7 @@ from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles, read_subtitle_log
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
+from flycam.store.regular import reads_foreign
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
@@ -19,6 +20,7 @@ _MAVLINK_STARTS = (0xFE, 0xFD)
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
 
+@reads_foreign
 def read_flight_log(path: Path) -> FlightLog:
     """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV or DJI subtitles.
 

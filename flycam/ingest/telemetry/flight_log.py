@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.quaternions import in_gap
 
 Floats = NDArray[np.float64]
+
+MOST_SAMPLES = 1_000_000
+"""Positions or exposures of a log: 5 hours of 50 a second."""
+MOST_ROWS = 3_000_000
+"""Messages of one kind in an aircraft's own log, or of all kinds over a link: 3 hours of 250 a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +47,20 @@ class FlightLog:
     camera_events: tuple[TelemetrySample, ...] = ()
     home: Home | None = None
     remarks: tuple[tuple[str, str], ...] = ()
+
+
+def require_few(path: Path, samples: int, rows: int = 0) -> None:
+    """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded.
+
+    samples  positions or exposures so far; rows: messages
+    """
+    count, most = (samples, MOST_SAMPLES) if samples > MOST_SAMPLES else (rows, MOST_ROWS)
+    if count > most:
+        raise SourceUnreadable(
+            f"{path}: holds more than {most} messages, which no flight does: cut the log to this flight",
+            vi=f"{path}: có hơn {most} bản ghi, quá nhiều so với một chuyến bay; hãy cắt lấy riêng "
+            "phần của chuyến bay này",
+        )
 
 
 def strictly_increasing(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:

@@ -17,12 +17,13 @@ import numpy as np
 from flycam.errors import SourceUnreadable
 from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, strictly_increasing
+from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
 from flycam.ingest.telemetry.klv_fields import KlvFields, fields_of
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
 _LONGEST = 65_536
+_LONGEST_TAG = 4  # bytes; the standard's last tag has two
 _CHUNK = 1 << 20
 _CHECKSUM_TAG, _TIME_TAG = 1, 2
 
@@ -43,15 +44,18 @@ class PacketSplitter:
     """Whole local sets, tag to value bytes, out of bytes that arrive in pieces of any size.
 
     counts  "packets" read well, and what was dropped by reason; "stray_bytes" between packets
-    Never holds more than one longest packet (64 KiB) beyond the piece it was given.
+    Never holds more than one longest packet (64 KiB) beyond the piece it was given. Takes time of the order
+    of the bytes, whatever they are.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     _held: bytes = b""
+    _to_read_again: int = _LONGEST
 
     def feed(self, piece: bytes) -> list[dict[int, bytes]]:
         """The packets that `piece` completes."""
         data = self._held + piece
+        self._to_read_again += len(piece)
         packets: list[dict[int, bytes]] = []
         at = 0
         while True:
@@ -75,10 +79,14 @@ class PacketSplitter:
                 self._held = data[start:]
                 return packets
             found = self._packet(data[start:end], head[1] - start)
-            # behind a packet that fails another may hide: its length is as little to be believed as the rest
-            at = end if found is not None else start + len(UNIVERSAL_KEY)
             if found is not None:
                 packets.append(found)
+                at = end
+            elif (again := end - start) > self._to_read_again:
+                at = end  # keys that follow keys, each claiming all that follows: looked into but once
+            else:  # another may hide in it: its length is as little to be believed as the rest
+                self._to_read_again -= again
+                at = start + len(UNIVERSAL_KEY)
 
     def finish(self) -> None:
         """Counts what is left over at the end of a file."""
@@ -109,13 +117,14 @@ def checksum(data: bytes) -> int:
 
 
 def local_set(value: bytes) -> dict[int, bytes] | None:
-    """Tag to value of a local set, of equal tags the last; None if its lengths do not add up."""
+    """Tag to value of a local set, of equal tags the last; None if its lengths do not add up, or a tag is
+    longer than any."""
     tags: dict[int, bytes] = {}
     at = 0
     while at < len(value):
-        tag = 0
+        tag, longest = 0, at + _LONGEST_TAG
         while True:
-            if at >= len(value):
+            if at >= min(len(value), longest):
                 return None
             byte = value[at]
             at += 1
@@ -144,18 +153,21 @@ def _length(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def read_klv(path: Path) -> FlightLog:
-    """The flight in a file of ST 0601 packets. Raises SourceUnreadable if no packet has time and place."""
+    """The flight in a file of ST 0601 packets. Raises SourceUnreadable if no packet has time and place, or if
+    more do than in any flight."""
     splitter = PacketSplitter()
+    counts, samples = splitter.counts, list[TelemetrySample]()
     try:
-        packets = [packet for piece in _pieces(path) for packet in splitter.feed(piece)]
+        for piece in _pieces(path):
+            if packets := splitter.feed(piece):
+                samples += samples_of(fields_of(packets), path.name, counts)
+                require_few(path, len(samples))
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
             vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
         ) from error
     splitter.finish()
-    counts = splitter.counts
-    samples = samples_of(fields_of(packets), path.name, counts) if packets else []
     ordered = strictly_increasing(samples)
     counts["time_not_increasing"] = len(samples) - len(ordered)
     told = [(counts[why], *words) for why, words in _REASONS.items() if counts[why]]

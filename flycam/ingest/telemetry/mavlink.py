@@ -7,19 +7,27 @@ Source: MAVLink common message definitions; the tlog layout is described in the 
 
 from __future__ import annotations
 
+import mmap
+import re
+import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymavlink import mavutil
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.flight_log import FlightLog, require_few
 from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, Aircraft
 
 _DAY_S = 86_400.0
+_STAMP = struct.Struct(">Q")
+_MARK = re.compile(b"[\xfd\xfe]")  # of MAVLink 2 and 1
+_HEAD_BYTES = 10
+_NUMBERS = frozenset(number for number, kind in mavlink.mavlink_map.items() if kind.msgname in WANTED)
 
 
 @dataclass(slots=True)
@@ -92,36 +100,84 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
 
 def _heard(path: Path) -> tuple[Link, int]:
     """The file's messages by aircraft; how many carried an impossible time or one a day from the rest."""
-    kept: list[tuple[float, Any]] = []
-    corrupt = 0
-    for message in _iterate(path):
-        if not EARLIEST_US < message._timestamp * 1e6 < LATEST_US:
+    link, stamps, corrupt = Link(), array("d"), 0
+    for stamp_s, message in _messages(path):
+        if not EARLIEST_US < stamp_s * 1e6 < LATEST_US:
             corrupt += 1
-        elif message.get_type() in WANTED:
-            kept.append((message._timestamp, message))
-    middle = float(np.median([stamp for stamp, _ in kept])) if kept else 0.0
-    link = Link()
-    for stamp, message in kept:
-        if abs(stamp - middle) < _DAY_S:
-            link.add(stamp, message)
-        else:
-            corrupt += 1
+            continue
+        if message is None:
+            continue
+        stamps.append(stamp_s)
+        link.add(stamp_s, message)
+        positions = link.aircraft[message.get_srcSystem()].positions
+        require_few(path, samples=positions, rows=len(stamps))
+    middle = float(np.median(stamps)) if stamps else 0.0
+    for aircraft in link.aircraft.values():
+        for rows in aircraft.rows.values():
+            near = [row for row in rows if abs(row[0] - middle) < _DAY_S]
+            corrupt += len(rows) - len(near)
+            rows[:] = near
     return link, corrupt
 
 
-def _iterate(path: Path) -> Iterator[Any]:
+def _messages(path: Path) -> Iterator[tuple[float, Any]]:
+    """Every packet's stamp, the receiver's UTC (s), however impossible; its message, None of what is of no
+    use or damaged."""
+    decoder = mavlink.MAVLink(None)
     try:
-        connection = mavutil.mavlogfile(str(path), robust_parsing=True)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            due = at = 0
+            while (found := _MARK.search(data, at + _STAMP.size)) is not None:
+                at, begin = found.start() - _STAMP.size, found.start()
+                end, message = _packet(data, begin, decoder, is_due=at == due)
+                if end is None:
+                    at += 1
+                    continue
+                if at > due:
+                    yield _stamp_s(data, due), None
+                yield _stamp_s(data, at), message
+                due = at = end
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
             vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
         ) from error
+
+
+def _stamp_s(data: mmap.mmap, at: int) -> float:
+    return float(_STAMP.unpack_from(data, at)[0] * 1e-6)
+
+
+def _packet(data: mmap.mmap, begin: int, decoder: mavlink.MAVLink, *, is_due: bool) -> tuple[int | None, Any]:
+    """Where the packet ends that begins at a mark, None: there is none; and its message, if it is of use.
+
+    is_due  one must begin here: one that nobody knows is then believed if another follows it
+    """
+    size, number = _size_and_number(data, begin)
+    end = begin + size
+    if size == 0 or end > len(data):
+        return None, None
+    if number not in mavlink.mavlink_map:
+        follows = data[end + _STAMP.size : end + _STAMP.size + 1]
+        return (end if is_due and (not follows or _MARK.match(follows)) else None), None
     try:
-        while (message := connection.recv_msg()) is not None:
-            yield message
-    finally:
-        connection.close()
+        message = decoder.decode(bytearray(data[begin:end]))
+    except mavlink.MAVError:  # its checksum is wrong: it may not begin here at all
+        return None, None
+    return end, message if number in _NUMBERS else None
+
+
+def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
+    """Bytes of the packet that begins at a mark, and the number of its message; 0 bytes: it is none."""
+    head = data[at : at + _HEAD_BYTES]
+    if len(head) < _HEAD_BYTES:
+        return 0, 0
+    if head[0] == mavlink.PROTOCOL_MARKER_V1:
+        return 6 + head[1] + 2, head[5]
+    if head[2] & ~mavlink.MAVLINK_IFLAG_SIGNED:
+        return 0, 0  # flags that nobody knows: such a packet must not be read
+    signature = mavlink.MAVLINK_SIGNATURE_BLOCK_LEN if head[2] else 0
+    return _HEAD_BYTES + head[1] + 2 + signature, int.from_bytes(head[7:], "little")
 
 
 def _others(used: Aircraft, others: list[Aircraft]) -> tuple[str, str]:

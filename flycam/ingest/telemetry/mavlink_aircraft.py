@@ -39,23 +39,31 @@ from flycam.ingest.telemetry.quaternions import yaw_pitch_roll
 MAX_GAP_S = 2.5
 EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
-WANTED = (
-    "GLOBAL_POSITION_INT",
-    "GPS_RAW_INT",
-    "ATTITUDE",
-    "ATTITUDE_QUATERNION",
-    "SYSTEM_TIME",
-    "CAMERA_FEEDBACK",
-    "CAMERA_IMAGE_CAPTURED",
-    "CAMERA_TRIGGER",
-    "CAMERA_FOV_STATUS",
-    "CAMERA_INFORMATION",
-    "GIMBAL_DEVICE_ATTITUDE_STATUS",
-    "MOUNT_ORIENTATION",
-    "MOUNT_STATUS",
-    "HOME_POSITION",
-    "TERRAIN_REPORT",
-)
+WANTED: dict[str, tuple[str, ...]] = {
+    "GLOBAL_POSITION_INT": ("time_boot_ms", "lon", "lat", "alt", "relative_alt", "vx", "vy"),
+    "GPS_RAW_INT": ("fix_type",),
+    "ATTITUDE": ("time_boot_ms", "yaw", "pitch", "roll"),
+    "ATTITUDE_QUATERNION": ("time_boot_ms", "q1", "q2", "q3", "q4"),
+    "SYSTEM_TIME": ("time_boot_ms", "time_unix_usec"),
+    "CAMERA_FEEDBACK": (
+        *("time_usec", "img_idx", "lng", "lat", "alt_msl", "alt_rel"),
+        *("yaw", "pitch", "roll"),
+    ),
+    "CAMERA_IMAGE_CAPTURED": (
+        *("time_boot_ms", "time_utc", "image_index", "capture_result"),
+        *("lon", "lat", "alt", "relative_alt", "q"),
+    ),
+    "CAMERA_TRIGGER": ("time_usec", "seq"),
+    "CAMERA_FOV_STATUS": ("time_boot_ms", "hfov", "vfov", "lon_image", "lat_image", "alt_image", "q"),
+    "CAMERA_INFORMATION": ("time_boot_ms", "sensor_size_h", "sensor_size_v", "focal_length"),
+    "GIMBAL_DEVICE_ATTITUDE_STATUS": ("time_boot_ms", "q", "flags"),
+    "MOUNT_ORIENTATION": ("time_boot_ms", "yaw", "yaw_absolute", "pitch", "roll"),
+    "MOUNT_STATUS": ("pointing_a", "pointing_b", "pointing_c"),
+    "HOME_POSITION": ("longitude", "latitude", "altitude"),
+    "TERRAIN_REPORT": ("spacing", "terrain_height"),
+}
+"""What is kept of which messages: a tenth of what the library holds of each."""
+_KEPT = {kind: type(kind, (), {"__slots__": names}) for kind, names in WANTED.items()}
 # told once or seldom: a live link must not forget them
 _LASTING = ("HOME_POSITION", "CAMERA_INFORMATION", "SYSTEM_TIME")
 _LASTING_KEPT = 64
@@ -70,9 +78,12 @@ class Aircraft:
 
     def add(self, arrival_s: float, message: Any) -> None:
         """Keeps a message if its type is of use."""
-        kept = self.rows.get(message.get_type())
-        if kept is not None:
-            kept.append((arrival_s, message))
+        rows = self.rows.get(kind := message.get_type())
+        if rows is not None:
+            kept = _KEPT[kind]()
+            for name in WANTED[kind]:
+                setattr(kept, name, getattr(message, name))
+            rows.append((arrival_s, kept))
 
     def forget_before(self, arrival_s: float) -> None:
         """Drops what arrived earlier; of home, camera and clock the last few stay."""

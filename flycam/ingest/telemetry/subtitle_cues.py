@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 
 NAN = float("nan")
 _FIRST_YEAR, _LAST_YEAR = 2005, 2100
 UNKNOWN = (NAN, NAN, NAN)
+_LONGEST, _LONGEST_START = 1 << 16, 256  # characters of a cue, and of the lines that begin it
 
 # Every repetition has a bound: a file may be one line of anything.
 _NUMBER = r"[-+]?\d{1,12}(?:\.\d{1,18})?"
@@ -52,11 +55,20 @@ class Cue:
     speed_mps: float
 
 
-def cues_of(text: str) -> list[Cue]:
-    """Every cue of a subtitle text, in the file's order."""
-    starts = list(_START.finditer(text))
-    ends = [m.start() for m in starts[1:]] + [len(text)]
-    return [_cue(m, text[m.end() : end]) for m, end in zip(starts, ends, strict=False)]
+def cues_of(pieces: Iterable[str]) -> Iterator[Cue]:
+    """Every cue of a subtitle text, in the file's order; of one longer than any the beginning. Never holds
+    more than that and a piece."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        starts = list(_START.finditer(held))
+        for start, following in pairwise(starts):
+            yield _cue(start, held[start.end() : following.start()])
+        if starts:  # the last may go on in the next piece
+            held = held[starts[-1].start() :][:_LONGEST]
+        else:
+            held = held[max(held.rfind("\n", 0, -_LONGEST_START), 0) :][:_LONGEST]
+    yield from (_cue(start, held[start.end() :]) for start in _START.finditer(held))
 
 
 def order_evidence(cues: list[Cue]) -> str:

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, Home
+from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_few
 from flycam.ingest.telemetry.subtitle_cues import Cue, cues_of, lon_first, order_evidence
+from flycam.store.regular import reads_foreign
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MOST_BYTES = 256 << 20
+_PIECE = 1 << 18  # characters
 _GAP_S, _GAP_STEPS = 1.0, 2.5
 
 # a cue's times, or (in one dialect) its number and a date
@@ -151,8 +153,10 @@ def looks_like_subtitles(head: bytes) -> bool:
     return _START.search(_decode(head)) is not None
 
 
+@reads_foreign
 def read_subtitles(path: Path) -> Subtitles:
-    """Every usable cue of a DJI subtitle file. Raises SourceUnreadable if there is no cue to read."""
+    """Every usable cue of a DJI subtitle file. Raises SourceUnreadable if there is no cue to read, or more
+    than of any film."""
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
@@ -160,13 +164,18 @@ def read_subtitles(path: Path) -> Subtitles:
                 f"{path}: {size >> 20} MiB is more than any subtitle file: check what it is",
                 vi=f"{path}: {size >> 20} MiB, quá lớn so với tệp phụ đề; hãy kiểm tra lại",
             )
-        text = _decode(path.read_bytes())
+        with path.open("rb") as file:
+            encoding = _encoding(file.read(2))
+        with path.open(encoding=encoding, errors="replace") as text:
+            cues: list[Cue] = []
+            for cue in cues_of(iter(lambda: text.read(_PIECE), "")):
+                cues.append(cue)
+                require_few(path, len(cues))
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
             vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
         ) from error
-    cues = cues_of(text)
     if not cues:
         raise SourceUnreadable(
             f"{path}: holds no subtitle: copy the .SRT from the aircraft's card again",
@@ -198,9 +207,11 @@ def read_subtitle_log(path: Path) -> FlightLog:
 
 
 def _decode(data: bytes) -> str:
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
-    return re.sub(r"\r\n?", "\n", text)
+    return re.sub(r"\r\n?", "\n", data.decode(_encoding(data), errors="replace"))
+
+
+def _encoding(head: bytes) -> str:
+    return "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def _table(cues: list[Cue], name: str) -> Subtitles:

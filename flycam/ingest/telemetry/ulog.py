@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, Home, interpolate_angles, strictly_increasing
+from flycam.ingest.telemetry.flight_log import (
+    FlightLog,
+    Home,
+    interpolate_angles,
+    require_few,
+    strictly_increasing,
+)
 from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
 from flycam.ingest.telemetry.ulog_topics import Records, ULogTopics, is_number, read_topics
 
@@ -52,6 +58,9 @@ def read_ulog(path: Path) -> FlightLog:
     gps = _first(topics, "vehicle_gps_position", "sensor_gps")
     offset_us = _utc_offset_us(gps, path)
     home = _home(_first(topics, "home_position"))
+    fused, captures = _first(topics, "vehicle_global_position"), _first(topics, "camera_capture")
+    triggers = _first(topics, "camera_trigger")
+    require_few(path, max(map(len, (fused if len(fused) else gps, captures, triggers))))
     samples = strictly_increasing(_track(topics, gps, offset_us, home, path.name))
     if not samples:
         raise SourceUnreadable(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.moment import LATEST_NS
+from flycam.ingest.telemetry.flight_log import require_few
 
 MAGIC = b"ULog\x01\x12\x35"
 _SYNC = bytes.fromhex("2f731320250cbb12")
@@ -40,9 +41,12 @@ _TYPES = {
 }
 _FIELD = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?\s+(\w+)")
 _MOST_NESTED = 8
+_MOST_BYTES = 0xFFFF  # of a message, by its 16-bit size: no record is longer, whatever its description says
+_MOST_FORMATS = 4096  # PX4 writes some 300
 _LATEST_US = LATEST_NS // 1000  # simulations stamp with UTC, aircraft with time since boot
 
 Records = NDArray[np.void]
+_UNDESCRIBED = np.dtype([])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,9 +63,10 @@ class ULogTopics:
 
 
 def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
-    """The wanted topics of a ULog. Raises SourceUnreadable if the file is none or cannot be opened.
+    """The wanted topics of a ULog. Raises SourceUnreadable if the file is none, cannot be opened or holds
+    more records of a topic than any flight.
 
-    Reads through a memory map: only records of wanted topics are held.
+    Reads through a memory map: only records of wanted topics are held, in no more bytes than in the file.
     """
     try:
         with path.open("rb") as file:
@@ -71,7 +76,7 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
                     vi=f"{path}: không phải nhật ký PX4; hãy chép lại tệp .ulg từ máy bay",
                 )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Scan(data, wanted).run()
+                return _Scan(path, data, wanted).run()
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
@@ -88,12 +93,15 @@ def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
 
 
 class _Scan:
-    def __init__(self, data: mmap.mmap, wanted: Collection[str]) -> None:
+    def __init__(self, path: Path, data: mmap.mmap, wanted: Collection[str]) -> None:
         self._data = data
         self._wanted = wanted
-        self._formats: dict[str, list[tuple[str, int, str]]] = {}
+        self._path = path
+        self._formats: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
         self._topic_of: dict[int, str] = {}
-        self._found: dict[str, list[bytes]] = {}
+        self._dtypes: dict[str, np.dtype[np.void]] = {}
+        self._found: dict[str, bytearray] = {}
         self._appended: list[int] = []
         self._faults: Counter[str] = Counter()
         self._dropout_ms = 0
@@ -120,7 +128,7 @@ class _Scan:
         if at < end < at + _HEADER.size:
             self._faults["truncated"] += 1
         return ULogTopics(
-            records={name: self._records(name, rows) for name, rows in self._found.items()},
+            records={name: self._records(name, packed) for name, packed in self._found.items()},
             faults=self._faults,
             dropout_ms=self._dropout_ms,
         )
@@ -134,13 +142,12 @@ class _Scan:
         if kind == "D" and size > 2:
             name = self._topic_of.get(int.from_bytes(self._data[at : at + 2], "little"))
             if name is not None:
-                self._found.setdefault(name, []).append(self._data[at + 2 : at + size])
+                self._take_row(name, self._data[at + 2 : at + size])
         elif kind == "F":
             text = self._data[at : at + size].decode("ascii", errors="replace")
             name, _, body = text.partition(":")
-            self._formats[name] = [
-                (kind_of, int(count or 0), field) for kind_of, count, field in _FIELD.findall(body)
-            ]
+            if len(self._formats) < _MOST_FORMATS:
+                self._formats[name] = body
         elif kind == "A" and size > 3:
             name = self._data[at + 3 : at + size].decode("ascii", errors="replace")
             if name in self._wanted and name not in self._topic_of.values():
@@ -150,32 +157,65 @@ class _Scan:
         elif kind == "B" and size >= 40 and self._data[at + 8] & 1:
             self._appended = [o for o in struct.unpack_from("<3Q", self._data, at + 16) if o]
 
-    def _records(self, name: str, rows: list[bytes]) -> Records:
-        """Rows as records. The file leaves out trailing padding: a row may be shorter than its format."""
-        try:
-            dtype = np.dtype(self._layout(name))
-        except ValueError:  # a damaged description: two fields of one name
-            dtype = np.dtype([])
-        if not dtype.names or dtype.fields is None or not is_number(dtype, "timestamp"):
-            self._faults["undescribed"] += len(rows)
+    def _take_row(self, name: str, row: bytes) -> None:
+        packed, dtype = self._found.get(name), self._dtypes.get(name)
+        if packed is None or dtype is None:
+            packed, dtype = self._found.setdefault(name, bytearray()), self._dtype(name)
+            self._dtypes[name] = dtype
+        if not dtype.itemsize:
+            self._faults["undescribed"] += 1
+        elif len(row) < dtype.itemsize:
+            self._faults["odd_size"] += 1
+        else:
+            packed += row[: dtype.itemsize]
+            require_few(self._path, samples=0, rows=len(packed) // dtype.itemsize)
+
+    def _records(self, name: str, packed: bytearray) -> Records:
+        dtype = self._dtypes[name]
+        if not dtype.itemsize:
             return np.zeros(0, dtype=[("timestamp", "<u8")])
-        kept = [dtype.fields[n] for n in dtype.names if not n.startswith("_")]
-        least = max(place[1] + place[0].itemsize for place in kept)
-        sound = [row for row in rows if len(row) >= least]
-        self._faults["odd_size"] += len(rows) - len(sound)
-        full = b"".join(row[: dtype.itemsize].ljust(dtype.itemsize, b"\0") for row in sound)
-        records = np.frombuffer(full, dtype=dtype)
+        records = np.frombuffer(packed, dtype=dtype)
         timed = records["timestamp"].astype(np.float64) < _LATEST_US
         self._faults["odd_time"] += int((~timed).sum())
         return records[timed]
 
-    def _layout(self, name: str, depth: int = 0) -> list[tuple[str, str] | tuple[str, str, tuple[int]]]:
-        """numpy fields of a format; a nested format becomes bytes of its size."""
+    def _dtype(self, name: str) -> np.dtype[np.void]:
+        """The record of a topic without its trailing padding, which the file leaves out; an empty one where
+        its description is damaged, or of more than a message can hold."""
         layout: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
-        for kind, count, field in self._formats.get(name, []):
-            if kind in _TYPES:
+        for kind, count, field in self._fields(name):
+            size = self._size(kind)
+            if size * max(count, 1) > _MOST_BYTES:
+                return _UNDESCRIBED
+            if kind not in _TYPES:
+                layout.append((field, f"V{size * max(count, 1)}"))
+            else:
                 layout.append((field, _TYPES[kind], (count,)) if count else (field, _TYPES[kind]))
-            elif depth < _MOST_NESTED:
-                size = np.dtype(self._layout(kind, depth + 1)).itemsize * max(count, 1)
-                layout.append((field, f"V{size}"))
-        return layout
+        while layout and layout[-1][0].startswith("_"):
+            layout.pop()
+        try:
+            dtype = np.dtype(layout)
+        except ValueError:  # two fields of one name
+            return _UNDESCRIBED
+        is_sound = dtype.itemsize <= _MOST_BYTES and is_number(dtype, "timestamp")
+        return dtype if is_sound else _UNDESCRIBED
+
+    def _size(self, kind: str, depth: int = 1) -> int:
+        """Bytes of a field's type, worked out once; more than `_MOST_BYTES` of one that holds itself, or
+        others deeper than any log does."""
+        if kind in _TYPES:
+            return np.dtype(_TYPES[kind]).itemsize
+        if depth > _MOST_NESTED:
+            return _MOST_BYTES + 1
+        if kind not in self._sizes:
+            self._sizes[kind] = _MOST_BYTES + 1  # while it is asked for from inside itself
+            sizes = (self._size(inner, depth + 1) * max(count, 1) for inner, count, _ in self._fields(kind))
+            self._sizes[kind] = min(sum(sizes), _MOST_BYTES + 1)
+        return self._sizes[kind]
+
+    def _fields(self, name: str) -> list[tuple[str, int, str]]:
+        """Type, count (0: not a row) and name of each field."""
+        found = _FIELD.findall(self._formats.get(name, ""))
+        return [
+            (kind, int(count[:9] or 0), field) for kind, count, field in found
+        ]  # of more digits: too many

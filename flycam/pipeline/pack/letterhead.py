@@ -43,7 +43,7 @@ def _read(path: Path) -> dict[Any, Any]:
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError("too large")
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
         raise SourceUnreadable(
             f"{path}: cannot be read as JSON or YAML; check the file",
             vi=f"{path}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",

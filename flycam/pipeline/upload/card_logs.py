@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,10 @@ class CardLogs:
     unreadable  what was said of those that cannot be read
     """
 
-    def __init__(self, card: Path, logs: Sequence[str]) -> None:
-        """logs: their paths below `card`, whole."""
+    def __init__(self, card: Path, logs: Sequence[str], note: Callable[[str], None]) -> None:
+        """logs: their paths below `card`, whole; note: hears of each before it is read."""
         self._card = card
+        self._note = note
         self._logs = tuple(logs)
         self._spans: dict[str, Span | None] = {}
         self.unreadable: list[SourceUnreadable] = []
@@ -79,6 +80,7 @@ class CardLogs:
     def _read(self, log: str) -> Span | None:
         from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
+        self._note(log)
         try:
             samples = read_flight_log(self._card / log).track.samples
         except SourceUnreadable as error:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flycam.store.syncing import sync_path
 
 MANIFEST, LOOK, PROGRESS = "manifest.json", "look.json", "progress.json"
 LAID, FILMED = "laid.json", "filmed.json"  # what came of the photos, and of the films
+READING = "reading.json"  # the file that is being read now, of those that a reader may hang in
 JOURNAL, PREVIEW = "journal", "preview.webp"
 
 
@@ -57,6 +58,12 @@ def write_answer(path: Path, answer: Any) -> None:
         write_json(path, json.loads(text))
     except OSError as error:
         raise storage_trouble(path.parent, error) from error
+
+
+def note_reading(folder: Path, file: str) -> None:
+    """Say which file of the card is read next, for whoever ends a process that gets no further."""
+    with suppress(OSError):  # on a full disk the flight matters, not the word of it
+        write_json(folder / READING, {"file": file})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from flycam.catalog.records import FrameStatus
@@ -21,6 +22,7 @@ from flycam.pipeline.live.given import LiveRequest
 from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.outlasting import Begun
 from flycam.pipeline.upload.card_logs import CardLogs
+from flycam.pipeline.upload.files import note_reading
 from flycam.pipeline.upload.upload import Manifest
 from flycam.pipeline.upload.work import FileProgress, stored_hashes
 from flycam.pipeline.workspace import Progress, Workspace
@@ -61,7 +63,8 @@ def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid
     """
     manifest = Manifest.read(folder)
     mine = replace(workspace, operator=manifest.owner)
-    logs = CardLogs(folder / "card" / manifest.label, manifest.paths_of(FileKind.LOG))
+    note = partial(note_reading, folder)
+    logs = CardLogs(folder / "card" / manifest.label, manifest.paths_of(FileKind.LOG), note)
     films = manifest.paths_of(FileKind.FILM)
     names = _names(films)
     progress = FileProgress(folder)
@@ -76,6 +79,7 @@ def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid
             card=manifest.label,
         )
         labels = Labels(name=manifest.name, event=manifest.event) if into is None else Labels()
+        note(film)
         film_id = hashes.get(film) or sha256_of(Path(request.video))
         known = _Known(workspace=mine, film_id=film_id, name=names[film], into=into)
         one = _laid(mine, request, film, logs, labels, progress, known)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from flycam.pipeline.laying.planning import Planned, ground_under, planned_on
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.upload.card_logs import CardLogs, likely_log
-from flycam.pipeline.upload.files import JOURNAL, PROGRESS, write_json
+from flycam.pipeline.upload.files import JOURNAL, PROGRESS, note_reading, write_json
 from flycam.pipeline.upload.journal import Journal
 from flycam.pipeline.upload.preview import Preview, preview
 from flycam.pipeline.upload.upload import ARRIVED, STORED, Manifest
@@ -172,7 +173,9 @@ def _request(folder: Path, logs: Sequence[str]) -> tuple[SurveyRequest, Sequence
     named = manifest.telemetry if manifest.telemetry in logs else None
     unreadable: Sequence[FlycamError] = ()
     if manifest.telemetry is None and logs:
-        found = CardLogs(card, logs)
+        found = CardLogs(card, logs, partial(note_reading, folder))
         photos, _ = read_all(search((card,)).photos)
         named, unreadable = found.of_photos(photos), found.unreadable
+    if named:
+        note_reading(folder, named)
     return SurveyRequest(paths=(card,), telemetry=card / named if named else None), unreadable

@@ -2,13 +2,15 @@
 
 Five threads: one brings whole files into the evidence store, one films, one film at a time and none while a
 photo waits; one has heads looked at, one has photos laid on the map, one films, which take so long that
-nobody's photos shall wait for them. Those but the first two start a process for each piece of work. All find
-their work on the disk, so that after a kill they go on where they were.
+nobody's photos shall wait for them. Those but the first two start a process for each piece of work, and end
+one that gets no further or takes the machine's memory. All find their work on the disk, so that after a kill
+they go on where they were.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
@@ -19,12 +21,23 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psutil
+
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.ingest.photo.card_files import FileKind
 from flycam.outcomes import EXIT_STORAGE, sentence
 from flycam.pipeline.upload.choice import UploadFile
-from flycam.pipeline.upload.files import FILMED, LAID, LOOK, PROGRESS, no_such_upload, said_in, write_json
+from flycam.pipeline.upload.files import (
+    FILMED,
+    LAID,
+    LOOK,
+    PROGRESS,
+    READING,
+    no_such_upload,
+    said_in,
+    write_json,
+)
 from flycam.pipeline.upload.keeping import keep_file
 from flycam.pipeline.upload.upload import Upload
 from flycam.pipeline.upload.uploads import Uploads
@@ -39,6 +52,11 @@ _AGAIN_S = 5.0
 _EXPIRE_S = 3600.0
 _MOST_TRIES = 3
 _END_S = 5.0
+_SILENT_S = 20 * 60.0  # no step of an ingest is silent for so long on the slowest machine
+_MOST_ENDED = 2
+_MOST_MEMORY = 0.75  # of the machine's
+_MOST_LOG_BYTES, _KEPT_LOG_BYTES = 4 << 20, 1 << 20
+_ENDED_BY_US = "ended.json"  # how often each piece of work was, over restarts
 
 
 @dataclass(slots=True)
@@ -63,6 +81,8 @@ class Reception:
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
         self._holds: WeakKeyDictionary[Upload, dict[str, _Hold]] = WeakKeyDictionary()
+        self._worked: set[str] = set()  # uploads a process works on: it holds their lock
+        self._worked_lock = threading.Lock()
 
     @property
     def uploads(self) -> Uploads:
@@ -169,6 +189,7 @@ class Reception:
             hold = self._hold(upload, name)
             if "error" in (said_in(upload.folder, file) or {}):
                 (upload.folder / file).unlink(missing_ok=True)
+                (upload.folder / _ENDED_BY_US).unlink(missing_ok=True)
                 hold.tries = 0
             hold.not_before_s = 0.0
         self.wake()
@@ -309,19 +330,40 @@ class Reception:
         return True
 
     def _work(self, upload: Upload, what: str, result: str) -> bool:
-        """Let a process do it, to its end or to the server's."""
+        """Let a process do it, to its end or to the server's; not while another works on the same upload, for
+        which it would wait and hold up the others."""
+        with self._worked_lock:
+            if upload.upload_id in self._worked:
+                return False
+            self._worked.add(upload.upload_id)
+        try:
+            return self._worked_on(upload, what, result)
+        finally:
+            with self._worked_lock:
+                self._worked.discard(upload.upload_id)
+            self.wake()
+
+    def _worked_on(self, upload: Upload, what: str, result: str) -> bool:
         command = [*self._services.upload_work, upload.upload_id, what]
+        why: tuple[str, str] | None = None
         with (upload.folder / "work.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
-        self._services.workspace.power.let_go(process.pid)
-        try:
-            while process.poll() is None and not (upload.is_gone or self._stop.wait(0.1)):
-                pass
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_END_S)
+            self._services.workspace.power.let_go(process.pid)
+            watch = _Watch(upload, what, process.pid)
+            try:
+                while process.poll() is None and not (upload.is_gone or self._stop.wait(0.1)):
+                    _shorten(log.fileno())
+                    if (why := watch.trouble()) is not None:
+                        break
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_END_S)
+                if why is not None:
+                    process.kill()  # it holds the upload's lock, and may hear nothing where it hangs
+                    process.wait()
+                _shorten(log.fileno())
         if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
             return True
         if process.returncode == EXIT_STORAGE:
@@ -329,16 +371,96 @@ class Reception:
             return False
         hold = self._hold(upload, what)
         hold.tries += 1
-        if hold.tries >= _MOST_TRIES:
+        if why is not None:
+            ended = said_in(upload.folder, _ENDED_BY_US) or {}
+            ended[what] = ended.get(what, 0) + 1
+            write_json(upload.folder / _ENDED_BY_US, ended)
+        if hold.tries >= _MOST_TRIES or (why is not None and ended[what] >= _MOST_ENDED):
             hold.why = None  # it is no longer waited for
-            write_json(
-                upload.folder / result, {"error": "Ended", "sentence": _ENDED[0], "sentence_vi": _ENDED[1]}
-            )
+            said, said_vi = why or _ENDED
+            write_json(upload.folder / result, {"error": "Ended", "sentence": said, "sentence_vi": said_vi})
         else:
-            self._put_off(upload, what, *_ENDED)
+            self._put_off(upload, what, *(why or _ENDED))
         return False
 
 
+class _Watch:
+    """Whether a process that works on an upload gets on with it, and leaves the machine its memory."""
+
+    def __init__(self, upload: Upload, what: str, pid: int) -> None:
+        self._upload, self._what, self._pid = upload, what, pid
+        self._begun_s = time.time()
+        self._heard: tuple[float, ...] = ()
+        self._heard_s = self._looked_s = time.monotonic()
+
+    def trouble(self) -> tuple[str, str] | None:
+        """Why it is to be ended, with the file that it was at, in English and Vietnamese."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_ABOUT_S:
+            return None
+        self._looked_s = now_s
+        heard = tuple(_changed_s(self._upload, name) for name in (PROGRESS, READING))
+        if heard != self._heard:
+            self._heard, self._heard_s = heard, now_s
+        if now_s - self._heard_s > _SILENT_S:
+            return self._said(*_SILENT)
+        if _memory_bytes(self._pid) > _MOST_MEMORY * psutil.virtual_memory().total:
+            return self._said(*_GREEDY)
+        return None
+
+    def _said(self, why: str, why_vi: str) -> tuple[str, str]:
+        """Names what it was reading when it was heard of last; where that is not known, the card."""
+        read_s, minutes = _changed_s(self._upload, READING), round(_SILENT_S / 60)
+        later_s = (
+            0.0 if self._what == "film" else _changed_s(self._upload, PROGRESS)
+        )  # log before, film while
+        file = (said_in(self._upload.folder, READING) or {}).get("file")
+        is_known = bool(file) and read_s >= max(later_s, self._begun_s)
+        name = file if is_known else self._upload.manifest.label
+        cure, cure_vi = ("without this file", "mà không kèm tệp này") if is_known else _SMALLER
+        return (
+            f"{name}: {why.format(minutes)} and was ended; all files are kept: send the card again {cure}",
+            f"{name}: {why_vi.format(minutes)} nên đã bị dừng; mọi tệp vẫn được giữ: hãy gửi lại thẻ nhớ "
+            f"{cure_vi}",
+        )
+
+
+def _changed_s(upload: Upload, name: str) -> float:
+    try:
+        return (upload.folder / name).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _memory_bytes(pid: int) -> int:
+    """What a process and those that it began hold alone; files that they look into through a map belong to
+    the system's cache."""
+    held = 0
+    with suppress(psutil.Error, OSError):  # it ended
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error, OSError):
+                told = one.memory_info()
+                held += told.rss - getattr(told, "shared", 0)
+    return held
+
+
+def _shorten(log: int) -> None:
+    """Keep the beginning of what a process printed, which says how it began to go wrong: a log of what it was
+    given may be as long as that."""
+    if os.fstat(log).st_size > _MOST_LOG_BYTES:
+        os.truncate(log, _KEPT_LOG_BYTES)
+
+
+_SILENT = (
+    "the program that read it got no further for {} minutes",
+    "chương trình đọc không tiến triển trong {} phút",
+)
+_GREEDY = (
+    "the program that read it took more memory than this machine can spare",
+    "chương trình đọc chiếm quá nhiều bộ nhớ của máy",
+)
+_SMALLER = ("in smaller parts", "thành nhiều phần nhỏ hơn")
 _STORAGE = (
     "store or database did not answer while the upload was worked on; it is tried again by itself",
     "kho lưu trữ hoặc cơ sở dữ liệu không trả lời khi đang xử lý lượt tải lên; sẽ tự thử lại",

@@ -44,6 +44,8 @@ def test_marks_with_tabs_blanks_names_and_comments(tmp_path):
         ("EPSG:32648\n1 2 3 4 x a.jpg\n", SourceUnreadable, "line 2"),
         ("EPSG:32648\n1 inf 3 4 5 a.jpg\n", SourceUnreadable, "line 2"),
         ("1 2 3 4 5 a.jpg\n", CrsMissing, "coordinate system"),
+        ('{"type":' * 2000 + "\n1 2 3 4 5 a.jpg\n", CrsMissing, "coordinate system"),
+        ("9" * 5000 + "\n1 2 3 4 5 a.jpg\n", CrsMissing, "coordinate system"),
         ("EPSG:32648\n1 2 3 4 5 a.jpg P\n\n1 27 3 4 5 b.jpg P\n", SourceUnreadable, "line 4.*in line 2"),
         ("EPSG:32648\n1 2 3 4 5 a.jpg 1\n9 2 3 4 5 a.jpg 1\n", SourceUnreadable, "line 3: point '1'"),
         ("EPSG:4326\n104.3 22.3 3 4 5 a.jpg P\n104.31 22.3 3 4 5 b.jpg P\n", SourceUnreadable, "line 3"),

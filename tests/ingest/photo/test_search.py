@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from flycam.ingest.photo.search import search, walk
+from flycam.ingest.photo.search import NOT_OPENED, search, walk
 
 JPEG = b"\xff\xd8\xff" + bytes(20)
 
@@ -78,3 +79,25 @@ def test_the_walk_goes_by_names_and_apart_from_folders_of_systems(card: Path) ->
         (card / name / "e.jpg").write_bytes(JPEG)
     assert [path.relative_to(card).as_posix() for path in walk(card)] == ["a.jpg", "DCIM/e.jpg"]
     assert len(list(walk(card, apart=()))) == 4
+
+
+def test_what_lies_deeper_than_any_card_has_it_is_named_and_left_out(card: Path) -> None:
+    """A thousand folders in one another ended an ingest with an internal error."""
+    before = search([card])
+    here = os.open(card, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for depth in range(1, 1401):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = below
+            if depth in (60, 70):
+                file = os.open("deep.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=here)
+                os.close(file)
+    finally:
+        os.close(here)
+    found = search([card])
+    subprocess.run(["rm", "-rf", str(card / "d")], check=True)  # Python cannot
+    assert [one for one in found.photos if one not in before.photos] == [card.joinpath(*"d" * 60, "deep.jpg")]
+    (left_out,) = (one for one in found.skipped if one not in before.skipped)
+    assert left_out[0] == card.joinpath(*"d" * 65) and left_out[1].startswith(NOT_OPENED)

@@ -14,6 +14,7 @@ from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.geodata.geoid import undulation_m
 from flycam.ingest.doctor.flight_table import flight_table
 from flycam.ingest.doctor.log_match import fill_from_log
+from flycam.ingest.telemetry import flight_log
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.klv import (
     UNIVERSAL_KEY,
@@ -198,6 +199,31 @@ def test_a_stream_without_packets_holds_no_memory():
         splitter.feed(bytes(100_000))
     assert splitter.counts["stray_bytes"] > 4_900_000
     assert len(splitter._held) < len(UNIVERSAL_KEY)
+
+
+OVERLAPPING = (UNIVERSAL_KEY + b"\x82\xf0\x00\x00") * 5000
+"""Keys each of which claims 60 KiB that follow, with the next ones in them."""
+
+
+def test_packets_that_claim_one_another_are_not_begun_anew_each():
+    """Bytes are looked into twice at most; each of the 5000 keys once made 60 KiB be taken apart."""
+    packets, counts = split(OVERLAPPING + packet(**here()))
+    assert counts["malformed"] <= 4
+    assert len(packets) <= 1
+
+
+def test_a_tag_longer_than_any_is_no_tag():
+    """A tag of the whole value, in seven bits a byte, took time of the square of its length."""
+    assert local_set(b"\x81\x00\x01\x07") == {128: b"\x07"}
+    assert local_set(b"\xff" * 8 + b"\x01\x00") is None
+
+
+def test_a_file_of_more_positions_than_any_flight_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(flight_log, "MOST_SAMPLES", 5)
+    path = tmp_path / "a.klv"
+    path.write_bytes(b"".join(packet(T0_US + k, **here(k)) for k in range(6)))
+    with pytest.raises(SourceUnreadable, match=r"a\.klv.*5"):
+        read_klv(path)
 
 
 def test_sentinels_and_values_of_another_size_are_unknown():

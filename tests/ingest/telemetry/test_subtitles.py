@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.telemetry import flight_log, subtitles
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.subtitles import read_subtitle_log, read_subtitles
 
@@ -297,3 +299,39 @@ def test_no_damage_breaks_the_reader(tmp_path, spoils):
         data[at : at + len(junk)] = junk
     with suppress(SourceUnreadable):
         read_subtitle_log(write(tmp_path, bytes(data)))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 60, 61, 997])
+def test_cues_are_the_same_in_whatever_pieces_the_file_is_read(tmp_path, monkeypatch, piece):
+    body = "[latitude: 21.9] [longitude: 104.8{0}] [rel_alt: 1.3 abs_alt: 132.8]"
+    cues = [f"{n}\r\n00:00:0{n},000 --> 00:00:0{n},900\r\n{body.format(n)}\r\n\r\n" for n in range(1, 9)]
+    path = tmp_path / "a.SRT"
+    path.write_text("junk\n" + "".join(cues), newline="")
+    whole = read_subtitles(path)
+    monkeypatch.setattr(subtitles, "_PIECE", piece)
+    table = read_subtitles(path)
+    assert (table.cues, len(table)) == (whole.cues, len(whole)) == (8, 8)
+    np.testing.assert_array_equal(table.lonlat, whole.lonlat)
+    np.testing.assert_array_equal(table.video_ms, whole.video_ms)
+
+
+def test_more_cues_than_of_any_film_are_refused_before_they_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(flight_log, "MOST_SAMPLES", 1000)
+    path = tmp_path / "a.SRT"
+    path.write_text("00:00:00,000 --> 0\n" * 50_000)
+    tracemalloc.start()
+    with pytest.raises(SourceUnreadable, match=r"a\.SRT.*1000"):
+        read_subtitles(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 16 << 20
+
+
+def test_a_cue_longer_than_any_holds_no_more_memory_than_a_piece(tmp_path):
+    path = tmp_path / "a.SRT"
+    path.write_text("1\n00:00:00,000 --> 00:00:01,000\n[latitude: 1.5] [longitude: 2.5] \n" + "x" * (8 << 20))
+    tracemalloc.start()
+    assert len(read_subtitles(path)) == 1
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 << 20

@@ -16,6 +16,7 @@ from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.photo.photos import read_all
 from flycam.ingest.photo.search import find_photos
+from flycam.ingest.telemetry import flight_log
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
 from flycam.ingest.telemetry.ulog import read_ulog
@@ -302,6 +303,64 @@ def test_a_topic_described_otherwise_than_px4_does_is_not_used(tmp_path, describ
     )
     log = read_ulog(writer.save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 25  # the receiver's own fixes
+
+
+def nested(fields: int) -> list[str]:
+    """Descriptions that hold one another eight deep, `fields` times each: the whole would be fields⁸."""
+    within = "".join(f"l{{0}} a{i};" for i in range(fields))
+    first = f"vehicle_global_position:uint64_t timestamp;{within.format(*['1'] * fields)}"
+    return [first, *(f"l{k}:{within.format(*[k + 1] * fields)}" for k in range(1, 9))]
+
+
+OVERGROWN = {
+    "each holds a hundred of the next, eight deep": nested(100),
+    "it holds itself": ["vehicle_global_position:uint64_t timestamp;l1 a;", "l1:l1 a;l1 b;"],
+    "a row longer than any message": ["vehicle_global_position:uint64_t timestamp;uint8_t[400000000] a;"],
+    "a count of 5000 digits": [f"vehicle_global_position:uint64_t timestamp;uint8_t[{'9' * 5000}] a;"],
+    "a nested row longer than any message": [
+        "vehicle_global_position:uint64_t timestamp;q[99999999999] a;",
+        "q:uint64_t a;",
+    ],
+}
+
+
+def overgrown(formats: list[str], seconds: int = 2) -> Writer:
+    """A flight whose estimated positions are described so, before anything else is."""
+    writer = Writer()
+    for described in formats:
+        writer.message("F", described.encode())
+    writer.message("A", struct.pack("<BH", 0, 0) + b"vehicle_global_position")
+    writer.message("D", struct.pack("<HQ", 0, BOOT_US) + bytes(40))
+    writer.numbers["vehicle_global_position"] = 0
+    flight(writer, seconds=seconds, fused=False)
+    return writer
+
+
+@pytest.mark.parametrize("formats", OVERGROWN.values(), ids=OVERGROWN.keys())
+def test_a_description_that_no_message_can_hold_costs_its_topic_and_nothing_else(tmp_path, formats):
+    log = read_ulog(overgrown(formats).save(tmp_path / "a.ulg"))
+    assert len(log.track.samples) == 10  # the receiver's own fixes
+    assert any("1 records are too short" in english for english, _ in log.remarks)
+
+
+def test_padding_that_the_file_leaves_out_takes_no_room(tmp_path):
+    """A record is held in no more bytes than the file has for it, however long its padding is described."""
+    writer = Writer()
+    padded = f"{FORMATS['vehicle_global_position']};uint8_t[60000] _padding0;"
+    writer.message("F", f"vehicle_global_position:{padded}".encode())
+    writer.message("A", struct.pack("<BH", 0, 0) + b"vehicle_global_position")
+    for k in range(50):
+        writer.message("D", struct.pack("<HQddff", 0, BOOT_US + k, LAT, LON, 420.0, 390.0))
+    records = read_topics(writer.save(tmp_path / "a.ulg"), ["vehicle_global_position"]).records
+    assert records["vehicle_global_position"].nbytes == 50 * 32
+
+
+def test_more_records_than_of_any_flight_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(flight_log, "MOST_ROWS", 30)
+    writer = Writer()
+    flight(writer, seconds=4)
+    with pytest.raises(SourceUnreadable, match=r"a\.ulg.*30"):
+        read_ulog(writer.save(tmp_path / "a.ulg"))
 
 
 def test_impossible_stamps_are_left_out_and_counted(tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flycam.catalog.audit import Audit
@@ -17,7 +18,7 @@ from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import StorageTrouble
 from flycam.pipeline.upload import uploads as uploads_module
 from flycam.pipeline.upload.choice import UploadFile
-from flycam.pipeline.upload.files import FILMED, LAID, write_json
+from flycam.pipeline.upload.files import FILMED, LAID, said_in, write_json
 from flycam.pipeline.upload.upload import Upload
 from flycam.pipeline.upload.uploads import UNFINISHED_S
 from flycam.pipeline.workspace import Workspace
@@ -305,5 +306,122 @@ def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
         (tmp_path / "mended").touch()
         until((upload.folder / "look.json").exists)
         until(lambda: reception.trouble(upload) is None)
+    finally:
+        reception.stop()
+
+
+def program_of(tmp_path: Path, body: str) -> str:
+    """What works on uploads: `folder` is that of its own, `what` is asked of it; how often it began is
+    counted in `begun`."""
+    program = tmp_path / "work"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, pathlib, sys, time\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "folder, what = here / 'uploads' / sys.argv[1], sys.argv[2]\n"
+        "owner = json.loads((folder / 'manifest.json').read_text())['owner']\n"
+        "with (here / 'begun').open('a') as file: file.write(f'{owner} {what}\\n')\n" + body
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(program)
+
+
+def begun(tmp_path: Path, line: str) -> int:
+    """How often that was begun."""
+    told = tmp_path / "begun"
+    return told.read_text().splitlines().count(line) if told.exists() else 0
+
+
+HANGS = """
+if owner == 'Lan':
+    (folder / 'reading.json').write_text('{"file": "logs/nest.ulg"}')
+    time.sleep(600)
+(folder / 'look.json').write_text('{}')
+"""
+
+
+def test_a_process_that_gets_no_further_holds_nobody_up_for_ever_and_is_given_up_over_restarts(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log hung it: every later upload waited, and a restart began the same again."""
+    for name, value in (("_AGAIN_S", 0.1), ("_SILENT_S", 1.5), ("_LOOK_ABOUT_S", 0.2)):
+        monkeypatch.setattr(reception_module, name, value)
+    working = replace(services, upload_work=(program_of(tmp_path, HANGS),))
+    reception = Reception(working)
+    reception.start()
+    try:
+        hung = filled(reception, b"ab")
+        until(lambda: begun(tmp_path, "Lan look"))
+        other = card_of(reception, "Minh", "b.jpg")
+        until((other.folder / "look.json").exists)
+        until(lambda: reception.trouble(hung))
+        said, said_vi = reception.trouble(hung) or ("", "")
+        assert said.startswith("logs/nest.ulg: ") and said_vi.startswith("logs/nest.ulg: ")
+        until(lambda: (hung.folder / "look.json").exists() or begun(tmp_path, "Lan look") == 2)
+    finally:
+        reception.stop()
+    again = Reception(working)
+    again.start()
+    try:
+        (upload,) = (one for one in again.uploads.all() if one.manifest.owner == "Lan")
+        until((upload.folder / "look.json").exists)
+        told = said_in(upload.folder, "look.json") or {}
+        assert told["error"] == "Ended" and "logs/nest.ulg" in told["sentence"]
+        assert 2 <= begun(tmp_path, "Lan look") <= 3  # the stop of the server may have ended one, not we
+        assert upload.path(0).read_bytes()[:2] == b"ab"
+    finally:
+        again.stop()
+
+
+def test_a_process_that_takes_the_machines_memory_is_ended(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 0.1)
+    monkeypatch.setattr(reception_module, "_LOOK_ABOUT_S", 0.2)
+    monkeypatch.setattr(reception_module, "_MOST_MEMORY", (200 << 20) / psutil.virtual_memory().total)
+    body = "held = b'x' * (300 << 20)\ntime.sleep(600)\n"
+    reception = Reception(replace(services, upload_work=(program_of(tmp_path, body),)))
+    reception.start()
+    try:
+        upload = filled(reception, b"ab")
+        until((upload.folder / "look.json").exists)
+        told = said_in(upload.folder, "look.json") or {}
+        assert told["error"] == "Ended" and "memory" in told["sentence"] and "bộ nhớ" in told["sentence_vi"]
+        assert told["sentence"].startswith(upload.manifest.label)  # no file was named
+        assert begun(tmp_path, "Lan look") == 2
+    finally:
+        reception.stop()
+
+
+def test_what_a_process_prints_takes_no_room_of_flights(services: Services, tmp_path: Path) -> None:
+    """2 MB of a damaged log made 70 MB of it once."""
+    body = "for _ in range(64): print('x' * (1 << 20), flush=True)\n(folder / 'look.json').write_text('{}')\n"
+    reception = Reception(replace(services, upload_work=(program_of(tmp_path, "print('first')\n" + body),)))
+    reception.start()
+    try:
+        upload = filled(reception, b"ab")
+        until((upload.folder / "look.json").exists)
+        log = upload.folder / "work.log"
+        until(lambda: log.stat().st_size <= 4 << 20)
+        assert log.read_bytes().startswith(b"first")
+    finally:
+        reception.stop()
+
+
+def test_no_second_process_waits_for_the_first_on_one_upload(services: Services, tmp_path: Path) -> None:
+    """It would wait for its lock, and hold up the work of its kind on all others."""
+    body = (
+        "if owner == 'Lan' and what == 'look':\n    while not (here / 'may-end').exists(): time.sleep(0.02)\n"
+        "(folder / {'look': 'look.json', 'lay': 'laid.json'}[what]).write_text('{}')\n"
+    )
+    reception = Reception(replace(services, upload_work=(program_of(tmp_path, body),)))
+    reception.start()
+    try:
+        first = card_of(reception, "Lan", "a.jpg")
+        until(lambda: begun(tmp_path, "Lan look") and first.has_photos_saved)
+        second = card_of(reception, "Minh", "b.jpg")
+        until((second.folder / "laid.json").exists)
+        assert begun(tmp_path, "Lan lay") == 0
+        (tmp_path / "may-end").touch()
+        until((first.folder / "laid.json").exists)
     finally:
         reception.stop()
