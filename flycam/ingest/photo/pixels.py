@@ -7,6 +7,7 @@ with grey and calls it a success, so completeness is checked here before decodin
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam import MAX_PIXELS
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photo.container import MAX_PIXELS, head_of, opened
+from flycam.ingest.photo.container import MOST_SCANS, has_too_many_scans, head_in, opened
 from flycam.ingest.photo.head import Kind, PhotoHead
 from flycam.ingest.photo.judging import PixelChecks, Pixels, judge
 
-__all__ = ["Photo", "PixelChecks", "Pixels", "decoded", "load", "open_pixels", "pixel_checks"]
+__all__ = ["Photo", "PixelChecks", "Pixels", "decoded", "load", "open_pixels", "photo_in", "pixel_checks"]
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
@@ -75,23 +77,38 @@ def decoded_jpeg(data: bytes, path: Path) -> Pixels:
 
 
 def load(path: Path) -> Photo:
-    """Read a photo whole, once. Raises FrameUnreadable where it is not complete, or no photo."""
+    """Read a photo whole, once. Raises FrameUnreadable as `photo_in`, or where it cannot be read."""
     try:
         with opened(path) as file:
-            head = head_of(file, path)
-            if head.size_bytes > MAX_FILE_BYTES:
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
                 raise FrameUnreadable(
                     f"{path}: is larger than 1 GB; it is no photo of a drone, remove it",
                     vi=f"{path}: lớn hơn 1 GB, không phải ảnh flycam; hãy bỏ tệp này ra",
                 )
-            file.seek(0)
             data = file.readall()
+    except SourceUnreadable as error:
+        raise FrameUnreadable.because(error) from error
+    return photo_in(data, path)
+
+
+def photo_in(data: bytes, path: Path) -> Photo:
+    """Take bytes for a photo that a decoder may be given: of no more pixels than a camera has, nor of such
+    bytes that each takes seconds. Raises FrameUnreadable, also where it is not complete."""
+    try:
+        head = head_in(data, path)
     except SourceUnreadable as error:
         raise FrameUnreadable.because(error) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
             f"{path}: the {head.kind} is cut off before its end; copy it from the card again",
             vi=f"{path}: tệp {head.kind} bị cụt phần cuối; hãy chép lại từ thẻ nhớ",
+        )
+    if head.kind is Kind.JPEG and has_too_many_scans(data):
+        raise FrameUnreadable(
+            f"{path}: is a JPEG of more than {MOST_SCANS} scans, which no camera writes, so it is not "
+            "decoded; remove it from the folder",
+            vi=f"{path}: là JPEG quá {MOST_SCANS} lượt quét, máy ảnh không ghi dạng này nên không giải mã; "
+            "hãy bỏ tệp này khỏi thư mục",
         )
     return Photo(path, head, data)
 
