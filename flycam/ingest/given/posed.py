@@ -88,7 +88,7 @@ def _rows_by_name(
         rows_of.setdefault(stem, {})[tuple(folders)] = row
     namesakes: dict[str, list[PhotoMetadata]] = {}
     for photo in photos:
-        namesakes.setdefault(_parts(photo.name)[-1], []).append(photo)
+        namesakes.setdefault(_parts(photo.path.name)[-1], []).append(photo)
 
     def row_of(photo: PhotoMetadata) -> PoseRow:
         path = _parts(str(photo.path))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import to_visible
 from flycam.ingest.photo.bands import band_of, scene_ev100
 from flycam.ingest.photo.calibration import interior_for
 from flycam.ingest.photo.container import head_of, opened
@@ -141,7 +142,7 @@ def _compose(
     )
     return PhotoMetadata(
         path=path,
-        name=path.name,
+        name=to_visible(path.name),
         size_bytes=head.size_bytes,
         dialect=dialect,
         image_size_px=head.size_px,
