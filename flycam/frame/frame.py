@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.frame.spelling import to_visible
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 
@@ -26,7 +27,8 @@ class Layer(StrEnum):
 class Provenance:
     """From any pixel back to its photo.
 
-    source_name    the file's name as the operator knows it (no folder)
+    source_name    the file's name as the operator knows it (no folder), as `to_visible` writes it, whoever
+                   named it: it goes into documents, tables and logs
     source_sha256  hex SHA-256 of the original bytes; also its key in the evidence store
     camera         maker and model as written in the file
     operator       who flew or uploaded, if known
@@ -41,6 +43,9 @@ class Provenance:
     operator: str | None = None
     settled: tuple[str, ...] = ()
     film: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source_name", to_visible(self.source_name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,6 +50,11 @@ def to_visible(text: str) -> str:
     return "".join(c if is_plain(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def to_visible_lines(text: str) -> str:
+    """As `to_visible`, for text of several lines: their ends stay."""
+    return "\n".join(map(to_visible, text.split("\n")))
+
+
 def to_json_line(value: object) -> str:
     """Convert to JSON on one line, with letters as they are and every character that is not plain escaped."""
     line = json.dumps(value, ensure_ascii=False)
@@ -100,5 +105,6 @@ def as_typed(*words: str) -> str:
 
 
 def plain_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in _FORMULA else text
+    """A cell that no spreadsheet takes for a formula and no terminal for more than text."""
+    shown = to_visible_lines(text)
+    return f"'{shown}" if text[:1] in _FORMULA else shown

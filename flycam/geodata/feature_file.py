@@ -18,6 +18,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import OptionUnusable, StorageTrouble
+from flycam.frame.spelling import to_visible_lines
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.store.syncing import move_into_place
 
@@ -79,7 +80,7 @@ def write_features(
             pyogrio.raw.write(
                 partial,
                 np.asarray(shapely.to_wkb(shapes), dtype=object),
-                [np.ma.getdata(one) for one in values],
+                [_shown(np.ma.getdata(one)) for one in values],
                 list(layer.fields),
                 field_mask=[np.ma.getmaskarray(one) if np.ma.isMA(one) else None for one in values],
                 geometry_type=layer.kind,
@@ -97,6 +98,13 @@ def write_features(
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _shown(values: NDArray[Any]) -> NDArray[Any]:
+    """A column as it is written: text of others shows what it is made of."""
+    if values.dtype != object:
+        return values
+    return np.array([to_visible_lines(one) if isinstance(one, str) else one for one in values], dtype=object)
 
 
 def _collection_members(

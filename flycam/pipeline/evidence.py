@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, standing_let_go
-from flycam.errors import DiskFull, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
+from flycam.errors import DiskFull, FrameUnreadable, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.photo.pixels import Pixels, decoded, load
 from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
+from flycam.store.regular import changed
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
 
@@ -34,8 +36,9 @@ def keep(
     key_of: Callable[[str], str] = keys.evidence,
     before_put: Callable[[], None] = lambda: None,
 ) -> str:
-    """Store the file's bytes and return their SHA-256. Nothing is written twice. Raises LetGo for what was
-    let go under a retention term; DiskFull where it would take what is reserved for the catalogue.
+    """Store the file's bytes and return their SHA-256. Nothing is written twice, and nothing under a hash
+    that it has not. Raises LetGo for what was let go under a retention term; DiskFull where it would take
+    what is reserved for the catalogue; SourceUnreadable for a file that is gone, or is another by now.
 
     before_put  called where bytes are about to be written; what it raises keeps them out
 
@@ -51,7 +54,7 @@ def keep(
             require_not_let_go(workspace, digest)
             before_put()
             workspace.require_room(path.stat().st_size)
-            workspace.store.put_file(key, path, durable=durable)
+            workspace.store.put_file(key, path, durable=durable, sha256=digest)
     except (FileNotFoundError, StorageTrouble) as error:
         if path.exists():
             raise
@@ -62,16 +65,31 @@ def keep(
     return digest
 
 
-def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
-    """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`. Raises
-    LetGo as `keep` does."""
+def keep_bytes(workspace: Workspace, data: bytes, sha256: str, *, durable: bool = False) -> None:
+    """Store bytes made here (a picture of a video) under their SHA-256; unless durable the caller owes
+    `store.flush`. Raises LetGo as `keep` does."""
     key = keys.evidence(sha256)
     if _is_kept(workspace.store, key):
-        workspace.store.settle(key)
+        workspace.store.settle(key, durable=durable)
     else:
         require_not_let_go(workspace, sha256)
         workspace.require_room(len(data))
-        workspace.store.put(key, data, durable=False)
+        workspace.store.put(key, data, durable=durable)
+
+
+def keep_and_decode(workspace: Workspace, path: Path, sha256: str, *, durable: bool = False) -> Pixels:
+    """Return a photo's pixels, and keep the very bytes that they were decoded from: it is read once, so that
+    what lies under its name a moment later is neither laid nor kept.
+
+    Raises FrameUnreadable, also where the bytes have another hash by now: nothing is kept then; LetGo as
+    `keep` does.
+    """
+    photo = load(path)
+    if hashlib.sha256(photo.data).hexdigest() != sha256:
+        raise FrameUnreadable.because(changed(path.name))
+    pixels = decoded(photo)
+    keep_bytes(workspace, photo.data, sha256, durable=durable)
+    return pixels
 
 
 def require_not_let_go(workspace: Workspace, sha256: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from flycam.catalog.records import MarkLine
 from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.spelling import to_json_line
 from flycam.pipeline.mark_words import mark_features
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
@@ -32,7 +32,7 @@ def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, h
     if history:
         lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
     collection = mark_features(lines, workspace.catalog.boundaries)
-    write_file(out, json.dumps(collection, ensure_ascii=False).encode())
+    write_file(out, to_json_line(collection).encode())
     return len(lines)
 
 

@@ -12,6 +12,7 @@ import warnings
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest.photo.container import has_too_many_scans
 
 MOST_BYTES = 4 << 20
 _MOST_PIXELS = {"JPEG": 64_000_000, "PNG": 24_000_000, "WEBP": 24_000_000}
@@ -25,10 +26,12 @@ def as_kept(data: bytes) -> bytes:
     """The photo as JPEG, upright, no side longer than 1920 pixels, no metadata.
 
     Raises SourceUnreadable: over MOST_BYTES, too many pixels (told by its head, before any is decoded), none
-    of JPEG, PNG and WebP, or cut off.
+    of JPEG, PNG and WebP, or cut off, or a JPEG of more scans than anybody writes.
     """
     if len(data) > MOST_BYTES:
         raise _too_large()
+    if has_too_many_scans(data):  # of a JPEG: minutes in a thread of the server
+        raise _unreadable()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata, which is thrown away
@@ -42,11 +45,15 @@ def as_kept(data: bytes) -> bytes:
                 kept = io.BytesIO()
                 upright.convert("RGB").save(kept, "JPEG", quality=_JPEG_QUALITY)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise SourceUnreadable(
-            "photo: cannot be read: send a JPEG, PNG or WebP",
-            vi="ảnh: không đọc được; hãy gửi ảnh JPEG, PNG hoặc WebP",
-        ) from error
+        raise _unreadable() from error
     return kept.getvalue()
+
+
+def _unreadable() -> SourceUnreadable:
+    return SourceUnreadable(
+        "photo: cannot be read: send a JPEG, PNG or WebP",
+        vi="ảnh: không đọc được; hãy gửi ảnh JPEG, PNG hoặc WebP",
+    )
 
 
 def _too_large() -> SourceUnreadable:

@@ -12,7 +12,7 @@ from flycam.catalog.placement_rows import was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
-from flycam.frame.spelling import seen
+from flycam.frame.spelling import seen, to_visible
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.laying.opening import close_flight
@@ -123,7 +123,7 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
         (flight, record)
         for flight in flights.flights()
         for record in frames.of_flight(flight.flight_id)
-        if record.header.provenance.source_name == ref
+        if record.header.provenance.source_name == to_visible(ref)
     ]
     if len(found) == 1:
         return found[0][0], [found[0][1]]

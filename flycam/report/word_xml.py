@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flycam.frame.spelling import to_visible_lines
 from flycam.geodata.xml_text import xml_text
 
 PAGE_MM = 170.0
@@ -65,7 +66,9 @@ def run(text: str, look: Look) -> str:
     if look.size_pt is not None:
         half_points = round(2 * look.size_pt)
         shape += f'<w:sz w:val="{half_points}"/><w:szCs w:val="{half_points}"/>'
-    lines = "<w:br/>".join(f'<w:t xml:space="preserve">{xml_text(line)}</w:t>' for line in text.split("\n"))
+    lines = "<w:br/>".join(
+        f'<w:t xml:space="preserve">{xml_text(line)}</w:t>' for line in to_visible_lines(text).split("\n")
+    )
     return f"<w:r><w:rPr>{shape}</w:rPr>{lines}</w:r>"
 
 

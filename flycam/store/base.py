@@ -25,8 +25,12 @@ class ObjectStore(Protocol):
         for `flush`.
         """
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
-        """As `put`, from a file of any size, in bounded memory."""
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
+        """As `put`, from a file of any size, in bounded memory.
+
+        sha256  of the bytes that are meant: where the file holds others by now, SourceUnreadable is raised
+                and nothing is put
+        """
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write only if the key is new; True if this call wrote it. Atomic between processes, and durable:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
 from flycam.store.keys import KEY_BYTES, check_key, check_prefix, counts_by_its_name
 from flycam.store.mark import is_marked
+from flycam.store.regular import Hashed
 from flycam.store.room import FULL, free_bytes
 from flycam.store.scratch import SCRATCH_NAME, Scratch
 from flycam.store.syncing import make_folder, sync_filesystem, sync_path
@@ -60,11 +61,11 @@ class LocalStore:
         """See ObjectStore.put."""
         self._write(key, lambda file: file.write(data), durable=durable)
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file."""
 
         def copy(file: BinaryIO) -> None:
-            with path.open("rb") as source:
+            with Hashed(path, sha256) as source:
                 shutil.copyfileobj(source, file, _COPY_BLOCK)
 
         self._write(key, copy, durable=durable)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from flycam.errors import ObjectMissing
 from flycam.store.keys import check_key, check_prefix
+from flycam.store.regular import Hashed
+
+_COPY_BLOCK = 1 << 20
 
 
 class MemoryStore:
@@ -23,9 +26,10 @@ class MemoryStore:
         with self._lock:
             self._objects[key] = bytes(data)
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file."""
-        self.put(key, path.read_bytes(), durable=durable)
+        with Hashed(path, sha256) as file:
+            self.put(key, b"".join(iter(lambda: file.read(_COPY_BLOCK), b"")), durable=durable)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore.put_if_absent."""

@@ -3,13 +3,15 @@ link in the place of a file that is to be written leads to another. And readers 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable
 from functools import wraps
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
+from types import TracebackType
+from typing import BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 from flycam.errors import FlycamError, SourceUnforeseen, SourceUnreadable
 from flycam.frame.spelling import to_visible
@@ -54,6 +56,50 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             vi=f"{path.name}: lớn hơn mức {most} của loại tệp này; hãy kiểm tra có đúng tệp không",
         )
     return data
+
+
+class Hashed:
+    """A file opened once, of which no reader comes to the end unless it has the bytes that it is to have.
+
+    sha256  of them; None: whatever it holds. Raises OSError, and SourceUnreadable as `open_regular`
+    """
+
+    def __init__(self, path: Path, sha256: str | None) -> None:
+        self._file = open_regular(path)
+        self._name = path.name
+        self._expected, self._digest = sha256, hashlib.sha256()
+        self.size_bytes, self._read_bytes = os.fstat(self._file.fileno()).st_size, 0
+
+    def __enter__(self) -> Self:
+        if not self.size_bytes:
+            self.read()  # of an empty file nobody else may ask for a byte
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self, most_bytes: int = -1, /) -> bytes:
+        """Return the next bytes, b"" at the end. Raises SourceUnreadable where the last are read and the file
+        is another than was said."""
+        data = self._file.read(most_bytes)
+        self._digest.update(data)
+        self._read_bytes += len(data)
+        # who is told the size asks for no byte behind it
+        is_last = not data or self._read_bytes >= self.size_bytes
+        if is_last and self._expected not in (None, self._digest.hexdigest()):
+            raise changed(self._name)
+        return data
+
+
+def changed(name: str) -> SourceUnreadable:
+    """Make the error of a file that is no longer the one that was looked at before."""
+    shown = to_visible(name)
+    return SourceUnreadable(
+        f"{shown}: changed while it was read; leave the card alone and run again",
+        vi=f"{shown}: tệp thay đổi trong khi đang đọc; hãy để yên thẻ nhớ rồi chạy lại",
+    )
 
 
 def require_regular(folder: Path, beginning: str = "") -> None:

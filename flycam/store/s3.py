@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
 import urllib3
@@ -31,6 +32,7 @@ from flycam.errors import (
 )
 from flycam.store.clocks import BELIEVED_FOR, clock_said
 from flycam.store.keys import check_key, check_prefix
+from flycam.store.regular import Hashed
 
 DEFAULT_THREADS = 16
 _CONNECT_TIMEOUT_S = 5.0
@@ -118,14 +120,14 @@ class S3Store:
         with self._translated(key):
             self._client.put_object(self._bucket, self._name(key), io.BytesIO(data), len(data), _CONTENT_TYPE)
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file. Large files go in parts; a broken upload leaves no object."""
-        with self._translated(key), path.open("rb") as file:
+        with self._translated(key), Hashed(path, sha256) as file:
             self._client.put_object(
                 self._bucket,
                 self._name(key),
-                file,
-                path.stat().st_size,
+                cast(BinaryIO, file),  # the client only reads it
+                file.size_bytes,
                 _CONTENT_TYPE,
                 part_size=_PART_BYTES,
                 num_parallel_uploads=1,

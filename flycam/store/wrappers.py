@@ -33,10 +33,10 @@ class _Wrapper:
         self.inner.put(key, data, durable=durable)
         self._after("put", len(data), 0)
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file."""
         self._before("put_file", key)
-        self.inner.put_file(key, path, durable=durable)
+        self.inner.put_file(key, path, durable=durable, sha256=sha256)
         self._after("put_file", path.stat().st_size, 0)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
@@ -205,11 +205,11 @@ class FullStore(_Wrapper):
         self._take(key, len(data))
         super().put(key, data, durable=durable)
 
-    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+    def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file."""
         if path.is_file():
             self._take(key, path.stat().st_size)
-        super().put_file(key, path, durable=durable)
+        super().put_file(key, path, durable=durable, sha256=sha256)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore.put_if_absent."""

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from flycam.errors import InputUnusable, OptionUnusable
-from flycam.frame.spelling import given_name, is_plain, seen, to_json_line, to_visible
+from flycam.frame.frame import Provenance
+from flycam.frame.spelling import given_name, is_plain, plain_cell, seen, to_json_line, to_visible
 
 HIDDEN = [
     *(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))),  # C0, DEL, C1
@@ -58,3 +59,15 @@ def test_a_name_is_kept_composed_with_single_spaces() -> None:
 def test_what_is_no_name_is_no_value_of_an_option(text: str) -> None:
     with pytest.raises(OptionUnusable):
         given_name(text, 4, option="--name")
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_no_name_of_a_photo_and_no_cell_of_a_table_holds_a_hidden_sign(sign: str) -> None:
+    photo = Provenance(source_name=f"c{sign}gpj.exe.jpg", source_sha256="", camera="")
+    assert photo.source_name == to_visible(f"c{sign}gpj.exe.jpg") and is_plain(photo.source_name)
+    assert all(map(is_plain, plain_cell(f"{sign}=1+1").split("\n")))
+
+
+def test_lines_of_a_note_stay_lines_of_a_cell() -> None:
+    assert plain_cell("cầu hỏng\n\x1b[2Jđi vòng") == "cầu hỏng\n\\x1b[2Jđi vòng"
+    assert plain_cell("=1+1\n=2") == "'=1+1\n=2"

@@ -140,3 +140,14 @@ def test_whole_numbers_that_are_not_all_known_stay_whole_numbers(tmp_path):
     said = [one["properties"] for one in json.loads((tmp_path / "a.geojson").read_text())["features"]]
     assert [one["houses"] for one in said] == [2, 0, None]
     assert [one["area_m2"] for one in said] == [400.0] * 3
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_text_of_others_shows_what_it_is_made_of(tmp_path, suffix):
+    names = np.array(["c\u202egpj.exe", "a\x1b[2J\nb", None], dtype=object)
+    points = shapely.points(np.zeros((3, 2)))
+    layer = FeatureLayer(name="marks", kind="Point", shapes=points, fields={"name": names})
+    path = tmp_path / f"out{suffix}"
+    write_features(path, [layer], crs="EPSG:4326")
+    _, _, _, (found,) = pyogrio.raw.read(path)
+    assert found.tolist() == ["c\\u202egpj.exe", "a\\x1b[2J\nb", None]

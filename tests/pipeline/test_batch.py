@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -410,6 +411,31 @@ def test_same_name_for_another_flight(drill: DrillReport, card: Path, make_house
     with pytest.raises(NameTaken, match="bay 1"):
         house.ingest(others, name="bay 1")
     assert house.ingest(others).flight.name == "khác"
+
+
+@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("look", 6), ("rectify", 1)])
+def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is_kept(
+    drill: DrillReport, card: Path, make_house: MakeHouse, stage: str, at: int
+) -> None:
+    house = make_house(drill)
+    secret = card.parent / "id_secret"
+    secret.write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    swapped = sorted(card.iterdir())[-4:]
+
+    def swap(now: str, done: int, _total: int) -> None:
+        if (now, done) == (stage, at):
+            for photo in swapped:
+                photo.unlink()
+                photo.symlink_to(secret)
+
+    report = ingest(house.workspace, SurveyRequest(paths=(card,)), Labels(), progress=swap)
+    lost = report.rejected.get("unreadable", 0)
+    assert lost >= (len(swapped) if stage == "look" else 1)  # some were laid before
+    assert (report.used, report.rejected) == (drill.frames - lost, {"unreadable": lost})
+    store = house.workspace.store
+    for key in store.list("evidence/"):
+        assert hashlib.sha256(store.get(key)).hexdigest() == keys.hash_in(key)
+    assert not store.exists(keys.evidence(hashlib.sha256(secret.read_bytes()).hexdigest()))
 
 
 def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:

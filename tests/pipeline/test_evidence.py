@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
+from flycam.errors import SourceUnreadable
 from flycam.pipeline.evidence import keep, keep_bytes
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys, local
@@ -48,3 +49,16 @@ def test_what_another_process_has_not_flushed_is_synced_before_it_is_relied_on(
         if how != "durable":
             second.flush()
         assert {root / key, *(root / key).parents} - {*root.parents} == set(synced)
+
+
+def test_a_file_is_kept_under_no_hash_but_its_own(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"of somebody else")
+    with (
+        open_catalog(f"sqlite:///{tmp_path}/catalog.sqlite") as catalog,
+        closing(LocalStore(tmp_path / "store")) as store,
+    ):
+        house = Workspace(store=store, catalog=catalog, box="box", cache_dir=tmp_path / "cache")
+        with pytest.raises(SourceUnreadable):
+            keep(house, photo, _SHA256)
+        assert list(store.list("")) == []

@@ -43,7 +43,7 @@ def test_frames_that_turn_out_unreadable_or_of_another_size_are_settled_again(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoiled, small = (sorted(drill.photos.iterdir())[number].name for number in (0, 4))
-    pixels_here, pixels_there = making.open_pixels, finish_originals.stored_pixels
+    pixels_here, pixels_there = making.keep_and_decode, finish_originals.stored_pixels
 
     def changed(name: str, pixels: np.ndarray) -> np.ndarray:
         if name == spoiled:
@@ -53,7 +53,10 @@ def test_frames_that_turn_out_unreadable_or_of_another_size_are_settled_again(
     def from_the_store(workspace: Workspace, record: FrameRecord) -> np.ndarray:
         return changed(record.header.provenance.source_name, pixels_there(workspace, record))
 
-    monkeypatch.setattr(making, "open_pixels", lambda path: changed(path.name, pixels_here(path)))
+    def from_the_card(workspace: Workspace, path: Path, sha256: str) -> np.ndarray:
+        return changed(path.name, pixels_here(workspace, path, sha256))
+
+    monkeypatch.setattr(making, "keep_and_decode", from_the_card)
     monkeypatch.setattr(finish_originals, "stored_pixels", from_the_store)
     alone, shared = make_house(drill, "alone"), on_a_cluster(make_house(drill, "shared"))
     one, other = alone.ingest(drill.photos), shared.ingest(drill.photos)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import ObjectMissing
+from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.store.base import ObjectStore
 
 _BAD_KEYS = [
@@ -72,6 +72,22 @@ class StoreSuite:
         with pytest.raises((OSError, ObjectMissing)):
             store.put_file("evidence/aa/photo", tmp_path / "nowhere.jpg")
         assert list(store.list("")) == []
+
+    def test_a_file_of_other_bytes_than_were_meant_leaves_nothing(
+        self, store: ObjectStore, tmp_path: Path
+    ) -> None:
+        data = random.Random(3).randbytes((20 << 20) + 17)
+        sha256 = hashlib.sha256(data).hexdigest()
+        photo = tmp_path / "photo.jpg"
+        photo.write_bytes(data)
+        store.put_file(f"evidence/{sha256}", photo, sha256=sha256)
+        photo.write_bytes(data[:-1] + b"?")
+        with pytest.raises(SourceUnreadable):
+            store.put_file("evidence/other", photo, sha256=sha256)
+        photo.write_bytes(b"")
+        with pytest.raises(SourceUnreadable):
+            store.put_file("evidence/other", photo, sha256=sha256)
+        assert list(store.list("")) == [f"evidence/{sha256}"]
 
     def test_only_the_first_writes_if_absent(self, store: ObjectStore) -> None:
         assert store.put_if_absent("lock/one", b"first") is True

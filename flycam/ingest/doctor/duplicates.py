@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from flycam.errors import DuplicateFrame
+from flycam.errors import DuplicateFrame, FrameUnreadable, SourceUnreadable
 from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.doctor.flight_table import FlightTable
 from flycam.ingest.photo.metadata import PhotoMetadata
-from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.photo.photos import sha256_as_read, sha256_of
 
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """How Windows, macOS, phones and browsers name a copy."""
@@ -23,8 +23,9 @@ Identify = Callable[[PhotoMetadata], str]
 
 
 def content_identity(photo: PhotoMetadata) -> str:
-    """SHA-256 of the file's bytes: what every stored frame id is made of. SourceUnreadable."""
-    return sha256_of(photo.path)
+    """SHA-256 of the file's bytes: what every stored frame id is made of. SourceUnreadable, also where the
+    file is not the one any more that said what `photo` does."""
+    return sha256_as_read(photo)
 
 
 def quick_identity(photo: PhotoMetadata) -> str:
@@ -33,19 +34,43 @@ def quick_identity(photo: PhotoMetadata) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
+def identified(
+    photos: Mapping[int, PhotoMetadata], names: Sequence[str], identify: Identify
+) -> tuple[dict[int, str], list[Rejection]]:
+    """The identity of each photo by its row; rejections of those that are gone, changed since their heads
+    were read, or hold what another does by now: two frames of one identity are none."""
+    found: dict[int, str] = {}
+    first: dict[str, str] = {}
+    rejected: list[Rejection] = []
+    for row, photo in photos.items():
+        try:
+            identity = identify(photo)
+            if identity in first:
+                raise same_bytes_as(first[identity])
+        except DuplicateFrame as error:
+            rejected.append(Rejection.of(names[row], error))
+        except SourceUnreadable as error:
+            rejected.append(Rejection.of(names[row], FrameUnreadable.because(error)))
+        else:
+            found[row], first[identity] = identity, names[row]
+    return found, rejected
+
+
 def find_duplicates(
     table: FlightTable, identify: Identify
 ) -> tuple[list[int], list[Rejection], list[Problem]]:
     """Rows to keep, rejections of the rest, the sentence.
 
-    Only photos that share size, time and place are compared by `identify`, so nothing is hashed for nothing;
-    the one under the camera's own name stays, else the first by name.
+    Those that are gone are rejected too. Only photos that share size, time and place are compared by
+    `identify`, so nothing is hashed for nothing; the one under the camera's own name stays, else the first by
+    name.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
         key = (photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.image_size_px)
         groups.setdefault(key, []).append(row)
     rejected: list[Rejection] = []
+    gone: list[Rejection] = []
     dropped: set[int] = set()
     for rows in groups.values():
         if len(rows) == 1:
@@ -53,18 +78,26 @@ def find_duplicates(
         first: dict[str, str] = {}
         for row in sorted(rows, key=lambda r: _order(table.photos[r])):
             photo = table.photos[row]
-            identity = _comparable(photo, identify)
+            try:
+                identity = _comparable(photo, identify)
+            except SourceUnreadable as error:
+                dropped.add(row)
+                gone.append(Rejection.of(table.names[row], FrameUnreadable.because(error)))
+                continue
             if identity in first:
                 dropped.add(row)
-                error = DuplicateFrame(
-                    f"holds the same bytes as {first[identity]}: one of them is used",
-                    vi=f"giống hệt {first[identity]}; chỉ dùng một ảnh",
-                )
-                rejected.append(Rejection.of(table.names[row], error))
+                rejected.append(Rejection.of(table.names[row], same_bytes_as(first[identity])))
             else:
                 first[identity] = table.names[row]
     kept = [row for row in range(len(table)) if row not in dropped]
-    return kept, rejected, [_sentence(rejected)] if rejected else []
+    return kept, [*rejected, *gone], [_sentence(rejected)] if rejected else []
+
+
+def same_bytes_as(name: str) -> DuplicateFrame:
+    """Make the error of a photo that holds what another does."""
+    return DuplicateFrame(
+        f"holds the same bytes as {name}: one of them is used", vi=f"giống hệt {name}; chỉ dùng một ảnh"
+    )
 
 
 def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
@@ -73,7 +106,7 @@ def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
 
 def _comparable(photo: PhotoMetadata, identify: Identify) -> str:
     """By bytes where the file is at hand: two names of one exposure differ in `quick_identity`."""
-    return content_identity(photo) if photo.path.is_file() else identify(photo)
+    return sha256_of(photo.path) if photo.path.is_file() else identify(photo)
 
 
 def _sentence(rejected: list[Rejection]) -> Problem:

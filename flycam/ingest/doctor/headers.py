@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.altitude import RTK_FIXED, RTK_FLOAT, RTK_SINGLE, Heights
 from flycam.ingest.doctor.attitude import Attitude
 from flycam.ingest.doctor.diagnosis import Problem
-from flycam.ingest.doctor.duplicates import Identify
-from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats
+from flycam.ingest.doctor.flight_table import FlightTable, Floats
 
 SIGMA_GNSS_M = 1.5
 SIGMA_RTK_FIXED_M = 0.03
@@ -73,12 +72,11 @@ def grid_of(work_crs: str, lonlat: Floats) -> tuple[Floats, Floats]:
 
 def build_headers(
     flight: SettledFlight,
-    keep: Bools,
+    identities: Mapping[int, str],
     problems: Sequence[Problem],
-    identify: Identify,
     operator: str | None,
 ) -> tuple[FrameHeader, ...]:
-    """Headers of the rows in `keep`, in order; each photo is identified here, and only if it is used."""
+    """Headers of the rows that have an identity (hex SHA-256 that stands for the photo's bytes), in order."""
     table = flight.table
     sigma_xy, sources = position_sigma(table)
     sigma_m = np.column_stack([sigma_xy, flight.heights.sigma_m]).tolist()
@@ -87,9 +85,8 @@ def build_headers(
     rotations = flight.rotations.tolist()
     settled = _settled_per_photo(table, problems)
     headers = []
-    for i in np.flatnonzero(keep).tolist():
+    for i, identity in sorted(identities.items()):
         photo = table.photos[i]
-        identity = identify(photo)
         exterior = ExteriorOrientation(
             projection_centre_m=tuple(centres[i]),
             rotation=tuple(map(tuple, rotations[i])),  # type: ignore[arg-type]

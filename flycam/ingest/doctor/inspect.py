@@ -31,7 +31,12 @@ from flycam.ingest.doctor.diagnosis import (
     Takeoff,
     TerrainAt,
 )
-from flycam.ingest.doctor.duplicates import Identify, content_identity, find_duplicates
+from flycam.ingest.doctor.duplicates import (
+    Identify,
+    content_identity,
+    find_duplicates,
+    identified,
+)
 from flycam.ingest.doctor.edited import lens_of, sideways_photos
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, flight_table
 from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of
@@ -101,10 +106,13 @@ def diagnose(
     book.add(usable.rejected, usable.problems)
     flight, said = settle_turned(flight, usable.keep, checks or {}, terrain_at)
     book.add(problems=said)
-    survey = survey_coverage(flight, usable.keep, terrain_at, area_of_interest)
+    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist(), identify)
+    book.add(changed)
+    keep = np.isin(np.arange(len(flight.table)), list(identities))
+    survey = survey_coverage(flight, keep, terrain_at, area_of_interest)
     missing, said = missing_numbers([photo.path for photo in photos])
     book.add(problems=[*said, *survey.problems])
-    headers = build_headers(flight, usable.keep, book.problems, identify, operator)
+    headers = build_headers(flight, identities, book.problems, operator)
     return Diagnosis(
         headers=headers,
         rejected=tuple(book.rejected),
@@ -119,7 +127,7 @@ def diagnose(
         missing_names=missing,
         refused=_refused(flight, usable, book, identify, operator),
         is_drill=any(photo.is_drill for photo in table.photos),
-        paths=_paths(headers, table, usable.keep),
+        paths=_paths(headers, table, keep),
     )
 
 
@@ -239,11 +247,17 @@ def _refused(
     flight: SettledFlight, usable: Usable, book: _Book, identify: Identify, operator: str | None
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Headers of the photos with a pose but no usable picture, each with its error."""
-    rows = np.zeros(len(flight.table), dtype=bool)
-    rows[list(usable.pictureless)] = True
-    headers = build_headers(flight, rows, book.problems, identify, operator)
-    errors = [usable.pictureless[row] for row in np.flatnonzero(rows).tolist()]
-    return tuple(zip(headers, errors, strict=True))
+    # who cannot be identified is rejected already, for its picture
+    identities, _ = _identified(flight.table, sorted(usable.pictureless), identify)
+    headers = build_headers(flight, identities, book.problems, operator)
+    return tuple(zip(headers, (usable.pictureless[row] for row in sorted(identities)), strict=True))
+
+
+def _identified(
+    table: FlightTable, rows: Sequence[int], identify: Identify
+) -> tuple[dict[int, str], list[Rejection]]:
+    """Only photos that are used are identified: that reads them whole."""
+    return identified({row: table.photos[row] for row in rows}, table.names, identify)
 
 
 def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:

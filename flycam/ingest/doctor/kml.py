@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.sax.saxutils import escape
 
 from flycam.geodata.kml_shapes import FOOT, HEAD, multi_geometry
+from flycam.geodata.xml_text import xml_text
 from flycam.ingest.doctor.diagnosis import Gap, GapKind
 
 _STYLES = {GapKind.HOLE: "ff0000ff", GapKind.BREAK: "ff00a5ff"}  # aabbggrr: red, orange
@@ -21,12 +21,12 @@ def refly_kml(gaps: Sequence[Gap], title: str) -> str:
         for kind, colour in _STYLES.items()
     )
     marks = "".join(_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
-    return f"{HEAD}<name>{escape(title)}</name>{styles}{marks}{FOOT}"
+    return f"{HEAD}<name>{xml_text(title)}</name>{styles}{marks}{FOOT}"
 
 
 def _placemark(number: int, gap: Gap) -> str:
     return (
         f"<Placemark><name>{number}. {_NAMES[gap.kind]}: {gap.area_m2:,.0f} m²</name>"
-        f"<description>{escape(gap.sentence_vi)} {escape(gap.sentence_en)}</description>"
+        f"<description>{xml_text(gap.sentence_vi)} {xml_text(gap.sentence_en)}</description>"
         f"<styleUrl>#{gap.kind.value}</styleUrl>{multi_geometry(gap.polygon_lonlat)}</Placemark>"
     )

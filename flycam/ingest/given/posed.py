@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
-from flycam.errors import CalibrationMissing, LensUnknown, PositionUnknown
+from flycam.errors import CalibrationMissing, FrameUnreadable, LensUnknown, PositionUnknown, SourceUnreadable
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.diagnosis import Rejection
-from flycam.ingest.doctor.duplicates import Identify, content_identity
+from flycam.ingest.doctor.duplicates import Identify, content_identity, same_bytes_as
 from flycam.ingest.given.poses_csv import PoseRow
 from flycam.ingest.photo.calibration import fitted_to
 from flycam.ingest.photo.metadata import PhotoMetadata
@@ -29,26 +29,35 @@ def posed_headers(
     """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
 
     Folders in the file's names decide only between photos of one name; where they are not written such photos
-    cannot be told apart, and are rejected rather than laid where another was taken.
+    cannot be told apart, and are rejected rather than laid where another was taken; so are copies, and what
+    changed since its head was read.
     A pose that comes with its adjusted lens beats `interior_for`, unless the photo has another shape.
     `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
     """
     times, _ = capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
+    first: dict[str, str] = {}
     row_of = _rows_by_name(photos, poses, pose_file, identify)
     for photo, name, captured_ns in zip(photos, told_apart(photos), times.tolist(), strict=True):
         try:
             row = row_of(photo)
+            identity = identify(photo)
         except PositionUnknown as error:
             rejected.append(Rejection.of(name, error))
+            continue
+        except SourceUnreadable as error:
+            rejected.append(Rejection.of(name, FrameUnreadable.because(error)))
+            continue
+        if identity in first:
+            rejected.append(Rejection.of(name, same_bytes_as(first[identity])))
             continue
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
             rejected.append(Rejection.of(name, LensUnknown.because(error)))
             continue
-        identity = identify(photo)
+        first[identity] = name
         headers.append(
             FrameHeader(
                 frame_id=frame_id_of(identity),
@@ -79,7 +88,7 @@ def _rows_by_name(
         rows_of.setdefault(stem, {})[tuple(folders)] = row
     namesakes: dict[str, list[PhotoMetadata]] = {}
     for photo in photos:
-        namesakes.setdefault(_parts(photo.name)[-1], []).append(photo)
+        namesakes.setdefault(_parts(photo.path.name)[-1], []).append(photo)
 
     def row_of(photo: PhotoMetadata) -> PoseRow:
         path = _parts(str(photo.path))

@@ -8,12 +8,14 @@ loop has a bound, each length is checked against the file, and a contradiction i
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from flycam import MAX_PIXELS
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
 from flycam.ingest.photo.png_head import walk_png
@@ -21,16 +23,23 @@ from flycam.ingest.photo.tiff import TiffReader
 from flycam.store.regular import open_regular
 
 HEAD_BYTES = 64 * 1024
-MAX_PIXELS = 160_000_000  # the largest aerial cameras have 150 megapixels
+MOST_SCANS = 100
+"""Of a JPEG: cameras write one, programs that make it progressive about ten. Each may take as long to decode
+as the whole picture, and as few as 31 bytes of the file."""
+
 MAX_DECODED_BYTES = 1_000_000_000
 
 _EXIF_ID = b"Exif\x00"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
 _BIG_TIFF_SIGNATURES = (b"II+\x00", b"MM\x00+")
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 _SOI = b"\xff\xd8\xff"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
+_NO_SEGMENT = frozenset({0x00, 0xD8, 0xD9})
+"""Where a head ends: nothing of it is a segment to a decoder, which looks for the next one inside."""
+
 _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706
 _TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
@@ -72,12 +81,25 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
     file and the cure.
     """
     size = os.fstat(file.fileno()).st_size
+    first = os.pread(file.fileno(), HEAD_BYTES, 0)
+    return _head(first, size, _reader(file.fileno(), first, size), path)
+
+
+def head_in(data: bytes, path: Path) -> PhotoHead:
+    """As `head_of`, of a whole file in memory."""
+
+    def read_at(offset: int, length: int) -> bytes:
+        return data[offset : offset + min(length, MAX_BLOCK_BYTES)] if offset >= 0 and length > 0 else b""
+
+    return _head(data[:HEAD_BYTES], len(data), read_at, path)
+
+
+def _head(first: bytes, size: int, read_at: ReadAt, path: Path) -> PhotoHead:
     if size == 0:
         raise SourceUnreadable(
             f"{path}: the file is empty (0 bytes); copy it from the card again",
             vi=f"{path}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ",
         )
-    first = os.pread(file.fileno(), HEAD_BYTES, 0)
     kind = kind_of(first)
     if kind is None:
         en, vi = _what_it_is_instead(first)
@@ -85,7 +107,6 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
             f"{path}: {en}; give flycam the photos themselves",
             vi=f"{path}: {vi}; hãy đưa chính các tệp ảnh cho flycam",
         )
-    read_at = _reader(file.fileno(), first, size)
     head = PhotoHead(kind=kind, size_bytes=size)
     {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
     _refuse_impossible_size(head, path)
@@ -163,7 +184,7 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         if code in _STANDALONE_MARKERS:
             offset += 2
             continue
-        if code == 0xD9 or len(mark) < 4:
+        if code in _NO_SEGMENT or len(mark) < 4 or (code in _FRAME_MARKERS and head.size_px != (0, 0)):
             break
         length = struct.unpack_from(">H", mark, 2)[0]
         if length < 2:
@@ -180,8 +201,22 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         )
 
 
+def has_too_many_scans(data: bytes) -> bool:
+    """Return whether a JPEG has more than MOST_SCANS scans, as a decoder would find them; False for what is
+    none."""
+    if not data.startswith(_SOI) or data.count(b"\xff\xda") <= MOST_SCANS:  # other pictures in it count too
+        return False
+    scans, offset = 0, 2
+    while (mark := _MARKER.search(data, offset)) is not None and mark[1] != b"\xd9":
+        scans += mark[1] == b"\xda"
+        if scans > MOST_SCANS:
+            return True
+        offset = mark.end() + int.from_bytes(data[mark.end() : mark.end() + 2], "big")
+    return False
+
+
 def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: PhotoHead) -> None:
-    if code in _FRAME_MARKERS and head.size_px == (0, 0):
+    if code in _FRAME_MARKERS:
         frame = read_at(offset, 6)
         if len(frame) == 6:
             bits, height, width, channels = struct.unpack(">BHHB", frame)

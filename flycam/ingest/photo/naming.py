@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flycam.frame.spelling import to_visible
 from flycam.ingest.photo.metadata import PhotoMetadata
 
 
@@ -23,5 +24,5 @@ def told_apart(photos: Sequence[PhotoMetadata]) -> tuple[str, ...]:
             if len({told[row] for row in rows}) == len(rows):
                 break
             for row, above in zip(rows, folders, strict=True):
-                told[row] = "/".join([*above[-depth:], name])
+                told[row] = "/".join([*map(to_visible, above[-depth:]), name])
     return tuple(told)

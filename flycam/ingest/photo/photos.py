@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.spelling import to_visible
 from flycam.ingest.photo.bands import band_of, scene_ev100
 from flycam.ingest.photo.calibration import interior_for
 from flycam.ingest.photo.container import head_of, opened
@@ -19,7 +21,7 @@ from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
 from flycam.ingest.photo.pixels import PixelChecks, open_pixels, pixel_checks
 from flycam.ingest.photo.search import Findings, find_photos, search
 from flycam.ingest.photo.xmp import read_xmp
-from flycam.store.regular import open_regular
+from flycam.store.regular import changed, open_regular
 
 __all__ = [
     "Findings",
@@ -50,6 +52,26 @@ def sha256_of(path: Path) -> str:
         ) from error
 
 
+def sha256_as_read(photo: PhotoMetadata) -> str:
+    """Hex SHA-256 of a photo's bytes, from the same opening in which it still says what `photo` does.
+
+    Raises SourceUnreadable if it cannot be read, or another file lies in its place by now: the hash is what
+    it is kept under.
+    """
+    with opened(photo.path) as file:
+        again = _read(file, photo.path)
+        if (again.size_bytes, again.image_size_px, again.taken_text, again.lon_deg, again.lat_deg) != (
+            photo.size_bytes,
+            photo.image_size_px,
+            photo.taken_text,
+            photo.lon_deg,
+            photo.lat_deg,
+        ):
+            raise changed(photo.path.name)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_all(paths: Sequence[Path]) -> tuple[list[PhotoMetadata], list[tuple[Path, SourceUnreadable]]]:
     """Metadata of every photo that can be read, in the order given, and the error of every other."""
     photos: list[PhotoMetadata] = []
@@ -69,13 +91,17 @@ def read_metadata(path: Path) -> PhotoMetadata:
     declared size, a raw file, one visible band of a multispectral set).
     """
     with opened(path) as file:
-        head = head_of(file, path)
-        if head.is_map:
-            raise SourceUnreadable(
-                f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
-                vi=f"{path}: là bản đồ có toạ độ, không phải ảnh chụp; nạp địa hình bằng 'flycam dem add'",
-            )
-        exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
+        return _read(file, path)
+
+
+def _read(file: FileIO, path: Path) -> PhotoMetadata:
+    head = head_of(file, path)
+    if head.is_map:
+        raise SourceUnreadable(
+            f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
+            vi=f"{path}: là bản đồ có toạ độ, không phải ảnh chụp; nạp địa hình bằng 'flycam dem add'",
+        )
+    exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
@@ -116,7 +142,7 @@ def _compose(
     )
     return PhotoMetadata(
         path=path,
-        name=path.name,
+        name=to_visible(path.name),
         size_bytes=head.size_bytes,
         dialect=dialect,
         image_size_px=head.size_px,

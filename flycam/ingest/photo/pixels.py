@@ -7,23 +7,35 @@ with grey and calls it a success, so completeness is checked here before decodin
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam import MAX_PIXELS
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photo.container import MAX_PIXELS, head_of, opened
+from flycam.ingest.photo.container import MOST_SCANS, has_too_many_scans, head_in, opened
 from flycam.ingest.photo.head import Kind, PhotoHead
 from flycam.ingest.photo.judging import PixelChecks, Pixels, judge
 
-__all__ = ["PixelChecks", "Pixels", "open_pixels", "pixel_checks"]
+__all__ = ["Photo", "PixelChecks", "Pixels", "decoded", "load", "open_pixels", "photo_in", "pixel_checks"]
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
 _TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_COUNTERCLOCKWISE, 7: cv2.ROTATE_90_CLOCKWISE}
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A complete photo in memory: what its head says, and all its bytes; path names it in errors."""
+
+    path: Path
+    head: PhotoHead
+    data: bytes
 
 
 def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
@@ -36,12 +48,16 @@ def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | 
     band) is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
     Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
     """
-    head, data = _load(path)
-    if head.kind is Kind.JPEG:
-        picture = _decode(head, data, path, cv2.IMREAD_COLOR_RGB)
+    return decoded(load(path), orientation, bands)
+
+
+def decoded(photo: Photo, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+    """Pixels of a photo that was read, as `open_pixels` gives them. Raises FrameUnreadable."""
+    if photo.head.kind is Kind.JPEG:
+        picture = _decode(photo, cv2.IMREAD_COLOR_RGB)
     else:
-        picture = _in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED))
-    return _turned(np.ascontiguousarray(_three_bands(picture, bands, path)), orientation)
+        picture = _in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED))
+    return _turned(np.ascontiguousarray(_three_bands(picture, bands, photo.path)), orientation)
 
 
 def decoded_jpeg(data: bytes, path: Path) -> Pixels:
@@ -60,18 +76,26 @@ def decoded_jpeg(data: bytes, path: Path) -> Pixels:
     return np.asarray(picture, np.uint8)
 
 
-def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
-    """Head and all bytes of a photo that is complete."""
+def load(path: Path) -> Photo:
+    """Read a photo whole, once. Raises FrameUnreadable as `photo_in`, or where it cannot be read."""
     try:
         with opened(path) as file:
-            head = head_of(file, path)
-            if head.size_bytes > MAX_FILE_BYTES:
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
                 raise FrameUnreadable(
                     f"{path}: is larger than 1 GB; it is no photo of a drone, remove it",
                     vi=f"{path}: lớn hơn 1 GB, không phải ảnh flycam; hãy bỏ tệp này ra",
                 )
-            file.seek(0)
             data = file.readall()
+    except SourceUnreadable as error:
+        raise FrameUnreadable.because(error) from error
+    return photo_in(data, path)
+
+
+def photo_in(data: bytes, path: Path) -> Photo:
+    """Take bytes for a photo that a decoder may be given: of no more pixels than a camera has, nor of such
+    bytes that each takes seconds. Raises FrameUnreadable, also where it is not complete."""
+    try:
+        head = head_in(data, path)
     except SourceUnreadable as error:
         raise FrameUnreadable.because(error) from error
     if not _is_complete(head, data):
@@ -79,7 +103,14 @@ def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
             f"{path}: the {head.kind} is cut off before its end; copy it from the card again",
             vi=f"{path}: tệp {head.kind} bị cụt phần cuối; hãy chép lại từ thẻ nhớ",
         )
-    return head, np.frombuffer(data, np.uint8)
+    if head.kind is Kind.JPEG and has_too_many_scans(data):
+        raise FrameUnreadable(
+            f"{path}: is a JPEG of more than {MOST_SCANS} scans, which no camera writes, so it is not "
+            "decoded; remove it from the folder",
+            vi=f"{path}: là JPEG quá {MOST_SCANS} lượt quét, máy ảnh không ghi dạng này nên không giải mã; "
+            "hãy bỏ tệp này khỏi thư mục",
+        )
+    return Photo(path, head, data)
 
 
 def _is_complete(head: PhotoHead, data: bytes) -> bool:
@@ -92,7 +123,8 @@ def _is_complete(head: PhotoHead, data: bytes) -> bool:
     return head.chunks_whole
 
 
-def _decode(head: PhotoHead, data: NDArray[np.uint8], path: Path, mode: int) -> NDArray[np.generic]:
+def _decode(photo: Photo, mode: int) -> NDArray[np.generic]:
+    path, head, data = photo.path, photo.head, np.frombuffer(photo.data, np.uint8)
     try:
         picture = cv2.imdecode(data, mode | cv2.IMREAD_IGNORE_ORIENTATION if mode >= 0 else mode)
     except cv2.error as error:
@@ -170,11 +202,11 @@ def pixel_checks(path: Path) -> PixelChecks:
 
     Raises FrameUnreadable as `open_pixels`.
     """
-    head, data = _load(path)
-    if head.kind is Kind.JPEG:
-        grey = _decode(head, data, path, cv2.IMREAD_REDUCED_GRAYSCALE_4)
+    photo = load(path)
+    if photo.head.kind is Kind.JPEG:
+        grey = _decode(photo, cv2.IMREAD_REDUCED_GRAYSCALE_4)
     else:
-        full = _three_bands(_in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED)), None, path)
+        full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, path)
         size = (max(full.shape[1] // 4, 1), max(full.shape[0] // 4, 1))
         grey = cv2.resize(
             cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA

@@ -14,7 +14,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
-    """Fill `head` from the chunks up to IEND. Raises SourceUnreadable if even the first is cut off."""
+    """Fill `head` from the chunks up to IEND, or to the first that no PNG has there. Raises SourceUnreadable
+    if even the header, which comes first and once, is cut off."""
     offset = 8
     head.chunks_whole = False
     for _ in range(MAX_PARTS):
@@ -25,6 +26,8 @@ def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         body = offset + 8
         if body + length + 4 > head.size_bytes:
             break
+        if (name == b"IHDR") != (offset == 8):
+            break  # decoders believe the first alone, and take none that comes later
         if name == b"IHDR" and length >= 13:
             header = read_at(body, 13)
             if len(header) == 13:

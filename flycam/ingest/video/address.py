@@ -96,6 +96,18 @@ def not_here(url: str, number: int) -> StreamUnreadable:
     )
 
 
+def too_large(url: str, width: int, height: int) -> SourceUnreadable:
+    """What is said of a video whose pictures are of more pixels than any camera films."""
+    name = shown(url)
+    kind = StreamUnreadable if "://" in url else SourceUnreadable
+    return kind(
+        f"{name}: its pictures are of {width}×{height} pixels, more than 8K (7680×4320), so it is not "
+        "decoded; give the camera's own film",
+        vi=f"{name}: khung hình {width}×{height} điểm ảnh, lớn hơn 8K (7680×4320) nên không giải mã; hãy "
+        "đưa video gốc của máy quay",
+    )
+
+
 def waited_for(url: str) -> tuple[str, str]:
     """What is said while a stream that is sent here has not come, (English, Vietnamese)."""
     name, hours = shown(url), round(WAITED_S / 3600.0)

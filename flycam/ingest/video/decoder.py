@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from flycam.errors import Cancelled
 from flycam.frame.address import shown
-from flycam.ingest.video.address import WAITED_S, as_opened, is_waited_at, not_here, unreadable
+from flycam.ingest.video.address import WAITED_S, as_opened, is_waited_at, not_here, too_large, unreadable
 from flycam.ingest.video.decoding import DecodingOrder, decode
 from flycam.ingest.video.receiving import READ_TIMEOUT_MS
 
-_SLOTS = 4
+_MOST_SLOTS, _RING_BYTES = 4, 128 << 20
 _LOOK_S = 0.2
 _OPEN_SLACK_S, STALL_S = 30.0, READ_TIMEOUT_MS / 1e3 + 4.0
 
@@ -40,6 +40,12 @@ class Decoded:
     arrived_ns: int
     newest_ns: int
     pixels: NDArray[np.uint8]
+
+
+def fitting(most: int, most_bytes: int, size_px: tuple[int, int]) -> int:
+    """Return how many pictures (width, height) of RGB fit into some bytes: `most` at the most, two at the
+    least, for one is written while another is read."""
+    return max(2, min(most, most_bytes // (size_px[0] * size_px[1] * 3)))
 
 
 class Decoder:
@@ -66,6 +72,7 @@ class Decoder:
         self._open_s = waited_s + as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
         self._stopped = stopped or threading.Event()
         self._ring: SharedMemory | None = None
+        self._slots = 0
         self.size_px = (0, 0)
         self.fps, self.duration_s = 0.0, 0.0
         self.opened_ns = 0
@@ -92,11 +99,14 @@ class Decoder:
                 raise _stopped_before(self._order.url)
             if said is not None and said[0] == "not here":
                 raise not_here(self._order.url, int(said[1]))
+            if said is not None and said[0] == "too large":
+                raise too_large(self._order.url, int(said[1]), int(said[2]))
             if said is None or said[0] != "opened":
                 raise unreadable(self._order.url, self.ending or str(said[1]) if said else self.ending)
             _, width, height, self.fps, self.duration_s, self.opened_ns = said
             self.size_px = (width, height)
-            self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
+            self._slots = fitting(_MOST_SLOTS, _RING_BYTES, self.size_px)
+            self._ring = SharedMemory(create=True, size=self._slots * width * height * 3)
             self._pipe.send(self._ring.name)
         except BaseException:
             self._end()
@@ -112,7 +122,7 @@ class Decoder:
         """The pictures as they come, copied out of the ring."""
         assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
         width, height = self.size_px
-        for slot in range(_SLOTS):
+        for slot in range(self._slots):
             if not self._told(slot):
                 return
         while (said := self._heard(self._stall_s)) is not None:

@@ -1,10 +1,10 @@
 """The decoder's own process: pictures of a video into shared memory, so that what hangs or dies is only it.
 
 The parent and this process talk over one pipe. From here: ("opened", width, height, fps, seconds, arrived_ns
-of the first picture), ("picture", slot, pts_ns, arrived_ns, arrived_ns of the newest coded picture), ("lost",
-reason, pictures by now, sentence or None), ("ended", ""), ("failed", why), ("not here", errno). From the
-parent: the ring's name, then numbers of slots that are free; None to stop. A picture is written only into a
-free slot, so a parent that does not take is waited for.
+of the first picture), ("too large", width, height), ("picture", slot, pts_ns, arrived_ns, arrived_ns of the
+newest coded picture), ("lost", reason, pictures by now, sentence or None), ("ended", ""), ("failed", why),
+("not here", errno). From the parent: the ring's name, then numbers of slots that are free; None to stop. A
+picture is written only into a free slot, so a parent that does not take is waited for.
 
 A stream is received in a thread of its own (`flycam.ingest.video.receiving`), which records it besides.
 """
@@ -30,6 +30,9 @@ from flycam.ingest.video.recording import RecordingOrder
 _QUIET = "-8"  # FFmpeg's own sentences name addresses with the passwords in them, on the operator's terminal
 _FILM_OPTIONS = "protocol_whitelist;file|format_whitelist;mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
 """Of a file: formats that hold their pictures. Lists of files (ffconcat, HLS …) are formats to FFmpeg too."""
+
+MOST_PIXELS = 7680 * 4320
+"""Of a picture: 8K. FFmpeg takes eight times as many, of which a few fill a machine."""
 
 _MOST_BROKEN = 300  # pictures in a row: ten seconds
 
@@ -89,11 +92,19 @@ def _decode(order: DecodingOrder, parent: _Parent) -> None:
     if not is_address:
         os.environ[OPTIONS_NAME] = _FILM_OPTIONS
     video = _opened(order.url if received is None else received.decoder_path, is_address and received is None)
+    # before any picture is decoded: one alone takes what its size says
+    said_px = [int(video.get(what)) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+    if said_px[0] * said_px[1] > MOST_PIXELS:
+        parent.say("too large", *said_px)
+        return
     there, bgr = video.read() if video.isOpened() else (False, None)
     if not there or bgr is None:
         parent.say("failed", "it holds no picture that can be decoded")
         return
     height, width = bgr.shape[:2]
+    if width * height > MOST_PIXELS:
+        parent.say("too large", width, height)
+        return
     fps, count = (float(video.get(what)) for what in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
     seconds = count / fps if count > 0 and fps > 0 and received is None else 0.0
     arrived_ns = _moment(video, received).arrived_ns

@@ -10,11 +10,14 @@ Item = TypeVar("Item")
 
 
 class Latest(Generic[Item]):
-    """At most `most` items wait. `waits`: `put` waits for room in place of dropping (a file has time)."""
+    """At most `most` items wait. `waits`: `put` waits for room in place of dropping (a file has time).
+
+    most  may be set until the first item comes
+    """
 
     def __init__(self, most: int, *, waits: bool = False) -> None:
         self._items: deque[Item] = deque()
-        self._most, self._waits = most, waits
+        self.most, self._waits = most, waits
         self._closed = False
         self._changed = threading.Condition()
         self.dropped = 0
@@ -26,11 +29,11 @@ class Latest(Generic[Item]):
     def put(self, item: Item) -> bool:
         """Add the newest item; False once the queue is closed."""
         with self._changed:
-            while self._waits and len(self._items) >= self._most and not self._closed:
+            while self._waits and len(self._items) >= self.most and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
-            if len(self._items) >= self._most:
+            if len(self._items) >= self.most:
                 self._items.popleft()
                 self.dropped += 1
             self._items.append(item)

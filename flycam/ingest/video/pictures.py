@@ -23,14 +23,14 @@ from flycam.frame.moment import EARLIEST_NS
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.telemetry.steady_clock import SteadyClock
 from flycam.ingest.video.address import is_waited_at
-from flycam.ingest.video.decoder import STALL_S, Decoded, Decoder
+from flycam.ingest.video.decoder import STALL_S, Decoded, Decoder, fitting
 from flycam.ingest.video.decoding import DecodingOrder
 from flycam.ingest.video.latest import Latest
 from flycam.ingest.video.outages import OutageCount, Outages
 from flycam.ingest.video.recording import RecordingOrder
 from flycam.ingest.video.stream_time import StreamTime
 
-_QUEUE = 8
+_QUEUE, _QUEUE_BYTES = 8, 256 << 20
 _MOST_MOOV_BYTES = 64 << 20
 _CUT_S = 2.0  # by which a film is shorter than it says
 _DRILL_MARK = b"urn:flycam:drill:"
@@ -154,6 +154,7 @@ class VideoSource:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
+        self._queue.most = fitting(_QUEUE, _QUEUE_BYTES, self.size_px)
         self.duration_s = decoder.duration_s
         self._began_ns = decoder.opened_ns
         self.began_ns = self._order.zero_utc_ns + decoder.opened_ns

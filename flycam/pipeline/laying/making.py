@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord
-from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
+from flycam.errors import FrameRejected
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.blocks import QualityBounds
 from flycam.geometry.grid import TileRange
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.photo.pixels import open_pixels
-from flycam.pipeline.evidence import keep
+from flycam.pipeline.evidence import keep_and_decode
 from flycam.pipeline.executor import ordered_map
 from flycam.pipeline.laying.claims import Claim
 from flycam.pipeline.laying.rectification import Prospect, bounds_of, parts_of, patch_of, recorded_pose
@@ -171,11 +170,6 @@ class _Photos:
     def _read(self, path: Path, sha256: str) -> Pixels | FrameRejected:
         """RGB, or why the frame is left out: a result, for the flight goes on."""
         try:
-            pixels = open_pixels(path)
+            return keep_and_decode(self._workspace, path, sha256)
         except FrameRejected as error:
             return error
-        try:
-            keep(self._workspace, path, sha256, durable=False)
-        except SourceUnreadable as error:
-            return FrameUnreadable.because(error)
-        return pixels

@@ -15,7 +15,7 @@ from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, Severity
-from flycam.ingest.doctor.duplicates import Identify
+from flycam.ingest.doctor.duplicates import Identify, identified
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.picture_findings import settle_pictures
 from flycam.ingest.given.pose_files import read_poses, stated_datum
@@ -70,7 +70,8 @@ def diagnosis_from_poses(
         pose_file=pose_file.name,
         identify=identity_of,
     )
-    by_sha = {identity_of(photo): str(photo.path) for photo in photos}
+    known, _ = identified(dict(enumerate(shown)), told_apart(shown), identity_of)
+    by_sha = {identity: str(shown[row].path) for row, identity in known.items()}
     cameras = Counter(photo.camera_name or "unknown camera" for photo in photos)
     camera, count = cameras.most_common(1)[0]
     return Diagnosis(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.retention_records import LetGoLine
-from flycam.errors import FrameRejected, InputUnusable, LetGo
+from flycam.errors import FrameRejected, InputUnusable, LetGo, SourceUnreadable
 from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
@@ -38,7 +38,7 @@ from flycam.mosaic.mending import damaged_tiles, mend_parents
 from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.evidence import keep, let_go_of, local_copy
+from flycam.pipeline.evidence import keep_and_decode, let_go_of, local_copy
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.laying.rectification import patch_of, recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
@@ -299,12 +299,14 @@ class Replay:
     def _pixels(self, record: FrameRecord) -> Pixels:
         provenance = record.header.provenance
         path = self._paths.get(record.frame_id)
-        if path is None:
-            path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
-        else:
-            keep(self._workspace, path, provenance.source_sha256)
+        if path is not None:
+            try:
+                return keep_and_decode(self._workspace, path, provenance.source_sha256, durable=True)
+            except FrameRejected as error:
+                raise SourceUnreadable(str(error), vi=error.vi) from error
+        copy = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
         try:
-            return open_pixels(path)
+            return open_pixels(copy)
         except FrameRejected as error:
             raise InputUnusable(
                 f"{provenance.source_name}: its stored original no longer reads; restore the store",

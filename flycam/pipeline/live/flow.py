@@ -12,11 +12,12 @@ import numpy as np
 
 from flycam.errors import FrameRejected, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.video.decoder import fitting
 from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.ingest.video.select import KeyframeSelector
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.laying import LiveLaying
-from flycam.pipeline.live.queue import LayingQueue, spacing
+from flycam.pipeline.live.queue import MOST_WAITING, WAITING_BYTES, LayingQueue, spacing
 from flycam.pipeline.live.stopping import stopping
 from flycam.pipeline.live.telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
@@ -64,9 +65,11 @@ class LiveFlow:
         self._source, self._telemetry, self._clock = source, telemetry, clock
         self._laying = laying
         self._uncovered: deque[VideoPicture] = deque()
+        self._most_uncovered = fitting(_WAITING_FOR_LOG, WAITING_BYTES, interior.image_size_px)
         self._last_pts_ns: int | None = None
         self._selector = KeyframeSelector(interior, is_eager=drops)
-        self._to_lay = LayingQueue(drops=drops, is_away=lambda: laying.patience.is_away)
+        most = fitting(MOST_WAITING, WAITING_BYTES, interior.image_size_px)
+        self._to_lay = LayingQueue(most, drops=drops, is_away=lambda: laying.patience.is_away)
         self._drops, self._is_sparing = drops, is_sparing
         self._error: BaseException | None = None
         self._dropped: Counter[str] = Counter()
@@ -176,7 +179,7 @@ class LiveFlow:
         self._uncovered.append(picture)
         while self._uncovered and self._telemetry.covers(self._clock.log_s(self._uncovered[0].pts_ns)):
             self._choose(self._uncovered.popleft())
-        if len(self._uncovered) > _WAITING_FOR_LOG:
+        if len(self._uncovered) > self._most_uncovered:
             self._uncovered.popleft()
             self._dropped["telemetry_gap"] += 1
 

@@ -16,6 +16,7 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.video.clock import ClockOffset, estimate_offset
+from flycam.ingest.video.decoder import fitting
 from flycam.ingest.video.lens import (
     MOST_SIGMA,
     SeenLens,
@@ -36,7 +37,7 @@ from flycam.pipeline.live.clock import (
 )
 from flycam.pipeline.live.flow import pictures_in
 from flycam.pipeline.live.given import LiveRequest, camera_of, shown_log
-from flycam.pipeline.live.queue import MOST_WAITING
+from flycam.pipeline.live.queue import MOST_WAITING, WAITING_BYTES
 from flycam.pipeline.live.stopping import stopping
 from flycam.pipeline.live.telemetry import Telemetry
 from flycam.pipeline.terrain import TerrainLookup
@@ -150,7 +151,7 @@ def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], b
 
 def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> SeenLens | None:
     """Of a stream's pictures as they come, until they tell it, or a minute is over."""
-    kept = Spaced(MOST_WAITING)
+    kept = Spaced(fitting(MOST_WAITING, WAITING_BYTES, search.source.size_px))
     began_s: float | None = None
     looked_s = float("-inf")
     with stopping(search.source, stopped):

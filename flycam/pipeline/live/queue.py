@@ -19,7 +19,8 @@ from flycam.ingest.video.pictures import VideoPicture
 from flycam.ingest.video.select import CLOSES_AT, OPENS_AT
 
 MOST_WAITING = 24
-"""Pictures in memory: 150 MB of 1920×1080."""
+WAITING_BYTES = 768 << 20
+"""Pictures in memory: 150 MB of 1920×1080, all the same number of 4K, fewer of what is larger."""
 
 _LATE_S, _VERY_LATE_S = 0.5, 2.0
 _WIDEST = (0.55, 0.7)

@@ -37,9 +37,10 @@ class Originals:
         """Put an object back that is lost or damaged; whether there was a copy of it, and it reads whole."""
         store, held = self._workspace.store, read.held
         for path in self._copies(held):
-            with suppress(OSError):
+            with suppress(OSError, SourceUnreadable):
                 if is_whole(path, held):
-                    store.put_file(held.key, path, durable=True)
+                    sha256 = keys.hash_in(held.key) if held.kind in _BY_HASH else None
+                    store.put_file(held.key, path, durable=True, sha256=sha256)
                     return read_back(store, held).state is State.WHOLE
         return False
 

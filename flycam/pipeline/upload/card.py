@@ -8,16 +8,19 @@ import os
 import struct
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from flycam.errors import InputUnusable, SourceUnreadable
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.container import head_of, opened
-from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, real_path, search
+from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, leads_out, real_path, search
 from flycam.pipeline.trust import SYSTEM, Trust
 from flycam.pipeline.upload.choice import empty
+from flycam.store.regular import changed
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10
@@ -50,13 +53,28 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A file here, and its number and how far it is there."""
+    """A file here, and its number and how far it is there.
+
+    roots  below which it lies; none: it was given by its own name, wherever that leads
+    """
 
     number: int
     path: Path
     size: int
     offset: int
     kind: FileKind
+    roots: tuple[Path, ...] = ()
+
+    @contextmanager
+    def opened(self) -> Iterator[FileIO]:
+        """The file open for reading. Raises SourceUnreadable, also where it was swapped since the card was
+        looked through for a link that leads out: no other file of this machine goes to the server."""
+        with opened(self.path) as file:
+            # what is open, not what lies there a moment before or after
+            is_there = os.path.samestat(os.fstat(file.fileno()), real_path(self.path).lstat())
+            if self.roots and (leads_out(self.path, self.roots) or not is_there):
+                raise changed(self.path.name)
+            yield file
 
 
 class Card:
@@ -71,6 +89,7 @@ class Card:
         found = search(sending.paths)
         self._sending = sending
         self._files: dict[str, Path] = {}
+        self._roots = tuple(real_path(path) for path in sending.paths)
         roots = [real_path(path) for path in sending.paths if path.is_dir()]
         others = {
             path for path, why in found.skipped if why == NOT_A_PHOTO and kind_of(path.name) is not None
@@ -142,6 +161,7 @@ class Card:
                 size=one["size"],
                 offset=one["offset"],
                 kind=self._kind(one["path"]),
+                roots=() if one["path"] == self._telemetry else self._roots,
             )
             for one in said["parts"]
         ]
@@ -192,8 +212,8 @@ def packed_heads(parts: Iterable[Part]) -> Iterator[tuple[list[int], bytes]]:
     numbers: list[int] = []
     body = bytearray()
     for part in parts:
-        with opened(part.path) as file:
-            head = os.pread(file.fileno(), _head_length(part.path), 0)
+        with part.opened() as file:
+            head = os.pread(file.fileno(), _head_length(file, part.path), 0)
         if numbers and len(body) + len(head) > _HEADS_AT_ONCE:
             yield numbers, gzip.compress(body, 6)
             numbers, body = [], bytearray()
@@ -203,11 +223,10 @@ def packed_heads(parts: Iterable[Part]) -> Iterator[tuple[list[int], bytes]]:
         yield numbers, gzip.compress(body, 6)
 
 
-def _head_length(path: Path) -> int:
+def _head_length(file: FileIO, path: Path) -> int:
     """Bytes of a photo up to its pixels, where that is known and not much."""
     try:
-        with opened(path) as file:
-            begins = head_of(file, path).scan_offset
+        begins = head_of(file, path).scan_offset
     except SourceUnreadable:
         begins = 0
     return min(begins, MOST_HEAD_BYTES) or HEAD_BYTES

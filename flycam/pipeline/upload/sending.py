@@ -17,7 +17,6 @@ from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
 from flycam.ingest.photo.card_files import FileKind
-from flycam.ingest.photo.container import opened
 from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline.upload.card import Answer, Card, Part, Sending, packed_heads
 from flycam.pipeline.upload.line import Line, LineDown, Reply
@@ -202,7 +201,7 @@ def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) 
     """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
     where = f"/files/{upload_id}/{part.number}"
     chunk, at = _FIRST_CHUNK, part.offset
-    with opened(part.path) as file:
+    with part.opened() as file:
         while at < part.size:
             data = os.pread(file.fileno(), min(chunk, part.size - at), at)
             if not data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.burning import burn
 from flycam.geometry.seen_ground import Lattice, cell_tracks, lattice_of
 from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.ingest.photo.pixels import photo_in
 from flycam.serve.door.admission import Visitor
 from flycam.serve.tiles.grounds import Grounds
 from flycam.serve.tiles.offered import withheld_from
@@ -76,7 +78,7 @@ def covering_of(frame: FrameRecord, grounds: Grounds, visitor: Visitor) -> Cover
 def covered_jpeg(data: bytes, frame: FrameRecord, covering: Covering) -> bytes:
     """A photo at its full size as a JPEG, covered. FrameUnreadable for what is no picture to OpenCV."""
     with _AT_ONCE:
-        picture = _decoded(data, _AS_IN_THE_FILE)
+        picture = _decoded(data, _AS_IN_THE_FILE, frame)
         if picture is None:
             raise _cannot_be_covered(frame)
         return _jpeg(burn(picture, covering.polygons, covering.cells), _ORIGINAL_QUALITY)
@@ -85,9 +87,9 @@ def covered_jpeg(data: bytes, frame: FrameRecord, covering: Covering) -> bytes:
 def preview_jpeg(data: bytes, frame: FrameRecord, covering: Covering | None) -> bytes:
     """A photo reduced to a small JPEG, covered. Raises FrameUnreadable for what is no picture to OpenCV."""
     is_large = max(frame.header.interior.image_size_px) > _LARGE_PX
-    picture = _decoded(data, _REDUCED) if is_large else None
+    picture = _decoded(data, _REDUCED, frame) if is_large else None
     if picture is None:
-        picture = _decoded(data, _AS_IN_THE_FILE)
+        picture = _decoded(data, _AS_IN_THE_FILE, frame)
     if picture is None:
         raise _no_preview(frame)
     scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
@@ -202,8 +204,12 @@ def _corner(values: NDArray[np.float64], down: int, right: int) -> NDArray[np.fl
     return values[down : down + rows, right : right + columns]
 
 
-def _decoded(data: bytes, flags: int) -> Pixels | None:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+def _decoded(data: bytes, flags: int, frame: FrameRecord) -> Pixels | None:
+    try:
+        photo_in(data, Path(frame.header.provenance.source_name))  # other boxes give originals too
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (FrameUnreadable, cv2.error):
+        return None
     return None if picture is None else picture.astype(np.uint8, copy=False)
 
 

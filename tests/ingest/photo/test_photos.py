@@ -427,3 +427,9 @@ def test_a_drill_photo_gives_back_its_exact_camera_and_pose(tmp_path: Path) -> N
     np.testing.assert_allclose(interior.focal_length_px, drill.camera.focal_length_px, rtol=1e-9)
     np.testing.assert_allclose(interior.principal_point_px, drill.camera.principal_point_px, atol=1e-6)
     np.testing.assert_allclose(interior.distortion, drill.camera.distortion, atol=1e-9)
+
+
+def test_a_photo_is_called_what_a_terminal_may_show(tmp_path: Path) -> None:
+    path = written(tmp_path, "c\u202egpj.exe\x1b\n.jpg", DJI_JPEG)
+    photo = read_metadata(path)
+    assert (photo.path, photo.name) == (path, "c\\u202egpj.exe\\x1b\\n.jpg")

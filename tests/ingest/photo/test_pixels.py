@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -12,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from flycam.errors import FrameUnreadable
+from flycam.errors import FrameUnreadable, SourceUnreadable
+from flycam.ingest.photo.container import MOST_SCANS
 from flycam.ingest.photo.judging import judge, sharpness_of
 from flycam.ingest.photo.photos import find_photos
 from flycam.ingest.photo.pixels import open_pixels, pixel_checks
-from tests.ingest.handmade import exif_block, ground, jpeg, written
+from flycam.pipeline.mark_photo import as_kept
+from tests.ingest.handmade import exif_block, ground, jpeg, segment, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
 
@@ -143,6 +149,83 @@ def test_a_png_chunk_longer_than_its_file_is_refused(tmp_path: Path) -> None:
     data[33:37] = b"\xff\xff\xff\xf0"
     with pytest.raises(FrameUnreadable, match="the PNG is cut off"):
         open_pixels(written(tmp_path, "a.png", bytes(data)))
+
+
+def _small_before(bomb: bytes) -> bytes:
+    """A JPEG whose `FF 00` is a segment to those who believe lengths, and nothing to libjpeg, which looks
+    into it."""
+    return b"\xff\xd8\xff\x00" + struct.pack(">H", len(bomb)) + bomb[2:] + jpeg(ground())[2:]
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png_of_two_heads(first: tuple[int, int], second: tuple[int, int]) -> bytes:
+    heads = [_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)) for size in (first, second)]
+    rows = zlib.compress(bytes((1 + 3 * first[0]) * first[1]))
+    return b"".join([b"\x89PNG\r\n\x1a\n", heads[0], _chunk(b"IDAT", rows), heads[1], _chunk(b"IEND", b"")])
+
+
+@pytest.mark.parametrize("reader", [open_pixels, pixel_checks])
+@pytest.mark.parametrize("kind", ["zero", "second SOI", "second SOF", "two IHDR"])
+def test_of_a_head_that_says_two_sizes_nothing_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader, kind: str
+) -> None:
+    large, small = jpeg(np.full((900, 1200, 3), 90, np.uint8)), jpeg(ground())
+    frame = large.index(b"\xff\xc0")
+    frame_end = frame + 2 + int.from_bytes(large[frame + 2 : frame + 4], "big")
+    data = {
+        "zero": _small_before(large),
+        "second SOI": small[:2] + small,
+        "second SOF": small[:2] + large[frame:frame_end] + small[2:],
+        "two IHDR": _png_of_two_heads((400, 300), (40, 30)),
+    }[kind]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was given to the decoder"))
+    with pytest.raises(FrameUnreadable):
+        reader(written(tmp_path, "a.jpg", data))
+
+
+def _of_scans(count: int) -> bytes:
+    """A grey JPEG of 64×64 pixels whose last scan comes again and again."""
+    buffer = io.BytesIO()
+    Image.fromarray(ground(64, 64)[..., 0]).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    return whole[:-2] + whole[last:-2] * (count - whole.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_too_many_scans_is_refused(tmp_path: Path) -> None:
+    assert open_pixels(written(tmp_path, "a.jpg", _of_scans(MOST_SCANS))).shape == (64, 64, 3)
+    with pytest.raises(FrameUnreadable, match=str(MOST_SCANS)):
+        open_pixels(written(tmp_path, "b.jpg", _of_scans(MOST_SCANS + 1)))
+    hidden = _of_scans(MOST_SCANS + 1)
+    at = hidden.index(b"\xff\xda", hidden.index(b"\xff\xda") + 2)
+    hidden = hidden[:at] + segment(0xFE, b"\xff\xd9") + hidden[at:]  # in a comment it is no end
+    with pytest.raises(FrameUnreadable, match=str(MOST_SCANS)):
+        open_pixels(written(tmp_path, "c.jpg", hidden))
+    with pytest.raises(SourceUnreadable):
+        as_kept(_of_scans(MOST_SCANS + 1))
+
+
+def test_what_looks_like_scans_behind_the_picture_or_in_its_head_is_none(tmp_path: Path) -> None:
+    many = b"\xff\xda" * (2 * MOST_SCANS)
+    plain = jpeg(ground())
+    behind = written(tmp_path, "a.jpg", plain + many + b"\xff\xd9")
+    before = written(tmp_path, "b.jpg", plain[:2] + segment(0xEC, many) + plain[2:])
+    assert open_pixels(behind).shape == open_pixels(before).shape == (60, 80, 3)
+    assert as_kept(before.read_bytes())
+
+
+def test_opencv_itself_refuses_more_pixels_than_a_photo_has() -> None:
+    program = (
+        "import flycam, io, cv2, numpy as np; from PIL import Image\n"
+        "large = io.BytesIO(); Image.new('1', (20_000, 10_000)).save(large, 'PNG')\n"
+        "try: cv2.imdecode(np.frombuffer(large.getvalue(), np.uint8), cv2.IMREAD_COLOR)\n"
+        "except cv2.error: print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
 
 
 def _tiff() -> bytes:

@@ -11,10 +11,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest.video.decoder import fitting
 from flycam.ingest.video.latest import Latest
 from flycam.ingest.video.pictures import VideoPicture, VideoSource, creation_ns, is_stream
 from tests.ingest import streaming
@@ -68,6 +70,33 @@ def test_what_is_no_video_is_refused_by_name(tmp_path: Path, film: Path) -> None
     for name in ("text.mp4", "cut.mp4", "missing.mp4"):
         with pytest.raises(SourceUnreadable, match=name), VideoSource(str(tmp_path / name)):
             pass
+
+
+def _film_of(path: Path, size_px: tuple[int, int], count: int = 1) -> Path:
+    film = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"mp4v"), 30, size_px)
+    for _ in range(count):
+        film.write(np.zeros((size_px[1], size_px[0], 3), np.uint8))
+    film.release()
+    return path
+
+
+@pytest.mark.parametrize("size_px", [(7680, 4336), (6000, 6000)])
+def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path, size_px: tuple[int, int]) -> None:
+    film = _film_of(tmp_path / "large.mp4", size_px)
+    with pytest.raises(SourceUnreadable, match=rf"large\.mp4: .*{size_px[0]}×{size_px[1]}"):
+        VideoSource(str(film)).__enter__()
+
+
+def test_a_film_of_8k_comes_with_few_pictures_waiting(tmp_path: Path) -> None:
+    with VideoSource(str(_film_of(tmp_path / "8k.mp4", (7680, 4320), 4))) as source:
+        until(lambda: len(source._queue) == 2)
+        assert [picture.pixels.shape for picture in source.pictures()] == [(4320, 7680, 3)] * 4
+
+
+def test_pictures_in_memory_are_bounded_in_bytes() -> None:
+    assert fitting(8, 256 << 20, (3840, 2160)) == 8
+    assert fitting(8, 256 << 20, (7680, 4320)) == 2
+    assert fitting(8, 1 << 20, (7680, 4320)) == 2
 
 
 @pytest.mark.parametrize(

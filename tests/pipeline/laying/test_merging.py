@@ -24,6 +24,7 @@ from flycam.pipeline.laying import checkpoint, claiming, making, merging
 from flycam.pipeline.laying.checkpoint import Checkpoint
 from flycam.pipeline.laying.claims import Claims
 from flycam.pipeline.laying.merging import Records, Rejections
+from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.houses import House
 
@@ -236,14 +237,14 @@ def test_frames_that_turn_out_unreadable_leave_no_hole(
 ) -> None:
     photos = sorted(drill.photos.iterdir())
     spoiled = {photos[0].name, photos[4].name}
-    open_pixels = making.open_pixels
+    keep_and_decode = making.keep_and_decode
 
-    def failing(path: Path) -> object:
+    def failing(workspace: Workspace, path: Path, sha256: str) -> object:
         if path.name in spoiled:
             raise FrameUnreadable(f"{path}: spoiled for this test")
-        return open_pixels(path)
+        return keep_and_decode(workspace, path, sha256)
 
-    monkeypatch.setattr(making, "open_pixels", failing)
+    monkeypatch.setattr(making, "keep_and_decode", failing)
     broken, whole = make_house(drill, "broken"), make_house(drill, "whole")
     report = broken.ingest(drill.photos)
     assert (report.new, report.rejected) == (drill.frames - 2, {"unreadable": 2})
@@ -257,13 +258,13 @@ def test_frames_of_another_size_than_their_heads_say_are_settled_again(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = sorted(drill.photos.iterdir())[1].name
-    open_pixels = making.open_pixels
+    keep_and_decode = making.keep_and_decode
 
-    def smaller(path: Path) -> object:
-        pixels = open_pixels(path)
+    def smaller(workspace: Workspace, path: Path, sha256: str) -> object:
+        pixels = keep_and_decode(workspace, path, sha256)
         return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if path.name == name else pixels
 
-    monkeypatch.setattr(making, "open_pixels", smaller)
+    monkeypatch.setattr(making, "keep_and_decode", smaller)
     quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
     report = quick.ingest(drill.photos)
     assert report.new == drill.frames

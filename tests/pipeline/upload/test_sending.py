@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from flycam.errors import InputUnusable, PeerUnavailable
+from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable
 from flycam.ingest.photo.card_files import FileKind
 from flycam.pipeline.upload import line as upload_line
 from flycam.pipeline.upload import sending as upload_sending
-from flycam.pipeline.upload.card import Card, Sending
+from flycam.pipeline.upload.card import Card, Sending, packed_heads
 from flycam.pipeline.upload.line import Line, Reply
 
 
@@ -99,6 +99,26 @@ def test_a_file_that_cannot_be_read_is_on_the_card_alone(tmp_path: Path) -> None
     (why,) = card.passed_over
     assert "a.MP4: cannot be opened" in str(why)
     assert [path.name for path, _ in card.skipped] == ["notes.txt"]
+
+
+def test_a_photo_that_becomes_a_link_elsewhere_is_not_sent(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "card", tmp_path / "id_secret"
+    folder.mkdir()
+    secret.write_bytes(b"\xff\xd8\xff of somebody else")
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"\xff\xd8\xff of this card")
+    (folder / "c.jpg").symlink_to("b.jpg")
+    card = Card(Sending(url="http://server", paths=(folder,)))
+    announced = json.loads(card.announcement())["files"]
+    parts = card.parts({"parts": [{**one, "number": n, "offset": 0} for n, one in enumerate(announced)]})
+    assert [body for _, body in packed_heads(parts)]
+    (folder / "a.jpg").unlink()
+    (folder / "a.jpg").symlink_to(secret)
+    with pytest.raises(SourceUnreadable):
+        list(packed_heads(parts))
+    line = AnsweringLine("en", [])
+    with pytest.raises(SourceUnreadable):
+        upload_sending._send_file(line, "x", parts[0], {})
 
 
 def test_a_card_of_names_that_cannot_be_sent_says_so(tmp_path: Path) -> None:

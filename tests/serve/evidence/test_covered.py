@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import shapely
+from PIL import Image
 
 from flycam.catalog.masked_ground import Masks
 from flycam.catalog.records import Account, FrameRecord, Role
@@ -188,3 +190,13 @@ def test_a_home_just_beyond_what_is_mapped_is_covered_along_the_rays_that_go_ove
     for x, y in (at + 0.5) / CAMERA.image_size_px * (columns, rows):
         assert covering.cells[int(y), int(x)]
     assert not covering.cells[:, : columns // 3].any() and covering.cells.mean() < 0.15
+
+
+def test_no_original_of_more_pixels_than_a_photo_has_is_decoded_for_a_preview(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(large, "PNG")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was given to the decoder"))
+    with pytest.raises(FrameUnreadable):
+        preview_jpeg(large.getvalue(), photo(), None)
