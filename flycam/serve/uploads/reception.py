@@ -411,9 +411,8 @@ class _Watch:
     def _said(self, why: str, why_vi: str) -> tuple[str, str]:
         """Names what it was reading when it was heard of last; where that is not known, the card."""
         read_s, minutes = _changed_s(self._upload, READING), round(_SILENT_S / 60)
-        later_s = (
-            0.0 if self._what == "film" else _changed_s(self._upload, PROGRESS)
-        )  # log before, film while
+        # of photos logs are read before the first progress, of a film while it is laid
+        later_s = 0.0 if self._what == "film" else _changed_s(self._upload, PROGRESS)
         file = (said_in(self._upload.folder, READING) or {}).get("file")
         is_known = bool(file) and read_s >= max(later_s, self._begun_s)
         name = file if is_known else self._upload.manifest.label
