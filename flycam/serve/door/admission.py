@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import Withholdings
-from flycam.frame.loopback import is_loopback
+from flycam.frame.loopback import is_loopback, parse_ip
 from flycam.serve.answering.own_page import is_own_page
 from flycam.serve.door import scopes, sessions
 from flycam.serve.door.token_uses import TokenUses
@@ -49,6 +48,8 @@ _SHORT_BYTES = 256
 """So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
 _CONNECTION_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
+_MAPPED = bytes(10) + b"\xff\xff"
+"""Before an address of IPv4 that is spelled in IPv6."""
 IS_OF_THIS_USER = "is_of_this_user"
 """In the state of a request: what says so of the program behind its connection. Asked once for each
 connection: another one may be of whoever has the same port next."""
@@ -206,13 +207,16 @@ class Door:
         """Let the sessions of a Cookie header open nothing any more: here at once, in other processes when
         what they remember is old."""
         workspace = self._services.workspace
+        codes, ended = workspace.catalog.codes, set[str]()
         for word in _cookies_named(COOKIE, cookies):
             opened = self._opened(sessions.SESSION, word)
             if opened is not None:
-                ends_ns = opened.expires_s * 10**9
-                workspace.catalog.codes.spend_word(word, opened.account.name, ends_ns, workspace.clock_ns())
-        with self._lock:
-            self._answers.clear()
+                name, ends_ns = opened.account.name, opened.expires_s * 10**9
+                if codes.spend_word(word, name, ends_ns, workspace.clock_ns()):
+                    ended.add(name)
+        with self._lock:  # of others all is remembered: anybody may ask for this, as often as they like
+            kept = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
+            self._answers = kept
 
     def _check(self, credential: str) -> Visitor | None:
         """Whom a credential lets in; in a house that is open `_LOCAL`, for requests from here alone."""
@@ -292,9 +296,8 @@ def is_of_this_user(line: socket.socket) -> bool:
 def _table_forms(end: tuple[Any, ...]) -> set[str]:
     """Address and port as the kernel's tables have them: words of 32 bits in the machine's order, in hex. An
     end of IPv4 may stand in that of IPv6 too, and a socket of IPv6 may have one of IPv4."""
-    ip = ip_address(end[0])
-    plain = getattr(ip, "ipv4_mapped", None) or ip
-    packed = [plain.packed, b"\0" * 10 + b"\xff\xff" + plain.packed] if plain.version == 4 else [ip.packed]
+    ip = parse_ip(end[0])
+    packed = [ip.packed, *([_MAPPED + ip.packed] if ip.version == 4 else [])]
     return {f"{_words_in_hex(one)}:{end[1]:04X}" for one in packed}
 
 

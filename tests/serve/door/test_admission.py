@@ -397,6 +397,24 @@ def test_a_header_of_cookies_asks_the_catalogue_few_times(
         assert len(asked_for) <= (8 if session in cookie else 0)
 
 
+def test_only_who_signs_out_is_forgotten(services: Services) -> None:
+    """Anybody may ask to be signed out, and all that the door knew was looked up again."""
+    door = Door(services)
+    lan, admin = (services.workspace.catalog.accounts.by_token(one) for one in (VIEWER, ADMIN))
+    assert lan is not None and admin is not None
+    cookies = [f"flycam={door.session_for(one)}" for one in (lan, admin)]
+    for cookie in cookies:
+        assert door.visitor({**asked(""), "headers": [(b"cookie", cookie.encode())]}) is not None
+    remembered = dict(door._answers)
+    for nobody in ("", "flycam=x", "flycam=s.TGFu.2000000000.x.token.y"):
+        door.end_sessions(nobody)
+        assert door._answers == remembered
+    for _ in range(2):  # it is ended once
+        door.end_sessions(cookies[0])
+        assert list(door._answers) == list(remembered)[1:]
+    assert door.visitor({**asked(""), "headers": [(b"cookie", cookies[0].encode())]}) is None
+
+
 @pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
 def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -> None:
     with running(replace(services, origins=origins)) as url:
