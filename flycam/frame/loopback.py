@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 def is_loopback(host: str) -> bool:
@@ -11,6 +11,16 @@ def is_loopback(host: str) -> bool:
     Any other name is not, whatever it resolves to now.
     """
     try:
-        return ip_address(host).is_loopback
+        return parse_ip(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def parse_ip(text: str) -> IPv4Address | IPv6Address:
+    """Parse an address, IPv6 without brackets. Raises ValueError.
+
+    One of IPv4 that is spelled in IPv6 (::ffff:127.0.0.1) is that of IPv4, about which Pythons differ.
+    """
+    ip = ip_address(text)
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped or ip

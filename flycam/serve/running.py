@@ -8,12 +8,14 @@ import resource
 import socket
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.serve.app import create_app
+from flycam.serve.door.admission import IS_OF_THIS_USER, is_of_this_user
 from flycam.serve.patience import ENDED, HEAD_S, Connections, PatientProtocol
 from flycam.serve.services import Services
 
@@ -98,11 +100,12 @@ class MapServer(uvicorn.Server):
         """Speak HTTP on a connection that was admitted, after its TLS handshake where there is one."""
         release = ExitStack()
         release.callback(self._connections.release, address)
+        whose = {IS_OF_THIS_USER: cache(partial(is_of_this_user, line))}
         protocol = PatientProtocol(
             release.close,
             config=self.config,
             server_state=self.server_state,
-            app_state=self.lifespan.state,
+            app_state={**self.lifespan.state, **whose},
         )
         tls = self.config.ssl
         try:

@@ -30,6 +30,8 @@ Speaks = Callable[[str], None]
 
 _BLOCK = 1 << 20
 _MOST = 1 << 16
+_MOST_MOSAICS_OF_HEADS = 16
+"""In one question: boxes ask about one, and each is a reading of all tiles of it."""
 _SHA256_DIGITS = 64
 
 
@@ -58,7 +60,7 @@ def answer(
         )
         heads = {
             segment(one): [hex_digits(each, HEAD_DIGITS) for each in _all_of(some)]
-            for one, some in dict(question.get("heads", {})).items()
+            for one, some in _all_of(list(dict(question.get("heads", {})).items()), _MOST_MOSAICS_OF_HEADS)
         }
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
@@ -106,9 +108,9 @@ def take_step(
     return taken
 
 
-def _all_of(asked: list[Any]) -> list[Any]:
+def _all_of(asked: list[Any], most: int = _MOST) -> list[Any]:
     """What is asked about, which is never answered in part. ValueError."""
-    if len(asked) > _MOST:
+    if len(asked) > most:
         raise ValueError(f"{len(asked)} at once")
     return asked
 

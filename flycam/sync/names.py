@@ -1,17 +1,22 @@
-"""Names that come from another box and become parts of keys and paths here: looked at before they do."""
+"""Names and texts of another box, which become parts of keys, paths and lines here: looked at before."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _HEX = frozenset("0123456789abcdef")
+_MAX_LETTERS = 500  # of a box's name, a flight's, a thing's
 _MAX_BYTES = 200  # a key's segment holds 255, and more than the name stands in some
 
 
-def text(value: Any) -> str:
-    """The value, which must be text. TypeError."""
+def text(value: Any, most_letters: int = _MAX_LETTERS) -> str:
+    """The value, which must be text of so many letters at most, such as databases and files hold. TypeError,
+    ValueError."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r:.80} is no text")
+    if len(value) > most_letters or "\0" in value:
+        raise ValueError(f"{value!r:.80} is no text of {most_letters} letters at most")
+    value.encode()  # half letters of UTF-16 are none to a database, nor to a hash
     return value
 
 

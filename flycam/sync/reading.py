@@ -26,7 +26,7 @@ from flycam.sync.inflating import inflated_bytes
 from flycam.sync.laid import laid_in
 from flycam.sync.made_whole import given_records
 from flycam.sync.manifest import Item, Kind, Manifest
-from flycam.sync.records import FlightRecords, records_from_bytes
+from flycam.sync.records import FlightRecords, records_from_bytes, records_from_values, values_in
 from flycam.sync.source import Source, not_what_it_says, object_in, places
 from flycam.sync.takeable import require_takeable
 from flycam.sync.taking import Hands, TakenIn, Views, older_in, take_in
@@ -114,10 +114,11 @@ def _open(path: Path, box: str, item: Item, data: bytes, verified: _Verified) ->
             verified.inflated.append(inflated_bytes(data))
             if sum(verified.inflated) > _MAX_INFLATED_BYTES:
                 raise not_what_it_says(path)
+            values = values_in(data, str(path))
             try:
-                verified.records.append(records_from_bytes(data, str(path)))
+                verified.records.append(records_from_values(values, str(path)))
             except SourceUnreadable as error:
-                verified.unread.append(unread(box, item.sha256, data, error))
+                verified.unread.append(unread(box, item.sha256, values, error))
         elif item.tile is not None and item.kind is Kind.VIEW:
             early_state(data, item.tile.tile_id)
             verified.views.setdefault(item.tile.mosaic_id, {})[item.tile.tile_id] = (

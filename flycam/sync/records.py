@@ -10,7 +10,8 @@ import base64
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -50,8 +51,8 @@ _LEVEL = 9  # records go over thin lines
 _MOST_LETTERS = 500  # of a name or a reason
 _MOST_WARNINGS, _MOST_LETTERS_OF_WARNINGS = 1000, 4 << 20  # one may name every photo
 _MAX_INT = 1 << 63  # of either database
-MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 6_000_000
-"""Of one flight's records, inflated: some 30,000 frames."""
+MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 4_500_000
+"""Of one flight's records, inflated: 30,000 frames, each 3.5 kB and 109 values as drills have them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +121,18 @@ def compressed(said: bytes) -> bytes:
 
 def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     """Inverse of `records_to_bytes`. `place` is the file to be named. SourceUnreadable for anything else."""
-    try:
-        values = json_in(inflated(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
+    return records_from_values(values_in(data, place), place)
+
+
+def values_in(data: bytes, place: str) -> Any:
+    """The JSON of records, nothing of it looked at. SourceUnreadable for anything else."""
+    with _read_at(place):
+        return json_in(inflated(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
+
+
+def records_from_values(values: Any, place: str) -> FlightRecords:
+    """Records of what `values_in` read. Raises SourceUnreadable where it is none."""
+    with _read_at(place):
         records = FlightRecords(
             event=event_of(_row(tables.events, values["event"])),
             flight=flight_of(_flight_row(values["flight"])),
@@ -138,6 +149,14 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
         )
         _require_one_flight(records)
         _require_harmless_ids(records)
+        return records
+
+
+@contextmanager
+def _read_at(place: str) -> Iterator[None]:
+    """Raise SourceUnreadable, naming the place, for whatever reading raises."""
+    try:
+        yield
     except (
         ValueError,
         KeyError,
@@ -154,17 +173,15 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             vi=f"{place}: không đọc được dữ liệu của một chuyến bay; hãy cài cùng phiên bản cho hai máy rồi "
             "ghi lại",
         ) from error
-    return records
 
 
-def labels_in(data: bytes) -> tuple[str, str, frozenset[str]] | None:
-    """Of records that do not read: the flight's id, its name, the ids of its mosaics; None where that does
-    not read either. Nothing of it is looked at: it names what stays out."""
+def labels_in(values: Any) -> tuple[str, str, frozenset[str]] | None:
+    """Of the values of records that do not read: the flight's id, its name, the ids of its mosaics; None
+    where those do not read either. Nothing else of it is looked at: it names what stays out."""
     try:
-        values = json_in(inflated(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
         flight_id, name = segment(values["flight"]["flight_id"]), text(values["flight"]["name"])
         return flight_id, name, frozenset(segment(one["mosaic_id"]) for one in values["mosaics"])
-    except (ValueError, KeyError, TypeError, RecursionError, zstandard.ZstdError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -213,12 +230,12 @@ def _require_harmless_ids(records: FlightRecords) -> None:
 def _flight_row(values: Mapping[str, Any]) -> Row[Any]:
     """A flight's, whose warnings are text that every reader can be told."""
     row = _row(tables.flights, values)
-    warnings = json_in(row.warnings.encode(), MAX_RECORDS_VALUES)
     is_short = len(row.warnings) <= _MOST_LETTERS_OF_WARNINGS
-    if not is_short or not isinstance(warnings, list) or len(warnings) > _MOST_WARNINGS:
+    warnings = json_in(row.warnings.encode(), MAX_RECORDS_VALUES) if is_short else None
+    if not isinstance(warnings, list) or len(warnings) > _MOST_WARNINGS:
         raise ValueError(f"{row.warnings!r:.40} are no warnings")
     for one in warnings:
-        text(one).encode()
+        text(one, _MOST_LETTERS_OF_WARNINGS)
     return row
 
 

@@ -23,9 +23,6 @@ from flycam.errors import FlightBusy, StorageTrouble
 from flycam.store.room import RESERVED_BYTES, SPARE_BYTES, free_bytes, require_spare
 from flycam.store.syncing import move_into_place
 
-_TAKING_S = 20.0
-"""A request waits so long for a step to be taken in: less than senders wait for an answer."""
-
 _SMALL_BYTES = 8 << 20
 """Steps up to this come while there is any room: records, among them withdrawals and masks, go in such."""
 
@@ -43,8 +40,8 @@ class Spool:
     @contextmanager
     def taking(self) -> Iterator[None]:
         """Held while a step of this sender is taken in: meanwhile no other begins, nor this one anew. Raises
-        FlightBusy where another is held for long."""
-        if not self._taking.acquire(timeout=_TAKING_S):
+        FlightBusy at once where one is: whoever sends asks again by itself, and holds no thread here."""
+        if not self._taking.acquire(blocking=False):
             raise _busy()
         try:
             yield
@@ -99,12 +96,15 @@ class Spool:
     def whole(self, sha256: str) -> Path | None:
         """The step's file if it is what its name says; else it goes, and None."""
         part = self._part(sha256)
-        with self._lock, _told(self._folder):
-            if part.exists():
-                with part.open("rb") as file:
+        with _told(self._folder):
+            try:
+                with part.open("rb") as file:  # gigabytes of it, while others ask where theirs go on
                     if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
                         return part
-                part.unlink()
+            except FileNotFoundError:
+                return None
+            with self._lock:
+                part.unlink(missing_ok=True)
             return None
 
     def answer(self, sha256: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.spelling import to_visible
@@ -29,10 +30,10 @@ class Unread:
         return told_apart(self.flight_id, self.name, self.sentence, self.sentence_vi)
 
 
-def unread(box: str, sha256: str, data: bytes, error: SourceUnreadable) -> Unread:
-    """What can be said of them. Raises the error where not even the flight is named: nothing else would be
-    missed."""
-    labels = labels_in(data)
+def unread(box: str, sha256: str, values: Any, error: SourceUnreadable) -> Unread:
+    """What can be said of them by their values. Raises the error where not even the flight is named: nothing
+    else would be missed."""
+    labels = labels_in(values)
     if labels is None:
         raise error
     flight_id, name, mosaics = labels

@@ -7,7 +7,19 @@ import pytest
 from flycam.frame.loopback import is_loopback
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost", "LocalHost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.8.9.10",
+        "::1",
+        "::1%lo",
+        "::ffff:127.0.0.1",
+        "::ffff:7f08:90a",
+        "localhost",
+        "LocalHost",
+    ],
+)
 def test_this_machine_is_loopback(host: str) -> None:
     assert is_loopback(host)
 
@@ -21,6 +33,12 @@ def test_this_machine_is_loopback(host: str) -> None:
         "10.0.0.5",
         "128.0.0.1",
         "fe80::1",
+        "fe80::1%lo",
+        "::ffff:10.0.0.5",
+        "::ffff:0:0",
+        "::127.0.0.1",
+        "127.0.0.1%lo",
+        "localhost.",
         "[::1]",
         "127.1",
         "localhost.example",

@@ -127,8 +127,9 @@ def _read_vector(data: bytes) -> None:
 
 
 def _read_records(body: bytes) -> None:
-    records.labels_in(body)
-    records.records_from_bytes(body, "records")
+    values = records.values_in(body, "records")
+    records.labels_in(values)
+    records.records_from_values(values, "records")
 
 
 def _read_change(body: bytes) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,6 +18,7 @@ from flycam.catalog.retention_records import HoldLine
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.frame.retention import HoldStep
+from flycam.frame.unpacking import json_in
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
@@ -27,6 +29,7 @@ from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
 from flycam.sync.records import FlightRecords, records_to_bytes
 from flycam.sync.takeable import require_takeable
+from flycam.sync.unread import Unread
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 
@@ -264,6 +267,27 @@ def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
     monkeypatch.setattr(records, "_is_said", lambda _words: True)  # a later flycam reads it
     assert handed_on() == []
     assert province.tiles("f2") == box.tiles("f2") != {}
+
+
+def test_records_that_do_not_read_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice held up all that the server does twice as long, and both were in memory."""
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    path = box.write(tmp_path)
+    parsed = list[bytes]()
+
+    def parse(data: bytes, most_values: int) -> Any:
+        parsed.extend([data] if data[:1] == b"{" else [])
+        return json_in(data, most_values)
+
+    def refuse(_values: object) -> None:
+        raise ValueError("of a later flycam")
+
+    monkeypatch.setattr(records, "json_in", parse)
+    monkeypatch.setattr(records, "event_of", refuse)
+    (left_out,) = province.read(path).taken.apart
+    assert isinstance(left_out, Unread) and left_out.flight_id == "f1"
+    assert len(parsed) == 1
 
 
 def test_a_tile_that_the_records_do_not_describe_is_refused(tmp_path: Path) -> None:

@@ -52,6 +52,25 @@ def test_records_that_are_damaged_or_lost_here_are_sent_again(tmp_path: Path, sp
     assert province.tiles("f2") == box.tiles("f2")
 
 
+@pytest.mark.parametrize("box", ["\ud800x", "b" * 501, "a\0b", 5, ["field"] * 100_000])
+def test_a_name_that_nothing_here_could_hold_is_refused(tmp_path: Path, box: object) -> None:
+    """Half letters of UTF-16 broke the answer, and three million letters went into the audit log for ever."""
+    question = {**Giver(new_box(tmp_path, "field").workspace).question(), "box": box}
+    with pytest.raises(SourceUnreadable) as refused:
+        answer(new_box(tmp_path, "province").workspace, question, "test")
+    assert len(str(refused.value)) < 300
+
+
+def test_heads_are_asked_of_few_mosaics_at_once(tmp_path: Path) -> None:
+    """Of 40,000 that are not there, in one question, each was looked for."""
+    province = new_box(tmp_path, "province").workspace
+    question = Giver(new_box(tmp_path, "field").workspace).question_of_heads("m", [])
+    heads = {f"m{number}": ["0" * 16] for number in range(16)}
+    assert answer(province, {**question, "heads": heads}, "test")["heads"] == heads
+    with pytest.raises(SourceUnreadable, match="17 at once"):
+        answer(province, {**question, "heads": {**heads, "m": []}}, "test")
+
+
 def test_what_is_asked_about_is_never_answered_in_part(tmp_path: Path) -> None:
     question = Giver(new_box(tmp_path, "field").workspace).question()
     question["originals"] = ["ab"] * ((1 << 16) + 1)

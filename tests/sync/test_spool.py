@@ -120,10 +120,7 @@ def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path
     assert spool.begin(NAME, 0) is not None
 
 
-def test_what_is_taken_in_for_long_holds_no_request_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spools, "_TAKING_S", 0.01)
+def test_what_is_taken_in_for_long_holds_no_request_for_ever(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with spool.taking(), pytest.raises(FlightBusy), spool.taking():
         pass

@@ -8,12 +8,13 @@ certificate of the cluster's own authority and demands one (decision 0030).
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from flycam.errors import OptionUnusable
-from flycam.frame.loopback import is_loopback
+from flycam.frame.loopback import is_loopback, parse_ip
 
 _ADDRESS = re.compile(r"([a-z]+)://([a-z0-9.-]+|\[[0-9a-f:]+\]):(\d{1,5})")
 _EVERYWHERE = (ip_network("0.0.0.0/8"), ip_network("::/128"))
@@ -82,7 +83,10 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
 def _is_everywhere(host: str) -> bool:
     """Return whether a host is an address to listen on, which nobody can reach."""
     try:
-        address = ip_address(host)
+        address = parse_ip(host)
     except ValueError:
-        return False
+        try:  # as the system reads what is no name: "0" and "0x0" are 0.0.0.0
+            address = ip_address(socket.inet_aton(host))
+        except OSError:
+            return False
     return any(address in network for network in _EVERYWHERE)

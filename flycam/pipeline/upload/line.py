@@ -6,12 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
@@ -20,7 +22,8 @@ from flycam.pipeline.believing import believing, causes, require_plain, require_
 from flycam.pipeline.trust import SYSTEM, Trust
 
 TUS = {"Tus-Resumable": "1.0.0"}
-_TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
+_CONNECT_S, _READ_S = 10.0, 60.0
+_TIMEOUT = urllib3.Timeout(connect=_CONNECT_S, read=_READ_S)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _LONGEST_TRY_S = 90.0  # one request and the pause before it; of more than that this process slept
 _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
@@ -67,6 +70,61 @@ def _read_body(answer: urllib3.BaseHTTPResponse) -> bytes:
         raise LineDown(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
     answer.release_conn()
     return body
+
+
+class _Answer(HTTPResponse):
+    """An answer, all of whose head is there in time: the library's own wait is for the next bytes, and begins
+    anew with each of them, and with each "100 Continue".
+
+    head_s  within which it must be
+    """
+
+    head_s = _READ_S
+
+    def __init__(self, sock: socket.socket, *args: Any, **named: Any) -> None:
+        super().__init__(sock, *args, **named)
+        self._line = sock
+        self._ends_s = time.monotonic() + self.head_s
+
+    def begin(self) -> None:
+        ends = threading.Timer(self.head_s, self._shut)
+        ends.daemon = True
+        ends.start()
+        broke: Exception | None = None
+        try:
+            super().begin()
+        except (HTTPException, OSError) as error:
+            broke = error
+        finally:
+            ends.cancel()
+        self._require_time()  # what is shut is read as a line that broke, or as all of the head
+        if broke is not None:
+            raise broke
+
+    def _read_status(self) -> Any:
+        self._require_time()  # what had come before it was shut is read on
+        return super()._read_status()  # type: ignore[misc]
+
+    def _require_time(self) -> None:
+        if time.monotonic() > self._ends_s:
+            raise TimeoutError("no answer")
+
+    def _shut(self) -> None:
+        with suppress(OSError):  # it is closed
+            self._line.shutdown(socket.SHUT_RDWR)
+
+
+def _pools_of(head_s: float) -> dict[str, Any]:
+    """Return the library's pools by scheme, whose answers have a head within so many seconds."""
+    within = {"response_class": type("_Answer", (_Answer,), {"head_s": head_s})}
+    kinds = {
+        "http": (urllib3.HTTPConnectionPool, HTTPConnection),
+        "https": (urllib3.HTTPSConnectionPool, HTTPSConnection),
+    }
+    return {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type(kind.__name__, (kind,), within)})
+        for scheme, (pool, kind) in kinds.items()
+    }
 
 
 class Line:
@@ -176,13 +234,16 @@ class Line:
         there."""
         with self._opening:
             if self._opened is None:
-                self._opened = urllib3.PoolManager(
+                opened = urllib3.PoolManager(
                     maxsize=_CONNECTIONS,
                     retries=False,
                     timeout=_TIMEOUT,
                     socket_options=[*HTTPConnection.default_socket_options, *self._thin],
                     **believing(self.url, self._trust),
                 )
+                head_s = min(max(self._patience_s, _CONNECT_S), _READ_S)
+                opened.pool_classes_by_scheme = _pools_of(head_s)
+                self._opened = opened
             return self._opened
 
     def _good(self, reply: Reply) -> Reply:

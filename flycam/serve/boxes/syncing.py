@@ -7,6 +7,8 @@ and is answered when it was taken in. Only these addresses are open to a box's t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +46,9 @@ _OCTETS = {
 }
 
 
+_TAKEN_AT_ONCE = 2
+"""Steps that are taken in at a time, whatever box they are of, in threads of their own: those that all
+requests share look up who asks for a tile, and make it."""
 _ROOMY = (Kind.TILE, Kind.TERRAIN, Kind.ORIGINAL)
 """What waits for room, however small its step."""
 
@@ -58,6 +63,11 @@ class Arrivals:
         self._spools: dict[str, Spool] = {}
         self._told: set[tuple[str, str]] = set()
         self._speakers = Speakers(services.workspace)
+        self._taking = ThreadPoolExecutor(_TAKEN_AT_ONCE, "taking-in")
+
+    async def in_turn(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Call `take` in a thread when it has its turn, and return what it does."""
+        return await asyncio.get_running_loop().run_in_executor(self._taking, take)
 
     def of(self, visitor: Visitor) -> Spool:
         """The visitor's own. Raises NotFound where this server takes none."""
@@ -130,7 +140,8 @@ async def add(sha256: str, request: Request, visitor: BoxOrAdmin) -> dict[str, A
     if at < size:
         raise _elsewhere(at)
     await asyncio.to_thread(box, request)
-    said = await asyncio.to_thread(_taken, arrivals, visitor, spool, sha256)
+    with spool.taking():
+        said = await arrivals.in_turn(partial(_taken, arrivals, visitor, spool, sha256))
     return {**said, **_wished(request)}
 
 
@@ -163,25 +174,24 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
 
 
 def _taken(arrivals: Arrivals, visitor: Visitor, spool: Spool, sha256: str) -> dict[str, Any]:
-    with spool.taking():
-        if (said := spool.answer(sha256)) is not None:
-            return said
-        path = spool.whole(sha256)
-        if path is None:
-            raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
-        try:
-            taken = arrivals.take(visitor, path)
-        except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
-            spool.forget(sha256)
-            raise
-        said = {
-            "flights": list(taken.flights),
-            "lines": taken.lines,
-            "apart": [one.told for one in taken.apart],
-            "unnamed": list(taken.unnamed),
-        }
-        spool.finish(sha256, said)
+    if (said := spool.answer(sha256)) is not None:
         return said
+    path = spool.whole(sha256)
+    if path is None:
+        raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
+    try:
+        taken = arrivals.take(visitor, path)
+    except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
+        spool.forget(sha256)
+        raise
+    said = {
+        "flights": list(taken.flights),
+        "lines": taken.lines,
+        "apart": [one.told for one in taken.apart],
+        "unnamed": list(taken.unnamed),
+    }
+    spool.finish(sha256, said)
+    return said
 
 
 def _wished(request: Request) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
-from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import Withholdings
-from flycam.frame.loopback import is_loopback
+from flycam.frame.loopback import is_loopback, parse_ip
 from flycam.serve.answering.own_page import is_own_page
 from flycam.serve.door import scopes, sessions
 from flycam.serve.door.token_uses import TokenUses
@@ -48,6 +47,12 @@ MAX_CREDENTIAL_BYTES = 4096
 _SHORT_BYTES = 256
 """So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
 _CONNECTION_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED = "01"
+_MAPPED = bytes(10) + b"\xff\xff"
+"""Before an address of IPv4 that is spelled in IPv6."""
+IS_OF_THIS_USER = "is_of_this_user"
+"""In the state of a request: what says so of the program behind its connection. Asked once for each
+connection: another one may be of whoever has the same port next."""
 _MAX_COOKIES = 4
 """Of one name, as where a browser has one for the host and another for its domain."""
 _SAYS_WHO = frozenset({b"authorization", b"cookie"})
@@ -202,13 +207,16 @@ class Door:
         """Let the sessions of a Cookie header open nothing any more: here at once, in other processes when
         what they remember is old."""
         workspace = self._services.workspace
+        codes, ended = workspace.catalog.codes, set[str]()
         for word in _cookies_named(COOKIE, cookies):
             opened = self._opened(sessions.SESSION, word)
             if opened is not None:
-                ends_ns = opened.expires_s * 10**9
-                workspace.catalog.codes.spend_word(word, opened.account.name, ends_ns, workspace.clock_ns())
-        with self._lock:
-            self._answers.clear()
+                name, ends_ns = opened.account.name, opened.expires_s * 10**9
+                if codes.spend_word(word, name, ends_ns, workspace.clock_ns()):
+                    ended.add(name)
+        with self._lock:  # of others all is remembered: anybody may ask for this, as often as they like
+            kept = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
+            self._answers = kept
 
     def _check(self, credential: str) -> Visitor | None:
         """Whom a credential lets in; in a house that is open `_LOCAL`, for requests from here alone."""
@@ -254,35 +262,48 @@ def is_from_here(scope: HttpScope) -> bool:
     names = [name.replace("_", "-") for name in headers]
     if any(name in _HANDED_ON or name.startswith(("x-forwarded-", "x-envoy-")) for name in names):
         return False
-    if not is_of_this_user(client, scope.get("server"), int(time.monotonic() / _CACHE_S)):
+    whose = scope.get("state", {}).get(IS_OF_THIS_USER)
+    if whose is None or not whose():
         return False
     host = headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return is_loopback(name.strip("[]")) and is_own_page(headers)
 
 
-@lru_cache(maxsize=1024)
-def is_of_this_user(client: tuple[str, int], server: tuple[str, int] | None, _moment: int) -> bool:
-    """Return whether the program at the other end of a connection runs as the user that this one runs as.
+def is_of_this_user(line: socket.socket) -> bool:
+    """Return whether the program at the other end of an accepted connection runs as the user that this one
+    runs as: it has the other end open now, and so has this one.
 
     By the kernel's table of connections (proc_net_tcp in its documentation), which knows those of this
     machine alone; True where there is none (not Linux).
     """
-    if server is None:
-        return True
-    ends = [_table_form(client), _table_form(server)]
     tables = [one for one in _CONNECTION_TABLES if one.exists()]
-    rows = (row.split() for table in tables for row in table.read_text(encoding="ascii").splitlines())
-    user = next((row[7] for row in rows if row[1:3] == ends), None)
-    return not tables or user == str(os.geteuid())
+    if not tables:
+        return True
+    try:
+        there, here = _table_forms(line.getpeername()), _table_forms(line.getsockname())
+        rows = (row.split() for table in tables for row in table.read_text(encoding="ascii").splitlines())
+        # what nobody has open any more is root's to the kernel, in each such state
+        open_rows = (row for row in rows if row[3] == _ESTABLISHED and row[9] != "0")
+        user = next((row[7] for row in open_rows if row[1] in there and row[2] in here), None)
+        # while this end is open the row cannot be of who had the port after the program that asks
+        is_open = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == int(_ESTABLISHED, 16)
+    except OSError:  # it is closed
+        return False
+    return is_open and user == str(os.geteuid())
 
 
-def _table_form(end: tuple[str, int]) -> str:
-    """Address and port as the kernel's table has them: words of 32 bits in the machine's order, in hex."""
-    packed = ip_address(end[0]).packed
+def _table_forms(end: tuple[Any, ...]) -> set[str]:
+    """Address and port as the kernel's tables have them: words of 32 bits in the machine's order, in hex. An
+    end of IPv4 may stand in that of IPv6 too, and a socket of IPv6 may have one of IPv4."""
+    ip = parse_ip(end[0])
+    packed = [ip.packed, *([_MAPPED + ip.packed] if ip.version == 4 else [])]
+    return {f"{_words_in_hex(one)}:{end[1]:04X}" for one in packed}
+
+
+def _words_in_hex(packed: bytes) -> str:
     words = (packed[at : at + 4] for at in range(0, len(packed), 4))
-    spelled = "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
-    return f"{spelled}:{end[1]:04X}"
+    return "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
 
 
 def credential_of(headers: Headers) -> tuple[bytes, bytes]:

@@ -107,16 +107,16 @@ async def come_back(
     way = _Way(services.session_key, request.cookies.get(COOKIE, ""))
     if not way.is_way_back(state, time.time()):
         raise failing(request, WayIn.SERVICE, _begun_elsewhere(provider.client.address))
+    if not code:  # the service is asked nothing, so it keeps nobody waiting who comes with a code
+        raise failing(request, WayIn.SERVICE, _not_let_in(provider.client.issuer, error or "no code"))
     async with _in_line(request):
-        return await run_in_threadpool(_met, request, services, provider, way, code, error)
+        return await run_in_threadpool(_met, request, services, provider, way, code)
 
 
 def _met(
-    request: Request, services: Services, provider: SignInService, way: _Way, code: str, error: str
+    request: Request, services: Services, provider: SignInService, way: _Way, code: str
 ) -> RedirectResponse:
     with counted(request, WayIn.SERVICE_CODE):
-        if not code:
-            raise _not_let_in(provider.client.issuer, error or "no code")
         claims = provider.claims(code, way.nonce, way.verifier)
         account = sign_in(services.workspace, provider.client, claims)
     response = RedirectResponse(way.ends_on, status_code=303)

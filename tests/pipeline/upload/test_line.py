@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -60,6 +62,41 @@ def test_of_a_body_no_more_is_heard_than_was_asked_for(line: Line) -> None:
         assert line.receive("GET", "/endless", heard.append, 10_001).status == 200
         assert sum(map(len, heard)) == 10_001
         assert [len(block) for block in heard].count(0) == 1, "an empty block says that it has begun"
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 500), (b"", b"H"), (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")],
+)
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+def test_a_head_without_an_end_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, begins: bytes, goes_on: bytes, pause_s: float
+) -> None:
+    """Each byte of it began the wait anew: a server held whoever asked for as long as it liked."""
+    monkeypatch.setattr(line_module, "_CONNECT_S", 0.5)
+    ended = threading.Event()
+
+    def answer() -> None:
+        while not ended.is_set():
+            with suppress(OSError), listener.accept()[0] as there:
+                there.settimeout(1.0)
+                there.recv(65536)
+                there.sendall(begins)
+                while not ended.wait(pause_s):
+                    there.sendall(goes_on)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        server = threading.Thread(target=answer)
+        server.start()
+        try:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            line = Line(address, None, 0.5, "en", lambda _why: None)
+            with pytest.raises(LineDown):
+                line.once("GET", "/")
+        finally:
+            ended.set()
+            server.join()
 
 
 def test_what_was_not_asked_to_be_packed_is_not_unpacked(line: Line) -> None:

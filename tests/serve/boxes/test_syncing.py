@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ import pytest
 
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
-from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
+from flycam.errors import AccessDenied, InputUnusable, SourceUnreadable, StoreUnavailable
 from flycam.outcomes import sentence
 from flycam.pipeline.upkeep.backup import backup
 from flycam.pipeline.upkeep.restore import restore
@@ -28,12 +30,14 @@ from flycam.sync.lacking import lacking_of
 from flycam.sync.limits import Limits, Sent
 from flycam.sync.manifest import Kind
 from flycam.sync.sending import Sender
+from flycam.sync.spool import Spool
 from flycam.sync.step import Step
 from flycam.sync.steps import Giver
 from flycam.sync.taking import TakenIn
 from tests.serve.province import TOKENS, new_province, serving
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box
+from tests.waiting import until
 
 ADDRESSES = ("/api/session", "/api/flights", "/events", "/tiles/m/1/0/0", "/api/uploads", "/metrics")
 
@@ -305,6 +309,58 @@ def test_a_box_that_is_started_again_while_its_step_is_taken_in(
         assert client.put(f"/api/sync/steps/{step.sha256}", content=body).json()["lines"] >= 0
     assert sync(field, address).left_bytes == 0
     assert province.tiles() == field.tiles()
+
+
+def test_steps_that_are_taken_in_hold_no_thread_of_others(
+    address: str, province: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that all requests share waited in them: nobody's token was looked up, and no tile was made."""
+    goes_on = threading.Event()
+
+    def slowly(_self: Arrivals, _visitor: Visitor, _path: Path) -> TakenIn:
+        assert goes_on.wait(60)
+        raise SourceUnreadable("no step")
+
+    begun: list[Spool] = []
+    taking = Spool.taking
+
+    @contextmanager
+    def counted(self: Spool) -> Iterator[None]:
+        with taking(self):
+            begun.append(self)
+            yield
+
+    monkeypatch.setattr(Arrivals, "take", slowly)
+    monkeypatch.setattr(Spool, "taking", counted)
+    boxes = (os.cpu_count() or 1) + 5  # one more than asyncio has threads
+
+    def send(number: int, again: str = "") -> httpx.Response:
+        body = b"" if again else b"step"
+        return httpx.put(
+            f"{address}/api/sync/steps/{hashlib.sha256(b'step').hexdigest()}",
+            content=body,
+            headers={
+                "Authorization": f"Bearer token-box-{number}",
+                "Upload-Offset": str(4 - len(body)),
+                "Upload-Length": "4",
+            },
+            timeout=60,
+        )
+
+    for number in range(boxes):
+        other_account(province, f"box-{number}")
+    with ThreadPoolExecutor(boxes) as pool:
+        try:
+            sent = [pool.submit(send, number) for number in range(boxes)]
+            until(lambda: len(begun) == boxes)
+            for number in (0, 1, 1, boxes - 1):
+                again = send(number, "again")
+                assert (again.status_code, again.json()["error"]) == (409, "FlightBusy")
+            asking = {"Authorization": "Bearer wrong"}
+            assert httpx.get(f"{address}/tiles/m/1/0/0", headers=asking, timeout=15).status_code == 401
+        finally:
+            goes_on.set()
+        assert [one.result().status_code for one in sent] == [422] * boxes
 
 
 def test_records_that_rotted_are_told_as_what_has_to_be_sent_again(

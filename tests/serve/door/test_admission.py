@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import socket
+import struct
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +22,9 @@ from hypothesis import strategies as st
 
 from flycam.catalog.records import Account, Role
 from flycam.serve.door import sessions
-from flycam.serve.door.admission import Door, Visitor, is_from_here
+from flycam.serve.door.admission import IS_OF_THIS_USER, Door, Visitor, is_from_here, is_of_this_user
 from flycam.serve.services import Services
+from tests.ports import free_port
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until
@@ -285,10 +288,17 @@ HANDED_ON = (
 )
 
 
-def answered(url: str, request: str) -> int:
+def answered(url: str, request: str, from_port: int = 0) -> int:
     """The status of what is sent as it stands."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as line:
+    with socket.socket() as line:
+        line.settimeout(60)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        line.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )  # the port is free at once
+        line.bind(("127.0.0.1", from_port))
+        line.connect((host, int(port)))
         line.sendall(request.replace("\n", "\r\n").encode())
         return int(line.recv(4096).split()[1])
 
@@ -313,6 +323,62 @@ def test_open_access_is_for_programs_of_this_user(tmp_path: Path, monkeypatch: p
         assert httpx.get(f"{url}/api/flights").status_code == 401
 
 
+def test_a_port_that_another_program_had_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever binds it at once was taken for the program that had it, for two seconds."""
+    asking = "GET /api/session HTTP/1.1\nHost: localhost\nConnection: close\n\n"
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        port = free_port()
+        assert answered(url, asking, port) == 200
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        assert answered(url, asking, port) == 401
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table of connections is Linux's")
+@pytest.mark.parametrize(
+    ("listens_on", "family", "asks_at"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("127.0.0.1", socket.AF_INET6, "::ffff:127.0.0.1"),
+        ("::ffff:127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("::1", socket.AF_INET6, "::1"),
+    ],
+)
+@pytest.mark.parametrize("ends", ["closed", "half closed", "reset"])
+def test_who_is_at_no_end_of_a_connection_is_no_user(
+    listens_on: str, family: int, asks_at: str, ends: str
+) -> None:
+    """To the kernel what nobody has open any more is root's: whoever asked and left at once was root."""
+    listener = socket.socket(socket.AF_INET6 if ":" in listens_on else socket.AF_INET)
+    with listener, socket.socket(family) as asking:
+        listener.bind((listens_on, 0))
+        listener.listen()
+        asking.connect((asks_at, listener.getsockname()[1]))
+        line, _ = listener.accept()
+        with line:
+            assert is_of_this_user(line)
+            if ends == "half closed":
+                asking.shutdown(socket.SHUT_WR)
+            else:
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", ends == "reset", 0))
+                asking.close()
+            until(lambda: not is_of_this_user(line), every_s=0.01)
+        assert not is_of_this_user(line)
+
+
+def test_a_request_without_a_connection_is_of_nobody() -> None:
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "client": ("127.0.0.1", 9),
+        "headers": [(b"host", b"localhost")],
+    }
+    assert is_from_here({**scope, "state": {IS_OF_THIS_USER: lambda: True}})
+    assert not is_from_here({**scope, "state": {IS_OF_THIS_USER: lambda: False}})
+    assert not is_from_here(scope)
+
+
 def test_a_header_of_cookies_asks_the_catalogue_few_times(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +395,24 @@ def test_a_header_of_cookies_asks_the_catalogue_few_times(
         assert Door(services).visitor(scope) is None
         Door(services).end_sessions(scope["headers"][0][1].decode())
         assert len(asked_for) <= (8 if session in cookie else 0)
+
+
+def test_only_who_signs_out_is_forgotten(services: Services) -> None:
+    """Anybody may ask to be signed out, and all that the door knew was looked up again."""
+    door = Door(services)
+    lan, admin = (services.workspace.catalog.accounts.by_token(one) for one in (VIEWER, ADMIN))
+    assert lan is not None and admin is not None
+    cookies = [f"flycam={door.session_for(one)}" for one in (lan, admin)]
+    for cookie in cookies:
+        assert door.visitor({**asked(""), "headers": [(b"cookie", cookie.encode())]}) is not None
+    remembered = dict(door._answers)
+    for nobody in ("", "flycam=x", "flycam=s.TGFu.2000000000.x.token.y"):
+        door.end_sessions(nobody)
+        assert door._answers == remembered
+    for _ in range(2):  # it is ended once
+        door.end_sessions(cookies[0])
+        assert list(door._answers) == list(remembered)[1:]
+    assert door.visitor({**asked(""), "headers": [(b"cookie", cookies[0].encode())]}) is None
 
 
 @pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
@@ -353,10 +437,8 @@ def test_who_asks_from_another_machine_is_not_here() -> None:
         (None, False),
     ):
         headers = [(b"host", b"LOCALHOST:8000")]
-        assert (
-            is_from_here({"type": "http", "http_version": "1.1", "client": peer, "headers": headers})
-            is is_here
-        )
+        scope = {"type": "http", "http_version": "1.1", "client": peer, "headers": headers}
+        assert is_from_here({**scope, "state": {IS_OF_THIS_USER: lambda: True}}) is is_here
 
 
 def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

@@ -183,6 +183,15 @@ def test_the_way_back_is_met_in_the_browser_that_went_out_and_once(house: House)
         assert httpx.get(back, cookies=kept).status_code == 403, "the service takes a code once"
 
 
+def test_who_comes_back_without_a_code_keeps_nobody_else_out(house: House) -> None:
+    """The service was asked nothing; ten such shut it to all of one address for five minutes."""
+    with httpx.Client(timeout=90) as browser:
+        back = re.sub("code=[^&]+", "x=y", house.way_back(browser))
+        assert {browser.get(back).status_code for _ in range(12)} == {403, 429}
+        assert house.sign_in().status_code == 303
+        assert browser.get(house.way_back(browser)).status_code == 303
+
+
 def test_a_code_is_bound_to_the_verifier(house: House) -> None:
     with httpx.Client(timeout=90) as browser:
         code = re.search("code=([^&]+)", house.way_back(browser))
