@@ -331,6 +331,13 @@ def test_a_header_of_cookies_asks_the_catalogue_few_times(
         assert len(asked_for) <= (8 if session in cookie else 0)
 
 
+@pytest.mark.parametrize("path", ["login", "logout", "setup"])
+def test_an_origin_that_is_no_address_is_a_page_of_another_site(guarded: httpx.Client, path: str) -> None:
+    asked = {"token": "x", "code": "x", "name": "x"}
+    said = guarded.post(f"/api/{path}", json=asked, headers={"Origin": "http://[x"})
+    assert (said.status_code, said.json()["error"]) == (403, "AccessDenied")
+
+
 @pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
 def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -> None:
     with running(replace(services, origins=origins)) as url:
