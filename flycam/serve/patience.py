@@ -42,6 +42,8 @@ READER_BYTES = 48 << 10
 MAX_CONNECTIONS_EACH = 256
 """Connections of one network (`network_of`): a room of twenty browsers opens half as many."""
 _ONE_OFFICE_BITS = 64
+_NO_OFFICE = (ip_network("fe80::/10"), ip_network("fc00::/7"))
+"""Link-local and unique-local addresses: all of a building have one /64."""
 
 ENDED: Counter[str] = Counter(
     dict.fromkeys(
@@ -63,11 +65,13 @@ ENDED: Counter[str] = Counter(
 
 
 def network_of(address: str) -> str:
-    """Return the network that one household or office has: of IPv6 the /64, else the address itself."""
+    """Return the network that one household or office has out on the internet: of IPv6 the /64. Else the
+    address itself: also of a local network's own (fe80::, fd00::), where everybody is in one /64, and one who
+    guesses would bar all others."""
     ip = _parse_ip(address)
     if ip is None:
         return address
-    if ip.version == 4:
+    if ip.version == 4 or any(ip in one for one in _NO_OFFICE):
         return str(ip)
     prefix = int(ip) >> _ONE_OFFICE_BITS << _ONE_OFFICE_BITS
     return str(ip.ipv4_mapped or ip_network((prefix, _ONE_OFFICE_BITS)))
