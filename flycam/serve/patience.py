@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NoReturn
 
 import httptools
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 20.0
@@ -253,6 +254,15 @@ class PatientProtocol(HttpToolsProtocol):
         super().resume_writing()
         if self.transport.is_closing():
             self._await_reader()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start on a request, unless its connection is ended before that: by what came with it."""
+
+        async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            if not cycle.disconnected:
+                await app(scope, receive, send)
+
+        super()._start_asgi_task(cycle, answer)
 
     def _take_host_of_target(self) -> None:
         """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""

@@ -241,6 +241,17 @@ def test_requests_ahead_of_their_answers_are_few(url: str) -> None:
     assert patience.ENDED["pipelined requests"] == before + 1
 
 
+def test_of_too_many_requests_ahead_none_is_begun(url: str) -> None:
+    """Whoever sends them so connects again at once: each began one, in a thread."""
+    before = patience.ENDED["pipelined requests"]
+    with line_to(url) as line, suppress(ConnectionError):
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (patience.MAX_PIPELINED + 2))
+        is_let_go(line)
+    until(lambda: patience.ENDED["pipelined requests"] == before + 1)
+    told = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+    assert 'address="/healthz"' not in told
+
+
 def test_a_trailer_lets_nobody_in(url: str) -> None:
     """It joined the headers: what the door had read was not what routes read."""
     who = b"authorization: Bearer " + TOKEN.encode()
