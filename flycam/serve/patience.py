@@ -34,9 +34,9 @@ LEAST_CHUNK_BYTES = 8
 """Bytes of a body for each byte of the lines around its chunks, beyond MAX_LINE_BYTES: a chunk of one byte
 costs as much as one of a megabyte."""
 _AROUND_CHUNK_BYTES = len(b"1\r\n\r\n")
-MAX_UNREAD_BYTES = 8 << 20
-"""Of a body that goes on behind its answer: as much as our own senders send at once, so that whoever sends
-first and reads then learns why it was refused."""
+MAX_UNREAD_BYTES = 64 << 20
+"""Of a body that goes on behind its answer: who sends all of it and reads then would not learn why it was
+refused. Our own senders send 8 MiB at once, others a whole photo or the beginning of a film."""
 READER_S = 60.0
 READER_BYTES = 48 << 10
 """So much of what waits to be sent must have gone within READER_S: a line of 8 kbit/s carries it."""

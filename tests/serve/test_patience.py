@@ -211,11 +211,15 @@ def test_a_few_thousand_chunks_of_one_byte_are_enough(url: str) -> None:
     assert patience.ENDED["large head"] == before + 1
 
 
-def test_a_body_that_was_refused_is_read_so_far_that_its_sender_learns_why(url: str) -> None:
+def test_a_body_that_was_refused_is_read_so_far_that_its_sender_learns_why(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert patience.MAX_UNREAD_BYTES >= 8 << 20, "as much as a box sends at once"
+    monkeypatch.setattr(patience, "MAX_UNREAD_BYTES", 8 << 20)
     before = patience.ENDED["body behind its answer"]
     head = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     with line_to(url) as line:
-        line.sendall(head % (8 << 20) + b" " * (8 << 20))  # as much as a box sends at once, then it reads
+        line.sendall(head % (8 << 20) + b" " * (8 << 20))
         assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
         answered(line)
     assert patience.ENDED["body behind its answer"] == before
