@@ -86,8 +86,8 @@ class _House(Collector):
         ended = CounterMetricFamily(
             "flycam_connections_ended", "Connections ended, by what was too slow or too large", labels=["why"]
         )
-        for why in ("head", "large head", "reader"):
-            ended.add_metric([why], ENDED[why])
+        for why, count in ENDED.items():
+            ended.add_metric([why], count)
         yield ended
         if self._services.request_log is not None:
             lost = self._services.request_log.lost

@@ -11,38 +11,68 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 20.0
 """From the connection, or the answer before, to the last line of a head. Behind it idle connections are
 ended sooner (uvicorn's keep-alive, 5 s)."""
 HEAD_BYTES = 64 << 10
+MAX_LINE_BYTES = 8 << 10
+"""Of the target, of each header but the cookies, and of a line around the parts of a body: what reads these
+splits, decodes or copies them on the event loop."""
 MAX_FIELDS = 100
-"""Headers of a request: each costs the parser a call, however short it is."""
+"""Headers of a request, and names in its query: each costs a call, however short it is."""
+MAX_COOKIES = 256
+"""Browsers keep 180 of one host, of 4 KB each, and send them in one header."""
 MAX_PIPELINED = 16
 """Requests sent ahead of their answers; browsers send none."""
 LEAST_CHUNK_BYTES = 8
-"""Bytes of a body for each byte of the lines around its chunks, beyond HEAD_BYTES: a chunk of one byte costs
-as much as one of a megabyte."""
+"""Bytes of a body for each byte of the lines around its chunks, beyond MAX_LINE_BYTES: a chunk of one byte
+costs as much as one of a megabyte."""
+_AROUND_CHUNK_BYTES = len(b"1\r\n\r\n")
+MAX_UNREAD_BYTES = 64 << 20
+"""Of a body that goes on behind its answer: who sends all of it and reads then would not learn why it was
+refused. Our own senders send 8 MiB at once, others a whole photo or the beginning of a film."""
 READER_S = 60.0
-"""Within which some of what waits to be sent must have gone: 48 kB, which a line of 8 kbit/s carries."""
+READER_BYTES = 48 << 10
+"""So much of what waits to be sent must have gone within READER_S: a line of 8 kbit/s carries it."""
 MAX_CONNECTIONS_EACH = 256
 """Connections of one network (`network_of`): a room of twenty browsers opens half as many."""
 _ONE_OFFICE_BITS = 64
+_NO_OFFICE = (ip_network("fe80::/10"), ip_network("fc00::/7"))
+"""Link-local and unique-local addresses: all of a building have one /64."""
 
-ENDED: Counter[str] = Counter()
+ENDED: Counter[str] = Counter(
+    dict.fromkeys(
+        (
+            "body behind its answer",
+            "handshake",
+            "head",
+            "large head",
+            "no HTTP",
+            "pipelined requests",
+            "reader",
+            "too many connections",
+            "upgrade with a body",
+        ),
+        0,
+    )
+)
 """Connections of this process that were ended, by what was too slow or too large; `/metrics` tells."""
 
 
 def network_of(address: str) -> str:
-    """Return the network that one household or office has: of IPv6 the /64, else the address itself."""
+    """Return the network that one household or office has out on the internet: of IPv6 the /64. Else the
+    address itself: also of a local network's own (fe80::, fd00::), where everybody is in one /64, and one who
+    guesses would bar all others."""
     ip = _parse_ip(address)
     if ip is None:
         return address
-    if ip.version == 4:
+    if ip.version == 4 or any(ip in one for one in _NO_OFFICE):
         return str(ip)
     prefix = int(ip) >> _ONE_OFFICE_BITS << _ONE_OFFICE_BITS
     return str(ip.ipv4_mapped or ip_network((prefix, _ONE_OFFICE_BITS)))
@@ -107,10 +137,12 @@ class PatientProtocol(HttpToolsProtocol):
         """Requests that are not answered yet; uvicorn knows the last one alone."""
         self._head_bytes = 0
         self._is_head = True
-        self._is_last = False
+        self._is_last = self._is_ended = False
         self._around_bytes = 0
-        """Of this request, that were no body: httptools copies an unfinished line with each piece of it."""
-        self._body_bytes = 0
+        """Of this request, that were no body."""
+        self._line_bytes = 0
+        """Since the last of its body: httptools copies an unfinished line with each piece of it."""
+        self._body_bytes = self._unread_bytes = self._chunks = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -127,25 +159,37 @@ class PatientProtocol(HttpToolsProtocol):
         if self._is_last or self.transport.is_closing():
             return
         self._around_bytes += len(data)
+        self._line_bytes += len(data)
         super().data_received(data)
-        if self._around_bytes > HEAD_BYTES + self._body_bytes // LEAST_CHUNK_BYTES:
+        if self.transport.is_closing():
+            return
+        is_long_line = self._line_bytes > MAX_LINE_BYTES and not self._is_head
+        if is_long_line or self._around_bytes > HEAD_BYTES + self._body_bytes // LEAST_CHUNK_BYTES:
             self._end("large head")
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():  # a bound that was passed ends the parsing as garbage does
             ENDED["no HTTP"] += 1
             super().send_400_response(msg)
+            self._await_reader()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self._exceed("pipelined requests")
-        self._head_bytes = self._around_bytes = self._body_bytes = 0
+        self._head_bytes = self._around_bytes = 0
+        self._body_bytes = self._unread_bytes = self._chunks = 0
         self._is_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
         super().on_url(url)
+        if len(self.url) > MAX_LINE_BYTES or self.url.count(b"&") > MAX_FIELDS:
+            self._refuse(
+                414,
+                f"the address is longer than {MAX_LINE_BYTES} bytes or names more than {MAX_FIELDS} values",
+                f"địa chỉ dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_FIELDS} giá trị",
+            )
+        self._count(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(name, value)
@@ -154,10 +198,18 @@ class PatientProtocol(HttpToolsProtocol):
         if len(self.headers) >= MAX_FIELDS:
             self._exceed("large head")
         super().on_header(name, value)
+        is_cookie = self.headers[-1][0] == b"cookie"
+        if value.count(b";") > MAX_COOKIES if is_cookie else len(value) > MAX_LINE_BYTES:
+            self._refuse(
+                431,
+                f"a header is longer than {MAX_LINE_BYTES} bytes, or holds more than {MAX_COOKIES} cookies",
+                f"một dòng đầu yêu cầu dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_COOKIES} cookie",
+            )
 
     def on_headers_complete(self) -> None:
         self._stop(self._head_timer)
         self._is_head = False
+        self._line_bytes = 0
         if self.url[:1] != b"/":
             self._take_host_of_target()
         super().on_headers_complete()
@@ -168,21 +220,49 @@ class PatientProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._around_bytes -= len(body)
         self._body_bytes += len(body)
+        self._line_bytes = 0
         super().on_body(body)
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self._exceed("body behind its answer")
+
+    def on_chunk_header(self) -> None:
+        """Count one more chunk, within the piece that the parser was given: it may hold 40 000 of them."""
+        self._chunks += 1
+        allowed = MAX_LINE_BYTES + self._body_bytes // LEAST_CHUNK_BYTES
+        if self._chunks * _AROUND_CHUNK_BYTES > allowed:
+            self._exceed("large head")
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.cycle.response_complete and not self.transport.is_closing():
+        if self.transport.is_closing():
+            self._await_reader()
+        elif self.cycle.response_complete:
             self._await_head()  # what is left of a body that was refused is waited for no longer than that
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_reader()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stop(self._reader_timer)
-        self._reader_timer = self.loop.call_later(READER_S, self._end, "reader")
+        self._await_reader()
 
     def resume_writing(self) -> None:
         self._stop(self._reader_timer)
         super().resume_writing()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start on a request, unless its connection is ended before that: by what came with it."""
+
+        async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            if not cycle.disconnected:
+                await app(scope, receive, send)
+
+        super()._start_asgi_task(cycle, answer)
 
     def _take_host_of_target(self) -> None:
         """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""
@@ -208,21 +288,57 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop(self._head_timer)
         self._head_timer = self.loop.call_later(HEAD_S, self._end, "head")
 
+    def _await_reader(self) -> None:
+        """Wait until what is to be sent has gone: of a connection that is closing, too, which no further
+        answer would find paused."""
+        if self.transport.is_closing():
+            self._stop(self._head_timer)  # no head is waited for any more, and slow readers longer
+        self._stop(self._reader_timer)
+        waiting_bytes = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(READER_S, self._look_at_reader, waiting_bytes)
+
+    def _look_at_reader(self, waited_bytes: int) -> None:
+        if waited_bytes - self.transport.get_write_buffer_size() >= READER_BYTES:
+            self._await_reader()  # an answer of megabytes, on a thin line
+        else:
+            self._end("reader")
+
     def _count(self, *parts: bytes) -> None:
         self._head_bytes += sum(map(len, parts))
         if self._head_bytes > HEAD_BYTES:
             self._exceed("large head")
 
-    def _exceed(self, why: str) -> None:
+    def _refuse(self, status: int, english: str, vi: str) -> NoReturn:
+        """End the connection from within the parser, and say why where no other answer is under way, whose
+        place this would take."""
+        if any(not one.response_complete for one in self._cycles):
+            self._exceed("large head")
+        ENDED["large head"] += 1
+        said = f"{vi}\n{english}\n".encode()
+        lines = (
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(said)),
+            (b"connection", b"close"),
+        )
+        head = b"".join(b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *lines))
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + said)
+        self.transport.close()
+        self._await_reader()
+        raise _Excess(english)
+
+    def _exceed(self, why: str) -> NoReturn:
         """End the connection from within the parser, which then reads no further."""
         self._end(why)
         raise _Excess(why)
 
     def _end(self, why: str) -> None:
-        if not self.transport.is_closing():
-            ENDED[why] += 1
-            self._leave()
-            self.transport.abort()
+        """Count and abort; also what is closing, for that waits for whoever never reads."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        ENDED[why] += 1
+        self._leave()
+        self.transport.abort()
 
     def _leave(self) -> None:
         """Let the application know that nobody is there: what it writes to a closed connection raises."""

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
@@ -48,7 +49,7 @@ _NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flyc
 def install(app: FastAPI, static_dir: Path) -> None:
     """Serve the map at `/`."""
     if (static_dir / "index.html").is_file():
-        app.mount("/", _Parts(directory=static_dir, html=True), name="map")
+        app.mount("/", _Parts(static_dir), name="map")
         return
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -57,7 +58,27 @@ def install(app: FastAPI, static_dir: Path) -> None:
 
 
 class _Parts(StaticFiles):
-    """Files of the built map; of each, what the build compressed of it for those who can read that."""
+    """Files of the map as it was built when the server began; of each, what the build compressed of it for
+    those who can read that.
+
+    Whatever no route knows comes here, from anybody: what is none of these names is not looked for, which
+    took a thread and a step in the file system for each part of an address.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
+        files = (one for one in directory.rglob("*") if one.is_file())
+        self._names = frozenset(one.relative_to(directory).as_posix() for one in files)
+
+    def get_path(self, scope: Scope) -> str:
+        """Return the name that is asked for, below the built folder."""
+        return str(scope["path"])[1:] or "index.html"
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer with the file. Raises HTTPException 404 and 405."""
+        if path not in self._names and scope["method"] in ("GET", "HEAD"):
+            raise HTTPException(404)
+        return await super().get_response(path, scope)
 
     def file_response(
         self,

@@ -42,6 +42,12 @@ _CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 _BODY = _POST + b"Content-Length: 4000\r\n\r\n" + b"[" * 4000
 _GUARDED = _BODY.replace(b"POST /api/login", b"PUT /api/changes/steps/0")
 
+
+def _asked(line: bytes, *headers: bytes) -> bytes:
+    """Put a request together that has no body."""
+    return b"\r\n".join((line + b" HTTP/1.1", b"Host: x", *headers, b"", b""))
+
+
 Shape = tuple[bytes, bytes]
 """What a connection sends first, and then again and again."""
 SHAPES: dict[str, Shape] = {
@@ -57,6 +63,12 @@ SHAPES: dict[str, Shape] = {
     "bodies that fit": (b"", _BODY * 4),
     "guarded bodies": (b"", _GUARDED * 4),
     "whole requests": (b"", (_GET + b"\r\n") * 400),
+    "long addresses": (b"", _asked(b"HEAD /" + b"a/" * 4000)),
+    "too long addresses": (b"", _asked(b"HEAD /" + b"a/" * 32000)),
+    "names in a query": (b"", _asked(b"GET /healthz?" + b"%e1=&" * 100)),
+    "too many names in a query": (b"", _asked(b"GET /healthz?" + b"%e1=&" * 12600)),
+    "cookies": (b"", _asked(b"GET /tiles/x/1/1/1", b"Cookie: " + b"a=b; " * 250)),
+    "too many cookies": (b"", _asked(b"GET /tiles/x/1/1/1", b"Cookie: " + b";" * 63000)),
     "garbage": (b"", random.Random(7).randbytes(_PIECE_BYTES)),
 }
 

@@ -161,6 +161,18 @@ def test_a_part_of_the_page_is_sent_as_compressed_beside_it_to_who_can_read_that
         assert (known.status_code, known.content) == (304, b"")
 
 
+def test_what_is_no_part_of_the_built_map_is_not_looked_for(tmp_path: Path) -> None:
+    """Anybody may ask for it: a step in the file system for each part of an address froze the server."""
+    (tmp_path / "static" / "assets").mkdir(parents=True)
+    (tmp_path / "static" / "index.html").write_text("<!doctype html>")
+    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "static")) as url:
+        (tmp_path / "static" / "later.js").write_text("")
+        assert [httpx.get(f"{url}{path}").status_code for path in ("/", "/index.html")] == [200, 200]
+        for path in ("/later.js", "/assets", "/assets/", "//index.html", "/assets/%2e%2e/index.html", "/a/b"):
+            assert httpx.get(httpx.URL(url, raw_path=path.encode())).status_code == 404, path
+        assert httpx.post(f"{url}/nothing").status_code == 405
+
+
 @pytest.mark.skipif(not (STATIC_DIR / "index.html").is_file(), reason="the map is not built: make map")
 def test_what_is_compressed_beside_the_page_is_the_page() -> None:
     scripts = [*(STATIC_DIR / "assets").glob("*.js"), *(STATIC_DIR / "assets").glob("*.css")]

@@ -42,4 +42,7 @@ def is_own_page(headers: Mapping[str, str]) -> bool:
     if said is not None:
         return said in _OURS
     # over http browsers say no more than this
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:  # no address: "http://[x"
+        return False

@@ -103,15 +103,18 @@ class WayIn(StrEnum):
 @contextmanager
 def counted(request: Request, way: WayIn) -> Iterator[None]:
     """Within it somebody comes in by what only others can say is right, at a price. Raises TooManyAttempts
-    while the address has failed too often, right or not."""
+    while the address has failed too often, right or not. Whoever is not through yet counts as failed, or all
+    who ask at once would be heard."""
     attempts, address = attempts_of(request, way), address_of(request)
-    wait_s = attempts.wait_s(address)
+    wait_s = attempts.failed(address)
     if wait_s > 0.0:
         raise TooManyAttempts(wait_s)
     try:
         yield
     except (SignInRequired, AccessDenied):
-        attempts.failed(address)
+        raise
+    except BaseException:
+        attempts.was_none(address)
         raise
     attempts.succeeded(address)
 

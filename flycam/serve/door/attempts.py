@@ -47,6 +47,13 @@ class Attempts:
                 self._by_address.popitem(last=False)
             return 0.0
 
+    def was_none(self, address: str) -> None:
+        """Give a noted failure of this address back: it was neither right nor wrong."""
+        with self._lock:
+            failures = self._by_address.get(network_of(address))
+            if failures:
+                failures.pop()
+
     def succeeded(self, address: str) -> None:
         """Forget the failures of this address."""
         with self._lock:

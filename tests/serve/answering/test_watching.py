@@ -15,6 +15,7 @@ from flycam.pipeline.people.accounts import invite_guest
 from flycam.pipeline.people.codes import make_code
 from flycam.serve.answering.request_log import RequestLog
 from flycam.serve.door.admission import GUEST_COOKIE
+from flycam.serve.patience import ENDED
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world
@@ -105,7 +106,7 @@ def test_figures_of_requests_by_address(world: World) -> None:
         "flycam_http_requests_running 1.0",
         "flycam_disk_free_bytes ",
         "flycam_catalog_up 1.0",
-        'flycam_connections_ended_total{why="head"}',
+        *(f'flycam_connections_ended_total{{why="{why}"}}' for why in ENDED),
         "flycam_build_info{version=",
         "process_resident_memory_bytes ",
     ):

@@ -415,6 +415,13 @@ def test_only_who_signs_out_is_forgotten(services: Services) -> None:
     assert door.visitor({**asked(""), "headers": [(b"cookie", cookies[0].encode())]}) is None
 
 
+@pytest.mark.parametrize("path", ["login", "logout", "setup"])
+def test_an_origin_that_is_no_address_is_a_page_of_another_site(guarded: httpx.Client, path: str) -> None:
+    asked = {"token": "x", "code": "x", "name": "x"}
+    said = guarded.post(f"/api/{path}", json=asked, headers={"Origin": "http://[x"})
+    assert (said.status_code, said.json()["error"]) == (403, "AccessDenied")
+
+
 @pytest.mark.parametrize("origins", [frozenset(), frozenset({"https://gis.example.vn"})])
 def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -> None:
     with running(replace(services, origins=origins)) as url:

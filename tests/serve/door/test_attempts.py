@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from flycam.catalog.records import Role
+from flycam.errors import AccessDenied, StorageTrouble
 from flycam.pipeline.people.accounts import invite_guest
+from flycam.serve.answering.failures import TooManyAttempts
+from flycam.serve.door.accounts import WayIn, counted
 from flycam.serve.door.attempts import PER_ADDRESS, WINDOW_S, Attempts
 from flycam.serve.services import Services
 from tests.serve.running import running
@@ -71,6 +77,35 @@ def test_addresses_of_one_house_are_one() -> None:
     for _ in range(PER_ADDRESS):
         attempts.failed("::ffff:10.0.0.1")
     assert attempts.wait_s("10.0.0.1") > 0.0 and attempts.wait_s("10.0.0.2") == 0.0
+
+
+def test_where_all_of_a_building_are_one_network_each_counts_alone() -> None:
+    attempts = Attempts(Clock())
+    for local in ("fe80::1:%x%%eth0", "fd00::%x"):
+        for number in range(2 * PER_ADDRESS):
+            assert attempts.failed(local % number) == 0.0
+        for _ in range(PER_ADDRESS):
+            attempts.failed(local % 0)
+        assert attempts.wait_s(local % 0) > 0.0 and attempts.wait_s(local % 1) == 0.0
+
+
+def test_who_asks_often_at_once_is_heard_as_often_as_one_after_the_other() -> None:
+    attempts = Attempts(Clock())
+    app = SimpleNamespace(state=SimpleNamespace(attempts={WayIn.CODE: attempts}))
+    request = Request({"type": "http", "app": app, "client": ("10.0.0.1", 1)})
+    with ExitStack() as under_way:
+        for _ in range(PER_ADDRESS):
+            under_way.enter_context(counted(request, WayIn.CODE))
+        with pytest.raises(TooManyAttempts), counted(request, WayIn.CODE):
+            pass
+    assert attempts.wait_s("10.0.0.1") == 0.0, "all were right"
+    for _ in range(2 * PER_ADDRESS):
+        with pytest.raises(StorageTrouble), counted(request, WayIn.CODE):
+            raise StorageTrouble("nobody could say")
+    for _ in range(PER_ADDRESS):
+        with pytest.raises(AccessDenied), counted(request, WayIn.CODE):
+            raise AccessDenied("wrong")
+    assert attempts.wait_s("10.0.0.1") > 0.0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 100.0)), max_size=80))

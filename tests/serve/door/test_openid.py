@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -206,7 +207,7 @@ def test_whoever_was_taken_away_stays_out_until_let_in_again(house: House) -> No
         name = browser.get(f"{house.url}/api/session").json()["account"]["name"]
     remove_user(house.workspace, name)
     answer = house.sign_in()
-    assert answer.status_code == 403 and f"flycam user add {name}" in answer.json()["message"]
+    assert answer.status_code == 403 and f"flycam user add {shlex.quote(name)}" in answer.json()["message"]
     assert name not in house.names()
     add_user(house.workspace, name, "viewer")
     assert house.sign_in().status_code == 303
