@@ -20,7 +20,12 @@ WAITED_S = 12 * 3600.0
 
 _CALLED_TIMEOUT_MS = 60_000  # somebody types our address into a remote control
 _ANYBODY = ("", "0.0.0.0")  # noqa: S104  the operator asks for it
-_OPTIONS = "rtsp_transport;tcp|flags;low_delay|fpsprobesize;0"
+FORMATS = "mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
+"""That hold their pictures, by FFmpeg's names. Lists of addresses (ffconcat, HLS …) are formats to it too."""
+
+# of a stream also what brings it; a list would have addresses asked for that whoever sends it chooses
+_STREAM_FORMATS = f"{FORMATS},rtsp,rtp,sdp,live_flv,mpjpeg,mjpeg"
+_OPTIONS = f"rtsp_transport;tcp|flags;low_delay|fpsprobesize;0|format_whitelist;{_STREAM_FORMATS}"
 # its head promises sound that many senders never send, and would be waited for five seconds
 _RTMP_OPTIONS = "|analyzeduration;500000"
 _RTMP_PORT = "1935"

@@ -23,13 +23,12 @@ from multiprocessing.shared_memory import SharedMemory
 import cv2
 import numpy as np
 
-from flycam.ingest.video.address import as_opened
+from flycam.ingest.video.address import FORMATS, as_opened
 from flycam.ingest.video.receiving import OPTIONS_NAME, READ_TIMEOUT_MS, Moment, Receiving, receive
 from flycam.ingest.video.recording import RecordingOrder
 
 _QUIET = "-8"  # FFmpeg's own sentences name addresses with the passwords in them, on the operator's terminal
-_FILM_OPTIONS = "protocol_whitelist;file|format_whitelist;mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
-"""Of a file: formats that hold their pictures. Lists of files (ffconcat, HLS …) are formats to FFmpeg too."""
+_FILM_OPTIONS = f"protocol_whitelist;file|format_whitelist;{FORMATS}"
 
 MOST_PIXELS = 7680 * 4320
 """Of a picture: 8K. FFmpeg takes eight times as many, of which a few fill a machine."""

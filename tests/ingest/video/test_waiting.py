@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
@@ -110,3 +111,34 @@ def test_a_stream_that_is_back_is_not_unheard_for_long_where_nobody_is_called(
     monkeypatch.setattr(source, "_opened_again", lambda: None)
     source._pump()
     assert pauses[0] == 0.5 and max(pauses) == longest_s
+
+
+def test_a_list_of_addresses_is_no_stream_and_none_of_them_is_asked() -> None:
+    """HLS, as a host far away would send it to have addresses inside the network asked for."""
+    asked: list[str] = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            here = f"http://127.0.0.1:{self.server.server_address[1]}"
+            listed = (
+                f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{here}/inside.ts\n#EXT-X-ENDLIST\n".encode()
+            )
+            self.send_response(200)
+            self.send_header("Content-Type", "application/vnd.apple.mpegurl")
+            self.send_header("Content-Length", str(len(listed)))
+            self.end_headers()
+            self.wfile.write(listed)
+
+        def log_message(self, *_said: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Host) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        with (
+            pytest.raises(StreamUnreadable),
+            VideoSource(f"http://127.0.0.1:{host.server_address[1]}/live.m3u8"),
+        ):
+            pass
+        host.shutdown()
+    assert "/live.m3u8" in asked and "/inside.ts" not in asked
