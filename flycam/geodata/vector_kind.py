@@ -211,7 +211,8 @@ def _root_of(head: bytes) -> str | None:
 def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
     """Unpack what counts of an archive: where each lies, and what it is called. Raises SourceUnreadable."""
     with zipfile.ZipFile(path) as archive:
-        members = [one for one in archive.infolist() if not one.is_dir()]
+        # a folder's name ends so; `is_dir` asks for the last letter of a name that may have none
+        members = [one for one in archive.infolist() if not one.filename.endswith("/")]
         if len(members) > _MOST_MEMBERS or sum(one.file_size for one in members) > MOST_BYTES:
             raise _too_large(name, MOST_BYTES)
         laid: dict[Path, Path] = {}

@@ -32,8 +32,7 @@ def segment(value: Any) -> str:
 
 def hex_digits(value: Any, digits: int | None = None) -> str:
     """A hash in hex; None: of any length that an id has. ValueError, TypeError."""
-    name = text(value)
-    is_long = len(name) > _MAX_BYTES if digits is None else len(name) != digits
-    if not name or set(name) - _HEX or is_long:
+    name = text(value, _MAX_BYTES if digits is None else digits)
+    if not name or set(name) - _HEX or digits not in (None, len(name)):
         raise ValueError(f"{name!r:.80} is no hash")
     return name
