@@ -171,8 +171,8 @@ def _require_own_crs(path: Path, _: _Signature) -> None:
     beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
     for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
         with one.open("rb") as file:
-            text = file.read(_MAX_STATED_BYTES + 1).decode("latin-1")
-        if len(text) > _MAX_STATED_BYTES or names_file(text) or names_file(unescape(text)):
+            stated = file.read(_MAX_STATED_BYTES + 1)
+        if len(stated) > _MAX_STATED_BYTES or _states_file(stated):
             raise _no_own_crs(one)
     held = 0
     with path.open("rb") as file:
@@ -181,9 +181,14 @@ def _require_own_crs(path: Path, _: _Signature) -> None:
             held += len(part)
             if held > _MAX_STATED_BYTES:
                 raise _too_large(path)
-            text = part.decode("latin-1")
-            if names_file(text) or names_file(unescape(text)):
+            if _states_file(part):
                 raise _no_own_crs(path)
+
+
+def _states_file(stated: bytes) -> bool:
+    """Return whether a system of coordinates within these bytes names a file, as text or as XML writes it."""
+    text = stated.decode("latin-1")
+    return names_file(text) or names_file(unescape(text))
 
 
 def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:

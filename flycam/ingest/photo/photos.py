@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from io import FileIO
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
-_HASH_BLOCK = 1 << 20
+_tells_apart = attrgetter("size_bytes", "image_size_px", "taken_text", "lon_deg", "lat_deg")
 
 
 def sha256_of(path: Path) -> str:
@@ -60,13 +61,7 @@ def sha256_as_read(photo: PhotoMetadata) -> str:
     """
     with opened(photo.path) as file:
         again = _read(file, photo.path)
-        if (again.size_bytes, again.image_size_px, again.taken_text, again.lon_deg, again.lat_deg) != (
-            photo.size_bytes,
-            photo.image_size_px,
-            photo.taken_text,
-            photo.lon_deg,
-            photo.lat_deg,
-        ):
+        if _tells_apart(again) != _tells_apart(photo):
             raise changed(photo.path.name)
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
