@@ -141,7 +141,8 @@ class PictureShelf:
         self.reads = 0
 
     def get(self, number: int, focal_px: float) -> MatchPicture:
-        """The reduction of a view whose focal length, in its own pixels, is nearest to `focal_px`."""
+        """The reduction of a view whose focal length, in its own pixels, is nearest to `focal_px` (infinite:
+        the finest)."""
         with self._making[number]:
             with self._lock:
                 held = self._held.get(number)
@@ -152,7 +153,7 @@ class PictureShelf:
             interior = self._views[number].interior
             width = held.grey.shape[1]
             finest = interior.focal_length_px[0] * width / interior.image_size_px[0]
-            level = max(round(2.0 * np.log2(finest / focal_px)), 0)
+            level = round(2.0 * np.log2(finest / min(focal_px, finest)))
             if level not in held.levels:
                 reduced = max(round(width * 2.0 ** (-0.5 * level)), _LEAST_WIDTH_PX)
                 held.levels[level] = match_picture(held.grey, interior, reduced)

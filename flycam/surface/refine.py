@@ -19,13 +19,14 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.surface.blocks import Block, Posts, blocks_of
 from flycam.surface.choice import choose_views
 from flycam.surface.filling import finish_heights
+from flycam.surface.firm import lay_firm, straightest_px_per_m
 from flycam.surface.heights import winners
 from flycam.surface.options import SurfaceOptions
 from flycam.surface.pictures import PictureShelf, PixelsOf, SurfaceView
 from flycam.surface.planning import Plan, ground_posts, plan_surface
 from flycam.surface.search import FineSearch, SearchRange, TieOffsets, fine_search, padded_window, tie_offsets
 from flycam.surface.surface import Surface, surface_of
-from flycam.surface.sweep import Sampler, agreement, views_seeing
+from flycam.surface.sweep import Sampler, agreement, likeness, views_seeing
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -37,6 +38,8 @@ _PIXEL_SPACINGS = 0.8
 # One step of height moves the image points of a view, against the mean of all, by so many spacings (RMS).
 _STEP_SPACINGS = 0.3
 _MOST_LABELS, _LEAST_LABELS = 160, 5
+# Side of the square in which pictures that are laid on the heights found are compared.
+_LAID_POSTS = 17
 # Agreement taken from heights outside a post's own range.
 _OUT_OF_RANGE = np.float32(0.5)
 # Agreement below which the coarse sweep says nothing.
@@ -90,7 +93,9 @@ def refine_surface(
         near = Level("fine", _CORE_POSTS, plan.fine, ground + search.base_m, search, views, plan, options)
         fine = _whole(near, by(near), progress)
     finished = finish_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
-    return surface_of(terrain, plan.fine, ground, finished)
+    bend = straightest_px_per_m(views, plan.fine, ground + finished.dz_m)
+    laid = lay_firm(fine, finished.dz_m, finished.sigma_m, ground, bend, plan.fine.spacing_m)
+    return surface_of(terrain, plan.fine, ground, finished, laid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,16 @@ class Sweep:
     """What a sweep found, on all posts (rows×cols); NaN where nothing was tried.
 
     dz_m over the base; agreement, margin as in `heights.Winners`; precision_m: how far dz may move before
-    the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature)); views: how many of the
-    views that were compared see the post at dz, uint8, 0 where nothing was tried
+    the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature)); likeness: correlation
+    of the finest pictures laid on dz (`sweep.likeness`); views: how many of the views that were compared see
+    the post at dz, uint8, 0 where nothing was tried
     """
 
     dz_m: Singles
     agreement: Singles
     margin: Singles
     precision_m: Singles
+    likeness: Singles
     views: NDArray[np.uint8]
 
     def told(self, least: float) -> Singles:
@@ -122,6 +129,7 @@ class Parts:
     agreement: Singles
     margin: Singles
     precision_m: Singles
+    likeness: Singles
     views: NDArray[np.uint8]
 
 
@@ -173,7 +181,8 @@ class Level:
         if chosen is None:
             return None
         cv2.setNumThreads(1)
-        samplers = [self._sampler(number, shelf, east, north, base, places) for number in chosen.views]
+        above = base.astype(np.float64)
+        samplers = [self._sampler(number, shelf, east, north, above, places) for number in chosen.views]
         search = self.search.around(block)
         heights = _labels(search, _STEP_SPACINGS * self.posts.spacing_m / chosen.spread)
         volume = agreement(samplers, heights, self.options.window_posts)
@@ -183,12 +192,17 @@ class Level:
         found = winners(volume, heights)
         with np.errstate(divide="ignore"):
             precision = 1.0 / np.sqrt(found.curvature)
+        laid = [
+            Sampler.over(shelf.get(number, np.inf), self.views[number], east, north, above)
+            for number in chosen.views
+        ]
         inside = block.inside
         return Parts(
             found.dz_m[inside],
             found.agreement[inside],
             found.margin[inside],
             precision.astype(np.float32)[inside],
+            likeness(laid, found.dz_m, _LAID_POSTS)[inside],
             views_seeing(samplers, found.dz_m)[inside],
         )
 
@@ -198,26 +212,26 @@ class Level:
         shelf: PictureShelf,
         east: Floats,
         north: Floats,
-        base: Singles,
+        base: Floats,
         places: Floats,
     ) -> Sampler:
         view = self.views[number]
         _, _, depth = camera_coordinates(view.exterior, *places.T)
         focal = float(np.median(depth)) / (_PIXEL_SPACINGS * self.posts.spacing_m)
-        return Sampler.over(shelf.get(number, focal), view, east, north, base.astype(np.float64))
+        return Sampler.over(shelf.get(number, focal), view, east, north, base)
 
 
 def _whole(level: Level, swept: Iterable[Swept], progress: Progress) -> Sweep:
     """A level's blocks put together."""
-    dz, agreed, margin, precision = (np.full(level.posts.shape, np.nan, np.float32) for _ in range(4))
+    dz, agreed, margin, precision, alike = (np.full(level.posts.shape, np.nan, np.float32) for _ in range(5))
     views, total = np.zeros(level.posts.shape, np.uint8), len(level.blocks)
     for done, (block, parts) in enumerate(swept, start=1):
         if parts is not None:
             dz[block.core], agreed[block.core] = parts.dz_m, parts.agreement
             margin[block.core], precision[block.core] = parts.margin, parts.precision_m
-            views[block.core] = parts.views
+            alike[block.core], views[block.core] = parts.likeness, parts.views
         progress(level.name, done, total)
-    return Sweep(dz, agreed, margin, precision, views)
+    return Sweep(dz, agreed, margin, precision, alike, views)
 
 
 def _labels(search: SearchRange, step_m: float) -> Singles:

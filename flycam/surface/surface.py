@@ -35,6 +35,7 @@ class Surface:
     unagreed_sigma_m rows×cols float32, what comes on top where views were compared and did not agree; NaN
                      where none were. None: not known
     cover_m          RMS height of what stands on the ground that was compared; NaN: too little was
+    laid_m           rows×cols float32, heights to rectify pictures on (`firm`). None: those of `terrain`
     """
 
     terrain: TerrainGrid
@@ -43,6 +44,7 @@ class Surface:
     terrain_sigma_m: Singles | None = None
     unagreed_sigma_m: Singles | None = None
     cover_m: float = float("nan")
+    laid_m: Singles | None = None
 
     @property
     def supported_pct(self) -> float:
@@ -50,12 +52,13 @@ class Surface:
         return 100.0 * float(self.support.mean())
 
     def for_rectification(self) -> TerrainGrid:
-        """The surface with the edges of roofs and crowns drawn straight, for `geometry.rectify`.
+        """The heights to rectify on, with the edges of roofs drawn straight, for `geometry.rectify`.
 
         A step that is off by one post here and there tears a roof's edge in the picture; a Gaussian of less
         than a post takes the teeth away. A median takes crowns away too: measured worse.
         """
-        return _with_heights(self.terrain, _straightened(self.terrain.heights_m))
+        laid = self.terrain.heights_m if self.laid_m is None else self.laid_m
+        return _with_heights(self.terrain, _straightened(laid))
 
 
 def contours(
@@ -85,8 +88,11 @@ def contours(
     return pieces
 
 
-def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: Finished) -> Surface:
-    """Put a surface together from the terrain at the posts and what was finished over it."""
+def surface_of(
+    terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: Finished, laid_m: Singles
+) -> Surface:
+    """Put a surface together from the terrain at the posts, what was finished over it, and what is laid on,
+    over the terrain too."""
     refined = TerrainGrid(
         heights_m=np.ascontiguousarray(ground_m + finished.dz_m, np.float32),
         origin_m=(posts.west_m, posts.north_m),
@@ -103,6 +109,7 @@ def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: 
         terrain_sigma_m=finished.terrain_sigma_m,
         unagreed_sigma_m=finished.unagreed_sigma_m,
         cover_m=finished.cover_m,
+        laid_m=np.asarray(ground_m + laid_m, np.float32),
     )
 
 

@@ -109,6 +109,25 @@ def agreement(samplers: Sequence[Sampler], heights_m: Singles, window: int) -> S
     return volume
 
 
+def likeness(samplers: Sequence[Sampler], dz: Singles, window: int) -> Singles:
+    """Correlation -1 … 1 of the views, all laid on the posts raised by dz, in a square of posts: the mean
+    over all pairs of them, each weighed by its energy (rows×cols; 0 where less than two see)."""
+
+    def over(values: Singles) -> Singles:
+        return np.asarray(cv2.blur(values, (window, window), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+    total, squares, roots, energies = (np.zeros_like(dz) for _ in range(4))
+    for sampler in samplers:
+        values = sampler.values(dz)
+        energy = over(values * values)
+        total += values
+        squares += values * values
+        roots += np.sqrt(np.maximum(energy, np.float32(0.0)))
+        energies += energy
+    pairs = np.maximum(roots * roots - energies, np.float32(1e-6))
+    return np.asarray(np.clip(over(total * total - squares) / pairs, -1.0, 1.0), np.float32)
+
+
 def _per_pair(views: NDArray[np.uint8]) -> Singles:
     n = views.astype(np.float32)
     pairs = n * (n - 1.0)

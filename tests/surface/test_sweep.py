@@ -13,7 +13,7 @@ from flycam.geometry.camera import project, undistort
 from flycam.geometry.exterior import Motion
 from flycam.geometry.shutter import motion_px
 from flycam.surface.pictures import SurfaceView, match_picture
-from flycam.surface.sweep import Sampler
+from flycam.surface.sweep import Sampler, likeness
 from tests.surface.scene import CAMERA, HEIGHT_M, Scene, mesh, scene, slope
 
 FAST = Motion(velocity_mps=(12.0, -9.0, 1.0), turn_radps=(0.01, -0.02, 0.02))
@@ -89,3 +89,17 @@ def _correlation(world: Scene, views: Sequence[SurfaceView]) -> float:
             found.append(np.corrcoef(one[both], two[both])[0, 1])
     assert len(found) > 30
     return float(np.mean(found))
+
+
+def test_views_laid_on_right_heights_are_alike_and_on_wrong_ones_are_not() -> None:
+    world = scene(bare=True)
+    east, north = mesh(32.0, 1.0)
+    samplers = []
+    for view in world.views[3:8]:
+        grey = world.pixels_of(view.frame_id)[..., 0]
+        picture = match_picture(grey, view.interior, grey.shape[1])
+        samplers.append(Sampler.over(picture, view, east, north, slope(east, north)))
+    inner = np.s_[9:-9, 9:-9]
+    right, wrong = (likeness(samplers, np.full(east.shape, dz, np.float32), 9)[inner] for dz in (0.0, 4.0))
+    assert right.min() > 0.7
+    assert np.abs(wrong).max() < 0.35

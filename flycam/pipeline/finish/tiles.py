@@ -214,6 +214,8 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPr
         on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
         beside = np.hypot(surface.terrain_sigma_m, on_top)
     sigma = np.where(known, surface.sigma_m, beside)
+    if surface.laid_m is not None:
+        sigma = np.hypot(sigma, surface.laid_m - surface.terrain.heights_m)
     return replace(surface.terrain, heights_m=sigma.astype(np.float32))
 
 
