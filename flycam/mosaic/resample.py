@@ -24,7 +24,7 @@ from flycam.frame.tilecodec import decode_picture
 from flycam.geodata.crs import point_transform
 from flycam.geodata.raster import Band
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, TileRange, grid_pixel_m
-from flycam.geometry.planar import fit_planar_map
+from flycam.geometry.planar import PlanarMap, fit_planar_map
 from flycam.mosaic.extent import MERCATOR, OutputGrid
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
@@ -121,9 +121,7 @@ def taken(
     to_mercator = fit_planar_map(point_transform(crs, MERCATOR), around)
     mercator = to_mercator.grid(x, y)
     resolution = grid_pixel_m(tiles.zoom)
-    steps = (shape[1] + 1) * (shape[0] + 1)
-    (west, south), (east, north) = to_mercator(np.array([around[:2], around[2:]]))
-    low_pass = _low_pass(math.sqrt((east - west) * (north - south) / steps) / resolution)
+    low_pass = _low_pass(_step_m(to_mercator, (grid.step_x, grid.step_y)) / resolution)
     reach_px = _LANCZOS_PX + low_pass.size // 2
     cols = (mercator[..., 0] + HALF_WORLD_M) / resolution - 0.5
     rows = (HALF_WORLD_M - mercator[..., 1]) / resolution - 0.5
@@ -148,6 +146,14 @@ def _nearest(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32
     pixels, mask = source
     there = cv2.remap(mask.view(np.uint8), map_x, map_y, cv2.INTER_NEAREST)
     return np.asarray(cv2.remap(pixels, map_x, map_y, cv2.INTER_NEAREST)), there > 0
+
+
+def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
+    """Side of a pixel of `step` (width, height) in Mercator metres, in the middle of the bounds."""
+    west, south, east, north = to_mercator.bounds
+    x, y = np.array([west + east, south + north]) / 2.0
+    start, across, up = to_mercator(np.array([[x, y], [x + step[0], y], [x, y + step[1]]]))
+    return math.sqrt(abs(float(np.linalg.det([across - start, up - start]))))
 
 
 def _low_pass(step_px: float) -> NDArray[np.float32]:
