@@ -1,18 +1,17 @@
-"""Exposure, colour, haze, vignetting and view angle of a block, from what overlapping frames see alike.
+"""Exposure, colour, haze and shading of a block, from what overlapping frames see of the same ground.
 
 A pixel of frame f at the place (u, v) of its picture, r from the middle, is modelled, in each band, as
-I = b_f + exp(g_f + V(r) + s J_f (u, v)) L  with the ground's own brightness L: gain g, airlight b (strong
+I = b_f + exp(g_f + V(r) + s_f J_f (u, v)) L  with the ground's own brightness L: gain g, airlight b (strong
 prior: none; of mean zero, for what all share is no seam), a vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶
-per camera, and a slope s over the ground, one for the block: ground looks brighter with the sun behind the
-camera, so that all pictures brighten towards one side of the sky. J_f takes the picture to the ground.
-Differences of log(I - b) between frames are free of L: sparse least squares, robust against what moved or
-changed between exposures.
+per camera, and a slope s over the ground, for ground looks brighter with the sun behind the camera, forest
+more so than a road. J_f takes the picture to the ground. Differences of log(I - b) between frames are free of
+L: sparse least squares, robust against what moved or changed between exposures.
 
-Overlaps do not tell a slope in every picture from gains that lie on a plane over the ground: both leave them
-as they are. Priors (gain 1, no vignetting, no slope) choose, and keep a long strip from drifting; at the end
-the plane of all corrections is taken out, in each band: the block keeps the mean and the balance of light and
-colour, from one end to the other, that its photos have where each is shown nearest its middle. Light that
-passes 255 thereby is compressed (`tone`).
+Overlaps hardly tell slopes of many pictures from gains that change over the ground as slowly, and a plane of
+gains from one slope in all pictures not at all: without slopes every picture's own would be added up from one
+end of a flight to the other. Priors (gain 1, no vignetting, no slope) choose; at the end the plane of all
+corrections is taken out, in each band. So the block keeps the mean and the balance of light and colour that
+its photos have where each is shown nearest its middle. Light that passes 255 thereby is compressed (`tone`).
 
 Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
 exposure from overlaps, even polynomial; what they leave undetermined); Chavez, Remote Sens. Environ. 24, 1988
@@ -40,9 +39,9 @@ _CELL_PX = 8  # overview pixels a side: misregistration and noise average out
 _DARK, _BRIGHT = 4, 250  # grey levels beyond which a camera may have clipped
 _NEIGHBOURS = 3  # each sample of a cell is compared with this many others there
 _STEPS = 8
-_SIGMA_GAIN = 0.1
+_SIGMA_GAIN = 0.2
 _SIGMA_VIGNETTE = 0.3
-_SIGMA_SLOPE = 0.3
+_SIGMA_SLOPE = 0.2  # of log brightness over half a diagonal
 _SIGMA_AIRLIGHT = 1.0  # grey levels
 _MAX_AIRLIGHT = 12.0
 _MAX_LOG_GAIN = 1.0
@@ -63,7 +62,7 @@ class Radiometry:
     cameras    camera key of each frame
     log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
     vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
-    slope      frames×3×2, log brightness by half diagonals across and down the picture: s J_f of the formula
+    slope      frames×3×2, log brightness by half diagonals across and down the picture: s_f J_f
     scale      robust 1-sigma of log differences between corrected frames: how well they agree
     compared   sample pairs that were compared
     knee       grey level above which light is compressed (see `tone`)
@@ -288,12 +287,12 @@ def _with_ones(values: Floats) -> Floats:
 class _Pairs:
     """Two samples of one cell each: indices into `samples`.
 
-    shared, terms  N×5 of each sample: numbers of the unknowns that frames share (vignetting of its camera,
-                   slope of the block), and what its log brightness has of each
+    shading, terms  N×5 of each sample: numbers of the unknowns of its shading (vignetting of its camera,
+                    slope of its frame), and what its log brightness has of each
     """
 
     samples: _Samples
-    shared: NDArray[np.int64]
+    shading: NDArray[np.int64]
     terms: Floats
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -321,10 +320,10 @@ class _Pairs:
             first, second = first[chosen], second[chosen]
         camera = camera_of_frame[samples.frame]
         vignette = 2 * frames + 3 * camera[:, None] + np.arange(3)
-        slope = np.broadcast_to(2 * frames + 3 * (camera_of_frame.max() + 1) + np.arange(2), (camera.size, 2))
-        shared = np.hstack([vignette, slope])
+        slope = 2 * frames + 3 * (camera_of_frame.max() + 1) + 2 * samples.frame[:, None] + np.arange(2)
+        shading = np.hstack([vignette, slope])
         terms = np.hstack([samples.r2[:, None] ** [1, 2, 3], footprints.offset(samples)])
-        return cls(samples, shared, terms, first, second)
+        return cls(samples, shading, terms, first, second)
 
 
 def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -336,15 +335,15 @@ def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints) -> Radiometry:
-    """Gauss-Newton with Tukey's weights, shared by the bands; airlight is the only non-linear unknown."""
+    """Gauss-Newton with Tukey's weights, shading by the bands; airlight is the only non-linear unknown."""
     frames, cameras = len(flat.frame_ids), len(keys)
-    unknown = np.zeros((_BANDS, 2 * frames + 3 * cameras + 2))
+    unknown = np.zeros((_BANDS, 4 * frames + 3 * cameras))
     prior = np.concatenate(
         [
             np.full(frames, _SIGMA_GAIN**-2.0),
             np.full(frames, _SIGMA_AIRLIGHT**-2.0),
             np.full(3 * cameras, _SIGMA_VIGNETTE**-2.0),
-            np.full(2, _SIGMA_SLOPE**-2.0),
+            np.full(2 * frames, _SIGMA_SLOPE**-2.0),
         ]
     )
     scale = np.inf
@@ -374,11 +373,11 @@ def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Float
     """Residuals of the log differences and their design matrix (pairs × unknowns)."""
     logs, columns, values = [], [], []
     for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
-        frame, shared, terms = pairs.samples.frame[index], pairs.shared[index], pairs.terms[index]
+        frame, shading, terms = pairs.samples.frame[index], pairs.shading[index], pairs.terms[index]
         light = np.maximum(pairs.samples.colour[index, band] - unknown[frames + frame], 1.0)
-        logs.append(sign * (np.log(light) - unknown[frame] - (unknown[shared] * terms).sum(axis=1)))
+        logs.append(sign * (np.log(light) - unknown[frame] - (unknown[shading] * terms).sum(axis=1)))
         # d/db of -log(I - b) is +1 / (I - b)
-        columns.append(np.column_stack([frame, frames + frame, shared]))
+        columns.append(np.column_stack([frame, frames + frame, shading]))
         values.append(sign * np.column_stack([np.ones(frame.size), 1.0 / light, terms]))
     width = 2 * columns[0].shape[1]
     design = csr_matrix(
@@ -400,23 +399,23 @@ def _anchored(
     and the block keeps its mean and its balance."""
     frames = len(flat.frame_ids)
     gain, air = unknown[:, :frames].T, unknown[:, frames : 2 * frames].T
-    vignette = unknown[:, 2 * frames : -2].reshape(_BANDS, len(keys), 3)
+    vignette = unknown[:, 2 * frames : -2 * frames].reshape(_BANDS, len(keys), 3)
     shown = pairs.samples.nearest_middle()
     samples = pairs.samples.take(shown)
     light = np.maximum(samples.colour - air[samples.frame], 1.0)
-    shared = np.einsum("bnk,nk->nb", unknown[:, pairs.shared[shown]], pairs.terms[shown])
-    correction = np.log(light / samples.colour) - gain[samples.frame] - shared
+    shading = np.einsum("bnk,nk->nb", unknown[:, pairs.shading[shown]], pairs.terms[shown])
+    correction = np.log(light / samples.colour) - gain[samples.frame] - shading
     ground = footprints.centre[samples.frame] + footprints.offset(samples)
     plane = np.linalg.lstsq(_with_ones(ground), correction, rcond=None)[0]
     gain = gain + _with_ones(footprints.centre) @ plane
-    slope = unknown[:, -2:] + plane[1:].T
+    slope = unknown[:, -2 * frames :].reshape(_BANDS, frames, 2) + plane[1:].T[:, None]
     return Radiometry(
         frame_ids=flat.frame_ids,
         cameras=flat.cameras,
         log_gain=np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN),
         airlight=air,
         vignette={key: vignette[:, number] for number, key in enumerate(keys)},
-        slope=np.einsum("bj,fij->fbi", slope, footprints.axes),
+        slope=np.einsum("bfj,fij->fbi", slope, footprints.axes),
         scale=scale,
         compared=int(pairs.first.size),
     )
