@@ -87,15 +87,14 @@ class Radiometry:
             return pixels
         number = self.frame_ids.index(frame_id)
         height, width = pixels.shape[:2]
-        airlight = self.airlight[number].astype(np.float32)
+        airlight = np.append(self.airlight[number], 0.0)
         peak = self.peak
         result = np.empty_like(pixels)
         for top in range(0, height, _BAND_ROWS):
             rows = slice(top, min(top + _BAND_ROWS, height))
             gain = self._inverse_gain(number, (height, width), rows)
-            light = np.asarray(cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F), dtype=np.float32)
-            if airlight.any():
-                light -= gain * airlight
+            light = np.asarray(cv2.subtract(pixels[rows], airlight, dtype=cv2.CV_32F), dtype=np.float32)
+            light *= gain
             result[rows] = cv2.convertScaleAbs(toned(light, peak, self.knee))
         return result
 
