@@ -55,8 +55,8 @@ def export_cog(
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
-    taken (colours bilinearly) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where
-    less than half of the ground that they are taken from has data. `compress` as in `CogWriter`; `look`:
+    taken (`resample`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
+    half of the ground around them has data. `compress` as in `CogWriter`; `look`:
     what of the tiles is written instead of colours, and taken as it says.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,

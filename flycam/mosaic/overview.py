@@ -19,8 +19,10 @@ from flycam.geometry.grid import TILE_SIZE_PX
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint16]
+Floats = NDArray[np.float64]
 
 _MEMORY_BYTES = 160_000_000
+_HALF_SCALE = 127.5  # place planes hold -1 to 1 in 0 to 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +96,7 @@ class Overview:
     box      global pixels of zoom z that the planes cover
     rgb      H×W×3 uint8 as the camera gave it (not corrected); 0 where quality is 0
     quality  H×W uint16; 0 = no data
-    radius   H×W uint8: distance from the picture's centre, 255 = the corner (half the diagonal)
+    place    H×W×2 uint8: where in the picture (across, down), as `offsets` reads it
     """
 
     frame_id: str
@@ -103,16 +105,16 @@ class Overview:
     box: Box
     rgb: Bytes
     quality: Words
-    radius: Bytes
+    place: Bytes
 
     @property
     def nbytes(self) -> int:
         """Memory of its planes."""
-        return self.rgb.nbytes + self.quality.nbytes + self.radius.nbytes
+        return self.rgb.nbytes + self.quality.nbytes + self.place.nbytes
 
 
-def overview_from(patch: OrthoPatch, radius: Bytes, camera: str) -> Overview:
-    """A coarse patch and the radius plane rectified with it (H×W uint8), cropped to their data."""
+def overview_from(patch: OrthoPatch, place: Bytes, camera: str) -> Overview:
+    """A coarse patch and `place_picture` rectified like it (H×W×2 uint8), cropped to their data."""
     rows = np.flatnonzero(patch.quality.any(axis=1))
     cols = np.flatnonzero(patch.quality.any(axis=0))
     row, row_stop = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
@@ -126,21 +128,34 @@ def overview_from(patch: OrthoPatch, radius: Bytes, camera: str) -> Overview:
         box=Box(row=top + row, col=left + col, row_stop=top + row_stop, col_stop=left + col_stop),
         rgb=np.ascontiguousarray(patch.rgb[crop]),
         quality=np.ascontiguousarray(patch.quality[crop]),
-        radius=np.ascontiguousarray(radius[crop]),
+        place=np.ascontiguousarray(place[crop]),
     )
 
 
-def radius_picture(size_px: tuple[int, int]) -> Bytes:
-    """H×W×3 uint8 picture of (width, height) whose value is the distance from its centre, 255 in the corner.
+def place_picture(size_px: tuple[int, int]) -> Bytes:
+    """H×W×3 uint8 picture of (width, height) whose first two bands say where in it a pixel lies.
 
-    Rectified like a photo it becomes the radius plane of an overview.
+    Rectified like a photo it becomes the place planes of an overview.
     """
     width, height = size_px
-    x = (np.arange(width) + 0.5) / width * 2.0 - 1.0
-    y = (np.arange(height) + 0.5) / height * 2.0 - 1.0
+    across, down = centred(np.arange(float(width)), np.arange(float(height)), size_px)
+    picture = np.zeros((height, width, 3), dtype=np.uint8)
+    picture[..., 0] = np.rint((across + 1.0) * _HALF_SCALE)[None, :]
+    picture[..., 1] = np.rint((down + 1.0) * _HALF_SCALE)[:, None]
+    return picture
+
+
+def centred(x: Floats, y: Floats, size_px: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Image coordinates (pixel centres at integers) counted from the middle of a picture of (width, height),
+    in halves of its diagonal: its corners are at distance 1."""
+    width, height = size_px
     diagonal = float(np.hypot(width, height))
-    radius = np.hypot(x[None, :] * width, y[:, None] * height) / diagonal
-    return np.repeat(np.rint(radius * 255.0).astype(np.uint8)[..., None], 3, axis=2)
+    return (x * 2.0 + 1.0 - width) / diagonal, (y * 2.0 + 1.0 - height) / diagonal
+
+
+def offsets(place: Bytes) -> Floats:
+    """Place planes as what `centred` gives."""
+    return place / _HALF_SCALE - 1.0
 
 
 class Overviews:

@@ -1,14 +1,21 @@
-"""Exposure, colour, haze and vignetting of a block, from what overlapping frames see of the same ground.
+"""Exposure, colour, haze and shading of a block, from what overlapping frames see of the same ground.
 
-A pixel of frame f at radius r is modelled, in each band, as  I = b_f + exp(g_f + V(r)) L  with the ground's
-own brightness L: gain g, airlight b (strong prior: none; of mean zero, for what all share is no seam) and a
-vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶ per camera. Differences of log(I - b) between frames are free
-of L: sparse least squares, robust against what moved or changed between exposures. Weak priors (gain 1, no
-vignetting) keep a long strip from drifting; at the end the mean of all corrections is taken out, so that the
-block keeps its mean colour. Light that passes 255 thereby is compressed (`tone`).
+A pixel of frame f at the place (u, v) of its picture, r from the middle, is modelled, in each band, as
+I = b_f + exp(g_f + V(r) + s_f J_f (u, v)) L  with the ground's own brightness L: gain g, airlight b (strong
+prior: none; of mean zero, for what all share is no seam), a vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶
+per camera, and a slope s over the ground, for ground looks brighter with the sun behind the camera, forest
+more so than a road. J_f takes the picture to the ground. Differences of log(I - b) between frames are free of
+L: sparse least squares, robust against what moved or changed between exposures.
+
+Overlaps hardly tell slopes of many pictures from gains that change over the ground as slowly, and a plane of
+gains from one slope in all pictures not at all: without slopes every picture's own would be added up from one
+end of a flight to the other. Priors (gain 1, no vignetting, no slope) choose; at the end the plane of all
+corrections is taken out, in each band. So the block keeps the mean and the balance of light and colour that
+its photos have where each is shown nearest its middle. Light that passes 255 thereby is compressed (`tone`).
 
 Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
-exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988 (haze as an additive term).
+exposure from overlaps, even polynomial; what they leave undetermined); Chavez, Remote Sens. Environ. 24, 1988
+(haze as an additive term); Chandelier and Martinoty, PE&RS 75(2), 2009 (view and sun in a block).
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
-from flycam.mosaic.overview import Bytes, Overview, Overviews
+from flycam.mosaic.overview import Bytes, Overview, Overviews, centred, offsets
 from flycam.mosaic.tone import KNEE, headroom, toned
 
 Floats = NDArray[np.float64]
@@ -32,8 +39,9 @@ _CELL_PX = 8  # overview pixels a side: misregistration and noise average out
 _DARK, _BRIGHT = 4, 250  # grey levels beyond which a camera may have clipped
 _NEIGHBOURS = 3  # each sample of a cell is compared with this many others there
 _STEPS = 8
-_SIGMA_GAIN = 0.3
+_SIGMA_GAIN = 0.2
 _SIGMA_VIGNETTE = 0.3
+_SIGMA_SLOPE = 0.2  # of log brightness over half a diagonal
 _SIGMA_AIRLIGHT = 1.0  # grey levels
 _MAX_AIRLIGHT = 12.0
 _MAX_LOG_GAIN = 1.0
@@ -54,6 +62,7 @@ class Radiometry:
     cameras    camera key of each frame
     log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
     vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
+    slope      frames×3×2, log brightness by half diagonals across and down the picture: s_f J_f
     scale      robust 1-sigma of log differences between corrected frames: how well they agree
     compared   sample pairs that were compared
     knee       grey level above which light is compressed (see `tone`)
@@ -64,6 +73,7 @@ class Radiometry:
     log_gain: Floats
     airlight: Floats
     vignette: dict[str, Floats]
+    slope: Floats
     scale: float
     compared: int
     knee: float = KNEE
@@ -77,61 +87,62 @@ class Radiometry:
             return pixels
         number = self.frame_ids.index(frame_id)
         height, width = pixels.shape[:2]
-        airlight = self.airlight[number].astype(np.float32)
+        airlight = np.append(self.airlight[number], 0.0)
         peak = self.peak
         result = np.empty_like(pixels)
         for top in range(0, height, _BAND_ROWS):
             rows = slice(top, min(top + _BAND_ROWS, height))
             gain = self._inverse_gain(number, (height, width), rows)
-            light = np.asarray(cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F), dtype=np.float32)
-            if airlight.any():
-                light -= gain * airlight
+            light = np.asarray(cv2.subtract(pixels[rows], airlight, dtype=cv2.CV_32F), dtype=np.float32)
+            light *= gain
             result[rows] = cv2.convertScaleAbs(toned(light, peak, self.knee))
         return result
 
     def corrected_overview(self, number: int, overview: Overview) -> NDArray[np.float32]:
         """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
-        return toned(self.light(number, overview.rgb, overview.radius), self.peak, self.knee)
+        return toned(self.light(number, overview.rgb, overview.place), self.peak, self.knee)
 
-    def light(self, number: int, rgb: Bytes, radius: Bytes) -> NDArray[np.float32]:
-        """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255."""
-        r = np.arange(256) / 255.0
-        gain = np.exp(-self.log_gain[number][:, None] - self._falloff(number, r * r))
-        table = np.ascontiguousarray(gain.T.astype(np.float32))
+    def light(self, number: int, rgb: Bytes, place: Bytes) -> NDArray[np.float32]:
+        """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255.
+
+        place  …×2, as an overview has it
+        """
+        nodes = np.arange(256, dtype=np.uint8)
+        across, down = (offsets(n) for n in np.meshgrid(nodes, nodes))
+        table = np.moveaxis(self._gain(number, across, down), 0, -1).astype(np.float32)
         light: NDArray[np.float32] = rgb - self.airlight[number].astype(np.float32)
-        light *= table[radius]
+        light *= table[place[..., 1], place[..., 0]]
         return light
 
     @property
     def peak(self) -> float:
-        """The brightest that a correction can make a pixel of any frame; grey levels, never below 255."""
-        r2 = np.square(np.arange(256) / 255.0)[None]
-        most = 255.0
-        for number, camera in enumerate(self.cameras):
-            if camera in self.cameras[:number]:
-                continue
-            rows = [n for n, other in enumerate(self.cameras) if other == camera]
-            gain = np.exp(-self.log_gain[rows] - self._falloff(number, r2).min(axis=(1, 2)))
-            most = max(most, float(((255.0 - self.airlight[rows]) * gain).max()))
-        return most
+        """No correction makes a pixel of any frame brighter than this; grey levels, never below 255."""
+        r2 = np.linspace(0.0, 1.0, 256)
+        lowest = {camera: (v @ [r2, r2**2, r2**3]).min(axis=1) for camera, v in self.vignette.items()}
+        falloff = np.stack([lowest[camera] for camera in self.cameras])
+        gain = np.exp(np.hypot(self.slope[..., 0], self.slope[..., 1]) - self.log_gain - falloff)
+        return max(255.0, float(((255.0 - self.airlight) * gain).max()))
 
-    def _falloff(self, number: int, r2: Floats) -> Floats:
-        """Bands × the shape of `r2`: the vignetting's logarithm."""
-        v = self.vignette[self.cameras[number]].reshape(_BANDS, 3, *(1,) * r2.ndim)
-        falloff: Floats = r2 * (v[:, 0] + r2 * (v[:, 1] + r2 * v[:, 2]))
-        return falloff
+    def _gain(self, number: int, across: Floats, down: Floats) -> Floats:
+        """Bands × the shape of places in the picture (`overview.centred`): what light is multiplied with."""
+        r2 = across**2 + down**2
+        v, slope = (
+            of.reshape(_BANDS, -1, *(1,) * r2.ndim)
+            for of in (self.vignette[self.cameras[number]], self.slope[number])
+        )
+        log = r2 * (v[:, 0] + r2 * (v[:, 1] + r2 * v[:, 2])) + slope[:, 0] * across + slope[:, 1] * down
+        gain: Floats = np.exp(-log - self.log_gain[number].reshape(_BANDS, *(1,) * r2.ndim))
+        return gain
 
     def _inverse_gain(self, number: int, size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
         """rows×W×3 float32 factors, interpolated between exact nodes at block centres."""
         height, width = size
         step = _BLOCK_PX
         first, last = rows.start // step - 1, -(-rows.stop // step) + 1
-        y = (np.arange(first, last) + 0.5) * step
-        x = (np.arange(-1, -(-width // step) + 1) + 0.5) * step
-        r2 = (np.square(2.0 * y - height)[:, None] + np.square(2.0 * x - width)[None]) / (
-            width**2 + height**2
-        )
-        gain = np.exp(-self.log_gain[number][:, None, None] - self._falloff(number, r2))
+        middle = (step - 1) / 2.0
+        y = np.arange(first, last, dtype=np.float64) * step + middle
+        x = np.arange(-1, -(-width // step) + 1, dtype=np.float64) * step + middle
+        gain = self._gain(number, *np.meshgrid(*centred(x, y, (width, height))))
         nodes = np.ascontiguousarray(np.moveaxis(gain, 0, -1).astype(np.float32))
         large = cv2.resize(
             nodes, (nodes.shape[1] * step, nodes.shape[0] * step), interpolation=cv2.INTER_LINEAR
@@ -148,6 +159,7 @@ def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radio
         log_gain=np.zeros((len(frame_ids), _BANDS)),
         airlight=np.zeros((len(frame_ids), _BANDS)),
         vignette={camera: np.zeros((_BANDS, 3)) for camera in cameras},
+        slope=np.zeros((len(frame_ids), _BANDS, 2)),
         scale=0.0,
         compared=0,
     )
@@ -156,7 +168,7 @@ def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radio
 def solve_radiometry(
     overviews: Overviews, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Radiometry:
-    """Gains, airlights and vignetting from the overlaps of all overviews, each of which is asked for once."""
+    """Corrections from the overlaps of all overviews, each of which is asked for once."""
     samples = []
     cameras = []
     looks = []
@@ -168,20 +180,27 @@ def solve_radiometry(
         progress(number + 1, len(overviews))
     keys = sorted(set(cameras))
     flat = no_correction(overviews.frame_ids, tuple(cameras))
-    pairs = _Pairs.among(_Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64))
+    footprints = _Footprints.of(samples)
+    pairs = _Pairs.among(
+        _Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64), footprints
+    )
     if pairs.first.size == 0:
         return flat
-    return _with_headroom(_solve(flat, keys, pairs), looks)
+    return _with_headroom(_solve(flat, keys, pairs, footprints), looks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """Mean colours of cells of the grid: key of the cell, frame, colour N×3 in grey levels, mean r²."""
+    """Mean colours of cells of the grid.
+
+    cell N, key (row, then column, of 32 bits each); frame N, its number; colour N×3, grey levels; place N×2,
+    mean place in the picture as `overview.centred` gives it
+    """
 
     cell: NDArray[np.int64]
     frame: NDArray[np.int64]
     colour: Floats
-    r2: Floats
+    place: Floats
 
     @classmethod
     def joined(cls, parts: list[_Samples]) -> _Samples:
@@ -189,45 +208,96 @@ class _Samples:
             np.concatenate([p.cell for p in parts]),
             np.concatenate([p.frame for p in parts]),
             np.concatenate([p.colour for p in parts]),
-            np.concatenate([p.r2 for p in parts]),
+            np.concatenate([p.place for p in parts]),
         )
 
     def take(self, index: NDArray[np.int64]) -> _Samples:
-        return _Samples(self.cell[index], self.frame[index], self.colour[index], self.r2[index])
+        return _Samples(self.cell[index], self.frame[index], self.colour[index], self.place[index])
+
+    @property
+    def r2(self) -> Floats:
+        """Squared distance from the middle of the picture."""
+        r2: Floats = np.square(self.place).sum(axis=1)
+        return r2
+
+    def nearest_middle(self) -> NDArray[np.int64]:
+        """Of each cell the sample nearest the middle of its picture: about what a mosaic shows there."""
+        order = np.lexsort((self.r2, self.cell))
+        return order[np.unique(self.cell[order], return_index=True)[1]]
 
 
 def _samples_of(overview: Overview, number: int) -> _Samples:
     """Cells that lie wholly inside the data and hold no clipped pixel."""
     if overview.box.is_empty:
         nothing = np.empty(0, np.int64)
-        return _Samples(nothing, nothing, np.empty((0, _BANDS)), np.empty(0))
+        return _Samples(nothing, nothing, np.empty((0, _BANDS)), np.empty((0, 2)))
     aligned = overview.box.aligned(_CELL_PX)
     rows, cols = (n // _CELL_PX for n in aligned.shape)
     good = overview.quality > 0
     good &= (overview.rgb.min(axis=2) >= _DARK) & (overview.rgb.max(axis=2) <= _BRIGHT)
-    planes = np.zeros((*aligned.shape, _BANDS + 2), dtype=np.float32)
+    planes = np.zeros((*aligned.shape, _BANDS + 3), dtype=np.float32)
     window = planes[overview.box.within(aligned)]
     window[..., :_BANDS] = overview.rgb
-    window[..., _BANDS] = np.square(overview.radius / np.float32(255.0))
+    window[..., _BANDS:-1] = offsets(overview.place)
     window[..., -1] = good
-    cells = planes.reshape(rows, _CELL_PX, cols, _CELL_PX, _BANDS + 2).mean(axis=(1, 3), dtype=np.float64)
+    cells = planes.reshape(rows, _CELL_PX, cols, _CELL_PX, _BANDS + 3).mean(axis=(1, 3), dtype=np.float64)
     row, col = np.nonzero(cells[..., -1] == 1.0)
     key = ((aligned.row // _CELL_PX + row) << 32) + (aligned.col // _CELL_PX + col)
     chosen = cells[row, col]
-    return _Samples(key, np.full(key.size, number), chosen[:, :_BANDS], chosen[:, _BANDS])
+    return _Samples(key, np.full(key.size, number), chosen[:, :_BANDS], chosen[:, _BANDS:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Footprints:
+    """Where pictures lie on the ground, in half diagonals of a middling one: at centre + place · axes.
+
+    centre frames×2 (column, row), from the middle of the block; axes frames×2×2, J_f transposed, the linear
+    map that fits a picture's cells best; 0 for a frame without cells
+    """
+
+    centre: Floats
+    axes: Floats
+
+    @classmethod
+    def of(cls, samples: list[_Samples]) -> _Footprints:
+        """From the cells of each frame."""
+        fits = np.zeros((len(samples), 3, 2))
+        for fit, one in zip(fits, samples, strict=True):
+            ground = np.stack([one.cell & 0xFFFFFFFF, one.cell >> 32], axis=1)
+            fit[:] = np.linalg.lstsq(_with_ones(one.place), ground, rcond=None)[0]
+        seen = np.array([one.cell.size > 0 for one in samples])
+        centre, axes = fits[:, 0], fits[:, 1:]
+        if seen.any():
+            centre[seen] -= centre[seen].mean(axis=0)
+            fits /= max(float(np.median(np.sqrt(np.abs(np.linalg.det(axes[seen]))))), 1.0)
+        return cls(centre, axes)
+
+    def offset(self, samples: _Samples) -> Floats:
+        """N×2, of samples from the centres of their pictures."""
+        offset: Floats = np.einsum("ni,nij->nj", samples.place, self.axes[samples.frame])
+        return offset
+
+
+def _with_ones(values: Floats) -> Floats:
+    return np.column_stack([np.ones(len(values)), values])
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Two samples of one cell each: indices into `samples`; camera number of each sample."""
+    """Two samples of one cell each: indices into `samples`.
+
+    shading, terms  N×5 of each sample: numbers of the unknowns of its shading (vignetting of its camera,
+                    slope of its frame), and what its log brightness has of each
+    """
 
     samples: _Samples
-    camera: NDArray[np.int64]
+    shading: NDArray[np.int64]
+    terms: Floats
     first: NDArray[np.int64]
     second: NDArray[np.int64]
 
     @classmethod
-    def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64]) -> _Pairs:
+    def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64], footprints: _Footprints) -> _Pairs:
         """Each sample with the next few of the same cell, cyclically in the order of frames."""
         samples = samples.take(np.lexsort((samples.frame, samples.cell)))
         _, start, count = np.unique(samples.cell, return_index=True, return_counts=True)
@@ -240,14 +310,19 @@ class _Pairs:
             once = (2 * shift < size) | ((2 * shift == size) & (index < other))
             firsts.append(index[once])
             seconds.append(other[once])
-        camera = camera_of_frame[samples.frame]
         first, second = np.concatenate(firsts), np.concatenate(seconds)
-        most = _PAIRS_PER_FRAME * camera_of_frame.size
+        frames = camera_of_frame.size
+        most = _PAIRS_PER_FRAME * frames
         if first.size > most:
             rank = _scattered(samples.cell[first] * _NEIGHBOURS + np.arange(first.size) % _NEIGHBOURS)
             chosen = np.sort(np.argsort(rank, kind="stable")[:most])
             first, second = first[chosen], second[chosen]
-        return cls(samples, camera, first, second)
+        camera = camera_of_frame[samples.frame]
+        vignette = 2 * frames + 3 * camera[:, None] + np.arange(3)
+        slope = 2 * frames + 3 * (camera_of_frame.max() + 1) + 2 * samples.frame[:, None] + np.arange(2)
+        shading = np.hstack([vignette, slope])
+        terms = np.hstack([samples.r2[:, None] ** [1, 2, 3], footprints.offset(samples)])
+        return cls(samples, shading, terms, first, second)
 
 
 def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -258,15 +333,16 @@ def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs) -> Radiometry:
-    """Gauss-Newton with Tukey's weights, shared by the bands; airlight is the only non-linear unknown."""
+def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints) -> Radiometry:
+    """Gauss-Newton with Tukey's weights, shading by the bands; airlight is the only non-linear unknown."""
     frames, cameras = len(flat.frame_ids), len(keys)
-    unknown = np.zeros((_BANDS, 2 * frames + 3 * cameras))
+    unknown = np.zeros((_BANDS, 4 * frames + 3 * cameras))
     prior = np.concatenate(
         [
             np.full(frames, _SIGMA_GAIN**-2.0),
             np.full(frames, _SIGMA_AIRLIGHT**-2.0),
             np.full(3 * cameras, _SIGMA_VIGNETTE**-2.0),
+            np.full(2 * frames, _SIGMA_SLOPE**-2.0),
         ]
     )
     scale = np.inf
@@ -289,22 +365,19 @@ def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs) -> Radiometry:
         np.clip(air, -_MAX_AIRLIGHT, _MAX_AIRLIGHT, out=air)
         if np.abs(step).max() < 1e-4:
             break
-    return _anchored(flat, keys, pairs, unknown, scale)
+    return _anchored(flat, keys, pairs, footprints, unknown, scale)
 
 
 def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Floats, csr_matrix]:
     """Residuals of the log differences and their design matrix (pairs × unknowns)."""
     logs, columns, values = [], [], []
     for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
-        frame, r2 = pairs.samples.frame[index], pairs.samples.r2[index]
+        frame, shading, terms = pairs.samples.frame[index], pairs.shading[index], pairs.terms[index]
         light = np.maximum(pairs.samples.colour[index, band] - unknown[frames + frame], 1.0)
-        vignette = 2 * frames + 3 * pairs.camera[index]
-        v = unknown[vignette[:, None] + np.arange(3)]
-        powers = np.stack([r2, r2**2, r2**3], axis=1)
-        logs.append(sign * (np.log(light) - unknown[frame] - (v * powers).sum(axis=1)))
+        logs.append(sign * (np.log(light) - unknown[frame] - (unknown[shading] * terms).sum(axis=1)))
         # d/db of -log(I - b) is +1 / (I - b)
-        columns.append(np.column_stack([frame, frames + frame, vignette[:, None] + np.arange(3)]))
-        values.append(sign * np.column_stack([np.ones(frame.size), 1.0 / light, powers]))
+        columns.append(np.column_stack([frame, frames + frame, shading]))
+        values.append(sign * np.column_stack([np.ones(frame.size), 1.0 / light, terms]))
     width = 2 * columns[0].shape[1]
     design = csr_matrix(
         (
@@ -318,37 +391,40 @@ def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Float
     return logs[0] + logs[1], design
 
 
-def _anchored(flat: Radiometry, keys: list[str], pairs: _Pairs, unknown: Floats, scale: float) -> Radiometry:
-    """The result, less the mean of all corrections: the block keeps its mean colour."""
+def _anchored(
+    flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints, unknown: Floats, scale: float
+) -> Radiometry:
+    """The result, less the plane that fits the corrections of what the mosaic shows: overlaps do not tell it,
+    and the block keeps its mean and its balance."""
     frames = len(flat.frame_ids)
-    gain, air = unknown[:, :frames].T.copy(), unknown[:, frames : 2 * frames].T
-    vignette = {
-        key: unknown[:, 2 * frames + 3 * k : 2 * frames + 3 * k + 3].copy() for k, key in enumerate(keys)
-    }
-    samples = pairs.samples
-    powers = np.stack([samples.r2, samples.r2**2, samples.r2**3], axis=1)
-    for band in range(_BANDS):
-        before = samples.colour[:, band]
-        table = np.stack([vignette[key][band] for key in keys])
-        falloff = gain[samples.frame, band] + (table[pairs.camera] * powers).sum(axis=1)
-        after = np.maximum(before - air[samples.frame, band], 0.0) * np.exp(-falloff)
-        gain[:, band] += np.log(max(float(after.mean()), 1.0) / max(float(before.mean()), 1.0))
+    gain, air = unknown[:, :frames].T, unknown[:, frames : 2 * frames].T
+    vignette = unknown[:, 2 * frames : -2 * frames].reshape(_BANDS, len(keys), 3)
+    shown = pairs.samples.nearest_middle()
+    samples = pairs.samples.take(shown)
+    light = np.maximum(samples.colour - air[samples.frame], 1.0)
+    shading = np.einsum("bnk,nk->nb", unknown[:, pairs.shading[shown]], pairs.terms[shown])
+    correction = np.log(light / samples.colour) - gain[samples.frame] - shading
+    ground = footprints.centre[samples.frame] + footprints.offset(samples)
+    plane = np.linalg.lstsq(_with_ones(ground), correction, rcond=None)[0]
+    gain = gain + _with_ones(footprints.centre) @ plane
+    slope = unknown[:, -2 * frames :].reshape(_BANDS, frames, 2) + plane[1:].T[:, None]
     return Radiometry(
         frame_ids=flat.frame_ids,
         cameras=flat.cameras,
         log_gain=np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN),
         airlight=air,
-        vignette=vignette,
+        vignette={key: vignette[:, number] for number, key in enumerate(keys)},
+        slope=np.einsum("bfj,fij->fbi", slope, footprints.axes),
         scale=scale,
         compared=int(pairs.first.size),
     )
 
 
 def _look_of(overview: Overview) -> tuple[Bytes, Bytes]:
-    """Every n-th pixel of a frame: N×3 colours and N radii."""
+    """Every n-th pixel of a frame: N×3 colours and N×2 places."""
     seen = np.flatnonzero(overview.quality)
     chosen = seen[:: max(seen.size // _LOOK_PIXELS, 1)]
-    return overview.rgb.reshape(-1, _BANDS)[chosen], overview.radius.reshape(-1)[chosen]
+    return overview.rgb.reshape(-1, _BANDS)[chosen], overview.place.reshape(-1, 2)[chosen]
 
 
 def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:

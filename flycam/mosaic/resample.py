@@ -1,4 +1,10 @@
-"""A mosaic seen through another grid: windows of tiles, resampled."""
+"""A mosaic seen through another grid: windows of tiles, resampled.
+
+Colours by Lanczos' kernel, which keeps what is fine in the tiles; where the grid is coarser than they are,
+what it cannot hold is taken out first by the same kernel, stretched.
+
+Sources: Duchon, J. Appl. Meteorol. 18(8), 1979 (the kernel); Turkowski, Graphics Gems I, 1990 (for pictures).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +24,14 @@ from flycam.frame.tilecodec import decode_picture
 from flycam.geodata.crs import point_transform
 from flycam.geodata.raster import Band
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, TileRange, grid_pixel_m
-from flycam.geometry.planar import fit_planar_map
+from flycam.geometry.planar import PlanarMap, fit_planar_map
 from flycam.mosaic.extent import MERCATOR, OutputGrid
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
 
 _CACHED_TILES = 256  # 0.26 MB each, of figures 0.6
+_LANCZOS_PX = 4  # to each side, of cv2.INTER_LANCZOS4
+_LOBES = 3  # of the stretched kernel
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 Seen = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -96,7 +104,8 @@ def resampled(
 ) -> Picture:
     """(rgb, mask) of the window of `shape` at `corner` (row, column) of the grid in `crs`.
 
-    Bilinear; masked where less than half of what a pixel is taken from has data; rgb is anything there.
+    Masked where less than half of the four pixels around a place has data, by their weights; rgb is anything
+    there.
     """
     pixels, mask = taken(tiles, grid, crs, corner, shape)
     return np.asarray(pixels, dtype=np.uint8), mask
@@ -109,23 +118,28 @@ def taken(
     x, y = grid.centres(*corner, shape)
     margin_x, margin_y = grid.step_x, grid.step_y
     around = (x[0] - margin_x, y[-1] - margin_y, x[-1] + margin_x, y[0] + margin_y)
-    mercator = fit_planar_map(point_transform(crs, MERCATOR), around).grid(x, y)
+    to_mercator = fit_planar_map(point_transform(crs, MERCATOR), around)
+    mercator = to_mercator.grid(x, y)
     resolution = grid_pixel_m(tiles.zoom)
+    low_pass = _low_pass(_step_m(to_mercator, (grid.step_x, grid.step_y)) / resolution)
+    reach_px = _LANCZOS_PX + low_pass.size // 2
     cols = (mercator[..., 0] + HALF_WORLD_M) / resolution - 0.5
     rows = (HALF_WORLD_M - mercator[..., 1]) / resolution - 0.5
     span = TileRange(
         z=tiles.zoom,
-        x_start=math.floor(cols.min()) // TILE_SIZE_PX,
-        y_start=math.floor(rows.min()) // TILE_SIZE_PX,
-        x_stop=math.ceil(cols.max()) // TILE_SIZE_PX + 1,
-        y_stop=math.ceil(rows.max()) // TILE_SIZE_PX + 1,
+        x_start=math.floor(cols.min() - reach_px) // TILE_SIZE_PX,
+        y_start=math.floor(rows.min() - reach_px) // TILE_SIZE_PX,
+        x_stop=math.ceil(cols.max() + reach_px) // TILE_SIZE_PX + 1,
+        y_stop=math.ceil(rows.max() + reach_px) // TILE_SIZE_PX + 1,
     )
     source = tiles.picture(span)
     if source is None:
         return np.zeros((*shape, tiles.look.count), dtype=tiles.look.dtype), np.zeros(shape, dtype=np.bool_)
     map_x = (cols - span.x_start * TILE_SIZE_PX).astype(np.float32)
     map_y = (rows - span.y_start * TILE_SIZE_PX).astype(np.float32)
-    return _mixed(source, map_x, map_y) if tiles.look.mixed else _nearest(source, map_x, map_y)
+    if not tiles.look.mixed:
+        return _nearest(source, map_x, map_y)
+    return _mixed(source, map_x, map_y, low_pass)
 
 
 def _nearest(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Seen:
@@ -134,8 +148,43 @@ def _nearest(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32
     return np.asarray(cv2.remap(pixels, map_x, map_y, cv2.INTER_NEAREST)), there > 0
 
 
-def _mixed(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Seen:
-    """Bilinear; where part of the ground has no data, the rest of it alone makes the colour."""
+def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
+    """Side of a pixel of `step` (width, height) in Mercator metres, in the middle of the bounds."""
+    west, south, east, north = to_mercator.bounds
+    x, y = np.array([west + east, south + north]) / 2.0
+    start, across, up = to_mercator(np.array([[x, y], [x + step[0], y], [x, y + step[1]]]))
+    return math.sqrt(abs(float(np.linalg.det([across - start, up - start]))))
+
+
+def _low_pass(step_px: float) -> NDArray[np.float32]:
+    """Weights, an odd number of them, that leave what a grid of steps of so many pixels can hold."""
+    # the same kernel in all windows of a grid, whose steps differ by what the projection stretches
+    stretch = max(round(step_px, 2), 1.0)
+    lobes = stretch * _LOBES
+    at = np.arange(1 - math.ceil(lobes), math.ceil(lobes))
+    weights = np.sinc(at / stretch) * np.sinc(at / lobes)
+    return np.asarray(weights / weights.sum(), dtype=np.float32)
+
+
+def _mixed(
+    source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32], low_pass: NDArray[np.float32]
+) -> Seen:
+    """Low-passed, then by Lanczos' kernel; bilinear where those would weigh ground without data."""
+    rgb, mask = source
+    smooth = cv2.sepFilter2D(rgb, -1, low_pass, low_pass)
+    taken = np.asarray(cv2.remap(smooth, map_x, map_y, cv2.INTER_LANCZOS4), dtype=np.uint8)
+    side = 2 * _LANCZOS_PX + low_pass.size
+    whole = cv2.erode(mask.view(np.uint8), np.ones((side, side), np.uint8))
+    beside = cv2.remap(whole, map_x, map_y, cv2.INTER_NEAREST) == 0
+    if not beside.any():
+        return taken, ~beside
+    soft, there = _bilinear(source, map_x, map_y)
+    taken[beside] = soft[beside]
+    return taken, there
+
+
+def _bilinear(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Seen:
+    """Where part of the ground has no data, the rest of it alone makes the colour."""
     rgb, mask = source
     taken = np.asarray(cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR), dtype=np.uint8)
     weight = cv2.remap(mask.view(np.uint8) * np.uint8(255), map_x, map_y, cv2.INTER_LINEAR)

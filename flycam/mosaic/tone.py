@@ -26,9 +26,9 @@ def toned(light: Singles, peak: float, knee: float) -> Singles:
     room = 255.0 - knee
     bend = 1.0 / room - 1.0 / (max(peak, 255.0) - knee)
     if bend > 0.0:
-        over = np.maximum(light - np.float32(knee), np.float32(0.0))
-        # x - over + over / (1 + bend over), so that what lies below the knee is not touched
-        light -= over * (1.0 - 1.0 / (1.0 + np.float32(bend) * over))
+        bright = light > np.float32(knee)
+        over = light[bright] - np.float32(knee)
+        light[bright] = np.float32(knee) + over / (1.0 + np.float32(bend) * over)
     return np.clip(light, 0.0, 255.0, out=light)
 
 

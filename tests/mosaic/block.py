@@ -11,7 +11,7 @@ import numpy as np
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.blocks import BLOCK_PX, blocks_within
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
-from flycam.mosaic.overview import Box, Overview, Overviews, overview_from
+from flycam.mosaic.overview import Box, Overview, Overviews, offsets, overview_from, place_picture
 
 BASE_ZOOM, SHRINK = 18, 2
 CORNER = TileId(z=BASE_ZOOM, x=4096, y=2048)
@@ -20,13 +20,16 @@ STEP = 1 << SHRINK
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One frame: the base pixels it covers (rows, cols from the corner), gain, falloff at r = 1."""
+    """One frame: the base pixels it covers (rows, cols from the corner), gain, falloff at r = 1, slope: log
+    brightness (across, down) by half diagonals; turned: flown the other way, up is down in its picture."""
 
     name: str
     rows: tuple[int, int]
     cols: tuple[int, int]
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     falloff: float = 0.0
+    slope: tuple[float, float] = (0.0, 0.0)
+    turned: bool = False
     shift_px: int = 0
     objects: Sequence[tuple[int, int, int]] = field(default_factory=tuple)  # row, col, half side
 
@@ -49,16 +52,17 @@ class Block:
         return slice(*shot.rows), slice(*shot.cols)
 
     def picture(self, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
-        """(rgb as the camera gives it, radius 0..255) over the frame's window."""
+        """(rgb as the camera gives it, place planes) over the frame's window, as it lies on the ground."""
         light = np.roll(self.ground, shot.shift_px, axis=1)[self.window(shot)].copy()
         for row, col, half in shot.objects:
             light[row - half - shot.rows[0] : row + half - shot.rows[0],
                   col - half - shot.cols[0] : col + half - shot.cols[0]] = (230.0, 40.0, 40.0)  # fmt: skip
         height, width = light.shape[:2]
-        y, x = (np.arange(n) + 0.5 - n / 2 for n in (height, width))
-        radius = np.hypot(y[:, None], x[None]) / (np.hypot(height, width) / 2)
-        light *= np.array(shot.gain) * np.exp(shot.falloff * radius**2)[..., None]
-        return np.clip(np.rint(light), 0, 255).astype(np.uint8), np.rint(radius * 255).astype(np.uint8)
+        place = place_picture((width, height))[..., :2]
+        at = offsets(place)
+        log = shot.falloff * np.square(at).sum(axis=2) + at @ np.float32(shot.slope)
+        light *= np.array(shot.gain) * np.exp(log)[..., None]
+        return np.clip(np.rint(light), 0, 255).astype(np.uint8), place[::-1, ::-1] if shot.turned else place
 
     def quality(self, shot: Shot) -> np.ndarray:
         height, width = shot.rows[1] - shot.rows[0], shot.cols[1] - shot.cols[0]
@@ -80,15 +84,13 @@ class Block:
     def overview(self, name: str) -> Overview:
         """The frame averaged over squares of the coarse grid."""
         shot = self.shots[name]
-        rgb, radius = self.picture(shot)
+        rgb, place = self.picture(shot)
         tiles = self.tiles(BASE_ZOOM - SHRINK)
         planes = []
-        for plane in (rgb, self.quality(shot)[..., None], radius[..., None]):
+        for plane in (rgb, self.quality(shot)[..., None], place):
             whole = np.zeros((tiles.shape_px[0] * STEP, tiles.shape_px[1] * STEP, plane.shape[2]), np.float32)
             whole[self.window(shot)] = plane
-            planes.append(
-                whole[STEP // 2 :: STEP, STEP // 2 :: STEP] if plane.shape[2] == 1 else _mean(whole)
-            )
+            planes.append(whole[STEP // 2 :: STEP, STEP // 2 :: STEP] if plane.shape[2] < 3 else _mean(whole))
         quality = planes[1][..., 0].astype(np.uint16)
         patch = OrthoPatch(
             tiles=tiles,
@@ -98,7 +100,7 @@ class Block:
             exterior_version=1,
             dem_id="d",
         )
-        return overview_from(patch, planes[2][..., 0].astype(np.uint8), "camera")
+        return overview_from(patch, planes[2].astype(np.uint8), "camera")
 
     def overviews(self) -> Overviews:
         return Overviews(list(self.shots), self.overview)

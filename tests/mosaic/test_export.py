@@ -13,7 +13,7 @@ from flycam.geodata.raster import Raster, read_raster
 from flycam.geometry.grid import ground_pixel_m
 from flycam.mosaic.export import export_cog
 from flycam.store.memory import MemoryStore
-from tests.mosaic.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, written
+from tests.mosaic.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, fine_colour_of, written
 from tests.mosaic.test_clip import MIDDLE, square
 
 GSD = 0.5
@@ -81,6 +81,25 @@ def test_a_coarse_export_is_taken_from_the_parents(
     with pytest.raises(ObjectMissing):
         export_cog(store, catalog.tiles, MOSAIC, tmp_path / "f.tif", crs=WORK_CRS, gsd_m=GSD)
     assert not (tmp_path / "f.tif").exists()
+
+
+@pytest.mark.parametrize(("gsd_m", "least", "most"), [(GSD, 0.9, 1.05), (1.05, -0.15, 0.15)])
+def test_what_is_fine_is_kept_and_what_is_too_fine_is_no_pattern(
+    gsd_m: float, least: float, most: float, tmp_path: Path
+) -> None:
+    """Waves of 3 pixels of the file are shown in full, of 1.5 pixels not at all, nor any alias of them."""
+    store = MemoryStore()
+    catalog = written(store, tmp_path, fine_colour_of)
+    done = export_cog(store, catalog.tiles, MOSAIC, tmp_path / "o.tif", crs=WORK_CRS, gsd_m=gsd_m)
+    raster = read_raster(done.path)
+    at = positions(raster)
+    inside = np.hypot(*np.moveaxis(at - MIDDLE, -1, 0)) < 50
+    shown, true = (pixels[inside] - 127.0 for pixels in (raster.pixels, fine_colour_of(at)))
+    share = (shown * true).mean(axis=0) / np.square(true).mean(axis=0)
+    assert share.min() > least
+    assert share.max() < most
+    left = shown - share * true
+    assert left.std() < 6.0
 
 
 def test_clipped_to_a_boundary(mosaic: tuple[MemoryStore, Catalog], tmp_path: Path) -> None:

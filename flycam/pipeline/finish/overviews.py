@@ -10,7 +10,7 @@ from flycam.frame.frame import FrameHeader
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange, parent_range
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.overview import Overview, overview_from, radius_picture
+from flycam.mosaic.overview import Overview, overview_from, place_picture
 from flycam.pipeline.laying.rectification import patch_of
 
 OVERVIEW_SIDE_PX = 400
@@ -43,5 +43,5 @@ def make_overview(
     for _ in range(shrink):
         tiles = parent_range(tiles)
     patch = patch_of(header, exterior, pixels, terrain, tiles)
-    radius = patch_of(header, exterior, radius_picture(size), terrain, tiles)
-    return overview_from(patch, radius.rgb[..., 0], camera)
+    place = patch_of(header, exterior, place_picture(size), terrain, tiles)
+    return overview_from(patch, place.rgb[..., :2], camera)

@@ -261,7 +261,17 @@ class _Maker:
                 return None
         else:
             posts = self._views(frame_id, size)
-        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, own, blocks, posts=posts)
+        return patch_of(
+            one.header,
+            one.exterior,
+            pixels,
+            self._terrain,
+            one.tiles,
+            own,
+            blocks,
+            posts=posts,
+            is_sharp=True,
+        )
 
     def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
         """A frame is asked for block by block; what it sees of the terrain is worked out once."""
