@@ -15,7 +15,7 @@ from flycam.frame.spelling import to_visible
 from flycam.ingest.photo.bands import band_of, scene_ev100
 from flycam.ingest.photo.calibration import interior_for
 from flycam.ingest.photo.container import head_of, opened
-from flycam.ingest.photo.dialects import Values, dialect_of, fields_of
+from flycam.ingest.photo.dialects import Values, dialect_of, fields_of, maker_of
 from flycam.ingest.photo.exif import ExifFacts, read_exif
 from flycam.ingest.photo.head import PhotoHead
 from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
@@ -112,7 +112,7 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
 def _compose(
     path: Path, head: PhotoHead, exif: ExifFacts, values: Values, remarks: tuple[str, ...]
 ) -> PhotoMetadata:
-    maker = exif.maker or values.get("tiff:Make", "")
+    maker = maker_of(exif.maker, values)
     model = exif.model or values.get("tiff:Model", "")
     dialect = dialect_of(values, maker)
     fields = fields_of(dialect, values)
