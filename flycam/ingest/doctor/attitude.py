@@ -46,11 +46,13 @@ class Attitude:
     """Settled angles. angles_deg N×3 (yaw, pitch, roll), NaN yaw: not known; sigma_deg N×2 (heading, tilt).
 
     fixed_mount  True where the angles are the aircraft's and the camera looks out of its belly
+    course_only  True where no tag states a heading and the course over ground stands in for it
     """
 
     angles_deg: Floats
     sigma_deg: Floats
     fixed_mount: Bools
+    course_only: Bools
 
     def rotations(self, convergence_rad: Floats) -> NDArray[np.float64]:
         """World-to-camera rotations N×3×3 on grid north."""
@@ -89,6 +91,7 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     problems += found
     yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table, north)
     problems += found
+    stated = np.isfinite(yaw)
     yaw, sigma_yaw, found = fill_yaw_from_course(yaw, sigma_yaw, course, table.names)
     problems += found
     sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
@@ -104,7 +107,10 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     angles[:, ROLL] = np.nan_to_num(angles[:, ROLL])
     sigma_yaw = np.where(locked, np.maximum(sigma_yaw, SIGMA_BODY_YAW_DEG), sigma_yaw)
     sigma = np.stack([sigma_yaw, tilt], axis=1)
-    return Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed), problems
+    return (
+        Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed, course_only=~stated),
+        problems,
+    )
 
 
 def _names(table: FlightTable, mask: Bools) -> tuple[str, ...]:

@@ -27,15 +27,15 @@ _EDITORS = re.compile(
     r"|photoscape|nomacs|gwenview|shotwell|eog|honeyview|jpegtran|canva|polarr|vsco|ashampoo|corel|aperture",
     re.IGNORECASE,
 )
-_FIRMWARE = re.compile(r"^v?\.?\d+(\.\d+)+\w*$", re.IGNORECASE)
+_RELEASE = re.compile(r"\bv?[\d.]+\w*|\b[0-9a-f]{8,}\b", re.IGNORECASE)
 _SHAPE = 0.01  # of width over height
 
 
 def edited_photos(photos: Sequence[PhotoMetadata]) -> Bools:
     """True where the software tag names a viewer or editor, or is not what most photos of the camera carry.
 
-    Two firmware numbers on one card are an update, not an edit. A tag that all photos share is the camera's
-    own, whatever it is called, unless it is a known editor's.
+    Two releases of one firmware on a card are an update, not an edit. A tag that all photos share is the
+    camera's own, whatever it is called, unless it is a known editor's.
     """
     usual = _usual_software(photos)
     return np.array([_is_edited(photo.software, usual[_camera(photo)]) for photo in photos], dtype=bool)
@@ -154,8 +154,7 @@ def _is_edited(software: str, usual: str) -> bool:
         return False
     if _EDITORS.search(software):
         return True
-    both_firmware = bool(_FIRMWARE.match(software)) and bool(_FIRMWARE.match(usual))
-    return bool(usual) and software != usual and not both_firmware
+    return bool(usual) and _RELEASE.sub("", software) != _RELEASE.sub("", usual)
 
 
 def _usual_software(photos: Sequence[PhotoMetadata]) -> dict[tuple[str, ...], str]:

@@ -2,8 +2,11 @@
 
 Every photo is asked, not only those whose tags tell of an editor: its thumbnail, laid on the ground by its
 pose, must show what its neighbours show there. One that does so only turned by 180° (or, standing upright on
-a card of lying ones, by 90° or 270°) was turned after it was taken. Its camera is turned with it
-(`geometry.turning`), so that nothing after this needs to know: rays go through the pixels of the file as is.
+a card of lying ones, by 90° or 270°) lies turned. Its camera is turned with it (`geometry.turning`), so that
+nothing after this needs to know: rays go through the pixels of the file as is.
+
+Pixels show that picture and heading disagree, not which of them is wrong. That somebody turned the picture is
+said only where its heading was measured and a tag, or its shape, tells of another program.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ def settle_turned(
             quarters[rows], votes[rows], sure[rows] = judged
     problems = [
         *edits_said(photos, flight.table.names, edited, sure),
-        *_said(flight, quarters, votes, sideways & ~sure & keep),
+        *_said(flight, quarters, votes, edited | sideways),
+        *_unsure(flight, sideways & ~sure & keep),
     ]
     return _turned(flight, quarters, sideways), problems
 
@@ -239,38 +243,64 @@ def _exterior(flight: SettledFlight, row: int) -> ExteriorOrientation:
     )
 
 
-def _said(flight: SettledFlight, quarters: Votes, votes: Votes, unsure: Bools) -> list[Problem]:
+def _said(flight: SettledFlight, quarters: Votes, votes: Votes, saved_again: Bools) -> list[Problem]:
+    guessed = flight.attitude.course_only
     problems = []
     for turn in (1, 2, 3):
-        rows = quarters == turn
-        if not rows.any():
-            continue
-        count, degrees = int(rows.sum()), 90 * turn
-        found, as_written = int(votes[rows, turn].sum()), int(votes[rows, 0].sum())
-        problems.append(
-            Problem(
-                code="turned",
-                severity=Severity.INFO,
-                sentence_en=f"{count} of the photos were turned by {degrees}° clockwise after they were taken"
-                f" ({found} places match the neighbouring photos only when they are turned back,"
-                f" {as_written} as they are); flycam has turned them back, nothing is lost.",
-                sentence_vi=f"{count} ảnh đã bị xoay {degrees}° theo chiều kim đồng hồ sau khi chụp"
-                f" ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay lại, {as_written} chỗ khớp khi để"
-                " nguyên); flycam đã xoay lại, không mất dữ liệu.",
-                frames=flight.table.names_of(rows),
+        for code, rows, en, vi in (
+            (
+                "heading_guessed_wrong",
+                guessed,
+                "{n} photos state no heading, and the course taken for it is off by {by}°",
+                "{n} ảnh không ghi hướng, và hướng bay dùng thay bị lệch {by}°",
+            ),
+            (
+                "turned",
+                ~guessed & saved_again,
+                "{n} of the photos were turned by {by}° clockwise after they were taken",
+                "{n} ảnh đã bị xoay {by}° theo chiều kim đồng hồ sau khi chụp",
+            ),
+            (
+                "turned",
+                ~guessed & ~saved_again,
+                "{n} of the photos lie turned by {by}° clockwise against the heading in their tags, which"
+                " name no other program",
+                "{n} ảnh bị xoay {by}° theo chiều kim đồng hồ so với hướng ghi trong thẻ; thẻ không ghi phần"
+                " mềm nào khác",
+            ),
+        ):
+            chosen = rows & (quarters == turn)
+            if not chosen.any():
+                continue
+            told = {"n": int(chosen.sum()), "by": 90 * turn}
+            found, as_written = int(votes[chosen, turn].sum()), int(votes[chosen, 0].sum())
+            problems.append(
+                Problem(
+                    code=code,
+                    severity=Severity.INFO,
+                    sentence_en=f"{en.format(**told)} ({found} places match the neighbouring photos only when"
+                    f" they are turned back, {as_written} as they are); flycam has turned them back, nothing"
+                    " is lost.",
+                    sentence_vi=f"{vi.format(**told)} ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay"
+                    f" lại, {as_written} chỗ khớp khi để nguyên); flycam đã xoay lại, không mất dữ liệu.",
+                    frames=flight.table.names_of(chosen),
+                )
             )
-        )
-    if unsure.any():
-        count = int(unsure.sum())
-        problems.append(
-            Problem(
-                code="sideways",
-                severity=Severity.WARNING,
-                sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
-                " little in common with their neighbours to tell which way: look at them on the map.",
-                sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
-                " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
-                frames=flight.table.names_of(unsure),
-            )
-        )
     return problems
+
+
+def _unsure(flight: SettledFlight, unsure: Bools) -> list[Problem]:
+    if not unsure.any():
+        return []
+    count = int(unsure.sum())
+    return [
+        Problem(
+            code="sideways",
+            severity=Severity.WARNING,
+            sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
+            " little in common with their neighbours to tell which way: look at them on the map.",
+            sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
+            " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
+            frames=flight.table.names_of(unsure),
+        )
+    ]

@@ -13,7 +13,7 @@ from flycam.ingest.doctor.diagnosis import Severity
 from flycam.ingest.doctor.edited import edited_photos, edits_said, lens_of, sideways_photos
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.photo.judging import judge
-from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.metadata import Angles, PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
 from flycam.ingest.photo.pixels import pixel_checks
 from tests.ingest.made_flights import CAMERA, GROUND_M, photo, strips
@@ -126,6 +126,21 @@ def test_single_photos_turned_without_any_tag_are_found():
     assert problem(after, "edited") is None
 
 
+def test_a_heading_that_was_guessed_is_not_a_picture_that_was_turned():
+    """An aircraft flew backwards and its tags state no heading: nobody turned anything."""
+    photos = strips(lines=3, per_line=8)
+    settle = partial(diagnose, interior_for=lens, terrain_at=flat, identify=identity)
+    pictures = shown_by(settle(photos).headers, fields_and_roads())
+    checks = {p.path: judge(np.ascontiguousarray(np.rot90(pictures[p.name], 2))) for p in photos}
+    silent = [
+        replace(p, gimbal=replace(p.gimbal, yaw_deg=None), aircraft=Angles(), software="Photo Viewer")
+        for p in photos
+    ]
+    found = settle(silent, checks=checks)
+    assert problem(found, "turned") is None
+    assert len(problem(found, "heading_guessed_wrong").frames) >= 20
+
+
 def test_a_whole_card_turned_is_found():
     photos = strips(lines=3, per_line=6)
     before, after = flown(photos, dict.fromkeys(range(18), 2))
@@ -155,6 +170,8 @@ def test_without_pixels_an_edited_photo_is_only_named():
         ("Picasa", "", True),
         ("Adobe Photoshop CC 2019 (Windows)", "Adobe Photoshop CC 2019 (Windows)", True),
         ("v01.23.4921", "v01.23.4920", False),
+        ("6eb4918033f74783a77e54b2040c1c69", "96d9a35cf1b44edda2886aac635097ef", False),
+        ("Dragon 1.7.1 ; Impala:0.0 P3A:0.1", "Dragon 1.8.0 ; Impala:0.0 P3A:0.1", False),
         ("10.03.12.06", "10.03.12.06", False),
         ("Somebody's Tool", "10.03.12.06", True),
         ("Pix4Dcapture", "Pix4Dcapture", False),
