@@ -20,7 +20,7 @@ from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.altitude import HeightMode, settle_heights
-from flycam.ingest.doctor.attitude import settle_attitude
+from flycam.ingest.doctor.attitude import settle_attitude, settle_nose_cameras
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.coverage import survey_coverage
 from flycam.ingest.doctor.diagnosis import (
@@ -96,6 +96,7 @@ def diagnose(
     table = _without_copies(table, identify, book)
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(settle_positions(table))
+    table = book.kept(settle_nose_cameras(table))
     table, interiors = _with_lenses(table, interior_for, book)
     if not len(table):
         return _nothing_usable(photos, book)

@@ -193,16 +193,13 @@ def fields_of(dialect: Dialect, values: Values) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _alternatives(names: str, count: int) -> list[list[str]]:
-    """Of each of `count` parts, the names under which it may stand."""
-    ways = [
-        name.split(",") if "," in name else [name.format(axis) for axis in _AXES] for name in names.split()
-    ]
-    return [[way[part] for way in ways] for part in range(count)]
-
-
 def _angles_of(values: Values, names: str) -> Angles:
-    yaw, pitch, roll = (_number_of(values, " ".join(part)) for part in _alternatives(names, 3))
+    """Each of yaw, pitch and roll by the first of its names that is there."""
+    written = [
+        way if "," in way else ",".join(way.replace("{}", axis) for axis in _AXES) for way in names.split()
+    ]
+    parts = zip(*(way.split(",") for way in written), strict=True)
+    yaw, pitch, roll = (_number_of(values, " ".join(part)) for part in parts)
     return Angles(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
 
 
