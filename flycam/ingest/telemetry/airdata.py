@@ -2,7 +2,7 @@
 
 Columns name their unit in brackets, feet or metres by the account's settings. `datetime(utc)` counts whole
 seconds and `time(millisecond)` from the start: the greatest difference of the two dates the start, since what
-is less than a second is cut off. `isPhoto` is 1 while a photo is taken. Source: the header that AirData writes.
+is less than a second is cut off. `isPhoto` is 1 while a photo is taken. Source: the header of such tables.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ FEET = (
     "height_above_ground_at_drone_location(feet),ground_elevation_at_drone_location(feet),"
     "altitude_above_seaLevel(feet),height_sonar(feet),speed(mph),distance(feet),mileage(feet),satellites,gpslevel,"
     "voltage(v),max_altitude(feet),max_ascent(feet),max_speed(mph),max_distance(feet), xSpeed(mph),"
-    " ySpeed(mph), zSpeed(mph), compass_heading(degrees), pitch(degrees), roll(degrees),isPhoto,isVideo,rc_elevator,"
-    "gimbal_heading(degrees),gimbal_pitch(degrees),gimbal_roll(degrees),flycState,message"
+    " ySpeed(mph), zSpeed(mph), compass_heading(degrees), pitch(degrees), roll(degrees),isPhoto,isVideo,"
+    "rc_elevator,gimbal_heading(degrees),gimbal_pitch(degrees),gimbal_roll(degrees),flycState,message"
 )
 T0 = 1_758_333_600.35  # the start, between two whole seconds
 
