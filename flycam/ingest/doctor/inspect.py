@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -47,6 +48,7 @@ from flycam.ingest.doctor.position import settle_positions
 from flycam.ingest.doctor.sorties import course_over_ground, split_sorties
 from flycam.ingest.doctor.takeoff import TakeoffGiven
 from flycam.ingest.doctor.turned import settle_turned
+from flycam.ingest.doctor.unnamed_lens import estimate_lenses, guessed_lens
 from flycam.ingest.doctor.usable import Usable, usable_photos
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
@@ -97,10 +99,13 @@ def diagnose(
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(settle_positions(table))
     table = book.kept(settle_nose_cameras(table))
-    table, interiors = _with_lenses(table, interior_for, book)
+    settle = partial(
+        _settle, terrain_at=terrain_at, height_mode=HeightMode(height_mode), takeoff=takeoff, home_lonlat=home
+    )
+    table, interiors = _with_lenses(table, interior_for, settle, terrain_at, checks or {}, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
+    flight = settle(table, interiors, book=book)
     if is_plane(flight.heights.datum):  # terrain that lies elsewhere is none
         terrain_at = None
     usable = usable_photos(flight, checks or {})
@@ -189,6 +194,7 @@ def _with_log(
 def _settle(
     table: FlightTable,
     interiors: Sequence[InteriorOrientation],
+    *,
     terrain_at: TerrainAt | None,
     height_mode: HeightMode,
     takeoff: TakeoffGiven,
@@ -219,29 +225,46 @@ def _settle(
 
 
 def _with_lenses(
-    table: FlightTable, interior_for: InteriorFor, book: _Book
+    table: FlightTable,
+    interior_for: InteriorFor,
+    settle: Callable[..., SettledFlight],
+    terrain_at: TerrainAt | None,
+    checks: Checks,
+    book: _Book,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
-    """Rows whose lens is known, and the lens of each."""
+    """Rows whose lens is named, or shows in the pixels, and the lens of each."""
     interiors: list[InteriorOrientation] = []
-    unknown: list[Rejection] = []
-    kept: list[int] = []
+    unnamed: dict[int, CalibrationMissing] = {}
     sideways = sideways_photos(table.photos).tolist()
     for row, photo in enumerate(table.photos):
         try:
             interiors.append(lens_of(photo, sideways[row], interior_for))
-            kept.append(row)
         except CalibrationMissing as error:
-            unknown.append(Rejection.of(table.names[row], LensUnknown.because(error)))
-    if unknown:
+            unnamed[row] = error
+            interiors.append(guessed_lens(photo.image_size_px))
+    if unnamed and checks:
+        rows = np.isin(np.arange(len(table)), list(unnamed))
+        found, said = estimate_lenses(settle(table, interiors, book=_Book()), rows, checks, terrain_at)
+        book.add(problems=said)
+        for row, lens in found.items():
+            interiors[row] = lens
+            del unnamed[row]
+    if unnamed:
+        names = tuple(table.names[row] for row in unnamed)
         problem = Problem(
             code="calibration_missing",
             severity=Severity.ERROR,
-            sentence_en=f"{len(unknown)} photos do not say what lens took them: give it with --camera.",
-            sentence_vi=f"{len(unknown)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
-            frames=tuple(r.name for r in unknown),
+            sentence_en=f"{len(unnamed)} photos do not say what lens took them: give it with --camera.",
+            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
+            frames=names,
         )
+        unknown = [
+            Rejection.of(name, LensUnknown.because(error))
+            for name, error in zip(names, unnamed.values(), strict=True)
+        ]
         book.add(unknown, [problem])
-    return table.take(np.array(kept, dtype=np.intp)), interiors
+    kept = [row for row in range(len(table)) if row not in unnamed]
+    return table.take(np.array(kept, dtype=np.intp)), [interiors[row] for row in kept]
 
 
 def _refused(
