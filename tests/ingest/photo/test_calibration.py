@@ -275,6 +275,37 @@ def test_an_optical_centre_off_the_middle_goes_with_crop_and_resize(size: tuple[
     assert interior.distortion == (0.125, -0.233, 0.0, 0.0, 0.098)
 
 
+@pytest.mark.parametrize(
+    ("maker", "model", "size", "focal_mm", "focal_px"),
+    [
+        ("DJI", "XT2", (640, 512), 13.0, 13.0 / 0.017),
+        ("DJI", "XTR", (640, 512), 19.0, 19.0 / 0.017),
+        ("DJI", "FLIR", (336, 256), 9.0, 9.0 / 0.017),
+        ("DJI", "FLIR", (640, 512), None, 9.0 / 0.017),
+        ("DJI", "M30T", (640, 512), 9.1, 9.1 / 0.012),
+        ("DJI", "ZH20T", (640, 512), 13.5, 13.5 / 0.012),
+        ("DJI", "ZH20N", (640, 512), 12.0, 12.0 / 0.012),
+        ("DJI", "MAVIC2-ENTERPRISE-ADVANCED", (640, 512), 9.0, 9.12 / 0.012),
+        ("Autel Robotics", "XL715", (640, 512), None, 9.1 / 0.012),
+        ("Teledyne FLIR", "BOSON 640", (640, 512), 13.6, 13.6 / 0.012),
+        ("Skydio", "X2 Narrow", (320, 256), None, 9.1 / 0.012),
+    ],
+)
+def test_thermal_cores_have_a_lens(
+    maker: str, model: str, size: tuple[int, int], focal_mm: float | None, focal_px: float
+) -> None:
+    interior = interior_for(photo(maker=maker, model=model, image_size_px=size, focal_mm=focal_mm))
+    assert interior.focal_length_px[0] == pytest.approx(focal_px, rel=0.002)
+
+
+def test_a_lens_of_other_millimetres_is_another_lens() -> None:
+    """A FLIR core with 25 mm is not given the 9 mm of most."""
+    given = {"maker": "DJI", "model": "FLIR", "image_size_px": (640, 512)}
+    assert interior_for(photo(**given, focal_mm=25.0)).focal_length_px[0] == pytest.approx(25.0 / 0.017)
+    with pytest.raises(CalibrationMissing):
+        interior_for(photo(maker="Teledyne FLIR", model="Boson 640", image_size_px=(640, 512), focal_mm=40.0))
+
+
 def test_a_thermal_picture_is_not_given_the_colour_cameras_calibration() -> None:
     given = {**SKYDIO, "model": "X2 Narrow", "image_size_px": (640, 512)}
     assert interior_for(photo(**given)).calibration_id.startswith("models:skydio")
