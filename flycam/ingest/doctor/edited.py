@@ -123,15 +123,19 @@ def edits_said(
 
 
 def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools) -> list[Problem]:
-    """Edited photos of another shape than most of their camera's: a crop moves the principal point."""
-    shapes: dict[tuple[str, ...], Counter[float]] = {}
+    """Edited photos of another shape than most of their camera's, and less long: a crop moves the principal
+    point. A camera's own wide pictures are as long as its others.
+    """
+    sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
     for photo in photos:
-        shapes.setdefault(_camera(photo), Counter())[_shape(photo)] += 1
+        sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1
+    usual = {camera: counted.most_common(1)[0][0] for camera, counted in sizes.items()}
     cropped = tuple(
         name
         for photo, name, is_edited in zip(photos, names, edited.tolist(), strict=True)
         if is_edited
-        and abs(_shape(photo) - shapes[_camera(photo)].most_common(1)[0][0]) > _SHAPE * _shape(photo)
+        and max(photo.image_size_px) < max(usual[_camera(photo)])
+        and abs(_shape(photo.image_size_px) / _shape(usual[_camera(photo)]) - 1.0) > _SHAPE
     )
     if not cropped:
         return []
@@ -173,9 +177,9 @@ def _camera(photo: PhotoMetadata) -> tuple[str, ...]:
     return photo.maker, photo.model, photo.serial, photo.band
 
 
-def _shape(photo: PhotoMetadata) -> float:
+def _shape(size_px: tuple[int, int]) -> float:
     """Long side over short side."""
-    return max(photo.image_size_px) / max(min(photo.image_size_px), 1)
+    return max(size_px) / max(min(size_px), 1)
 
 
 def _same_way(a: tuple[int, int], b: tuple[int, int]) -> bool:

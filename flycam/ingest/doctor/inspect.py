@@ -58,6 +58,9 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
+_UNSEEN_EN = ", and their pixels, which may show it, were not looked at"
+_UNSEEN_VI = ", và chưa xem điểm ảnh để ước lượng"
+
 InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
 
 
@@ -254,8 +257,10 @@ def _with_lenses(
         problem = Problem(
             code="calibration_missing",
             severity=Severity.ERROR,
-            sentence_en=f"{len(unnamed)} photos do not say what lens took them: give it with --camera.",
-            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
+            sentence_en=f"{len(unnamed)} photos do not say what lens took them{'' if checks else _UNSEEN_EN}:"
+            " give it with --camera.",
+            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{'' if checks else _UNSEEN_VI}: hãy nhập"
+            " bằng --camera.",
             frames=names,
         )
         unknown = [

@@ -11,6 +11,7 @@ Skydio    drone-skydio:  CameraOrientationNED in DJI's sense; positions from tak
                          of each unit (Skydio's "camera and metadata overview")
 Teal      exif:          CameraPitch ... against the body, PlatformPitch ... of the body, as fractions
 senseFly  sensefly:, Camera:  body attitude; heights both above the ellipsoid and above sea level
+Pix4D     Camera:        what other makers write of it alone
 """
 
 from __future__ import annotations
@@ -165,8 +166,10 @@ def dialect_of(values: Values, maker: str) -> Dialect:
         return Dialect.AUTEL
     if "exif:CameraPitch" in values:
         return Dialect.TEAL
-    if "sensefly" in prefixes or "Camera:Yaw" in values or "Camera:Pitch" in values:
+    if "sensefly" in prefixes or (upper.startswith("SENSEFLY") and "Camera" in prefixes):
         return Dialect.SENSEFLY
+    if "Camera:Yaw" in values or "Camera:Pitch" in values:
+        return Dialect.PIX4D
     return Dialect.NONE
 
 

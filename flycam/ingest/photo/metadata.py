@@ -17,6 +17,7 @@ class Dialect(StrEnum):
     SKYDIO = "skydio"
     TEAL = "teal"
     SENSEFLY = "sensefly"
+    PIX4D = "pix4d"
     EXIF = "exif"
     NONE = "none"
 

@@ -150,6 +150,9 @@ def test_a_cropped_photo_is_named():
     photos[3] = replace(photos[3], software="IrfanView", image_size_px=(3000, 2000))
     found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
     assert problem(found, "cropped").frames == (photos[3].name,)
+    photos[3] = replace(photos[3], image_size_px=(4000, 2250))  # the camera's own wide format, or its middle
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "cropped") is None
 
 
 def test_the_lens_of_a_sideways_photo_is_its_cameras():

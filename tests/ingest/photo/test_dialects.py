@@ -243,6 +243,13 @@ def test_pix4ds_words_on_the_lens() -> None:
     assert "pix4d_lens" not in fields_of(Dialect.NONE, {**perspective, "Camera:PrincipalPoint": ""})
 
 
+def test_pix4ds_words_alone_are_nobodys_own() -> None:
+    values = {"Camera:Yaw": "12", "Camera:Pitch": "1", "Camera:Roll": "0"}
+    assert dialect_of(values, "MicaSense") is Dialect.PIX4D
+    assert dialect_of(values, "senseFly") is Dialect.SENSEFLY
+    assert fields_of(Dialect.PIX4D, values)["camera"] == Angles(yaw_deg=12.0, pitch_deg=1.0, roll_deg=0.0)
+
+
 def test_sensefly_keeps_both_heights() -> None:
     values = {
         "sensefly:Heading": "70.06",
