@@ -29,6 +29,7 @@ _UNITS = {
     "millisecond": 1e-3,
 }  # metres, seconds
 _GAP_S, _GAP_STEPS = 1.0, 2.5
+_LONGEST_S, _LATEST_S = 1e6, 4e9  # of a flight; UTC, the year 2096
 _WANTED = (
     "time",
     "datetime",
@@ -56,8 +57,9 @@ def looks_like_airdata(head: str) -> bool:
 def read_airdata(path: Path) -> FlightLog:
     """Track and exposures of an AirData CSV. Raises SourceUnreadable where it dates or places no row."""
     rows = _rows(path)
-    place = (rows[:, 2] != 0) | (rows[:, 3] != 0)
-    rows = rows[np.isfinite(rows[:, [0, 2, 3]]).all(axis=1) & place & (np.abs(rows[:, 2]) <= 90.0)]
+    t, utc, lat, lon = rows[:, :_NEEDED].T
+    dated = (t >= 0) & (t < _LONGEST_S) & ~((utc < 0) | (utc > _LATEST_S))
+    rows = rows[dated & ((lat != 0) | (lon != 0)) & (np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0)]
     offsets = rows[:, 1] - rows[:, 0]
     if not np.isfinite(offsets).any():
         raise SourceUnreadable(
