@@ -4,6 +4,7 @@
 2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's words, CalibratedFocalLength
 3  `models/cameras`, for the maker, model, picture size and zoom, where the file states nothing else
 4  what the file states: field of view, focal length on a known pixel pitch, 35 mm equivalent, with its sigma
+5  where nobody names it, the flight's own pictures (`flycam.ingest.doctor.unnamed_lens`)
 
 The file comes first in 3, too: an entry that is a fifth off what it states is another lens's. Elsewise a
 calibration of several units is closer than a stated figure, which is rounded and knows no distortion.
@@ -92,13 +93,15 @@ def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:
     """The file's own calibration.
 
-    CalibratedFocalLength is the lens's design value and says nothing of distortion, so it does not displace
-    a known lens with distortion unless the maker says that the pixels are already straight.
+    A focal length alone (CalibratedFocalLength is the lens's design value, Parrot writes Pix4D's distortion
+    as zeros) says nothing of distortion, so it does not displace a known lens with distortion unless the
+    maker says that the pixels are already straight.
     """
-    own = _from_dewarp(metadata) or _from_pix4d(metadata)
+    pix4d = _from_pix4d(metadata)
+    own = _from_dewarp(metadata) or (pix4d if pix4d is not None and pix4d.distortion else None)
     straight = metadata.dewarped is True
     if own is None and (straight or known is None or not known.distortion):
-        own = _from_calibrated_focal(metadata)
+        own = _from_calibrated_focal(metadata) or pix4d
     zoom = metadata.digital_zoom or 1.0
     return zoomed(own, zoom) if own is not None and zoom > 1.0 else own
 

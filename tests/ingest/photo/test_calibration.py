@@ -346,6 +346,14 @@ def test_pix4ds_perspective_lens_by_pixel_pitch_or_by_its_middle() -> None:
     assert pitched.distortion == (0.2, -0.3, 0.004, 0.0002, 0.25)
 
 
+def test_a_lens_that_states_no_distortion_does_not_take_it_from_a_known_one() -> None:
+    """Parrot writes zeros, and Anafi's wide pictures are bent as the table says."""
+    lens = Pix4dLens(focal_mm=4.0, centre_mm=(3.0, 2.25), distortion=(0.0,) * 5)
+    given = {"maker": "Parrot", "image_size_px": (5344, 4016), "pix4d_lens": lens}
+    assert interior_for(photo(**given, model="Anafi")).calibration_id.startswith("models:parrot")
+    assert interior_for(photo(**given, model="?")).calibration_id == "file:Camera pinhole"
+
+
 @pytest.mark.parametrize(
     ("affine", "polynomial"),
     [(2203.93, (0.0, 1.0, -0.0561106, 0.0350564, -0.0953153)), (1583.3, (0.0, 1.0, -0.025, 0.168))],
