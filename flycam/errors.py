@@ -46,7 +46,7 @@ class CalibrationMissing(InputUnusable):
 
 
 class PositionMissing(InputUnusable):
-    """No frame of the flight has a position and no log was given that could supply one."""
+    """No frame of the flight can be placed: none has a position, a lens, a height or a sight that will do."""
 
 
 class FilmUnplaced(PositionMissing):
@@ -135,6 +135,13 @@ class LensUnknown(FrameRejected):
 
     reason = "calibration_missing"
     reason_vi = "chưa biết ống kính; hãy cung cấp bằng --camera"
+
+
+class SightUnknown(FrameRejected):
+    """Nothing says which way the camera of this frame looked."""
+
+    reason = "no_sight"
+    reason_vi = "chưa biết máy ảnh nhìn hướng nào; hãy cung cấp tư thế ảnh bằng --telemetry"
 
 
 class HeightUnknown(FrameRejected):

@@ -22,6 +22,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "horizon_in_view": ("look at the horizon", "nhìn vào chân trời"),
     "outside_terrain": ("outside the terrain that is known", "nằm ngoài địa hình đã biết"),
     "no_height": ("no usable height", "không có độ cao dùng được"),
+    "no_sight": ("do not say which way they look", "không ghi hướng nhìn của máy ảnh"),
     "no_position": ("no usable position", "không có vị trí dùng được"),
     "calibration_missing": ("lens unknown", "chưa biết ống kính"),
     "too_blurred": ("too blurred", "quá mờ"),

@@ -33,6 +33,7 @@ class KnownCamera:
     kind, mode      "photo" or "video"; what the maker calls the mode ("HQ"), "" where it has no name
     zoom_range      digital zoom for which the numbers hold, 1.0 = none
     bands           layers the camera is sold for, where its tags do not tell them apart; else empty
+    focal_mm        of a lens that is one, where the entry says it
     focal_mm_range  a lens that zooms or is changed: `interior` holds the shortest, the photo tells which
     """
 
@@ -43,6 +44,7 @@ class KnownCamera:
     interior: InteriorOrientation
     zoom_range: tuple[float, float]
     bands: tuple[str, ...]
+    focal_mm: float | None
     focal_mm_range: tuple[float, float] | None
     source: str
     date: str
@@ -64,7 +66,8 @@ def lookup_camera(
     mode             "photo" (default), "video", or a named mode: "video HQ"
     zoom             digital zoom; an entry whose `zoom_range` spans more than one value is multiplied
     focal_mm         the lens's focal length by EXIF: settles lenses that zoom or are changed
-    stated_focal_px  focal length by EXIF in pixels of the picture: an entry a fifth off is another lens
+    stated_focal_px  focal length that the file states, in pixels of the picture: an entry a fifth off is
+                     another lens; where it states none, so is one whose millimetres are
 
     An entry of exactly this size goes first, then one of the same shape (scaled), then one as wide and taller
     (cropped: a 16:9 photo is the middle of a 4:3 one). Where the size does not tell modes apart, the first in
@@ -78,6 +81,7 @@ def lookup_camera(
         and (not camera.makers or _key(maker) in camera.makers)
         and camera.kind == wanted[0]
         and wanted[2] in ("", camera.mode)
+        and (stated_focal_px is not None or _same_lens(camera.focal_mm, focal_mm))
         and (interior := _set_to(camera, zoom or 1.0, focal_mm)) is not None
         and (rank := _closeness(interior.image_size_px, image_size)) is not None
     ]
@@ -156,6 +160,7 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
         interior=interior_from_mapping(numbers, None, calibration_id),
         zoom_range=(float(low), float(high)),
         bands=tuple(str(band) for band in values.get("bands") or ()),
+        focal_mm=None if lenses is not None or values.get("focal_mm") is None else float(values["focal_mm"]),
         focal_mm_range=None if lenses is None else (float(lenses[0]), float(lenses[1])),
         source=str(values["source"]),
         date=str(values["date"]),
@@ -202,8 +207,9 @@ def _first_of(modes: list[InteriorOrientation]) -> InteriorOrientation:
     return replace(first, sigma_focal_rel=max(first.sigma_focal_rel, reach))
 
 
-def _same_lens(focal_px: float, stated_px: float) -> bool:
-    return abs(math.log(focal_px / stated_px)) < OTHER_LENS_LOG_RATIO
+def _same_lens(focal: float | None, stated: float | None) -> bool:
+    """Whether two focal lengths in one unit can be one lens's; where either is not known, they can."""
+    return focal is None or stated is None or abs(math.log(focal / stated)) < OTHER_LENS_LOG_RATIO
 
 
 def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:

@@ -87,11 +87,16 @@ def lay(
 
 def agreeing_windows(a: Laid, b: Laid, most: int = ALL_WINDOWS) -> int:
     """How many of up to `most` windows where `a` and `b` both have pixels are found clearly, at one shift."""
+    return len(common_shifts(a, b, most))
+
+
+def common_shifts(a: Laid, b: Laid, most: int = ALL_WINDOWS) -> Floats:
+    """Shifts N×2 (columns, rows) of the windows of `a` that are found clearly in `b`, nearly at one shift."""
     left, top = max(a.spot.column, b.spot.column), max(a.spot.row, b.spot.row)
     right = min(a.spot.column, b.spot.column) + SIDE_PX
     bottom = min(a.spot.row, b.spot.row) + SIDE_PX
     if min(right - left, bottom - top) < _WINDOW_PX + 2 * _REACH_PX:
-        return 0
+        return np.empty((0, 2))
     part_a, part_b = (
         (
             slice(top - one.spot.row, bottom - one.spot.row),
@@ -101,14 +106,15 @@ def agreeing_windows(a: Laid, b: Laid, most: int = ALL_WINDOWS) -> int:
     )
     centres = _centres(a.valid[part_a] & b.valid[part_b])
     if not len(centres):
-        return 0
+        return np.empty((0, 2))
     centres = centres[:: -(-len(centres) // most)]
     found = match_windows(a.edges[part_a], b.edges[part_b], centres, window_px=_WINDOW_PX, reach_px=_REACH_PX)
     shift = found.shift_px[(found.margin >= _CLEAR) & np.isfinite(found.shift_px).all(axis=1)]
     if not len(shift):
-        return 0
+        return shift
     near = np.abs(shift[:, None] - shift[None]).max(axis=-1) <= _APART_PX
-    return int(near.sum(axis=1).max())
+    common: Floats = shift[near[near.sum(axis=1).argmax()]]
+    return common
 
 
 def _between() -> Floats:

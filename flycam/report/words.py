@@ -254,6 +254,7 @@ WORDS: Mapping[str, Said] = {
     "reason_unreadable": _said("tệp ảnh không đọc được", "the picture cannot be read"),
     "reason_no_position": _said("không có vị trí", "no position"),
     "reason_calibration_missing": _said("không rõ ống kính", "lens not known"),
+    "reason_no_sight": _said("không rõ máy ảnh nhìn hướng nào", "which way it looks is not known"),
     "reason_no_height": _said("không xác định được độ cao", "no usable height"),
     "reason_telemetry_gap": _said("thiếu số liệu bay lúc chụp", "telemetry has a gap there"),
     "reason_pose_rejected": _said("vị trí hoặc góc chụp vô lý", "its pose makes no sense"),

@@ -31,7 +31,7 @@ from flycam.sync.records import compressed
 from flycam.sync.steps import STEP_FORMAT
 from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
-from tests.ingest.telemetry import test_flight_logs, test_klv, test_ulog
+from tests.ingest.telemetry import test_airdata, test_flight_logs, test_klv, test_ulog
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
@@ -40,8 +40,14 @@ BASE = compressed(json.dumps(_RECORDS, separators=(",", ":")).encode())
 """Records that came before."""
 
 
+_SKYDIO = (
+    '<s:CameraOrientationNED rdf:parseType="Resource"><s:Pitch>-59.7</s:Pitch></s:CameraOrientationNED>'
+    '<s:CalibratedFocalLength s:X="2378.5" s:Y="2376.9"/><s:DewarpData>0.12,-0.23,0.1</s:DewarpData>'
+)
+
+
 def photos() -> list[bytes]:
-    """A DJI photo in both byte orders, one without anything, one with the old maker's note."""
+    """A DJI photo in both byte orders, one without anything, one with the old maker's note, a Skydio one."""
     small = handmade.ground(16, 16)
     xmp = handmade.dji_xmp(
         GpsLatitude=LAT,
@@ -59,6 +65,7 @@ def photos() -> list[bytes]:
         handmade.jpeg(small, exif=handmade.exif_block(facts, noted, gps, order=">")),
         handmade.jpeg(small),
         handmade.exif_block(facts, details, gps),
+        handmade.jpeg(small, xmp=handmade.xmp_packet({"s": handmade.SKYDIO_SPACE}, {}, _SKYDIO)),
     ]
 
 
@@ -88,6 +95,10 @@ def dataflash() -> list[bytes]:
     text = _file(lambda path: test_flight_logs.dataflash(path, seconds=2))
     binary = test_flight_logs.binary_dataflash(seconds=2)
     return [text, binary, test_flight_logs.FMT, *test_flight_logs.ODD_DATAFLASH.values()]
+
+
+def airdata() -> list[bytes]:
+    return [_file(lambda path: test_airdata.table(path, rows=9))]
 
 
 def ulog() -> list[bytes]:
@@ -269,6 +280,7 @@ CORPORA: dict[str, Callable[[], list[bytes]]] = {
     "srt": subtitles,
     "tlog": tlog,
     "dataflash": dataflash,
+    "airdata": airdata,
     "ulog": ulog,
     "klv": klv,
     "csv": csv,

@@ -173,6 +173,7 @@ PARSERS: dict[str, Read] = {
     "srt": _from_file("DJI_0001.SRT", read_flight_log),
     "tlog": _from_file("flight.tlog", read_flight_log),
     "dataflash": _from_file("flight.bin", read_flight_log),
+    "airdata": _from_file("flight.csv", read_flight_log),
     "ulog": _from_file("flight.ulg", read_flight_log),
     "klv": _from_file("flight.klv", read_flight_log),
     "csv": _from_file("poses.csv", _read_table),

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.errors import SightUnknown
 from flycam.geodata.declination import declination_deg
 from flycam.geometry.rotation import rotation_from_body, rotation_from_gimbal
-from flycam.ingest.doctor.diagnosis import Problem, Severity
+from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.doctor.flight_table import (
     PITCH,
     ROLL,
@@ -33,12 +34,14 @@ from flycam.ingest.doctor.heading import (
     widen_unsteady_yaw,
 )
 from flycam.ingest.doctor.sorties import Course
+from flycam.ingest.photo.metadata import Dialect
 
 SIGMA_GIMBAL_DEG = 0.7
 SIGMA_BODY_DEG = 2.0
 SIGMA_ASSUMED_NADIR_DEG = 5.0
 
 _NEAR_NADIR_DEG = -70.0
+_BEHIND_DEG, _FEW = -20.0, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,13 @@ class Attitude:
     """Settled angles. angles_deg N×3 (yaw, pitch, roll), NaN yaw: not known; sigma_deg N×2 (heading, tilt).
 
     fixed_mount  True where the angles are the aircraft's and the camera looks out of its belly
+    course_only  True where no tag states a heading and the course over ground stands in for it
     """
 
     angles_deg: Floats
     sigma_deg: Floats
     fixed_mount: Bools
+    course_only: Bools
 
     def rotations(self, convergence_rad: Floats) -> NDArray[np.float64]:
         """World-to-camera rotations N×3×3 on grid north."""
@@ -72,6 +77,34 @@ class Attitude:
         return sigma
 
 
+def settle_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejection], list[Problem]]:
+    """Rows that say where their camera looked; rejections of photos of a camera in the aircraft's nose.
+
+    Parrot's Bebops and Disco tilt the picture by software, and write the body's attitude alone.
+    """
+    ahead = np.array([photo.dialect is Dialect.BEBOP for photo in table.photos], dtype=bool)
+    ahead &= ~np.isfinite(table.gimbal[:, PITCH])
+    if not ahead.any():
+        return table, [], []
+    error = SightUnknown(
+        "its camera looks ahead from the aircraft's nose, and no tag says how far down: give poses with"
+        " --telemetry",
+        vi="máy ảnh ở mũi máy bay nhìn về phía trước, không thẻ nào ghi góc chúi; hãy cung cấp tư thế ảnh"
+        " bằng --telemetry",
+    )
+    count = int(ahead.sum())
+    problem = Problem(
+        code="nose_camera",
+        severity=Severity.ERROR if ahead.all() else Severity.WARNING,
+        sentence_en=f"{count} photos come from a camera in the aircraft's nose and state the aircraft's"
+        " attitude alone, not how far down the picture looks; they are left out.",
+        sentence_vi=f"{count} ảnh chụp từ máy ảnh ở mũi máy bay, chỉ ghi tư thế máy bay mà không ghi ảnh"
+        " nhìn chúi xuống bao nhiêu; bị loại.",
+        frames=table.names_of(ahead),
+    )
+    return table.take(~ahead), [Rejection.of(name, error) for name in table.names_of(ahead)], [problem]
+
+
 def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[Problem]]:
     """Angles of every photo by the rules below, in their order, and what each decided."""
     angles, fixed, problems = _source_of_angles(table)
@@ -89,6 +122,7 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     problems += found
     yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table, north)
     problems += found
+    stated = np.isfinite(yaw)
     yaw, sigma_yaw, found = fill_yaw_from_course(yaw, sigma_yaw, course, table.names)
     problems += found
     sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
@@ -104,7 +138,10 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     angles[:, ROLL] = np.nan_to_num(angles[:, ROLL])
     sigma_yaw = np.where(locked, np.maximum(sigma_yaw, SIGMA_BODY_YAW_DEG), sigma_yaw)
     sigma = np.stack([sigma_yaw, tilt], axis=1)
-    return Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed), problems
+    return (
+        Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed, course_only=~stated),
+        problems,
+    )
 
 
 def _names(table: FlightTable, mask: Bools) -> tuple[str, ...]:
@@ -115,31 +152,42 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
     """Gimbal where written; else the camera's own angles; else the aircraft's with a fixed mount."""
     gimbal_known = np.isfinite(table.gimbal[:, PITCH])
     camera_known = ~gimbal_known & np.isfinite(table.camera[:, PITCH])
-    fixed = ~gimbal_known & ~camera_known & np.isfinite(table.aircraft).any(axis=1)
+    body_only = ~gimbal_known & ~camera_known & np.isfinite(table.aircraft).any(axis=1)
+    fixed = body_only | (camera_known & ~_from_the_horizon(table, camera_known))
     angles = np.where(gimbal_known[:, None], table.gimbal, np.nan)
     angles = np.where(camera_known[:, None], table.camera, angles)
-    angles = np.where(fixed[:, None], table.aircraft, angles)
+    angles = np.where(body_only[:, None], table.aircraft, angles)
     problems: list[Problem] = []
-    if camera_known.any():
-        pitch = float(np.median(table.camera[camera_known, PITCH]))
-        looks_from_nadir = abs(pitch) < abs(pitch + 90.0)
-        if looks_from_nadir:
-            fixed = fixed | camera_known
-    if fixed.any():
-        tilt = np.nanmax(np.abs(angles[fixed][:, [PITCH, ROLL]]), initial=0.0)
+    belly = fixed & np.isfinite(table.aircraft).any(axis=1)
+    if belly.any():
+        tilt = np.nanmax(np.abs(angles[belly][:, [PITCH, ROLL]]), initial=0.0)
         problems.append(
             Problem(
                 code="fixed_mount",
                 severity=Severity.INFO,
-                sentence_en=f"{int(fixed.sum())} photos carry no gimbal angles: the aircraft's own "
+                sentence_en=f"{int(belly.sum())} photos carry no gimbal angles: the aircraft's own "
                 "attitude is used for a camera that looks straight out of its belly (tilt up to "
                 f"{tilt:.1f}°).",
-                sentence_vi=f"{int(fixed.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh "
+                sentence_vi=f"{int(belly.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh "
                 f"nhìn thẳng xuống từ bụng máy bay (nghiêng tới {tilt:.1f}°).",
-                frames=table.names_of(fixed),
+                frames=table.names_of(belly),
             )
         )
     return angles, fixed, problems
+
+
+def _from_the_horizon(table: FlightTable, rows: Bools) -> Bools:
+    """Where "Camera:" pitches count from the horizon, as DJI's do, and not from nadir, as Pix4D's.
+
+    A camera never looks far behind the aircraft's own feet: one whose pitches go below -20° counts from the
+    horizon (Autel's XL715 and others do), in all its photos.
+    """
+    cameras = np.array([photo.camera_name for photo in table.photos], dtype=object)
+    found = np.zeros(len(table), dtype=bool)
+    for camera in set(cameras[rows]):
+        own = rows & (cameras == camera)
+        found |= own & (np.quantile(table.camera[own, PITCH], _FEW) < _BEHIND_DEG)
+    return found
 
 
 def headings_deg(angles: Floats) -> Floats:

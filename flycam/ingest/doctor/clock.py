@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flycam.ingest.doctor.diagnosis import Problem, Severity
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.naming import told_apart
-from flycam.ingest.telemetry.gps_time import LEAP_SECONDS
+from flycam.ingest.telemetry.gps_time import leap_seconds
 
 DEFAULT_ZONE_S = 7 * 3600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def capture_times(photos: Sequence[PhotoMetadata]) -> tuple[Times, list[Problem]
         problems += found
         times[open_] = local[open_] - int(zone_s * 1e9)
         if not gps_is_utc:
-            gps = np.where(gps != 0, gps - int(LEAP_SECONDS * 1e9), gps)
+            gps = np.where(gps != 0, gps - (leap_seconds(gps / 1e9) * 1e9).astype(np.int64), gps)
     only_gps = (times == 0) & (gps != 0)
     times[only_gps] = gps[only_gps]
     return times, problems + _bad_clocks(photos, times)
@@ -109,7 +109,7 @@ def _zone_of(
         difference_s = float(np.median((local[both] - gps[both]) / 1e9))
         zone_s = round(difference_s / _QUARTER_S) * _QUARTER_S
         rest_s = difference_s - zone_s
-        if abs(rest_s + LEAP_SECONDS) <= 1.5:
+        if abs(rest_s + float(leap_seconds(np.median(gps[both]) / 1e9))) <= 1.5:
             return zone_s, False, [_leap_problem(zone_s, rest_s)]
         return zone_s + rest_s, True, [_gps_zone_problem(zone_s, rest_s, int(both.sum()))]
     zone_s, found = _assumed_zone(photos, local, open_)

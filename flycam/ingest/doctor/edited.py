@@ -27,15 +27,15 @@ _EDITORS = re.compile(
     r"|photoscape|nomacs|gwenview|shotwell|eog|honeyview|jpegtran|canva|polarr|vsco|ashampoo|corel|aperture",
     re.IGNORECASE,
 )
-_FIRMWARE = re.compile(r"^v?\.?\d+(\.\d+)+\w*$", re.IGNORECASE)
+_RELEASE = re.compile(r"\bv?[\d.]+\w*|\b[0-9a-f]{8,}\b", re.IGNORECASE)
 _SHAPE = 0.01  # of width over height
 
 
 def edited_photos(photos: Sequence[PhotoMetadata]) -> Bools:
     """True where the software tag names a viewer or editor, or is not what most photos of the camera carry.
 
-    Two firmware numbers on one card are an update, not an edit. A tag that all photos share is the camera's
-    own, whatever it is called, unless it is a known editor's.
+    Two releases of one firmware on a card are an update, not an edit. A tag that all photos share is the
+    camera's own, whatever it is called, unless it is a known editor's.
     """
     usual = _usual_software(photos)
     return np.array([_is_edited(photo.software, usual[_camera(photo)]) for photo in photos], dtype=bool)
@@ -123,15 +123,19 @@ def edits_said(
 
 
 def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools) -> list[Problem]:
-    """Edited photos of another shape than most of their camera's: a crop moves the principal point."""
-    shapes: dict[tuple[str, ...], Counter[float]] = {}
+    """Edited photos of another shape than most of their camera's, and less long: a crop moves the principal
+    point. A camera's own wide pictures are as long as its others.
+    """
+    sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
     for photo in photos:
-        shapes.setdefault(_camera(photo), Counter())[_shape(photo)] += 1
+        sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1
+    usual = {camera: counted.most_common(1)[0][0] for camera, counted in sizes.items()}
     cropped = tuple(
         name
         for photo, name, is_edited in zip(photos, names, edited.tolist(), strict=True)
         if is_edited
-        and abs(_shape(photo) - shapes[_camera(photo)].most_common(1)[0][0]) > _SHAPE * _shape(photo)
+        and max(photo.image_size_px) < max(usual[_camera(photo)])
+        and abs(_shape(photo.image_size_px) / _shape(usual[_camera(photo)]) - 1.0) > _SHAPE
     )
     if not cropped:
         return []
@@ -154,8 +158,7 @@ def _is_edited(software: str, usual: str) -> bool:
         return False
     if _EDITORS.search(software):
         return True
-    both_firmware = bool(_FIRMWARE.match(software)) and bool(_FIRMWARE.match(usual))
-    return bool(usual) and software != usual and not both_firmware
+    return bool(usual) and _RELEASE.sub("", software) != _RELEASE.sub("", usual)
 
 
 def _usual_software(photos: Sequence[PhotoMetadata]) -> dict[tuple[str, ...], str]:
@@ -174,9 +177,9 @@ def _camera(photo: PhotoMetadata) -> tuple[str, ...]:
     return photo.maker, photo.model, photo.serial, photo.band
 
 
-def _shape(photo: PhotoMetadata) -> float:
+def _shape(size_px: tuple[int, int]) -> float:
     """Long side over short side."""
-    return max(photo.image_size_px) / max(min(photo.image_size_px), 1)
+    return max(size_px) / max(min(size_px), 1)
 
 
 def _same_way(a: tuple[int, int], b: tuple[int, int]) -> bool:

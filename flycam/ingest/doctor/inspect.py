@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -20,7 +21,7 @@ from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.altitude import HeightMode, settle_heights
-from flycam.ingest.doctor.attitude import settle_attitude
+from flycam.ingest.doctor.attitude import settle_attitude, settle_nose_cameras
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.coverage import survey_coverage
 from flycam.ingest.doctor.diagnosis import (
@@ -47,6 +48,7 @@ from flycam.ingest.doctor.position import settle_positions
 from flycam.ingest.doctor.sorties import course_over_ground, split_sorties
 from flycam.ingest.doctor.takeoff import TakeoffGiven
 from flycam.ingest.doctor.turned import settle_turned
+from flycam.ingest.doctor.unnamed_lens import estimate_lenses, guessed_lens
 from flycam.ingest.doctor.usable import Usable, usable_photos
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
@@ -55,6 +57,9 @@ from flycam.ingest.photo.remarks import REMARKS_VI
 from flycam.ingest.telemetry.flight_log import FlightLog
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+_UNSEEN_EN = ", and their pixels, which may show it, were not looked at"
+_UNSEEN_VI = ", và chưa xem điểm ảnh để ước lượng"
 
 InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
 
@@ -96,10 +101,14 @@ def diagnose(
     table = _without_copies(table, identify, book)
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(settle_positions(table))
-    table, interiors = _with_lenses(table, interior_for, book)
+    table = book.kept(settle_nose_cameras(table))
+    settle = partial(
+        _settle, terrain_at=terrain_at, height_mode=HeightMode(height_mode), takeoff=takeoff, home_lonlat=home
+    )
+    table, interiors = _with_lenses(table, interior_for, settle, terrain_at, checks or {}, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
+    flight = settle(table, interiors, book=book)
     if is_plane(flight.heights.datum):  # terrain that lies elsewhere is none
         terrain_at = None
     usable = usable_photos(flight, checks or {})
@@ -188,6 +197,7 @@ def _with_log(
 def _settle(
     table: FlightTable,
     interiors: Sequence[InteriorOrientation],
+    *,
     terrain_at: TerrainAt | None,
     height_mode: HeightMode,
     takeoff: TakeoffGiven,
@@ -218,29 +228,48 @@ def _settle(
 
 
 def _with_lenses(
-    table: FlightTable, interior_for: InteriorFor, book: _Book
+    table: FlightTable,
+    interior_for: InteriorFor,
+    settle: Callable[..., SettledFlight],
+    terrain_at: TerrainAt | None,
+    checks: Checks,
+    book: _Book,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
-    """Rows whose lens is known, and the lens of each."""
+    """Rows whose lens is named, or shows in the pixels, and the lens of each."""
     interiors: list[InteriorOrientation] = []
-    unknown: list[Rejection] = []
-    kept: list[int] = []
+    unnamed: dict[int, CalibrationMissing] = {}
     sideways = sideways_photos(table.photos).tolist()
     for row, photo in enumerate(table.photos):
         try:
             interiors.append(lens_of(photo, sideways[row], interior_for))
-            kept.append(row)
         except CalibrationMissing as error:
-            unknown.append(Rejection.of(table.names[row], LensUnknown.because(error)))
-    if unknown:
+            unnamed[row] = error
+            interiors.append(guessed_lens(photo.image_size_px))
+    if unnamed and checks:
+        rows = np.isin(np.arange(len(table)), list(unnamed))
+        found, said = estimate_lenses(settle(table, interiors, book=_Book()), rows, checks, terrain_at)
+        book.add(problems=said)
+        for row, lens in found.items():
+            interiors[row] = lens
+            del unnamed[row]
+    if unnamed:
+        names = tuple(table.names[row] for row in unnamed)
         problem = Problem(
             code="calibration_missing",
             severity=Severity.ERROR,
-            sentence_en=f"{len(unknown)} photos do not say what lens took them: give it with --camera.",
-            sentence_vi=f"{len(unknown)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
-            frames=tuple(r.name for r in unknown),
+            sentence_en=f"{len(unnamed)} photos do not say what lens took them{'' if checks else _UNSEEN_EN}:"
+            " give it with --camera.",
+            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{'' if checks else _UNSEEN_VI}: hãy nhập"
+            " bằng --camera.",
+            frames=names,
         )
+        unknown = [
+            Rejection.of(name, LensUnknown.because(error))
+            for name, error in zip(names, unnamed.values(), strict=True)
+        ]
         book.add(unknown, [problem])
-    return table.take(np.array(kept, dtype=np.intp)), interiors
+    kept = [row for row in range(len(table)) if row not in unnamed]
+    return table.take(np.array(kept, dtype=np.intp)), [interiors[row] for row in kept]
 
 
 def _refused(

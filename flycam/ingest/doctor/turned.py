@@ -2,40 +2,29 @@
 
 Every photo is asked, not only those whose tags tell of an editor: its thumbnail, laid on the ground by its
 pose, must show what its neighbours show there. One that does so only turned by 180° (or, standing upright on
-a card of lying ones, by 90° or 270°) was turned after it was taken. Its camera is turned with it
-(`geometry.turning`), so that nothing after this needs to know: rays go through the pixels of the file as is.
+a card of lying ones, by 90° or 270°) lies turned. Its camera is turned with it (`geometry.turning`), so that
+nothing after this needs to know: rays go through the pixels of the file as is.
+
+Pixels show that picture and heading disagree, not which of them is wrong. That somebody turned the picture is
+said only where its heading was measured and a tag, or its shape, tells of another program.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geodata.crs import to_lonlat
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.likeness import (
-    ALL_WINDOWS,
-    FARTHEST_PX,
-    NEAREST_PX,
-    QUICK_WINDOWS,
-    Laid,
-    Spot,
-    agreeing_windows,
-    lay,
-    spot_around,
-)
-from flycam.geometry.rotation import as_mat3
-from flycam.geometry.turning import turned_exterior, turned_interior
+from flycam.geometry.likeness import ALL_WINDOWS, QUICK_WINDOWS, agreeing_windows
+from flycam.geometry.turning import turned_exterior
 from flycam.ingest.doctor.diagnosis import Problem, Severity, TerrainAt
 from flycam.ingest.doctor.edited import edited_photos, edits_said, sideways_photos
-from flycam.ingest.doctor.flight_table import Bools, Floats
+from flycam.ingest.doctor.flight_table import Bools
 from flycam.ingest.doctor.headers import SettledFlight
-from flycam.ingest.photo.judging import THUMBNAIL_PX, Checks, PixelChecks, Pixels
+from flycam.ingest.doctor.laid_thumbnails import LaidThumbnails, exterior_of, turned_lens
+from flycam.ingest.photo.judging import Checks, PixelChecks
 
 Votes = NDArray[np.int64]
 
@@ -45,7 +34,6 @@ _LEAST_EDITED, _LEAST = 4, 8
 _TIMES = 4
 _QUICK_NEIGHBOURS, _NEIGHBOURS = 2, 4
 _MOST_UNSURE = 64
-_KEPT = 96
 
 
 def settle_turned(
@@ -70,13 +58,14 @@ def settle_turned(
         rows = np.array([row for row in of_band if thumbnails[row] is not None], dtype=np.intp)
         if len(rows) > 1:
             shown = [t for row in rows if (t := thumbnails[row]) is not None]
-            ground = _Ground(flight, rows, sideways, shown, terrain_at)
+            ground = LaidThumbnails(flight, rows, sideways, shown, terrain_at)
             turns = ((1, 3, 0) if s else (0, 2) for s in sideways[rows].tolist())
             judged = _Judge(ground, list(turns), (edited | sideways)[rows]).judge()
             quarters[rows], votes[rows], sure[rows] = judged
     problems = [
         *edits_said(photos, flight.table.names, edited, sure),
-        *_said(flight, quarters, votes, sideways & ~sure & keep),
+        *_said(flight, quarters, votes, edited | sideways),
+        *_unsure(flight, sideways & ~sure & keep),
     ]
     return _turned(flight, quarters, sideways), problems
 
@@ -87,77 +76,9 @@ def _turned(flight: SettledFlight, quarters: Votes, sideways: Bools) -> SettledF
     rotations, interiors = flight.rotations.copy(), list(flight.interiors)
     for row in np.flatnonzero(quarters).tolist():
         turn = int(quarters[row])
-        rotations[row] = turned_exterior(_exterior(flight, row), turn).rotation
+        rotations[row] = turned_exterior(exterior_of(flight, row), turn).rotation
         interiors[row] = turned_lens(interiors[row], turn, bool(sideways[row]))
     return replace(flight, rotations=rotations, interiors=interiors)
-
-
-def turned_lens(lens: InteriorOrientation, quarters: int, sideways: bool) -> InteriorOrientation:
-    """The lens turned by quarters × 90°; a sideways picture's is turned once already (`edited.lens_of`)."""
-    return turned_interior(lens, quarters - int(sideways)) if quarters else lens
-
-
-class _Ground:
-    """Thumbnails of some rows of a flight, laid on one raster on demand; the last ones used are kept."""
-
-    def __init__(
-        self,
-        flight: SettledFlight,
-        rows: NDArray[np.intp],
-        sideways: Bools,
-        thumbnails: Sequence[Pixels],
-        terrain_at: TerrainAt | None,
-    ) -> None:
-        self._flight, self._rows, self._sideways, self._thumbnails = flight, rows, sideways, thumbnails
-        height = flight.heights.height_m[rows]
-        takeoff = flight.heights.takeoffs[0].height_m if flight.heights.takeoffs else 0.0
-        above = flight.heights.above_ground_m[rows]
-        above = np.where(np.isfinite(above), above, height - takeoff)
-        above = np.maximum(above, 1.0)
-        lenses = [flight.interiors[row] for row in rows]
-        across = [max(lens.image_size_px) / np.mean(lens.focal_length_px) for lens in lenses]
-        gsd = float(np.median(above * across)) / THUMBNAIL_PX
-        sight = flight.rotations[rows, 2]
-        reach = above / np.maximum(-sight[:, 2], 0.3)
-        middle = flight.xy_m[rows] + reach[:, None] * sight[:, :2]
-        self._spots: list[Spot] = [spot_around(m, gsd) for m in middle]
-        self.places = np.array([(s.column, s.row) for s in self._spots])
-        nodes = np.stack([s.nodes_m(gsd) for s in self._spots])
-        self._nodes = np.concatenate([nodes, self._heights(nodes, height - above, terrain_at)], axis=-1)
-        self._kept: OrderedDict[tuple[int, int], Laid] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def laid(self, i: int, quarters: int) -> Laid:
-        """Thumbnail i on the ground, were its picture turned by quarters × 90°."""
-        if (i, quarters) in self._kept:
-            self._kept.move_to_end((i, quarters))
-            return self._kept[i, quarters]
-        row = int(self._rows[i])
-        lens = turned_lens(self._flight.interiors[row], quarters, bool(self._sideways[row]))
-        exterior = turned_exterior(_exterior(self._flight, row), quarters)
-        found = lay(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
-        self._kept[i, quarters] = found
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return found
-
-    def neighbours(self, i: int, most: int) -> list[int]:
-        """The nearest others that share ground with i, but not so much of it that a turn would not show."""
-        apart = np.abs(self.places - self.places[i]).max(axis=1)
-        near = np.flatnonzero((apart >= NEAREST_PX) & (apart <= FARTHEST_PX))
-        chosen: list[int] = near[np.argsort(apart[near], kind="stable")][:most].tolist()
-        return chosen
-
-    def _heights(self, nodes: Floats, below: Floats, terrain_at: TerrainAt | None) -> Floats:
-        """Ground heights of the nodes N×K×2; a plane under each camera where the terrain is not known."""
-        flat = np.broadcast_to(below[:, None], nodes.shape[:2])
-        if terrain_at is None:
-            return flat[..., None]
-        heights, _ = terrain_at(to_lonlat(nodes.reshape(-1, 2), self._flight.work_crs))
-        known = heights.reshape(flat.shape)
-        return np.where(np.isfinite(known), known, flat)[..., None]
 
 
 @dataclass
@@ -168,7 +89,7 @@ class _Judge:
     suspected  True where something else tells of a turn: less evidence will do
     """
 
-    ground: _Ground
+    ground: LaidThumbnails
     turns: list[tuple[int, ...]]
     suspected: Bools
 
@@ -225,52 +146,64 @@ class _Judge:
         return self._windows[key]
 
 
-def _exterior(flight: SettledFlight, row: int) -> ExteriorOrientation:
-    east, north = flight.xy_m[row].tolist()
-    return ExteriorOrientation(
-        projection_centre_m=(east, north, float(flight.heights.height_m[row])),
-        rotation=as_mat3(flight.rotations[row]),
-        work_crs=flight.work_crs,
-        vertical_datum=flight.heights.datum,
-        grid_scale=float(flight.scale[row]),
-        sigma_position_m=(0.0, 0.0, 0.0),
-        sigma_attitude_rad=(0.0, 0.0, 0.0),
-        source=PoseSource.GNSS,
-    )
-
-
-def _said(flight: SettledFlight, quarters: Votes, votes: Votes, unsure: Bools) -> list[Problem]:
+def _said(flight: SettledFlight, quarters: Votes, votes: Votes, saved_again: Bools) -> list[Problem]:
+    guessed = flight.attitude.course_only
     problems = []
     for turn in (1, 2, 3):
-        rows = quarters == turn
-        if not rows.any():
-            continue
-        count, degrees = int(rows.sum()), 90 * turn
-        found, as_written = int(votes[rows, turn].sum()), int(votes[rows, 0].sum())
-        problems.append(
-            Problem(
-                code="turned",
-                severity=Severity.INFO,
-                sentence_en=f"{count} of the photos were turned by {degrees}° clockwise after they were taken"
-                f" ({found} places match the neighbouring photos only when they are turned back,"
-                f" {as_written} as they are); flycam has turned them back, nothing is lost.",
-                sentence_vi=f"{count} ảnh đã bị xoay {degrees}° theo chiều kim đồng hồ sau khi chụp"
-                f" ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay lại, {as_written} chỗ khớp khi để"
-                " nguyên); flycam đã xoay lại, không mất dữ liệu.",
-                frames=flight.table.names_of(rows),
+        for code, rows, en, vi in (
+            (
+                "heading_guessed_wrong",
+                guessed,
+                "{n} photos state no heading, and the course taken for it is off by {by}°",
+                "{n} ảnh không ghi hướng, và hướng bay dùng thay bị lệch {by}°",
+            ),
+            (
+                "turned",
+                ~guessed & saved_again,
+                "{n} of the photos were turned by {by}° clockwise after they were taken",
+                "{n} ảnh đã bị xoay {by}° theo chiều kim đồng hồ sau khi chụp",
+            ),
+            (
+                "turned",
+                ~guessed & ~saved_again,
+                "{n} of the photos lie turned by {by}° clockwise against the heading in their tags, which"
+                " name no other program",
+                "{n} ảnh bị xoay {by}° theo chiều kim đồng hồ so với hướng ghi trong thẻ; thẻ không ghi phần"
+                " mềm nào khác",
+            ),
+        ):
+            chosen = rows & (quarters == turn)
+            if not chosen.any():
+                continue
+            told = {"n": int(chosen.sum()), "by": 90 * turn}
+            found, as_written = int(votes[chosen, turn].sum()), int(votes[chosen, 0].sum())
+            problems.append(
+                Problem(
+                    code=code,
+                    severity=Severity.INFO,
+                    sentence_en=f"{en.format(**told)} ({found} places match the neighbouring photos only when"
+                    f" they are turned back, {as_written} as they are); flycam has turned them back, nothing"
+                    " is lost.",
+                    sentence_vi=f"{vi.format(**told)} ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay"
+                    f" lại, {as_written} chỗ khớp khi để nguyên); flycam đã xoay lại, không mất dữ liệu.",
+                    frames=flight.table.names_of(chosen),
+                )
             )
-        )
-    if unsure.any():
-        count = int(unsure.sum())
-        problems.append(
-            Problem(
-                code="sideways",
-                severity=Severity.WARNING,
-                sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
-                " little in common with their neighbours to tell which way: look at them on the map.",
-                sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
-                " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
-                frames=flight.table.names_of(unsure),
-            )
-        )
     return problems
+
+
+def _unsure(flight: SettledFlight, unsure: Bools) -> list[Problem]:
+    if not unsure.any():
+        return []
+    count = int(unsure.sum())
+    return [
+        Problem(
+            code="sideways",
+            severity=Severity.WARNING,
+            sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
+            " little in common with their neighbours to tell which way: look at them on the map.",
+            sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
+            " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
+            frames=flight.table.names_of(unsure),
+        )
+    ]

@@ -9,6 +9,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.given import poses_csv
 from flycam.ingest.given.opensfm import read_sfm_poses
 from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
+from flycam.ingest.telemetry.airdata import looks_like_airdata
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles
 from flycam.store.regular import reads_foreign
 
@@ -22,6 +23,7 @@ def holds_poses(path: Path) -> bool:
     return (
         bool(head.strip())
         and not head.startswith(_DATAFLASH_TEXT)
+        and not looks_like_airdata(head)
         and not looks_like_subtitles(head.encode())
     )
 

@@ -12,7 +12,7 @@ import re
 
 _THERMAL_SOURCE = re.compile(r"infrared|thermal|\bIR\b|InfraredCamera", re.IGNORECASE)
 _THERMAL_MODEL = re.compile(
-    r"\b(XT2?|XTS|FLIR|BOSON|LEPTON|VUE|THERMO?MAP|THERMAL|ZXT\w*|ZTXT\w*)\b", re.IGNORECASE
+    r"\b(XT[2RS]?|FLIR|BOSON|LEPTON|VUE|THERMO?MAP|THERMAL|ZXT\w*|ZTXT\w*)\b", re.IGNORECASE
 )
 _NIGHT_SOURCE = re.compile(r"night|low.?light|starlight", re.IGNORECASE)
 _INFRARED_MODEL = re.compile(r"\b(NIR|NGB|RE|RED.?EDGE)\b", re.IGNORECASE)

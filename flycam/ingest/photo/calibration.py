@@ -1,9 +1,13 @@
-"""Which interior orientation a photo gets, by the strength of the evidence.
+"""Which interior orientation a photo gets: calibrated before stated, the file before the table.
 
 1  what the operator says (`--camera`)
-2  the file's own per-unit calibration: DewarpData, else CalibratedFocalLength
-3  `models/cameras`, for the maker, model, picture size and zoom
-4  EXIF: focal length on a known pixel pitch, else the 35 mm equivalent, each with its stated sigma
+2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's words, CalibratedFocalLength
+3  `models/cameras`, for the maker, model, picture size and zoom, where the file states nothing else
+4  what the file states: field of view, focal length on a known pixel pitch, 35 mm equivalent, with its sigma
+5  where nobody names it, the flight's own pictures (`flycam.ingest.doctor.unnamed_lens`)
+
+The file comes first in 3, too: an entry that is a fifth off what it states is another lens's. Elsewise a
+calibration of several units is closer than a stated figure, which is rounded and knows no distortion.
 
 The 35 mm equivalent compares diagonals (CIPA DCG-001): f_px = f35 / 43.267 mm × diagonal of the full
 sensor picture. A 16:9 photo is a crop of a 4:3 or 3:2 sensor, which one the file does not say; 4:3 is
@@ -15,6 +19,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from flycam.errors import CalibrationMissing
 from flycam.geodata.cameras import lookup_camera
 from flycam.geometry.camera import scaled
@@ -24,11 +30,16 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 SIGMA_DEWARP = 0.002  # a real unit differed by 0.3 % from its bundle adjustment months later
 SIGMA_CALIBRATED_FOCAL = 0.01
+SIGMA_PIX4D, SIGMA_PIX4D_PITCH = 0.01, 0.02  # the latter where the sensor's width follows from its middle
+SIGMA_FIELD_OF_VIEW = 0.02
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02
 SIGMA_FOCAL35 = 0.05
 _UNKNOWN_CAMERA = "an unknown camera", "máy ảnh chưa rõ"
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
+_SENSOR_SHAPES = (0.5625, 2 / 3, 0.75, 0.8)  # height over width
+_SAME_SHAPE, _SAME_WIDTH, _OFF_CENTRE = 0.02, 0.03, 0.05
+_COUNTS_CORNERS = 0.51  # DJI's middle of a picture is half its width, Skydio's half a pixel less
 
 
 def interior_for(
@@ -42,7 +53,7 @@ def interior_for(
     if camera_override is not None:
         return fitted_to(camera_override, metadata)
     known = _known_camera(metadata)
-    interior = _from_file(metadata, known) or known or _from_exif(metadata)
+    interior = _from_file(metadata, known) or known or _as_stated(metadata)
     if interior is None:
         camera, camera_vi = (metadata.camera_name,) * 2 if metadata.camera_name else _UNKNOWN_CAMERA
         raise CalibrationMissing(
@@ -56,7 +67,7 @@ def interior_for(
 def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
     """The entry of `models/cameras`, unless EXIF shows that another lens or zoom was on the camera."""
     zoom = metadata.digital_zoom or 1.0
-    stated = _from_exif(metadata)
+    stated = _as_stated(metadata)
     focal_px = stated.focal_length_px[0] if stated is not None else None
 
     def known(zoom: float, focal_px: float | None) -> InteriorOrientation | None:
@@ -82,19 +93,21 @@ def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:
     """The file's own calibration.
 
-    CalibratedFocalLength is the lens's design value and says nothing of distortion, so it does not displace
-    a known lens with distortion unless the maker says that the pixels are already straight.
+    A focal length alone (CalibratedFocalLength is the lens's design value, Parrot writes Pix4D's distortion
+    as zeros) says nothing of distortion, so it does not displace a known lens with distortion unless the
+    maker says that the pixels are already straight.
     """
-    own = _from_dewarp(metadata)
+    pix4d = _from_pix4d(metadata)
+    own = _from_dewarp(metadata) or (pix4d if pix4d is not None and pix4d.distortion else None)
     straight = metadata.dewarped is True
     if own is None and (straight or known is None or not known.distortion):
-        own = _from_calibrated_focal(metadata)
+        own = _from_calibrated_focal(metadata) or pix4d
     zoom = metadata.digital_zoom or 1.0
     return zoomed(own, zoom) if own is not None and zoom > 1.0 else own
 
 
-def _from_exif(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    return _from_focal_plane(metadata) or _from_focal35(metadata)
+def _as_stated(metadata: PhotoMetadata) -> InteriorOrientation | None:
+    return _from_field_of_view(metadata) or _from_focal_plane(metadata) or _from_focal35(metadata)
 
 
 def _with_readout(
@@ -151,25 +164,35 @@ def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> Interio
     return scaled(interior, size)
 
 
-def _calibration_scale(metadata: PhotoMetadata) -> float:
-    """Pixels of this photo per pixel of the picture that the file's calibration describes.
+def _calibrated_picture(metadata: PhotoMetadata) -> tuple[float, tuple[float, float]] | None:
+    """(pixels of this photo per pixel of the picture that its calibration describes, optical centre in it).
 
-    CalibratedOpticalCenterX is half the width of that picture. A photo of the same width is that picture or
-    a centred crop of it; another width is a resized copy that kept its tags.
+    The optical centre is near the middle of that picture. A photo as wide as it is that picture or a centred
+    crop of its height; another width is a resized copy that kept its tags. None where the photo is higher
+    than the sensor: a thermal camera that carries the colour camera's words.
     """
-    centre = metadata.calibrated_centre_px
-    if centre is None or centre[0] <= 0:
-        return 1.0
-    scale = metadata.image_size_px[0] / (2.0 * centre[0])
-    return scale if 0.05 < scale < 20.0 and abs(scale - 1.0) > 0.03 else 1.0
+    width, height = metadata.image_size_px
+    centre, full = metadata.calibrated_centre_px, metadata.exif_size_px
+    if centre is None or min(centre) <= 0:
+        return 1.0, image_centre((width, height))
+    shape = min(_SENSOR_SHAPES, key=lambda one: abs(one - centre[1] / centre[0]))
+    if height / width > shape * (1.0 + _SAME_SHAPE):
+        return None
+    widths = [2.0 * centre[0], *((full[0],) if full is not None else ()), width]
+    described = [one for one in widths if abs(one / widths[0] - 1.0) < _SAME_WIDTH][-1]
+    scale, middle = width / described, image_centre((width, height))
+    is_crop = height / width < shape * (1.0 - _SAME_SHAPE)
+    sides = described, described * (shape if is_crop else height / width)
+    off = (one - (side - 1.0) / 2.0 for one, side in zip(centre, sides, strict=True))
+    dx, dy = (pixels if abs(pixels) > _COUNTS_CORNERS else 0.0 for pixels in off)
+    return scale, (middle[0] + dx * scale, middle[1] + dy * scale)
 
 
 def _from_dewarp(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    dewarp = metadata.dewarp
-    if dewarp is None:
+    dewarp, picture = metadata.dewarp, _calibrated_picture(metadata)
+    if dewarp is None or picture is None:
         return None
-    scale = _calibration_scale(metadata)
-    centre = image_centre(metadata.image_size_px)
+    scale, centre = picture
     plain = metadata.dewarped is True
     focal = (dewarp.fx_px * scale, dewarp.fy_px * scale)
     if not _plausible(focal[0], metadata):
@@ -189,12 +212,85 @@ def _from_dewarp(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 
 def _from_calibrated_focal(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    if metadata.calibrated_focal_px is None:
+    picture = _calibrated_picture(metadata)
+    if metadata.calibrated_focal_px is None or picture is None:
         return None
-    focal = metadata.calibrated_focal_px * _calibration_scale(metadata)
+    focal = metadata.calibrated_focal_px * picture[0]
     if not _plausible(focal, metadata):
         return None
     return _pinhole(metadata, focal, "file:CalibratedFocalLength", SIGMA_CALIBRATED_FOCAL)
+
+
+def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
+    """The lens in Pix4D's words; millimetres become pixels by EXIF's pixel pitch, else by the principal
+    point, which is near the middle of the sensor."""
+    lens = metadata.pix4d_lens
+    if lens is None:
+        return None
+    width, height = metadata.image_size_px
+    scale = width / metadata.exif_size_px[0] if metadata.exif_size_px is not None else 1.0
+    if lens.focal_mm is None:
+        focal, distortion = fisheye_of(lens.affine_px[0] * scale, lens.polynomial)
+        sigma, model, centre = SIGMA_PIX4D, LensModel.FISHEYE, image_centre((width, height))
+    else:
+        density = metadata.focal_plane_px_per_mm
+        px_per_mm = density * scale if density is not None else width / (2.0 * lens.centre_mm[0])
+        focal, sigma = lens.focal_mm * px_per_mm, SIGMA_PIX4D_PITCH if density is None else SIGMA_PIX4D
+        r1, r2, r3, t1, t2 = lens.distortion or (0.0,) * 5
+        distortion = (r1, r2, t1, t2, r3) if any(lens.distortion) else ()
+        model = LensModel.BROWN if distortion else LensModel.PINHOLE
+        centre = (lens.centre_mm[0] * px_per_mm - 0.5, lens.centre_mm[1] * px_per_mm - 0.5)
+        middle = image_centre((width, height))
+        if max(abs(centre[0] - middle[0]), abs(centre[1] - middle[1])) > _OFF_CENTRE * width:
+            centre = middle  # of another picture: a crop, or another pitch
+    if not _plausible(focal, metadata):
+        return None
+    return InteriorOrientation(
+        model=model,
+        image_size_px=(width, height),
+        focal_length_px=(focal, focal),
+        principal_point_px=centre,
+        distortion=distortion,
+        calibration_id=f"file:Camera {model}",
+        sigma_focal_rel=sigma,
+    )
+
+
+def fisheye_of(affine_px: float, polynomial: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
+    """(focal length in pixels, k1 to k4 of LensModel.FISHEYE) of Pix4D's fisheye.
+
+    Pix4D: radius = affine × Σ pᵢ (2θ/π)ⁱ ("Internal and external camera parameters"). The odd polynomial in
+    θ is its least-squares fit out to 85° or to where the radius stops growing.
+    """
+    theta = np.radians(np.linspace(1.0, 85.0, 85))
+    radius = affine_px * np.polynomial.polynomial.polyval(theta * 2.0 / np.pi, np.array(polynomial))
+    falling = np.flatnonzero(np.diff(radius) <= 0)
+    theta, radius = (
+        theta[: falling[0] if falling.size else None],
+        radius[: falling[0] if falling.size else None],
+    )
+    terms = theta[:, None] ** np.arange(1, 10, 2)
+    fitted, *_ = np.linalg.lstsq(terms, radius, rcond=None)
+    focal = float(fitted[0])
+    return focal, tuple((fitted[1:] / focal).tolist()) if focal > 0 else ()
+
+
+def _from_field_of_view(metadata: PhotoMetadata) -> InteriorOrientation | None:
+    view = metadata.field_of_view_deg
+    if view is None:
+        return None
+    width, height = metadata.image_size_px
+    stated = (
+        (view.horizontal_deg, width),
+        (view.diagonal_deg, math.hypot(width, height)),
+        (view.vertical_deg, height),
+    )
+    for degrees, extent_px in stated:
+        if degrees is not None:
+            focal = extent_px / 2.0 / math.tan(math.radians(degrees) / 2.0)
+            if _plausible(focal, metadata):
+                return _pinhole(metadata, focal, "file:field of view", SIGMA_FIELD_OF_VIEW)
+    return None
 
 
 def _from_focal_plane(metadata: PhotoMetadata) -> InteriorOrientation | None:

@@ -80,7 +80,7 @@ def read_exif(reader: TiffReader) -> ExifFacts:
     _read_times(main, details, facts)
     _read_position(reader.directory(main.integer(_GPS_IFD) or 0), facts)
     if facts.maker.upper().startswith(("DJI", "HASSELBLAD")) or not facts.maker:
-        facts.dji_note = read_dji_note(details.raw(_MAKER_NOTE), reader.order)
+        facts.dji_note = read_dji_note(details.raw(_MAKER_NOTE))
     return facts
 
 
@@ -184,22 +184,29 @@ _DJI_NOTE = {
     11: "camera_roll",
 }
 _TYPE_FLOAT = 11
+_MOST_NOTE_TAGS = 64  # fewer than 256: a count reads so in one byte order only
 
 
-def read_dji_note(note: bytes, order: str) -> dict[str, float]:
+def read_dji_note(note: bytes) -> dict[str, float]:
     """Speeds (m/s) and angles (degrees) of a DJI maker note; empty where it holds none.
 
-    The note is a bare TIFF directory in the byte order of the file whose tags 3 to 11 are single
-    floats: speed x y z, aircraft pitch yaw roll, camera pitch yaw roll (tag numbers as listed by
-    ExifTool for DJI). Newer aircraft write debug text there instead, which is left alone.
+    The note is a bare TIFF directory whose tags 3 to 11 are single floats: speed x y z, aircraft pitch yaw
+    roll, camera pitch yaw roll (tag numbers as listed by ExifTool for DJI). Its byte order is the aircraft's:
+    a program that saves the photo again may write all around it in the other one. Newer aircraft write debug
+    text there instead, which is left alone.
     """
     if len(note) < 14 or note[:1] == b"[":
         return {}
-    count = struct.unpack_from(order + "H", note)[0]
-    if not 0 < count <= 64 or len(note) < 2 + 12 * count:
-        return {}
+    for order in "<>":
+        count = struct.unpack_from(order + "H", note)[0]
+        if 0 < count <= _MOST_NOTE_TAGS and len(note) >= 2 + 12 * count:
+            return _note_floats(note[2 : 2 + 12 * count], order)
+    return {}
+
+
+def _note_floats(entries: bytes, order: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    for tag, kind, amount, inline in struct.Struct(order + "HHI4s").iter_unpack(note[2 : 2 + 12 * count]):
+    for tag, kind, amount, inline in struct.Struct(order + "HHI4s").iter_unpack(entries):
         if tag in _DJI_NOTE and kind == _TYPE_FLOAT and amount == 1:
             value = struct.unpack(order + "f", inline)[0]
             if math.isfinite(value) and abs(value) < 1e4:

@@ -13,7 +13,11 @@ class Dialect(StrEnum):
     DJI = "dji"
     AUTEL = "autel"
     PARROT = "parrot"
+    BEBOP = "bebop"
+    SKYDIO = "skydio"
+    TEAL = "teal"
     SENSEFLY = "sensefly"
+    PIX4D = "pix4d"
     EXIF = "exif"
     NONE = "none"
 
@@ -29,7 +33,10 @@ class Angles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dewarp:
-    """DJI DewarpData: per-unit calibration. Offsets cx, cy are from the image centre, pixels."""
+    """DewarpData of DJI or Skydio: a unit's calibration, pixels.
+
+    Offsets cx, cy are from `calibrated_centre_px`, else from the picture's centre.
+    """
 
     calibrated_on: str
     fx_px: float
@@ -44,6 +51,32 @@ class Dewarp:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pix4dLens:
+    """The lens in Pix4D's words: a perspective one in millimetres, or a fisheye.
+
+    centre_mm   principal point from the picture's upper left corner
+    distortion  R1, R2, R3, T1, T2; () none stated
+    affine_px   C, D, E, F of the full-size picture; () for a perspective lens
+    polynomial  p0, p1, ... of the angle off the axis, which counts 1 at 90°
+    """
+
+    focal_mm: float | None = None
+    centre_mm: tuple[float, ...] = ()
+    distortion: tuple[float, ...] = ()
+    affine_px: tuple[float, ...] = ()
+    polynomial: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldOfView:
+    """Degrees from edge to edge of the picture; None where not stated."""
+
+    horizontal_deg: float | None = None
+    vertical_deg: float | None = None
+    diagonal_deg: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoMetadata:
     """Raw facts; units in the names; None where the file does not say.
 
@@ -55,14 +88,16 @@ class PhotoMetadata:
     rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
     rtk_std_m        (lon, lat, height) standard deviations
     horizontal_error_m  EXIF GPSHPositioningError: what the receiver says of its position in plan
+    calibrated_centre_px  optical centre from the corner of the picture that the calibration describes: of
+                     DJI the middle of it, of Skydio the principal point
     dewarped         True if the maker says the pixels are already undistorted (DJI DewarpFlag)
     band             "colour", "infrared", "thermal" or "night", from tags and file name
     is_drill         the photo carries flycam's own drill mark
     remarks          what the reader noticed ("XMP holds an entity declaration: ignored")
 
     Angles as written, never judged. `gimbal` follows DJI's sense in every dialect that fills it (DJI,
-    Autel "drone:", Parrot "drone-parrot:"): pitch -90 looks straight down, yaw clockwise from north.
-    `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
+    Autel "drone:", Parrot "drone-parrot:", Skydio, Teal): pitch -90 looks straight down, yaw clockwise from
+    north. `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
     `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
 
     absolute_altitude_m   what the maker calls height above sea level; its datum is to be settled
@@ -116,6 +151,8 @@ class PhotoMetadata:
     calibrated_centre_px: tuple[float, float] | None = None
     dewarp: Dewarp | None = None
     dewarped: bool | None = None
+    pix4d_lens: Pix4dLens | None = None
+    field_of_view_deg: FieldOfView | None = None
     band: str = "colour"
     is_drill: bool = False
     remarks: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from flycam.frame.spelling import to_visible
 from flycam.ingest.photo.bands import band_of, scene_ev100
 from flycam.ingest.photo.calibration import interior_for
 from flycam.ingest.photo.container import head_of, opened
-from flycam.ingest.photo.dialects import Values, dialect_of, fields_of
+from flycam.ingest.photo.dialects import Values, dialect_of, fields_of, maker_of
 from flycam.ingest.photo.exif import ExifFacts, read_exif
 from flycam.ingest.photo.head import PhotoHead
 from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
@@ -37,6 +37,7 @@ __all__ = [
     "sha256_of",
 ]
 
+_STITCHED = ("equirectangular", "cylindrical")  # GPano's projections
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
 _tells_apart = attrgetter("size_bytes", "image_size_px", "taken_text", "lon_deg", "lat_deg")
 
@@ -83,7 +84,7 @@ def read_metadata(path: Path) -> PhotoMetadata:
     """What one photo says about itself; reads the file's head only.
 
     Raises SourceUnreadable (0 bytes, no photo, cut off inside the header, a decompression bomb by its
-    declared size, a raw file, one visible band of a multispectral set).
+    declared size, a raw file, one visible band of a multispectral set, a stitched panorama).
     """
     with opened(path) as file:
         return _read(file, path)
@@ -98,6 +99,12 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
         )
     exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)
+    if values.get("GPano:ProjectionType", "").lower() in _STITCHED:
+        raise SourceUnreadable(
+            f"{path}: is a panorama stitched of many photos, which has no one lens; give the photos that it"
+            " was made of",
+            vi=f"{path}: là ảnh toàn cảnh ghép từ nhiều ảnh, không có một ống kính; hãy đưa các ảnh gốc",
+        )
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
         raise SourceUnreadable(
@@ -112,7 +119,7 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
 def _compose(
     path: Path, head: PhotoHead, exif: ExifFacts, values: Values, remarks: tuple[str, ...]
 ) -> PhotoMetadata:
-    maker = exif.maker or values.get("tiff:Make", "")
+    maker = maker_of(exif.maker, values)
     model = exif.model or values.get("tiff:Model", "")
     dialect = dialect_of(values, maker)
     fields = fields_of(dialect, values)

@@ -1,5 +1,8 @@
 """XMP packets into a flat dictionary "prefix:Name" -> text.
 
+A structure's parts are named by it, as ExifTool names them: Pitch in CameraOrientationNED is
+"drone-skydio:CameraOrientationNEDPitch".
+
 Prefixes are chosen by namespace address, not by what the file happens to call them. A packet that
 declares a document type or an entity is ignored whole and said so: no photo needs one, and it is how
 entity bombs are made. A packet that is not well-formed XML (some firmwares write raw ampersands or cut
@@ -26,6 +29,9 @@ _PREFIXES = {
     "www.dji.com/drone-dji/1.0": "drone-dji",
     "www.autelrobotics.com/drone/1.0": "drone",
     "www.parrot.com/drone-parrot/1.0": "drone-parrot",
+    "www.skydio.com/drone-skydio/1.0": "drone-skydio",
+    "camera": "bebop",  # Parrot's Bebops and Disco give no address
+    "ns.google.com/photos/1.0/panorama": "GPano",
     "pix4d.com/camera/1.0": "Camera",
     "ns.sensefly.com/camera/1.0": "Camera",
     "ns.sensefly.com/sensefly/1.0": "sensefly",
@@ -84,7 +90,17 @@ def _from_tree(root: Element) -> dict[str, str]:
             _keep(values, name, text)
         for child in description:
             _keep(values, child.tag, _text_of(child))
+            for name, text in _parts_of(child):
+                _keep(values, child.tag + name.partition("}")[2], text)
     return values
+
+
+def _parts_of(element: Element) -> list[tuple[str, str]]:
+    """Named parts of a structure: elements or attributes of its own, or of a Description in it."""
+    inner = element.find(f"{_RDF}Description")
+    holder = element if inner is None else inner
+    parts = [*holder.attrib.items(), *((child.tag, child.text or "") for child in holder)]
+    return [(name, text) for name, text in parts if name.startswith("{") and not name.startswith(_RDF)]
 
 
 def _text_of(element: Element) -> str:

@@ -1,7 +1,8 @@
 """ArduPilot DataFlash logs (.bin, .log): what the aircraft itself recorded.
 
-TimeUS counts microseconds since boot; a GPS record ties it to GPS week and milliseconds, and 18 leap seconds
-make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM, ORGN, MNT).
+TimeUS counts microseconds since boot; a GPS record ties it to GPS week and milliseconds, and the leap seconds
+of the day make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM, ORGN, MNT); what
+aircraft of 2014 to 2016 called TimeMS is milliseconds since boot, in GPS records of the week.
 """
 
 from __future__ import annotations
@@ -38,8 +39,17 @@ _NEEDED = {
     "CAM": ("GPSTime", "GPSWeek", "Lat", "Lng", "Alt"),
     "ORGN": ("Type", "Lat", "Lng", "Alt"),
 }
-_WELCOME = {"POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
-_OLD_NAMES = {"Yaw": "Y", "Pitch": "P", "Roll": "R"}
+_WELCOME = {"GPS": ("RelHomeAlt",), "POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
+# a column's older names, first choice first, and how many of what it counts now one of them is
+_OLD_NAMES = {
+    "Yaw": {"Y": 1.0},
+    "Pitch": {"P": 1.0},
+    "Roll": {"R": 1.0},
+    "TimeUS": {"T": 1e3, "TimeMS": 1e3},
+    "GMS": {"TimeMS": 1.0},
+    "GWk": {"Week": 1.0},
+    "RelHomeAlt": {"RelAlt": 1.0},
+}
 _LARGEST = 1e15  # of any number: 30 years of microseconds
 _LATEST_S = 4e9  # UTC of a fix: the year 2096
 _HOME_TYPES = (1, 2)
@@ -127,7 +137,7 @@ def _read_binary(
 
         def read(at: int) -> None:
             values = layout.unpack_from(data, at)
-            take(name, [values[i] / codes[i][1] if i >= 0 and codes[i][1] else np.nan for i in places])
+            take(name, [values[i] * by / codes[i][1] if codes[i][1] else np.nan for i, by in places])
 
         readers[number] = read
 
@@ -147,13 +157,13 @@ def _read_text(
     lines: Iterator[bytes], columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
 ) -> None:
     """As `_read_binary`, of lines of words between commas, in units as they are called."""
-    described: dict[str, tuple[int, list[int]]] = {}
+    described: dict[str, tuple[int, list[tuple[int, float]]]] = {}
     for line in lines:
         kind, *words = (word.strip() for word in line.decode("utf-8", "replace").split(","))
         if kind == "FMT" and len(words) > 4 and words[2] in columns:
             described[words[2]] = len(words[3]), _places(words[4:], columns[words[2]])
         elif kind in described and len(words) >= described[kind][0]:
-            take(kind, [_number(words[i]) if 0 <= i < len(words) else np.nan for i in described[kind][1]])
+            take(kind, [_number(words[i]) * by if i < len(words) else np.nan for i, by in described[kind][1]])
 
 
 def _number(word: str) -> float:
@@ -163,10 +173,12 @@ def _number(word: str) -> float:
         return np.nan
 
 
-def _places(said: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where each wanted column stands, under its name or its old one; -1 where it is not."""
+def _places(said: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, float]]:
+    """Where each wanted column stands, under its name or an old one, and the factor to its unit; NaN where
+    it is not."""
     where = {name: place for place, name in enumerate(said)}
-    return [where.get(name, where.get(_OLD_NAMES.get(name, ""), -1)) for name in wanted]
+    names = [{name: 1.0, **_OLD_NAMES.get(name, {})} for name in wanted]
+    return [next(((where[n], by) for n, by in one.items() if n in where), (0, np.nan)) for one in names]
 
 
 def _utc_offset(gps: Table, path: Path) -> float:
@@ -175,10 +187,22 @@ def _utc_offset(gps: Table, path: Path) -> float:
     offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _LATEST_S)]
     if not offsets.size:
         raise SourceUnreadable(
-            f"{path}: the aircraft never had a GPS fix, so its log has no time of day",
-            vi=f"{path}: máy bay chưa từng bắt được GPS nên nhật ký không có giờ; hãy đưa nhật ký khác",
+            f"{path}: {_no_fix(gps)}, so its log has no time of day: give another log of the flight",
+            vi=f"{path}: nhật ký không có lần định vị GPS nào kèm giờ; hãy đưa nhật ký khác của chuyến bay",
         )
     return float(np.median(offsets))
+
+
+def _no_fix(gps: Table) -> str:
+    """What is wrong with GPS records of which none gives a time."""
+    fixes = int((gps["Status"] >= 3).sum())
+    if fixes:
+        return f"none of its {fixes} GPS fixes bears a time that can be right"
+    return (
+        "the aircraft never had a GPS fix"
+        if gps["Status"].size
+        else "it holds no GPS record that is understood"
+    )
 
 
 def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[TelemetrySample]:
@@ -188,7 +212,7 @@ def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[Tele
     t, attitudes = rows["TimeUS"], by_type["ATT"]
     angles = np.stack([attitudes["Yaw"], attitudes["Pitch"], attitudes["Roll"]], axis=1)
     body = interpolate_angles(t, attitudes["TimeUS"], angles)
-    above_home = rows.get("RelHomeAlt", np.full(len(t), np.nan))
+    above_home = rows["RelHomeAlt"]
     return [
         TelemetrySample(
             t_utc_ns=round((t[i] / 1e6 + offset_s) * 1e9),

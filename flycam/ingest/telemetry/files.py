@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest.telemetry.airdata import looks_like_airdata, read_airdata
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
@@ -22,7 +23,7 @@ _TS_PACKET, _TS_SYNC = 188, 0x47
 
 @reads_foreign
 def read_flight_log(path: Path) -> FlightLog:
-    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV or DJI subtitles.
+    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV, DJI subtitles, AirData.
 
     Raises SourceUnreadable naming file and cure.
     """
@@ -47,6 +48,8 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_klv(path)
     if len(head) > 8 and head[8] in _MAVLINK_STARTS:
         return read_tlog(path)
+    if looks_like_airdata(head.decode("utf-8", "replace")):
+        return read_airdata(path)
     if looks_like_subtitles(head):
         return read_subtitle_log(path)
     if _is_transport_stream(head):
@@ -58,9 +61,9 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_klv(path)
     raise SourceUnreadable(
         f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg "
-        "of the aircraft, its .SRT or its ST 0601 metadata",
+        "of the aircraft, its .SRT, AirData's .csv or its ST 0601 metadata",
         vi=f"{path}: không phải nhật ký bay mà flycam biết; hãy đưa tệp .tlog của trạm mặt đất, .bin hoặc "
-        ".ulg của máy bay, .SRT hoặc siêu dữ liệu ST 0601",
+        ".ulg của máy bay, .SRT, .csv của AirData hoặc siêu dữ liệu ST 0601",
     )
 
 

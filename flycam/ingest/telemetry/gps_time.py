@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LEAP_SECONDS = 18.0
-"""Seconds that GPS time runs ahead of UTC since 2017-01-01 (IERS Bulletin C)."""
 GPS_EPOCH_S = 315_964_800.0
 """The beginning of GPS time, seconds UTC since 1970."""
 WEEK_S = 604_800.0
+_FIRST, _SINCE_S = 14.0, np.array([1_230_768_000.0, 1_341_100_800.0, 1_435_708_800.0, 1_483_228_800.0])
+"""Seconds that GPS time ran ahead of UTC since 2006, and when it was one more: 2009, July 2012, July 2015,
+2017 (IERS Bulletin C)."""
+
+
+def leap_seconds(utc: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds that GPS time runs ahead of UTC at times in seconds UTC since 1970."""
+    ahead: NDArray[np.float64] = _FIRST + np.searchsorted(_SINCE_S, utc, side="right").astype(np.float64)
+    return ahead
 
 
 def utc_s(week: NDArray[np.float64], ms_of_week: NDArray[np.float64]) -> NDArray[np.float64]:
     """Seconds UTC since 1970 of a week, counted on beyond 1023, and its milliseconds."""
-    return GPS_EPOCH_S + week * WEEK_S + ms_of_week / 1e3 - LEAP_SECONDS
+    gps = GPS_EPOCH_S + week * WEEK_S + ms_of_week / 1e3
+    return gps - leap_seconds(gps - leap_seconds(gps))

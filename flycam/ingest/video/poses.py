@@ -97,7 +97,10 @@ class VideoPoses:
         angles, sigma_deg, is_fixed = _angles_of(sample)
         convergence, scale = convergence_and_scale(self.work_crs, sample.lon_deg, sample.lat_deg)
         attitude = Attitude(
-            angles_deg=angles[None], sigma_deg=np.array([sigma_deg]), fixed_mount=np.array([is_fixed])
+            angles_deg=angles[None],
+            sigma_deg=np.array([sigma_deg]),
+            fixed_mount=np.array([is_fixed]),
+            course_only=np.array([False]),
         )
         rotations = attitude.rotations(np.array([convergence]))
         east, north = to_work(np.array([[sample.lon_deg, sample.lat_deg]]), self.work_crs)[0]
@@ -136,6 +139,7 @@ class VideoPoses:
             angles_deg=np.array([angles for angles, _, _ in settled]),
             sigma_deg=np.array([sigma for _, sigma, _ in settled]),
             fixed_mount=np.array([fixed for _, _, fixed in settled]),
+            course_only=np.zeros(len(settled), dtype=bool),
         )
         heights = np.array([self._height_of(s)[0] for s in samples])
         ground = np.interp(

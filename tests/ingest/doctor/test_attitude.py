@@ -7,12 +7,12 @@ import pytest
 
 from flycam.geodata.declination import declination_deg
 from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.doctor.attitude import settle_attitude, settle_roll_180
+from flycam.ingest.doctor.attitude import settle_attitude, settle_nose_cameras, settle_roll_180
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.diagnosis import Severity
 from flycam.ingest.doctor.flight_table import circular_deg, flight_table
 from flycam.ingest.doctor.sorties import course_over_ground, split_sorties
-from flycam.ingest.photo.metadata import Angles
+from flycam.ingest.photo.metadata import Angles, Dialect
 from tests.ingest.made_flights import LAT, LON, codes, strips, the, with_angles
 
 
@@ -160,6 +160,31 @@ def test_a_fixed_mount_uses_the_aircraft_and_a_wider_sigma():
     assert "belly" in the(problems, "fixed_mount").sentence_en
     looks = attitude.rotations(np.zeros(len(photos)))[:, 2]
     np.testing.assert_allclose(looks[:, 2], -np.cos(np.radians(2.0)) * np.cos(np.radians(1.0)), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("written", "down_deg"),
+    [([0.0, 38.0, 60.0], [90.0, 52.0, 30.0]), ([-90.0, -30.0, -45.0], [90.0, 30.0, 45.0])],
+)
+def test_pitches_in_pix4ds_words_count_from_nadir_or_from_the_horizon(written, down_deg):
+    """Parrot's and Autel's old firmware write the first, Autel's XL715 the second under the same names."""
+    photos = [
+        replace(p, gimbal=Angles(), aircraft=Angles(), camera=replace(p.gimbal, pitch_deg=written[k % 3]))
+        for k, p in enumerate(strips())
+    ]
+    attitude, problems = settle(photos)
+    sight = attitude.rotations(np.zeros(len(photos)))[:, 2]
+    np.testing.assert_allclose(np.degrees(np.arcsin(-sight[:, 2])), down_deg * (len(photos) // 3), atol=1e-6)
+    assert "fixed_mount" not in codes(problems)
+
+
+def test_a_camera_in_the_nose_is_not_laid_as_one_in_the_belly():
+    photos = [replace(p, gimbal=Angles(), dialect=Dialect.BEBOP) for p in strips()]
+    photos[0] = replace(photos[0], gimbal=strips()[0].gimbal)
+    table, rejected, problems = settle_nose_cameras(flight_table(photos, capture_times(photos)[0]))
+    assert len(table) == 1 and len(rejected) == len(photos) - 1
+    assert {r.reason for r in rejected} == {"no_sight"}
+    assert codes(problems) == ["nose_camera"]
 
 
 def test_without_any_angle_the_course_is_used_and_nadir_assumed():

@@ -3,62 +3,19 @@
 from dataclasses import replace
 from functools import partial
 
-import cv2
 import numpy as np
 import pytest
 
-from flycam.geometry.camera import image_rays, scaled
 from flycam.geometry.likeness import agreeing_windows, lay, spot_around
 from flycam.ingest.doctor.diagnosis import Severity
 from flycam.ingest.doctor.edited import edited_photos, edits_said, lens_of, sideways_photos
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.photo.judging import judge
-from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.metadata import Angles
 from flycam.ingest.photo.photos import interior_for, read_all, search
 from flycam.ingest.photo.pixels import pixel_checks
-from tests.ingest.made_flights import CAMERA, GROUND_M, photo, strips
-
-GROUND_SIZE_M = 900.0
-TEXEL_M = 0.7
-
-
-def flat(lonlat):
-    return np.full(len(lonlat), GROUND_M), "EGM2008"
-
-
-def lens(metadata: PhotoMetadata):
-    return (
-        CAMERA if metadata.image_size_px == CAMERA.image_size_px else scaled(CAMERA, metadata.image_size_px)
-    )
-
-
-def fields_and_roads(seed=3):
-    """A ground of patches, lines and grain, uint8, TEXEL_M a pixel."""
-    rng = np.random.default_rng(seed)
-    n = round(GROUND_SIZE_M / TEXEL_M)
-    grey = cv2.resize(rng.uniform(60, 190, (n // 25, n // 25)).astype(np.float32), (n, n), interpolation=0)
-    for _ in range(60):
-        a, b = rng.integers(0, n, (2, 2)).tolist()
-        cv2.line(grey, a, b, float(rng.uniform(20, 240)), 3)
-    return np.clip(grey + rng.normal(0, 6, (n, n)), 0, 255).astype(np.uint8)
-
-
-def shown_by(headers, ground):
-    """What each camera sees of flat ground, at a tenth of its size: H×W uint8 by source name."""
-    middle = np.mean([h.exterior_prior.projection_centre_m for h in headers], axis=0)
-    pictures = {}
-    for header in headers:
-        interior = scaled(header.interior, (400, 300))
-        uv = np.stack(np.meshgrid(np.arange(400.0), np.arange(300.0)), axis=-1).reshape(-1, 2)
-        rays = image_rays(interior, header.exterior_prior, uv)
-        centre = np.array(header.exterior_prior.projection_centre_m)
-        at = centre + rays * ((GROUND_M - centre[2]) / rays[:, 2])[:, None]
-        place = ((at[:, :2] - middle[:2]) * [1, -1] + GROUND_SIZE_M / 2) / TEXEL_M
-        maps = place.reshape(300, 400, 2).astype(np.float32)
-        pictures[header.provenance.source_name] = cv2.remap(
-            ground, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
-        )
-    return pictures
+from tests.ingest.doctor.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
+from tests.ingest.made_flights import CAMERA, photo, strips
 
 
 def flown(photos, quarters, software=None, ground=None):
@@ -76,10 +33,6 @@ def flown(photos, quarters, software=None, ground=None):
     return before, after
 
 
-def identity(metadata):
-    return f"{metadata.size_bytes:064x}"
-
-
 def turns_found(before, after):
     """Quarter turns clockwise of each camera between two diagnoses, by source name, where not 0."""
     found = {}
@@ -90,10 +43,6 @@ def turns_found(before, after):
         if quarters:
             found[header.provenance.source_name] = quarters
     return found
-
-
-def problem(diagnosis, code):
-    return next((p for p in diagnosis.problems if p.code == code), None)
 
 
 def test_a_flight_as_it_was_read_raises_no_alarm():
@@ -126,6 +75,21 @@ def test_single_photos_turned_without_any_tag_are_found():
     assert problem(after, "edited") is None
 
 
+def test_a_heading_that_was_guessed_is_not_a_picture_that_was_turned():
+    """An aircraft flew backwards and its tags state no heading: nobody turned anything."""
+    photos = strips(lines=3, per_line=8)
+    settle = partial(diagnose, interior_for=lens, terrain_at=flat, identify=identity)
+    pictures = shown_by(settle(photos).headers, fields_and_roads())
+    checks = {p.path: judge(np.ascontiguousarray(np.rot90(pictures[p.name], 2))) for p in photos}
+    silent = [
+        replace(p, gimbal=replace(p.gimbal, yaw_deg=None), aircraft=Angles(), software="Photo Viewer")
+        for p in photos
+    ]
+    found = settle(silent, checks=checks)
+    assert problem(found, "turned") is None
+    assert len(problem(found, "heading_guessed_wrong").frames) >= 20
+
+
 def test_a_whole_card_turned_is_found():
     photos = strips(lines=3, per_line=6)
     before, after = flown(photos, dict.fromkeys(range(18), 2))
@@ -155,6 +119,8 @@ def test_without_pixels_an_edited_photo_is_only_named():
         ("Picasa", "", True),
         ("Adobe Photoshop CC 2019 (Windows)", "Adobe Photoshop CC 2019 (Windows)", True),
         ("v01.23.4921", "v01.23.4920", False),
+        ("6eb4918033f74783a77e54b2040c1c69", "96d9a35cf1b44edda2886aac635097ef", False),
+        ("Dragon 1.7.1 ; Impala:0.0 P3A:0.1", "Dragon 1.8.0 ; Impala:0.0 P3A:0.1", False),
         ("10.03.12.06", "10.03.12.06", False),
         ("Somebody's Tool", "10.03.12.06", True),
         ("Pix4Dcapture", "Pix4Dcapture", False),
@@ -184,6 +150,9 @@ def test_a_cropped_photo_is_named():
     photos[3] = replace(photos[3], software="IrfanView", image_size_px=(3000, 2000))
     found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
     assert problem(found, "cropped").frames == (photos[3].name,)
+    photos[3] = replace(photos[3], image_size_px=(4000, 2250))  # the camera's own wide format, or its middle
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "cropped") is None
 
 
 def test_the_lens_of_a_sideways_photo_is_its_cameras():

@@ -1,10 +1,10 @@
-"""What DJI, Autel, Parrot and senseFly mean by their words."""
+"""What each maker means by its words."""
 
 from __future__ import annotations
 
 import pytest
 
-from flycam.ingest.photo.dialects import coordinate, dewarp_of, dialect_of, fields_of, number
+from flycam.ingest.photo.dialects import coordinate, dewarp_of, dialect_of, fields_of, maker_of, number
 from flycam.ingest.photo.metadata import Angles, Dialect
 
 DEWARP = "2022-06-08;3713.29,3712.5,7.02,-8.72,-0.112575,0.014875,-0.000086,0.000107,-0.027064"
@@ -133,6 +133,121 @@ def test_parrot() -> None:
     assert found["gimbal"] == Angles(yaw_deg=176.31, pitch_deg=-78.36, roll_deg=-0.32)
     assert found["aircraft"].yaw_deg == 170.0
     assert found["relative_altitude_m"] == 42.75
+
+
+def test_skydio_names_the_parts_of_structures() -> None:
+    """Names and values as a Skydio 2 writes them."""
+    words = {
+        "CameraOrientationNEDYaw": "127.444323",
+        "CameraOrientationNEDPitch": "-7.468572",
+        "CameraOrientationNEDRoll": "0.186841",
+        "VehicleOrientationNEDYaw": "126.820102",
+        "CameraPositionFLUZ": "52.566480",
+        "VehicleSpeedNEDX": "0.057380",
+        "VehicleSpeedNEDY": "0.115340",
+        "VehicleSpeedNEDZ": "-2.115316",
+        "AbsoluteAltitude": "1034.441910",
+        "CalibratedFocalLengthX": "2378.525221",
+        "CalibratedFocalLengthY": "2376.907858",
+        "CalibratedOpticalCenterX": "2029.169394",
+        "CalibratedOpticalCenterY": "1520.272790",
+        "DewarpData": "0.124826,-0.233427,0.098182",
+        "CameraSource": "MAIN_VISIBLE",
+    }
+    values = {f"drone-skydio:{name}": text for name, text in words.items()}
+    assert dialect_of(values, "Skydio") is Dialect.SKYDIO
+    found = fields_of(Dialect.SKYDIO, values)
+    assert found["gimbal"] == Angles(yaw_deg=127.444323, pitch_deg=-7.468572, roll_deg=0.186841)
+    assert (found["relative_altitude_m"], found["absolute_altitude_m"]) == (52.56648, 1034.44191)
+    assert found["speed_mps"] == (0.05738, 0.11534, -2.115316)
+    assert found["calibrated_centre_px"] == (2029.169394, 1520.27279)
+    dewarp = found["dewarp"]
+    assert (dewarp.fx_px, dewarp.k1, dewarp.k3, dewarp.p1) == (2378.525221, 0.124826, 0.098182, 0.0)
+    assert found["image_source"] == "MAIN_VISIBLE"
+
+
+def test_teal_adds_its_camera_to_its_platform() -> None:
+    values = {
+        "exif:CameraPitch": "-86831/1600",
+        "exif:PlatformPitch": "-785007/200000",
+        "exif:CameraYaw": "359986359/1000000",
+        "exif:PlatformYaw": "31901593/100000",
+        "exif:CameraRoll": "16501/1000000",
+    }
+    assert dialect_of(values, "Teledyne FLIR") is Dialect.TEAL
+    gimbal = fields_of(Dialect.TEAL, values)["gimbal"]
+    assert gimbal.pitch_deg == pytest.approx(-54.269 - 3.925, abs=0.001)
+    assert gimbal.yaw_deg == pytest.approx(359.986 + 319.016, abs=0.001)
+    assert gimbal.roll_deg is None  # its platform does not say
+
+
+def test_a_bebop_writes_the_body_alone() -> None:
+    values = {"bebop:Yaw": "18.7", "bebop:Pitch": "2.05", "bebop:Roll": "-2.4"}
+    values["bebop:AboveGroundAltitude"] = "1.000"
+    assert dialect_of(values, "PARROT") is Dialect.BEBOP
+    found = fields_of(Dialect.BEBOP, values)
+    assert found["aircraft"] == Angles(yaw_deg=18.7, pitch_deg=2.05, roll_deg=-2.4)
+    assert (found.get("gimbal"), found.get("relative_altitude_m")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("exif", "xmp", "maker"),
+    [
+        ("Camera", "Autel Robotics", "Autel Robotics"),
+        ("", "DJI", "DJI"),
+        ("DJI", "?", "DJI"),
+        ("Camera", "", "Camera"),
+    ],
+)
+def test_who_made_it(exif: str, xmp: str, maker: str) -> None:
+    assert maker_of(exif, {"tiff:Make": xmp}) == maker
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("Camera:HorizontalFOV", "horizontal_deg"),
+        ("Camera:LensVerticalFOV", "vertical_deg"),
+        ("drone:DFOV", "diagonal_deg"),
+        ("drone-skydio:HorizontalFieldOfView", "horizontal_deg"),
+        ("*:CameraHFOVDegrees", "horizontal_deg"),
+    ],
+)
+def test_a_field_of_view_under_any_makers_name(name: str, field: str) -> None:
+    found = fields_of(Dialect.NONE, {name: "84.5"})["field_of_view_deg"]
+    assert getattr(found, field) == 84.5
+
+
+@pytest.mark.parametrize("name", ["GPano:InitialHorizontalFOVDegrees", "crs:FOV", "Camera:FOVMode"])
+def test_what_is_no_field_of_view(name: str) -> None:
+    assert "field_of_view_deg" not in fields_of(Dialect.NONE, {name: "84.5"})
+
+
+def test_pix4ds_words_on_the_lens() -> None:
+    """Values as in the specification of the tags."""
+    perspective = {
+        "Camera:PerspectiveFocalLength": "527/100",
+        "Camera:PerspectiveFocalLengthUnits": "mm",
+        "Camera:PrincipalPoint": "2.42299,1.850154",
+        "Camera:PerspectiveDistortion": "0.201690322,-0.358534038, 0.256185599, 0.004208643,0.000268361",
+    }
+    lens = fields_of(Dialect.NONE, perspective)["pix4d_lens"]
+    assert (lens.focal_mm, lens.centre_mm, len(lens.distortion)) == (5.27, (2.42299, 1.850154), 5)
+    fisheye = {
+        "Camera:ModelType": "fisheye",
+        "Camera:FisheyeAffineMatrix": "1583.319083002,0,0, 1583.319083002",
+        "Camera:FisheyePolynomial": "0,1,-0.025178575, 0.167834214",
+    }
+    lens = fields_of(Dialect.NONE, fisheye)["pix4d_lens"]
+    assert lens.affine_px[0] == 1583.319083002 and lens.polynomial[3] == 0.167834214
+    assert "pix4d_lens" not in fields_of(Dialect.NONE, {**perspective, "Camera:PrincipalPoint": ""})
+
+
+def test_pix4ds_words_alone_are_nobodys_own() -> None:
+    values = {"Camera:Yaw": "12", "Camera:Pitch": "1", "Camera:Roll": "0"}
+    assert dialect_of(values, "MicaSense") is Dialect.PIX4D
+    assert dialect_of(values, "senseFly") is Dialect.SENSEFLY
+    assert fields_of(Dialect.PIX4D, values)["camera"] == Angles(yaw_deg=12.0, pitch_deg=1.0, roll_deg=0.0)
 
 
 def test_sensefly_keeps_both_heights() -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flycam.ingest.photo.xmp import MAX_PACKET_BYTES, read_xmp
-from tests.ingest.handmade import DJI_SPACE, PIX4D_SPACE, dji_xmp, xmp_packet
+from tests.ingest.handmade import DJI_SPACE, PIX4D_SPACE, SKYDIO_SPACE, dji_xmp, xmp_packet
 
 
 def test_attributes_and_elements_are_the_same() -> None:
@@ -33,6 +33,20 @@ def test_lists_become_text() -> None:
     bands = "<Camera:BandName><rdf:Seq><rdf:li>Red</rdf:li><rdf:li>NIR</rdf:li></rdf:Seq></Camera:BandName>"
     values, _ = read_xmp([xmp_packet({"Camera": PIX4D_SPACE}, {}, bands)])
     assert values == {"Camera:BandName": "Red, NIR"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '<s:CameraOrientationNED rdf:parseType="Resource"><s:Pitch>-7.5</s:Pitch></s:CameraOrientationNED>',
+        '<s:CameraOrientationNED s:Pitch="-7.5"/>',
+        '<s:CameraOrientationNED><rdf:Description s:Pitch="-7.5"/></s:CameraOrientationNED>',
+        "<s:CameraOrientationNED><rdf:Description><s:Pitch>-7.5</s:Pitch></rdf:Description></s:CameraOrientationNED>",
+    ],
+)
+def test_parts_of_a_structure_are_named_by_it(written: str) -> None:
+    values, _ = read_xmp([xmp_packet({"s": SKYDIO_SPACE}, {}, written)])
+    assert values["drone-skydio:CameraOrientationNEDPitch"] == "-7.5"
 
 
 def test_unknown_vocabulary_keeps_its_words() -> None:

@@ -16,7 +16,7 @@ from flycam.errors import SourceUnforeseen, SourceUnreadable, TelemetryGap
 from flycam.ingest.telemetry import files, flight_log
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, LEAP_SECONDS, WEEK_S
+from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, WEEK_S, utc_s
 from tests.ingest.made_flights import LAT, LON
 
 T0 = 1_758_333_600.0
@@ -192,7 +192,7 @@ def dataflash(path, seconds=30):
         "CAM": (53, "QIHLLeeeccC", "TimeUS,GPSTime,GPSWeek,Lat,Lng,Alt,RelAlt,GPSAlt,Roll,Pitch,Yaw"),
         "ORGN": (54, "QBLLe", "TimeUS,Type,Lat,Lng,Alt"),
     }
-    week, start = divmod(T0 + LEAP_SECONDS - GPS_EPOCH_S, WEEK_S)
+    week, start = divmod(T0 + 18.0 - GPS_EPOCH_S, WEEK_S)
     lines = ["FMT, 128, 89, FMT, BBnNZ, Type,Length,Name,Format,Columns"]
     lines += [f"FMT, {n}, 40, {name}, {fmt}, {cols}" for name, (n, fmt, cols) in formats.items()]
     lines.append(f"ORGN, 1000, 0, {LAT}, {LON + 0.1}, 1.0")
@@ -250,7 +250,7 @@ def binary_dataflash(seconds: int = 30) -> bytes:
         number, _, code, _ = kinds[name]
         made.extend(b"\xa3\x95" + bytes([number]) + struct.pack(code, *values))
 
-    week, start = divmod(T0 + LEAP_SECONDS - GPS_EPOCH_S, WEEK_S)
+    week, start = divmod(T0 + 18.0 - GPS_EPOCH_S, WEEK_S)
     lat = round(LAT * 1e7)
     say("ORGN", 1000, 0, lat, round((LON + 0.1) * 1e7), 100)
     say("ORGN", 1000, 1, lat, round(LON * 1e7), 30_000)
@@ -264,6 +264,38 @@ def binary_dataflash(seconds: int = 30) -> bytes:
             say("CAM", us, ms, int(week), lat, lng, 42_000, 12_000, 100, 200, 9000)
             say("TXT", us, b"\x1b[2J")
     return bytes(made)
+
+
+def test_a_log_of_2014_to_2016_counts_milliseconds(tmp_path):
+    """Of the records of that time only the GPS one has a T, since boot: its TimeMS is that of the week."""
+    new, old = dataflash(tmp_path / "new.log").read_text(), []
+    for line in new.splitlines():
+        kind, *words = line.split(", ")
+        if kind == "FMT":
+            renamed = line.replace("TimeUS,Status,GMS,GWk", "T,Status,TimeMS,Week")
+            old.append(renamed.replace("TimeUS", "TimeMS"))
+        else:
+            old.append(", ".join([kind, str(int(words[0]) // 1000), *words[1:]]))
+    path = tmp_path / "old.log"
+    path.write_text("\n".join(old) + "\n")
+    mine, other = read_flight_log(path), read_flight_log(tmp_path / "new.log")
+    assert [s.t_utc_ns for s in mine.track.samples] == [s.t_utc_ns for s in other.track.samples]
+    assert mine.track.samples[100].yaw_deg == 90.0
+
+
+@pytest.mark.parametrize(
+    ("week", "leap"), [(1304, 14), (1513, 15), (1700, 16), (1905, 17), (1930, 17), (1931, 18), (2400, 18)]
+)
+def test_gps_time_runs_ahead_by_the_leap_seconds_of_its_day(week, leap):
+    (found,) = utc_s(np.array([week]), np.array([0.0]))
+    assert found == GPS_EPOCH_S + week * WEEK_S - leap
+
+
+def test_of_fixes_without_a_time_it_is_not_said_that_there_was_none(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(dataflash(path).read_text().replace(", 2384, ", ", 0, ").replace(", 2385, ", ", 0, "))
+    with pytest.raises(SourceUnreadable, match="150 GPS fixes"):
+        read_flight_log(path)
 
 
 # what hung the reader, or spoke past the console, once
@@ -361,6 +393,12 @@ def test_the_other_real_logs_are_read(shared_data):
     flash = read_flight_log(shared_data / "logs" / "ardupilot_1s.BIN")
     assert len(flash.track.samples) == 23
     assert flash.track.samples[0].t_utc_ns == pytest.approx(1509241629.95e9, abs=0.1e9)
+    old = read_flight_log(shared_data / "logs" / "arducopter_2016.bin").track.samples
+    assert len(old) == 1305
+    assert (old[0].lat_deg, old[0].lon_deg, old[0].height_m) == (-19.8609234, -43.9601982, 803.26)
+    assert old[100].t_utc_ns / 1e9 == pytest.approx(1905 * WEEK_S + 334_018.2 + GPS_EPOCH_S - 17, abs=0.1)
+    assert np.isfinite([s.yaw_deg for s in old]).mean() > 0.99
+    assert max(s.relative_height_m for s in old) > 10
 
 
 def test_what_nobody_foresaw_in_a_log_is_said_of_the_log(tmp_path, monkeypatch):
