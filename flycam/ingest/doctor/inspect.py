@@ -19,7 +19,7 @@ from flycam.frame.frame import FrameHeader
 from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.doctor.altitude import HeightMode, settle_heights
+from flycam.ingest.doctor.altitude import HeightMode, Heights, settle_heights
 from flycam.ingest.doctor.attitude import settle_attitude
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.coverage import survey_coverage
@@ -38,8 +38,9 @@ from flycam.ingest.doctor.duplicates import (
     identified,
 )
 from flycam.ingest.doctor.edited import lens_of, sideways_photos
-from flycam.ingest.doctor.flight_table import Bools, FlightTable, flight_table
-from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of
+from flycam.ingest.doctor.flight_table import Bools, FlightTable, Index, flight_table
+from flycam.ingest.doctor.flying_height import FlyingHeights, GreyOf, Poses, estimate_flying_heights
+from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of, position_sigma
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.log_match import as_log, fill_from_log
 from flycam.ingest.doctor.numbering import missing_numbers
@@ -48,7 +49,7 @@ from flycam.ingest.doctor.sorties import course_over_ground, split_sorties
 from flycam.ingest.doctor.takeoff import TakeoffGiven
 from flycam.ingest.doctor.turned import settle_turned
 from flycam.ingest.doctor.usable import Usable, usable_photos
-from flycam.ingest.photo.judging import Checks
+from flycam.ingest.photo.judging import Checks, PixelChecks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.naming import told_apart
 from flycam.ingest.photo.remarks import REMARKS_VI
@@ -73,6 +74,7 @@ def diagnose(
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
     layer: str | None = None,
+    grey_of: GreyOf | None = None,
 ) -> Diagnosis:
     """Settle a flight's metadata.
 
@@ -87,6 +89,7 @@ def diagnose(
     checks           what a look at the pixels gave, if they were looked at
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
     layer            the operator's word on what the pixels show; None: what tags and names say
+    grey_of          small grey pictures, by which heights are judged and found; None: written heights alone
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
     altitude cannot be brought to the terrain's datum, SourceUnreadable if a file vanished.
@@ -99,7 +102,8 @@ def diagnose(
     table, interiors = _with_lenses(table, interior_for, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
+    said_of_heights = _Asked(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
+    flight = _settle(table, interiors, said_of_heights, book)
     if is_plane(flight.heights.datum):  # terrain that lies elsewhere is none
         terrain_at = None
     usable = usable_photos(flight, checks or {})
@@ -185,14 +189,20 @@ def _with_log(
     return _in_order(table), (home.lon_deg, home.lat_deg) if home is not None else None
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What heights are settled by, beside the photos' metadata."""
+
+    terrain_at: TerrainAt | None
+    mode: HeightMode
+    takeoff: TakeoffGiven
+    home_lonlat: tuple[float, float] | None
+    checks: Checks
+    grey_of: GreyOf | None
+
+
 def _settle(
-    table: FlightTable,
-    interiors: Sequence[InteriorOrientation],
-    terrain_at: TerrainAt | None,
-    height_mode: HeightMode,
-    takeoff: TakeoffGiven,
-    home_lonlat: tuple[float, float] | None,
-    book: _Book,
+    table: FlightTable, interiors: Sequence[InteriorOrientation], asked: _Asked, book: _Book
 ) -> SettledFlight:
     """Attitude and heights of photos whose position and lens are known."""
     centre = np.median(table.lonlat, axis=0)
@@ -200,21 +210,62 @@ def _settle(
     sorties = split_sorties(table)
     attitude, said = settle_attitude(table, course_over_ground(table.lonlat, table.t_ns, sorties))
     book.add(problems=said)
-    heights, said = settle_heights(
-        table, sorties, terrain_at, mode=height_mode, takeoff=takeoff, home_lonlat=home_lonlat
-    )
-    book.add(problems=said)
     convergence, scale = grid_of(work_crs, table.lonlat)
+    xy_m, rotations = to_work(table.lonlat, work_crs), attitude.rotations(convergence)
+    poses = Poses(
+        paths=[photo.path for photo in table.photos],
+        interiors=interiors,
+        xy_m=xy_m / scale[:, None],
+        rotations=rotations,
+        position_sigma_m=position_sigma(table)[0],
+        attitude_sigma_deg=attitude.sigma_deg,
+    )
+    heights, said = _settle_heights(table, sorties, poses, asked)
+    book.add(problems=said)
     return SettledFlight(
         table=table,
         interiors=interiors,
         work_crs=work_crs,
-        xy_m=to_work(table.lonlat, work_crs),
+        xy_m=xy_m,
         attitude=attitude,
         heights=heights,
-        rotations=attitude.rotations(convergence),
+        rotations=rotations,
         scale=scale,
     )
+
+
+_GLANCE_PAIRS, _LOOK_PAIRS = 6, 96
+"""Pairs of photos that written heights are held against, and that heights are found from."""
+
+
+def _settle_heights(
+    table: FlightTable, sorties: list[Index], poses: Poses, asked: _Asked
+) -> tuple[Heights, list[Problem]]:
+    """Heights that the pictures do not contradict: a glance at some, a look at many where theirs count."""
+    usable = np.array([isinstance(asked.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
+
+    def settled(seen: FlyingHeights | None) -> tuple[Heights, list[Problem]]:
+        return settle_heights(
+            table,
+            sorties,
+            asked.terrain_at,
+            mode=asked.mode,
+            takeoff=asked.takeoff,
+            home_lonlat=asked.home_lonlat,
+            seen=seen,
+        )
+
+    heights, said = settled(None)
+    if asked.grey_of is None or not usable.any():
+        return heights, said
+    for pairs in (_GLANCE_PAIRS, _LOOK_PAIRS):
+        if pairs == _GLANCE_PAIRS and np.isnan(heights.height_m).all():
+            continue
+        seen = estimate_flying_heights(poses, sorties, usable, asked.grey_of, most_pairs=pairs)
+        heights, said = settled(seen)
+        if not heights.from_pictures.any():
+            break
+    return heights, said
 
 
 def _with_lenses(

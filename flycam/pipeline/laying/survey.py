@@ -24,6 +24,7 @@ from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
+from flycam.ingest.photo.pixels import grey_of_side
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -136,6 +137,7 @@ def survey(
             checks=checks,
             area_of_interest=area_of_interest,
             layer=request.layer,
+            grey_of=grey_of_side if checks_of else None,
         )
     if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
         raise _other_ground(request.own_dem, diagnosis)

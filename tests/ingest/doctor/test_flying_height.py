@@ -1,0 +1,163 @@
+"""Flights over a painted plain: pictures cut from one big texture, so that every height is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.errors import FrameUnreadable
+from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.ingest.doctor.flying_height import Poses, estimate_flying_heights
+
+SIZE = (320, 240)
+FOCAL_PX = 260.0
+HEIGHT_M = 80.0
+LENS = InteriorOrientation(
+    model=LensModel.PINHOLE,
+    image_size_px=SIZE,
+    focal_length_px=(FOCAL_PX, FOCAL_PX),
+    principal_point_px=((SIZE[0] - 1) / 2.0, (SIZE[1] - 1) / 2.0),
+    calibration_id="test",
+)
+GSD_M = HEIGHT_M / FOCAL_PX
+
+
+@pytest.fixture(scope="module")
+def ground():
+    """Grey blobs of many sizes, 4 pixels of margin to each a metre's worth of ground."""
+    rng = np.random.default_rng(5)
+    layers = [
+        cv2.resize(rng.normal(size=(n, n)).astype(np.float32), (1600, 1600), interpolation=cv2.INTER_CUBIC)
+        for n in (60, 160, 400, 800)
+    ]
+    total = sum(layers)
+    return np.clip(127.0 + 40.0 * total, 0, 255).astype(np.uint8)
+
+
+class Flight:
+    """Photos that look down, flying north-east by `step_m`; what they say of it may be wrong."""
+
+    def __init__(
+        self, ground, *, photos=6, step_m=22.0, height_m=HEIGHT_M, tilt_deg=0.0, yaw_deg=45.0, seed=1
+    ):
+        rng = np.random.default_rng(seed)
+        along = step_m * np.arange(photos)[:, None] * np.sqrt(0.5)
+        self.true_xy = np.hstack([along, along])
+        self.height_m = np.broadcast_to(np.asarray(height_m, dtype=np.float64), photos)
+        said = np.radians([yaw_deg, -90.0, 0.0])
+        true = said + np.radians(rng.normal(scale=tilt_deg, size=(photos, 3)))
+        self.rotations = np.stack([rotation_from_gimbal(*said, 0.0)] * photos)
+        self.true = [rotation_from_gimbal(*angles, 0.0) for angles in true]
+        self.ground = ground
+        self.said_xy = self.true_xy.copy()
+        self.tilt_sigma_deg = max(tilt_deg, 0.7)
+
+    def grey(self, path: Path, _side: int):
+        """The picture of a photo: the plain through its camera."""
+        row = int(path.stem)
+        east, north = self.true_xy[row] / GSD_M + [500.0, -500.0]
+        k = np.array([[FOCAL_PX, 0.0, (SIZE[0] - 1) / 2.0], [0.0, FOCAL_PX, (SIZE[1] - 1) / 2.0], [0, 0, 1]])
+        # texture (column, row) is (east, -north) in pixels of GSD_M; the ground lies `height` below
+        place = np.array([[1.0, 0, -east], [0, -1.0, -north], [0, 0, -self.height_m[row] / GSD_M]])
+        return cv2.warpPerspective(self.ground, k @ self.true[row] @ place, SIZE, flags=cv2.INTER_AREA)
+
+    def estimate(self, *, pairs=20, usable=None, sigma_m=0.5):
+        n = len(self.true_xy)
+        poses = Poses(
+            paths=[Path(f"{row}.png") for row in range(n)],
+            interiors=[LENS] * n,
+            xy_m=self.said_xy,
+            rotations=self.rotations,
+            position_sigma_m=np.full((n, 2), sigma_m),
+            attitude_sigma_deg=np.tile([1.5, self.tilt_sigma_deg], (n, 1)),
+        )
+        seen = np.ones(n, dtype=bool) if usable is None else usable
+        return estimate_flying_heights(poses, [np.arange(n)], seen, self.grey, most_pairs=pairs)
+
+
+def test_height_is_base_times_focal_length_over_shift(ground):
+    found = Flight(ground).estimate()
+    np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.03)
+    assert found.measured.all()
+    assert (found.sigma_m < 0.1 * HEIGHT_M).all()
+
+
+def test_tilts_that_nobody_wrote_cancel_along_the_strip_and_widen_the_sigma(ground):
+    found = Flight(ground, photos=8, step_m=22.0, tilt_deg=3.0).estimate()
+    error = np.abs(found.above_ground_m - HEIGHT_M)
+    assert (error < 2.0 * found.sigma_m).all()
+    assert np.median(error) < 0.1 * HEIGHT_M
+    assert np.median(found.sigma_m) > 0.05 * HEIGHT_M
+
+
+def test_a_slow_climb_is_followed(ground):
+    height = np.linspace(70.0, 110.0, 8)
+    found = Flight(ground, photos=8, step_m=22.0, height_m=height).estimate()
+    np.testing.assert_allclose(found.above_ground_m, height, rtol=0.1)
+
+
+def test_two_photos_of_a_receiver_that_jumped_by_fifty_metres_move_nothing(ground):
+    flight = Flight(ground, photos=9, step_m=20.0)
+    flight.said_xy[3] += [50.0, 0.0]
+    flight.said_xy[6] -= [0.0, 50.0]
+    found = flight.estimate()
+    assert np.median(found.above_ground_m) == pytest.approx(HEIGHT_M, rel=0.06)
+
+
+def test_pictures_turned_upside_down_after_the_flight_say_the_same(ground):
+    flight = Flight(ground)
+    upright = flight.grey
+    flight.grey = lambda path, side: np.ascontiguousarray(upright(path, side)[::-1, ::-1])
+    np.testing.assert_allclose(flight.estimate().above_ground_m, HEIGHT_M, rtol=0.03)
+
+
+def test_of_a_long_flight_some_are_looked_at_and_the_others_lie_between(ground):
+    flight = Flight(ground, photos=16, step_m=8.0)
+    looked: set[str] = set()
+    upright = flight.grey
+    flight.grey = lambda path, side: (looked.add(path.stem), upright(path, side))[1]
+    found = flight.estimate(pairs=3)
+    assert len(looked) < 14
+    np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.05)
+    assert {str(row) for row in np.flatnonzero(found.measured)} <= looked
+    assert found.sigma_m[~found.measured].min() > found.sigma_m[found.measured].min()
+
+
+def _at_one_place(flight):
+    flight.said_xy[:] = 0.0
+    return flight.estimate()
+
+
+def _unreadable(flight):
+    def refuse(path, side):
+        raise FrameUnreadable(f"{path}: is cut off")
+
+    flight.grey = refuse
+    return flight.estimate()
+
+
+def _of_other_ground(flight):
+    rng = np.random.default_rng(2)
+    flight.grey = lambda path, side: rng.integers(0, 255, SIZE[::-1], dtype=np.uint8)
+    return flight.estimate()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        _at_one_place,
+        _unreadable,
+        _of_other_ground,
+        lambda flight: flight.estimate(usable=np.array([True, False, False])),
+    ],
+    ids=["at one place", "unreadable", "nothing in common", "one photo"],
+)
+def test_what_shows_no_height_says_none(ground, asked):
+    found = asked(Flight(ground, photos=3))
+    assert np.isnan(found.above_ground_m).all()
+    assert np.isnan(found.sigma_m).all()
+    assert not found.measured.any()
