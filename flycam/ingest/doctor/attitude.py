@@ -60,16 +60,21 @@ class Attitude:
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
 
     def sigma_camera_rad(self, rotations: Floats) -> Floats:
-        """1-sigma about the camera's (x, y, z) axes, N×3 radians.
+        """1-sigma about the camera's (x, y, z) axes, N×3 radians."""
+        return sigma_about_camera_rad(rotations, self.sigma_deg)
 
-        An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles'
-        own errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would
-        seem impossible.
-        """
-        turn, tilt = np.radians(self.sigma_deg[:, 0, None]), np.radians(self.sigma_deg[:, 1, None])
-        level = np.linalg.norm(rotations[:, :, :2], axis=2)
-        sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
-        return sigma
+
+def sigma_about_camera_rad(rotations: Floats, sigma_deg: Floats) -> Floats:
+    """1-sigma about the camera's (x, y, z) axes, N×3 radians, of N×2 (heading, tilt) in degrees.
+
+    An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles' own
+    errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would seem
+    impossible.
+    """
+    turn, tilt = np.radians(sigma_deg[:, 0, None]), np.radians(sigma_deg[:, 1, None])
+    level = np.linalg.norm(rotations[:, :, :2], axis=2)
+    sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
+    return sigma
 
 
 def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[Problem]]:

@@ -123,6 +123,7 @@ def survey(
             identify=identify,
             checks=checks,
             layer=request.layer,
+            grey_of=grey_of_side if checks_of else None,
         )
     else:
         diagnosis = diagnose(

@@ -296,3 +296,64 @@ def test_a_reconstruction_with_all_its_points_is_read(tmp_path, true, indent):
     block["points"] = {str(k): point for k in range(20_000)}
     path = write(tmp_path, json.dumps([block], indent=indent), "r.json")
     assert len(read_sfm_poses(path, vertical_datum="EGM96")) == len(true)
+
+
+LLA_HEAD = "filename,latitude,longitude,altitude,roll,pitch,yaw"
+PLACES = [(21.912345, 104.812345), (21.9137771, 104.8129123), (21.9151239, 104.8135877)]
+
+
+def table(tmp_path, extra_head="", extra="", places=PLACES):
+    lines = [f"p{k}.jpg,{lat},{lon},186.5,0,0,90{extra}" for k, (lat, lon) in enumerate(places)]
+    path = write(tmp_path, "\n".join([LLA_HEAD + extra_head, *lines]))
+    return read_poses_csv(path, vertical_datum="EGM96")
+
+
+def test_a_table_that_states_no_sigma_is_believed_as_a_drones_own_gnss_and_gimbal(tmp_path):
+    rows = table(tmp_path)
+    for row in rows:
+        assert row.exterior.sigma_position_m == (1.5, 1.5, 8.0)
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [0.7, 0.7, 1.5])
+        assert not row.states_sigma
+
+
+@pytest.mark.parametrize(
+    ("head", "values", "metres", "degrees"),
+    [
+        (
+            ",sigma_x,sigma_y,sigma_z,sigma_tilt,sigma_heading",
+            ",0.02,0.03,0.05,0.1,0.2",
+            (0.02, 0.03, 0.05),
+            (0.1, 0.2),
+        ),
+        (
+            ",accuracy_horizontal,accuracy_vertical,sigma_attitude",
+            ",0.5,0.9,0.01",
+            (0.5, 0.5, 0.9),
+            (0.01, 0.01),
+        ),
+        (",sigma_position,sigma_roll,sigma_pitch,sigma_yaw", ",2,0.3,0.4,3", (2.0, 2.0, 2.0), (0.4, 3.0)),
+    ],
+)
+def test_sigmas_of_a_table_are_its_own(tmp_path, head, values, metres, degrees):
+    for row in table(tmp_path, head, values):
+        assert row.exterior.sigma_position_m == pytest.approx(metres)
+        tilt, heading = degrees[0], degrees[1]
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [tilt, tilt, heading])
+        assert row.states_sigma
+
+
+def test_a_sigma_of_nothing_states_nothing(tmp_path):
+    rows = table(tmp_path, ",sigma_x,sigma_y,sigma_z,sigma_attitude", ",0,-1,,0.0")
+    assert all(row.exterior.sigma_position_m == (1.5, 1.5, 8.0) and not row.states_sigma for row in rows)
+    with pytest.raises(SourceUnreadable, match="decimal point"):
+        table(tmp_path, ",sigma_z", ",good")
+
+
+def test_positions_of_four_decimals_are_known_to_their_step(tmp_path):
+    rounded = [(round(lat, 4), round(lon, 4)) for lat, lon in PLACES]
+    for row in table(tmp_path, places=rounded):
+        east, north, _ = row.exterior.sigma_position_m
+        assert north == pytest.approx(np.hypot(1.5, 11.12 / np.sqrt(12.0)), rel=0.01)
+        assert east == pytest.approx(
+            np.hypot(1.5, 11.12 * np.cos(np.radians(21.91)) / np.sqrt(12.0)), rel=0.01
+        )
