@@ -27,6 +27,12 @@ def holds_poses(path: Path) -> bool:
 
 
 @reads_foreign
+def holds_positions_alone(path: Path) -> bool:
+    """Whether a file that holds poses says where photos were taken, but not which way they look."""
+    return not _is_json(path) and poses_csv.holds_positions_alone(path)
+
+
+@reads_foreign
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
     """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
     if _is_json(path):

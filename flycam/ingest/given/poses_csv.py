@@ -10,6 +10,7 @@ flight controller would throw out every tie that contradicts them.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,12 @@ from flycam.ingest.doctor.position import rounding_sigma_m
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.store.regular import read_regular
 
-_NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "#image")
+_NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "sourcefile")
 _XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", "height", "elevation"))
 _OPK = (("omega",), ("phi",), ("kappa",))
-_LLA = (("longitude", "lon", "lng"), ("latitude", "lat"), ("altitude", "alt", "height", "z"))
+_LONLAT = (("longitude", "lon", "lng", "gpslongitude"), ("latitude", "lat", "gpslatitude"))
+_UP = ("altitude", "alt", "height", "elevation", "z", "absolutealtitude", "gpsaltitude")
+_LLA = (*_LONLAT, _UP)
 _RPY = (("yaw", "heading"), ("pitch",), ("roll",))
 _SIGMA_EAST = ("sigma_x", "sigma_e", "sigma_east", "sigma_longitude", "std_x", "accuracy_x")
 _SIGMA_NORTH = ("sigma_y", "sigma_n", "sigma_north", "sigma_latitude", "std_y", "accuracy_y")
@@ -101,9 +104,10 @@ def read_poses_csv(
     if name_at is None or not ((xyz and opk) or (lla and rpy)):
         raise SourceUnreadable(
             f"{path}: has neither filename x y z omega phi kappa nor filename latitude longitude altitude "
-            "roll pitch yaw columns: name them so in its first line",
+            "roll pitch yaw columns, nor filename latitude longitude alone: name them so in its first line",
             vi=f"{path}: không có các cột filename x y z omega phi kappa, hoặc filename latitude longitude "
-            "altitude roll pitch yaw; hãy đặt tên cột như vậy ở dòng đầu",
+            "altitude roll pitch yaw, hoặc chỉ filename latitude longitude; hãy đặt tên cột như vậy ở dòng "
+            "đầu",
         )
     names = [row[name_at[0]] for row in rows]
     cameras = [row[columns["camera"]] if "camera" in columns else "" for row in rows]
@@ -144,6 +148,73 @@ def read_poses_csv(
     ]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PositionRow:
+    """Where one photo was taken: its name as written, degrees, height (None: not given), sigmas
+    (east, north, up) where the file has columns of them."""
+
+    name: str
+    lonlat: tuple[float, float]
+    height_m: float | None
+    sigma_m: tuple[float, float, float] | None
+
+
+def holds_positions_alone(path: Path) -> bool:
+    """Whether a table says where photos were taken but not which way they look. SourceUnreadable, as read."""
+    header, _ = _read(path)
+    columns = {name: i for i, name in enumerate(header)}
+    has_place = _find(columns, _LONLAT) is not None or _find(columns, _XYZ[:2]) is not None
+    has_angles = _find(columns, _OPK) is not None or _find(columns, _RPY) is not None
+    return _find(columns, (_NAME,)) is not None and has_place and not has_angles
+
+
+def read_positions_csv(path: Path) -> list[PositionRow]:
+    """Positions of a table without angles: latitude longitude [altitude], or x y [z] with a .prj beside it.
+
+    Latitudes and longitudes may be written in degrees, minutes and seconds with N, S, E, W. Raises as
+    `read_poses_csv`.
+    """
+    header, rows = _read(path)
+    columns = {name: i for i, name in enumerate(header)}
+    name_at, lonlat_at, up_at = _find(columns, (_NAME,)), _find(columns, _LONLAT), _find(columns, (_UP,))
+    assert name_at is not None  # noqa: S101 - asked by holds_positions_alone
+    if lonlat_at is not None:
+        lonlat = _numbers([[_decimal(row[i]) for i in lonlat_at] for row in rows], [0, 1], path)
+        _require_on_earth(lonlat, path)
+    else:
+        xy_at = _find(columns, _XYZ[:2])
+        assert xy_at is not None  # noqa: S101 - as above
+        lonlat = to_lonlat(_numbers(rows, xy_at, path), _prj_beside(path))
+    heights = _numbers(rows, up_at, path)[:, 0].tolist() if up_at is not None else [None] * len(rows)
+    sigma_m, _, _ = _sigmas(columns, rows, path)
+    stated = [any(name in columns for name in names) for names in (_SIGMA_EAST + _SIGMA_PLAN, _SIGMA_UP)]
+    return [
+        PositionRow(
+            name=row[name_at[0]],
+            lonlat=(lon, lat),
+            height_m=height,
+            sigma_m=tuple(sigma) if all(stated) else None,
+        )
+        for row, (lon, lat), height, sigma in zip(
+            rows, lonlat.tolist(), heights, sigma_m.tolist(), strict=True
+        )
+    ]
+
+
+_SEXAGESIMAL = re.compile(
+    r"""^(?P<d>\d+(?:\.\d+)?)\s*(?:deg|°|d)?\s*(?:(?P<m>\d+(?:\.\d+)?)\s*['′m]?\s*)?"""
+    r"""(?:(?P<s>\d+(?:\.\d+)?)\s*(?:"|″|''|s)?\s*)?(?P<h>[NSEWnsew])$"""
+)
+
+
+def _decimal(text: str) -> str:
+    """Degrees, minutes and seconds with a hemisphere as a decimal number; anything else as it is."""
+    if not (found := _SEXAGESIMAL.match(text.strip())):
+        return text
+    value = sum(float(found[part] or 0.0) / 60.0**k for k, part in enumerate("dms"))
+    return repr(-value if found["h"] in "SWsw" else value)
+
+
 def _sigmas(
     columns: dict[str, int], rows: list[list[str]], path: Path
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -164,7 +235,7 @@ def _sigmas(
         [stated(_SIGMA_EAST, _SIGMA_PLAN), stated(_SIGMA_NORTH, _SIGMA_PLAN), stated(_SIGMA_UP)], axis=1
     )
     degrees = np.stack([stated(_SIGMA_HEADING), stated(_SIGMA_TILT)], axis=1)
-    known = np.isfinite(np.hstack([metres, degrees])).all(axis=1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(np.hstack([metres, degrees])).all(axis=1))
     usual_m = np.array([SIGMA_GNSS_M, SIGMA_GNSS_M, SIGMA_GNSS_HEIGHT_M])
     usual_deg = np.array([SIGMA_GIMBAL_YAW_DEG, SIGMA_GIMBAL_DEG])
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.doctor.altitude import TERRAIN_ELSEWHERE
-from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
+from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection
 from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
-from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.given.pose_files import holds_poses, holds_positions_alone
+from flycam.ingest.given.positions import with_positions
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
@@ -34,8 +35,8 @@ from flycam.pipeline.terrain import TerrainLookup
 class SurveyRequest:
     """What the operator gave and asked for.
 
-    telemetry       a flight log for photos that lack something, or poses for all of them (a table, an OpenSfM
-                    reconstruction, ODM's shots): told by what the file holds
+    telemetry       a flight log for photos that lack something, positions, or poses for all of them (a table,
+                    an OpenSfM reconstruction, ODM's shots): told by what the file holds
     camera          a camera file that beats what the photos say
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
@@ -112,6 +113,10 @@ def survey(
     lens = partial(interior_for, camera_override=camera)
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
+    placed: list[Problem] = []
+    if log is not None and holds_poses(log) and holds_positions_alone(log):
+        photos, placed = with_positions(photos, log)
+        log = None
     checks = checks_of(photos) if checks_of else {}
     if log is not None and holds_poses(log):
         diagnosis = diagnosis_from_poses(
@@ -140,6 +145,7 @@ def survey(
             layer=request.layer,
             grey_of=grey_of_side if checks_of else None,
         )
+    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
     if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
         raise _other_ground(request.own_dem, diagnosis)
     if not diagnosis.headers:
