@@ -5,7 +5,7 @@ Yaw is clockwise from true north, pitch -90 looks straight down. The rules about
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from flycam.ingest.doctor.flight_table import (
 )
 from flycam.ingest.doctor.heading import (
     SIGMA_BODY_YAW_DEG,
+    SIGMA_COURSE_YAW_DEG,
     fill_yaw_from_course,
     fill_yaw_from_direction,
     settle_gimbal_lock,
@@ -58,6 +59,19 @@ class Attitude:
         gimbal = rotation_from_gimbal(yaw, pitch, roll, convergence_rad)
         body = rotation_from_body(yaw, pitch, roll, convergence_rad)
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
+
+    def turned(self, turn_deg: Floats) -> tuple[Attitude, list[int]]:
+        """With headings that are as vague as a course turned to fit the pictures, and the rows that were.
+
+        turn_deg  N×2, degrees clockwise and the sigma then; NaN: not seen
+        Wind makes one angle between course and heading all along a strip, of which neighbours know nothing.
+        """
+        turn, sigma = turn_deg.T
+        fits = (self.sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG) & np.isfinite(turn)
+        angles, doubt = self.angles_deg.copy(), self.sigma_deg.copy()
+        angles[fits, YAW] = circular_deg(angles[fits, YAW] + turn[fits])
+        doubt[fits, 0] = np.maximum(sigma[fits], SIGMA_COURSE_YAW_DEG)
+        return replace(self, angles_deg=angles, sigma_deg=doubt), np.flatnonzero(fits).tolist()
 
     def sigma_camera_rad(self, rotations: Floats) -> Floats:
         """1-sigma about the camera's (x, y, z) axes, N×3 radians."""

@@ -35,8 +35,11 @@ GreyOf = Callable[[Path, int], NDArray[np.uint8]]
 _SIDE_PX = 560
 
 _FEATURES = 1200
-_UNSURE_YAW_DEG = 12.0
+_UNSURE_YAW_DEG = 4.0
 """Beyond this, features are described by their own gradients: upright ones would not be found again."""
+_TURN_SIGMA_RAD = 0.03
+_TURNED_RAD = 1.2
+"""A pair whose pictures are turned by more than this was turned after the flight."""
 _HORIZON = 3.0
 """Ground farther off than this many flying heights says nothing about the height."""
 _PARALLAX = 0.05
@@ -51,6 +54,7 @@ _CLIMB = 0.15
 _LENS_SIGMA = 0.03
 _VAGUE = 0.35
 _GROSS_SIGMAS = 4.0
+_HEADING_ROUNDS = 6
 _LEAST_INFORMATION = 1e-2
 _STIFFNESS = (0.03,) * 6 + (0.2, 0.5) + (1.0,) * 4
 """Of the heights from round to round: at first one for all, so that jumps of the receiver stand out."""
@@ -79,12 +83,14 @@ class FlyingHeights:
 
     seen_m    N×2, east and north from the camera to the ground that the height was measured over
     measured  N, whether the photo itself was looked at; the others lie between those
+    turn_deg  N×2, by how much headings are to be turned clockwise to fit the pictures, and their sigma then
     """
 
     above_ground_m: Floats
     sigma_m: Floats
     seen_m: Floats
     measured: Bools
+    turn_deg: Floats
 
 
 def no_heights(count: int) -> FlyingHeights:
@@ -95,6 +101,7 @@ def no_heights(count: int) -> FlyingHeights:
         sigma_m=nothing.copy(),
         seen_m=np.full((count, 2), np.nan),
         measured=np.zeros(count, dtype=bool),
+        turn_deg=np.full((count, 2), np.nan),
     )
 
 
@@ -116,6 +123,7 @@ def estimate_flying_heights(
             if not shifts:
                 continue
             nodes, height, sigma, seen = _adjusted(poses, shifts)
+            found.turn_deg[nodes] = _turned(poses, nodes, shifts)
             sure = np.isfinite(height) & (height > 0.0) & (sigma < _VAGUE * height)
             if sure.any():
                 _fill(poses, rows, nodes[sure], height[sure], sigma[sure], seen[sure], found)
@@ -132,12 +140,14 @@ class _Sight:
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """How far the ground moved between photos a and b (2, flying heights), and where it was seen (2×2)."""
+    """How far the ground moved between photos a and b (2, flying heights), where it was seen (2×2), and by
+    how much b is to be turned anticlockwise (radians) to lie as a does."""
 
     a: int
     b: int
     moved: Floats
     seen: Floats
+    turn: float
 
 
 class _Pictures:
@@ -173,7 +183,7 @@ class _Pictures:
         cv2.setNumThreads(1)
         lens = scaled(poses.interiors[row], (grey.shape[1], grey.shape[0]))
         turned = poses.rotations[row]
-        unsure = poses.attitude_sigma_deg[row, 0] > _UNSURE_YAW_DEG
+        unsure = poses.attitude_sigma_deg[:, 0].max() > _UNSURE_YAW_DEG  # a pair needs one way for both
         up = None if unsure else float(np.degrees(np.arctan2(turned[1, 1], turned[0, 1])))
         features = find_features(grey, most=_FEATURES, up_deg=up)
         rays = np.stack(undistorted_directions(lens, *features.uv_px.T), axis=-1) @ turned
@@ -212,19 +222,16 @@ def _shift(a: int, b: int, one: _Sight | None, other: _Sight | None) -> _Shift |
     if kept.sum() < max(_LEAST_MATCHES, _LEAST_SHARE * i.size):
         return None
     pa, pb = pa[kept], pb[kept]
-    pb = pb @ _turn_between(pb, pa)
-    seen = np.stack([np.median(pa, axis=0), np.median(pb, axis=0)])
-    return _Shift(a, b, np.median(pa - pb, axis=0), seen)
+    turn = _turn_between(pb, pa)
+    c, s = np.cos(turn), np.sin(turn)
+    moved = np.median(pa - pb @ np.array([[c, s], [-s, c]]), axis=0)
+    return _Shift(a, b, moved, np.stack([np.median(pa, axis=0), np.median(pb, axis=0)]), turn)
 
 
-def _turn_between(source: Floats, target: Floats) -> Floats:
-    """2×2 turn about the vertical that takes points N×2 onto N×2 (as rows), both about their middles."""
+def _turn_between(source: Floats, target: Floats) -> float:
+    """Angle (anticlockwise, radians) that turns points N×2 onto N×2, both about their middles."""
     s, t = source - source.mean(axis=0), target - target.mean(axis=0)
-    along = float((s * t).sum())
-    across = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum())
-    length = max(np.hypot(along, across), 1e-12)
-    c, n = along / length, across / length
-    return np.array([[c, n], [-n, c]])
+    return float(np.arctan2((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum(), (s * t).sum()))
 
 
 def _adjusted(poses: Poses, shifts: Sequence[_Shift]) -> tuple[Index, Floats, Floats, Floats]:
@@ -294,6 +301,43 @@ def _equations(a: Index, b: Index, moved: Floats, base: Floats, n: int) -> tuple
         ]
     )
     return design, np.concatenate([moved[:, 0], moved[:, 1], np.zeros(3 * n - 1)])
+
+
+def _turned(poses: Poses, nodes: Index, shifts: Sequence[_Shift]) -> Floats:
+    """How headings of photos M are to be turned clockwise to fit the pictures, and their sigma then, degrees.
+
+    Least squares: each heading as it is by its own sigma, the pictures of each pair against each other, and
+    their shift against the base.
+    """
+    n = len(nodes)
+    shifts = [one for one in shifts if abs(one.turn) < _TURNED_RAD]
+    a = np.searchsorted(nodes, [one.a for one in shifts])
+    b = np.searchsorted(nodes, [one.b for one in shifts])
+    turn = np.array([one.turn for one in shifts])
+    base = poses.xy_m[nodes[b]] - poses.xy_m[nodes[a]]
+    moved = _upright(np.array([one.moved for one in shifts]).reshape(-1, 2), base)
+    off = np.arctan2(moved[:, 0] * base[:, 1] - moved[:, 1] * base[:, 0], np.einsum("nk,nk->n", moved, base))
+    tilt = np.radians(poses.attitude_sigma_deg[nodes, 1])
+    place = poses.position_sigma_m[nodes].max(axis=1)
+    length, way = np.hypot(*moved.T), np.hypot(*base.T)
+    sigma_off = np.hypot(
+        np.hypot(tilt[a], tilt[b]) / np.maximum(length, 1e-3),
+        np.hypot(place[a], place[b]) / np.maximum(way, 0.1),
+    )
+    eye = np.eye(n)
+    design = np.concatenate([eye, eye[b] - eye[a], eye[a]])
+    observed = np.concatenate([np.zeros(n), turn, off])
+    sigma = np.concatenate(
+        [np.radians(poses.attitude_sigma_deg[nodes, 0]), np.full(len(turn), _TURN_SIGMA_RAD), sigma_off]
+    )
+    trust = np.ones(len(sigma))
+    for _ in range(_HEADING_ROUNDS):
+        weight = trust / sigma**2
+        covariance = np.linalg.inv((design.T * weight) @ design)
+        solution = covariance @ (design.T @ (weight * observed))
+        trust[n:] = _trust((design @ solution - observed)[n:] / sigma[n:])
+    found: Floats = np.degrees(np.stack([-solution, np.sqrt(np.diag(covariance))], axis=1))
+    return found
 
 
 def _upright(moved: Floats, base: Floats) -> Floats:

@@ -38,9 +38,16 @@ from flycam.ingest.doctor.duplicates import (
     identified,
 )
 from flycam.ingest.doctor.edited import lens_of, sideways_photos
-from flycam.ingest.doctor.flight_table import Bools, FlightTable, Index, flight_table
-from flycam.ingest.doctor.flying_height import FlyingHeights, GreyOf, Poses, estimate_flying_heights
+from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats, Index, flight_table
+from flycam.ingest.doctor.flying_height import (
+    FlyingHeights,
+    GreyOf,
+    Poses,
+    estimate_flying_heights,
+    no_heights,
+)
 from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of, position_sigma
+from flycam.ingest.doctor.heading import SIGMA_COURSE_YAW_DEG
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.log_match import as_log, fill_from_log
 from flycam.ingest.doctor.numbering import missing_numbers
@@ -220,8 +227,12 @@ def _settle(
         position_sigma_m=position_sigma(table)[0],
         attitude_sigma_deg=attitude.sigma_deg,
     )
-    heights, said = _settle_heights(table, sorties, poses, asked)
+    heights, seen, said = _settle_heights(table, sorties, poses, asked)
     book.add(problems=said)
+    attitude, fitted = attitude.turned(seen.turn_deg)
+    if fitted:
+        rotations = attitude.rotations(convergence)
+        book.add(problems=[_headings_fitted([table.names[row] for row in fitted], seen.turn_deg[fitted])])
     return SettledFlight(
         table=table,
         interiors=interiors,
@@ -240,11 +251,12 @@ _GLANCE_PAIRS, _LOOK_PAIRS = 6, 96
 
 def _settle_heights(
     table: FlightTable, sorties: list[Index], poses: Poses, asked: _Asked
-) -> tuple[Heights, list[Problem]]:
-    """Heights that the pictures do not contradict: a glance at some, a look at many where theirs count."""
+) -> tuple[Heights, FlyingHeights, list[Problem]]:
+    """Heights that the pictures do not contradict, and what those say: after a glance at some, or a look at
+    many where they alone say something."""
     usable = np.array([isinstance(asked.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
 
-    def settled(seen: FlyingHeights | None) -> tuple[Heights, list[Problem]]:
+    def settled(seen: FlyingHeights) -> tuple[Heights, list[Problem]]:
         return settle_heights(
             table,
             sorties,
@@ -255,17 +267,32 @@ def _settle_heights(
             seen=seen,
         )
 
-    heights, said = settled(None)
+    seen = no_heights(len(table))
+    heights, said = settled(seen)
     if asked.grey_of is None or not usable.any():
-        return heights, said
-    for pairs in (_GLANCE_PAIRS, _LOOK_PAIRS):
-        if pairs == _GLANCE_PAIRS and np.isnan(heights.height_m).all():
-            continue
+        return heights, seen, said
+    is_needed = (
+        np.isnan(heights.height_m).all() or (poses.attitude_sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG).any()
+    )
+    for pairs in (_LOOK_PAIRS,) if is_needed else (_GLANCE_PAIRS, _LOOK_PAIRS):
         seen = estimate_flying_heights(poses, sorties, usable, asked.grey_of, most_pairs=pairs)
         heights, said = settled(seen)
         if not heights.from_pictures.any():
             break
-    return heights, said
+    return heights, seen, said
+
+
+def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
+    most = float(np.abs(turn_deg[:, 0]).max())
+    return Problem(
+        code="headings_from_pictures",
+        severity=Severity.INFO,
+        sentence_en=f"{len(names)} photos of vague heading were turned to fit their neighbours' pictures, by "
+        f"up to {most:.0f}°: their heading is taken as known to ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        sentence_vi=f"{len(names)} ảnh có hướng không chắc được xoay cho khớp hình ảnh của ảnh bên cạnh, "
+        f"nhiều nhất {most:.0f}°: coi như hướng biết đến ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        frames=tuple(names),
+    )
 
 
 def _with_lenses(

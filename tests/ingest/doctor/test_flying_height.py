@@ -55,6 +55,7 @@ class Flight:
         self.ground = ground
         self.said_xy = self.true_xy.copy()
         self.tilt_sigma_deg = max(tilt_deg, 0.7)
+        self.yaw_sigma_deg = np.float64(1.5)
 
     def grey(self, path: Path, _side: int):
         """The picture of a photo: the plain through its camera."""
@@ -73,7 +74,9 @@ class Flight:
             xy_m=self.said_xy,
             rotations=self.rotations,
             position_sigma_m=np.full((n, 2), sigma_m),
-            attitude_sigma_deg=np.tile([1.5, self.tilt_sigma_deg], (n, 1)),
+            attitude_sigma_deg=np.column_stack(
+                [np.broadcast_to(self.yaw_sigma_deg, n), np.full(n, self.tilt_sigma_deg)]
+            ),
         )
         seen = np.ones(n, dtype=bool) if usable is None else usable
         return estimate_flying_heights(poses, [np.arange(n)], seen, self.grey, most_pairs=pairs)
@@ -125,6 +128,16 @@ def test_of_a_long_flight_some_are_looked_at_and_the_others_lie_between(ground):
     np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.05)
     assert {str(row) for row in np.flatnonzero(found.measured)} <= looked
     assert found.sigma_m[~found.measured].min() > found.sigma_m[found.measured].min()
+
+
+def test_a_heading_that_is_wrong_in_a_turn_is_brought_to_that_of_its_neighbours(ground):
+    flight = Flight(ground)
+    flight.rotations[2] = rotation_from_gimbal(*np.radians([45.0 + 40.0, -90.0, 0.0]), 0.0)
+    flight.yaw_sigma_deg = np.array([8.0, 8.0, 30.0, 8.0, 8.0, 8.0])
+    found = flight.estimate()
+    np.testing.assert_allclose(found.turn_deg[:, 0], [0.0, 0.0, -40.0, 0.0, 0.0, 0.0], atol=2.0)
+    assert (found.turn_deg[:, 1] < 8.0).all()
+    np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.05)
 
 
 def _at_one_place(flight):
