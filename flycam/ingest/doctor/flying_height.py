@@ -119,7 +119,7 @@ def estimate_flying_heights(
         for rows in sorties:
             shown = rows[usable[rows] & np.isfinite(poses.rotations[rows]).all(axis=(1, 2))]
             quota = max(2, round(most_pairs * len(rows) / len(poses.paths)))
-            shifts = _Pictures(poses, grey_of, pool).shifts(shown, quota)
+            shifts = Pictures(poses, grey_of, pool).shifts(shown, quota)
             if not shifts:
                 continue
             nodes, height, sigma, seen = _adjusted(poses, shifts)
@@ -131,7 +131,7 @@ def estimate_flying_heights(
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class Sight:
     """A photo's features, and the ground each sees: east and north of the camera, in flying heights."""
 
     features: Features
@@ -150,7 +150,7 @@ class _Shift:
     turn: float
 
 
-class _Pictures:
+class Pictures:
     """Pictures of a flight, looked at once each."""
 
     def __init__(self, poses: Poses, grey_of: GreyOf, pool: ThreadPoolExecutor) -> None:
@@ -168,13 +168,16 @@ class _Pictures:
             return first
         return self._between(_pairs(rows, step, most)) or first
 
+    def sights(self, rows: Sequence[int]) -> dict[int, Sight | None]:
+        """What photos show, by row; None of one that cannot be read."""
+        return dict(zip(rows, self._pool.map(self._sight, rows), strict=True))
+
     def _between(self, pairs: Sequence[tuple[int, int]]) -> list[_Shift]:
-        asked = sorted({row for pair in pairs for row in pair})
-        sights = dict(zip(asked, self._pool.map(self._sight, asked), strict=True))
+        sights = self.sights(sorted({row for pair in pairs for row in pair}))
         found = (_shift(a, b, sights[a], sights[b]) for a, b in pairs)
         return [one for one in found if one is not None]
 
-    def _look(self, row: int) -> _Sight | None:
+    def _look(self, row: int) -> Sight | None:
         poses = self._poses
         try:
             grey = self._grey_of(poses.paths[row], _SIDE_PX)
@@ -195,7 +198,7 @@ class _Pictures:
             size_px=features.size_px[near],
             descriptor=features.descriptor[near],
         )
-        return _Sight(kept, ground[near])
+        return Sight(kept, ground[near])
 
 
 def _pairs(rows: Index, step: int, most: int) -> list[tuple[int, int]]:
@@ -207,8 +210,8 @@ def _pairs(rows: Index, step: int, most: int) -> list[tuple[int, int]]:
     return list(zip(rows[chosen].tolist(), rows[chosen + step].tolist(), strict=True))
 
 
-def _shift(a: int, b: int, one: _Sight | None, other: _Sight | None) -> _Shift | None:
-    """None where the pictures have too little in common."""
+def common_ground(one: Sight | None, other: Sight | None) -> tuple[Floats, Floats] | None:
+    """Places that two photos both show, N×2 of each; None where they have too little in common."""
     if one is None or other is None:
         return None
     i, j = mutual_best_of_all(one.features.descriptor, other.features.descriptor, ratio=0.8)
@@ -221,7 +224,14 @@ def _shift(a: int, b: int, one: _Sight | None, other: _Sight | None) -> _Shift |
     kept = agree.reshape(-1) != 0
     if kept.sum() < max(_LEAST_MATCHES, _LEAST_SHARE * i.size):
         return None
-    pa, pb = pa[kept], pb[kept]
+    return pa[kept], pb[kept]
+
+
+def _shift(a: int, b: int, one: Sight | None, other: Sight | None) -> _Shift | None:
+    """None where the pictures have too little in common."""
+    if (common := common_ground(one, other)) is None:
+        return None
+    pa, pb = common
     turn = _turn_between(pb, pa)
     c, s = np.cos(turn), np.sin(turn)
     moved = np.median(pa - pb @ np.array([[c, s], [-s, c]]), axis=0)

@@ -223,10 +223,10 @@ def fill_yaw_from_direction(
             Problem(
                 code="yaw_from_exif_direction",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(filled.sum())} photos carry only EXIF's image direction ({magnetic} of "
+                sentence_en=f"{int(filled.sum())} photos carry only an image direction ({magnetic} of "
                 f"them from magnetic north, corrected by {declination_deg:+.1f}°): it is used "
                 f"(± {SIGMA_DIRECTION_DEG:.0f}°).",
-                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh trong EXIF ({magnetic} ảnh theo bắc "
+                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh ({magnetic} ảnh theo bắc "
                 f"từ, đã hiệu chỉnh {declination_deg:+.1f}°): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
                 frames=table.names_of(filled),
             )

@@ -56,8 +56,10 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
             (
                 missing,
                 PositionUnknown(
-                    "has no position: give the flight log with --telemetry",
-                    vi="không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry",
+                    "has no position: give the flight log, a table of positions or a list of ground control "
+                    "points with --telemetry",
+                    vi="không có vị trí dùng được; hãy đưa nhật ký bay, bảng vị trí hoặc danh sách điểm "
+                    "khống chế bằng --telemetry",
                 ),
             ),
             (

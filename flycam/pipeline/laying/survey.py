@@ -19,7 +19,8 @@ from flycam.ingest.doctor.altitude import TERRAIN_ELSEWHERE
 from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection
 from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
-from flycam.ingest.given.pose_files import holds_poses, holds_positions_alone
+from flycam.ingest.given.control_positions import with_control
+from flycam.ingest.given.pose_files import holds_control, holds_poses, holds_positions_alone
 from flycam.ingest.given.positions import with_positions
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.judging import Checks
@@ -114,7 +115,10 @@ def survey(
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
     placed: list[Problem] = []
-    if log is not None and holds_poses(log) and holds_positions_alone(log):
+    if log is not None and holds_poses(log) and holds_control(log):
+        photos, placed = with_control(photos, log, lens, grey_of_side)
+        log = None
+    elif log is not None and holds_poses(log) and holds_positions_alone(log):
         photos, placed = with_positions(photos, log)
         log = None
     checks = checks_of(photos) if checks_of else {}
