@@ -151,8 +151,11 @@ class _Pictured:
         judged = self.measured & np.isfinite(self.height_m)
         return bool(judged.any() and self.contradicts(height)[judged].mean() > share)
 
-    def replace(self, settled: _Settled, names: tuple[str, ...]) -> _Settled:
-        """A reading, with the pictures' heights where they contradict it or where it has none."""
+    def replace(self, settled: _Settled, names: tuple[str, ...], *, is_word: bool) -> _Settled:
+        """A reading, with the pictures' heights where they contradict it or where it has none.
+
+        is_word  the operator gave it: where it buries photos it is a slip, and theirs to mend
+        """
         known, read = np.isfinite(self.height_m), np.isfinite(settled.height_m)
         missing, against = known & ~read, self.contradicts(settled.height_m)
         problems, takeoffs = settled.problems, settled.takeoffs
@@ -160,6 +163,8 @@ class _Pictured:
             against = known & read
             problems = [one for one in problems if one.severity is not Severity.INFO]
             takeoffs = [] if against.all() else takeoffs
+        if is_word:
+            against = against & (settled.height_m > self.ground_m)
         laid = missing | against
         if not laid.any():
             return settled
@@ -319,9 +324,10 @@ class _Sortie:
         readings = self._readings(mode, takeoff, home_lonlat)
         first = next(readings)
         chosen = first
-        if self._is_against(first):
+        is_word = takeoff is not None or mode is not HeightMode.AUTO
+        if self._is_against(first) and not is_word:
             chosen = next((one for one in readings if not self._is_against(one)), first)
-        return self.pictured.replace(chosen, self.part.names)
+        return self.pictured.replace(chosen, self.part.names, is_word=is_word)
 
     def _readings(
         self, mode: HeightMode, takeoff: TakeoffGiven, home_lonlat: tuple[float, float] | None
@@ -464,7 +470,8 @@ def _on_a_plane(
         from_absolute = part.absolute_m - given if given is not None else np.full(len(rows), np.nan)
         read = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
         doubt = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(read))
-        laid = pictured.at(rows).replace(_Settled(read, doubt, [found], []), part.names)
+        reading = _Settled(read, doubt, [found], [])
+        laid = pictured.at(rows).replace(reading, part.names, is_word=given is not None)
         height[rows], sigma[rows], from_pictures[rows] = laid.height_m, laid.sigma_m, laid.from_pictures
         takeoffs.append(found)
         problems += laid.problems

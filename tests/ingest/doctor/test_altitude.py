@@ -219,6 +219,7 @@ def seen(above, sigma_m=4.0, photos=48):
         sigma_m=np.full(photos, sigma_m),
         seen_m=np.zeros((photos, 2)),
         measured=np.ones(photos, dtype=bool),
+        turn_deg=np.full((photos, 2), np.nan),
     )
 
 
@@ -278,6 +279,14 @@ def test_no_scale_is_laid_that_the_pictures_contradict_by_a_fifth(shown_m, taken
         heights, _ = settle(strips(), terrain, seen=seen(shown_m))
         above = heights.above_ground_m
         np.testing.assert_allclose(above, taken_m)
+
+
+def test_a_takeoff_that_buries_photos_is_left_to_who_gave_it():
+    heights, _ = settle(strips(), flat(), takeoff=-5000.0, seen=seen(100.0))
+    assert (heights.above_ground_m < 0.0).all()
+    heights, problems = settle(strips(), flat(), takeoff=GROUND_M + 200.0, seen=seen(100.0))
+    np.testing.assert_allclose(heights.above_ground_m, 100.0)
+    assert "height_contradicted" in codes(problems)
 
 
 def test_pictures_that_are_unsure_contradict_nothing():
