@@ -32,7 +32,7 @@ from flycam.ingest.doctor.flight_table import Bools, Floats, Index
 GreyOf = Callable[[Path, int], NDArray[np.uint8]]
 """A photo's path and a longer side in pixels -> its grey picture of about that size; FrameUnreadable."""
 
-_SIDE_PX = 560
+_SIDE_PX = 400
 
 _FEATURES = 1200
 _UNSURE_YAW_DEG = 4.0
