@@ -49,6 +49,10 @@ class PositionMissing(InputUnusable):
     """No frame of the flight has a position and no log was given that could supply one."""
 
 
+class PhotosUnplaced(PositionMissing):
+    """Photos have positions, but something else that placing them takes is missing or wrong."""
+
+
 class FilmUnplaced(PositionMissing):
     """A film came without anything that says where it was filmed."""
 

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, TerrainMissing
+from flycam.errors import (
+    FrameUnreadable,
+    PhotosUnplaced,
+    PositionMissing,
+    PositionUnknown,
+    SourceUnreadable,
+    TerrainMissing,
+)
 from flycam.frame.spelling import to_visible
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_lonlat
@@ -90,8 +97,8 @@ def survey(
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
-    a position and no log supplies one), TerrainMissing (`own_dem` lies elsewhere),
-    CalibrationMissing, and what reading the telemetry raises.
+    a position and nothing supplies one), PhotosUnplaced (something else is missing), TerrainMissing
+    (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
     found = search(request.paths)
     if not found.photos and found.refused:
@@ -178,7 +185,8 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
     else:
         en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
         vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
-    return PositionMissing(
+    unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnplaced
+    return unplaced(
         f"none of the {count} photos can be placed: {en}",
         vi=f"không ảnh nào trong {count} ảnh định vị được: {vi}",
     )

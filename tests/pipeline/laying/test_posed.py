@@ -10,11 +10,12 @@ import pytest
 
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
-from flycam.errors import DatumUnknown
+from flycam.errors import DatumUnknown, PhotosUnplaced
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.given.pose_files import stated_datum
+from flycam.outcomes import outcome_of
 from flycam.pipeline.laying.survey import SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
 from flycam.pipeline.terrain import TerrainLookup, registered_dems
@@ -90,3 +91,10 @@ def test_without_terrain_the_plane_lies_where_the_pictures_see_it(drill: DrillRe
     assert found.takeoff is not None and found.takeoff.how == "pictures"
     assert abs(found.takeoff.height_m - np.median(below)) < 0.1 * above
     assert {one.code for one in found.problems} >= {"no_terrain", "pose_datum", "pose_sigma"}
+
+
+def test_no_position_is_not_said_of_photos_that_have_one(shared_data: Path) -> None:
+    photo = shared_data / "flights" / "toledo" / "DJI_0107.JPG"
+    with pytest.raises(PhotosUnplaced, match="shares too little ground") as caught:
+        survey(SurveyRequest(paths=(photo,)), [], checks_of=lambda photos: look_at(photos, silent))
+    assert "position" not in outcome_of(caught.value).heading_en
