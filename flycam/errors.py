@@ -49,6 +49,10 @@ class PositionMissing(InputUnusable):
     """No frame of the flight can be placed: none has a position, a lens, a height or a sight that will do."""
 
 
+class PhotosUnplaced(PositionMissing):
+    """Photos have positions, but something else that placing them takes is missing or wrong."""
+
+
 class FilmUnplaced(PositionMissing):
     """A film came without anything that says where it was filmed."""
 

@@ -199,11 +199,13 @@ def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
     count, (first, copy, *_) = len(photos), [path.name for path in photos]
     assert str(caught.value) == (
         f"none of the {count} photos can be placed: {count - 1} such as {first}: has no position: give the "
-        f"flight log with --telemetry; 1 such as {copy}: holds the same bytes as {first}: one of them is used"
+        "flight log, a table of positions or a list of ground control points with --telemetry; "
+        f"1 such as {copy}: holds the same bytes as {first}: one of them is used"
     )
     assert caught.value.vi == (
         f"không ảnh nào trong {count} ảnh định vị được: {count - 1} ảnh như {first}: không có vị trí dùng "
-        f"được; hãy cung cấp nhật ký bay bằng --telemetry; 1 ảnh như {copy}: giống hệt {first}; chỉ dùng một "
+        "được; hãy đưa nhật ký bay, bảng vị trí hoặc danh sách điểm khống chế bằng --telemetry; "
+        f"1 ảnh như {copy}: giống hệt {first}; chỉ dùng một "
         "ảnh"
     )
 

@@ -2,11 +2,13 @@
 
 By default the height is the aircraft's height above take-off plus the ground at take-off. An altitude that
 calls itself absolute is believed only after a check against the terrain; one that turns out to be the height
-above take-off is used as such.
+above take-off is used as such. Whatever is written, the motion of the pictures has the last word: a reading
+that they contradict by a fifth would be a map of the wrong scale, and gives way to the height that they show.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,6 +18,7 @@ from flycam.frame.flight import LOCAL_DATUM, is_plane
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.doctor.diagnosis import Problem, Severity, Takeoff, TerrainAt
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats, Index
+from flycam.ingest.doctor.flying_height import FlyingHeights, no_heights
 from flycam.ingest.doctor.sortie_heights import CLEARANCE_M, SortieHeights
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M, TakeoffGiven, find_takeoff, plane_takeoff
 from flycam.ingest.photo.metadata import Dialect
@@ -29,6 +32,11 @@ _SAME_M = 1.0
 _HIGHEST_AGL_M = 3000.0
 _HIGHEST_RELATIVE_M = 1500.0
 _MOST = 0.9
+_CONTRADICTED = 1.2
+_SURE_SIGMAS = 2.0
+_SOME = 0.25
+"""Photos that a reading is wrong for, beyond which it is wrong as such."""
+_M_PER_DEG = 111_195.0
 
 
 class HeightMode(StrEnum):
@@ -43,16 +51,19 @@ class HeightMode(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Heights:
     """height_m N in `datum` (NaN: not known), sigma_m N, above_ground_m N (NaN: terrain not known);
-    on_terrain N: counted from a take-off whose height was read off the terrain."""
+    on_terrain N: counted from ground whose height was read off the terrain; from_pictures N: that above the
+    ground which the pictures show."""
 
     height_m: Floats
     sigma_m: Floats
     above_ground_m: Floats
     on_terrain: Bools
+    from_pictures: Bools
     datum: str
     takeoffs: tuple[Takeoff, ...]
 
 
+NO_TERRAIN = "no_terrain"
 TERRAIN_ELSEWHERE = "terrain_elsewhere"
 TERRAIN_HOLE = "terrain_hole"
 TERRAIN_PARTIAL = "terrain_partial"
@@ -66,34 +77,37 @@ def settle_heights(
     mode: HeightMode = HeightMode.AUTO,
     takeoff: TakeoffGiven = None,
     home_lonlat: tuple[float, float] | None = None,
+    seen: FlyingHeights | None = None,
 ) -> tuple[Heights, list[Problem]]:
     """Heights of all photos, sortie by sortie; terrain that lies elsewhere counts as none.
 
+    seen  heights above ground that the pictures show; None: they were not looked at
     Raises DatumUnknown where a datum cannot be converted.
     """
+    seen = no_heights(len(table)) if seen is None else seen
     problems = _exposed_exif(table)
     if problems and mode is not HeightMode.EXIF:
         table = replace(table, exif_m=np.full(len(table), np.nan))
     relative = table.relative_m
     if terrain_at is None:
-        heights, found = _on_a_plane(table, sorties, relative, takeoff)
+        heights, found = _on_a_plane(table, sorties, relative, takeoff, seen)
         return heights, problems + found
     ground, datum = terrain_at(table.lonlat)
     elsewhere = is_plane(datum) and bool(np.isnan(ground).all())
     problems += _terrain_elsewhere() if elsewhere else _without_ground(table, np.isnan(ground))
     if elsewhere:
-        heights, found = _on_a_plane(table, sorties, relative, takeoff)
-        return heights, problems + [one for one in found if one.severity is Severity.ERROR]
+        heights, found = _on_a_plane(table, sorties, relative, takeoff, seen)
+        return heights, problems + [one for one in found if one.code != NO_TERRAIN]
     absolute = _absolute_heights(table, datum, mode)
+    pictured = _on_the_ground(table, seen, terrain_at)
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
-    on_terrain = np.zeros(len(table), dtype=bool)
+    on_terrain, from_pictures = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
     takeoffs: list[Takeoff] = []
     for rows in sorties:
-        result = _Sortie(table, rows, relative, absolute, ground, terrain_at).settle(
-            mode, takeoff, home_lonlat
-        )
-        height[rows], sigma[rows] = result.height_m, result.sigma_m
-        on_terrain[rows] = any(one.is_on_terrain for one in result.takeoffs)
+        sortie = _Sortie(table, rows, relative, absolute, ground, terrain_at, pictured)
+        result = sortie.settle(mode, takeoff, home_lonlat)
+        height[rows], sigma[rows], from_pictures[rows] = result.height_m, result.sigma_m, result.from_pictures
+        on_terrain[rows] = result.from_pictures | any(one.is_on_terrain for one in result.takeoffs)
         takeoffs += result.takeoffs
         problems += result.problems
     return (
@@ -102,11 +116,86 @@ def settle_heights(
             sigma_m=sigma,
             above_ground_m=height - ground,
             on_terrain=on_terrain,
+            from_pictures=from_pictures,
             datum=datum,
             takeoffs=tuple(takeoffs),
         ),
         problems,
     )
+
+
+@dataclass(frozen=True)
+class _Pictured:
+    """What the pictures say, N: heights in the terrain's datum and their sigma (NaN: nothing), the ground
+    that those count from, and whether the very photo was looked at."""
+
+    height_m: Floats
+    sigma_m: Floats
+    ground_m: Floats
+    measured: Bools
+
+    def at(self, rows: Index) -> _Pictured:
+        """Of some photos."""
+        return _Pictured(self.height_m[rows], self.sigma_m[rows], self.ground_m[rows], self.measured[rows])
+
+    def contradicts(self, height: Floats) -> Bools:
+        """Where heights N would make a map whose scale is off by more than a fifth, and surely so."""
+        above, shown = height - self.ground_m, self.height_m - self.ground_m
+        with np.errstate(invalid="ignore"):
+            off = (above > _CONTRADICTED * shown) | (_CONTRADICTED * above < shown)
+            sure: Bools = off & (np.abs(above - shown) > _SURE_SIGMAS * self.sigma_m) & self.measured
+        return sure
+
+    def prevails(self, height: Floats, share: float) -> bool:
+        """Whether more than a share of the photos that were looked at contradict heights N."""
+        judged = self.measured & np.isfinite(self.height_m)
+        return bool(judged.any() and self.contradicts(height)[judged].mean() > share)
+
+    def replace(self, settled: _Settled, names: tuple[str, ...], *, is_word: bool) -> _Settled:
+        """A reading, with the pictures' heights where they contradict it or where it has none.
+
+        is_word  the operator gave it: where it buries photos it is a slip, and theirs to mend
+        """
+        known, read = np.isfinite(self.height_m), np.isfinite(settled.height_m)
+        missing, against = known & ~read, self.contradicts(settled.height_m)
+        problems, takeoffs = settled.problems, settled.takeoffs
+        if self.prevails(settled.height_m, _SOME):  # of one mould: a step between neighbours is a seam
+            against = known & read
+            problems = [one for one in problems if one.severity is not Severity.INFO]
+            takeoffs = [] if against.all() else takeoffs
+        if is_word:
+            against = against & (settled.height_m > self.ground_m)
+        laid = missing | against
+        if not laid.any():
+            return settled
+        said = [
+            tell(
+                tuple(name for name, one in zip(names, rows.tolist(), strict=True) if one),
+                (self.height_m - self.ground_m)[rows],
+                self.sigma_m[rows],
+                (settled.height_m - self.ground_m)[rows],
+            )
+            for rows, tell in ((against, _contradicted), (missing, _pictured))
+            if rows.any()
+        ]
+        return _Settled(
+            np.where(laid, self.height_m, settled.height_m),
+            np.where(laid, self.sigma_m, settled.sigma_m),
+            takeoffs,
+            [*problems, *said],
+            laid,
+        )
+
+
+def _on_the_ground(table: FlightTable, seen: FlyingHeights, terrain_at: TerrainAt) -> _Pictured:
+    """Heights above the ground that each picture shows, on the terrain there."""
+    across = np.cos(np.radians(table.lonlat[:, 1:]))
+    shown = table.lonlat + seen.seen_m / _M_PER_DEG / np.hstack([across, np.ones_like(across)])
+    ground = np.full(len(table), np.nan)
+    known = np.isfinite(shown).all(axis=1)
+    if known.any():
+        ground[known], _ = terrain_at(shown[known])
+    return _Pictured(ground + seen.above_ground_m, seen.sigma_m, ground, seen.measured)
 
 
 def _terrain_elsewhere() -> list[Problem]:
@@ -195,10 +284,13 @@ def _completed(relative: Floats, absolute: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Settled:
+    """A reading of one sortie's heights, N; from_pictures: which of them are the pictures' own."""
+
     height_m: Floats
     sigma_m: Floats
     takeoffs: list[Takeoff]
     problems: list[Problem]
+    from_pictures: Bools | bool = False
 
 
 class _Sortie:
@@ -212,8 +304,9 @@ class _Sortie:
         absolute: Floats,
         ground: Floats,
         terrain_at: TerrainAt,
+        pictured: _Pictured,
     ) -> None:
-        self.ground, self.terrain_at = ground[rows], terrain_at
+        self.ground, self.terrain_at, self.pictured = ground[rows], terrain_at, pictured.at(rows)
         self.rtk_fixed = table.rtk_flag[rows] == RTK_FIXED
         self.rtk_std_m = table.rtk_std_m[rows, 2]
         self.part = SortieHeights(
@@ -227,15 +320,39 @@ class _Sortie:
     def settle(
         self, mode: HeightMode, takeoff: TakeoffGiven, home_lonlat: tuple[float, float] | None
     ) -> _Settled:
+        """The first reading that nothing contradicts; where the pictures contradict it, theirs."""
+        readings = self._readings(mode, takeoff, home_lonlat)
+        first = next(readings)
+        chosen = first
+        is_word = takeoff is not None or mode is not HeightMode.AUTO
+        if self._is_against(first) and not is_word:
+            chosen = next((one for one in readings if not self._is_against(one)), first)
+        return self.pictured.replace(chosen, self.part.names, is_word=is_word)
+
+    def _readings(
+        self, mode: HeightMode, takeoff: TakeoffGiven, home_lonlat: tuple[float, float] | None
+    ) -> Iterator[_Settled]:
+        """Ways to read the written heights, the likeliest first; at least one."""
         if mode in (HeightMode.ABSOLUTE, HeightMode.EXIF):
-            return self._absolute([])
-        if mode is HeightMode.AUTO and self.part.is_rtk and self._clears(self.part.absolute_m):
-            return self._absolute([self._accepted("rtk_altitude_accepted")])
-        if np.isfinite(self.part.relative_m).mean() > 0.5 or mode is HeightMode.RELATIVE:
-            return self._relative(self.part, takeoff, home_lonlat, [])
-        if self._clears(self.part.absolute_m):
-            return self._absolute([self._accepted("altitude_accepted")])
-        return self._maybe_above_takeoff(takeoff, home_lonlat)
+            yield self._absolute([])
+            return
+        clears = self._clears(self.part.absolute_m)
+        if mode is HeightMode.AUTO and self.part.is_rtk and clears:
+            yield self._absolute([self._accepted("rtk_altitude_accepted")])
+        has_relative = np.isfinite(self.part.relative_m).mean() > 0.5
+        if has_relative or mode is HeightMode.RELATIVE:
+            yield self._relative(self.part, takeoff, home_lonlat, [])
+        if mode is HeightMode.RELATIVE:
+            return
+        if clears:
+            yield self._absolute([self._accepted("altitude_accepted")])
+        if not has_relative:
+            yield from self._above_takeoff(takeoff, home_lonlat)
+            yield self._absolute([])
+
+    def _is_against(self, reading: _Settled) -> bool:
+        """Whether the pictures contradict a reading."""
+        return self.pictured.prevails(reading.height_m, _SOME)
 
     def _clears(self, height: Floats) -> bool:
         """Whether nearly all photos would stand above the ground, and not absurdly high."""
@@ -259,28 +376,18 @@ class _Sortie:
         sigma = np.sqrt(found.sigma_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * part.relative_m) ** 2)
         return _Settled(height, sigma, [found], problems + said)
 
-    def _maybe_above_takeoff(
+    def _above_takeoff(
         self, takeoff: TakeoffGiven, home_lonlat: tuple[float, float] | None
-    ) -> _Settled:
+    ) -> Iterator[_Settled]:
         """An altitude that would lie under the ground may be a height above take-off."""
         written = self.part.absolute_m
-        as_relative = SortieHeights(
-            names=self.part.names,
-            lonlat=self.part.lonlat,
-            relative_m=written,
-            absolute_m=np.full_like(written, np.nan),
-        )
-        settled = self._relative(as_relative, takeoff, home_lonlat, [])
-        plausible = np.nanmedian(written) < _HIGHEST_RELATIVE_M if np.isfinite(written).any() else False
-        if plausible and self._clears(settled.height_m):
-            below = float(np.nanmedian(written - self.ground))
-            return _Settled(
-                settled.height_m,
-                settled.sigma_m,
-                settled.takeoffs,
-                [_above_takeoff(below), *settled.problems],
-            )
-        return _Settled(written, np.full_like(written, SIGMA_GNSS_HEIGHT_M), [], [])
+        below = float(np.nanmedian(self.ground - written)) if np.isfinite(written).any() else np.nan
+        if not (below > 0.0 and np.nanmedian(written) < _HIGHEST_RELATIVE_M):
+            return
+        as_relative = replace(self.part, relative_m=written, absolute_m=np.full_like(written, np.nan))
+        settled = self._relative(as_relative, takeoff, home_lonlat, [_above_takeoff(below)])
+        if self._clears(settled.height_m):
+            yield settled
 
     def _accepted(self, code: str) -> Problem:
         above = (self.part.absolute_m - self.ground)[np.isfinite(self.ground)]
@@ -299,19 +406,53 @@ def _above_takeoff(below: float) -> Problem:
     return Problem(
         code="altitude_is_above_takeoff",
         severity=Severity.WARNING,
-        sentence_en=f"The altitude that calls itself absolute lies {-below:.0f} m under the ground: it is "
+        sentence_en=f"The altitude that calls itself absolute lies {below:.0f} m under the ground: it is "
         "read as height above take-off.",
-        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {-below:.0f} m: hiểu là độ cao so với "
+        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {below:.0f} m: hiểu là độ cao so với "
         "điểm cất cánh.",
     )
 
 
+def _pictured(names: tuple[str, ...], shown: Floats, sigma: Floats, _: Floats) -> Problem:
+    low, middle, high = np.percentile(shown, [5.0, 50.0, 95.0])
+    error = float(np.median(sigma))
+    return Problem(
+        code="height_from_pictures",
+        severity=Severity.WARNING,
+        sentence_en=f"{len(names)} photos do not say how high above the ground they were taken: that is "
+        f"found from how the ground moves in the pictures between their positions, {middle:.0f} ± "
+        f"{error:.0f} m ({low:.0f} to {high:.0f} m).",
+        sentence_vi=f"{len(names)} ảnh không ghi độ cao so với mặt đất: độ cao được tính từ độ dịch của hình "
+        f"ảnh giữa các vị trí chụp, {middle:.0f} ± {error:.0f} m ({low:.0f} đến {high:.0f} m).",
+        frames=names,
+    )
+
+
+def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Floats) -> Problem:
+    written, middle, error = float(np.median(read)), float(np.median(shown)), float(np.median(sigma))
+    return Problem(
+        code="height_contradicted",
+        severity=Severity.WARNING,
+        sentence_en=f"{len(names)} photos from {names[0]} on stand {written:.0f} m above the ground by their "
+        f"altitudes, but the ground moves in them as seen from {middle:.0f} ± {error:.0f} m: that height is "
+        "used.",
+        sentence_vi=f"{len(names)} ảnh từ {names[0]} trở đi theo độ cao đã ghi thì cách mặt đất "
+        f"{written:.0f} m, nhưng hình ảnh dịch chuyển như khi chụp từ {middle:.0f} ± {error:.0f} m: dùng độ "
+        "cao này.",
+        frames=names,
+    )
+
+
 def _on_a_plane(
-    table: FlightTable, sorties: list[Index], relative: Floats, takeoff: TakeoffGiven
+    table: FlightTable, sorties: list[Index], relative: Floats, takeoff: TakeoffGiven, seen: FlyingHeights
 ) -> tuple[Heights, list[Problem]]:
-    """No terrain: a plane at take-off, height 0 of a LOCAL datum."""
+    """No terrain: a plane at take-off, height 0 of a LOCAL datum; the plane of the ground itself for photos
+    whose height above it only the pictures show."""
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
+    from_pictures = np.zeros(len(table), dtype=bool)
     takeoffs: list[Takeoff] = []
+    problems: list[Problem] = []
+    pictured = _Pictured(seen.above_ground_m, seen.sigma_m, np.zeros(len(table)), seen.measured)
     absolute = np.where(np.isfinite(table.absolute_m), table.absolute_m, table.exif_m)
     given = float(takeoff) if isinstance(takeoff, float | int) else None
     reference: float | None = given
@@ -327,19 +468,24 @@ def _on_a_plane(
             reference = float(np.nanmedian(base)) if reference is None else reference
         found = plane_takeoff(part, reference if given is None else None)
         from_absolute = part.absolute_m - given if given is not None else np.full(len(rows), np.nan)
-        height[rows] = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
-        sigma[rows] = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(height[rows]))
+        read = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
+        doubt = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(read))
+        reading = _Settled(read, doubt, [found], [])
+        laid = pictured.at(rows).replace(reading, part.names, is_word=given is not None)
+        height[rows], sigma[rows], from_pictures[rows] = laid.height_m, laid.sigma_m, laid.from_pictures
         takeoffs.append(found)
+        problems += laid.problems
     return (
         Heights(
             height_m=height,
             sigma_m=sigma,
             above_ground_m=height.copy(),
             on_terrain=np.zeros(len(table), dtype=bool),
+            from_pictures=from_pictures,
             datum=LOCAL_DATUM,
             takeoffs=tuple(takeoffs),
         ),
-        [_no_terrain(np.isnan(height))],
+        [_no_terrain(np.isnan(height)), *problems],
     )
 
 
@@ -348,13 +494,15 @@ def _no_terrain(unknown: Bools) -> Problem:
         return Problem(
             code="height_unknown",
             severity=Severity.ERROR,
-            sentence_en="No terrain is registered and the photos say no height above take-off: register a "
-            "DEM (flycam dem add) or give --takeoff with the ground's height.",
-            sentence_vi="Chưa có mô hình địa hình và ảnh không ghi độ cao so với điểm cất cánh: hãy nạp DEM "
-            "(flycam dem add) hoặc nhập --takeoff là độ cao mặt đất.",
+            sentence_en="No terrain is registered, the photos say no height above take-off, and their "
+            "pictures have too little in common to find it: register a DEM (flycam dem add) or give "
+            "--takeoff with the ground's height.",
+            sentence_vi="Chưa có mô hình địa hình, ảnh không ghi độ cao so với điểm cất cánh, và các ảnh có "
+            "quá ít điểm chung để tính độ cao bay: hãy nạp DEM (flycam dem add) hoặc nhập --takeoff là độ "
+            "cao mặt đất.",
         )
     return Problem(
-        code="no_terrain",
+        code=NO_TERRAIN,
         severity=Severity.WARNING,
         sentence_en="No terrain is registered: the ground is taken as a plane at take-off height, so "
         "slopes and ridges will be displaced on the map; register a DEM (flycam dem add).",

@@ -5,7 +5,7 @@ Yaw is clockwise from true north, pitch -90 looks straight down. The rules about
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from flycam.ingest.doctor.flight_table import (
 )
 from flycam.ingest.doctor.heading import (
     SIGMA_BODY_YAW_DEG,
+    SIGMA_COURSE_YAW_DEG,
     fill_yaw_from_course,
     fill_yaw_from_direction,
     settle_gimbal_lock,
@@ -64,17 +65,35 @@ class Attitude:
         body = rotation_from_body(yaw, pitch, roll, convergence_rad)
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
 
-    def sigma_camera_rad(self, rotations: Floats) -> Floats:
-        """1-sigma about the camera's (x, y, z) axes, N×3 radians.
+    def turned(self, turn_deg: Floats) -> tuple[Attitude, list[int]]:
+        """With headings that are as vague as a course turned to fit the pictures, and the rows that were.
 
-        An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles'
-        own errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would
-        seem impossible.
+        turn_deg  N×2, degrees clockwise and the sigma then; NaN: not seen
+        Wind makes one angle between course and heading all along a strip, of which neighbours know nothing.
         """
-        turn, tilt = np.radians(self.sigma_deg[:, 0, None]), np.radians(self.sigma_deg[:, 1, None])
-        level = np.linalg.norm(rotations[:, :, :2], axis=2)
-        sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
-        return sigma
+        turn, sigma = turn_deg.T
+        fits = (self.sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG) & np.isfinite(turn)
+        angles, doubt = self.angles_deg.copy(), self.sigma_deg.copy()
+        angles[fits, YAW] = circular_deg(angles[fits, YAW] + turn[fits])
+        doubt[fits, 0] = np.maximum(sigma[fits], SIGMA_COURSE_YAW_DEG)
+        return replace(self, angles_deg=angles, sigma_deg=doubt), np.flatnonzero(fits).tolist()
+
+    def sigma_camera_rad(self, rotations: Floats) -> Floats:
+        """1-sigma about the camera's (x, y, z) axes, N×3 radians."""
+        return sigma_about_camera_rad(rotations, self.sigma_deg)
+
+
+def sigma_about_camera_rad(rotations: Floats, sigma_deg: Floats) -> Floats:
+    """1-sigma about the camera's (x, y, z) axes, N×3 radians, of N×2 (heading, tilt) in degrees.
+
+    An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles' own
+    errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would seem
+    impossible.
+    """
+    turn, tilt = np.radians(sigma_deg[:, 0, None]), np.radians(sigma_deg[:, 1, None])
+    level = np.linalg.norm(rotations[:, :, :2], axis=2)
+    sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
+    return sigma
 
 
 def settle_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejection], list[Problem]]:

@@ -71,7 +71,8 @@ class Takeoff:
     """Height of the take-off point of one sortie, in the datum of the terrain (LOCAL without terrain).
 
     how     "operator", "operator_point", "home_position", "terrain_and_altitude", "altitude", "terrain",
-            "plane" (no terrain: height 0 of a LOCAL datum)
+            "plane" (no terrain: height 0 of a LOCAL datum), "pictures" (no terrain: the plane that photos of
+            given poses see)
     frames  names of the sortie's photos
     """
 

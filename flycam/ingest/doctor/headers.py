@@ -15,6 +15,7 @@ from flycam.ingest.doctor.altitude import RTK_FIXED, RTK_FLOAT, RTK_SINGLE, Heig
 from flycam.ingest.doctor.attitude import Attitude
 from flycam.ingest.doctor.diagnosis import Problem
 from flycam.ingest.doctor.flight_table import FlightTable, Floats
+from flycam.ingest.doctor.position import rounding_sigma_m
 
 SIGMA_GNSS_M = 1.5
 SIGMA_RTK_FIXED_M = 0.03
@@ -40,7 +41,7 @@ def position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
 
     What the receiver states of its solution is believed: DJI's standard deviations, of single-point solutions
     too, else EXIF's positioning error, taken for each axis. Where nothing is stated plain GNSS is taken as
-    1.5 m. A position interpolated from a log adds speed times the doubt in time.
+    1.5 m. A position interpolated from a log adds speed times the doubt in time, rounding what it errs.
     """
     flag = table.rtk_flag
     base = np.select(
@@ -51,7 +52,8 @@ def position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
     usable = (flag >= RTK_SINGLE)[:, None] & np.isfinite(written) & (written > 0)
     sigma = np.where(usable, written, base[:, None])
     sources = [PoseSource.RTK if f == RTK_FIXED else PoseSource.GNSS for f in flag]
-    return np.hypot(sigma, table.sigma_xy_m[:, None]), sources
+    added = np.hypot(table.sigma_xy_m[:, None], rounding_sigma_m(table.lonlat))
+    return np.hypot(sigma, added), sources
 
 
 def grid_of(work_crs: str, lonlat: Floats) -> tuple[Floats, Floats]:

@@ -17,6 +17,8 @@ SIGMA_BODY_YAW_DEG = 3.0
 _BEND_DEG = 20.0
 _LEAST_SWINGS = 4
 SIGMA_COURSE_YAW_DEG = 8.0
+SIGMA_TURN_YAW_DEG = 30.0
+"""Of a course where the aircraft turned, or after a pause."""
 SIGMA_DIRECTION_DEG = 5.0
 
 _AGREE_DEG = 20.0
@@ -221,10 +223,10 @@ def fill_yaw_from_direction(
             Problem(
                 code="yaw_from_exif_direction",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(filled.sum())} photos carry only EXIF's image direction ({magnetic} of "
+                sentence_en=f"{int(filled.sum())} photos carry only an image direction ({magnetic} of "
                 f"them from magnetic north, corrected by {declination_deg:+.1f}°): it is used "
                 f"(± {SIGMA_DIRECTION_DEG:.0f}°).",
-                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh trong EXIF ({magnetic} ảnh theo bắc "
+                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh ({magnetic} ảnh theo bắc "
                 f"từ, đã hiệu chỉnh {declination_deg:+.1f}°): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
                 frames=table.names_of(filled),
             )
@@ -235,22 +237,22 @@ def fill_yaw_from_direction(
 def fill_yaw_from_course(
     yaw: Floats, sigma: Floats, course: Course, names: tuple[str, ...]
 ) -> tuple[Floats, Floats, list[Problem]]:
-    """Photos without any yaw take the course over ground, with a wide sigma."""
-    empty = ~np.isfinite(yaw)
-    filled = empty & np.isfinite(course.course_deg)
+    """Photos without any yaw take the course over ground, with a wide sigma, wider in turns."""
+    filled = ~np.isfinite(yaw) & np.isfinite(course.rough_deg)
     if not filled.any():
         return yaw, sigma, []
+    doubt = np.where(course.bent, SIGMA_TURN_YAW_DEG, SIGMA_COURSE_YAW_DEG)
     return (
-        np.where(filled, course.course_deg, yaw),
-        np.where(filled, SIGMA_COURSE_YAW_DEG, sigma),
+        np.where(filled, course.rough_deg, yaw),
+        np.where(filled, doubt, sigma),
         [
             Problem(
                 code="yaw_from_course",
                 severity=Severity.WARNING,
                 sentence_en=f"{int(filled.sum())} photos carry no heading: the course over ground is used "
-                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°).",
+                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, in turns ± {SIGMA_TURN_YAW_DEG:.0f}°).",
                 sentence_vi=f"{int(filled.sum())} ảnh không có hướng: dùng hướng bay thực "
-                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°).",
+                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, chỗ vòng ± {SIGMA_TURN_YAW_DEG:.0f}°).",
                 frames=tuple(n for n, f in zip(names, filled, strict=True) if f),
             )
         ],

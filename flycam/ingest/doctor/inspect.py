@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -20,7 +19,7 @@ from flycam.frame.frame import FrameHeader
 from flycam.frame.telemetry import TelemetryTrack
 from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.doctor.altitude import HeightMode, settle_heights
+from flycam.ingest.doctor.altitude import HeightMode, Heights, settle_heights
 from flycam.ingest.doctor.attitude import settle_attitude, settle_nose_cameras
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.coverage import survey_coverage
@@ -39,8 +38,16 @@ from flycam.ingest.doctor.duplicates import (
     identified,
 )
 from flycam.ingest.doctor.edited import lens_of, sideways_photos
-from flycam.ingest.doctor.flight_table import Bools, FlightTable, flight_table
-from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of
+from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats, Index, flight_table
+from flycam.ingest.doctor.flying_height import (
+    FlyingHeights,
+    GreyOf,
+    Poses,
+    estimate_flying_heights,
+    no_heights,
+)
+from flycam.ingest.doctor.headers import SettledFlight, build_headers, grid_of, position_sigma
+from flycam.ingest.doctor.heading import SIGMA_COURSE_YAW_DEG
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.log_match import as_log, fill_from_log
 from flycam.ingest.doctor.numbering import missing_numbers
@@ -50,7 +57,7 @@ from flycam.ingest.doctor.takeoff import TakeoffGiven
 from flycam.ingest.doctor.turned import settle_turned
 from flycam.ingest.doctor.unnamed_lens import estimate_lenses, guessed_lens
 from flycam.ingest.doctor.usable import Usable, usable_photos
-from flycam.ingest.photo.judging import Checks
+from flycam.ingest.photo.judging import Checks, PixelChecks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.naming import told_apart
 from flycam.ingest.photo.remarks import REMARKS_VI
@@ -78,6 +85,7 @@ def diagnose(
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
     layer: str | None = None,
+    grey_of: GreyOf | None = None,
 ) -> Diagnosis:
     """Settle a flight's metadata.
 
@@ -92,6 +100,7 @@ def diagnose(
     checks           what a look at the pixels gave, if they were looked at
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
     layer            the operator's word on what the pixels show; None: what tags and names say
+    grey_of          small grey pictures, by which heights are judged and found; None: written heights alone
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
     altitude cannot be brought to the terrain's datum, SourceUnreadable if a file vanished.
@@ -102,13 +111,11 @@ def diagnose(
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(settle_positions(table))
     table = book.kept(settle_nose_cameras(table))
-    settle = partial(
-        _settle, terrain_at=terrain_at, height_mode=HeightMode(height_mode), takeoff=takeoff, home_lonlat=home
-    )
-    table, interiors = _with_lenses(table, interior_for, settle, terrain_at, checks or {}, book)
+    asked = _Asked(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
+    table, interiors = _with_lenses(table, interior_for, asked, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    flight = settle(table, interiors, book=book)
+    flight = _settle(table, interiors, asked, book)
     if is_plane(flight.heights.datum):  # terrain that lies elsewhere is none
         terrain_at = None
     usable = usable_photos(flight, checks or {})
@@ -194,15 +201,20 @@ def _with_log(
     return _in_order(table), (home.lon_deg, home.lat_deg) if home is not None else None
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What heights are settled by, beside the photos' metadata."""
+
+    terrain_at: TerrainAt | None
+    mode: HeightMode
+    takeoff: TakeoffGiven
+    home_lonlat: tuple[float, float] | None
+    checks: Checks
+    grey_of: GreyOf | None
+
+
 def _settle(
-    table: FlightTable,
-    interiors: Sequence[InteriorOrientation],
-    *,
-    terrain_at: TerrainAt | None,
-    height_mode: HeightMode,
-    takeoff: TakeoffGiven,
-    home_lonlat: tuple[float, float] | None,
-    book: _Book,
+    table: FlightTable, interiors: Sequence[InteriorOrientation], asked: _Asked, book: _Book
 ) -> SettledFlight:
     """Attitude and heights of photos whose position and lens are known."""
     centre = np.median(table.lonlat, axis=0)
@@ -210,29 +222,88 @@ def _settle(
     sorties = split_sorties(table)
     attitude, said = settle_attitude(table, course_over_ground(table.lonlat, table.t_ns, sorties))
     book.add(problems=said)
-    heights, said = settle_heights(
-        table, sorties, terrain_at, mode=height_mode, takeoff=takeoff, home_lonlat=home_lonlat
-    )
-    book.add(problems=said)
     convergence, scale = grid_of(work_crs, table.lonlat)
+    xy_m, rotations = to_work(table.lonlat, work_crs), attitude.rotations(convergence)
+    poses = Poses(
+        paths=[photo.path for photo in table.photos],
+        interiors=interiors,
+        xy_m=xy_m / scale[:, None],
+        rotations=rotations,
+        position_sigma_m=position_sigma(table)[0],
+        attitude_sigma_deg=attitude.sigma_deg,
+    )
+    heights, seen, said = _settle_heights(table, sorties, poses, asked)
+    book.add(problems=said)
+    attitude, fitted = attitude.turned(seen.turn_deg)
+    if fitted:
+        rotations = attitude.rotations(convergence)
+        book.add(problems=[_headings_fitted([table.names[row] for row in fitted], seen.turn_deg[fitted])])
     return SettledFlight(
         table=table,
         interiors=interiors,
         work_crs=work_crs,
-        xy_m=to_work(table.lonlat, work_crs),
+        xy_m=xy_m,
         attitude=attitude,
         heights=heights,
-        rotations=attitude.rotations(convergence),
+        rotations=rotations,
         scale=scale,
+    )
+
+
+_GLANCE_PAIRS, _LOOK_PAIRS = 6, 96
+"""Pairs of photos that written heights are held against, and that heights are found from."""
+
+
+def _settle_heights(
+    table: FlightTable, sorties: list[Index], poses: Poses, asked: _Asked
+) -> tuple[Heights, FlyingHeights, list[Problem]]:
+    """Heights that the pictures do not contradict, and what those say: after a glance at some, or a look at
+    many where they alone say something."""
+    usable = np.array([isinstance(asked.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
+
+    def settled(seen: FlyingHeights) -> tuple[Heights, list[Problem]]:
+        return settle_heights(
+            table,
+            sorties,
+            asked.terrain_at,
+            mode=asked.mode,
+            takeoff=asked.takeoff,
+            home_lonlat=asked.home_lonlat,
+            seen=seen,
+        )
+
+    seen = no_heights(len(table))
+    heights, said = settled(seen)
+    if asked.grey_of is None or not usable.any():
+        return heights, seen, said
+    is_needed = (
+        np.isnan(heights.height_m).all() or (poses.attitude_sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG).any()
+    )
+    for pairs in (_LOOK_PAIRS,) if is_needed else (_GLANCE_PAIRS, _LOOK_PAIRS):
+        seen = estimate_flying_heights(poses, sorties, usable, asked.grey_of, most_pairs=pairs)
+        heights, said = settled(seen)
+        if not heights.from_pictures.any():
+            break
+    return heights, seen, said
+
+
+def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
+    most = float(np.abs(turn_deg[:, 0]).max())
+    return Problem(
+        code="headings_from_pictures",
+        severity=Severity.INFO,
+        sentence_en=f"{len(names)} photos of vague heading were turned to fit their neighbours' pictures, by "
+        f"up to {most:.0f}°: their heading is taken as known to ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        sentence_vi=f"{len(names)} ảnh có hướng không chắc được xoay cho khớp hình ảnh của ảnh bên cạnh, "
+        f"nhiều nhất {most:.0f}°: coi như hướng biết đến ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        frames=tuple(names),
     )
 
 
 def _with_lenses(
     table: FlightTable,
     interior_for: InteriorFor,
-    settle: Callable[..., SettledFlight],
-    terrain_at: TerrainAt | None,
-    checks: Checks,
+    asked: _Asked,
     book: _Book,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
     """Rows whose lens is named, or shows in the pixels, and the lens of each."""
@@ -245,22 +316,24 @@ def _with_lenses(
         except CalibrationMissing as error:
             unnamed[row] = error
             interiors.append(guessed_lens(photo.image_size_px))
-    if unnamed and checks:
+    if unnamed and asked.checks:
         rows = np.isin(np.arange(len(table)), list(unnamed))
-        found, said = estimate_lenses(settle(table, interiors, book=_Book()), rows, checks, terrain_at)
+        # pictures tell the height by the lens or the lens by the height, not both
+        trial = _settle(table, interiors, replace(asked, grey_of=None), _Book())
+        found, said = estimate_lenses(trial, rows, asked.checks, asked.terrain_at)
         book.add(problems=said)
         for row, lens in found.items():
             interiors[row] = lens
             del unnamed[row]
     if unnamed:
         names = tuple(table.names[row] for row in unnamed)
+        unseen = ("", "") if asked.checks else (_UNSEEN_EN, _UNSEEN_VI)
         problem = Problem(
             code="calibration_missing",
             severity=Severity.ERROR,
-            sentence_en=f"{len(unnamed)} photos do not say what lens took them{'' if checks else _UNSEEN_EN}:"
+            sentence_en=f"{len(unnamed)} photos do not say what lens took them{unseen[0]}:"
             " give it with --camera.",
-            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{'' if checks else _UNSEEN_VI}: hãy nhập"
-            " bằng --camera.",
+            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{unseen[1]}: hãy nhập bằng --camera.",
             frames=names,
         )
         unknown = [

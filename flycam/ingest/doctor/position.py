@@ -16,6 +16,31 @@ _ZERO_DEG = 1e-4
 _FROZEN_SHARE = 0.5
 
 
+_STEPS_DEG = (1e-3, 1.0 / 3600.0, 1e-4, 0.1 / 3600.0, 1.0 / 60e3, 1e-5)
+"""Roundings of degrees, seconds and minutes that are coarser than a receiver errs, the coarsest first."""
+_ON_A_STEP = 0.02
+_LEAST_PLACES = 3
+"""Fewer may lie on round numbers by chance."""
+
+
+def rounding_sigma_m(lonlat: Floats) -> Floats:
+    """N×2 (east, north) 1-sigma in metres of positions written with few decimals; 0 where they are fine.
+
+    All positions of a flight (N×2 degrees) that lie on whole steps of some rounding were rounded to it, which
+    errs by up to half a step evenly: step / sqrt(12).
+    """
+    known = np.unique(lonlat[np.isfinite(lonlat).all(axis=1)], axis=0)
+    step = 0.0
+    for tried in _STEPS_DEG if len(known) >= _LEAST_PLACES else ():
+        steps = known / tried
+        if (np.abs(steps - np.rint(steps)) < _ON_A_STEP).all():
+            step = tried
+            break
+    north = np.full(len(lonlat), step * EARTH_M_PER_DEG / np.sqrt(12.0))
+    east = north * np.cos(np.radians(np.nan_to_num(lonlat[:, 1])))
+    return np.column_stack([east, north])
+
+
 def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], list[Problem]]:
     """Rows with believable positions; rejections of the others; what was decided. Order is kept."""
     table, problems = _unswap(table)
@@ -31,8 +56,10 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
             (
                 missing,
                 PositionUnknown(
-                    "has no position: give the flight log with --telemetry",
-                    vi="không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry",
+                    "has no position: give the flight log, a table of positions or a list of ground control "
+                    "points with --telemetry",
+                    vi="không có vị trí dùng được; hãy đưa nhật ký bay, bảng vị trí hoặc danh sách điểm "
+                    "khống chế bằng --telemetry",
                 ),
             ),
             (

@@ -43,28 +43,43 @@ class Course:
     """Direction flown over ground at each photo, degrees clockwise from true north; NaN where unknown.
 
     straight  True where the steps before and after agree within 12 degrees: a strip, not a turn
+    rough_deg, bent  the same direction whatever the time between photos, and True where it is no more than
+                     that: in a turn, or over a pause
     """
 
     course_deg: Floats
     straight: Bools
+    rough_deg: Floats
+    bent: Bools
 
 
 def course_over_ground(lonlat: Floats, t_ns: NDArray[np.int64], sorties: list[Index]) -> Course:
     """Course from the photo before to the photo after, inside each sortie (N×2 degrees, N times)."""
     n = len(lonlat)
-    course, straight = np.full(n, np.nan), np.zeros(n, dtype=bool)
+    course, turn, rough = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     for rows in sorties:
         if rows.size < 2:
             continue
-        step = _step_deg(lonlat[rows], t_ns[rows])
-        before = np.concatenate([[np.nan], step])
-        after = np.concatenate([step, [np.nan]])
-        turn = circular_deg(after - before)
-        both = np.isfinite(turn)
-        middle = before + turn / 2.0
-        course[rows] = np.where(both, middle, np.where(np.isfinite(before), before, after))
-        straight[rows] = both & (np.abs(np.nan_to_num(turn, nan=999.0)) < _STRAIGHT_DEG)
-    return Course(course_deg=circular_deg(course), straight=straight)
+        course[rows], turn[rows] = _through(_step_deg(lonlat[rows], t_ns[rows]))
+        rough[rows], _ = _through(_step_deg(lonlat[rows], np.zeros(rows.size, dtype=np.int64)))
+    known = np.isfinite(course)
+    return Course(
+        course_deg=course,
+        straight=np.abs(np.nan_to_num(turn, nan=999.0)) < _STRAIGHT_DEG,
+        rough_deg=np.where(known, course, rough),
+        bent=~known | (np.abs(np.nan_to_num(turn)) >= _STRAIGHT_DEG),
+    )
+
+
+def _through(step: Floats) -> tuple[Floats, Floats]:
+    """Direction at N photos from those of the N - 1 steps between them, and the turn from step to step (NaN
+    at the ends)."""
+    before = np.concatenate([[np.nan], step])
+    after = np.concatenate([step, [np.nan]])
+    turn = circular_deg(after - before)
+    both = np.isfinite(turn)
+    middle = before + turn / 2.0
+    return circular_deg(np.where(both, middle, np.where(np.isfinite(before), before, after))), turn
 
 
 def _step_deg(lonlat: Floats, t_ns: NDArray[np.int64]) -> Floats:

@@ -86,8 +86,10 @@ def _refusals(heights: Heights, attitude: Attitude) -> tuple[_Refusal, ...]:
         _Refusal(
             ~np.isfinite(heights.height_m),
             HeightUnknown(
-                "has no usable height: register terrain or give --takeoff",
-                vi="không có độ cao dùng được: hãy nạp DEM hoặc nhập --takeoff",
+                "has no usable height: no terrain lies under it, it says no height above take-off, and it "
+                "shares too little ground with other photos to find one: register terrain (flycam dem add)",
+                vi="không có độ cao dùng được: chưa có địa hình dưới ảnh, ảnh không ghi độ cao so với điểm "
+                "cất cánh, và có quá ít vùng chung với ảnh khác để tính ra; hãy nạp DEM (flycam dem add)",
             ),
             "no_height",
         ),

@@ -24,9 +24,11 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
 from flycam.ingest.doctor.flight_table import Floats
-from flycam.ingest.given.poses_csv import SIGMA_ATTITUDE_RAD, SIGMA_POSITION_M, PoseRow
+from flycam.ingest.given.poses_csv import PoseRow
 from flycam.store.regular import read_regular
 
+SIGMA_POSITION_M, SIGMA_ATTITUDE_RAD = 0.1, 2e-4
+"""Of an adjusted pose, relative to its block."""
 _EARTH_M = 6_371_000.0
 _MAX_BYTES, _MAX_VALUES = 128 << 20, 5_000_000
 """A reconstruction holds the points of its ground too: half a million of them, of some 2000 photos."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from math import isfinite
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
@@ -26,6 +27,29 @@ def holds_poses(path: Path) -> bool:
         and not looks_like_airdata(head)
         and not looks_like_subtitles(head.encode())
     )
+
+
+@reads_foreign
+def holds_control(path: Path) -> bool:
+    """Whether a file that holds no log lists ground control points: a coordinate system, then marks."""
+    lines = [line for line in _head(path).splitlines() if line.strip()][:2]
+    if len(lines) < 2 or _is_json(path):
+        return False
+    fields = lines[1].split("\t") if lines[1].count("\t") >= 5 else lines[1].split()
+    return len(fields) >= 6 and all(map(_is_number, fields[:5])) and not _is_number(fields[5])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+@reads_foreign
+def holds_positions_alone(path: Path) -> bool:
+    """Whether a file that holds poses says where photos were taken, but not which way they look."""
+    return not _is_json(path) and poses_csv.holds_positions_alone(path)
 
 
 @reads_foreign

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
+from typing import Protocol, TypeVar
 
 from flycam.errors import CalibrationMissing, FrameUnreadable, LensUnknown, PositionUnknown, SourceUnreadable
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
@@ -38,7 +39,7 @@ def posed_headers(
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
     first: dict[str, str] = {}
-    row_of = _rows_by_name(photos, poses, pose_file, identify)
+    row_of = rows_by_name(photos, poses, pose_file, identify)
     for photo, name, captured_ns in zip(photos, told_apart(photos), times.tolist(), strict=True):
         try:
             row = row_of(photo)
@@ -78,11 +79,21 @@ def posed_headers(
     return tuple(headers), tuple(rejected)
 
 
-def _rows_by_name(
-    photos: Sequence[PhotoMetadata], poses: Sequence[PoseRow], pose_file: str, identify: Identify
-) -> Callable[[PhotoMetadata], PoseRow]:
+class _Named(Protocol):
+    """A row of a file that names a photo."""
+
+    @property
+    def name(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_Named)
+
+
+def rows_by_name(
+    photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str, identify: Identify
+) -> Callable[[PhotoMetadata], _Row]:
     """Finds a photo's row; what it returns raises PositionUnknown if there is none, or none for sure."""
-    rows_of: dict[str, dict[tuple[str, ...], PoseRow]] = {}
+    rows_of: dict[str, dict[tuple[str, ...], _Row]] = {}
     for row in poses:
         *folders, stem = _parts(row.name)
         rows_of.setdefault(stem, {})[tuple(folders)] = row
@@ -90,7 +101,7 @@ def _rows_by_name(
     for photo in photos:
         namesakes.setdefault(_parts(photo.path.name)[-1], []).append(photo)
 
-    def row_of(photo: PhotoMetadata) -> PoseRow:
+    def row_of(photo: PhotoMetadata) -> _Row:
         path = _parts(str(photo.path))
         rows = rows_of.get(path[-1], {})
         if len(rows) == 1 and len({identify(one) for one in namesakes[path[-1]]}) == 1:

@@ -202,13 +202,38 @@ def pixel_checks(path: Path) -> PixelChecks:
 
     Raises FrameUnreadable as `open_pixels`.
     """
+    return judge(_reduced_grey(load(path), 4))
+
+
+def grey_of_side(path: Path, side_px: int) -> Pixels:
+    """A grey picture H×W uint8 of one photo, rows as stored, its longer side `side_px` or the photo's own.
+
+    Raises FrameUnreadable as `open_pixels`.
+    """
     photo = load(path)
+    longest = max(photo.head.size_px)
+    times = next((one for one in (8, 4, 2) if longest >= one * side_px), 1)
+    grey = _reduced_grey(photo, times)
+    scale = side_px / max(grey.shape)
+    if scale >= 1.0:
+        return grey
+    size = max(round(grey.shape[1] * scale), 1), max(round(grey.shape[0] * scale), 1)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+_GREY_JPEG = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
+
+def _reduced_grey(photo: Photo, times: int) -> Pixels:
+    """A grey picture `times` (1, 2, 4 or 8) smaller: of a JPEG no more than that is decoded."""
     if photo.head.kind is Kind.JPEG:
-        grey = _decode(photo, cv2.IMREAD_REDUCED_GRAYSCALE_4)
-    else:
-        full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, path)
-        size = (max(full.shape[1] // 4, 1), max(full.shape[0] // 4, 1))
-        grey = cv2.resize(
-            cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
-        )
-    return judge(np.asarray(grey, np.uint8))
+        return np.asarray(_decode(photo, _GREY_JPEG[times]), np.uint8)
+    full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, photo.path)
+    grey = cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY)
+    size = (max(full.shape[1] // times, 1), max(full.shape[0] // times, 1))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,13 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from flycam.frame.flight import LOCAL_DATUM, is_plane
+from flycam.frame.frame import FrameHeader
+from flycam.frame.warning import NO_TERRAIN
 from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, Severity
+from flycam.ingest.doctor.attitude import SIGMA_GIMBAL_DEG
+from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff
 from flycam.ingest.doctor.duplicates import Identify, identified
+from flycam.ingest.doctor.flying_height import GreyOf, Poses, estimate_flying_heights
+from flycam.ingest.doctor.headers import SIGMA_GNSS_M
+from flycam.ingest.doctor.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.picture_findings import settle_pictures
+from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.given.pose_files import read_poses, stated_datum
 from flycam.ingest.given.posed import posed_headers
 from flycam.ingest.given.poses_csv import PoseRow
@@ -37,8 +44,12 @@ def diagnosis_from_poses(
     identify: Identify,
     checks: Checks,
     layer: str | None,
+    grey_of: GreyOf | None,
 ) -> Diagnosis:
     """Headers with the file's poses, in the UTM zone of the flight; nothing about them is settled.
+
+    Where no terrain is known the ground is a plane as far below the photos as their pictures show (`grey_of`
+    gives small grey ones), for a table's heights count from anywhere.
 
     Heights of the file are brought from the datum that it states to that of the terrain below; where it
     states none they are taken in the terrain's, and that is said. `own_lenses`: lenses adjusted with the
@@ -72,19 +83,98 @@ def diagnosis_from_poses(
     )
     known, _ = identified(dict(enumerate(shown)), told_apart(shown), identity_of)
     by_sha = {identity: str(shown[row].path) for row, identity in known.items()}
+    paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
+    plane, on_plane = _plane_under(headers, paths, grey_of) if is_plane(datum) else (None, [])
+    sigma = _sigma_said(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
     cameras = Counter(photo.camera_name or "unknown camera" for photo in photos)
     camera, count = cameras.most_common(1)[0]
     return Diagnosis(
         headers=headers,
         rejected=(*unseen, *rejected),
-        problems=(_datum_said(pose_file.name, stated, datum), *problems),
+        problems=(*on_plane, _datum_said(pose_file.name, stated, datum), *sigma, *problems),
         camera=f"{camera} ({count} photos)",
         work_crs=work_crs,
         vertical_datum=datum,
-        takeoff=None,
+        takeoff=plane,
         is_drill=any(photo.is_drill for photo in photos),
-        paths={header.frame_id: by_sha[header.provenance.source_sha256] for header in headers},
+        paths=paths,
     )
+
+
+_LOOK_PAIRS = 48
+
+
+def _plane_under(
+    headers: Sequence[FrameHeader], paths: Mapping[str, str], grey_of: GreyOf | None
+) -> tuple[Takeoff | None, list[Problem]]:
+    """The height of the plane that photos of given poses see, by the motion of their pictures."""
+    if grey_of is None or not headers:
+        return None, []
+    exteriors = [header.exterior_prior for header in headers]
+    centres = np.array([one.projection_centre_m for one in exteriors])
+    sigma_m = np.array([one.sigma_position_m[:2] for one in exteriors])
+    sigma_deg = np.degrees(
+        [(one.sigma_attitude_rad[2], max(one.sigma_attitude_rad[:2])) for one in exteriors]
+    )
+    poses = Poses(
+        paths=[Path(paths[header.frame_id]) for header in headers],
+        interiors=[header.interior for header in headers],
+        xy_m=centres[:, :2] / exteriors[0].grid_scale,
+        rotations=np.array([one.rotation for one in exteriors]),
+        position_sigma_m=sigma_m,
+        attitude_sigma_deg=sigma_deg,
+    )
+    rows = np.arange(len(headers))
+    seen = estimate_flying_heights(
+        poses, [rows], np.ones(len(rows), dtype=bool), grey_of, most_pairs=_LOOK_PAIRS
+    )
+    if not seen.measured.any():
+        return None, [_on_plane(None)]
+    level = (centres[:, 2] - seen.above_ground_m)[seen.measured]
+    plane = Takeoff(
+        height_m=float(np.median(level)),
+        sigma_m=float(np.median(seen.sigma_m[seen.measured])),
+        datum=LOCAL_DATUM,
+        how="pictures",
+        frames=tuple(header.provenance.source_name for header in headers),
+    )
+    return plane, [_on_plane(plane)]
+
+
+def _on_plane(plane: Takeoff | None) -> Problem:
+    if plane is None:
+        en = "its height is not known, so it is taken as 0: the map's scale may be wrong"
+        vi = "không biết độ cao của nó nên lấy bằng 0: tỷ lệ bản đồ có thể sai"
+    else:
+        height = f"{plane.height_m:.0f} ± {plane.sigma_m:.0f} m"
+        en = f"its height, {height}, is found from the motion of the pictures"
+        vi = f"độ cao {height} của nó tính từ độ dịch của hình ảnh"
+    return Problem(
+        code=NO_TERRAIN,
+        severity=Severity.WARNING,
+        sentence_en=f"No terrain is registered here: the ground is taken as a plane; {en}; register a DEM "
+        "(flycam dem add).",
+        sentence_vi=f"Chưa có mô hình địa hình ở đây: coi mặt đất là mặt phẳng; {vi}; hãy nạp DEM (flycam "
+        "dem add).",
+    )
+
+
+def _sigma_said(name: str, unstated: int, total: int) -> list[Problem]:
+    if not unstated:
+        return []
+    usual = f"± {SIGMA_GNSS_M} m, ± {SIGMA_GNSS_HEIGHT_M:.0f} m, {SIGMA_GIMBAL_DEG}°, {SIGMA_GIMBAL_YAW_DEG}°"
+    return [
+        Problem(
+            code="pose_sigma",
+            severity=Severity.INFO,
+            sentence_en=f"{name}: {unstated} of {total} lines do not say how far off they may be: what is "
+            f"missing is taken as of a drone's own ({usual} in plan, height, tilt, heading); columns sigma_x "
+            "sigma_y sigma_z, and of the angles sigma_tilt sigma_heading (degrees), say better.",
+            sentence_vi=f"{name}: {unstated} trong {total} dòng không ghi đủ sai số: phần thiếu lấy như của "
+            f"thiết bị bay ({usual} cho mặt bằng, độ cao, nghiêng, hướng); nên thêm các cột sigma_x sigma_y "
+            "sigma_z, và cho góc sigma_tilt sigma_heading (độ).",
+        )
+    ]
 
 
 def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow]:

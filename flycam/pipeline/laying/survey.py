@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, TerrainMissing
+from flycam.errors import (
+    FrameUnreadable,
+    PhotosUnplaced,
+    PositionMissing,
+    PositionUnknown,
+    SourceUnreadable,
+    TerrainMissing,
+)
 from flycam.frame.spelling import to_visible
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.doctor.altitude import TERRAIN_ELSEWHERE
-from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
+from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection
 from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
-from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.given.control_positions import with_control
+from flycam.ingest.given.pose_files import holds_control, holds_poses, holds_positions_alone
+from flycam.ingest.given.positions import with_positions
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
+from flycam.ingest.photo.pixels import grey_of_side
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -33,8 +43,8 @@ from flycam.pipeline.terrain import TerrainLookup
 class SurveyRequest:
     """What the operator gave and asked for.
 
-    telemetry       a flight log for photos that lack something, or poses for all of them (a table, an OpenSfM
-                    reconstruction, ODM's shots): told by what the file holds
+    telemetry       a flight log for photos that lack something, positions, or poses for all of them (a table,
+                    an OpenSfM reconstruction, ODM's shots): told by what the file holds
     camera          a camera file that beats what the photos say
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
@@ -87,8 +97,8 @@ def survey(
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
-    a position and no log supplies one), TerrainMissing (`own_dem` lies elsewhere),
-    CalibrationMissing, and what reading the telemetry raises.
+    a position and nothing supplies one), PhotosUnplaced (something else is missing), TerrainMissing
+    (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
     found = search(request.paths)
     if not found.photos and found.refused:
@@ -111,6 +121,13 @@ def survey(
     lens = partial(interior_for, camera_override=camera)
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
+    placed: list[Problem] = []
+    if log is not None and holds_poses(log) and holds_control(log):
+        photos, placed = with_control(photos, log, lens, grey_of_side)
+        log = None
+    elif log is not None and holds_poses(log) and holds_positions_alone(log):
+        photos, placed = with_positions(photos, log)
+        log = None
     checks = checks_of(photos) if checks_of else {}
     if log is not None and holds_poses(log):
         diagnosis = diagnosis_from_poses(
@@ -122,6 +139,7 @@ def survey(
             identify=identify,
             checks=checks,
             layer=request.layer,
+            grey_of=grey_of_side if checks_of else None,
         )
     else:
         diagnosis = diagnose(
@@ -136,7 +154,9 @@ def survey(
             checks=checks,
             area_of_interest=area_of_interest,
             layer=request.layer,
+            grey_of=grey_of_side if checks_of else None,
         )
+    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
     if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
         raise _other_ground(request.own_dem, diagnosis)
     if not diagnosis.headers:
@@ -167,7 +187,8 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
     else:
         en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
         vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
-    return PositionMissing(
+    unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnplaced
+    return unplaced(
         f"none of the {count} photos can be placed: {en}",
         vi=f"không ảnh nào trong {count} ảnh định vị được: {vi}",
     )

@@ -10,6 +10,7 @@ from flycam.geodata.geoid import undulation_m
 from flycam.ingest.doctor.altitude import HeightMode, settle_heights
 from flycam.ingest.doctor.clock import capture_times
 from flycam.ingest.doctor.flight_table import flight_table
+from flycam.ingest.doctor.flying_height import FlyingHeights
 from flycam.ingest.doctor.sorties import split_sorties
 from flycam.ingest.photo.metadata import Dialect
 from tests.ingest.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
@@ -209,3 +210,98 @@ def test_without_terrain_or_relative_height_nothing_is_invented():
     assert "--takeoff" in the(problems, "height_unknown").sentence_en
     heights, _ = settle(photos, takeoff=300.0)
     np.testing.assert_allclose(heights.height_m, 100.0)
+
+
+def seen(above, sigma_m=4.0, photos=48):
+    """Heights above ground as the pictures of a whole flight would tell them."""
+    return FlyingHeights(
+        above_ground_m=np.broadcast_to(np.asarray(above, dtype=np.float64), photos),
+        sigma_m=np.full(photos, sigma_m),
+        seen_m=np.zeros((photos, 2)),
+        measured=np.ones(photos, dtype=bool),
+        turn_deg=np.full((photos, 2), np.nan),
+    )
+
+
+def only_exif(altitude_m):
+    heights = np.broadcast_to(np.asarray(altitude_m, dtype=np.float64), len(strips()))
+    return [
+        replace(p, absolute_altitude_m=None, relative_altitude_m=None, exif_altitude_m=float(h))
+        for p, h in zip(strips(), heights, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("altitude_m", [400.0, -20.0])
+def test_without_terrain_the_pictures_tell_the_height_and_its_sigma(altitude_m):
+    heights, problems = settle(only_exif(altitude_m), seen=seen(100.0))
+    assert heights.datum == "LOCAL"
+    np.testing.assert_allclose(heights.height_m, 100.0)
+    np.testing.assert_allclose(heights.sigma_m, 4.0)
+    assert heights.from_pictures.all()
+    assert codes(problems) == ["no_terrain", "height_from_pictures"]
+
+
+def test_on_terrain_what_the_pictures_tell_stands_on_the_ground_they_show():
+    photos = [
+        replace(p, exif_altitude_m=None, absolute_altitude_m=None, relative_altitude_m=None) for p in strips()
+    ]
+    heights, problems = settle(photos, slope, seen=replace(seen(100.0), seen_m=np.tile([0.0, 40.0], (48, 1))))
+    ground, _ = slope(np.array([[p.lon_deg, p.lat_deg + 40.0 / M_PER_DEG] for p in photos]))
+    np.testing.assert_allclose(heights.height_m, ground + 100.0, atol=0.1)
+    assert heights.on_terrain.all()
+    assert codes(problems) == ["height_from_pictures"]
+
+
+def test_an_altitude_that_drifts_is_neither_above_sea_nor_above_takeoff():
+    """59 m above the ground, drifting by 100 m, it was read as height above take-off: 8 times the scale."""
+    photos = only_exif(GROUND_M + 59.0 + np.linspace(-50.0, 50.0, len(strips())))
+    heights, problems = settle(photos, flat(), seen=seen(60.0))
+    np.testing.assert_allclose(heights.above_ground_m, 60.0)
+    assert codes(problems) == ["height_contradicted"]
+    heights, problems = settle(photos, flat())
+    assert "altitude_is_above_takeoff" not in codes(problems)
+    assert np.median(heights.above_ground_m) == pytest.approx(59.0)
+
+
+def test_of_two_readings_that_of_which_the_pictures_agree_is_taken():
+    photos = [replace(p, relative_altitude_m=300.0) for p in strips()]  # the zero of another flight
+    heights, problems = settle(photos, flat(), seen=seen(103.0))
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert codes(problems) == ["altitude_accepted"]
+    assert not heights.from_pictures.any()
+
+
+@pytest.mark.parametrize(
+    ("shown_m", "taken_m"), [(85.0, 100.0), (118.0, 100.0), (70.0, 70.0), (130.0, 130.0)]
+)
+def test_no_scale_is_laid_that_the_pictures_contradict_by_a_fifth(shown_m, taken_m):
+    for terrain in (None, flat()):
+        heights, _ = settle(strips(), terrain, seen=seen(shown_m))
+        above = heights.above_ground_m
+        np.testing.assert_allclose(above, taken_m)
+
+
+def test_a_takeoff_that_buries_photos_is_left_to_who_gave_it():
+    heights, _ = settle(strips(), flat(), takeoff=-5000.0, seen=seen(100.0))
+    assert (heights.above_ground_m < 0.0).all()
+    heights, problems = settle(strips(), flat(), takeoff=GROUND_M + 200.0, seen=seen(100.0))
+    np.testing.assert_allclose(heights.above_ground_m, 100.0)
+    assert "height_contradicted" in codes(problems)
+
+
+def test_pictures_that_are_unsure_contradict_nothing():
+    heights, _ = settle(strips(), flat(), seen=seen(70.0, sigma_m=20.0))
+    np.testing.assert_allclose(heights.above_ground_m, 100.0)
+
+
+def test_a_few_photos_that_are_contradicted_take_no_others_with_them():
+    above = np.full(48, 100.0)
+    above[:4] = 60.0
+    heights, problems = settle(strips(), flat(), seen=seen(above))
+    np.testing.assert_allclose(heights.above_ground_m, above)
+    assert len(the(problems, "height_contradicted").frames) == 4
+
+
+def test_photos_that_were_not_looked_at_are_not_judged_one_by_one():
+    heights, _ = settle(strips(), flat(), seen=replace(seen(60.0), measured=np.zeros(48, dtype=bool)))
+    np.testing.assert_allclose(heights.above_ground_m, 100.0)

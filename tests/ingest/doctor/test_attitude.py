@@ -194,6 +194,35 @@ def test_without_any_angle_the_course_is_used_and_nadir_assumed():
     inside = [k for k in range(len(photos)) if k % 12 not in (0, 11)]
     assert_same_angle(yaws(attitude)[inside], true_yaws(strips())[inside], within=0.5)
     assert attitude.sigma_deg[0].min() >= 5.0
+    in_turns = [k for k in range(len(photos)) if k % 12 in (0, 11)][1:-1]
+    assert attitude.sigma_deg[in_turns, 0].min() > attitude.sigma_deg[inside, 0].max()
+
+
+def test_a_course_over_a_long_pause_is_better_than_no_heading():
+    first = strips(lines=1, per_line=2)
+    photos = [
+        replace(
+            p, gimbal=Angles(), aircraft=Angles(), taken_text=p.taken_text[:14] + minute + p.taken_text[16:]
+        )
+        for p, minute in zip(first, ("00", "05"), strict=True)
+    ]
+    attitude, _ = settle(photos)
+    assert_same_angle(yaws(attitude), 90.0, within=1.0)
+    np.testing.assert_allclose(attitude.sigma_deg[:, 0], 30.0)
+
+
+def test_only_headings_as_vague_as_a_course_are_turned_by_the_pictures():
+    photos = [replace(p, gimbal=Angles(), aircraft=Angles()) for p in strips()]
+    vague, _ = settle(photos)
+    sure, _ = settle(strips())
+    turn = np.tile([5.0, 3.0], (len(photos), 1))
+    turned, rows = vague.turned(turn)
+    assert_same_angle(yaws(turned), yaws(vague) + 5.0)
+    np.testing.assert_allclose(turned.sigma_deg[:, 0], 8.0)
+    assert len(rows) == len(photos)
+    same, rows = sure.turned(turn)
+    assert_same_angle(yaws(same), yaws(sure))
+    assert rows == [] and vague.turned(np.full_like(turn, np.nan))[1] == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from flycam.ingest.doctor.duplicates import quick_identity
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.photo.metadata import Angles
 from flycam.ingest.photo.photos import find_photos, interior_for, read_all
+from flycam.ingest.photo.pixels import grey_of_side
 from flycam.ingest.telemetry.files import read_flight_log
 from tests.ingest.exiftool_csv import read_exiftool_csv
 from tests.ingest.made_flights import (
@@ -294,3 +295,21 @@ def test_seneca_may_be_infrared(shared_data):
     photos, _ = read_all(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
     diagnosis = diagnose(photos, interior_for=interior_for, identify=quick_identity)
     assert len(the(diagnosis.problems, "maybe_infrared").frames) == len(photos) == 6
+
+
+def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures(shared_data):
+    """Brighton Beach flew 38 m above the shore (measured); here it says nothing but where it was."""
+    read, _ = read_all(find_photos([shared_data / "flights" / "brighton_beach"]))
+    photos = [
+        replace(p, relative_altitude_m=None, absolute_altitude_m=None, exif_altitude_m=None) for p in read
+    ]
+    checks = {p.path: picture(1.0) for p in photos}
+    found = diagnose(photos, interior_for=interior_for, checks=checks, grey_of=grey_of_side)
+    heights = np.array([one.exterior_prior.projection_centre_m[2] for one in found.headers])
+    sigma = np.array([one.exterior_prior.sigma_position_m[2] for one in found.headers])
+    assert len(heights) == len(photos)
+    np.testing.assert_allclose(heights, 38.0, rtol=0.1)
+    assert (sigma < 6.0).all()
+    assert "height_from_pictures" in codes(found.problems)
+    alone = diagnose(photos[:1], interior_for=interior_for, checks=checks, grey_of=grey_of_side)
+    assert [one.reason for one in alone.rejected] == ["no_height"]

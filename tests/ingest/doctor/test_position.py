@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flycam.ingest.doctor.flight_table import flight_table
 from flycam.ingest.doctor.headers import SIGMA_GNSS_M, SIGMA_RTK_FIXED_M, SIGMA_RTK_FLOAT_M, position_sigma
-from flycam.ingest.doctor.position import settle_positions
+from flycam.ingest.doctor.position import rounding_sigma_m, settle_positions
 from tests.ingest.made_flights import LAT, LON, codes, photo, strips, the
 
 
@@ -101,3 +101,26 @@ def test_few_photos_are_enough(count):
 def test_the_error_that_a_receiver_states_is_the_sigma(said, sigma_m):
     sigma, _ = position_sigma(table_of([photo(**said)]))
     np.testing.assert_allclose(sigma, [sigma_m])
+
+
+@pytest.mark.parametrize(
+    ("step_deg", "sigma_m"),
+    [
+        (1e-4, 11.12 / 12**0.5),
+        (1e-5, 1.112 / 12**0.5),
+        (1.0 / 3600.0, 30.9 / 12**0.5),
+        (1e-7, 0.0),
+        (0.01 / 3600.0, 0.0),
+    ],
+)
+def test_rounded_positions_err_by_their_step(step_deg, sigma_m):
+    rng = np.random.default_rng(3)
+    places = np.array([104.8, 21.9]) + rng.uniform(0.0, 0.01, size=(12, 2))
+    sigma = rounding_sigma_m(np.rint(places / step_deg) * step_deg)
+    np.testing.assert_allclose(sigma[:, 1], sigma_m, rtol=0.01)
+    np.testing.assert_allclose(sigma[:, 0], sigma_m * np.cos(np.radians(21.9)), rtol=0.01)
+
+
+def test_one_place_on_whole_degrees_says_nothing_of_rounding():
+    assert not rounding_sigma_m(np.tile([105.0, 22.0], (5, 1))).any()
+    assert not rounding_sigma_m(np.empty((0, 2))).any()

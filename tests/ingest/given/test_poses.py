@@ -12,13 +12,16 @@ from flycam.drill.flight import FlightPlan, drill_camera, fly
 from flycam.drill.relief import Valley
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import convergence_and_scale, to_lonlat, to_work
+from flycam.geodata.geoid import undulation_m
 from flycam.geometry.camera import project
 from flycam.geometry.interior import LensModel
 from flycam.ingest.doctor.duplicates import quick_identity
 from flycam.ingest.given.opensfm import read_sfm_poses
-from flycam.ingest.given.pose_files import holds_poses, read_poses
+from flycam.ingest.given.pose_files import holds_poses, holds_positions_alone, read_poses
 from flycam.ingest.given.posed import posed_headers
-from flycam.ingest.given.poses_csv import read_poses_csv
+from flycam.ingest.given.poses_csv import read_poses_csv, read_positions_csv
+from flycam.ingest.given.positions import with_positions
+from flycam.ingest.photo.metadata import Angles
 from tests.ingest.made_flights import CAMERA, photo
 
 CAMERA_OF_DRILL = drill_camera((1600, 1200))
@@ -296,3 +299,132 @@ def test_a_reconstruction_with_all_its_points_is_read(tmp_path, true, indent):
     block["points"] = {str(k): point for k in range(20_000)}
     path = write(tmp_path, json.dumps([block], indent=indent), "r.json")
     assert len(read_sfm_poses(path, vertical_datum="EGM96")) == len(true)
+
+
+UNDULATION_M = float(undulation_m("EGM96", np.array([[104.8, 21.9]]))[0])
+LLA_HEAD = "filename,latitude,longitude,altitude,roll,pitch,yaw"
+PLACES = [(21.912345, 104.812345), (21.9137771, 104.8129123), (21.9151239, 104.8135877)]
+
+
+def table(tmp_path, extra_head="", extra="", places=PLACES):
+    lines = [f"p{k}.jpg,{lat},{lon},186.5,0,0,90{extra}" for k, (lat, lon) in enumerate(places)]
+    path = write(tmp_path, "\n".join([LLA_HEAD + extra_head, *lines]))
+    return read_poses_csv(path, vertical_datum="EGM96")
+
+
+def test_a_table_that_states_no_sigma_is_believed_as_a_drones_own_gnss_and_gimbal(tmp_path):
+    rows = table(tmp_path)
+    for row in rows:
+        assert row.exterior.sigma_position_m == (1.5, 1.5, 8.0)
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [0.7, 0.7, 1.5])
+        assert not row.states_sigma
+
+
+@pytest.mark.parametrize(
+    ("head", "values", "metres", "degrees"),
+    [
+        (
+            ",sigma_x,sigma_y,sigma_z,sigma_tilt,sigma_heading",
+            ",0.02,0.03,0.05,0.1,0.2",
+            (0.02, 0.03, 0.05),
+            (0.1, 0.2),
+        ),
+        (
+            ",accuracy_horizontal,accuracy_vertical,sigma_attitude",
+            ",0.5,0.9,0.01",
+            (0.5, 0.5, 0.9),
+            (0.01, 0.01),
+        ),
+        (",sigma_position,sigma_roll,sigma_pitch,sigma_yaw", ",2,0.3,0.4,3", (2.0, 2.0, 2.0), (0.4, 3.0)),
+    ],
+)
+def test_sigmas_of_a_table_are_its_own(tmp_path, head, values, metres, degrees):
+    for row in table(tmp_path, head, values):
+        assert row.exterior.sigma_position_m == pytest.approx(metres)
+        tilt, heading = degrees[0], degrees[1]
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [tilt, tilt, heading])
+        assert row.states_sigma
+
+
+def test_a_sigma_of_nothing_states_nothing(tmp_path):
+    rows = table(tmp_path, ",sigma_x,sigma_y,sigma_z,sigma_attitude", ",0,-1,,0.0")
+    assert all(row.exterior.sigma_position_m == (1.5, 1.5, 8.0) and not row.states_sigma for row in rows)
+    with pytest.raises(SourceUnreadable, match="decimal point"):
+        table(tmp_path, ",sigma_z", ",good")
+
+
+def test_positions_of_four_decimals_are_known_to_their_step(tmp_path):
+    rounded = [(round(lat, 4), round(lon, 4)) for lat, lon in PLACES]
+    for row in table(tmp_path, places=rounded):
+        east, north, _ = row.exterior.sigma_position_m
+        assert north == pytest.approx(np.hypot(1.5, 11.12 / np.sqrt(12.0)), rel=0.01)
+        assert east == pytest.approx(
+            np.hypot(1.5, 11.12 * np.cos(np.radians(21.91)) / np.sqrt(12.0)), rel=0.01
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "height_m"),
+    [
+        ("name,latitude,longitude\nA.JPG,21.9,104.8\n", None),
+        ("name;lat;lon;height\nA;21.9;104.8;412.5\n", 412.5),
+        (
+            "FileName,GPSLatitude,GPSLongitude,AbsoluteAltitude\n"
+            'A.JPG,"21 deg 54\' 0.00"" N","104 deg 48\' 0.00"" E",+412.5\n',
+            412.5,
+        ),
+    ],
+)
+def test_a_table_of_positions_alone(tmp_path, text, height_m):
+    path = write(tmp_path, text)
+    assert holds_poses(path) and holds_positions_alone(path)
+    (row,) = read_positions_csv(path)
+    assert row.lonlat == pytest.approx((104.8, 21.9))
+    assert (row.height_m, row.sigma_m) == (height_m, None)
+
+
+def test_positions_in_a_projected_system_with_their_sigmas(tmp_path):
+    text = "name,x,y,z,sigma_xy,sigma_z\nA,479341.2,2421754.1,412.5,0.02,0.04\n"
+    path = write(tmp_path, text)
+    write(tmp_path, "EPSG:32648", "poses.prj")
+    (row,) = read_positions_csv(path)
+    np.testing.assert_allclose(
+        to_work(np.array([row.lonlat]), "EPSG:32648"), [[479341.2, 2421754.1]], atol=1e-3
+    )
+    assert row.sigma_m == (0.02, 0.02, 0.04)
+
+
+def test_a_table_with_angles_or_without_places_is_none_of_positions(tmp_path):
+    for text in (OPK, LLA, "name,height\nA,5\n", "latitude,longitude\n1,2\n"):
+        assert not holds_positions_alone(write(tmp_path, text))
+
+
+def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
+    path = write(tmp_path, "name,lat,lon,height,vertical_datum\nA.JPG,21.9,104.8,412.5,ELLIPSOID\n")
+    photos = [photo("A.JPG", gimbal=Angles(yaw_deg=1.0)), photo("B.JPG", lon_deg=104.9, lat_deg=21.8)]
+    (a, b), (said,) = with_positions(photos, path)
+    assert (a.lon_deg, a.lat_deg, a.gimbal) == (104.8, 21.9, photos[0].gimbal)
+    assert a.absolute_altitude_m == pytest.approx(412.5 - UNDULATION_M, abs=1e-6), (
+        "as EGM96, which all but RTK is"
+    )
+    assert b == photos[1]
+    assert said.severity == "warning" and "1 of 2" in said.sentence_en
+
+
+def test_surveyed_positions_are_fixed_solutions(tmp_path):
+    head, row = (
+        "name,lat,lon,height,sigma_xy,sigma_z,vertical_datum",
+        "A.JPG,21.9,104.8,412.5,0.02,0.03,EGM96",
+    )
+    ((a,), _) = with_positions([photo("A.JPG")], write(tmp_path, f"{head}\n{row}\n"))
+    assert (a.rtk_flag, a.rtk_std_m) == (50, (0.02, 0.02, 0.03))
+    assert a.absolute_altitude_m == pytest.approx(412.5 + UNDULATION_M, abs=1e-6), (
+        "as of the ellipsoid, as RTK is"
+    )
+
+
+def test_a_real_table_of_an_exif_program_is_one_of_positions(shared_data):
+    rows = read_positions_csv(shared_data / "survey_metadata" / "image_metadata.csv")
+    assert len(rows) == 1452
+    assert rows[0].lonlat == pytest.approx((-13.200256, 8.465339), abs=1e-6)
+    assert rows[0].height_m == 390.734

@@ -10,13 +10,16 @@ import pytest
 
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
-from flycam.errors import DatumUnknown
+from flycam.errors import DatumUnknown, PhotosUnplaced
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.given.pose_files import stated_datum
+from flycam.outcomes import outcome_of
 from flycam.pipeline.laying.survey import SurveyRequest, survey
-from flycam.pipeline.terrain import registered_dems
+from flycam.pipeline.pictures import look_at
+from flycam.pipeline.terrain import TerrainLookup, registered_dems
+from flycam.pipeline.workspace import silent
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -72,3 +75,26 @@ def test_a_datum_that_cannot_be_meant_is_refused(tmp_path: Path, words: tuple[st
     table.write_text("\n".join([head, *lines]), encoding="utf-8")
     with pytest.raises(DatumUnknown, match="one of EGM96, EGM2008, ELLIPSOID in every line"):
         stated_datum(table)
+
+
+def test_without_terrain_the_plane_lies_where_the_pictures_see_it(drill: DrillReport, tmp_path: Path) -> None:
+    """A table's heights count from the sea: on a plane at 0 the map would be of quite another scale."""
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    request = SurveyRequest(paths=(drill.photos,), telemetry=table)
+    found = survey(request, [], checks_of=lambda photos: look_at(photos, silent)).diagnosis
+    centres = np.array([one.exterior_prior.projection_centre_m for one in found.headers])
+    lonlat = to_lonlat(centres[:, :2], found.work_crs)
+    below, _ = TerrainLookup([read_dem_info(drill.dem)])(lonlat)
+    above = np.median(centres[:, 2] - below)
+    assert found.takeoff is not None and found.takeoff.how == "pictures"
+    assert abs(found.takeoff.height_m - np.median(below)) < 0.1 * above
+    assert {one.code for one in found.problems} >= {"no_terrain", "pose_datum", "pose_sigma"}
+
+
+def test_no_position_is_not_said_of_photos_that_have_one(shared_data: Path) -> None:
+    photo = shared_data / "flights" / "toledo" / "DJI_0107.JPG"
+    with pytest.raises(PhotosUnplaced, match="shares too little ground") as caught:
+        survey(SurveyRequest(paths=(photo,)), [], checks_of=lambda photos: look_at(photos, silent))
+    assert "position" not in outcome_of(caught.value).heading_en
