@@ -34,6 +34,7 @@ from flycam.report.pack_slides import Slide, slides_said
 from flycam.report.pack_sources import sources_said
 from flycam.report.pack_title import about, approval, first_ns, last_ns
 from flycam.report.pack_troubles import troubles_said
+from flycam.report.pack_unconfirmed import marks_first, waiting_cell, waiting_first
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
@@ -59,6 +60,7 @@ class PackDocument:
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
     footer     on every page; page_word goes before the page's number
     approval   who asked for it and who approved it, or that nobody has
+    first      what nobody has looked into yet, in the order in which it is told
     covered    that masks left something empty, "" where they did not
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides
@@ -72,6 +74,7 @@ class PackDocument:
     footer: str
     page_word: str
     approval: Paragraph
+    first: tuple[Paragraph, ...]
     covered: str
     made_ns: int
     letterhead: Letterhead
@@ -110,6 +113,7 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         + told("footer", language, version=figures.version, at=minute_of(figures.made_ns)),
         page_word=told("page", language),
         approval=approval(figures, language),
+        first=(*marks_first(figures, language), *waiting_first(figures, language)),
         covered=told("covered", language) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
@@ -133,11 +137,13 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
         yield Paragraph(text=told(f"{figures.classification}_note", language), kind="care")
     yield approval(figures, language)
     yield Heading(text=told("summary", language))
+    yield from marks_first(figures, language)
     yield Paragraph(text=_summary(figures, language))
     yield Paragraph(text=told("summary_limits", language))
     if figures.is_covered:
         yield Paragraph(text=told("covered", language), kind="care")
-    yield Paragraph(text=changes_summary(figures, language), kind="" if figures.changes else "small")
+    kind = "care" if figures.waiting else "" if figures.changes else "small"
+    yield Paragraph(text=changes_summary(figures, language), kind=kind)
     yield Heading(text=told("overview", language))
     yield _overview(figures, language)
     yield Heading(text=told("flights", language))
@@ -151,6 +157,8 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
             )
     yield Heading(text=told("communes", language))
     yield _communes(figures, language)
+    if any(one.waiting for one in figures.communes):
+        yield Paragraph(text=told("waiting_note", language), kind="small")
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
         yield Paragraph(text=told("marks_shared", language), kind="small")
     for kept in figures.remarks:
@@ -224,8 +232,8 @@ def _flights(flights: Sequence[PackFlight], language: str) -> Table:
 def _communes(figures: PackFigures, language: str) -> Block:
     if not figures.communes:
         return Paragraph(text=told("no_communes_said", language))
-    return Table(
-        head=head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
+    table = Table(
+        head=head(language, "number", "commune", "area", "pct", "last", "age", "marks", "waiting"),
         rows=tuple(
             (
                 str(one.number),
@@ -235,11 +243,13 @@ def _communes(figures: PackFigures, language: str) -> Block:
                 minute_of(one.last_ns),
                 age(one.last_ns, figures.made_ns, language),
                 str(len(one.marks)),
+                waiting_cell(one, language),
             )
             for one in figures.communes
         ),
         numeric=(0, 2, 3, 6),
     )
+    return without_empty(table)
 
 
 def _numbers_of_marks(figures: PackFigures) -> set[int]:
@@ -268,6 +278,7 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
     yield Heading(text=told("marks", language))
     if one.marks:
         yield _marks(one.marks, language)
+        yield Paragraph(text=told("marks_status", language), kind="small")
     else:
         yield Paragraph(text=told("no_marks", language), kind="small")
 

@@ -90,16 +90,44 @@ PACK_WORDS: Mapping[str, Said] = {
         " một lần.",
         "Maps and lists have {count} of them; those that lie on each other are one place, counted once.",
     ),
+    "waiting": Said(
+        "{count} thay đổi máy nghi, chưa ai xem: {area}",
+        "{count:change|changes} suspected by the program, seen by nobody yet: {area}",
+    ),
+    "waiting_sentence": Said(
+        "Chờ soát xét: {said} ({kinds}). Chưa xác nhận, cũng chưa bác bỏ.",
+        "Waiting for review: {said} ({kinds}). Neither confirmed nor rejected.",
+    ),
+    "waiting_elsewhere": Said(
+        "Ngoài phạm vi này còn {count} thay đổi chờ soát xét, không nằm trong gói.",
+        "Waiting for review on other ground, not in this pack: {count}.",
+    ),
+    "waiting_note": Said(
+        "Chờ soát xét: số thay đổi máy nghi mà chưa ai xem và diện tích trong xã.",
+        "Waiting: changes suspected by the program that nobody has looked at, and their ground there.",
+    ),
+    "rescue": Said(
+        "NGƯỜI CẦN CỨU, {count} nơi: {marks}.", "PEOPLE TO RESCUE, {count:place|places}: {marks}."
+    ),
+    "rescue_mark": Said("dấu {number} ({status})", "mark {number} ({status})"),
+    "reported": Said(
+        "Dấu khác mới báo, chưa xác minh: {count} ({kinds}).",
+        "Other marks, reported, not verified: {count} ({kinds}).",
+    ),
+    "marks_status": Said(
+        "Tình trạng nói về việc xử lý, không phải là đã xác minh.",
+        "The status tells of the work on it, not that it was verified.",
+    ),
     "changes_elsewhere": Said(
         "Ngoài phạm vi này còn {count} thay đổi đã xác nhận, không nằm trong gói.",
         "Confirmed changes on other ground, not in this pack: {count}.",
     ),
     "troubles": Said("5. Sự cố theo các lớp và dấu", "5. Known trouble by layers and marks"),
     "troubles_note": Said(
-        "Theo lời đơn vị quản lý lớp, vào lúc ghi; và dấu đường tắc đang xử lý. Không có trong bảng không có"
-        " nghĩa là không có sự cố.",
-        "As the owners of layers say, of the time told; and marks of blocked roads that are being dealt with."
-        " What is not in the table is not known to be without trouble.",
+        "Theo lời đơn vị quản lý lớp, vào lúc ghi; và dấu đường tắc mới báo hoặc đang xử lý. Không có trong"
+        " bảng không có nghĩa là không có sự cố.",
+        "As the owners of layers say, of the time told; and marks of blocked roads, reported or being dealt"
+        " with. What is not in the table is not known to be without trouble.",
     ),
     "troubles_none": Said(
         "Chưa ghi nhận sự cố nào: không có nghĩa là không có sự cố.",
@@ -311,6 +339,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_last": Said("Ảnh mới nhất", "Newest picture"),
     "col_age": Said("Cách đây", "Age"),
     "col_marks": Said("Đánh dấu", "Marks"),
+    "col_waiting": Said("Chờ soát xét", "Waiting"),
     "col_kind": Said("Loại", "Kind"),
     "col_status": Said("Tình trạng", "Status"),
     "col_count": Said("Số thay đổi", "Changes"),
@@ -338,6 +367,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "term_gsd": Said("Độ phân giải mặt đất", "Ground sample distance"),
     "term_flights": Said("Chuyến bay", "Flights"),
     "term_error": Said("Sai số trên mặt đất (1 sigma)", "Error on the ground (1 sigma)"),
+    "share_of_communes": Said("{area} ({pct} diện tích)", "{area} ({pct} of their area)"),
     "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
     "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
     "shift_in_it": Said("gồm lệch chung {shift}", "common shift of {shift} included"),
