@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flycam.report.change_names import VOLUME_BASIS
 from flycam.report.pack_slide_words import SLIDE_WORDS
 from flycam.report.words import Said, phrase
 
@@ -198,8 +199,8 @@ PACK_WORDS: Mapping[str, Said] = {
         " are those of the whole change.",
     ),
     "changes_volumes": Said(
-        "Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất.",
-        "Volumes are those between the surfaces of two flights, trees that went included.",
+        f"Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất. {VOLUME_BASIS[0]}",
+        f"Volumes are those between the surfaces of two flights, trees that went included. {VOLUME_BASIS[1]}",
     ),
     "pair_caption": Said(
         "{change}: trái, trước ({before}); phải, sau ({after}).",

@@ -294,6 +294,12 @@ export interface Presented {
 }
 
 /** How a commune stands in an event. */
+/** What a program suspects and nobody has decided on yet: how many places, and their ground. */
+export interface Waiting {
+  count: number;
+  area_m2: number;
+}
+
 export interface CommuneRow {
   code: string;
   name: string;
@@ -310,6 +316,8 @@ export interface CommuneRow {
   marks: Partial<Record<MarkKind, number>>;
   /** Confirmed changes; 0: none stands on what was compared of it; null: nobody has said yet. */
   changes: number | null;
+  /** Changes in it that nobody has decided on yet; null: none. */
+  waiting: Waiting | null;
   /** Of its area, on which changes were looked for; null: nowhere. */
   compared_pct: number | null;
   /** Flights in the air over it. */
@@ -483,7 +491,7 @@ export const api = {
   /** But for what a drill brought. */
   realCommunesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent", { made_up: "false" }),
   board: (eventId: string, on: string | null, until: string | null) =>
-    get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
+    get<{ communes: CommuneRow[]; imaged_pct: number | null }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
   present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
   places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
   putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>

@@ -25,7 +25,7 @@ const words = {
   keeping: ["ĐANG LƯU – CHƯA RÚT THẺ", "BEING SAVED – LEAVE THE CARD IN"],
   saved: ["ĐÃ LƯU, CÓ THỂ RÚT THẺ", "SAVED – THE CARD MAY COME OUT"],
   savedBut: ["ĐÃ LƯU, TRỪ {0} TỆP – CHƯA RÚT THẺ", "SAVED BUT FOR {0} – LEAVE THE CARD IN"],
-  passedOver: ["Không tải được {0} tệp, chỉ có trên thẻ nhớ:", "Not taken, on the card alone: {0}"],
+  passedOver: ["Giữ thẻ lại, chưa có bản tốt của {0} tệp trên máy chủ:", "Keep the card, the server has no whole copy of: {0}"],
   refused: ["MÁY CHỦ KHÔNG NHẬN – CHƯA RÚT THẺ", "THE SERVER WILL NOT TAKE IT – LEAVE THE CARD IN"],
   onMap: ["ĐÃ LÊN BẢN ĐỒ", "ON THE MAP"],
   view: ["Xem", "View"],
