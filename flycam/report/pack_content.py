@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flycam.frame.classification import Classification
-from flycam.frame.moment import VIETNAM, minute_of
+from flycam.frame.moment import house_zone, minute_of, zone_at
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table, without_empty
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
@@ -58,6 +58,7 @@ class PackDocument:
 
     mark       on every page of a drill, "" otherwise; draft as well, "" once approved
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
+    motto      lines over the date; none: no nation's
     footer     on every page; page_word goes before the page's number
     approval   who asked for it and who approved it, or that nobody has
     first      what nobody has looked into yet, in the order in which it is told
@@ -78,7 +79,7 @@ class PackDocument:
     covered: str
     made_ns: int
     letterhead: Letterhead
-    motto: tuple[str, str]
+    motto: tuple[str, ...]
     number: str
     dateline: str
     recipients_word: str
@@ -93,7 +94,7 @@ class PackDocument:
 def pack_document(figures: PackFigures, language: str) -> PackDocument:
     """The pack in "vi" or "en"."""
     letters, dots = figures.letterhead, told("dots", language)
-    made = datetime.fromtimestamp(figures.made_ns // 10**9, VIETNAM)
+    made = datetime.fromtimestamp(figures.made_ns // 10**9, house_zone())
     date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
     filled = Letterhead(
         parent=letters.parent,
@@ -110,14 +111,20 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         mark=DRILL_MARK if figures.is_drill else "",
         draft="" if figures.approved_by else told("draft", language),
         footer=stamped(figures, language)
-        + told("footer", language, version=figures.version, at=minute_of(figures.made_ns)),
+        + told(
+            "footer",
+            language,
+            version=figures.version,
+            at=minute_of(figures.made_ns),
+            zone=zone_at(figures.made_ns),
+        ),
         page_word=told("page", language),
         approval=approval(figures, language),
         first=(*marks_first(figures, language), *waiting_first(figures, language)),
         covered=told("covered", language) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
-        motto=(told("motto", language), told("motto_below", language)),
+        motto=_heading(figures, language),
         number=told("number", language, number=letters.number or dots),
         dateline=told("dateline", language, place=filled.place, **date),
         recipients_word=told("recipients", language),
@@ -130,6 +137,14 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
     )
 
 
+def _heading(figures: PackFigures, language: str) -> tuple[str, ...]:
+    """What stands at the head of the first page: as the letterhead says, else the nation's where the ground
+    is Viet Nam's. No pack of another country's ground goes out under it by itself."""
+    if figures.letterhead.heading is not None:
+        return figures.letterhead.heading
+    return (told("motto", language), told("motto_below", language)) if figures.is_national else ()
+
+
 def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     if figures.is_drill:
         yield Paragraph(text=told("drill_note", language), kind="care")
@@ -140,6 +155,8 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     yield from marks_first(figures, language)
     yield Paragraph(text=_summary(figures, language))
     yield Paragraph(text=told("summary_limits", language))
+    times = first_ns(figures), last_ns(figures), figures.made_ns
+    yield Paragraph(text=told("zone", language, zone=zone_at(*times)), kind="small")
     if figures.is_covered:
         yield Paragraph(text=told("covered", language), kind="care")
     kind = "care" if figures.waiting else "" if figures.changes else "small"

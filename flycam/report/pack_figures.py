@@ -27,6 +27,7 @@ class Letterhead:
     place         where it is issued, before the date
     signer_title  the position of who signs
     recipients    one line each ("Nơi nhận")
+    heading       lines above the date; None: the nation's, where the ground is Viet Nam's
     """
 
     parent: str = ""
@@ -35,6 +36,7 @@ class Letterhead:
     place: str = ""
     signer_title: str = ""
     recipients: tuple[str, ...] = ()
+    heading: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,6 +312,7 @@ class PackFigures:
     slides        what a screen shows, without a drill's band: maps, and pairs of the largest changes of which
                   both halves show something
     classification  how widely it may be shown: as widely as the strictest of what is in it
+    is_national   whether its ground is Viet Nam's
     is_covered    masks left something of the pictures empty: an empty place need not be ground not imaged
     """
 
@@ -342,6 +345,7 @@ class PackFigures:
     telling: tuple[PackLayer, ...] = ()
     beside: tuple[PackBeside, ...] = ()
     slides: Mapping[str, bytes] = field(default_factory=dict)
+    is_national: bool = True
     is_covered: bool = False
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import VIETNAM, house_zone, minute_of, zone_at
 from flycam.report.numbers import area, percent
 from flycam.report.pack_changes import (
     change_said,
@@ -115,4 +115,5 @@ def _shown(size: str, language: str) -> str:
 
 def _when(last_ns: int, figures: PackFigures, language: str) -> str:
     since = age(last_ns, figures.made_ns, language)
-    return f"{minute_of(last_ns)} ({told('ago', language, age=since)})"
+    zone = "" if language == "vi" and house_zone() is VIETNAM else f" {zone_at(last_ns)}"
+    return f"{minute_of(last_ns)}{zone} ({told('ago', language, age=since)})"

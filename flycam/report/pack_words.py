@@ -24,15 +24,25 @@ PACK_WORDS: Mapping[str, Said] = {
         "On pictures of the scene taken from the air, {period}",
     ),
     "unnamed": Said("Hình ảnh bay chụp", "Pictures from the air"),
+    "zone": Said("Mọi giờ trong gói này là giờ {zone}.", "All times in this pack are {zone}."),
+    # files
+    "file_pack": Said("goi-hop", "meeting-pack"),
+    "file_report": Said("bao-cao-nhanh", "quick-report"),
+    "file_sources": Said("nguon-anh.csv", "photo-sources.csv"),
+    "file_vectors": Said("du-lieu.gpkg", "data.gpkg"),
+    "file_earth": Said("ban-do.kmz", "map.kmz"),
+    "file_tiles": Said("ban-do-{number}.pmtiles", "map-{number}.pmtiles"),
+    "file_maps": Said("anh", "pictures"),
+    "file_slides": Said("man-hinh", "slides"),
     "draft": Said("DỰ THẢO", "DRAFT"),
     "draft_note": Said(
         "Dự thảo, chưa có lãnh đạo phê duyệt; chưa dùng làm căn cứ quyết định.",
         "A draft that no leader has approved: not yet a basis for decisions.",
     ),
-    "approved": Said("Người phê duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "approved": Said("Người phê duyệt: {name}, lúc {at} ({zone}).", "Approved by {name} at {at} ({zone})."),
     "approved_alone": Said(
-        "Người lập và người phê duyệt là một: {name}, lúc {at} (UTC+7); chưa có người thứ hai kiểm tra.",
-        "Asked for and approved by one person, {name}, at {at} (UTC+7): nobody else has checked it.",
+        "Người lập và người phê duyệt là một: {name}, lúc {at} ({zone}); chưa có người thứ hai kiểm tra.",
+        "Asked for and approved by one person, {name}, at {at} ({zone}): nobody else has checked it.",
     ),
     "asked_by": Said("Người lập: {name}.", "Asked for by {name}."),
     "closing": Said(
@@ -51,7 +61,7 @@ PACK_WORDS: Mapping[str, Said] = {
         "Tài liệu diễn tập: không phải hiện trường thật.", "Made for a drill: not a real scene."
     ),
     "page": Said("Trang", "Page"),
-    "footer": Said("flycam {version} · lập lúc {at} (UTC+7)", "flycam {version} · made {at} (UTC+7)"),
+    "footer": Said("flycam {version} · lập lúc {at} ({zone})", "flycam {version} · made {at} ({zone})"),
     # summary
     "summary": Said("1. Tóm tắt", "1. Summary"),
     "summary_said": Said(
@@ -152,7 +162,7 @@ PACK_WORDS: Mapping[str, Said] = {
         "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
     ),
     "settlements_more": Said(
-        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in du-lieu.gpkg: {count}."
+        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in data.gpkg: {count}."
     ),
     "nobody_said": Said("chưa ai ghi", "nobody has said"),
     "changes_loose": Said(
@@ -305,11 +315,12 @@ PACK_WORDS: Mapping[str, Said] = {
         " Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp trong gói:"
         " manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
         "Each photo is named by the SHA-256 of its original, kept as it is while its term lasts."
-        " The whole list: nguon-anh.csv; hashes of every file of the pack:"
+        " The whole list: photo-sources.csv; hashes of every file of the pack:"
         " manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
     ),
     "sources_many": Said(
-        "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
+        "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.",
+        "Photos: {count}, listed in photo-sources.csv only.",
     ),
     "sources_beside": Said(
         "Ảnh của các chuyến bay khác, dùng để chỉ mặt đất trước hoặc sau thay đổi:",

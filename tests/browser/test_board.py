@@ -188,7 +188,8 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
 def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_them_up(
     board: Board, open_page: OpenPage
 ) -> None:
-    """Work status is no confirmation; the caption, which stays when controls go, says that nobody verified."""
+    """Work status is no confirmation; the caption, which stays without controls, says that nobody
+    verified."""
     write_mark(board.workspace, MARK, "Lan")
     other = replace(MARK, mark_id="mark-00000000000000aa", kind=MarkKind.CRACK)
     write_mark(board.workspace, other, "Lan")

@@ -59,7 +59,7 @@ def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_hou
     assert report.flight.state is FlightState.READY
     assert report.flight.vertical_datum == "EGM96"
     assert report.flight.warnings == ()
-    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key for c in report.communes)
+    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key is None for c in report.communes)
     for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
         assert house.workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
         assert house.workspace.store.exists(keys.terrain(str(record.dem_id)))

@@ -184,7 +184,7 @@ const words = {
   ],
   layerUnread: ["chưa đủ: máy chủ không trả lời", "not complete: the server does not answer"],
   photo: ["Tệp ảnh", "Photo file"],
-  time: ["Giờ chụp", "Taken (UTC+7)"],
+  time: ["Giờ chụp", "Taken"],
   camera: ["Máy ảnh", "Camera"],
   positionError: ["Sai số vị trí", "Position error"],
   poseGnss: ["GPS của máy bay", "aircraft GPS"],

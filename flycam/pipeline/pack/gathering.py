@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from flycam import __version__
 from flycam.catalog.masked_ground import masks_of
 from flycam.catalog.records import FrameRecord
@@ -14,6 +16,7 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import FlightState, is_plane
+from flycam.geometry.grid import mercator_to_lonlat
 from flycam.pipeline.change.commune_board import imaged_of_all
 from flycam.pipeline.change.impact import REACH_M
 from flycam.pipeline.change.places import Together, together
@@ -91,8 +94,17 @@ def gather_pack(
         pictures=pictures,
         slides=slides or {},
         classification=_classification(workspace, scene),
+        is_national=_is_national(workspace, scene),
         is_covered=is_covered,
     )
+
+
+def _is_national(workspace: Workspace, scene: PackScene) -> bool:
+    """Whether all that is shown lies in Viet Nam."""
+    middles = [side.ground.representative_point() for side in scene.sides]
+    lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
+    boundaries = workspace.catalog.boundaries
+    return all(national_place(boundaries, lon, lat) is not None for lon, lat in lonlat.tolist())
 
 
 def _classification(workspace: Workspace, scene: PackScene) -> Classification:

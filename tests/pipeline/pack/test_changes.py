@@ -16,7 +16,7 @@ from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.pack.gathering import gather_pack
-from flycam.pipeline.pack.recipe import VECTORS, PackReport, PackRequest, pack
+from flycam.pipeline.pack.recipe import PackReport, PackRequest, pack
 from flycam.pipeline.pack.scene import scene_of
 from flycam.pipeline.settlements import SettlementAsked, say_access
 from flycam.report.blocks import Paragraph, Table
@@ -27,6 +27,7 @@ from tests.serve.world import DRILL, REAL, World, make_world
 from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import compared_on
 
+VECTORS = "du-lieu.gpkg"
 SLIDE, FLOOD, FAR, WAITING = (f"change-0000000{number}" for number in range(1, 5))
 
 

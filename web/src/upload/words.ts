@@ -46,7 +46,7 @@ const words = {
   laying: ["đang xử lý", "being laid"],
   layingLook: ["đang xem ảnh", "looking at photos"],
   layingRectify: ["đang nắn ảnh", "rectifying"],
-  layingCommunes: ["đang cắt theo xã", "clipping to communes"],
+  layingCommunes: ["đang tính diện tích theo xã", "measuring by commune"],
   done: ["xong", "done"],
   laidUsed: ["{0} / {1} ảnh dùng được", "{0} / {1} photos used"],
   laidPictures: ["{0} khung hình từ video", "{0} pictures of films"],
