@@ -265,7 +265,6 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
         "covered_pct": round(one.covered_pct, 3),
         "area_m2": round(one.covered_m2, 1),
         "gsd_m": round(one.gsd_m, 4),
-        "clip": one.clip_key,
     }
 
 

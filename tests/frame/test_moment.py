@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -78,7 +79,7 @@ def test_a_house_elsewhere_says_and_reads_its_own_time() -> None:
 
 
 def test_a_zone_that_is_none_changes_nothing() -> None:
-    for name in ("Mars/Olympus", "../../etc/passwd", ""):
-        with pytest.raises(ValueError, match=name):
+    for name in ("Mars/Olympus", "../../etc/passwd", "..."):
+        with pytest.raises(ValueError, match=re.escape(name)):
             use_zone(name)
     assert zone_at(0) == "UTC+7"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import rasterio
-from tests.pipeline.conftest import MakeHouse
 
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy
@@ -16,6 +16,9 @@ from flycam.pipeline.coverage import clip_of, main_mosaic
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from tests.clips import cut_all
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
 
 
 def made(workspace: Workspace) -> set[str]:

@@ -255,8 +255,8 @@ def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> 
 
 
 def test_maps_of_a_drill_are_marked_by_themselves(packed: Packed) -> None:
-    for report, is_drill in ((packed.real, False), (packed.drill, True)):
-        for path in (report.out / "anh").iterdir():
+    for report, folder, is_drill in ((packed.real, "anh", False), (packed.drill, "pictures", True)):
+        for path in (report.out / folder).iterdir():
             picture = cv2.imread(str(path))[..., ::-1].astype(int)
             top = picture[2, picture.shape[1] // 3 : 2 * picture.shape[1] // 3]
             near = np.abs(top - PURPLE).max(axis=1) < 24
@@ -399,8 +399,8 @@ def test_layers_open_in_other_programs(packed: Packed) -> None:
     assert shapely.from_wkb(outlines[0]).area > 1000.0
     info = pyogrio.read_info(path, layer="flights")
     assert (info["crs"], info["features"]) == ("EPSG:32648", 2)
-    for report, name, mark in ((packed.real, "du-lieu.gpkg", ""), (packed.drill, "data.gpkg", DRILL_MARK)):
-        path = report.out / name
+    for report, file, mark in ((packed.real, "du-lieu.gpkg", ""), (packed.drill, "data.gpkg", DRILL_MARK)):
+        path = report.out / file
         for name, _ in pyogrio.list_layers(path):
             _, _, _, (drill,) = pyogrio.raw.read(path, layer=name, columns=["drill"], read_geometry=False)
             assert set(drill) == {mark}, f"every row of {name} says whether it is a drill's"
@@ -458,7 +458,7 @@ def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
 def test_what_people_wrote_into_a_pack_is_not_lost(packed: Packed, tmp_path: Path) -> None:
     """A report that was edited, a file that was added, a folder that only has a manifest by that name."""
     request = PackRequest(flights=(packed.world.drill,))
-    for name in ("bao-cao-nhanh.docx", "anh/ghi chú.txt"):
+    for name in ("quick-report.docx", "pictures/ghi chú.txt"):
         out = tmp_path / name.replace("/", " ")
         shutil.copytree(packed.drill.out, out)
         (out / name).write_text("của văn phòng", encoding="utf-8")
