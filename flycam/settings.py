@@ -7,6 +7,8 @@ FLYCAM_DATABASE  postgresql+psycopg://user@host/name (default: SQLite in the dat
 FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
+FLYCAM_LANGUAGE  "vi" or "en": of packs and reports that commands make (default: vi)
+FLYCAM_TIME_ZONE in which times are said and read, by its IANA name (default: Asia/Ho_Chi_Minh)
 FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
 FLYCAM_TRUSTED_PROXIES  who may say from where, and whether over https, a request came: "10.0.0.5,10.1.0.0/24"
                     (default: this machine)
@@ -45,6 +47,7 @@ from pathlib import Path
 
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
+from flycam.frame.moment import VIETNAM_NAME, zone_named
 from flycam.frame.spelling import seen
 from flycam.pipeline.cluster.address import SchedulerAddress, parse_scheduler_address
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
@@ -82,6 +85,7 @@ class Settings:
     operator: str | None
     layer_hosts: frozenset[str] = frozenset()
     letterhead: Path | None = None
+    time_zone: str = VIETNAM_NAME
     cors_origins: frozenset[str] = frozenset()
     trusted_proxies: tuple[str, ...] | None = None
     audit_keys: frozenset[str] = frozenset()
@@ -105,6 +109,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         box=seen(environment.get("FLYCAM_BOX", "")) or socket.gethostname(),
         operator=seen(environment.get("FLYCAM_OPERATOR", "")) or None,
         letterhead=_file(environment, "FLYCAM_LETTERHEAD"),
+        time_zone=_time_zone(environment.get("FLYCAM_TIME_ZONE", "").strip() or VIETNAM_NAME),
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
         openid=_openid(environment),
@@ -143,6 +148,19 @@ def _linked_km2(text: str) -> float | None:
             vi=f"FLYCAM_LINKED_KM2: {text[:80]}: hãy ghi số km², ví dụ 25",
         )
     return area
+
+
+def _time_zone(name: str) -> str:
+    try:
+        zone_named(name)
+    except ValueError as error:
+        raise OptionUnusable(
+            f"FLYCAM_TIME_ZONE: {seen(name)[:80]}: no such zone here; give an IANA name such as "
+            f"{VIETNAM_NAME}",
+            vi=f"FLYCAM_TIME_ZONE: {seen(name)[:80]}: không có múi giờ này; hãy ghi tên IANA như "
+            f"{VIETNAM_NAME}",
+        ) from error
+    return name
 
 
 def _cap_sender(text: str) -> str:

@@ -12,7 +12,7 @@ from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeKind
 from flycam.frame.moment import minute_of, ns_of
-from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS
+from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS, VOLUME_BASIS
 from flycam.report.numbers import area, area_within, plain
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -107,6 +107,7 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
     """One line for each landslide whose volume is told, then how many there are without, and why."""
     vi = language == "vi"
     without: Counter[str] = Counter()
+    is_told = False
     for one in report.impact.changes:
         found = one.volume
         if found is None:
@@ -115,6 +116,9 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
             without[found.value] += 1
             continue
         yield f"{one.line.change_id}: {_volume(found, one.line.area_m2, vi)}"
+        is_told = True
+    if is_told:
+        yield f"  {VOLUME_BASIS[0 if vi else 1]}"
     for why, count in without.most_common():
         said = NO_VOLUME[why][0 if vi else 1]
         yield (

@@ -203,7 +203,7 @@ def _zone(zone: ReliefZone, language: str) -> str:
 
 
 def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Answered:
-    """flight_id, frames, gsd_m, communes, seconds."""
+    """flight_id, frames (`used` of those read; `in_flight`: all of its flight), gsd_m, communes, seconds."""
     from flycam.pipeline.coverage import flown_on  # noqa: PLC0415  the recipe has loaded it
 
     boundaries = catalog.boundaries
@@ -212,7 +212,12 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
     answer = {
         "flight_id": flight.flight_id,
         "name": flight.name,
-        "frames": {"read": report.survey.read, "used": report.used, "rejected": report.rejected},
+        "frames": {
+            "read": report.survey.read,
+            "used": report.used,
+            "in_flight": report.in_flight,
+            "rejected": report.rejected,
+        },
         "new": report.new,
         "relaid": report.relaid,
         "mended": report.mended,
@@ -242,7 +247,7 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
 
 
 def _laid(report: IngestReport, language: str) -> str:
-    flight, used, new = report.flight, report.used, report.new
+    flight, used, new = report.flight, report.in_flight, report.new
     seconds = number(report.seconds, 1, language)
     size = f"{number(flight.gsd_m * 100, 1, language)} cm, {seconds} {'giây' if language == 'vi' else 's'}"
     counts = f"{used} ảnh, {new} ảnh mới" if language == "vi" else f"{used} frames, {new} new"
@@ -260,7 +265,6 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
         "covered_pct": round(one.covered_pct, 3),
         "area_m2": round(one.covered_m2, 1),
         "gsd_m": round(one.gsd_m, 4),
-        "clip": one.clip_key,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Row, Select, delete, func, select
+from sqlalchemy import Row, Select, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.boundary_ends import settle_ends
@@ -171,6 +171,18 @@ class Boundaries:
             connection.execute(delete(tables.coverage).where(tables.coverage.c.flight_id == flight_id))
             if rows:
                 connection.execute(tables.coverage.insert(), rows)
+
+    def put_clip(self, covered: Coverage, key: str, mosaic_id: str, seq: int) -> bool:
+        """Name the clip of a commune, made of tiles as they stood at `seq` of a mosaic's log. False, and
+        nothing is written, where tiles or the figures have changed since: what a withdrawal took away must
+        not stay."""
+        c, log = tables.coverage.c, tables.tile_logs.c
+        is_this = (c.flight_id == covered.flight_id) & (c.commune_code == covered.commune_code)
+        last_seq = select(log.last_seq).where(log.mosaic_id == mosaic_id)
+        as_seen = is_this & (c.covered_m2 == covered.covered_m2) & (last_seq.scalar_subquery() == seq)
+        with self._database.write() as connection:
+            done = connection.execute(update(tables.coverage).where(as_seen).values(clip_key=key))
+            return done.rowcount == 1
 
     def coverage(self, flight_id: str) -> list[Coverage]:
         """What a flight covers, the most covered commune first."""

@@ -196,7 +196,7 @@ class Coverage:
 
     covered_pct        of the commune's area, 0-100
     first_ns, last_ns  capture times of the frames over this commune
-    clip_key           store key of the commune-clipped COG, None if none was made
+    clip_key           store key of the commune-clipped COG, None while nobody has asked for it
     """
 
     flight_id: str

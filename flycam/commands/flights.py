@@ -14,6 +14,7 @@ from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
 from flycam.console import ProgressBar, command, language, say_aside
+from flycam.frame.moment import use_zone
 from flycam.settings import read_settings
 
 
@@ -32,6 +33,7 @@ def inspect(
     from flycam.pipeline.terrain import registered_dems
 
     settings = read_settings(os.environ, data_dir)
+    use_zone(settings.time_zone)
     dems = []
     if (settings.data_dir / "catalog.sqlite").exists() or "FLYCAM_DATABASE" in os.environ:
         with opened(data_dir, begins=True) as (workspace, _):

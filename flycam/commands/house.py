@@ -15,6 +15,7 @@ import click
 from flycam.console import Answer, say_aside
 from flycam.errors import NotFound, OptionUnusable, StorageTrouble
 from flycam.frame.classification import Classification
+from flycam.frame.moment import use_zone
 from flycam.frame.spelling import is_text, to_visible
 from flycam.settings import Settings, read_settings
 from flycam.store.regular import not_regular
@@ -83,6 +84,7 @@ def opened(
     from flycam.pipeline.workspace import Workspace
 
     settings = read_settings(os.environ, data_dir)
+    use_zone(settings.time_zone)
     if not begins:
         _require_begun(settings)
     make_private_folder(settings.data_dir)

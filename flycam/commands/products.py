@@ -167,7 +167,9 @@ def compare(
 @click.command()
 @click.argument("flight")
 @click.argument("out", type=FILE, metavar="OUT.pdf|OUT.html")
-@click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
+)
 @click.option("--revision", type=click.IntRange(min=1), help="Default: the one on show.")
 @click.option("--layer", type=click.Choice([layer.value for layer in Layer]), help="Default: the main one.")
 @command
@@ -186,7 +188,9 @@ def report(
 @click.command()
 @click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...")
 @click.option("--out", type=FILE, required=True, metavar="DIR", help="A new folder, or an older pack.")
-@click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
+)
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")

@@ -18,19 +18,25 @@ class MarkKind(StrEnum):
 
 
 class MarkStatus(StrEnum):
-    """How it stands. REMOVED takes a mark off the map; its lines stay on record."""
+    """How work on it stands, which does not tell whether it is there: what nobody has taken up may be so all
+    the same, and is shown as reported. REMOVED takes a mark off the map; its lines stay on record."""
 
     OPEN = "open"
     DOING = "doing"
     DONE = "done"
     REMOVED = "removed"
 
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether somebody deals with it, or is done with it: what was only reported may not be there."""
-        return self in (MarkStatus.DOING, MarkStatus.DONE)
+
+UNRESOLVED = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
+"""What somebody still has to see to."""
+
+
+def order_of(kind: MarkKind, status: MarkStatus) -> tuple[bool, bool, bool]:
+    """By which marks are sorted where they are told: people to be rescued before all else, what nobody has
+    taken up before what somebody has, and behind all what is done."""
+    return status not in UNRESOLVED, kind is not MarkKind.RESCUE, status is not MarkStatus.OPEN
 
 
 def is_road_blocked(kind: MarkKind, status: MarkStatus) -> bool:
-    """Whether a mark tells of a blocked road that somebody deals with: neither only reported nor over."""
-    return kind is MarkKind.BLOCKED and status is MarkStatus.DOING
+    """Whether a mark tells of a blocked road, also one that was only reported: not one that is over."""
+    return kind is MarkKind.BLOCKED and status in UNRESOLVED

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 VIETNAM = timezone(timedelta(hours=7))
+VIETNAM_NAME = "Asia/Ho_Chi_Minh"
 EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
 """2005 and 2100: a clock that tells another time was never set, for before nobody flew with cameras."""
 
@@ -19,9 +21,50 @@ _HOUR_FIRST = re.compile(
 )
 
 
+class _House:
+    """In whose time people here read and write: Vietnam's, unless the house's settings name another zone."""
+
+    zone: tzinfo = VIETNAM
+    name = VIETNAM_NAME
+
+
+def use_zone(name: str) -> None:
+    """Let times of this process be those of a zone (`zone_named`)."""
+    _House.zone, _House.name = zone_named(name), name
+
+
+def zone_named(name: str) -> tzinfo:
+    """A zone by its IANA name. Raises ValueError for an unknown one."""
+    try:
+        return VIETNAM if name == VIETNAM_NAME else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(name) from error
+
+
+def house_zone() -> tzinfo:
+    """In which times are said and read."""
+    return _House.zone
+
+
+def house_zone_name() -> str:
+    """Its IANA name."""
+    return _House.name
+
+
+def zone_at(*moments_ns: int) -> str:
+    """How far that is off UTC at some moments: "UTC+7"; of a zone that changes its clocks "UTC-6, UTC-5"."""
+    offsets = {datetime.fromtimestamp(ns // _NS, _House.zone).utcoffset() or timedelta() for ns in moments_ns}
+    return ", ".join(_offset(offset) for offset in sorted(offsets))
+
+
+def _offset(offset: timedelta) -> str:
+    hours, minutes = divmod(round(abs(offset.total_seconds()) / 60), 60)
+    return f"UTC{'-' if offset < timedelta() else '+'}{hours}" + (f":{minutes:02}" if minutes else "")
+
+
 def ns_of(moment: datetime) -> int:
-    """UTC nanoseconds; a time without a zone is Vietnam's (UTC+7). OverflowError outside 1678 to 2262."""
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=VIETNAM)
+    """UTC nanoseconds; a time without a zone is the house's. OverflowError outside 1678 to 2262."""
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=_House.zone)
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
     if not -_MOST_DAYS < since.days < _MOST_DAYS:
         raise OverflowError(f"{moment}: nanoseconds of 64 bits end before")
@@ -36,24 +79,25 @@ def iso(ns: int, timespec: str = "milliseconds") -> str:
 
 
 def day_of(ns: int, language: str = "en") -> str:
-    """The day in Vietnam (UTC+7) of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
-    moment = datetime.fromtimestamp(ns // _NS, VIETNAM)
+    """The house's day of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
+    moment = datetime.fromtimestamp(ns // _NS, _House.zone)
     return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
 
 
 def minute_of(ns: int) -> str:
-    """UTC nanoseconds as people in Vietnam read them, whatever their language: "10/09/2024 10:15" (UTC+7)."""
-    return f"{datetime.fromtimestamp(ns // _NS, VIETNAM):%d/%m/%Y %H:%M}"
+    """UTC nanoseconds as people read them, whatever their language: "10/09/2024 10:15" in the house's
+    zone."""
+    return f"{datetime.fromtimestamp(ns // _NS, _House.zone):%d/%m/%Y %H:%M}"
 
 
 def midnight_ns(ns: int) -> int:
-    """When the day in Vietnam began to which UTC nanoseconds belong."""
-    return ns_of(datetime.fromtimestamp(ns // _NS, VIETNAM).replace(hour=0, minute=0, second=0))
+    """When the house's day began to which UTC nanoseconds belong."""
+    return ns_of(datetime.fromtimestamp(ns // _NS, _House.zone).replace(hour=0, minute=0, second=0))
 
 
 def parse_moment(text: str) -> int | None:
     """UTC nanoseconds of "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or
-    "10:15 10/09/2024"; without a zone it is Vietnam's (UTC+7). None if it is none of them."""
+    "10:15 10/09/2024"; without a zone it is the house's. None if it is none of them."""
     words = text.strip()
     try:
         if found := _DAY_FIRST.fullmatch(words):

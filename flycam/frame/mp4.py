@@ -6,7 +6,7 @@ Source: ISO/IEC 14496-12, 8.2.2 movie header box; times count seconds since 1904
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 ReadAt = Callable[[int, int], bytes]
 """Bytes of a file from an offset on, at most so many."""
@@ -22,13 +22,28 @@ _MOST_BOXES = 10_000  # fragmented files have two for each fragment
 def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, int] | None:
     """(start, end) of the content of the first box of a kind among those from `start` to `end`; None if there
     is none or a box does not fit into its place."""
+    return next((place for name, place in _boxes(read_at, start, end) if name == kind), None)
+
+
+def is_whole(read_at: ReadAt, size: int) -> bool:
+    """Whether a file of so many bytes holds a movie's header, and boxes up to its end: a recording that was
+    cut off, or copied in part, does not."""
+    kinds, reached = set(), 0
+    for name, (_, end) in _boxes(read_at, 0, size):
+        kinds.add(name)
+        reached = end
+    return b"moov" in kinds and size - reached < _HEAD
+
+
+def _boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Kind and (start, end) of the content of boxes, up to the first that does not fit into its place."""
     at = start
     for _ in range(_MOST_BOXES):
         if at + _HEAD > end:
-            return None
+            return
         head = read_at(at, _LONG_HEAD)
         if len(head) < _HEAD:
-            return None
+            return
         size, name = struct.unpack_from(">I4s", head)
         length = _HEAD
         if size == 1 and len(head) == _LONG_HEAD:
@@ -36,11 +51,9 @@ def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, i
         elif size == 0:
             size = end - at
         if size < length or at + size > end:
-            return None
-        if name == kind:
-            return at + length, at + size
+            return
+        yield name, (at + length, at + size)
         at += size
-    return None
 
 
 def creation_s(moov: bytes) -> float | None:

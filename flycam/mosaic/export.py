@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,11 @@ from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, nothing_inside, output_grid
 from flycam.mosaic.outline import Outline
-from flycam.mosaic.resample import COLOURS, TileLook, TileReader, taken
+from flycam.mosaic.resample import COLOURS, Seen, TileLook, TileReader, taken
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
+
+_BLOCKS_EACH = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +55,14 @@ def export_cog(
     tags: Mapping[str, str] | None = None,
     compress: str = "DEFLATE",
     look: TileLook = COLOURS,
+    workers: int = 1,
 ) -> Exported:
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
     taken (`resample`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
-    half of the ground around them has data. `compress` as in `CogWriter`; `look`:
-    what of the tiles is written instead of colours, and taken as it says.
+    half of the ground around them has data. `compress` as in `CogWriter`; `look`: what of the tiles is written
+    instead of colours, and taken as it says. `workers` threads read and resample.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
@@ -79,26 +84,36 @@ def export_cog(
         dtype=look.dtype,
         overview_resampling="AVERAGE" if look.mixed else "NEAREST",
     ) as out:
-        if not _write_blocks(out, tiles, grid, crs, outline):
+        if not _write_blocks(out, tiles, grid, crs, outline, workers):
             raise nothing_inside()
     return Exported(path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols))
 
 
 def _write_blocks(
-    out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: Outline | None
+    out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: Outline | None, workers: int
 ) -> bool:
-    """Whether any pixel had data."""
+    """Whether any pixel had data. A few blocks for each worker are in memory at a time."""
+
+    def seen(corner: tuple[int, int]) -> Seen:
+        row, col = corner
+        shape = (min(BLOCK_PX, grid.rows - row), min(BLOCK_PX, grid.cols - col))
+        inside = None if outline is None else outline.mask(row, col, shape)
+        if inside is not None and not inside.any():
+            return np.zeros((*shape, tiles.look.count), tiles.look.dtype), inside
+        pixels, mask = taken(tiles, grid, crs, corner, shape)
+        if inside is not None:
+            mask &= inside
+        pixels[~mask] = 0 if tiles.look.mixed else np.nan  # a figure of 0 would be one
+        return pixels, mask
+
     found = False
-    for row in range(0, grid.rows, BLOCK_PX):
-        for col in range(0, grid.cols, BLOCK_PX):
-            shape = (min(BLOCK_PX, grid.rows - row), min(BLOCK_PX, grid.cols - col))
-            pixels, mask = taken(tiles, grid, crs, (row, col), shape)
-            if outline is not None:
-                mask &= outline.mask(row, col, shape)
-            if mask.any():
-                pixels[~mask] = 0 if tiles.look.mixed else np.nan  # a figure of 0 would be one
-                out.write(row, col, pixels, mask)
-                found = True
+    corners = itertools.product(range(0, grid.rows, BLOCK_PX), range(0, grid.cols, BLOCK_PX))
+    with ThreadPoolExecutor(workers, thread_name_prefix="export") as pool:
+        while some := list(itertools.islice(corners, _BLOCKS_EACH * workers)):
+            for (row, col), (pixels, mask) in zip(some, pool.map(seen, some), strict=True):
+                if mask.any():
+                    out.write(row, col, pixels, mask)
+                    found = True
     return found
 
 

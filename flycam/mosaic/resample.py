@@ -12,6 +12,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -61,7 +62,7 @@ COLOURS = TileLook(of=decode_picture, bands=3, dtype="uint8", mixed=True)
 
 
 class TileReader:
-    """Tiles of one zoom by one look, the latest few hundred kept."""
+    """Tiles of one zoom by one look, the latest few hundred kept. Safe between threads."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class TileReader:
         heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=zoom)
         self._heads = {head.tile_id: head for head in heads}
         self._kept: OrderedDict[TileId, Seen] = OrderedDict()
+        self._lock = Lock()
 
     def picture(self, tiles: TileRange) -> Seen | None:
         """(pixels, mask) of a rectangle of tiles; None if none of them is there."""
@@ -91,12 +93,16 @@ class TileReader:
         return pixels, mask
 
     def _tile(self, head: TileRecord) -> Seen:
-        if head.tile_id not in self._kept:
-            self._kept[head.tile_id] = self.look.of(self._store.get(head.key), head.tile_id)
+        with self._lock:
+            kept = self._kept.get(head.tile_id)
+        if kept is None:  # decoded outside of the lock, by chance twice
+            kept = self.look.of(self._store.get(head.key), head.tile_id)
+        with self._lock:
+            self._kept[head.tile_id] = kept
+            self._kept.move_to_end(head.tile_id)
             if len(self._kept) > _CACHED_TILES:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(head.tile_id)
-        return self._kept[head.tile_id]
+        return kept
 
 
 def resampled(

@@ -72,6 +72,7 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 class IngestReport:
     """What an ingest did.
 
+    used      photos of this run that are on the map; in_flight: all that its flight has there
     new       frames merged by this run (0 when the same bytes are ingested again)
     relaid    frames laid again on other terrain
     mended    tiles that were lost or damaged
@@ -83,6 +84,7 @@ class IngestReport:
     flight: Flight
     survey: Survey
     used: int
+    in_flight: int
     new: int
     left_out: tuple[Rejection, ...]
     communes: tuple[Coverage, ...]
@@ -154,11 +156,13 @@ def ingest(
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
+    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     used = {record.frame_id for record in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
     return IngestReport(
         flight=flight,
         survey=seen,
-        used=len(used),
+        used=len(used & {header.frame_id for header in given}),
+        in_flight=len(used),
         new=new,
         left_out=(*seen.unreadable, *seen.diagnosis.rejected, *plan.rejections.sentences(but=used)),
         communes=tuple(communes),

@@ -1,4 +1,5 @@
-"""Which communes a flight imaged: area, percent, GSD, times, and a clipped GeoTIFF of each."""
+"""Which communes a flight imaged: area, percent, GSD, times, and a clipped GeoTIFF of each that is asked
+for."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from threading import Lock
 
 import shapely
 
@@ -15,13 +17,14 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.footprints import bounds_of
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import NotFound
+from flycam.errors import FlightBusy, NotFound
 from flycam.frame.flight import Flight
-from flycam.frame.moment import VIETNAM
+from flycam.frame.moment import VIETNAM, house_zone
 from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
 from flycam.geodata.warp import CAPTURED_TAG, DRILL_TAG
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
+from flycam.pipeline.executor import workers_here
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.store import keys
 
@@ -34,13 +37,12 @@ def cover_communes(
     changed: bool,
     again: Collection[str] = (),
 ) -> list[Coverage]:
-    """Measure and clip every commune of the flight (`communes_of`); recorded, largest area first.
+    """Measure every commune of the flight (`communes_of`); recorded, largest area first.
 
-    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic. The
-    figures are recorded before the pictures are cut, which takes longer than measuring. changed=False keeps
-    pictures that were cut before: only where no tile changed since, for a withdrawn frame must not stay; but
-    those of the communes `again` are cut anew.
-    """
+    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic.
+    Pictures are cut when they are asked for (`clip_of`). changed=False keeps those that were cut of the
+    revision on show: only where no tile changed since, for a withdrawn frame must not stay; but not of the
+    communes `again`."""
     mosaic = main_mosaic(workspace, flight.flight_id)
     frames = {
         record.frame_id: record
@@ -53,32 +55,62 @@ def cover_communes(
         mosaic,
         {commune.code: shapely.from_wkb(commune.wkb) for commune in communes},
         flight.work_crs,
+        workers=workers_here(),
     )
     standing = () if changed else workspace.catalog.boundaries.coverage(flight.flight_id)
-    recorded = {one.commune_code: one.clip_key for one in standing}
+    kept = {one.commune_code: one.clip_key for one in standing if one.commune_code not in again}
+    own = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
     measured = [
-        replace(_covered(flight, commune, covered[commune.code], frames), clip_key=recorded.get(commune.code))
+        replace(
+            _covered(flight, commune, covered[commune.code], frames),
+            clip_key=key if (key := kept.get(commune.code)) and key.startswith(own) else None,
+        )
         for commune in communes
         if commune.code in covered
     ]
     workspace.catalog.boundaries.put_coverage(flight.flight_id, measured)
-    by_code = {commune.code: commune for commune in communes}
-    clipped = []
-    for count, one in enumerate(measured, start=1):
-        key = None if one.commune_code in again else one.clip_key
-        key = key or _clip(workspace, flight, mosaic, by_code[one.commune_code])
-        clipped.append(replace(one, clip_key=key))
-        progress("communes", count, len(measured))
-    workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
-    workspace.catalog.boundaries.put_coverage(flight.flight_id, clipped)
-    return sorted(clipped, key=lambda c: (-c.covered_m2, c.commune_code))
+    progress("communes", len(measured), len(measured))
+    return sorted(measured, key=lambda c: (-c.covered_m2, c.commune_code))
+
+
+_cutting = Lock()
+"""One clip at a time: each is made on all cores."""
+
+
+def clip_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: Coverage) -> str:
+    """Store key of a commune's part of the revision on show as a COG, made now where nobody asked before.
+
+    Raises NotFound where less than a pixel of it is shown, FlightBusy where tiles change while it is made,
+    and what `export_cog` raises."""
+    own = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
+    with _cutting:
+        rows = workspace.catalog.boundaries.coverage(flight.flight_id)
+        now = next((one for one in rows if one.commune_code == covered.commune_code), covered)
+        if now.clip_key is not None and now.clip_key.startswith(own):
+            return now.clip_key
+        seq = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
+        commune = commune_of(workspace.catalog, flight, covered.commune_code)
+        key = _clip(workspace, flight, mosaic, commune)
+        workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
+        if not workspace.catalog.boundaries.put_clip(now, key, mosaic.mosaic_id, seq):
+            raise FlightBusy(
+                f"{flight.name}: its map changed while {commune.name} was cut out of it; ask again",
+                vi=f"{flight.name}: bản đồ vừa thay đổi khi đang cắt {commune.name}; hãy thử lại",
+            )
+        return key
 
 
 def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
-    """The mosaic a flight is shown by: colour if there is one; of one revision, or the published one."""
+    """As `main_mosaic_in`, of a workspace's catalogue."""
+    return main_mosaic_in(workspace.catalog, flight_id, revision)
+
+
+def main_mosaic_in(catalog: Catalog, flight_id: str, revision: int | None = None) -> MosaicInfo:
+    """The mosaic a flight is shown by: colour if there is one; of one revision, or the published one. Raises
+    NotFound."""
     mosaics = [
         mosaic
-        for mosaic in workspace.catalog.tiles.mosaics(flight_id)
+        for mosaic in catalog.tiles.mosaics(flight_id)
         if (mosaic.published if revision is None else mosaic.revision == revision)
     ]
     if not mosaics:
@@ -137,8 +169,8 @@ def boundaries_said(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
 
 
 def flown_on(flight: Flight) -> date:
-    """The day of the flight in Vietnam, which decides whose boundaries hold."""
-    return datetime.fromtimestamp(flight.first_ns / 1e9, VIETNAM).date()
+    """The day of the flight in the house's zone, which decides whose boundaries hold."""
+    return datetime.fromtimestamp(flight.first_ns / 1e9, house_zone()).date()
 
 
 def _covered(
@@ -161,27 +193,22 @@ def _covered(
     )
 
 
-def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str | None:
-    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes.
-
-    None where the commune has less than a pixel of the picture.
-    """
+def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str:
+    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes."""
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
         path = Path(folder) / "clip.tif"
-        try:
-            export_cog(
-                workspace.store,
-                workspace.catalog.tiles,
-                mosaic,
-                path,
-                crs=flight.work_crs,
-                gsd_m=flight.gsd_m,
-                polygon=shapely.from_wkb(commune.wkb),
-                tags=tags_of(workspace, flight, mosaic),
-            )
-        except NotFound:
-            return None
+        export_cog(
+            workspace.store,
+            workspace.catalog.tiles,
+            mosaic,
+            path,
+            crs=flight.work_crs,
+            gsd_m=flight.gsd_m,
+            polygon=shapely.from_wkb(commune.wkb),
+            tags=tags_of(workspace, flight, mosaic),
+            workers=workers_here(),
+        )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         key = keys.product(mosaic.mosaic_id, mosaic.revision, f"commune-{commune.code}.tif", digest)

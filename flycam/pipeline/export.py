@@ -32,6 +32,7 @@ from flycam.mosaic.pixel_figures import figures_of
 from flycam.mosaic.resample import COLOURS, Seen, TileLook
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
+from flycam.pipeline.executor import workers_here
 from flycam.pipeline.laying.opening import check_gsd
 from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.terrain import recorded_terrain
@@ -92,6 +93,7 @@ def export_flight(
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
         look=cover.look(mosaic, look, within),
+        workers=workers_here(),
     )
     if cover.has_covered:
         notes = (*notes, warning(MASKS_COVERED))

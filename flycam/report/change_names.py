@@ -32,6 +32,14 @@ NO_SCORE: Mapping[str, tuple[str, str]] = {
 }
 """Why no probability is told, by `ChangeLine.no_score`."""
 
+VOLUME_BASIS = (
+    "Khối lượng so với đất không đổi quanh vết trượt: không tính chỗ của thay đổi khác, kể cả chỗ đã bác bỏ"
+    " (trừ khi không còn đủ đất), nên chỉ đổi khi có đường viền mới hoặc được sửa.",
+    "A volume is measured against unchanged ground around: without that of other changes, rejected ones too"
+    " (unless too little is left), so that it moves only where outlines come or are redrawn.",
+)
+"""On what every volume of a landslide depends: Vietnamese, English."""
+
 NO_VOLUME: Mapping[str, tuple[str, str]] = {
     "drawn": ("vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"),
     "picture": ("một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"),

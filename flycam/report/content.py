@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flycam.frame.flight import is_plane
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import minute_of, zone_at
 from flycam.frame.warning import brief
 from flycam.report import pictures
 from flycam.report.blocks import Block, Document, Facts, Figure, Heading, Paragraph, Plate
@@ -142,7 +142,7 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
     stats: Any = figures.stats
     if figures.layer != "colour":
         yield fact("layer", say_or(f"layer_{figures.layer}", language, figures.layer))
-    made = f"{minute_of(figures.made_ns)} (UTC+7)"
+    made = f"{minute_of(figures.made_ns)} ({zone_at(figures.made_ns)})"
     yield fact("revision", say("revision_value", language, number=figures.revision, made=made))
     yield fact("captured", period(figures.first_ns, figures.last_ns))
     if figures.operator:

@@ -14,7 +14,7 @@ MARK_KINDS = {
     MarkKind.SECTOR: ("khu vực tìm kiếm", "search sector"),
 }
 MARK_STATUSES = {
-    MarkStatus.OPEN: ("mới báo", "open"),
+    MarkStatus.OPEN: ("mới báo, chưa xác minh", "reported, not verified"),
     MarkStatus.DOING: ("đang xử lý", "being dealt with"),
     MarkStatus.DONE: ("đã xong", "done"),
     MarkStatus.REMOVED: ("đã gỡ", "removed"),

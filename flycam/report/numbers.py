@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import minute_of, zone_at
 from flycam.report.words import say
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -71,10 +71,11 @@ def centimetres(value_m: float, language: str) -> str:
 
 
 def period(first_ns: int, last_ns: int) -> str:
-    """From the first to the last moment; the date only once where it is the same. UTC+7."""
+    """From the first to the last moment, with the zone; the date only once where it is the same."""
     first, last = minute_of(first_ns), minute_of(last_ns)
     until = last[11:] if last[:10] == first[:10] else last
-    return f"{first} – {until} (UTC+7)" if first != last else f"{first} (UTC+7)"
+    zone = zone_at(first_ns, last_ns)
+    return f"{first} – {until} ({zone})" if first != last else f"{first} ({zone})"
 
 
 def listed(parts: Sequence[str], language: str, most: int = 6) -> str:

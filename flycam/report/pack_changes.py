@@ -20,13 +20,23 @@ from flycam.report.pack_figures import (
     PackSize,
     PackVolume,
 )
+from flycam.report.pack_unconfirmed import waiting_sentence
 from flycam.report.pack_words import head, place_said, told
 
 _MOST_ROADS = 6
 
 
 def changes_summary(figures: PackFigures, language: str) -> str:
-    """How many are confirmed on the ground shown; that none is does not mean that nothing changed."""
+    """What waits for review, then how many are confirmed on the ground shown: that none is does not mean that
+    nothing changed, and never stands alone beside what waits."""
+    parts = [waiting_sentence(figures.waiting, language)]
+    if figures.waiting_elsewhere:
+        parts.append(told("waiting_elsewhere", language, count=figures.waiting_elsewhere))
+    parts.append(_confirmed_summary(figures, language))
+    return " ".join(filter(None, parts))
+
+
+def _confirmed_summary(figures: PackFigures, language: str) -> str:
     if figures.changes:
         kinds = kinds_said(figures, language)
         text = told("changes_said", language, kinds=kinds, area=area(figures.changes_m2, language))
@@ -111,6 +121,8 @@ def changes_in(figures: PackFigures, commune: PackCommune, language: str) -> Ite
     """Confirmed changes of one commune, one by one, and how much of it was looked at: nothing found is told
     from nobody looked."""
     yield Heading(text=told("changes_here", language))
+    if commune.waiting is not None:
+        yield Paragraph(text=waiting_sentence(commune.waiting, language), kind="care")
     if commune.changes:
         yield from _listed(figures, commune.changes, language)
     elif commune.compared_pct is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flycam.frame.classification import Classification
-from flycam.frame.moment import VIETNAM, minute_of
+from flycam.frame.moment import house_zone, minute_of, zone_at
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table, without_empty
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
@@ -34,6 +34,7 @@ from flycam.report.pack_slides import Slide, slides_said
 from flycam.report.pack_sources import sources_said
 from flycam.report.pack_title import about, approval, first_ns, last_ns
 from flycam.report.pack_troubles import troubles_said
+from flycam.report.pack_unconfirmed import marks_first, waiting_cell, waiting_first
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
@@ -57,8 +58,10 @@ class PackDocument:
 
     mark       on every page of a drill, "" otherwise; draft as well, "" once approved
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
+    motto      lines over the date; none: no nation's
     footer     on every page; page_word goes before the page's number
     approval   who asked for it and who approved it, or that nobody has
+    first      what nobody has looked into yet, in the order in which it is told
     covered    that masks left something empty, "" where they did not
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides
@@ -72,10 +75,11 @@ class PackDocument:
     footer: str
     page_word: str
     approval: Paragraph
+    first: tuple[Paragraph, ...]
     covered: str
     made_ns: int
     letterhead: Letterhead
-    motto: tuple[str, str]
+    motto: tuple[str, ...]
     number: str
     dateline: str
     recipients_word: str
@@ -90,7 +94,7 @@ class PackDocument:
 def pack_document(figures: PackFigures, language: str) -> PackDocument:
     """The pack in "vi" or "en"."""
     letters, dots = figures.letterhead, told("dots", language)
-    made = datetime.fromtimestamp(figures.made_ns // 10**9, VIETNAM)
+    made = datetime.fromtimestamp(figures.made_ns // 10**9, house_zone())
     date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
     filled = Letterhead(
         parent=letters.parent,
@@ -107,13 +111,20 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         mark=DRILL_MARK if figures.is_drill else "",
         draft="" if figures.approved_by else told("draft", language),
         footer=stamped(figures, language)
-        + told("footer", language, version=figures.version, at=minute_of(figures.made_ns)),
+        + told(
+            "footer",
+            language,
+            version=figures.version,
+            at=minute_of(figures.made_ns),
+            zone=zone_at(figures.made_ns),
+        ),
         page_word=told("page", language),
         approval=approval(figures, language),
+        first=(*marks_first(figures, language), *waiting_first(figures, language)),
         covered=told("covered", language) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
-        motto=(told("motto", language), told("motto_below", language)),
+        motto=_heading(figures, language),
         number=told("number", language, number=letters.number or dots),
         dateline=told("dateline", language, place=filled.place, **date),
         recipients_word=told("recipients", language),
@@ -126,6 +137,14 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
     )
 
 
+def _heading(figures: PackFigures, language: str) -> tuple[str, ...]:
+    """What stands at the head of the first page: as the letterhead says, else the nation's where the ground
+    is Viet Nam's. No pack of another country's ground goes out under it by itself."""
+    if figures.letterhead.heading is not None:
+        return figures.letterhead.heading
+    return (told("motto", language), told("motto_below", language)) if figures.is_national else ()
+
+
 def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     if figures.is_drill:
         yield Paragraph(text=told("drill_note", language), kind="care")
@@ -133,11 +152,15 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
         yield Paragraph(text=told(f"{figures.classification}_note", language), kind="care")
     yield approval(figures, language)
     yield Heading(text=told("summary", language))
+    yield from marks_first(figures, language)
     yield Paragraph(text=_summary(figures, language))
     yield Paragraph(text=told("summary_limits", language))
+    times = first_ns(figures), last_ns(figures), figures.made_ns
+    yield Paragraph(text=told("zone", language, zone=zone_at(*times)), kind="small")
     if figures.is_covered:
         yield Paragraph(text=told("covered", language), kind="care")
-    yield Paragraph(text=changes_summary(figures, language), kind="" if figures.changes else "small")
+    kind = "care" if figures.waiting else "" if figures.changes else "small"
+    yield Paragraph(text=changes_summary(figures, language), kind=kind)
     yield Heading(text=told("overview", language))
     yield _overview(figures, language)
     yield Heading(text=told("flights", language))
@@ -151,6 +174,8 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
             )
     yield Heading(text=told("communes", language))
     yield _communes(figures, language)
+    if any(one.waiting for one in figures.communes):
+        yield Paragraph(text=told("waiting_note", language), kind="small")
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
         yield Paragraph(text=told("marks_shared", language), kind="small")
     for kept in figures.remarks:
@@ -224,8 +249,8 @@ def _flights(flights: Sequence[PackFlight], language: str) -> Table:
 def _communes(figures: PackFigures, language: str) -> Block:
     if not figures.communes:
         return Paragraph(text=told("no_communes_said", language))
-    return Table(
-        head=head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
+    table = Table(
+        head=head(language, "number", "commune", "area", "pct", "last", "age", "marks", "waiting"),
         rows=tuple(
             (
                 str(one.number),
@@ -235,11 +260,13 @@ def _communes(figures: PackFigures, language: str) -> Block:
                 minute_of(one.last_ns),
                 age(one.last_ns, figures.made_ns, language),
                 str(len(one.marks)),
+                waiting_cell(one, language),
             )
             for one in figures.communes
         ),
         numeric=(0, 2, 3, 6),
     )
+    return without_empty(table)
 
 
 def _numbers_of_marks(figures: PackFigures) -> set[int]:
@@ -268,6 +295,7 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
     yield Heading(text=told("marks", language))
     if one.marks:
         yield _marks(one.marks, language)
+        yield Paragraph(text=told("marks_status", language), kind="small")
     else:
         yield Paragraph(text=told("no_marks", language), kind="small")
 

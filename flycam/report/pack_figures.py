@@ -27,6 +27,7 @@ class Letterhead:
     place         where it is issued, before the date
     signer_title  the position of who signs
     recipients    one line each ("Nơi nhận")
+    heading       lines above the date; None: the nation's, where the ground is Viet Nam's
     """
 
     parent: str = ""
@@ -35,6 +36,7 @@ class Letterhead:
     place: str = ""
     signer_title: str = ""
     recipients: tuple[str, ...] = ()
+    heading: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,6 +236,14 @@ class PackTouched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackWaiting:
+    """Changes that a program suspects and nobody has decided on yet: places by kind, and their ground."""
+
+    places: Mapping[ChangeKind, int]
+    area_m2: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackTroubles:
     """Things of one layer in one commune that its owner says to be in trouble: (name, the owner's words) of
     each; name "": it has none. layer: as of the newest of them."""
@@ -255,6 +265,7 @@ class PackCommune:
     changes                confirmed ones that lie in it, at least a part of them
     touched                None: no confirmed change touches it
     troubles               what layers say to be in trouble there
+    waiting                in it; None: nothing waits there
     compared_pct           of its area, on which changes were looked for, 0-100; None: nowhere that is known
     """
 
@@ -270,6 +281,7 @@ class PackCommune:
     marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
     touched: PackTouched | None
+    waiting: PackWaiting | None = None
     compared_pct: float | None = None
     troubles: tuple[PackTroubles, ...] = ()
 
@@ -291,13 +303,16 @@ class PackFigures:
     changes       confirmed changes on ground that is shown, the largest first
     places, changes_m2  of those, by kind, and their ground: what lies on each other once
     changes_elsewhere  how many the same events have on other ground
+    waiting       suspected on ground that is shown; waiting_elsewhere: how many more on other ground
+    communes_pct  of the ground of those communes together what is shown, 0-100; None: there are none
     settlements   in the communes shown, those proposed or said to be isolated first
     near_m        within which a thing of a kind counts as near a change
     pictures      JPEG by name: "overview", "locator" (where in the province it is), "commune-NUMBER", and of
                   the largest changes before and after side by side, "change-NUMBER"
-    slides        what a screen shows, without a drill's band: maps with the marks that somebody took up only,
-                  and pairs of the largest changes of which both halves show something
+    slides        what a screen shows, without a drill's band: maps, and pairs of the largest changes of which
+                  both halves show something
     classification  how widely it may be shown: as widely as the strictest of what is in it
+    is_national   whether its ground is Viet Nam's
     is_covered    masks left something of the pictures empty: an empty place need not be ground not imaged
     """
 
@@ -317,6 +332,9 @@ class PackFigures:
     changes_elsewhere: int
     near_m: Mapping[LayerKind, float]
     settlements: tuple[PackSettlement, ...]
+    waiting: PackWaiting | None
+    waiting_elsewhere: int
+    communes_pct: float | None
     remarks: tuple[str, ...]
     audit_head: str
     pictures: Mapping[str, bytes]
@@ -327,6 +345,7 @@ class PackFigures:
     telling: tuple[PackLayer, ...] = ()
     beside: tuple[PackBeside, ...] = ()
     slides: Mapping[str, bytes] = field(default_factory=dict)
+    is_national: bool = True
     is_covered: bool = False
 
 

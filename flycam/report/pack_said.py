@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flycam.frame.classification import Classification, classification_name
-from flycam.report.numbers import area, number
+from flycam.report.numbers import area, number, percent
 from flycam.report.pack_figures import PackFigures, PackFlight
 from flycam.report.pack_words import told
 
@@ -40,9 +40,11 @@ def age(then_ns: int, now_ns: int, language: str) -> str:
 
 
 def imaged_said(figures: PackFigures, language: str) -> str:
-    """Ground shown of the communes, or where none is known, at all."""
-    inside = sum(one.imaged_m2 for one in figures.communes)
-    return area(inside if figures.communes else figures.imaged_m2, language)
+    """Ground shown of the communes and its share of theirs, or where none is known, at all."""
+    if figures.communes_pct is None:
+        return area(figures.imaged_m2, language)
+    inside = area(sum(one.imaged_m2 for one in figures.communes), language)
+    return told("share_of_communes", language, area=inside, pct=percent(figures.communes_pct, language))
 
 
 def error_said(one: PackFlight, language: str) -> str:

@@ -15,6 +15,9 @@ SLIDE_WORDS: Mapping[str, Said] = {
     "slide_none_changed": Said(
         "không có thay đổi nào được xác nhận trên phần đã so", "no change confirmed on what was compared"
     ),
+    "slide_rescue": Said("NGƯỜI CẦN CỨU: {count} nơi", "PEOPLE TO RESCUE: {count:place|places}"),
+    "slide_rescue_new": Said("({count} mới báo, chưa xác minh)", "({count} reported, not verified)"),
+    "slide_reported": Said("mới báo, chưa xác minh: {kinds}", "reported, not verified: {kinds}"),
     "slide_compared": Said(
         "đã so ảnh trước và sau trên {pct} diện tích", "before and after compared on {pct} of it"
     ),

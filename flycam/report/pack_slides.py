@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import VIETNAM, house_zone, minute_of, zone_at
 from flycam.report.numbers import area, percent
 from flycam.report.pack_changes import (
     change_said,
@@ -18,6 +18,7 @@ from flycam.report.pack_changes import (
 from flycam.report.pack_figures import PackChange, PackCommune, PackFigures, PackFlight
 from flycam.report.pack_said import OVERVIEW, age, error_said, imaged_said, picture_of_number, stamped
 from flycam.report.pack_title import events_said, last_ns
+from flycam.report.pack_unconfirmed import marks_in_short, marks_of, waiting_said
 from flycam.report.pack_words import told
 
 
@@ -35,7 +36,9 @@ class Slide:
 def slides_said(figures: PackFigures, language: str) -> Iterator[Slide]:
     """The overview, a slide for each commune, and the largest changes before and after."""
     last, count = last_ns(figures), len(figures.communes)
-    said = [_shown(imaged_said(figures, language), language)]
+    said = marks_in_short(marks_of(figures), language)
+    said += [waiting] if (waiting := waiting_said(figures.waiting, language)) else []
+    said.append(_shown(imaged_said(figures, language), language))
     said += [told("communes_count", language, count=count)] if count else []
     if figures.changes:
         said.append(_changed(kinds_said(figures, language), figures.changes_m2, language))
@@ -55,14 +58,16 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Slide:
     by_number = {flight.number: flight for flight in figures.flights}
     worst = max((by_number[number] for number in one.flights), key=_badness)
     size, pct = area(one.imaged_m2, language), percent(one.imaged_pct, language)
-    said = [_shown(told("share_of_commune", language, area=size, pct=pct), language)]
+    said = marks_in_short(one.marks, language)
+    said += [waiting] if (waiting := waiting_said(one.waiting, language)) else []
+    said.append(_shown(told("share_of_commune", language, area=size, pct=pct), language))
     if one.compared_pct is None:
         said.append(told("slide_not_compared", language))
     else:
         said.append(told("slide_compared", language, pct=percent(one.compared_pct, language)))
     if one.touched is not None:
         said.append(_changed(str(one.touched.changes), one.touched.area_m2, language))
-    elif one.compared_pct is not None:
+    elif one.compared_pct is not None and one.waiting is None:
         said.append(told("slide_none_changed", language))
     said.append(f"{told('col_error', language)}: {error_said(worst, language)}")
     return Slide(
@@ -110,4 +115,5 @@ def _shown(size: str, language: str) -> str:
 
 def _when(last_ns: int, figures: PackFigures, language: str) -> str:
     since = age(last_ns, figures.made_ns, language)
-    return f"{minute_of(last_ns)} ({told('ago', language, age=since)})"
+    zone = "" if language == "vi" and house_zone() is VIETNAM else f" {zone_at(last_ns)}"
+    return f"{minute_of(last_ns)}{zone} ({told('ago', language, age=since)})"

@@ -4,7 +4,7 @@ answers for it."""
 from __future__ import annotations
 
 from flycam.frame.flight import is_unnamed
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import minute_of, zone_at
 from flycam.report.blocks import Paragraph
 from flycam.report.numbers import listed, period
 from flycam.report.pack_figures import PackFigures, is_one_person
@@ -37,9 +37,10 @@ def last_ns(figures: PackFigures) -> int:
 def approval(figures: PackFigures, language: str) -> Paragraph:
     """Who asked for it and who approved it: a reader must see where that is one person."""
     asked, name, at = figures.asked_by, figures.approved_by, minute_of(figures.made_ns)
+    zone = zone_at(figures.made_ns)
     if name and is_one_person(asked, name):
-        return Paragraph(text=told("approved_alone", language, name=name, at=at), kind="care")
-    said = [told("approved", language, name=name, at=at) if name else told("draft_note", language)]
+        return Paragraph(text=told("approved_alone", language, name=name, at=at, zone=zone), kind="care")
+    said = [told("approved", language, name=name, at=at, zone=zone) if name else told("draft_note", language)]
     said += [told("asked_by", language, name=asked)] if asked else []
     return Paragraph(text=" ".join(said), kind="good" if name else "bad")
 

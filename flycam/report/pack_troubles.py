@@ -9,6 +9,7 @@ from flycam.frame.mark import is_road_blocked
 from flycam.frame.moment import minute_of
 from flycam.report.blocks import Block, Heading, Paragraph, Table
 from flycam.report.change_names import THINGS
+from flycam.report.mark_names import MARK_STATUSES
 from flycam.report.pack_changes import layer_named
 from flycam.report.pack_figures import PackCommune, PackFigures, PackTroubles
 from flycam.report.pack_words import head, told
@@ -35,12 +36,16 @@ def troubles_said(figures: PackFigures, language: str) -> Iterator[Block]:
 
 
 def _rows(commune: PackCommune, language: str) -> Iterator[tuple[str, ...]]:
-    which = 0 if language == "vi" else 1
     where = str(commune.number), commune.name
+    which = 0 if language == "vi" else 1
     marks = [one for one in commune.marks if is_road_blocked(one.kind, one.status)]
     if marks:
         newest = max(marks, key=lambda one: one.at_ns)
-        marked = [told("trouble_mark_said", language, number=one.number, note=one.note) for one in marks]
+        marked = [
+            told("trouble_mark_said", language, number=one.number, note=one.note)
+            + f" ({MARK_STATUSES[one.status][which]})"
+            for one in marks
+        ]
         by = f"{newest.author}, {minute_of(newest.at_ns)}"
         yield (*where, told("trouble_mark", language), str(len(marks)), _joined(marked, language), by)
     for one in commune.troubles:

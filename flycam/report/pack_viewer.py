@@ -53,6 +53,7 @@ def _page(
     approval = document.approval
     yield f'<p class="approval {approval.kind}">{escape(approval.text)}</p>'
     yield f"<p>{escape(told('viewer_help', language))}</p>"
+    yield from (f'<p class="approval {one.kind}">{escape(one.text)}</p>' for one in document.first)
     if document.covered:
         yield f"<p>{escape(document.covered)}</p>"
     for one in pictures:

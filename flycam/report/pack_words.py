@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flycam.report.change_names import VOLUME_BASIS
 from flycam.report.pack_slide_words import SLIDE_WORDS
 from flycam.report.words import Said, phrase
 
@@ -23,15 +24,25 @@ PACK_WORDS: Mapping[str, Said] = {
         "On pictures of the scene taken from the air, {period}",
     ),
     "unnamed": Said("Hình ảnh bay chụp", "Pictures from the air"),
+    "zone": Said("Mọi giờ trong gói này là giờ {zone}.", "All times in this pack are {zone}."),
+    # files
+    "file_pack": Said("goi-hop", "meeting-pack"),
+    "file_report": Said("bao-cao-nhanh", "quick-report"),
+    "file_sources": Said("nguon-anh.csv", "photo-sources.csv"),
+    "file_vectors": Said("du-lieu.gpkg", "data.gpkg"),
+    "file_earth": Said("ban-do.kmz", "map.kmz"),
+    "file_tiles": Said("ban-do-{number}.pmtiles", "map-{number}.pmtiles"),
+    "file_maps": Said("anh", "pictures"),
+    "file_slides": Said("man-hinh", "slides"),
     "draft": Said("DỰ THẢO", "DRAFT"),
     "draft_note": Said(
         "Dự thảo, chưa có lãnh đạo phê duyệt; chưa dùng làm căn cứ quyết định.",
         "A draft that no leader has approved: not yet a basis for decisions.",
     ),
-    "approved": Said("Người phê duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "approved": Said("Người phê duyệt: {name}, lúc {at} ({zone}).", "Approved by {name} at {at} ({zone})."),
     "approved_alone": Said(
-        "Người lập và người phê duyệt là một: {name}, lúc {at} (UTC+7); chưa có người thứ hai kiểm tra.",
-        "Asked for and approved by one person, {name}, at {at} (UTC+7): nobody else has checked it.",
+        "Người lập và người phê duyệt là một: {name}, lúc {at} ({zone}); chưa có người thứ hai kiểm tra.",
+        "Asked for and approved by one person, {name}, at {at} ({zone}): nobody else has checked it.",
     ),
     "asked_by": Said("Người lập: {name}.", "Asked for by {name}."),
     "closing": Said(
@@ -50,7 +61,7 @@ PACK_WORDS: Mapping[str, Said] = {
         "Tài liệu diễn tập: không phải hiện trường thật.", "Made for a drill: not a real scene."
     ),
     "page": Said("Trang", "Page"),
-    "footer": Said("flycam {version} · lập lúc {at} (UTC+7)", "flycam {version} · made {at} (UTC+7)"),
+    "footer": Said("flycam {version} · lập lúc {at} ({zone})", "flycam {version} · made {at} ({zone})"),
     # summary
     "summary": Said("1. Tóm tắt", "1. Summary"),
     "summary_said": Said(
@@ -90,16 +101,44 @@ PACK_WORDS: Mapping[str, Said] = {
         " một lần.",
         "Maps and lists have {count} of them; those that lie on each other are one place, counted once.",
     ),
+    "waiting": Said(
+        "{count} thay đổi máy nghi, chưa ai xem: {area}",
+        "{count:change|changes} suspected by the program, seen by nobody yet: {area}",
+    ),
+    "waiting_sentence": Said(
+        "Chờ soát xét: {said} ({kinds}). Chưa xác nhận, cũng chưa bác bỏ.",
+        "Waiting for review: {said} ({kinds}). Neither confirmed nor rejected.",
+    ),
+    "waiting_elsewhere": Said(
+        "Ngoài phạm vi này còn {count} thay đổi chờ soát xét, không nằm trong gói.",
+        "Waiting for review on other ground, not in this pack: {count}.",
+    ),
+    "waiting_note": Said(
+        "Chờ soát xét: số thay đổi máy nghi mà chưa ai xem và diện tích trong xã.",
+        "Waiting: changes suspected by the program that nobody has looked at, and their ground there.",
+    ),
+    "rescue": Said(
+        "NGƯỜI CẦN CỨU, {count} nơi: {marks}.", "PEOPLE TO RESCUE, {count:place|places}: {marks}."
+    ),
+    "rescue_mark": Said("dấu {number} ({status})", "mark {number} ({status})"),
+    "reported": Said(
+        "Dấu khác mới báo, chưa xác minh: {count} ({kinds}).",
+        "Other marks, reported, not verified: {count} ({kinds}).",
+    ),
+    "marks_status": Said(
+        "Tình trạng nói về việc xử lý, không phải là đã xác minh.",
+        "The status tells of the work on it, not that it was verified.",
+    ),
     "changes_elsewhere": Said(
         "Ngoài phạm vi này còn {count} thay đổi đã xác nhận, không nằm trong gói.",
         "Confirmed changes on other ground, not in this pack: {count}.",
     ),
     "troubles": Said("5. Sự cố theo các lớp và dấu", "5. Known trouble by layers and marks"),
     "troubles_note": Said(
-        "Theo lời đơn vị quản lý lớp, vào lúc ghi; và dấu đường tắc đang xử lý. Không có trong bảng không có"
-        " nghĩa là không có sự cố.",
-        "As the owners of layers say, of the time told; and marks of blocked roads that are being dealt with."
-        " What is not in the table is not known to be without trouble.",
+        "Theo lời đơn vị quản lý lớp, vào lúc ghi; và dấu đường tắc mới báo hoặc đang xử lý. Không có trong"
+        " bảng không có nghĩa là không có sự cố.",
+        "As the owners of layers say, of the time told; and marks of blocked roads, reported or being dealt"
+        " with. What is not in the table is not known to be without trouble.",
     ),
     "troubles_none": Said(
         "Chưa ghi nhận sự cố nào: không có nghĩa là không có sự cố.",
@@ -123,7 +162,7 @@ PACK_WORDS: Mapping[str, Said] = {
         "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
     ),
     "settlements_more": Said(
-        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in du-lieu.gpkg: {count}."
+        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in data.gpkg: {count}."
     ),
     "nobody_said": Said("chưa ai ghi", "nobody has said"),
     "changes_loose": Said(
@@ -170,8 +209,8 @@ PACK_WORDS: Mapping[str, Said] = {
         " are those of the whole change.",
     ),
     "changes_volumes": Said(
-        "Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất.",
-        "Volumes are those between the surfaces of two flights, trees that went included.",
+        f"Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất. {VOLUME_BASIS[0]}",
+        f"Volumes are those between the surfaces of two flights, trees that went included. {VOLUME_BASIS[1]}",
     ),
     "pair_caption": Said(
         "{change}: trái, trước ({before}); phải, sau ({after}).",
@@ -276,11 +315,12 @@ PACK_WORDS: Mapping[str, Said] = {
         " Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp trong gói:"
         " manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
         "Each photo is named by the SHA-256 of its original, kept as it is while its term lasts."
-        " The whole list: nguon-anh.csv; hashes of every file of the pack:"
+        " The whole list: photo-sources.csv; hashes of every file of the pack:"
         " manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
     ),
     "sources_many": Said(
-        "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
+        "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.",
+        "Photos: {count}, listed in photo-sources.csv only.",
     ),
     "sources_beside": Said(
         "Ảnh của các chuyến bay khác, dùng để chỉ mặt đất trước hoặc sau thay đổi:",
@@ -311,6 +351,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_last": Said("Ảnh mới nhất", "Newest picture"),
     "col_age": Said("Cách đây", "Age"),
     "col_marks": Said("Đánh dấu", "Marks"),
+    "col_waiting": Said("Chờ soát xét", "Waiting"),
     "col_kind": Said("Loại", "Kind"),
     "col_status": Said("Tình trạng", "Status"),
     "col_count": Said("Số thay đổi", "Changes"),
@@ -338,6 +379,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "term_gsd": Said("Độ phân giải mặt đất", "Ground sample distance"),
     "term_flights": Said("Chuyến bay", "Flights"),
     "term_error": Said("Sai số trên mặt đất (1 sigma)", "Error on the ground (1 sigma)"),
+    "share_of_communes": Said("{area} ({pct} diện tích)", "{area} ({pct} of their area)"),
     "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
     "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
     "shift_in_it": Said("gồm lệch chung {shift}", "common shift of {shift} included"),

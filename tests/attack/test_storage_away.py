@@ -151,7 +151,7 @@ def filming(film: VideoDrillReport) -> tuple[object, ...]:
 
 def tiles(operator: Operator, *, shown: bool = False) -> Mapping[str, str]:
     """Content hash of each head of the only flight's live map, or of that on show; each object is there. And
-    of that on show which communes were cut out of it."""
+    of that on show how much of which commune it shows."""
     address = operator.environment.get("FLYCAM_DATABASE", f"sqlite:///{operator.data / 'catalog.sqlite'}")
     with open_catalog(address) as catalog, store_of(operator) as store:
         (flight,) = catalog.flights.flights()
@@ -162,7 +162,7 @@ def tiles(operator: Operator, *, shown: bool = False) -> Mapping[str, str]:
         found = {str(head.tile_id): head.content_hash for head in heads}
         for one in catalog.boundaries.coverage(flight.flight_id) if shown else ():
             assert one.clip_key is None or f"/r{revision}/" in one.clip_key
-            found[one.commune_code] = "cut out" if one.clip_key else "none of it to be seen"
+            found[one.commune_code] = f"{one.covered_m2:.1f} m2"
         return found
 
 

@@ -23,6 +23,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place
+from tests.pipeline.impacted import changed, square
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 from tests.suites.board_suite import mark_told
@@ -184,24 +185,32 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
 
 
-def test_on_the_wall_a_mark_is_drawn_once_somebody_has_taken_it_up(board: Board, open_page: OpenPage) -> None:
+def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_them_up(
+    board: Board, open_page: OpenPage
+) -> None:
+    """Work status is no confirmation; the caption, which stays without controls, says that nobody
+    verified."""
     write_mark(board.workspace, MARK, "Lan")
+    other = replace(MARK, mark_id="mark-00000000000000aa", kind=MarkKind.CRACK)
+    write_mark(board.workspace, other, "Lan")
+    changes = [changed(f"change-0000000{n}", square(900 * n, 0, 90), event_id=REAL) for n in (1, 2)]
+    board.workspace.catalog.changes.append(changes)
     (place,) = MARK.places
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    expect(page.locator(".mark-row")).to_have_count(1)
-    at_the_desk = around(page, place)
+    expect(page.locator(".mark-row").first).to_contain_text("Người cần cứu")
     page.locator("button.meet").click()
-    expect(page.locator(".meeting-bar")).to_contain_text("1 dấu mới báo không hiện")
+    first = page.locator(".meeting-caption .first")
+    expect(first).to_have_text(
+        re.compile(
+            r"^NGƯỜI CẦN CỨU:\s1\snơi \(1\smới báo, chưa xác minh\) ·\s1\sdấu mới báo, chưa xác minh"
+            r" ·\s2\sthay đổi máy nghi, chưa ai xem:\s2,00\sha$"
+        )
+    )
     only_reported = around(page, place)
-    write_mark(board.workspace, replace(MARK, based_on=1, status=MarkStatus.DOING), "Minh")
-    expect(page.locator(".meeting-bar")).not_to_contain_text("mới báo")
-    taken_up = around(page, place)
-    drawn = np.abs(taken_up - only_reported).max(-1) > 30
-    assert drawn.mean() > 0.1, "a sign where there was none"
-    assert (np.abs(at_the_desk - only_reported).max(-1) > 30).mean() > 0.1
-    page.keyboard.press("Escape")
-    write_mark(board.workspace, replace(MARK, based_on=2, status=MarkStatus.OPEN), "Minh")
-    expect(page.locator(".mark-row")).to_contain_text("mới báo")
+    write_mark(board.workspace, replace(MARK, based_on=1, status=MarkStatus.DONE), "Minh")
+    write_mark(board.workspace, replace(other, based_on=1, status=MarkStatus.REMOVED), "Minh")
+    expect(first).to_have_text(re.compile(r"^2\sthay đổi máy nghi"))
+    write_mark(board.workspace, replace(MARK, based_on=2, status=MarkStatus.REMOVED), "Minh")
     until_seen(page, lambda: (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1)
 
 

@@ -43,7 +43,7 @@ def held(operator: Operator) -> Held:
                     found[f"{mosaic.mosaic_id} {revision} {head.tile_id}"] = head.content_hash
         for flight in catalog.flights.flights():
             for one in catalog.boundaries.coverage(flight.flight_id):
-                found[f"{flight.flight_id} {one.commune_code}"] = "cut out" if one.clip_key else "not cut out"
+                found[f"{flight.flight_id} {one.commune_code}"] = f"{one.covered_m2:.1f} m2"
             for withdrawal in catalog.frames.withdrawals(flight.flight_id):
                 found[f"withdrawn {withdrawal.frame_id}"] = withdrawal.reason
     store.close()

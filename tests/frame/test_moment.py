@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.moment import iso, ns_of, parse_moment
+from flycam.frame.moment import (
+    VIETNAM_NAME,
+    iso,
+    midnight_ns,
+    minute_of,
+    ns_of,
+    parse_moment,
+    use_zone,
+    zone_at,
+)
 
 MORNING = 1_725_938_100 * 10**9  # 10/09/2024 10:15 in Việt Nam
 
@@ -49,3 +60,26 @@ def test_what_is_no_time_is_none(text: str) -> None:
 @given(st.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1), timezones=st.just(UTC)))
 def test_iso_comes_back_to_the_microsecond(moment: datetime) -> None:
     assert parse_moment(moment.isoformat()) == ns_of(moment)
+
+
+@pytest.fixture
+def chicago() -> Iterator[None]:
+    use_zone("America/Chicago")
+    yield
+    use_zone(VIETNAM_NAME)
+
+
+@pytest.mark.usefixtures("chicago")
+def test_a_house_elsewhere_says_and_reads_its_own_time() -> None:
+    summer, winter = (ns_of(datetime(2024, month, 1, 12, tzinfo=UTC)) for month in (7, 1))
+    assert (minute_of(summer), minute_of(winter)) == ("01/07/2024 07:00", "01/01/2024 06:00")
+    assert (zone_at(summer), zone_at(summer, winter)) == ("UTC-5", "UTC-6, UTC-5")
+    assert parse_moment("01/07/2024 07:00") == summer
+    assert midnight_ns(summer) == ns_of(datetime(2024, 7, 1, 5, tzinfo=UTC))
+
+
+def test_a_zone_that_is_none_changes_nothing() -> None:
+    for name in ("Mars/Olympus", "../../etc/passwd", "..."):
+        with pytest.raises(ValueError, match=re.escape(name)):
+            use_zone(name)
+    assert zone_at(0) == "UTC+7"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.mp4 import EPOCH_1904_S, creation_s, find_box, with_creation_s
+from flycam.frame.mp4 import EPOCH_1904_S, creation_s, find_box, is_whole, with_creation_s
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -43,3 +43,15 @@ def test_any_bytes_are_looked_through(data: bytes) -> None:
 def test_a_long_box_and_one_to_the_end_are_found() -> None:
     data = struct.pack(">I4sQ", 1, b"mdat", 20) + b"abcd" + struct.pack(">I4s", 0, b"moov") + b"rest"
     assert find_box(lambda at, count: data[at : at + count], 0, len(data), b"moov") == (28, 32)
+
+
+@given(st.binary(min_size=1, max_size=40), st.booleans(), st.integers(1, 60))
+def test_a_film_that_is_cut_anywhere_is_not_whole(pixels: bytes, is_header_last: bool, missing: int) -> None:
+    moov, mdat = box(b"moov", header(1, False)), box(b"mdat", pixels)
+    film = box(b"ftyp", b"isom") + (mdat + moov if is_header_last else moov + mdat)
+
+    def stands(data: bytes) -> bool:
+        return is_whole(lambda at, count: data[at : at + count], len(data))
+
+    assert stands(film) and stands(film + b"\0" * 7), "cameras fill up"
+    assert not stands(film[: -min(missing, len(moov if is_header_last else mdat) - 8)])

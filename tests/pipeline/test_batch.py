@@ -46,6 +46,7 @@ from flycam.pipeline.terrain import register_dem, registered_dems
 from flycam.pipeline.trial import try_store
 from flycam.store import keys
 from flycam.store.wrappers import FaultyStore
+from tests.clips import cut_all
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -59,7 +60,7 @@ def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_hou
     assert report.flight.state is FlightState.READY
     assert report.flight.vertical_datum == "EGM96"
     assert report.flight.warnings == ()
-    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key for c in report.communes)
+    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key is None for c in report.communes)
     for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
         assert house.workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
         assert house.workspace.store.exists(keys.terrain(str(record.dem_id)))
@@ -79,7 +80,7 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     assert "01/07/2050" in sentence(report.notes[0], "vi") and "2050-07-01" in sentence(report.notes[0])
     answer, _ = of_ingest(report, house.workspace.catalog)
     (first, *_) = answer["communes"]
-    assert first["name"] and first["clip"]
+    assert first["name"] and cut_all(house.workspace, report.flight.flight_id)
     exported = export_flight(house.workspace, report.flight.name, tmp_path / "a.tif", commune=first["code"])
     assert [code_of(note) for note in exported.notes] == [BOUNDARIES_LATER]
     # boundaries of an older day end the exception

@@ -24,6 +24,7 @@ from flycam.pipeline.terrain import register_dem, remove_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+from tests.clips import cut_all
 from tests.houses import House
 from tests.pipeline.finished_house import QUICK, Finished, finish_quickly, make_finished
 
@@ -67,9 +68,11 @@ def laid(drill: DrillReport, make_house: MakeHouse) -> Laid:
     register_communes(workspace, drill.communes)
     request = SurveyRequest(paths=(drill.photos,))
     flight_id = ingest(workspace, request, Labels()).flight.flight_id
+    cut_all(workspace, flight_id)
     clock.days = 2.0
     register_dem(workspace, drill.dem)
     ingest(workspace, request, Labels())
+    cut_all(workspace, flight_id)
     return Laid(workspace, clock, flight_id)
 
 

@@ -1,58 +1,71 @@
-"""Whose boundaries a flight's ground is told by."""
+"""Clips of communes are made when they are asked for, and of the tiles that are on the map then."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import rasterio
 
-from flycam.catalog.catalog import Catalog
-from flycam.errors import NotFound
-from flycam.frame.flight import Event, EventKind, Flight
-from flycam.pipeline.coverage import commune_of, communes_of, flown_on
-from tests.serve.world import make_workspace
-from tests.suites.catalog_suite import commune, flight
+from flycam.drill.drill import DrillReport
+from flycam.errors import FlightBusy
+from flycam.pipeline import coverage as coverage_module
+from flycam.pipeline.coverage import clip_of, main_mosaic
+from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.workspace import Workspace
+from tests.clips import cut_all
+from tests.houses import House
 
-DRILL = Event(event_id="drill", name="DIỄN TẬP", kind=EventKind.DRILL, is_drill=True)
-STORM = Event(event_id="yagi", name="Bão số 3", kind=EventKind.STORM, is_drill=False)
-BOUNDS = (104.1, 21.1, 104.2, 21.2)
-FLOWN = flight("real", "Thật", event_id=STORM.event_id, bounds_lonlat_deg=BOUNDS)
-REHEARSED = replace(FLOWN, flight_id="drilled", name="Tập", event_id=DRILL.event_id)
-DAY = flown_on(FLOWN)
-LATER = date(DAY.year + 1, 7, 1)
-EARLIER = date(DAY.year - 1, 1, 1)
-EXISTS = commune("90001", "Bản Đôn", (104.0, 21.0, 104.5, 21.5), LATER)
-MADE_UP = commune("DT001", "Nậm Diễn Tập", (104.15, 21.1, 104.3, 21.2), EARLIER)
+MakeHouse = Callable[..., House]
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    made = make_workspace(tmp_path).catalog
-    for event in (DRILL, STORM):
-        made.flights.put_event(event)
-    for one in (FLOWN, REHEARSED):
-        made.flights.put_flight(one)
-    made.boundaries.put_communes([EXISTS, MADE_UP])
-    return made
+def made(workspace: Workspace) -> set[str]:
+    return set(workspace.store.list("products/"))
 
 
-@pytest.mark.parametrize("one", [FLOWN, REHEARSED], ids=["real", "drill"])
-def test_every_commune_that_a_flight_counts_is_found_by_its_code(catalog: Catalog, one: Flight) -> None:
-    """A drill's commune that was known on the flight's day hid that those that exist were not: an export of
-    such a one was refused."""
-    here = communes_of(catalog, one, BOUNDS)
-    assert [commune_of(catalog, one, each.code) for each in here] == here
-    assert [each.code for each in here] == (["90001"] if one is FLOWN else ["90001", "DT001"])
+def test_an_ingest_cuts_nothing_and_a_clip_is_cut_once(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    workspace = house.workspace
+    assert made(workspace) == set()
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: cut_all(workspace, flight_id), range(3)))
+    assert found[0] == found[1] == found[2] and made(workspace) == set(found[0])
+    house.ingest(drill.photos)
+    assert cut_all(workspace, flight_id) == found[0] and made(workspace) == set(found[0]), "no tile changed"
 
 
-def test_a_commune_beside_the_flight_is_one_of_its_day_where_that_is_known(catalog: Catalog) -> None:
-    beside = commune("90009", "Xa", (106.0, 21.0, 106.5, 21.5), LATER)
-    catalog.boundaries.put_communes([beside])
-    assert commune_of(catalog, FLOWN, "90009").code == "90009", "of that day none is known here"
-    with pytest.raises(NotFound):
-        commune_of(catalog, FLOWN, "12345")
-    catalog.boundaries.put_communes([replace(EXISTS, valid_from=EARLIER)])
-    with pytest.raises(NotFound, match="is recorded from"):
-        commune_of(catalog, FLOWN, "90009")
+def test_a_clip_shows_what_was_measured(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    rows = house.workspace.catalog.boundaries.coverage(flight_id)
+    for covered, key in zip(rows, cut_all(house.workspace, flight_id), strict=True):
+        with rasterio.MemoryFile(house.workspace.store.get(key)) as file, file.open() as picture:
+            pixel_m2 = abs(picture.transform.a * picture.transform.e)
+            shown_m2 = float(np.count_nonzero(picture.dataset_mask())) * pixel_m2
+        assert shown_m2 == pytest.approx(covered.covered_m2, rel=0.02)
+
+
+def test_a_clip_that_is_made_while_a_frame_is_withdrawn_is_not_handed_out(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    workspace = house.workspace
+    (first, *_) = workspace.catalog.boundaries.coverage(flight.flight_id)
+    frame = workspace.catalog.frames.of_flight(flight.flight_id)[0]
+    mosaic, cut = main_mosaic(workspace, flight.flight_id), coverage_module._clip
+
+    def withdrawn_meanwhile(*asked: object) -> str:
+        key = cut(*asked)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        withdraw(workspace, frame.frame_id, "nhà dân", "UBND")
+        return key
+
+    monkeypatch.setattr(coverage_module, "_clip", withdrawn_meanwhile)
+    with pytest.raises(FlightBusy):
+        clip_of(workspace, flight, mosaic, first)
+    assert all(one.clip_key is None for one in workspace.catalog.boundaries.coverage(flight.flight_id))
+    assert cut_all(workspace, flight.flight_id)

@@ -9,6 +9,7 @@ import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { GuestLink, NewGuestLink, RestrictedArea, RetentionConfirmed, RetentionSaid } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
+import { useZone } from "./time";
 import { afterPictures } from "./turns";
 import { rulesNow } from "./versions";
 
@@ -20,6 +21,8 @@ export interface Session {
   version: string;
   /** The word for what is withheld from this reader. */
   withheld: string;
+  /** In which times are said, by its IANA name. */
+  time_zone: string;
 }
 
 export interface Machine {
@@ -294,6 +297,18 @@ export interface Presented {
 }
 
 /** How a commune stands in an event. */
+/** Times are said in the zone of the house that was asked. */
+function inItsZone(session: Session): Session {
+  useZone(session.time_zone);
+  return session;
+}
+
+/** What a program suspects and nobody has decided on yet: how many places, and their ground. */
+export interface Waiting {
+  count: number;
+  area_m2: number;
+}
+
 export interface CommuneRow {
   code: string;
   name: string;
@@ -310,6 +325,8 @@ export interface CommuneRow {
   marks: Partial<Record<MarkKind, number>>;
   /** Confirmed changes; 0: none stands on what was compared of it; null: nobody has said yet. */
   changes: number | null;
+  /** Changes in it that nobody has decided on yet; null: none. */
+  waiting: Waiting | null;
   /** Of its area, on which changes were looked for; null: nowhere. */
   compared_pct: number | null;
   /** Flights in the air over it. */
@@ -450,7 +467,7 @@ export type Lists = [events: EventInfo[], flights: FlightInfo[], terrain: Terrai
 
 export const api = {
   /** Without more in its address: the page asks for it before its programs are there (vite.config.ts). */
-  session: () => ask<Session>("/api/session", {}),
+  session: () => ask<Session>("/api/session", {}).then(inItsZone),
   waysIn: () => get<{ openid: boolean; setup: boolean }>("/api/sign-in"),
   setUp: (code: string, name: string) => post<FirstMade>("/api/setup", { code, name }),
   accounts: () => get<AccountSaid[]>("/api/accounts"),
@@ -460,7 +477,8 @@ export const api = {
   makeCode: (account: string) => post<CodeMade>("/api/codes", { account }),
   login: (token: string) => post<Session>("/api/login", { token }),
   /** As `login`, with what the map begins with; null for whoever came to upload only. */
-  arrive: (token: string) => post<{ session: Session; lists: Lists | null }>("/api/arrival", { token }),
+  arrive: (token: string) =>
+    post<{ session: Session; lists: Lists | null }>("/api/arrival", { token }).then((said) => ({ ...said, session: inItsZone(said.session) })),
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
@@ -483,7 +501,7 @@ export const api = {
   /** But for what a drill brought. */
   realCommunesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent", { made_up: "false" }),
   board: (eventId: string, on: string | null, until: string | null) =>
-    get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
+    get<{ communes: CommuneRow[]; imaged_pct: number | null }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
   present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
   places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
   putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>

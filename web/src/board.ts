@@ -60,7 +60,7 @@ export class Board {
     const turn = ++this.asked;
     const said = await api.board(state.eventId, newestDay(state), state.asOf).catch(() => null);
     const now = this.store.state;
-    if (said && state.eventId === now.eventId && state.asOf === now.asOf && this.isNewer("board", turn)) this.store.set({ board: said.communes });
+    if (said && state.eventId === now.eventId && state.asOf === now.asOf && this.isNewer("board", turn)) this.store.set({ board: said.communes, boardPct: said.imaged_pct });
   }
 
   private isNewer(what: keyof Board["shown"], turn: number): boolean {

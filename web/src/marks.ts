@@ -70,9 +70,22 @@ export function middleOf(line: MarkLine): LonLat {
   return [mean(0), mean(1)];
 }
 
-/** What was only reported is not confirmed; whoever deals with it, or is done with it, has confirmed that it is there. */
-export function isConfirmed(status: MarkStatus): boolean {
-  return status === "doing" || status === "done";
+/** As packs tell them (`order_of`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
+export function byUrgency(a: MarkLine, b: MarkLine): number {
+  const rank = ({ properties: { kind, status } }: MarkLine): number => (status === "done" ? 4 : 0) + (kind === "rescue" ? 0 : 2) + (status === "open" ? 0 : 1);
+  return rank(a) - rank(b);
+}
+
+/** People to be rescued that somebody still has to see to, and what else was only reported: told first, for work status is no confirmation. */
+export function toldFirst(lines: readonly MarkLine[]): string[] {
+  const marks = lines.map(({ properties }) => properties);
+  const rescue = marks.filter(({ kind, status }) => kind === "rescue" && (status === "open" || status === "doing"));
+  const isNew = ({ status }: { status: MarkStatus }): boolean => status === "open";
+  const others = marks.filter((one) => isNew(one) && one.kind !== "rescue").length;
+  return [
+    ...(rescue.length ? [t(rescue.some(isNew) ? "rescueNew" : "rescueKnown", rescue.length, rescue.filter(isNew).length)] : []),
+    ...(others ? [t("marksNew", others)] : []),
+  ];
 }
 
 export function kindSaid(kind: MarkKind): string {

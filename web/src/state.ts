@@ -1,7 +1,7 @@
 /** What the page shows, in one value; views subscribe to it. The address bar carries what a link must keep. */
 
 import type { Aloft } from "./airborne";
-import type { CommuneRow, DataLayer, EventInfo, FlightInfo, MosaicInfo, Presented, Session } from "./api";
+import type { CommuneRow, DataLayer, EventInfo, FlightInfo, MosaicInfo, Presented, Session, Waiting } from "./api";
 import { readComparison, writeComparison, type Comparison } from "./compare/sides";
 import type { Language } from "./i18n";
 import type { MarkLine } from "./marks";
@@ -49,6 +49,10 @@ export interface State {
   tab: Tab;
   /** How every commune stands; null before it was asked for. */
   board: readonly CommuneRow[] | null;
+  /** Of all their ground what was imaged, 0-100. */
+  boardPct: number | null;
+  /** Changes of the event that nobody has decided on yet; null: none that is known of. */
+  waiting: Waiting | null;
   /** Only what was captured by then is shown (ISO, UTC); null: all there is. */
   asOf: string | null;
   /** Two pictures beside or over each other; null: none is compared. */
@@ -137,6 +141,8 @@ export function initialState(): State {
     marks: [],
     tab: link.tab === "board" ? "board" : "list",
     board: null,
+    boardPct: null,
+    waiting: null,
     review: link.review === LIST ? "" : (link.review ?? null),
     reviewedAt: null,
     opened: 0,

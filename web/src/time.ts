@@ -1,13 +1,42 @@
-/** Times as officials read them: 24 h, dd/MM/yyyy, UTC+7 wherever the computer stands. */
+/** Times as officials read them: 24 h, dd/MM/yyyy, in the house's zone wherever the computer stands. */
 
-import { t } from "./i18n";
+import { language, t } from "./i18n";
 
-const OFFSET_MS = 7 * 3600 * 1000;
+const VIETNAM = "Asia/Ho_Chi_Minh";
+const VIETNAM_MS = 7 * 3600 * 1000;
+
+/** Of the house's zone; null: Viet Nam's, of which nothing need be asked. */
+let clock: Intl.DateTimeFormat | null = null;
+
+/** In which zone times are said from now on, by its IANA name, as the server tells it. */
+export function useZone(name: string): void {
+  clock = name === VIETNAM ? null : new Intl.DateTimeFormat("en", { timeZone: name, timeZoneName: "longOffset" });
+}
+
+/** "UTC+7": of a zone that changes its clocks, at that moment. */
+export function zoneAt(iso: string | number): string {
+  const minutes = Math.round(offsetMs(new Date(iso).getTime()) / 60_000);
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest ? `:${two(rest)}` : ""}`;
+}
+
+/** As `zoneAt` for who may not take it for granted: officials in Viet Nam know theirs. */
+export function zoneNote(iso: string | number): string {
+  return clock === null && language() === "vi" ? "" : zoneAt(iso);
+}
 
 const two = (n: number): string => String(n).padStart(2, "0");
 
+function offsetMs(ms: number): number {
+  if (clock === null) return VIETNAM_MS;
+  const said = clock.formatToParts(ms).find(({ type }) => type === "timeZoneName")?.value ?? "";
+  const [, sign, hours, minutes] = /GMT([+-])(\d+)(?::(\d+))?/.exec(said) ?? [];
+  return (sign === "-" ? -1 : 1) * (Number(hours ?? 0) * 60 + Number(minutes ?? 0)) * 60_000;
+}
+
 function local(iso: string | number): Date {
-  return new Date(new Date(iso).getTime() + OFFSET_MS);
+  const ms = new Date(iso).getTime();
+  return new Date(ms + offsetMs(ms));
 }
 
 export function formatDate(iso: string | number): string {
@@ -15,7 +44,7 @@ export function formatDate(iso: string | number): string {
   return `${two(d.getUTCDate())}/${two(d.getUTCMonth() + 1)}/${d.getUTCFullYear()}`;
 }
 
-/** "2024-09-10": the day in Việt Nam, as the server takes days. */
+/** "2024-09-10": the day in the house's zone, as the server takes days. */
 export function dayOf(iso: string | number): string {
   return local(iso).toISOString().slice(0, 10);
 }
@@ -41,11 +70,12 @@ export function formatAgo(seconds: number): string {
   return t("hours", Math.ceil(seconds / 3600));
 }
 
-/** "10/09/2024 10:15–10:32", or both dates where a flight crosses midnight. */
+/** "10/09/2024 10:15–10:32", with the zone for who may not take it for granted, or both dates where a flight crosses midnight. */
 export function formatPeriod(first: string, last: string): string {
-  if (formatTime(first) === formatTime(last)) return formatTime(first);
-  if (formatDate(first) === formatDate(last)) return `${formatTime(first)}–${formatClock(last)}`;
-  return `${formatTime(first)} – ${formatTime(last)}`;
+  const zone = zoneNote(last) && ` ${zoneNote(last)}`;
+  if (formatTime(first) === formatTime(last)) return `${formatTime(first)}${zone}`;
+  if (formatDate(first) === formatDate(last)) return `${formatTime(first)}–${formatClock(last)}${zone}`;
+  return `${formatTime(first)} – ${formatTime(last)}${zone}`;
 }
 
 /** In whole minutes, hours, days, rounded up: nothing looks newer than it is. Years are those that are complete; the date stands beside them. The pack says it alike (`pack_content.age`). */

@@ -20,12 +20,9 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Flight
-from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.mark import UNRESOLVED, MarkKind
 from flycam.geodata.crs import WGS84, point_transform
-from flycam.pipeline.change.places import place_numbers, touched_by, within
-
-OPEN = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
-"""Marks that somebody still has to see to."""
+from flycam.pipeline.change.places import Together, together_in, touched_by
 
 _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
@@ -54,12 +51,14 @@ class FlownGround:
 class CommuneRow:
     """How a commune stands.
 
+    area_m2      all of it
     imaged_pct   of its area, by all flights together, 0-100; None: not flown
     newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
     changes      confirmed ones with ground in it, those that lie on each other once; 0: some of it was
                  compared and nothing stands there; None: none is confirmed, and nobody looked, or it waits
+    waiting      changes that nobody has decided on yet, with their ground in it; None: none waits
     compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
     aloft        flights in the air over it now
     under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
@@ -68,6 +67,7 @@ class CommuneRow:
 
     code: str
     name: str
+    area_m2: float
     bounds_lonlat_deg: BoundsLonLat
     imaged_pct: float | None = None
     newest_ns: int | None = None
@@ -76,6 +76,7 @@ class CommuneRow:
     flights: int = 0
     marks: Mapping[MarkKind, int] = field(default_factory=dict)
     changes: int | None = None
+    waiting: Together | None = None
     compared_pct: float | None = None
     aloft: tuple[str, ...] = ()
     under_way: tuple[str, ...] = ()
@@ -149,7 +150,12 @@ def commune_board(
     seen = _seen_by_commune(communes, shapes, tree, flown)
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
-    changed = _changes_by_commune(tree, changes, len(communes))
+    confirmed, waiting = (
+        together_in([one for one in changes if one.status is status], tree)
+        for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
+    )
+    # never none for want of a change alone: that a false alarm was rejected does not tell what was looked at
+    changed = [None if one is None else one.count for one in confirmed]
     shares = _compared_pct(shapes, compared)
     nothing = _without_any(tree, compared, len(communes))
     begun = _seen_by_commune(communes, shapes, tree, under_way)
@@ -157,9 +163,11 @@ def commune_board(
         CommuneRow(
             code=commune.code,
             name=commune.name,
+            area_m2=commune.area_m2,
             bounds_lonlat_deg=shape.bounds,
             marks=marked[n],
             changes=0 if changed[n] is None and shares[n] is not None and nothing[n] else changed[n],
+            waiting=waiting[n],
             compared_pct=shares[n],
             aloft=tuple(over[n]),
             under_way=tuple(one.flight.flight_id for one in begun[n]),
@@ -167,6 +175,13 @@ def commune_board(
         for n, (commune, shape) in enumerate(zip(communes, shapes, strict=True))
     ]
     return [_imaged(row, shapes[n], seen[n]) for n, row in enumerate(rows)]
+
+
+def imaged_of_all(rows: Sequence[CommuneRow]) -> float | None:
+    """Of the ground of all communes together what was imaged, 0-100: how many of them hold a picture says
+    nothing of that. None: no commune."""
+    whole_m2 = sum(row.area_m2 for row in rows)
+    return sum(row.area_m2 * (row.imaged_pct or 0.0) for row in rows) / whole_m2 if whole_m2 > 0.0 else None
 
 
 def _seen_by_commune(
@@ -222,7 +237,7 @@ def _share_pct(shape: BaseGeometry, outlines: Sequence[BaseGeometry], work_crs: 
 def _marks_by_commune(
     tree: shapely.STRtree, marks: Iterable[MarkLine], count: int
 ) -> list[Mapping[MarkKind, int]]:
-    open_marks = [one for one in marks if one.status in OPEN]
+    open_marks = [one for one in marks if one.status in UNRESOLVED]
     counts: list[Counter[MarkKind]] = [Counter() for _ in range(count)]
     if open_marks:
         places = shapely.from_wkb(np.array([one.wkb for one in open_marks], dtype=object))
@@ -230,17 +245,6 @@ def _marks_by_commune(
         for mark, holder in zip(found.tolist(), holders.tolist(), strict=True):
             counts[holder][open_marks[mark].kind] += 1
     return list(counts)
-
-
-def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], count: int) -> list[int | None]:
-    """One across a border counts in both, as in what changes do by commune. Never none: that a false alarm
-    was rejected does not tell what was looked at (`LookedAt` does)."""
-    confirmed = [one for one in changes if one.status is ChangeStatus.ACCEPTED]
-    places = place_numbers(confirmed)
-    held: list[set[int]] = [set() for _ in range(count)]
-    for change, holder in within(confirmed, tree):
-        held[holder].add(places[change])
-    return [len(some) or None for some in held]
 
 
 def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float | None]:

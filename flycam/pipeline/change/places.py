@@ -36,6 +36,11 @@ class Together:
     places: Mapping[ChangeKind, int]
     area_m2: float
 
+    @property
+    def count(self) -> int:
+        """Places of any kind."""
+        return sum(self.places.values())
+
 
 def places_of(lines: Sequence[ChangeLine]) -> list[list[ChangeLine]]:
     """Changes of one kind that lie on each other, also through others."""
@@ -91,6 +96,23 @@ def together(lines: Sequence[ChangeLine]) -> Together:
         for line, own in zip(lines, own_ground(lines), strict=True)
     )
     return Together(places=Counter(kinds.values()), area_m2=area_m2)
+
+
+def together_in(lines: Sequence[ChangeLine], communes: shapely.STRtree) -> list[Together | None]:
+    """Of each commune of a tree what lies in it (`within`), with its ground there; None: nothing."""
+    numbers, grounds = place_numbers(lines), own_ground(lines)
+    outlines = shapely.make_valid(communes.geometries)
+    kinds: list[dict[int, ChangeKind]] = [{} for _ in outlines]
+    areas_m2 = [0.0] * len(outlines)
+    for change, holder in within(lines, communes):
+        line, whole, own = lines[change], shapely.from_wkb(lines[change].wkb), grounds[change]
+        kinds[holder][numbers[change]] = line.kind
+        here = (whole if own is None else own).intersection(outlines[holder])
+        areas_m2[holder] += line.area_m2 * here.area / whole.area
+    return [
+        Together(places=Counter(some.values()), area_m2=area_m2) if some else None
+        for some, area_m2 in zip(kinds, areas_m2, strict=True)
+    ]
 
 
 def is_sliver(share: ArrayLike, whole_m2: ArrayLike) -> NDArray[np.bool_]:

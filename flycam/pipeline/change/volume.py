@@ -26,7 +26,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.pictures_shown import PictureShown, pictures_of
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
-from flycam.frame.change import FOUND, ChangeKind
+from flycam.frame.change import FOUND, STANDING, ChangeKind
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geometry.terrain import TerrainGrid, nearest_posts, surface_heights
@@ -75,12 +75,14 @@ class _Surface:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Made:
-    """All that a volume is made of: the scar, the surfaces, outlines around that are no stable ground."""
+    """All that a volume is made of: the scar, the surfaces, outlines around of what changed, or may have, and
+    of what an analyst rejected."""
 
     scar_wkb: bytes
     before: _Named
     after: _Named
     changed_wkb: tuple[bytes, ...]
+    rejected_wkb: tuple[bytes, ...]
 
 
 class _Remembered:
@@ -109,7 +111,9 @@ _remembered = _Remembered()
 def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, Volume | WhyNot]:
     """Of every landslide among changes, by its id: the volume, or why none is told.
 
-    Ground of any change between the same two is no stable ground for another.
+    Ground of any change around is no stable ground for another, nor is what was rejected: a volume does not
+    move by a decision on its neighbour. Only where too little is left without it, rejected ground counts as
+    stable, and a volume is told that was none before.
     """
     told: dict[str, Volume | WhyNot] = {}
     pairs: dict[tuple[_Named, _Named], list[ChangeLine]] = {}
@@ -131,13 +135,16 @@ def _of_pair(
     workspace: Workspace,
     pair: tuple[_Named, _Named],
     slides: Sequence[ChangeLine],
-    around: Mapping[str, tuple[bytes, ...]],
+    around: Mapping[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]],
 ) -> dict[str, Volume | WhyNot]:
     """Of slides between the same two surfaces, which are read once, and only where one is not remembered."""
     told: dict[str, Volume | WhyNot] = {}
     surfaces: list[_Surface | NoSurfaces] = []
     for line in slides:
-        made = _Made(scar_wkb=line.wkb, before=pair[0], after=pair[1], changed_wkb=around[line.change_id])
+        changed, rejected = around[line.change_id]
+        made = _Made(
+            scar_wkb=line.wkb, before=pair[0], after=pair[1], changed_wkb=changed, rejected_wkb=rejected
+        )
         if (known := _remembered.get(made)) is not None:
             told[line.change_id] = known
             continue
@@ -197,12 +204,18 @@ def _computed(made: _Made, before: _Surface, after: _Surface) -> Volume | NoVolu
     scar = shapely.make_valid(shapely.transform(shapely.from_wkb(made.scar_wkb), onto))
     east, north, spacing = _posts(after.terrain, scar)
     heights = _both_heights(before, after, east, north, spacing)
-    around = np.asarray(shapely.from_wkb(np.array(made.changed_wkb, dtype=object)))
-    changed = shapely.make_valid(shapely.transform(around, onto))
     shapely.prepare(scar)
-    near = shapely.union_all(shapely.buffer(np.append(changed, scar), _NEAR_CHANGE_M))
-    shapely.prepare(near)
-    return volume(heights, shapely.contains_xy(scar, east, north), ~shapely.contains_xy(near, east, north))
+    inside = shapely.contains_xy(scar, east, north)
+    told: Volume | NoVolume = NoVolume.LITTLE_STABLE
+    for some in dict.fromkeys(((*made.changed_wkb, *made.rejected_wkb), made.changed_wkb)):
+        around = np.asarray(shapely.from_wkb(np.array(some, dtype=object)))
+        changed = shapely.make_valid(shapely.transform(around, onto))
+        near = shapely.union_all(shapely.buffer(np.append(changed, scar), _NEAR_CHANGE_M))
+        shapely.prepare(near)
+        told = volume(heights, inside, ~shapely.contains_xy(near, east, north))
+        if told is not NoVolume.LITTLE_STABLE:
+            break
+    return told
 
 
 def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, float]:
@@ -233,16 +246,24 @@ def _both_heights(
     return Heights(before_m=heights[0], after_m=heights[1], known=known, sigma_m=sigma, spacing_m=spacing_m)
 
 
-def _changed_around(workspace: Workspace, slides: Sequence[ChangeLine]) -> dict[str, tuple[bytes, ...]]:
-    """By slide outlines of all that changed near it, or may have: whatever an analyst has not rejected. One
-    look into the catalogue for each event."""
+def _changed_around(
+    workspace: Workspace, slides: Sequence[ChangeLine]
+) -> dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]]:
+    """By slide outlines near it of all that changed, or may have, and of what was rejected. One look into the
+    catalogue for each event."""
     reach = 2.0 * _AROUND_M / 100_000.0  # of a degree, more than enough
-    around: dict[str, tuple[bytes, ...]] = {}
+    around: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for event_id in sorted({line.event_id for line in slides}):
-        standing = workspace.catalog.changes.current(event_id, statuses=FOUND)
+        standing = workspace.catalog.changes.current(event_id, statuses=STANDING)
         tree = shapely.STRtree([shapely.box(*one.bounds_lonlat_deg) for one in standing])
         for line in (one for one in slides if one.event_id == event_id):
             west, south, east, north = line.bounds_lonlat_deg
             near = tree.query(shapely.box(west - reach, south - reach, east + reach, north + reach))
-            around[line.change_id] = tuple(sorted(standing[number].wkb for number in near.tolist()))
+            found, rejected = (
+                tuple(
+                    sorted(one.wkb for one in map(standing.__getitem__, near) if (one.status in FOUND) is so)
+                )
+                for so in (True, False)
+            )
+            around[line.change_id] = found, rejected
     return around

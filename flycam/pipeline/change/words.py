@@ -14,6 +14,7 @@ from flycam.catalog.change_signing import Signature
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
+from flycam.pipeline.change.places import Together
 from flycam.pipeline.change.shapes import DECIMALS, area_error_of
 
 Decision = tuple[ChangeLine, Signature]
@@ -149,6 +150,14 @@ def _beside(line: ChangeLine, sign: Signature) -> dict[str, Any]:
         "decided_by": sign.decided_by,
         "decided": iso(sign.decided_ns, "seconds"),
     }
+
+
+def waiting_said(waiting: Together | None) -> dict[str, Any] | None:
+    """What nobody has decided on yet: how many places of which kind, and their ground."""
+    if waiting is None:
+        return None
+    places = {kind.value: count for kind, count in sorted(waiting.places.items())}
+    return {"count": waiting.count, "places": places, "area_m2": round(waiting.area_m2, 1)}
 
 
 def windows_said(windows: Sequence[ComparedWindow]) -> dict[str, Any]:

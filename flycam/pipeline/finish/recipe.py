@@ -26,7 +26,7 @@ from flycam.mosaic.mending import damaged_tiles
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline.cache_names import STAGES
 from flycam.pipeline.cluster.spread import FINISH, spread_of
-from flycam.pipeline.coverage import cover_communes, main_mosaic
+from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep, let_go_of
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.finish.block import block_frames
@@ -312,16 +312,7 @@ def _show(workspace: Workspace, flight: Flight, standing: RevisionRecord) -> int
 
 
 def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> list[Coverage]:
-    """Communes of the revision on show: measured and clipped anew unless they are of that revision already.
-    Where none has a picture, a run before may have been cut off between measuring and cutting.
-
-    Not while the flight is ingested or withdrawn from, for what those decide must not be overwritten.
-    """
-    shown = main_mosaic(workspace, flight.flight_id)
-    own = keys.product_prefix(shown.mosaic_id, shown.revision)
-    standing = workspace.catalog.boundaries.coverage(flight.flight_id)
-    clips = [one.clip_key for one in standing if one.clip_key is not None]
-    if clips and all(one.startswith(own) for one in clips):
-        return standing
+    """Communes of the revision on show. Not while the flight is ingested or withdrawn from, for what those
+    decide must not be overwritten."""
     with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as told:
-        return cover_communes(workspace, flight, told, changed=True)
+        return cover_communes(workspace, flight, told, changed=False)

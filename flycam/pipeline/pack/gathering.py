@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from flycam import __version__
 from flycam.catalog.masked_ground import masks_of
 from flycam.catalog.records import FrameRecord
@@ -14,8 +16,10 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import FlightState, is_plane
+from flycam.geometry.grid import mercator_to_lonlat
+from flycam.pipeline.change.commune_board import imaged_of_all
 from flycam.pipeline.change.impact import REACH_M
-from flycam.pipeline.change.places import together
+from flycam.pipeline.change.places import Together, together
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack.pairs import PackView
@@ -39,6 +43,7 @@ from flycam.report.pack_figures import (
     PackFlight,
     PackMark,
     PackSource,
+    PackWaiting,
 )
 
 
@@ -75,6 +80,9 @@ def gather_pack(
         places=confirmed.places,
         changes_m2=confirmed.area_m2,
         changes_elsewhere=scene.changes_elsewhere,
+        waiting=_waiting(together(scene.waiting) if scene.waiting else None),
+        waiting_elsewhere=scene.waiting_elsewhere,
+        communes_pct=imaged_of_all([place.row for place in scene.places]),
         near_m=REACH_M,
         beside=tuple(_beside(workspace, scene)),
         telling=tuple(layer_said(layer, workspace.clock_ns()) for layer in scene.telling),
@@ -86,8 +94,17 @@ def gather_pack(
         pictures=pictures,
         slides=slides or {},
         classification=_classification(workspace, scene),
+        is_national=_is_national(workspace, scene),
         is_covered=is_covered,
     )
+
+
+def _is_national(workspace: Workspace, scene: PackScene) -> bool:
+    """Whether all that is shown lies in Viet Nam."""
+    middles = [side.ground.representative_point() for side in scene.sides]
+    lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
+    boundaries = workspace.catalog.boundaries
+    return all(national_place(boundaries, lon, lat) is not None for lon, lat in lonlat.tolist())
 
 
 def _classification(workspace: Workspace, scene: PackScene) -> Classification:
@@ -223,9 +240,14 @@ def _communes(
                 if number in patch.places
             ),
             touched=touched.get(place.commune.code),
+            waiting=_waiting(place.row.waiting),
             compared_pct=place.row.compared_pct,
             troubles=tuple(troubles_at(scene, number, workspace.clock_ns())),
         )
+
+
+def _waiting(some: Together | None) -> PackWaiting | None:
+    return None if some is None else PackWaiting(places=dict(some.places), area_m2=some.area_m2)
 
 
 def _mark(workspace: Workspace, number: int, sign: PackSign) -> PackMark:

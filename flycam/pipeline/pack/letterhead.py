@@ -13,13 +13,15 @@ from flycam.report.pack_figures import Letterhead
 
 _MAX_BYTES = 1 << 16
 _TEXTS = ("parent", "issuer", "number", "place", "signer_title")
-_LISTS = ("recipients",)
+_LISTS = ("recipients", "heading")
 
 
 def read_letterhead(path: Path) -> Letterhead:
-    """A letterhead: parent, issuer, number, place, signer_title (texts), recipients (a list of texts).
+    """A letterhead: parent, issuer, number, place, signer_title (texts), recipients, heading (lists of
+    texts).
 
-    What is left out is dotted in the document. Raises SourceUnreadable for a file that is neither JSON nor
+    What is left out is dotted in the document; without heading it is the nation's, where the ground is Viet
+    Nam's, and an empty one is none. Raises SourceUnreadable for a file that is neither JSON nor
     YAML, or has other keys or values.
     """
     values = _read(path)
@@ -31,11 +33,17 @@ def read_letterhead(path: Path) -> Letterhead:
             vi=f"{path.name}: mẫu đầu văn bản không có mục {unknown[0]!r}; các mục: {known}",
         )
     texts = {name: _text(path, name, values.get(name)) for name in _TEXTS}
-    listed = values.get("recipients") or []
-    if not isinstance(listed, list):
-        raise _not_text(path, "recipients")
-    recipients = tuple(_text(path, "recipients", one) for one in listed)
-    return Letterhead(**texts, recipients=recipients)
+    recipients = _texts(path, "recipients", values.get("recipients") or [])
+    heading = values.get("heading")
+    return Letterhead(
+        **texts, recipients=recipients, heading=None if heading is None else _texts(path, "heading", heading)
+    )
+
+
+def _texts(path: Path, name: str, values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise _not_text(path, name)
+    return tuple(_text(path, name, one) for one in values)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -66,6 +74,7 @@ def _text(path: Path, name: str, value: Any) -> str:
 
 def _not_text(path: Path, name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: {name!r} is not text; write it on one line, recipients as a list",
-        vi=f"{path.name}: mục {name!r} không phải chữ; hãy ghi trên một dòng, nơi nhận ghi thành danh sách",
+        f"{path.name}: {name!r} is not text; write it on one line; recipients and heading as lists",
+        vi=f"{path.name}: mục {name!r} không phải chữ; hãy ghi trên một dòng; nơi nhận, tiêu ngữ ghi thành "
+        "danh sách",
     )

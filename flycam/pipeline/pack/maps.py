@@ -49,8 +49,8 @@ class Laid(Protocol):
 class PackMaps:
     """JPEG by name, with boundaries, changes, and marks by their numbers.
 
-    pictures  for paper and for files that stand alone: all marks, a drill's marked in itself
-    slides    for the pictures of a screen, which mark a drill themselves: marks that somebody took up
+    pictures  for paper and for files that stand alone, a drill's marked in itself
+    slides    for the pictures of a screen, which mark a drill themselves
     """
 
     pictures: Mapping[str, bytes]
@@ -107,10 +107,11 @@ def _drawn(
         for number in places
     ]
     signs = [_sign(one, grid, crs, str(number)) for number, one in enumerate(scene.signs, 1)]
-    taken_up = [drawn for drawn, one in zip(signs, scene.signs, strict=True) if one.line.status.is_confirmed]
     patches = [outlined(one, grid, crs, f"T{number}") for number, one in enumerate(scene.patches, 1)]
-    paper = map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches)
-    return paper, map_jpeg(rgb, shown, grid.step_x, boundaries, taken_up, changes=patches)
+    slide = map_jpeg(rgb, shown, grid.step_x, boundaries, signs, changes=patches)
+    if band_png is None:
+        return slide, slide
+    return map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches), slide
 
 
 def laid(

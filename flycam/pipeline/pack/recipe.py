@@ -49,10 +49,7 @@ from flycam.report.pack_word import to_docx
 from flycam.report.pack_words import told
 from flycam.report.words import DRILL_MARK
 
-REPORT_PDF, REPORT_DOCX = "bao-cao-nhanh.pdf", "bao-cao-nhanh.docx"
-PAGE, SOURCES = "index.html", "nguon-anh.csv"
-VECTORS, EARTH = "du-lieu.gpkg", "ban-do.kmz"
-_MAPS, _SLIDES = "anh", "man-hinh"
+PAGE = "index.html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,10 +127,11 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         if request.of_draft not in ("", content):
             raise _outdated()
         for number, side in enumerate(scene.sides, 1):
-            write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", cover, progress)
-        write_geopackage(folder / VECTORS, figures, scene)
-        write_earth(workspace, folder / EARTH, scene, cover, band)
-        write_sources(folder / SOURCES, figures)
+            name = told("file_tiles", request.language, number=number)
+            write_tiles(workspace, side, folder / name, cover, progress)
+        write_geopackage(folder / told("file_vectors", request.language), figures, scene)
+        write_earth(workspace, folder / told("file_earth", request.language), scene, cover, band)
+        write_sources(folder / told("file_sources", request.language), figures)
         _write_documents(folder, figures, request, progress)
         digest = write_manifest(folder)
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -164,17 +162,20 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
 def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
     """The quick report, the pictures for the screen, and the page that shows maps without a server."""
     document = pack_document(figures, request.language)
-    (folder / REPORT_PDF).write_bytes(to_pack_pdf(document, request.paper))
+    report, slides, maps = (
+        folder / told(f"file_{one}", request.language) for one in ("report", "slides", "maps")
+    )
+    report.with_suffix(".pdf").write_bytes(to_pack_pdf(document, request.paper))
     progress("documents", 1, 4)
-    (folder / REPORT_DOCX).write_bytes(to_docx(document))
+    report.with_suffix(".docx").write_bytes(to_docx(document))
     progress("documents", 2, 4)
-    (folder / _SLIDES).mkdir()
+    slides.mkdir()
     for number, slide in enumerate(to_slides(document), 1):
-        (folder / _SLIDES / f"{number:02}.png").write_bytes(slide)
+        (slides / f"{number:02}.png").write_bytes(slide)
     progress("documents", 3, 4)
-    (folder / _MAPS).mkdir()
+    maps.mkdir()
     for name, picture in document.pictures.items():
-        (folder / _MAPS / f"{name}.jpg").write_bytes(picture)
+        (maps / f"{name}.jpg").write_bytes(picture)
     offered = sorted(path.name for path in folder.iterdir() if path.is_file())
     shown = _shown(figures, document)
     (folder / PAGE).write_bytes(to_viewer(document, shown, offered, _unseen(figures, document)))
@@ -198,7 +199,11 @@ def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
     if LOCATOR in captions:
         names[LOCATOR] = told("viewer_locator", document.language)
     return [
-        Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
+        Shown(
+            file=f"{told('file_maps', document.language)}/{picture}.jpg",
+            name=name,
+            caption=captions[picture],
+        )
         for picture, name in names.items()
     ]
 

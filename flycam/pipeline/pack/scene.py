@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.change_signing import Signature, quoted
 from flycam.catalog.flights import no_such_flight
 from flycam.catalog.records import (
@@ -25,6 +26,7 @@ from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import AccessDenied, NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.mark import order_of
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.geometry.planar import Bounds
@@ -65,7 +67,8 @@ class PackSide:
 class PackPlace:
     """A commune of which ground is shown.
 
-    row            as the board has it, of these flights alone; compared: in their events
+    row            as the board has it, of these flights and of the changes that the scene holds; compared: in
+                   their events
     shown_by       indices of the flights that show it, the newest first
     shape, ground  its outline, and the part that is shown, Web Mercator metres
     """
@@ -114,10 +117,12 @@ class PackPatch:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackScene:
     """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
-    what is shown of them, the largest first; marks by the first commune that they touch, the newest first,
-    then the others; confirmed changes, the largest first.
+    what is shown of them, the largest first; marks as they are told (`order_of`), then by the first commune
+    that they touch, the newest first; confirmed changes, the largest first.
 
     changes_elsewhere  how many the same events have beside those, on ground that is not shown
+    waiting            changes on ground that is shown that nobody has decided on yet
+    waiting_elsewhere  how many beside those
     settlements        in those communes, each with the event of which it was said
     troubles           what layers say to be in trouble in those communes
     telling            layers there that say how things stand, whether or not anything is in trouble
@@ -128,6 +133,8 @@ class PackScene:
     signs: tuple[PackSign, ...]
     patches: tuple[PackPatch, ...]
     changes_elsewhere: int
+    waiting: tuple[ChangeLine, ...]
+    waiting_elsewhere: int
     settlements: tuple[tuple[Event, Settlement], ...]
     troubles: tuple[LayerTroubles, ...]
     telling: tuple[LayerRecord, ...]
@@ -171,14 +178,17 @@ def scene_of(
     withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
     """
     sides = _sides(workspace, refs, withholding)
-    places = _places(workspace, sides, withholding)
-    patches, elsewhere = _patches(workspace, sides, places, withholding)
+    confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, withholding)
+    waiting, waiting_elsewhere = _changes(workspace, sides, ChangeStatus.PROPOSED, withholding)
+    places = _places(workspace, sides, waiting, withholding)
     return PackScene(
         sides=tuple(sides),
         places=tuple(places),
         signs=tuple(_signs(workspace, sides, places, withholding)),
-        patches=tuple(patches),
+        patches=tuple(_patches(workspace, confirmed, places, withholding)),
         changes_elsewhere=elsewhere,
+        waiting=tuple(waiting),
+        waiting_elsewhere=waiting_elsewhere,
         settlements=tuple(_settlements(workspace, sides, places, withholding)),
         troubles=tuple(troubles_in(workspace.catalog, [place.commune for place in places], withholding)),
         telling=tuple(_telling(workspace, places, withholding)),
@@ -250,7 +260,9 @@ def frames_in(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ..
     return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
 
 
-def _places(workspace: Workspace, sides: Sequence[PackSide], sees: Withholding) -> list[PackPlace]:
+def _places(
+    workspace: Workspace, sides: Sequence[PackSide], changes: Sequence[ChangeLine], sees: Withholding
+) -> list[PackPlace]:
     """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
     looked_at = looked_at_in(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
     flown = [_flown(workspace, side) for side in sides]
@@ -259,12 +271,13 @@ def _places(workspace: Workspace, sides: Sequence[PackSide], sees: Withholding) 
     communes = communes_of(workspace.catalog, sides[0].flight, bounds)
     showing = [commune_board(communes, [one], (), {}) for one in flown]
     places = []
-    for number, row in enumerate(commune_board(communes, flown, (), {}, compared=looked_at)):
+    rows = commune_board(communes, flown, (), {}, changes=changes, compared=looked_at)
+    for number, row in enumerate(rows):
         shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
         place = PackPlace(
             commune=communes[number],
             row=row,
-            shown_by=tuple(n for n, rows in enumerate(showing) if rows[number].imaged_pct is not None),
+            shown_by=tuple(n for n, rows in enumerate(showing) if row.imaged_pct is not None),
             shape=shape,
             ground=shape.intersection(whole),
         )
@@ -297,37 +310,45 @@ def _signs(
             shape = shapely.from_wkb(line.wkb)
             touched = sorted(outlines.query(shape, predicate="intersects").tolist())
             signs.append(PackSign(line=line, shape=shape, places=tuple(touched)))
-    return sorted(signs, key=lambda one: one.places[0] if one.places else len(places))
+    none = (len(places),)
+    return sorted(signs, key=lambda one: (order_of(one.line.kind, one.line.status), one.places or none))
 
 
-def _patches(
-    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
-) -> tuple[list[PackPatch], int]:
-    """Confirmed changes of the flights' events on ground that is shown; how many others there are."""
+def _changes(
+    workspace: Workspace, sides: Sequence[PackSide], status: ChangeStatus, sees: Withholding
+) -> tuple[list[ChangeLine], int]:
+    """Changes of the flights' events that stand so, on ground that is shown, the largest first; how many
+    others there are."""
     event_ids = dict.fromkeys(side.event.event_id for side in sides)
-    confirmed = [
+    standing = [
         line
         for event_id in event_ids
-        for line in workspace.catalog.changes.current(event_id, statuses=[ChangeStatus.ACCEPTED])
+        for line in workspace.catalog.changes.current(event_id, statuses=[status])
         if not sees.hides_change(line)
     ]
     whole = shapely.union_all([side.ground for side in sides])
-    shapes = {line.change_id: shapely.from_wkb(line.wkb) for line in confirmed}
     lines = [
         line
-        for line in confirmed
-        if whole.intersects(shapely.transform(shapes[line.change_id], lonlat_to_mercator))
+        for line in standing
+        if whole.intersects(shapely.transform(shapely.from_wkb(line.wkb), lonlat_to_mercator))
     ]
     lines.sort(key=lambda line: (-line.area_m2, line.change_id))
+    return lines, len(standing) - len(lines)
+
+
+def _patches(
+    workspace: Workspace, lines: Sequence[ChangeLine], places: Sequence[PackPlace], sees: Withholding
+) -> list[PackPatch]:
+    """Confirmed changes, with the communes that they lie in and what they touch."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
     holders: list[list[int]] = [[] for _ in lines]
     for number, place in within(lines, outlines):
         holders[number].append(place)
-    patches = [
+    return [
         PackPatch(
             impact=impact,
             signature=signature,
-            shape=shapes[impact.line.change_id],
+            shape=shapely.from_wkb(impact.line.wkb),
             places=tuple(sorted(held)),
             pair=pair,
         )
@@ -339,7 +360,6 @@ def _patches(
             strict=True,
         )
     ]
-    return patches, len(confirmed) - len(lines)
 
 
 def _settlements(

@@ -15,7 +15,7 @@ from pathlib import Path
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.frame.agreement import agreed
-from flycam.frame.moment import minute_of
+from flycam.frame.moment import minute_of, zone_at
 from flycam.frame.spelling import decimal_comma
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.freeing import could_free
@@ -219,12 +219,12 @@ def _power(power: Power) -> Check:
 
 def _clock(workspace: Workspace) -> Check:
     ok = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC) >= _RELEASED
-    now = minute_of(workspace.clock_ns())
+    now, zone = minute_of(workspace.clock_ns()), zone_at(workspace.clock_ns())
     return Check(
         name="clock",
         ok=ok,
-        sentence_en=f"the clock says {now} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
-        sentence_vi=f"giờ máy là {now} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+        sentence_en=f"the clock says {now} ({zone})" + ("" if ok else "; it is wrong, set it"),
+        sentence_vi=f"giờ máy là {now} ({zone})" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
     )
 
 

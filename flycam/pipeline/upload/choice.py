@@ -40,6 +40,10 @@ class PassedOver:
         said = tuple((str(one), one.vi or str(one)) for one in errors[:MOST_SAID])
         return PassedOver(count=len(errors), said=said)
 
+    def and_also(self, others: PassedOver) -> PassedOver:
+        """These, then others."""
+        return PassedOver(count=self.count + others.count, said=(*self.said, *others.said)[:MOST_SAID])
+
 
 NOTHING = PassedOver()
 
@@ -109,6 +113,16 @@ def empty(name: str) -> InputUnusable:
     return InputUnusable(
         f"{name}: is empty (0 bytes), though it may still be got back from the card; keep the card",
         vi=f"{name}: tệp rỗng (0 byte), trên thẻ nhớ có thể còn khôi phục được; hãy giữ thẻ lại",
+    )
+
+
+def damaged(name: str) -> InputUnusable:
+    """Of a file that came as it was announced and does not read to its end: on the card it may be whole."""
+    return InputUnusable(
+        f"{name}: does not read to its end (cut off, damaged, or no photo or film); keep the card, open the "
+        "file there and copy it again",
+        vi=f"{name}: không đọc được trọn vẹn (bị cụt, bị hỏng, hoặc không phải ảnh, video); hãy giữ thẻ, mở "
+        "lại tệp này trên thẻ rồi chép lại",
     )
 
 

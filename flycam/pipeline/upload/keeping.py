@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import os
+from pathlib import Path, PurePosixPath
 
 from flycam.catalog.retention_records import UploadedFile
-from flycam.errors import LetGo, NotFound
-from flycam.ingest.photo.card_files import FileKind
+from flycam.errors import FrameUnreadable, LetGo, NotFound
+from flycam.frame.mp4 import is_whole
+from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.photos import sha256_of
+from flycam.ingest.photo.pixels import pixel_checks
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.upload.files import no_such_upload, require_room
 from flycam.pipeline.upload.upload import Upload
 from flycam.pipeline.workspace import Workspace
+
+_MOVIES = frozenset({".mp4", ".mov", ".m4v"})
 
 
 def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
@@ -37,7 +42,25 @@ def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
             _note(workspace, upload, number, sha256)
         except LetGo:
             sha256 = sha256_of(upload.path(number))
-        upload.note_stored(number, sha256)
+        upload.note_stored(number, sha256, is_damaged=_is_damaged(upload.path(number)))
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a photo does not decode, or a film ends before its end: what of it is whole, if anything, is on
+    the card alone. MPEG-TS and Matroska, which play up to where they end, are not judged."""
+    if kind_of(path.name) is FileKind.PHOTO:
+        try:
+            pixel_checks(path)
+        except FrameUnreadable:
+            return True
+    if path.suffix.lower() in _MOVIES:
+        with path.open("rb") as file:
+
+            def read_at(offset: int, length: int) -> bytes:
+                return os.pread(file.fileno(), length, offset)
+
+            return not is_whole(read_at, path.stat().st_size)
+    return False
 
 
 def _note(workspace: Workspace, upload: Upload, number: int, sha256: str) -> None:

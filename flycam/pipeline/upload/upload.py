@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.ingest.photo.card_files import FileKind, kind_of
-from flycam.pipeline.upload.choice import NOTHING, PassedOver, UploadFile
+from flycam.pipeline.upload.choice import NOTHING, PassedOver, UploadFile, damaged
 from flycam.pipeline.upload.files import (
     JOURNAL,
     MANIFEST,
@@ -26,7 +26,7 @@ from flycam.pipeline.upload.files import (
 from flycam.pipeline.upload.journal import Journal
 from flycam.store.room import free_bytes
 
-ARRIVED, STORED, _LAID = "at", "stored", "laid"
+ARRIVED, STORED, _DAMAGED, _LAID = "at", "stored", "damaged", "laid"
 _HEADS_AT_ONCE = 16  # files open at once for one request
 _STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
 
@@ -100,6 +100,7 @@ class Upload:
         self._writers: dict[int, Writer] = {}
         self.offsets = [0] * len(self.manifest.files)
         self.stored: dict[int, str] = {}
+        self.damaged: set[int] = set()  # of those that are stored
         self.is_laid = False
         self.is_gone = False  # given up: its folder may be another upload's by now
         for word, number, value in self._journal.lines:
@@ -107,6 +108,8 @@ class Upload:
                 self.offsets[number] = int(value)
             elif word == STORED:
                 self.stored[number] = value
+            elif word == _DAMAGED:
+                self.damaged.add(number)
             elif word == _LAID:
                 self.is_laid = True
         self._journal.lines.clear()
@@ -152,8 +155,15 @@ class Upload:
 
     @property
     def is_saved(self) -> bool:
-        """Whether every file is whole, hashed and in the evidence store: the card may be taken out."""
+        """Whether every file is hashed and in the evidence store: the card may be taken out where it holds
+        nothing else (`on_card_alone`)."""
         return len(self.stored) == len(self.manifest.files)
+
+    @property
+    def on_card_alone(self) -> PassedOver:
+        """What is not here, or not whole, each with its name and the cure: the card stays."""
+        broken = PassedOver.of([damaged(self.manifest.files[number].path) for number in sorted(self.damaged)])
+        return self.manifest.passed_over.and_also(broken)
 
     @property
     def has_photos_saved(self) -> bool:
@@ -186,9 +196,12 @@ class Upload:
                 raise storage_trouble(self.folder, error) from error
             self.manifest = wished
 
-    def note_stored(self, number: int, sha256: str) -> None:
-        """Write that a file is in the evidence store. Raises NotFound, StorageTrouble."""
-        self._note([(STORED, number, sha256)])
+    def note_stored(self, number: int, sha256: str, *, is_damaged: bool = False) -> None:
+        """Write that a file is in the evidence store, and whether it came cut off or damaged. Raises
+        NotFound, StorageTrouble."""
+        self._note([*([(_DAMAGED, number, "-")] if is_damaged else []), (STORED, number, sha256)])
+        if is_damaged:
+            self.damaged.add(number)
         self.stored[number] = sha256
 
     def note_laid(self) -> None:

@@ -15,6 +15,7 @@ from flycam import __version__
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Account
 from flycam.errors import AccessDenied, FlycamError, NotFound
+from flycam.frame.moment import house_zone_name
 from flycam.pipeline.people.codes import is_code, spend_code
 from flycam.serve.answering.bodies import MAX_SIGN_IN_BYTES, bounded
 from flycam.serve.answering.failures import SignInRequired, TooManyAttempts
@@ -201,4 +202,5 @@ def session_said(visitor: Visitor) -> dict[str, Any]:
         "open": account is None,
         "version": __version__,
         "withheld": visitor.withholding.fingerprint,
+        "time_zone": house_zone_name(),
     }

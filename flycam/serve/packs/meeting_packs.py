@@ -20,6 +20,7 @@ from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
 from flycam.frame.moment import iso
 from flycam.report.pack_figures import is_one_person
+from flycam.report.pack_words import told
 from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import Analyst, Operator, Viewer
@@ -130,7 +131,7 @@ def file(
         key,
         size,
         (start, stop),
-        name=f"goi-hop-{pack.flights[0]}-{pack.language}.zip",
+        name=f"{told('file_pack', pack.language)}-{pack.flights[0]}-{pack.language}.zip",
         etag=pack.sha256,
         media_type="application/zip",
         is_saved=True,

@@ -24,6 +24,7 @@ from flycam.catalog.records import AuditEntry
 from flycam.errors import DiskFull, NotFound, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
 from flycam.report.pack_figures import is_one_person
+from flycam.report.pack_words import told
 from flycam.serve.answering.failures import Refused
 from flycam.serve.command_process import END_S, Why
 from flycam.serve.door.admission import Visitor
@@ -41,7 +42,6 @@ KEPT = 8
 _LEFT_S = 86_400.0
 _AGAIN_S = 2.0
 _LOG = logging.getLogger("flycam.serve")
-_NAME = "goi-hop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +224,14 @@ class Packing:
         )
         place = folder / pack.pack_id
         place.mkdir()
+        inside = place / told("file_pack", pack.language)
         try:
             asked_by = self.asked_by([pack])[pack.pack_id]
-            made = make(self._command, pack, asked_by, place / _NAME, self._workspace.power, self._stop)
+            made = make(self._command, pack, asked_by, inside, self._workspace.power, self._stop)
             if not isinstance(made, Made):
                 return made
-            pack_up(place / _NAME, place / "pack.zip")
-            shutil.rmtree(place / _NAME)  # three times the bytes at once would be one too many
+            pack_up(inside, place / "pack.zip")
+            shutil.rmtree(inside)  # three times the bytes at once would be one too many
             self._keep(pack, made, place / "pack.zip", before)
             return None
         finally:

@@ -31,11 +31,18 @@ from flycam.pipeline.change.export import export_changes
 from flycam.pipeline.change.found_again import is_untouched, not_found_again
 from flycam.pipeline.change.impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change.impact_words import impact_answer, series_said
+from flycam.pipeline.change.places import together
 from flycam.pipeline.change.series import series_at, series_of
 from flycam.pipeline.change.shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change.step_asked import MOST_AT_ONCE, StepAsked
 from flycam.pipeline.change.undoable import undoable_steps
-from flycam.pipeline.change.words import NOTHING_BESIDE, Decision, change_features, windows_said
+from flycam.pipeline.change.words import (
+    NOTHING_BESIDE,
+    Decision,
+    change_features,
+    waiting_said,
+    windows_said,
+)
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded
 from flycam.serve.answering.rectangle import parse_bounds
@@ -57,7 +64,7 @@ _TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xml": "application/cap+xml",
 }
-_CONFIRMED = frozenset({ChangeStatus.ACCEPTED})
+_CONFIRMED, _WAITING = frozenset({ChangeStatus.ACCEPTED}), frozenset({ChangeStatus.PROPOSED})
 
 _Ring = Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MOST_CORNERS)]
 _Polygon = Annotated[list[_Ring], Field(min_length=1, max_length=500)]
@@ -97,8 +104,9 @@ def changes(
 
     Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
     whatever was decided: no change on the list does not mean that nothing changed; `compared`: whether any
-    two pictures were compared in it. bounds is west,south,east,north in degrees; with `until` (without a
-    zone it is Vietnam's) as they stood then.
+    two pictures were compared in it; `waiting`: how many of what kind nobody has decided on yet, and their
+    ground, told to all: none confirmed is not read as none found; null: none waits. bounds is
+    west,south,east,north in degrees; with `until` (without a zone it is Vietnam's) as they stood then.
     """
     may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
     if status is not None:
@@ -111,12 +119,15 @@ def changes(
     made = read_once(catalog, parse_until(until))
     unfound = _not_found_again(made, found)
     found.sort(key=lambda one: one.change_id in unfound)
+    proposed = catalog.changes.current(event_id, statuses=_WAITING, until_ns=parse_until(until))
+    waiting = [one for one in proposed if not visitor.withholding.hides_change(one)]
     events, compared = catalog.changes.events(), catalog.comparisons.events()
     beside = _decided_beside(catalog, found[:_MOST], visitor, until)
     return {
         **_told(catalog, found[:_MOST], made, unfound, beside),
         "known": bool(events) if event_id is None else event_id in events,
         "compared": bool(compared) if event_id is None else event_id in compared,
+        "waiting": waiting_said(together(waiting) if waiting else None),
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
     }

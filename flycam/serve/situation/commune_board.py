@@ -12,8 +12,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
-from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, board_communes, commune_board
+from flycam.pipeline.change.commune_board import (
+    CommuneRow,
+    FlownGround,
+    board_communes,
+    commune_board,
+    imaged_of_all,
+)
 from flycam.pipeline.change.compared_keeping import looked_at_in
+from flycam.pipeline.change.words import waiting_said
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.guard import Sees, viewer
@@ -39,10 +46,12 @@ def board(
     """The communes in force on a date (those of today where none is known for it), as an event stands: a
     drill's in drills only, and those alone where all of it was flown over them.
 
-    `imaged_pct` null: not flown. `changes` counts confirmed ones, those that lie on each other once; 0: none
-    stands on what was compared of it (`compared_pct`); null: none is confirmed there, which does not mean
-    that nothing changed. With `until` (without a zone it is
-    Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood then.
+    `imaged_pct` null: not flown; beside `communes`: of the ground of all of them together. `waiting`: changes
+    that nobody has decided on yet, by kind, with their ground in it; null: none. `changes` counts confirmed
+    ones, those that lie on each other once; 0: none stands on what was compared of it (`compared_pct`);
+    null: none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it
+    is Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood
+    then.
     `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
     it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
     now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
@@ -74,6 +83,7 @@ def board(
     return {
         "event_id": event_id,
         "valid_from": valid_from,
+        "imaged_pct": imaged_of_all(rows),
         "communes": [_row(one, some) for one, some in zip(rows, troubles, strict=True)],
     }
 
@@ -136,6 +146,7 @@ def _row(row: CommuneRow, troubles: list[Json] | None) -> Json:
         "flights": row.flights,
         "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
         "changes": row.changes,
+        "waiting": waiting_said(row.waiting),
         "compared_pct": row.compared_pct,
         "aloft": row.aloft,
         "under_way": row.under_way,

@@ -22,7 +22,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
-from flycam.frame.moment import EARLIEST_NS, iso, minute_of
+from flycam.frame.moment import EARLIEST_NS, iso, minute_of, zone_at
 from flycam.geodata.kml_shapes import FOOT, HEAD
 from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
 from flycam.serve.answering.links import base_of, part
@@ -123,7 +123,7 @@ def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, ba
 def _told(flight: Flight) -> str:
     """When and how sharp, as people here read it: Vietnam's clock, centimetres."""
     first, last = minute_of(flight.first_ns), minute_of(flight.last_ns)
-    return f"{first} – {last} (UTC+7) · GSD {flight.gsd_m * 100:.0f} cm"
+    return f"{first} – {last} ({zone_at(flight.first_ns, flight.last_ns)}) · GSD {flight.gsd_m * 100:.0f} cm"
 
 
 def _roots(catalog: Catalog, mosaic: MosaicInfo, flight: Flight, base: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, MosaicInfo
 from flycam.catalog.withholding import MASK_RIMS_M, Withholding
 from flycam.errors import NotFound
+from flycam.pipeline.coverage import clip_of, main_mosaic_in
 from flycam.serve.door.guard import Viewer, viewer
 from flycam.serve.door.openings import Openings
 from flycam.serve.services import CatalogHere, ServicesHere, StoreHere
@@ -21,7 +22,6 @@ from flycam.serve.standards.asked_for import Name
 from flycam.serve.tiles.linked_reads import LinkedReads
 from flycam.serve.tiles.offered import revision_on_show, shown_mosaic, withheld_from
 from flycam.serve.tiles.ranges import PartHere, beyond_the_end, bytes_answer
-from flycam.store import keys
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
@@ -29,11 +29,11 @@ _AROUND_DEG = 0.001
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
-def clips_of(catalog: Catalog, mosaic: MosaicInfo) -> list[tuple[Coverage, str]]:
-    """The clipped maps that were made of this very revision, each with its store key."""
-    prefix = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
-    covered = catalog.boundaries.coverage(mosaic.flight_id)
-    return [(one, one.clip_key) for one in covered if one.clip_key and one.clip_key.startswith(prefix)]
+def clips_of(catalog: Catalog, mosaic: MosaicInfo) -> list[Coverage]:
+    """Communes of which a clipped map may be had: of the revision by which its flight is shown."""
+    if not mosaic.published or main_mosaic_in(catalog, mosaic.flight_id).mosaic_id != mosaic.mosaic_id:
+        return []
+    return catalog.boundaries.coverage(mosaic.flight_id)
 
 
 def is_clip_withheld(catalog: Catalog, covered: Coverage, sees: Withholding) -> bool:
@@ -70,19 +70,20 @@ def cog(
     visitor: Viewer,
     part: PartHere,
 ) -> Response:
-    """A commune of a mosaic revision as a GeoTIFF; ranges are honoured, so that GDAL reads what it needs."""
+    """A commune of a mosaic revision as a GeoTIFF, made when it is first asked for, which takes seconds;
+    ranges are honoured, so that GDAL reads what it needs."""
     sees = visitor.withholding
     shown, flight = shown_mosaic(catalog, mosaic_id, sees)
     mosaic = revision_on_show(catalog, shown, revision)
-    found = next((pair for pair in clips_of(catalog, mosaic) if pair[0].commune_code == commune), None)
-    if found is None:
+    covered = next((one for one in clips_of(catalog, mosaic) if one.commune_code == commune), None)
+    if covered is None:
         raise NotFound(
-            f"{commune[:80]}: no clipped map of it was made of this revision; see /stac",
-            vi=f"{commune[:80]}: chưa có bản cắt của xã này từ bản ảnh này; xem /stac",
+            f"{commune[:80]}: no clipped map of it is made of this revision; see /stac",
+            vi=f"{commune[:80]}: không có bản cắt của xã này từ bản ảnh này; xem /stac",
         )
-    covered, key = found
     if is_clip_withheld(catalog, covered, sees):
         raise withheld_from(f"{flight.name}, {commune}", visitor.name)
+    key = clip_of(services.workspace, flight, mosaic, covered)
     size = store.size(key)
     etag = key.rpartition("-")[2].removesuffix(".tif")
     start, stop = part.of(size, etag) if request.method == "GET" else (0, size)

@@ -152,7 +152,7 @@ def _assets(catalog: Catalog, one: Offered, base: str, sees: Withholding) -> Jso
             "roles": ["thumbnail"],
         }
     names = catalog.boundaries.names()
-    for covered, _ in clips_of(catalog, mosaic):
+    for covered in clips_of(catalog, mosaic):
         if is_clip_withheld(catalog, covered, sees):
             continue
         code = covered.commune_code

@@ -50,14 +50,14 @@ class Standing(BaseModel):
 
     photos          how many of the files are photos; heads: those of which something is here
     stored          files that are whole, hashed and in the evidence store
-    saved           all of them are: the card may be taken out
+    saved           all of them are: the card may be taken out where nothing is passed over
     looked          the heads were looked at: ask for `look`
     expires         when it is forgotten if nothing more comes; null: never
     laid            what came of it, as `flycam ingest` answers, and of each film; or why nothing; of photos
                     as soon as they are on the map; not in the list of all
     waits_for       what holds it up at the moment
-    passed_over     how many files of the card are not taken: they are on the card alone; passed_over_said: of
-                    the first of them why, and the cure
+    passed_over     how many files of the card are not here, or came damaged, for which the card stays;
+                    passed_over_said: of the first of them which, why, and the cure
     """
 
     upload_id: str
@@ -117,6 +117,7 @@ def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) 
     expires_s = reception.uploads.expires_s(upload)
     trouble = reception.trouble(upload)
     sizes = [file.size for file in manifest.files]
+    on_card = upload.on_card_alone
     photos = upload.numbers[FileKind.PHOTO]
     return Standing(
         upload_id=upload.upload_id,
@@ -139,8 +140,8 @@ def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) 
         progress=progress_of(upload),
         laid=so_far(upload) if has_laid else None,
         waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
-        passed_over=manifest.passed_over.count,
-        passed_over_said=[Said(sentence=en, sentence_vi=vi) for en, vi in manifest.passed_over.said],
+        passed_over=on_card.count,
+        passed_over_said=[Said(sentence=en, sentence_vi=vi) for en, vi in on_card.said],
     )
 
 

@@ -19,7 +19,13 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Flight
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
-from flycam.pipeline.change.commune_board import FlownGround, LookedAt, board_communes, commune_board
+from flycam.pipeline.change.commune_board import (
+    FlownGround,
+    LookedAt,
+    board_communes,
+    commune_board,
+    imaged_of_all,
+)
 from tests.serve.world import make_workspace
 from tests.suites.catalog_suite import flight
 from tests.suites.change_suite import FOUND
@@ -66,6 +72,20 @@ def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlownGr
     ):
         assert one.newest_flight == other.newest_flight
         assert one.imaged_pct == pytest.approx(other.imaged_pct) or one.imaged_pct is other.imaged_pct is None
+
+
+def test_a_picture_in_every_commune_is_not_all_of_their_ground() -> None:
+    """What is counted is ground: a corner of each is next to nothing."""
+    corners = [
+        _flight(f"flight{n}", (column * SIDE, row * SIDE), SIDE / 10, n)
+        for n, (column, row) in enumerate((column, row) for column in range(3) for row in range(2))
+    ]
+    rows = commune_board(COMMUNES, corners, (), {})
+    assert all(row.imaged_pct is not None for row in rows)
+    assert imaged_of_all(rows) == pytest.approx(1.0, rel=0.01)
+    large = [replace(rows[0], area_m2=9 * rows[0].area_m2), *rows[1:3]]
+    assert imaged_of_all([replace(large[0], imaged_pct=100.0), *large[1:]]) == pytest.approx(82.0, rel=0.01)
+    assert imaged_of_all([]) is None and imaged_of_all(commune_board(COMMUNES, [], (), {})) == 0.0
 
 
 @given(flights)

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.frame.change import ChangeKind
-from flycam.pipeline.change.places import divided, is_sliver, own_ground, place_numbers, places_of, together
+from flycam.pipeline.change.places import (
+    divided,
+    is_sliver,
+    own_ground,
+    place_numbers,
+    places_of,
+    together,
+    together_in,
+)
 from tests.pipeline.impacted import changed, square
 
 SLIDE = changed("change-00000001", square(0, 0, 100))
@@ -81,3 +89,21 @@ def test_ground_is_that_of_the_union_in_whatever_order(squares, random) -> None:
     ]
     random.shuffle(lines)
     assert together(lines).area_m2 == pytest.approx(100.0 * len(cells), rel=1e-6, abs=1e-6)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(2, 20)), max_size=6),
+    st.integers(1, 59),
+)
+def test_communes_together_hold_what_is_held_in_all(squares, border) -> None:
+    lines = [
+        replace(changed(f"change-{number:08}", square(west, south, size)), area_m2=float(size * size))
+        for number, (west, south, size) in enumerate(squares)
+    ]
+    west, south, east, north = square(-99, -99, 999).bounds
+    middle = square(0, 0, border).bounds[2]
+    tree = shapely.STRtree([shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)])
+    held, whole = [one for one in together_in(lines, tree) if one is not None], together(lines)
+    least = 2 * len(lines) * 0.01 * 400.0  # slivers count in the commune that holds the rest
+    assert sum(one.area_m2 for one in held) == pytest.approx(whole.area_m2, rel=1e-6, abs=least)
+    assert max((one.count for one in held), default=0) <= whole.count <= sum(one.count for one in held)

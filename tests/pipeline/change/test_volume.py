@@ -68,6 +68,23 @@ def test_other_ground_that_changed_vouches_for_nothing(workspace: Workspace) -> 
     assert isinstance(told(workspace, slide_of(workspace)), Volume)
 
 
+@pytest.mark.parametrize("before", [ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED])
+def test_a_volume_does_not_move_by_a_decision_on_its_neighbour(
+    workspace: Workspace, before: ChangeStatus
+) -> None:
+    line = slide_of(workspace)
+    alone = told(workspace, line)
+    beside = changed("change-0000000b", square(-60, 0, 50), status=before)
+    workspace.catalog.changes.append([beside])
+    found = told(workspace, line)
+    assert isinstance(found, Volume) and found != alone, "the neighbour's ground is no stable ground"
+    rejected = replace(beside, version=2, step_id="s8", status=ChangeStatus.REJECTED)
+    workspace.catalog.changes.append([rejected])
+    assert told(workspace, line) == found
+    workspace.catalog.changes.append([replace(beside, version=3, step_id="s9")])
+    assert told(workspace, line) == found, "undone"
+
+
 def test_of_what_was_merged_of_two_revisions_the_newest_tells(workspace: Workspace) -> None:
     line = slide_of(workspace)
     merged = replace(

@@ -50,6 +50,7 @@ from flycam.pipeline.laying.redacting import MaskAsked, make_mask
 from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
+from tests.clips import cut_all
 from tests.pipeline.finished_house import (
     NAME,
     QUICK,
@@ -100,14 +101,18 @@ def test_a_new_revision_is_shown_beside_the_live_one(finished: Finished) -> None
     assert "revision 1: accepted" in line.detail
 
 
-def test_communes_and_their_clips_follow_the_revision_on_show(finished: Finished) -> None:
-    coverage = finished.workspace.catalog.boundaries.coverage(finished.report.flight.flight_id)
-    clips = [one.clip_key for one in coverage if one.clip_key is not None]
-    assert clips
-    for key in clips:
+def test_communes_and_their_clips_follow_the_revision_on_show(finished: Finished, tmp_path: Path) -> None:
+    workspace, flight_id = finished.copy(tmp_path / "house"), finished.report.flight.flight_id
+    coverage = workspace.catalog.boundaries.coverage(flight_id)
+    assert coverage and set(finished.report.communes) == set(coverage)
+    assert all(one.clip_key is None for one in coverage), "nobody has asked for one"
+    for key in cut_all(workspace, flight_id):
         assert key.startswith(f"products/{finished.mosaic_id}/r1/")
-        assert finished.workspace.store.exists(key)
-    assert list(finished.report.communes) == coverage or set(finished.report.communes) == set(coverage)
+        assert workspace.store.exists(key)
+    finish(workspace, NAME)
+    assert cut_all(workspace, flight_id) == [
+        one.clip_key for one in workspace.catalog.boundaries.coverage(flight_id)
+    ]
 
 
 def test_nothing_of_the_run_is_left_on_disk(finished: Finished) -> None:
@@ -226,26 +231,12 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
     first = finish(workspace, NAME)
     assert (first.main, first.layers[0].new) == (finished.report.main, False)
     assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 1
-    coverage = workspace.catalog.boundaries.coverage(first.flight.flight_id)
-    assert all("/r1/" in one.clip_key for one in coverage if one.clip_key)
+    assert all("/r1/" in key for key in cut_all(workspace, first.flight.flight_id))
     monkeypatch.setattr(recipe, "workers_here", lambda: 1)
     redone = finish_quickly(workspace, request=replace(QUICK, redo=True))
     assert redone.main is not None
     assert redone.main.revision == 3
     assert tiles_of(workspace, finished.mosaic_id, 3) == quick.tiles, "whatever the number of threads"
-
-
-def test_communes_that_were_measured_and_not_cut_out_are_cut_out_by_the_next_run(
-    finished: Finished, tmp_path: Path
-) -> None:
-    """As a run leaves them that ends between the two."""
-    workspace = finished.copy(tmp_path / "house")
-    flight_id = finished.report.flight.flight_id
-    whole = workspace.catalog.boundaries.coverage(flight_id)
-    assert any(one.clip_key for one in whole)
-    workspace.catalog.boundaries.put_coverage(flight_id, [replace(one, clip_key=None) for one in whole])
-    finish(workspace, NAME)
-    assert workspace.catalog.boundaries.coverage(flight_id) == whole
 
 
 def test_exports_follow_the_revision(finished: Finished, tmp_path: Path) -> None:
@@ -343,13 +334,14 @@ def test_its_contours_lie_on_the_heights_they_say(finished: Finished, tmp_path: 
 def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path: Path) -> None:
     workspace = finished.copy(tmp_path / "house")
     frame = workspace.catalog.frames.of_flight(finished.report.flight.flight_id)[0]
+    before = cut_all(workspace, finished.report.flight.flight_id)
     report = withdraw(workspace, frame.frame_id, "nhà dân", "UBND tỉnh")
     assert report.retired == (1,)
     assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
     with pytest.raises(NotFound, match="no finished revision"):
         export_flight(workspace, NAME, tmp_path / "final.tif", revision="final")
-    coverage = workspace.catalog.boundaries.coverage(report.flight.flight_id)
-    assert all("/r0/" in one.clip_key for one in coverage if one.clip_key)
+    after = cut_all(workspace, report.flight.flight_id)
+    assert all("/r0/" in key for key in after) and not set(after) & set(before)
     again = finish_quickly(workspace)
     assert again.main is not None
     assert again.main.revision == 2

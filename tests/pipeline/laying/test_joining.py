@@ -64,7 +64,8 @@ def test_photos_join_the_flight_that_was_filmed(
     flight = film_report.flight
     report = joining(house, card, {"id": flight.flight_id, "name": flight.name, "auto": "auto"}[how])
     assert (report.flight.flight_id, report.flight.name) == (flight.flight_id, flight.name)
-    assert (report.new, report.used, report.flight.state) == (12, film_report.used + 12, FlightState.READY)
+    assert (report.new, report.used, report.flight.state) == (12, 12, FlightState.READY)
+    assert report.in_flight == film_report.used + 12
     catalog = house.workspace.catalog
     assert [one.flight_id for one in catalog.flights.flights()] == [flight.flight_id]
     (mosaic,) = catalog.tiles.mosaics(flight.flight_id)

@@ -16,7 +16,7 @@ from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.step_asked import StepAsked
 from flycam.pipeline.pack.gathering import gather_pack
-from flycam.pipeline.pack.recipe import VECTORS, PackReport, PackRequest, pack
+from flycam.pipeline.pack.recipe import PackReport, PackRequest, pack
 from flycam.pipeline.pack.scene import scene_of
 from flycam.pipeline.settlements import SettlementAsked, say_access
 from flycam.report.blocks import Paragraph, Table
@@ -27,6 +27,7 @@ from tests.serve.world import DRILL, REAL, World, make_world
 from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import compared_on
 
+VECTORS = "du-lieu.gpkg"
 SLIDE, FLOOD, FAR, WAITING = (f"change-0000000{number}" for number in range(1, 5))
 
 
@@ -79,7 +80,7 @@ def _text(document: PackDocument) -> str:
             said.append(block.text)
         elif isinstance(block, Table):
             said += [cell for row in block.rows for cell in row]
-    return "\n".join(said).replace("\N{NO-BREAK SPACE}", " ")
+    return _spaced("\n".join(said))
 
 
 def test_only_confirmed_changes_on_ground_that_is_shown(packed: Packed) -> None:
@@ -98,6 +99,43 @@ def test_only_confirmed_changes_on_ground_that_is_shown(packed: Packed) -> None:
     with zipfile.ZipFile(packed.report.out / "ban-do.kmz") as archive:
         kml = archive.read("doc.kml").decode()
     assert "T1. Sạt lở" in kml and "T2. Ngập lụt" in kml and "T3" not in kml
+
+
+@pytest.mark.parametrize(
+    ("language", "waits", "none"),
+    [
+        ("vi", "1 thay đổi máy nghi, chưa ai xem: 1,00 ha", "thay đổi nào được xác nhận"),
+        ("en", "1 change suspected by the program, seen by nobody yet: 1.00 ha", "no change"),
+    ],
+)
+def test_what_waits_for_review_is_said_before_that_nothing_is_confirmed(
+    packed: Packed, language: str, waits: str, none: str
+) -> None:
+    """In the summary, on its commune's page and on slides; that none is confirmed stands nowhere without."""
+    waiting = packed.figures.waiting
+    assert waiting is not None and waiting.places == {ChangeKind.LANDSLIDE: 1}
+    over = [one for one in packed.figures.communes if one.waiting is not None]
+    assert over and sum(one.waiting.area_m2 for one in over if one.waiting) == pytest.approx(waiting.area_m2)
+    communes = tuple(
+        replace(one, changes=(), touched=None, compared_pct=40.0) for one in packed.figures.communes
+    )
+    bare = replace(packed.figures, changes=(), changes_elsewhere=0, communes=communes)
+    document = pack_document(bare, language)
+    assert waits in _spaced(document.slides[0].line)
+    for number, one in enumerate(bare.communes, 1):
+        line = _spaced(document.slides[number].line)
+        assert (waits in line) == (one.waiting is not None) == (none not in line.lower())
+    paragraphs = [_spaced(one.text) for one in document.blocks if isinstance(one, Paragraph)]
+    for n, text in enumerate(paragraphs):
+        if none in text.lower():
+            is_over = waits in text or waits in paragraphs[n - 1]
+            assert is_over or any(one.waiting is None for one in bare.communes), text
+    assert sum(waits in text for text in paragraphs) == 1 + len(over)
+    assert waits in next(text for text in paragraphs if none in text.lower())
+
+
+def _spaced(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_who_only_commented_has_confirmed_nothing(packed: Packed) -> None:

@@ -25,6 +25,17 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "heading"),
+    [("{}", None), ("heading: []", ()), ("heading: [Ville de  Lyon]", ("Ville de Lyon",))],
+)
+def test_a_heading_takes_the_place_of_the_nations_and_an_empty_one_is_none(
+    tmp_path: Path, text: str, heading: tuple[str, ...] | None
+) -> None:
+    (tmp_path / "a.yaml").write_text(text, "utf-8")
+    assert read_letterhead(tmp_path / "a.yaml").heading == heading
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -32,6 +43,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         "issuer: {a: b}",
         "logo: x.png",
         "recipients: one",
+        "heading: one",
         "issuer: true",
         "a: [",
         "!!python/name:os.system",

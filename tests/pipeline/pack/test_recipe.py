@@ -29,6 +29,7 @@ from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.moment import VIETNAM_NAME, use_zone
 from flycam.pipeline.change.commune_board import FlownGround, commune_board
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.pack.files import MANIFEST
@@ -155,6 +156,43 @@ def test_a_slide_of_many_events_has_a_title_that_fits(packed: Packed) -> None:
     assert many[1] in title and many[2] not in title and "7" in title
 
 
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_pack_of_ground_abroad_goes_out_under_no_nation_unless_its_letterhead_says_so(
+    packed: Packed, language: str
+) -> None:
+    figures = _figures(packed.world, packed.world.after)
+    assert figures.is_national and len(pack_document(figures, language).motto) == 2
+    abroad = replace(figures, is_national=False)
+    assert pack_document(abroad, language).motto == ()
+    own = replace(abroad, letterhead=replace(LETTERHEAD, heading=("Ville de Lyon",)))
+    for shown in (abroad, own):
+        document = pack_document(shown, language)
+        assert to_pack_pdf(document).startswith(b"%PDF") and to_docx(document)
+    assert pack_document(own, language).motto == ("Ville de Lyon",)
+
+
+def test_times_are_in_the_houses_zone_and_say_which(packed: Packed) -> None:
+    figures = _figures(packed.world, packed.world.after)
+    use_zone("America/Chicago")
+    try:
+        document = pack_document(figures, "en")
+    finally:
+        use_zone(VIETNAM_NAME)
+    said = [block.text for block in document.blocks if isinstance(block, Paragraph)]
+    assert any(text == "All times in this pack are UTC-6, UTC-5." for text in said), "flown in September"
+    assert document.slides[0].title.count("09/09/2024 22:15 UTC-5") == 1
+    assert not any("UTC+7" in text for text in (*said, document.footer, *(s.title for s in document.slides)))
+    assert "UTC" not in pack_document(figures, "vi").slides[0].title, "Vietnamese readers know theirs"
+
+
+def test_an_english_pack_has_english_file_names(packed: Packed) -> None:
+    names = {path.relative_to(packed.drill.out).as_posix() for path in packed.drill.files}
+    assert {"quick-report.pdf", "quick-report.docx", "data.gpkg", "map.kmz", "map-1.pmtiles"} < names
+    assert {"photo-sources.csv", "slides/01.png", "pictures/overview.jpg"} < names
+    page = (packed.drill.out / "index.html").read_text("utf-8")
+    assert "pictures/overview.jpg" in page and "du-lieu" not in page and "nguon-anh" not in page
+
+
 def test_it_holds_what_is_promised(packed: Packed) -> None:
     names = [path.relative_to(packed.real.out).as_posix() for path in packed.real.files]
     slides = [name for name in names if name.startswith("man-hinh/")]
@@ -187,8 +225,8 @@ def test_the_newest_flight_comes_first_and_every_photo_is_a_source(packed: Packe
 
 
 def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: Packed) -> None:
-    for report, is_drill in ((packed.real, False), (packed.drill, True)):
-        for path in sorted((report.out / "man-hinh").iterdir()):
+    for report, folder, is_drill in ((packed.real, "man-hinh", False), (packed.drill, "slides", True)):
+        for path in sorted((report.out / folder).iterdir()):
             picture = cv2.imread(str(path))[..., ::-1]
             assert picture.shape[1::-1] == SLIDE_SIZE_PX
             assert (picture[10, 20] == PURPLE).all() == is_drill
@@ -196,14 +234,14 @@ def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: 
 
 def test_a_slide_of_a_drill_is_marked_once(packed: Packed) -> None:
     """Its own band is as high as that on a slide, 70 px; below it begins the picture."""
-    for path in sorted((packed.drill.out / "man-hinh").iterdir()):
+    for path in sorted((packed.drill.out / "slides").iterdir()):
         picture = cv2.imread(str(path))[..., ::-1].astype(int)
         below = np.abs(picture[76:400] - PURPLE).max(axis=2) < 24
         assert below.mean() < 0.002, path
 
 
-def test_slides_show_marks_that_somebody_took_up_and_paper_shows_all(packed: Packed) -> None:
-    """As meeting mode does: what was only reported is not confirmed."""
+def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> None:
+    """Work status is no confirmation, and numbers on slides must be those of the lists."""
     workspace = packed.world.workspace
     scene = scene_of(workspace, [packed.world.after])
     here = next(sign for sign in scene.signs if sign.line.kind is MarkKind.BLOCKED)
@@ -213,12 +251,12 @@ def test_slides_show_marks_that_somebody_took_up_and_paper_shows_all(packed: Pac
         sign = replace(here, line=replace(here.line, status=status))
         drawn = draw_maps(workspace, replace(scene, signs=(sign,)), Cover(workspace, NOTHING_WITHHELD), None)
         assert drawn.pictures["overview"] != bare.pictures["overview"]
-        assert (drawn.slides["overview"] != bare.slides["overview"]) == (status is not MarkStatus.OPEN)
+        assert drawn.slides["overview"] == drawn.pictures["overview"], "a real flight has no band"
 
 
 def test_maps_of_a_drill_are_marked_by_themselves(packed: Packed) -> None:
-    for report, is_drill in ((packed.real, False), (packed.drill, True)):
-        for path in (report.out / "anh").iterdir():
+    for report, folder, is_drill in ((packed.real, "anh", False), (packed.drill, "pictures", True)):
+        for path in (report.out / folder).iterdir():
             picture = cv2.imread(str(path))[..., ::-1].astype(int)
             top = picture[2, picture.shape[1] // 3 : 2 * picture.shape[1] // 3]
             near = np.abs(top - PURPLE).max(axis=1) < 24
@@ -325,7 +363,7 @@ def test_the_word_document_is_whole(packed: Packed) -> None:
     for said in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
         assert said in text
     assert "DỰ THẢO" in parts["word/header1.xml"].decode()
-    with zipfile.ZipFile(packed.drill.out / "bao-cao-nhanh.docx") as archive:
+    with zipfile.ZipFile(packed.drill.out / "quick-report.docx") as archive:
         header = archive.read("word/header1.xml").decode()
     assert DRILL_MARK in header
     assert "DRAFT" not in header
@@ -361,12 +399,12 @@ def test_layers_open_in_other_programs(packed: Packed) -> None:
     assert shapely.from_wkb(outlines[0]).area > 1000.0
     info = pyogrio.read_info(path, layer="flights")
     assert (info["crs"], info["features"]) == ("EPSG:32648", 2)
-    for report, mark in ((packed.real, ""), (packed.drill, DRILL_MARK)):
-        path = report.out / "du-lieu.gpkg"
+    for report, file, mark in ((packed.real, "du-lieu.gpkg", ""), (packed.drill, "data.gpkg", DRILL_MARK)):
+        path = report.out / file
         for name, _ in pyogrio.list_layers(path):
             _, _, _, (drill,) = pyogrio.raw.read(path, layer=name, columns=["drill"], read_geometry=False)
             assert set(drill) == {mark}, f"every row of {name} says whether it is a drill's"
-    with zipfile.ZipFile(packed.drill.out / "ban-do.kmz") as archive:
+    with zipfile.ZipFile(packed.drill.out / "map.kmz") as archive:
         assert f"<name>{DRILL_MARK} – " in archive.read("doc.kml").decode()
 
 
@@ -420,7 +458,7 @@ def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
 def test_what_people_wrote_into_a_pack_is_not_lost(packed: Packed, tmp_path: Path) -> None:
     """A report that was edited, a file that was added, a folder that only has a manifest by that name."""
     request = PackRequest(flights=(packed.world.drill,))
-    for name in ("bao-cao-nhanh.docx", "anh/ghi chú.txt"):
+    for name in ("quick-report.docx", "pictures/ghi chú.txt"):
         out = tmp_path / name.replace("/", " ")
         shutil.copytree(packed.drill.out, out)
         (out / name).write_text("của văn phòng", encoding="utf-8")

@@ -13,7 +13,7 @@ from flycam.catalog.withholdings import withholding_of
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
-from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.mark import MarkKind, MarkStatus, order_of
 from flycam.frame.settlement import Access
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change.commune_board import commune_board
@@ -24,7 +24,7 @@ from flycam.pipeline.pack.scene import scene_of
 from flycam.pipeline.people.accounts import add_user
 from flycam.pipeline.restricting import classify_flight, classify_layer
 from flycam.pipeline.settlements import SettlementAsked, say_access
-from flycam.report.blocks import Paragraph, Table
+from flycam.report.blocks import Heading, Paragraph, Table
 from flycam.report.pack_content import pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from tests.pipeline.impacted import add_things, changed, line, point, square
@@ -116,6 +116,55 @@ def test_a_sector_over_several_communes_is_on_the_page_of_each_as_the_board_coun
         write_mark(workspace, removed, "Lan")
 
 
+def test_people_to_rescue_that_nobody_took_up_come_first_and_are_said_not_to_be_verified(
+    house: House,
+) -> None:
+    """Whatever work on them is called: a new mark may be somebody on a roof."""
+    workspace, here = house.world.workspace, (LON + 0.001, LAT - 0.001)
+    asked = [
+        MarkAsked(
+            mark_id=f"mark-00000c0{number}", based_on=0, event_id=REAL, kind=kind, status=status,
+            note=f"ghi {number}", places=[here],
+        )
+        for number, (kind, status) in enumerate(
+            [
+                (MarkKind.RESCUE, MarkStatus.DONE),
+                (MarkKind.CRACK, MarkStatus.OPEN),
+                (MarkKind.BLOCKED, MarkStatus.DOING),
+                (MarkKind.RESCUE, MarkStatus.DOING),
+            ]
+        )
+    ]  # fmt: skip
+    for one in asked:
+        write_mark(workspace, one, "Lan")
+    try:
+        figures = house.packed(None)
+        by_number = {mark.number: mark for one in figures.communes for mark in one.marks}
+        by_number |= {mark.number: mark for mark in figures.loose_marks}
+        stands = [(by_number[number].kind, by_number[number].status) for number in sorted(by_number)]
+        assert stands == sorted(stands, key=lambda one: order_of(*one))
+        assert stands[0] == (MarkKind.RESCUE, MarkStatus.OPEN)
+        for language, rescue, new in (
+            ("vi", "NGƯỜI CẦN CỨU", "mới báo, chưa xác minh"),
+            ("en", "PEOPLE TO RESCUE", "reported, not verified"),
+        ):
+            document = pack_document(figures, language)
+            blocks = list(document.blocks)
+            summary = next(n for n, one in enumerate(blocks) if isinstance(one, Heading))
+            first, second = blocks[summary + 1 : summary + 3]
+            assert isinstance(first, Paragraph) and isinstance(second, Paragraph)
+            assert first.text.startswith(rescue) and first.text.count(new) == 2, "ghi 3 is in hand"
+            assert "ghi 3" in first.text and "ghi 0" not in first.text and new in second.text
+            here_or_all = [document.slides[0], *(s for s in document.slides[1:] if rescue in s.line)]
+            assert len(here_or_all) == 2
+            for slide in here_or_all:
+                before, _, after = slide.line.partition(rescue)
+                assert before.count("·") == 1 and new in after, "behind the stamp alone"
+    finally:
+        for one in asked:
+            write_mark(workspace, replace(one, based_on=1, status=MarkStatus.REMOVED), "Lan")
+
+
 def _said(figures: PackFigures, language: str) -> str:
     blocks = pack_document(figures, language).blocks
     rows = [" | ".join(row) for one in blocks if isinstance(one, Table) for row in one.rows]
@@ -154,9 +203,10 @@ def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_no
         told = _said(theirs, "vi")
         assert "LCI0123: mất sóng, chờ phát điện; 2 không tên: mất sóng, chờ phát điện" in told
         assert "LCI0999" not in told and "Lộ 371" not in told
-        assert "đường tắc (dấu) | 1 | dấu" in told and "Trường, không rõ" in told
+        assert "đường tắc (dấu) | 2 | dấu" in told and "Trường, không rõ" in told
         table = next(row for row in told.splitlines() if "đường tắc (dấu)" in row)
-        assert "đá lăn 1" in table and "đá lăn 0" not in table and "đá lăn 2" not in table
+        assert "đá lăn 0 (mới báo, chưa xác minh)" in table and "đá lăn 1 (đang xử lý)" in table
+        assert "đá lăn 2" not in table, "over"
         assert "2 without a name: mất sóng" in _said(theirs, "en")
     finally:
         for layer in layers:

@@ -15,11 +15,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from flycam.catalog.records import Role
 from flycam.pipeline.upload import upload as upload_module
+from flycam.pipeline.upload.upload import Upload
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.answering import bodies
 from flycam.serve.services import Services
@@ -317,9 +320,30 @@ def test_one_odd_name_holds_up_no_card(url: str, services: Services, name: str) 
         (why,) = said["passed_over_said"]
         assert "leave it out" in why["sentence"] and "bỏ tệp ra" in why["sentence_vi"]
         assert patch(client, f"/files/{said['upload_id']}/0", DATA, 0).status_code == 204
-        assert until(client, said["upload_id"], "saved", True)["passed_over_said"] == [why]
+        first, second = until(client, said["upload_id"], "saved", True)["passed_over_said"]
+        assert first == why and second["sentence"].startswith("DCIM/DJI_0001.JPG: "), "DATA is no photo"
         (listed,) = client.get("/api/uploads").json()
-        assert listed["passed_over"] == 1
+        assert listed["passed_over"] == 2
+
+
+def test_a_photo_that_came_cut_off_keeps_the_card_by_its_name(url: str, services: Services) -> None:
+    """All of its bytes are here, yet what is missing may be whole on the card; also after a restart."""
+    written, jpeg = cv2.imencode(".jpg", np.random.default_rng(7).integers(0, 255, (64, 96, 3), np.uint8))
+    assert written
+    photos = {"DCIM/whole.JPG": jpeg.tobytes(), "DCIM/cut.JPG": jpeg.tobytes()[:-700], "b.MP4": b"\0" * 9}
+    files = [{"path": path, "size": len(data), "modified_ms": 1} for path, data in photos.items()]
+    with as_(url, LAN) as client:
+        said = client.post("/api/uploads", json={"files": files}).json()
+        assert said["passed_over"] == 0
+        for part in said["parts"]:
+            sent = patch(client, f"/files/{said['upload_id']}/{part['number']}", photos[part["path"]], 0)
+            assert sent.status_code == 204
+        saved = until(client, said["upload_id"], "saved", True)
+    named = [one["sentence"].partition(":")[0] for one in saved["passed_over_said"]]
+    assert (saved["passed_over"], named) == (2, ["DCIM/cut.JPG", "b.MP4"])
+    assert services.uploads_dir is not None
+    again = Upload(services.uploads_dir / said["upload_id"])
+    assert again.is_saved and again.on_card_alone.count == 2
 
 
 def test_a_page_of_another_site_has_nothing_laid_again_and_signs_nobody_out(url: str) -> None:

@@ -1,6 +1,6 @@
 /** Changes under review, as the server tells of them. */
 
-import type { FlightInfo, LonLat, MosaicInfo, Session } from "../api";
+import type { FlightInfo, LonLat, MosaicInfo, Session, Waiting } from "../api";
 import type { Side } from "../compare/sides";
 import { language, t } from "../i18n";
 import { formatAreaM2 } from "../numbers";
@@ -86,6 +86,8 @@ export interface ChangeLines {
   known: boolean;
   /** Whether two pictures were compared in the event; absent in the answer to a decision. */
   compared?: boolean;
+  /** What waits in the event, told to everybody; absent in the answer to a decision. */
+  waiting?: Waiting | null;
   numberMatched: number;
   numberReturned: number;
 }

@@ -30,7 +30,10 @@ export class Confirmed {
   constructor(private readonly store: Store) {
     store.subscribe((state, before) => {
       const isElsewhere = state.eventId !== before.eventId || state.asOf !== before.asOf;
-      if (isElsewhere) this.draw([]); // those of a drill, or of a later time, are not seen for a moment
+      if (isElsewhere) {
+        this.draw([]); // those of a drill, or of a later time, are not seen for a moment
+        if (state.waiting) store.set({ waiting: null });
+      }
       if (isElsewhere || state.changed !== before.changed) void this.read();
       if (state.language !== before.language) this.draw(this.changes);
       if (state.layers !== before.layers) this.show();
@@ -81,7 +84,9 @@ export class Confirmed {
     const { eventId, asOf, session } = this.store.state;
     if (isGuest(session)) return; // who is not told asks for nothing
     const found = eventId && (await api.confirmed(eventId, asOf).catch(() => null));
-    if (found && turn === this.asked) this.draw(found.features);
+    if (!found || turn !== this.asked) return;
+    this.draw(found.features);
+    this.store.set({ waiting: found.waiting ?? null });
   }
 
   private draw(changes: readonly ChangeLine[]): void {

@@ -13,7 +13,7 @@ import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import type { LonLat } from "../api";
-import { isConfirmed, type MarkLine } from "../marks";
+import type { MarkLine } from "../marks";
 import type { State } from "../state";
 import { markStyle } from "./markSigns";
 import { Z } from "./view";
@@ -32,7 +32,7 @@ export class MarkLayer {
   private readonly layer = new VectorLayer({
     source: this.source,
     zIndex: Z.marks,
-    style: (feature) => (this.isConfirmedOnly && !isConfirmed(feature.get("status")) ? undefined : markStyle(feature.get("kind"), feature.get("status"))),
+    style: (feature) => markStyle(feature.get("kind"), feature.get("status")),
   });
   private drawn: readonly MarkLine[] = [];
   private readonly sketch = new VectorSource();
@@ -40,7 +40,6 @@ export class MarkLayer {
   private corners: number[][] | null = null;
   private onCorner: (count: number) => void = () => undefined;
 
-  private isConfirmedOnly = false;
   private map: Map | null = null;
 
   addTo(map: Map): void {
@@ -59,12 +58,6 @@ export class MarkLayer {
     this.source.clear(true);
     const collection = { type: "FeatureCollection", features: state.marks };
     this.source.addFeatures(new GeoJSON().readFeatures(collection, { featureProjection: "EPSG:3857" }));
-  }
-
-  /** Whether marks that nobody has taken up yet are left out. */
-  showConfirmedOnly(isOn: boolean): void {
-    this.isConfirmedOnly = isOn;
-    this.layer.changed();
   }
 
   /** The mark under the pointer; a point before the sector it lies in. */

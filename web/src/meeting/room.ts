@@ -11,7 +11,8 @@ import { t } from "../i18n";
 import { imagedAt, isSeenWithin, sightOf, type Imaged } from "../imaged";
 import { levelBadge, levelWithin } from "../levels";
 import { isAt, look, show, viewOf } from "../linked";
-import { isConfirmed, isGuest, mayWrite } from "../marks";
+import { isGuest, mayWrite, toldFirst } from "../marks";
+import { formatAreaM2 } from "../numbers";
 import type { House, Rooms } from "../rooms";
 import { currentEvent, readLink, writeLink, type State } from "../state";
 import { formatTime } from "../time";
@@ -343,7 +344,8 @@ export class MeetingRoom {
     const asOf = state.asOf && !state.compare ? tied(t("untilMoment", formatTime(state.asOf))) : null;
     const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
     const level = here ? levelWithin(state, here.bounds) : "open";
-    const said = JSON.stringify([lost, waits, isBlank, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
+    const first = waits ? [] : [...toldFirst(state.marks), ...(state.waiting ? [t("changesWait", state.waiting.count, formatAreaM2(state.waiting.area_m2))] : [])].map(tied);
+    const said = JSON.stringify([lost, first, waits, isBlank, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;
     this.element.classList.toggle("comparing", Boolean(state.compare));
@@ -352,6 +354,7 @@ export class MeetingRoom {
       event?.is_drill && el("span", { class: "drill-badge" }, t("drillMark")),
       levelBadge(level),
       lost && el("strong", {}, lost),
+      first.length > 0 && el("strong", { class: "first" }, first.join(" · ")),
       el("b", {}, waits ? t("meetingWaits") : name),
       !state.compare && !isBlank && el("span", {}, [waits && name, asOf, ...facts].filter(Boolean).join(" · ")),
     );
@@ -362,7 +365,6 @@ export class MeetingRoom {
     const may = mayWrite(state.session);
     const presenter = presented?.presenter ?? "";
     const button = (word: string, click: () => void, name = ""): HTMLElement => el("button", { type: "button", class: name, click }, word);
-    const unconfirmed = state.layers.marks ? state.marks.filter(({ properties }) => !isConfirmed(properties.status)).length : 0;
     const isOther = this.isOtherPresenting(state);
     const nodes: (HTMLElement | false)[] = [
       this.role === "present" && el("strong", { class: "on-air" }, t("meetingPresents")),
@@ -372,7 +374,6 @@ export class MeetingRoom {
       this.role === "alone" && isOther && button(t("meetingFollow", presenter), () => this.turn("follow"), "follow"),
       this.role !== "present" && may && button(t(isOther ? "meetingTake" : "meetingPresent"), () => void this.present(isOther), "present"),
       this.role !== "follow" && !isGuest(state.session) && button(t("places", readPlaces(state.eventId ?? "").length), () => this.list.toggle(state.eventId), "places-open"),
-      unconfirmed > 0 && el("span", {}, t("meetingUnconfirmed", unconfirmed)),
       button(t("meetingLeave"), () => this.leave(), "leave"),
     ];
     const words = nodes.map((node) => (node ? node.textContent : "")).join("|");

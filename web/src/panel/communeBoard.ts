@@ -4,7 +4,7 @@ import type { CommuneRow } from "../api";
 import { el, renew, replace, write } from "../dom";
 import { language, t } from "../i18n";
 import { kindSaid, type MarkKind } from "../marks";
-import { formatPercent } from "../numbers";
+import { formatAreaM2, formatPercent } from "../numbers";
 import { plain } from "../spelling";
 import type { State, Store } from "../state";
 import { formatAge, formatTime } from "../time";
@@ -67,7 +67,7 @@ export class CommuneBoard {
 
   /** `staysInOrder`: rows do not change places under a pointer that is about to press one. */
   private fill(staysInOrder = false): void {
-    const { board, nowMs, asOf } = this.store.state;
+    const { board, boardPct, nowMs, asOf } = this.store.state;
     this.past.hidden = asOf === null;
     write(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
     const columns = columnsOf(board ?? []);
@@ -84,7 +84,7 @@ export class CommuneBoard {
     if (this.isReversed) rows.reverse();
     if (staysInOrder) this.keepOrder(rows);
     const flown = board.filter((row) => row.imaged_pct !== null).length;
-    write(this.sum, board.length ? t("boardSum", flown, board.length) : t("noCommunes"));
+    write(this.sum, board.length ? t("boardSum", formatPercent(boardPct ?? 0), board.length, flown) : t("noCommunes"));
     this.lay(rows, columns, nowMs);
     if (board.length && !rows.length) replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
   }
@@ -165,7 +165,7 @@ function cell(props: Record<string, string | undefined>, said: (HTMLElement | st
 /** Columns that have something to say: where nobody has looked for changes, or drawn one, nothing is said of them. */
 function columnsOf(rows: readonly CommuneRow[]): Column[] {
   const always: Column[] = ["name", "newest", "imaged", "marks"];
-  const changes: Column[] = rows.some((row) => row.changes !== null || row.compared_pct !== null) ? ["changes"] : [];
+  const changes: Column[] = rows.some((row) => row.changes !== null || row.waiting !== null || row.compared_pct !== null) ? ["changes"] : [];
   return [...always, ...changes, "link"];
 }
 
@@ -176,7 +176,7 @@ const byName = (a: CommuneRow, b: CommuneRow): number => bare(a.name).localeComp
 /** A ward is looked for by its own name, not under what it is. */
 const bare = (name: string): string => name.replace(/^(xã|phường|thị trấn|đặc khu)\s+/i, "");
 /** Where something is known to have happened: looked for before those of which nothing is known. */
-const isAffected = (row: CommuneRow): number => Number(markCount(row) > 0 || (row.changes ?? 0) > 0 || row.aloft.length > 0);
+const isAffected = (row: CommuneRow): number => Number(markCount(row) > 0 || (row.changes ?? 0) > 0 || row.waiting !== null || row.aloft.length > 0);
 const larger = (a: number, b: number): number => (a === b ? 0 : b - a); // two that are both unknown are alike
 
 /** The first of each order is what is looked for first: the newest, the most. */
@@ -197,11 +197,13 @@ function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
   return newest === all ? [all] : [all, el("small", {}, t("boardNewest", newest))];
 }
 
-/** None found is told from nobody looked: with the share on which changes were looked for. */
+/** None found is told from nobody looked, and from what waits: with the share on which changes were looked for. */
 function changesSaid(row: CommuneRow): (HTMLElement | string)[] {
-  if (row.compared_pct === null) return row.changes === null ? [] : [String(row.changes)];
-  const share = el("small", {}, t("boardCompared", formatPercent(row.compared_pct)));
-  return [row.changes === null ? "" : String(row.changes), share];
+  return [
+    row.changes === null ? "" : String(row.changes),
+    ...(row.waiting ? [el("small", { class: "waits" }, t("boardWaiting", row.waiting.count, formatAreaM2(row.waiting.area_m2)))] : []),
+    ...(row.compared_pct === null ? [] : [el("small", {}, t("boardCompared", formatPercent(row.compared_pct)))]),
+  ];
 }
 
 function marksSaid(row: CommuneRow): HTMLElement[] {

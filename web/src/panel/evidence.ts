@@ -7,7 +7,7 @@ import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatPercent, formatVn2000 } from "../numbers";
 import { revisionSaid } from "../revisions";
-import { formatAge, formatDate, formatTime } from "../time";
+import { formatAge, formatDate, formatTime, zoneNote } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
   gnss: "poseGnss",
@@ -216,7 +216,7 @@ export class EvidenceCard {
     const error: Fact[] = pixel.ground === "plane" ? [[t("positionError"), t("errorUnknown")]] : [];
     // how old and how far off it is, before all else: on a small screen the rest may lie below the fold
     const facts: Fact[] = [
-      [t("time"), el("span", {}, `${formatTime(pixel.captured)}\n`, this.age)],
+      [t("time"), el("span", {}, `${[formatTime(pixel.captured), zoneNote(pixel.captured)].filter(Boolean).join(" ")}\n`, this.age)],
       ...(pixel.sigma_m === null ? error : errorFacts(pixel.sigma_m, shiftM(pixel), pose ? ` (${t(pose)})` : "")),
       [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
       ...this.place(),

@@ -7,7 +7,7 @@ import { t, tOr } from "../i18n";
 import { signOut } from "../leaving";
 import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
-import { formatTime } from "../time";
+import { formatTime, zoneAt } from "../time";
 import { MachineBadges } from "./battery";
 
 /** Of the field of events: its padding, and the arrow. */
@@ -214,7 +214,7 @@ function nameOf(event: EventInfo | null): string {
 function writeTime(clock: HTMLElement, nowMs: number): void {
   const [day = "", hour = ""] = formatTime(nowMs).split(" ");
   if (clock.textContent === `${day} ${hour}`) return;
-  clock.title = `${day} ${hour} (UTC+7)`;
+  clock.title = `${day} ${hour} (${zoneAt(nowMs)})`;
   replace(clock, el("span", { class: "clock-day" }, `${day} `), hour);
 }
 

@@ -6,6 +6,7 @@ import { t } from "../i18n";
 import type { MarkLayer } from "../map/marks";
 import { markSvg } from "../map/markSigns";
 import {
+  byUrgency,
   kindSaid,
   mayWrite,
   middleOf,
@@ -56,7 +57,7 @@ export class Marks {
   render(state: State): void {
     this.layer.update(state);
     this.element.hidden = state.marks.length === 0;
-    replace(this.element, el("h2", {}, t("marks")), el("ul", {}, ...state.marks.map((mark) => this.row(mark, state.nowMs))));
+    replace(this.element, el("h2", {}, t("marks")), el("ul", {}, ...[...state.marks].sort(byUrgency).map((mark) => this.row(mark, state.nowMs))));
     const said = JSON.stringify([state.language, state.eventId, state.session]);
     if (said === this.said) return;
     this.said = said;
@@ -64,10 +65,9 @@ export class Marks {
     this.place(null);
   }
 
-  /** On a wall screen nothing is begun, and only what is confirmed is drawn. */
+  /** On a wall screen nothing is begun. */
   inMeeting(isOn: boolean): void {
     if (isOn) this.place(null);
-    this.layer.showConfirmedOnly(isOn);
   }
 
   /** Ages move with the clock. */

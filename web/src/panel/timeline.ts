@@ -8,7 +8,7 @@ import type { FlightInfo } from "../api";
 import { el, renew, write } from "../dom";
 import { t } from "../i18n";
 import { flightsShown, isBy, isComplete, type State, type Store } from "../state";
-import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
+import { formatAgo, formatClock, formatDate, formatPeriod, zoneNote } from "../time";
 import { flyingHere, lossSaid } from "./airborne";
 
 const HOUR_MS = 3_600_000;
@@ -58,7 +58,9 @@ export class Timeline {
     write(this.now, t("now"));
     this.now.title = t("nowNote");
     this.now.setAttribute("aria-pressed", String(state.asOf === null));
-    renew(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
+    const zone = zoneNote(flights[flights.length - 1]?.last ?? state.nowMs);
+    const moments = flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1]));
+    renew(this.line, ...moments, ...(zone ? [el("span", { class: "zone" }, zone)] : []));
     this.cut.disconnect();
     this.line.querySelectorAll(".pause").forEach((one) => this.cut.observe(one));
     const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');

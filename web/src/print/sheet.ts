@@ -23,7 +23,7 @@ import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers
 import { revisionSaid } from "../revisions";
 import type { House } from "../rooms";
 import { currentEvent, revisionOf, visibleFlights, type State } from "../state";
-import { formatPeriod, formatTime } from "../time";
+import { formatPeriod, formatTime, zoneAt } from "../time";
 import { GridLayer } from "./grid";
 import { t } from "./words";
 
@@ -235,7 +235,7 @@ export class Sheet {
       el("section", {}, this.bar(), el("p", {}, t("scaleOf", formatNumber(this.scale), this.paper)), el("p", {}, this.gridSaid()), el("p", {}, t("middle", formatLonLat(lon, lat)))),
       el("section", { class: "print-pictures" }, el("h2", {}, t("pictures")), ...this.pictures(bounds)),
       this.legend(bounds),
-      el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs))), el("p", {}, t("notOfficial"))),
+      el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs), zoneAt(state.nowMs))), el("p", {}, t("notOfficial"))),
     );
   }
 

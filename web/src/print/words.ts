@@ -23,7 +23,7 @@ const words = {
   picturesMore: ["và {0} chuyến bay cũ hơn", "and {0} older flights"],
   picturesNone: ["Chưa bay chụp trong phạm vi này", "Nothing in this sheet was flown"],
   asOf: ["Bản đồ tại thời điểm {0}", "The map as of {0}"],
-  printed: ["Lập tờ: {0} (giờ Việt Nam)", "Made: {0} (UTC+7)"],
+  printed: ["Lập tờ: {0} ({1})", "Made: {0} ({1})"],
   notOfficial: ["Không thay thế bản đồ địa hình. Chỗ không có ảnh là chưa bay chụp, không phải không có gì.", "No substitute for a topographic map. Where there is no picture it was not flown; it does not follow that nothing is there."],
   north: ["B", "N"],
   classesAsked: ["Đang lấy chú giải màu…", "What the colours mean is being fetched…"],

@@ -1,0 +1,13 @@
+"""Clipped maps of communes, asked for as a client of the standards does."""
+
+from __future__ import annotations
+
+from flycam.pipeline.coverage import clip_of, main_mosaic
+from flycam.pipeline.workspace import Workspace
+
+
+def cut_all(workspace: Workspace, flight_id: str) -> list[str]:
+    """Store keys of the clips of all communes of a flight, as the revision on show has them."""
+    flight, mosaic = workspace.catalog.flights.flight(flight_id), main_mosaic(workspace, flight_id)
+    covered = workspace.catalog.boundaries.coverage(flight_id)
+    return [clip_of(workspace, flight, mosaic, one) for one in covered]
