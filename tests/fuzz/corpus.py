@@ -31,7 +31,15 @@ from flycam.sync.records import compressed
 from flycam.sync.steps import STEP_FORMAT
 from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
-from tests.ingest.telemetry import made_streams, test_flight_logs, test_klv, test_klv_universal, test_ulog
+from tests.ingest.telemetry import (
+    made_gpmf,
+    made_streams,
+    test_flight_logs,
+    test_gpmf,
+    test_klv,
+    test_klv_universal,
+    test_ulog,
+)
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
@@ -104,6 +112,12 @@ def klv() -> list[bytes]:
         test_klv_universal.universal(test_klv.T0_US + k, **test_klv_universal.FLIGHT) for k in range(3)
     )
     return [flight, test_klv.OVERLAPPING, older]
+
+
+def gpmf_films() -> list[bytes]:
+    """A camera's GPS in a film, one payload a chunk and two."""
+    payloads = [test_gpmf.gps5(k, rows=4) for k in range(3)]
+    return [made_gpmf.film(payloads), made_gpmf.film(payloads, per_chunk=2)]
 
 
 def transport_streams() -> list[bytes]:
@@ -287,6 +301,7 @@ CORPORA: dict[str, Callable[[], list[bytes]]] = {
     "ulog": ulog,
     "klv": klv,
     "ts": transport_streams,
+    "gpmf": gpmf_films,
     "csv": csv,
     "geojson": geojson,
     "gcp": gcp,

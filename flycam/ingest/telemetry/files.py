@@ -7,6 +7,7 @@ from pathlib import Path
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.gpmf import read_gpmf
 from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
 from flycam.ingest.telemetry.klv_film import read_klv_film
 from flycam.ingest.telemetry.klv_universal import SET_KEY
@@ -19,13 +20,14 @@ from flycam.store.regular import reads_foreign
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
+_MP4_HEAD = b"ftyp"
 _MAVLINK_STARTS = (0xFE, 0xFD)
 
 
 @reads_foreign
 def read_flight_log(path: Path) -> FlightLog:
     """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB KLV (ST 0601, 0104), alone
-    or in its MPEG transport stream, or DJI subtitles.
+    or in its MPEG transport stream, GoPro GPMF in its MP4, or DJI subtitles.
 
     Raises SourceUnreadable naming file and cure.
     """
@@ -42,6 +44,8 @@ def read_flight_log(path: Path) -> FlightLog:
             f"{path}: is empty: copy it from the aircraft again",
             vi=f"{path}: tệp rỗng; hãy chép lại từ máy bay",
         )
+    if head[4:8] == _MP4_HEAD:
+        return read_gpmf(path)
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
         return read_dataflash(path)
     if head.startswith(ULOG_MAGIC):

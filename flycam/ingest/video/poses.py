@@ -333,7 +333,8 @@ def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bo
     """(yaw, pitch, roll) degrees, sigmas (heading, tilt) degrees, and whether they are the aircraft's."""
     gimbal = np.array([sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg])
     if np.isfinite(gimbal).all():
-        return gimbal, (SIGMA_GIMBAL_YAW_DEG, SIGMA_GIMBAL_DEG), False
+        least = float(np.nan_to_num(sample.sigma_gimbal_deg))
+        return gimbal, (max(SIGMA_GIMBAL_YAW_DEG, least), max(SIGMA_GIMBAL_DEG, least)), False
     body = np.array([sample.yaw_deg, sample.pitch_deg, sample.roll_deg])
     if np.isfinite(body).all():
         return body, (SIGMA_BODY_YAW_DEG, SIGMA_BODY_DEG), True

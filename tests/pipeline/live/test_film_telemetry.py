@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shapely import from_wkb
 
+from flycam.catalog.records import FrameStatus
 from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_encoder import PROGRAM
 from flycam.errors import TerrainMissing
+from flycam.geodata.crs import to_lonlat
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.transport_stream import PTS_HZ, packetized_streams
 from flycam.ingest.video.pictures import creation_ns
@@ -74,6 +77,26 @@ def test_what_a_real_film_is_and_where_it_was_filmed_is_told(shared_data: Path) 
     assert np.isfinite(seen.median("gimbal_pitch_deg")) and seen.log is not None and seen.log.is_shared
     silent = inspect_film(shared_data / "video" / "h264_no_klv.ts", None)
     assert silent.log is None and silent.untold is not None and silent.untold.vi
+
+
+@pytest.mark.real
+def test_of_a_real_film_that_holds_the_horizon_the_ground_nearby_is_laid_and_no_sky(
+    make_house: MakeHouse, shared_data: Path
+) -> None:
+    house = make_house(None)
+    report = laid(house, shared_data / "video" / "karma.mp4", hfov_deg=86.0)
+    assert report.used >= 4
+    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED):
+        assert record.exterior is not None and record.footprint_wkb is not None
+        lon, lat = to_lonlat(np.array([record.exterior.projection_centre_m[:2]]), report.flight.work_crs)[0]
+        west, south, east, north = from_wkb(record.footprint_wkb).bounds
+        reach_m = (
+            max(abs(west - lon), abs(east - lon)) * 93_000.0,
+            max(abs(south - lat), abs(north - lat)) * 111_000.0,
+        )
+        assert max(reach_m) < 40.0  # from two metres up; the sea's horizon is 14 km away
+    said = " ".join(english for english, _ in report.remarks)
+    assert "accelerometer" in said
 
 
 @pytest.mark.real
