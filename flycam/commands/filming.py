@@ -1,10 +1,11 @@
-"""Video to the map: `live`."""
+"""Video to the map: `live`, and a film given to `inspect` or `ingest`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,11 @@ from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import ADDRESS, DATUM, FILE, SECRET, Result, opened
 from flycam.console import ProgressBar, command, language, say_aside, stop_requests
 from flycam.errors import OptionUnusable
+from flycam.frame.address import shown
+
+if TYPE_CHECKING:
+    from flycam.pipeline.laying.opening import Labels
+    from flycam.pipeline.live.given import LiveRequest
 
 _LARGEST_OFFSET_S = 1e10
 """Of a film that states no time of creation it counts from 1970."""
@@ -27,10 +33,9 @@ _LARGEST_OFFSET_S = 1e10
 )
 @click.option(
     "--telemetry",
-    required=True,
     type=ADDRESS,
     metavar="FILE|URL",
-    help="Log or subtitles; of a stream udp://, tcp://, serial:/dev/…",
+    help="Log or subtitles (default: what the film itself holds); of a stream udp://, tcp://, serial:/dev/…",
 )
 @click.option("--dem", type=FILE, help="Terrain to register first.")
 @click.option("--datum", type=DATUM, help="Height datum of --dem.")
@@ -63,12 +68,9 @@ _LARGEST_OFFSET_S = 1e10
 @command
 def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Result:
     """A video and its log to a flight on the map, picture by picture."""
-    from flycam.answers.filmed import of_live
     from flycam.ingest.video.pictures import is_stream
     from flycam.pipeline.laying.opening import Labels
     from flycam.pipeline.live.given import LiveRequest
-    from flycam.pipeline.live.recipe import live as run_live
-    from flycam.pipeline.terrain import register_dem
 
     if options["camera"] is not None and options["hfov_deg"] is not None:
         raise OptionUnusable(
@@ -86,8 +88,83 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
             "--relay: only a film that is read whole is laid again: give the file, without --realtime",
             vi="--relay: chỉ trải lại được video đọc trọn từ tệp; hãy đưa tệp, không dùng --realtime",
         )
+    if options["telemetry"] is None and is_stream(options["video"]):
+        raise OptionUnusable(
+            f"{shown(options['video'])}: is live: give --telemetry, a link that tells its place",
+            vi=f"{shown(options['video'])}: là luồng trực tiếp; hãy đưa --telemetry, đường truyền báo vị trí",
+        )
+    options["telemetry"] = options["telemetry"] or options["video"]
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
-    is_film = not is_stream(options["video"])  # a stream does not come again
+    return _laid(data_dir, LiveRequest(**options), labels, dem, datum)
+
+
+def film_among(paths: Sequence[Path]) -> Path | None:
+    """The film that was given; None: what was given is no film alone. Raises OptionUnusable of several."""
+    from flycam.ingest.photo.card_files import FileKind, kind_of
+
+    films = [path for path in paths if path.is_file() and kind_of(path.name) is FileKind.FILM]
+    if len(films) < len(paths):
+        return None
+    if len(films) > 1:
+        names = ", ".join(path.name for path in films)
+        raise OptionUnusable(
+            f"{names}: are several films: give one at a time",
+            vi=f"{names}: là nhiều video; hãy đưa từng video một",
+        )
+    return films[0]
+
+
+def inspected_film(film: Path, options: dict[str, Any]) -> Result:
+    """What `inspect` says of a film."""
+    from flycam.answers.filmed import of_film
+    from flycam.pipeline.film_inspection import inspect_film
+
+    return of_film(inspect_film(film, options["telemetry"]), language())
+
+
+def ingested_film(data_dir: str | None, film: Path, options: dict[str, Any]) -> Result:
+    """What `ingest` makes of a film: a flight on the map, as `live` makes it of the file."""
+    from flycam.pipeline.laying.opening import Labels
+    from flycam.pipeline.live.given import LiveRequest
+
+    unfit = {
+        "--height": options["height_mode"] != "auto",
+        "--takeoff": options["takeoff"],
+        "--layer": options["layer"],
+    }
+    given = [name for name, value in unfit.items() if value]
+    if given:
+        names = " ".join(given)
+        raise OptionUnusable(
+            f"{names}: is for photos, {film.name} is a film: leave it out",
+            vi=f"{names}: chỉ dùng cho ảnh, còn {film.name} là video; hãy bỏ tuỳ chọn này",
+        )
+    request = LiveRequest(
+        video=str(film),
+        telemetry=str(options["telemetry"] or film),
+        camera=options["camera"],
+        clock_offset_s=options["clock_offset_s"],
+        into=options["into"],
+        relay=options["relay"],
+    )
+    labels = Labels(**{key: options[key] for key in ("name", "event", "gsd_m")})
+    return _laid(data_dir, request, labels, options["dem"], options["datum"], options["communes"])
+
+
+def _laid(
+    data_dir: str | None,
+    request: LiveRequest,
+    labels: Labels,
+    dem: Path | None,
+    datum: str | None,
+    communes: Path | None = None,
+) -> Result:
+    from flycam.answers.filmed import of_live
+    from flycam.ingest.video.pictures import is_stream
+    from flycam.pipeline.live.recipe import live as run_live
+    from flycam.pipeline.terrain import register_dem
+
+    is_film = not is_stream(request.video)  # a stream does not come again
     with (
         opened(data_dir, begins=True) as (workspace, settings),
         stop_requests() as stopped,
@@ -95,5 +172,8 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     ):
         if dem is not None:
             register_dem(workspace, dem, datum)
-        report = run_live(workspace, LiveRequest(**options), labels, progress, stopped, say_aside)
-        return of_live(report, language())
+        if communes is not None:
+            from flycam.pipeline.boundaries import register_communes
+
+            register_communes(workspace, communes)
+        return of_live(run_live(workspace, request, labels, progress, stopped, say_aside), language())

@@ -1,4 +1,4 @@
-"""Photos in: `inspect`, `ingest`, and out again: `withdraw`."""
+"""Photos and films in: `inspect`, `ingest`, and out again: `withdraw`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flycam.commands.clustering import clustered
+from flycam.commands.filming import film_among, ingested_film, inspected_film
 from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
@@ -28,6 +29,8 @@ def inspect(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
 ) -> Result:
     """What is this flight, and what is wrong with it? Writes nothing but the KML asked for."""
+    if (film := film_among(options["paths"])) is not None:
+        return inspected_film(film, options)
     from flycam.answers.flights import of_inspection
     from flycam.pipeline.inspection import inspect_flight
     from flycam.pipeline.terrain import registered_dems
@@ -63,7 +66,9 @@ def inspect(
 @click.option("--relay", is_flag=True, help="Lay a flight on the map again on the terrain known now.")
 @command
 def ingest(*, data_dir: str | None, **options: Any) -> Result:
-    """Photos to a mosaic in the store, on terrain, clipped to communes."""
+    """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
+    if (film := film_among(options["paths"])) is not None:
+        return ingested_film(data_dir, film, options)
     from flycam.commands.heap import keep_one_heap
     from flycam.ingest.photo.search import search
     from flycam.pipeline.pictures import looking_early

@@ -1,12 +1,17 @@
-"""Where an MP4 (ISO base media file) says when it was made: the `mvhd` box inside `moov`.
+"""Boxes of an MP4 (ISO base media file): when it was made (`mvhd`), and where a track's samples lie.
 
-Source: ISO/IEC 14496-12, 8.2.2 movie header box; times count seconds since 1904-01-01 UTC.
+Source: ISO/IEC 14496-12, 8.2.2 movie header box, 8.4.2 media header box, 8.6.1.2, 8.7.3 to 8.7.5 sample
+tables; times of creation count seconds since 1904-01-01 UTC.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 ReadAt = Callable[[int, int], bytes]
 """Bytes of a file from an offset on, at most so many."""
@@ -17,26 +22,28 @@ EPOCH_1904_S = 2_082_844_800
 _HEAD = 8
 _LONG_HEAD = 16
 _MOST_BOXES = 10_000  # fragmented files have two for each fragment
+_MOST_SAMPLES = 1_000_000
 
 
 def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, int] | None:
     """(start, end) of the content of the first box of a kind among those from `start` to `end`; None if there
     is none or a box does not fit into its place."""
-    return next((place for name, place in _boxes(read_at, start, end) if name == kind), None)
+    return next(((at, to) for name, at, to in boxes(read_at, start, end) if name == kind), None)
 
 
 def is_whole(read_at: ReadAt, size: int) -> bool:
     """Whether a file of so many bytes holds a movie's header, and boxes up to its end: a recording that was
     cut off, or copied in part, does not."""
     kinds, reached = set(), 0
-    for name, (_, end) in _boxes(read_at, 0, size):
+    for name, _, end in boxes(read_at, 0, size):
         kinds.add(name)
         reached = end
     return b"moov" in kinds and size - reached < _HEAD
 
 
-def _boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Kind and (start, end) of the content of boxes, up to the first that does not fit into its place."""
+def boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end of the content) of the boxes from `start` to `end`, up to one that does not fit into
+    its place."""
     at = start
     for _ in range(_MOST_BOXES):
         if at + _HEAD > end:
@@ -52,8 +59,78 @@ def _boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, tuple
             size = end - at
         if size < length or at + size > end:
             return
-        yield name, (at + length, at + size)
+        yield name, at + length, at + size
         at += size
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSamples:
+    """N samples of a track: where each lies in the file, its size in bytes, and when it begins and ends in
+    seconds of the track's time."""
+
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    begin_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+
+
+def track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
+    """The samples of the first track of a format ("gpmd"), from the content of the `moov` box; None: there is
+    no such track, or its tables do not fit together."""
+
+    def read_at(at: int, count: int) -> bytes:
+        return moov[at : at + count]
+
+    for kind, start, end in boxes(read_at, 0, len(moov)):
+        media = find_box(read_at, start, end, b"mdia") if kind == b"trak" else None
+        header = find_box(read_at, *media, b"mdhd") if media else None
+        place = media
+        for inner in (b"minf", b"stbl"):
+            place = find_box(read_at, *place, inner) if place else None
+        if place is None or header is None:
+            continue
+        tables = {name: moov[at:to] for name, at, to in boxes(read_at, *place)}
+        if tables.get(b"stsd", b"")[12:16] == sample_format:
+            return _samples(tables, moov[header[0] : header[1]])
+    return None
+
+
+def _samples(tables: dict[bytes, bytes], header: bytes) -> TrackSamples | None:
+    scale = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16], "big")
+    sizes = tables.get(b"stsz", b"")
+    count = int.from_bytes(sizes[8:12], "big")
+    same = int.from_bytes(sizes[4:8], "big")
+    size = np.full(min(count, _MOST_SAMPLES), same) if same else _numbers(sizes[12:], ">u4")[:_MOST_SAMPLES]
+    wide = b"co64" in tables
+    chunks = _numbers(tables.get(b"co64" if wide else b"stco", b"")[8:], ">u8" if wide else ">u4")
+    chunks = chunks[:_MOST_SAMPLES]
+    runs = _rows(tables.get(b"stsc", b"")[8:], 3)
+    times = _rows(tables.get(b"stts", b"")[8:], 2)
+    if not scale or not count or len(size) != count or not len(chunks) or not len(runs):
+        return None
+    if runs[0, 0] != 1 or (np.diff(runs[:, 0]) <= 0).any() or not 0 <= chunks.min() <= chunks.max() < 1 << 62:
+        return None
+    per_chunk = runs[np.searchsorted(runs[:, 0], np.arange(1, len(chunks) + 1), side="right") - 1, 1]
+    if max(per_chunk.sum(), times[:, 0].sum()) > _MOST_SAMPLES:  # before any of them is spread out
+        return None
+    chunk = np.repeat(np.arange(len(chunks)), per_chunk)[:count]
+    duration = np.repeat(times[:, 1], times[:, 0])[:count] / scale
+    if len(chunk) != count or len(duration) != count:
+        return None
+    before = np.concatenate([[0], np.cumsum(size)])
+    first = np.searchsorted(chunk, chunk)  # of the chunk that a sample lies in
+    end_s = np.cumsum(duration)
+    offset = chunks[chunk] + before[np.arange(count)] - before[first]
+    return TrackSamples(offset=offset, size=size, begin_s=end_s - duration, end_s=end_s)
+
+
+def _numbers(data: bytes, kind: str) -> NDArray[np.int64]:
+    width = int(kind[-1])
+    return np.frombuffer(data[: len(data) // width * width], kind).astype(np.int64)
+
+
+def _rows(data: bytes, width: int) -> NDArray[np.int64]:
+    return _numbers(data[: len(data) // (4 * width) * 4 * width], ">u4").reshape(-1, width)
 
 
 def creation_s(moov: bytes) -> float | None:

@@ -32,7 +32,8 @@ class TelemetrySample:
     "UNKNOWN" (the source does not say: never to be taken for a height above sea). relative_height_m is
     always above take-off; ellipsoid_height_m above WGS84 where it is known beside height_m.
     Yaw is clockwise from true north; pitch up positive; roll right wing down positive. Gimbal angles are
-    absolute (world), not relative to the aircraft.
+    absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not tell
+    them itself.
     hfov_deg, vfov_deg: of the whole picture, as the source states; focal_35mm_mm: the 35 mm equivalent.
     slant_range_m: camera to the middle of the picture; centre_*: where that middle meets the ground, in
     the datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
@@ -50,6 +51,7 @@ class TelemetrySample:
     gimbal_yaw_deg: float = float("nan")
     gimbal_pitch_deg: float = float("nan")
     gimbal_roll_deg: float = float("nan")
+    sigma_gimbal_deg: float = float("nan")
     speed_mps: float = float("nan")
     ellipsoid_height_m: float = float("nan")
     hfov_deg: float = float("nan")

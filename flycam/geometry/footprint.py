@@ -25,6 +25,8 @@ MAX_HORIZON_FRACTION = 0.5
 RANGE_PER_HEIGHT = 10.0
 RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
+SIGMAS_BELOW = 2.0
+_LEAST_RANGE_M = 10.0
 _FRAMES_AT_ONCE = 32
 
 
@@ -60,13 +62,17 @@ def view_range(interior: InteriorOrientation, exterior: ExteriorOrientation, ter
 
     10 × the height above the lowest ground, but no farther than where a pixel covers 4 × the ground (in each
     direction) of the frame's best one: 4 × the distance along its steepest ray to the lowest ground. 500 at
-    least. A frame that holds its plumb line is never cut by the second rule: 4 × the height is 76° off nadir.
+    least, but where that is flatter than twice the sigma of the tilt, and sky might be taken for ground. A
+    frame that holds its plumb line is never cut by the second rule: 4 × the height is 76° off nadir.
     """
     height = exterior.projection_centre_m[2] - lowest_height(terrain)
     if not np.isfinite(height):
         return MIN_RANGE_M
     nearest = height / max(_steepest(interior, exterior), 1.0 / RANGE_PER_HEIGHT)
-    return max(min(RANGE_PER_HEIGHT * height, RANGE_PER_NEAREST * nearest), MIN_RANGE_M)
+    sigma = max(exterior.sigma_attitude_rad[:2])
+    surely_below = height / (SIGMAS_BELOW * sigma) if sigma > 0.0 else np.inf
+    least = min(MIN_RANGE_M, max(surely_below, _LEAST_RANGE_M))
+    return max(min(RANGE_PER_HEIGHT * height, RANGE_PER_NEAREST * nearest), least)
 
 
 def sight_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:

@@ -61,8 +61,8 @@ def export_cog(
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
     taken (`resample`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
-    half of the ground around them has data. `compress` as in `CogWriter`; `look`: what of the tiles is written
-    instead of colours, and taken as it says. `workers` threads read and resample.
+    half of the ground around them has data. `compress` as in `CogWriter`; `look`: what of the tiles is
+    written instead of colours, and taken as it says. `workers` threads read and resample.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.

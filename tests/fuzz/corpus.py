@@ -31,7 +31,16 @@ from flycam.sync.records import compressed
 from flycam.sync.steps import STEP_FORMAT
 from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
-from tests.ingest.telemetry import test_airdata, test_flight_logs, test_klv, test_ulog
+from tests.ingest.telemetry import (
+    made_gpmf,
+    made_streams,
+    test_airdata,
+    test_flight_logs,
+    test_gpmf,
+    test_klv,
+    test_klv_universal,
+    test_ulog,
+)
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
@@ -111,7 +120,28 @@ def ulog() -> list[bytes]:
 
 def klv() -> list[bytes]:
     flight = b"".join(test_klv.packet(test_klv.T0_US + k * 100_000, **test_klv.here(k)) for k in range(6))
-    return [flight, test_klv.OVERLAPPING]
+    older = b"".join(
+        test_klv_universal.universal(test_klv.T0_US + k, **test_klv_universal.FLIGHT) for k in range(3)
+    )
+    return [flight, test_klv.OVERLAPPING, older]
+
+
+def gpmf_films() -> list[bytes]:
+    """A camera's GPS in a film, one payload a chunk and two."""
+    payloads = [test_gpmf.gps5(k, rows=4) for k in range(3)]
+    return [made_gpmf.film(payloads), made_gpmf.film(payloads, per_chunk=2)]
+
+
+def transport_streams() -> list[bytes]:
+    """Pictures with stamps and metadata beside them: bare, and in AU cells."""
+    parts = []
+    for k in range(4):
+        told = test_klv.packet(test_klv.T0_US + k * 100_000, **test_klv.here(k))
+        parts.append((256, made_streams.picture(9000 * k, test_klv.T0_US + k * 100_000)))
+        parts.append((257, made_streams.pes(made_streams.PRIVATE, told)))
+        parts.append((258, made_streams.pes(made_streams.METADATA, made_streams.cells([told]), 9000 * k)))
+    plain = made_streams.stream(parts)
+    return [plain, b"".join(bytes(4) + plain[at : at + 188] for at in range(0, len(plain), 188))]
 
 
 def csv() -> list[bytes]:
@@ -283,6 +313,8 @@ CORPORA: dict[str, Callable[[], list[bytes]]] = {
     "airdata": airdata,
     "ulog": ulog,
     "klv": klv,
+    "ts": transport_streams,
+    "gpmf": gpmf_films,
     "csv": csv,
     "geojson": geojson,
     "gcp": gcp,

@@ -176,6 +176,8 @@ PARSERS: dict[str, Read] = {
     "airdata": _from_file("flight.csv", read_flight_log),
     "ulog": _from_file("flight.ulg", read_flight_log),
     "klv": _from_file("flight.klv", read_flight_log),
+    "gpmf": _from_file("telemetry.mp4", read_flight_log),
+    "ts": _from_file("flight.ts", read_flight_log),
     "csv": _from_file("poses.csv", _read_table),
     "geojson": _from_file("layer.geojson", lambda path: read_layer(path, LayerKind.MAST)),
     "gcp": lambda data: _read_gcp(b"EPSG:32648\n" + data),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,6 +142,15 @@ def test_view_range_follows_the_height_above_the_lowest_ground():
     assert view_range(PLAIN, pose(plane(), agl_m=300.0), plane()) == pytest.approx(1200.0)
     assert view_range(PLAIN, pose(plane(), agl_m=20.0), plane()) == 500.0
     assert sight_range(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
+
+
+def test_a_low_view_ends_where_its_tilt_is_not_known_well_enough_to_tell_ground_from_sky():
+    low = replace(pose(plane(), agl_m=2.5), sigma_attitude_rad=(0.05, 0.05, 0.05))
+    assert view_range(PLAIN, low, plane()) == pytest.approx(25.0)
+    assert view_range(PLAIN, replace(low, sigma_attitude_rad=(0.01, 0.01, 0.01)), plane()) == pytest.approx(
+        125.0
+    )
+    assert view_range(PLAIN, replace(low, sigma_attitude_rad=(0.0, 0.0, 0.0)), plane()) == 500.0
 
 
 @given(st.floats(-89.0, -20.0), st.floats(150.0, 400.0), st.floats(0.0, 360.0))

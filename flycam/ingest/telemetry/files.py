@@ -8,22 +8,27 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.airdata import looks_like_airdata, read_airdata
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.gpmf import read_gpmf
 from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
+from flycam.ingest.telemetry.klv_film import read_klv_film
+from flycam.ingest.telemetry.klv_universal import SET_KEY
 from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles, read_subtitle_log
+from flycam.ingest.telemetry.transport_stream import is_transport_stream
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
 from flycam.store.regular import reads_foreign
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
+_MP4_HEAD = b"ftyp"
 _MAVLINK_STARTS = (0xFE, 0xFD)
-_TS_PACKET, _TS_SYNC = 188, 0x47
 
 
 @reads_foreign
 def read_flight_log(path: Path) -> FlightLog:
-    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV, DJI subtitles, AirData.
+    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB KLV (ST 0601, 0104), alone
+    or in its MPEG transport stream, GoPro GPMF in its MP4, DJI subtitles, or AirData.
 
     Raises SourceUnreadable naming file and cure.
     """
@@ -40,11 +45,13 @@ def read_flight_log(path: Path) -> FlightLog:
             f"{path}: is empty: copy it from the aircraft again",
             vi=f"{path}: tệp rỗng; hãy chép lại từ máy bay",
         )
+    if head[4:8] == _MP4_HEAD:
+        return read_gpmf(path)
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
         return read_dataflash(path)
     if head.startswith(ULOG_MAGIC):
         return read_ulog(path)
-    if head.startswith(UNIVERSAL_KEY):
+    if head.startswith((UNIVERSAL_KEY, SET_KEY)):
         return read_klv(path)
     if len(head) > 8 and head[8] in _MAVLINK_STARTS:
         return read_tlog(path)
@@ -52,22 +59,13 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_airdata(path)
     if looks_like_subtitles(head):
         return read_subtitle_log(path)
-    if _is_transport_stream(head):
-        raise SourceUnreadable(
-            f"{path}: is a video transport stream: give its metadata alone, as a file of ST 0601 packets",
-            vi=f"{path}: là luồng video; hãy đưa riêng siêu dữ liệu, dạng tệp các gói ST 0601",
-        )
-    if UNIVERSAL_KEY in head:
+    if is_transport_stream(head):
+        return read_klv_film(path)
+    if UNIVERSAL_KEY in head or SET_KEY in head:
         return read_klv(path)
     raise SourceUnreadable(
         f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg "
         "of the aircraft, its .SRT, AirData's .csv or its ST 0601 metadata",
         vi=f"{path}: không phải nhật ký bay mà flycam biết; hãy đưa tệp .tlog của trạm mặt đất, .bin hoặc "
         ".ulg của máy bay, .SRT, .csv của AirData hoặc siêu dữ liệu ST 0601",
-    )
-
-
-def _is_transport_stream(head: bytes) -> bool:
-    return len(head) > 2 * _TS_PACKET and all(
-        head[i] == _TS_SYNC for i in range(0, 3 * _TS_PACKET, _TS_PACKET)
     )

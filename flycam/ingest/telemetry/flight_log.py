@@ -38,6 +38,8 @@ class FlightLog:
                     UTC); None if there is none
     camera_events   one sample per exposure, in order
     remarks         what was noticed while reading: (English, Vietnamese)
+    film_zero_ns    of a log read out of a film, the main stamp of the film's first picture, known to
+                    film_zero_sigma_s seconds; None: it was not, or the film does not tell
     """
 
     name: str
@@ -47,6 +49,8 @@ class FlightLog:
     camera_events: tuple[TelemetrySample, ...] = ()
     home: Home | None = None
     remarks: tuple[tuple[str, str], ...] = ()
+    film_zero_ns: int | None = None
+    film_zero_sigma_s: float = float("nan")
 
 
 def require_few(path: Path, samples: int, rows: int = 0) -> None:

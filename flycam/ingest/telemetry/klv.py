@@ -1,14 +1,17 @@
 """MISB ST 0601 (UAS Datalink Local Set): key, length, value packets beside or inside a video.
 
 `PacketSplitter` takes bytes as they come (a file, a socket, the data stream of an MPEG-TS) and gives whole
-packets whose checksum holds; `flycam.ingest.telemetry.klv_fields` turns packets into numbers.
+packets whose checksum holds; `flycam.ingest.telemetry.klv_fields` turns packets into numbers. Packets of
+MISB 0104, the universal set before ST 0601, become packets of ST 0601 (`klv_universal`).
 Sources: MISB ST 0601 (local set, checksum, tags), SMPTE ST 336 (key, BER length, BER-OID tag).
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,18 +21,32 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
-from flycam.ingest.telemetry.klv_fields import KlvFields, fields_of
+from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, fields_of
+from flycam.ingest.telemetry.klv_universal import SET_KEY, length_at, local_tags
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
 _LONGEST = 65_536
 _LONGEST_TAG = 4  # bytes; the standard's last tag has two
 _CHUNK = 1 << 20
-_CHECKSUM_TAG, _TIME_TAG = 1, 2
+_CHECKSUM_TAG = 1
+_ANY_KEY = re.compile(b"|".join(map(re.escape, (UNIVERSAL_KEY, SET_KEY))))
+_BATCH = 1024  # packets turned into numbers at once
+_LEAST_CHECKED = 0.05
+"""Share of positions with a right checksum under which the encoder reckons it otherwise: one in 65,536 is
+right by chance."""
 
 _REASONS = {
     "checksum": ("packets have a wrong checksum and are not used", "gói sai mã kiểm tra, không dùng"),
     "no_checksum": ("packets have no checksum and are not used", "gói không có mã kiểm tra, không dùng"),
+    "checksum_used": (
+        "packets have a wrong checksum, as have next to all that tell a position, and are used unchecked",
+        "gói sai mã kiểm tra, như hầu hết các gói có vị trí, vẫn dùng mà không kiểm tra được",
+    ),
+    "no_checksum_used": (
+        "packets have no checksum, as next to none that tells a position, and are used unchecked",
+        "gói không có mã kiểm tra, như hầu hết các gói có vị trí, vẫn dùng mà không kiểm tra được",
+    ),
     "malformed": ("packets are malformed", "gói sai cấu trúc"),
     "too_long": ("packets claim to be longer than any packet", "gói tự nhận dài quá mức có thể"),
     "truncated": ("packets are cut off at the end", "gói bị cụt ở cuối"),
@@ -43,12 +60,14 @@ _REASONS = {
 class PacketSplitter:
     """Whole local sets, tag to value bytes, out of bytes that arrive in pieces of any size.
 
-    counts  "packets" read well, and what was dropped by reason; "stray_bytes" between packets
+    counts   "packets" read well, and the others by reason; "stray_bytes" between packets
+    doubted  of the last piece the well-formed packets without a right checksum, by reason
     Never holds more than one longest packet (64 KiB) beyond the piece it was given. Takes time of the order
     of the bytes, whatever they are.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
+    doubted: dict[str, list[dict[int, bytes]]] = field(default_factory=dict)
     _held: bytes = b""
     _to_read_again: int = _LONGEST
 
@@ -56,17 +75,19 @@ class PacketSplitter:
         """The packets that `piece` completes."""
         data = self._held + piece
         self._to_read_again += len(piece)
+        self.doubted = {}
         packets: list[dict[int, bytes]] = []
         at = 0
         while True:
-            start = data.find(UNIVERSAL_KEY, at)
-            if start < 0:
+            found_key = _ANY_KEY.search(data, at)
+            if found_key is None:
                 keep = min(len(UNIVERSAL_KEY) - 1, len(data) - at)
                 self.counts["stray_bytes"] += len(data) - at - keep
                 self._held = data[len(data) - keep :]
                 return packets
+            start = found_key.start()
             self.counts["stray_bytes"] += start - at
-            head = _length(data, start + len(UNIVERSAL_KEY))
+            head = length_at(data, start + len(UNIVERSAL_KEY))
             if head is None or head[0] > _LONGEST:
                 if head is None and len(data) - start < len(UNIVERSAL_KEY) + 9:
                     self._held = data[start:]
@@ -90,23 +111,27 @@ class PacketSplitter:
 
     def finish(self) -> None:
         """Counts what is left over at the end of a file."""
-        if self._held.startswith(UNIVERSAL_KEY):
+        if _ANY_KEY.match(self._held):
             self.counts["truncated"] += 1
         else:
             self.counts["stray_bytes"] += len(self._held)
         self._held = b""
 
     def _packet(self, packet: bytes, value_at: int) -> dict[int, bytes] | None:
+        if packet.startswith(SET_KEY):  # which has no checksum
+            tags = local_tags(packet[value_at:])
+            self.counts["malformed" if tags is None else "packets"] += 1
+            return tags
         tags = local_set(packet[value_at:])
         if tags is None:
             self.counts["malformed"] += 1
-        elif _CHECKSUM_TAG not in tags:
-            self.counts["no_checksum"] += 1
-        elif int.from_bytes(tags[_CHECKSUM_TAG], "big") != checksum(packet[:-2]):
-            self.counts["checksum"] += 1
-        else:
+            return None
+        if tags.get(_CHECKSUM_TAG) == checksum(packet[:-2]).to_bytes(2, "big"):
             self.counts["packets"] += 1
             return tags
+        why = "checksum" if _CHECKSUM_TAG in tags else "no_checksum"
+        self.counts[why] += 1
+        self.doubted.setdefault(why, []).append(tags)
         return None
 
 
@@ -131,7 +156,7 @@ def local_set(value: bytes) -> dict[int, bytes] | None:
             tag = tag << 7 | byte & 0x7F
             if byte < 0x80:
                 break
-        head = _length(value, at)
+        head = length_at(value, at)
         if head is None or head[1] + head[0] > len(value):
             return None
         tags[tag] = value[head[1] : head[1] + head[0]]
@@ -139,50 +164,116 @@ def local_set(value: bytes) -> dict[int, bytes] | None:
     return tags
 
 
-def _length(data: bytes, at: int) -> tuple[int, int] | None:
-    """(length, where the value starts) of a BER length; None if it is cut off or of an unknown size."""
-    if at >= len(data):
-        return None
-    first = data[at]
-    if first < 0x80:
-        return first, at + 1
-    count = first & 0x7F
-    if not 1 <= count <= 8 or at + 1 + count > len(data):
-        return None
-    return int.from_bytes(data[at + 1 : at + 1 + count], "big"), at + 1 + count
+class KlvSamples:
+    """Samples of one metadata stream that comes in pieces. What is held of it is bounded by `require_few`.
+
+    Packets whose checksum is wrong, or missing, are used where next to none that tells a position has a
+    right one: then it is the encoder's way, and no damage.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._splitter = PacketSplitter()
+        self._packets: dict[str, list[dict[int, bytes]]] = {}
+        self._samples: dict[str, list[TelemetrySample]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def feed(self, piece: bytes) -> int | None:
+        """The next bytes; UTC ns of the first packet that they complete, None: of none, or it has no time.
+
+        Raises SourceUnreadable of more than can be of one flight.
+        """
+        checked = self._splitter.feed(piece)
+        by_check = {"": checked, **self._splitter.doubted}
+        for why, packets in by_check.items():
+            waiting = self._packets.setdefault(why, [])
+            waiting += packets
+            if len(waiting) >= _BATCH:
+                self._settle(why)
+        times = [one[TIME_TAG] for packets in by_check.values() for one in packets if TIME_TAG in one]
+        return int.from_bytes(times[0], "big") * 1000 if times and len(times[0]) == 8 else None
+
+    def finish(self) -> tuple[tuple[TelemetrySample, ...], Counter[str]]:
+        """The samples, strictly increasing in time, and what is to be said of the packets, by reason."""
+        self._splitter.finish()
+        for why in list(self._packets):
+            self._settle(why)
+        by_check = {why: samples for why, samples in self._samples.items() if samples}
+        count = sum(map(len, by_check.values()))
+        counts = self._splitter.counts + self._counts
+        used = next(
+            (
+                why
+                for why in ("", "no_checksum", "checksum")
+                if len(by_check.get(why, ())) > _LEAST_CHECKED * count
+            ),
+            "",
+        )
+        if used:
+            counts[f"{used}_used"] = counts.pop(used)
+        samples = by_check.get(used, [])
+        ordered = strictly_increasing(samples)
+        counts["time_not_increasing"] = len(samples) - len(ordered)
+        return ordered, counts
+
+    def _settle(self, why: str) -> None:
+        """Turn the packets that wait into samples."""
+        packets, self._packets[why] = self._packets[why], []
+        samples = self._samples.setdefault(why, [])
+        counts: Counter[str] = Counter()
+        samples += samples_of(fields_of(packets), self._path.name, counts)
+        if not why:  # of the others nothing is said but that
+            self._counts += counts
+        require_few(self._path, sum(map(len, self._samples.values())))
 
 
 def read_klv(path: Path) -> FlightLog:
-    """The flight in a file of ST 0601 packets. Raises SourceUnreadable if no packet has time and place, or if
-    more do than in any flight."""
-    splitter = PacketSplitter()
-    counts, samples = splitter.counts, list[TelemetrySample]()
+    """The flight in a file of ST 0601 or MISB 0104 packets. Raises SourceUnreadable if no packet has time and
+    place, or if more do than in any flight."""
+    samples = KlvSamples(path)
     try:
         for piece in _pieces(path):
-            if packets := splitter.feed(piece):
-                samples += samples_of(fields_of(packets), path.name, counts)
-                require_few(path, len(samples))
+            samples.feed(piece)
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
             vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
         ) from error
-    splitter.finish()
-    ordered = strictly_increasing(samples)
-    counts["time_not_increasing"] = len(samples) - len(ordered)
-    told = [(counts[why], *words) for why, words in _REASONS.items() if counts[why]]
+    ordered, counts = samples.finish()
     if not ordered:
-        why = "; ".join(f"{n} {english}" for n, english, _ in told) or "no ST 0601 packet"
+        why = "; ".join(english for english, _ in remarks_on(counts)) or "no packet of ST 0601 or MISB 0104"
         raise SourceUnreadable(
             f"{path}: holds no position ({why}): give the metadata stream of this flight",
             vi=f"{path}: không có vị trí nào; hãy đưa siêu dữ liệu của chuyến bay này",
         )
+    return klv_log(path, ordered, remarks_on(counts))
+
+
+def klv_log(
+    path: Path,
+    samples: tuple[TelemetrySample, ...],
+    remarks: Sequence[tuple[str, str]],
+    film_zero_ns: int | None = None,
+    film_zero_sigma_s: float = math.nan,
+) -> FlightLog:
+    """Samples of a metadata stream as the log of a flight; film_zero: see `FlightLog`."""
     return FlightLog(
         name=path.name,
-        track=TelemetryTrack(samples=ordered, max_gap_s=MAX_GAP_S),
+        track=TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S),
         clock="UTC of the sensor (ST 0601 tag 2)",
-        remarks=tuple((f"{n} {english}", f"{n} {vietnamese}") for n, english, vietnamese in told),
+        remarks=tuple(remarks),
+        film_zero_ns=film_zero_ns,
+        film_zero_sigma_s=film_zero_sigma_s,
     )
+
+
+def remarks_on(counts: Counter[str]) -> list[tuple[str, str]]:
+    """What is to be said of packets counted by reason, (English, Vietnamese)."""
+    return [
+        (f"{counts[why]} {english}", f"{counts[why]} {vietnamese}")
+        for why, (english, vietnamese) in _REASONS.items()
+        if counts[why]
+    ]
 
 
 def samples_of(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:

@@ -7,6 +7,7 @@ Source: MISB ST 0601, the tables of the single tags.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,9 @@ _SIGNED = {
     90: (4, 90.0),
     91: (4, 90.0),
 }
-_TIME_TAG, _VERSION_TAG = 2, 65
+_EARTH_RADIUS_M = 6_371_008.8
+_NEARLY_DOWN = 0.1  # of the height: so near below, errors of the two places turn the picture at random
+TIME_TAG, _VERSION_TAG = 2, 65
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +59,8 @@ class KlvFields:
     t_ns          N, 0 unknown
     body          N×3 heading, pitch, roll of the platform; pitch and roll of full range where sent
     sensor        N×3 azimuth, elevation, roll against the platform
-    gimbal        N×3 yaw, pitch, roll of the sensor in the world, composed from the two
+    gimbal        N×3 yaw, pitch, roll of the sensor in the world, composed from the two; where the sensor's
+                  angles are not sent, towards the frame's centre
     fov           N×2 horizontal, vertical
     corners       N×4×2 longitude, latitude of the picture's corners, clockwise from its upper left
     """
@@ -94,16 +98,22 @@ def fields_of(packets: Sequence[dict[int, bytes]]) -> KlvFields:
     centre = np.stack([column[24], column[23]], axis=1)
     offsets = np.stack([np.stack([column[tag + 1], column[tag]], axis=1) for tag in (26, 28, 30, 32)], axis=1)
     full = np.stack([np.stack([column[tag + 1], column[tag]], axis=1) for tag in (82, 84, 86, 88)], axis=1)
-    times, known = _integers(packets, _TIME_TAG, 8, signed=False)
+    lonlat = np.stack([column[14], column[13]], axis=1)
+    gimbal = world_gimbal(body, sensor)
+    down = np.where(
+        np.isfinite(column[15]) & np.isfinite(column[25]), column[15] - column[25], column[75] - column[78]
+    )
+    towards = gimbal_towards(lonlat, centre, down, body[:, 0])
+    times, known = _integers(packets, TIME_TAG, 8, signed=False)
     return KlvFields(
         t_ns=np.where(known & (times < 2**53), times, 0) * 1000,
         version=np.where(*_version(packets)),
-        lonlat=np.stack([column[14], column[13]], axis=1),
+        lonlat=lonlat,
         height_msl_m=column[15],
         height_ellipsoid_m=column[75],
         body=body,
         sensor=sensor,
-        gimbal=world_gimbal(body, sensor),
+        gimbal=np.where(np.isfinite(gimbal), gimbal, towards),
         fov=np.stack([column[16], column[17]], axis=1),
         slant_range_m=column[21],
         target_width_m=column[22],
@@ -112,6 +122,21 @@ def fields_of(packets: Sequence[dict[int, bytes]]) -> KlvFields:
         centre_ellipsoid_m=column[78],
         corners=np.where(np.isfinite(full), full, centre[:, None, :] + offsets),
     )
+
+
+def tag_value(tag: int, number: float) -> bytes | None:
+    """The value bytes of a tag for a number in degrees or metres; None where no value of it says that."""
+    if not math.isfinite(number):
+        return None
+    if tag in _SIGNED:
+        size, high = _SIGNED[tag]
+        most = 256**size // 2 - 1
+        steps = round(number / high * most)
+        return steps.to_bytes(size, "big", signed=True) if abs(steps) <= most else None
+    size, low, high = _UNSIGNED[tag]
+    most = 256**size - 1
+    steps = round((number - low) / (high - low) * most)
+    return steps.to_bytes(size, "big") if 0 <= steps <= most else None
 
 
 def world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
@@ -125,6 +150,22 @@ def world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
     level = rotation_from_gimbal(0.0, 0.0, 0.0)
     turned = rotation_from_gimbal(*sensor.T) @ level.T @ rotation_from_gimbal(*body.T)
     return np.where(known[:, None], np.degrees(gimbal_from_rotation(turned)), np.nan)
+
+
+def gimbal_towards(lonlat: Floats, centre_lonlat: Floats, down_m: Floats, heading_deg: Floats) -> Floats:
+    """N×3 yaw, pitch, roll (degrees) of sensors that look from N×2 longitudes, latitudes at others, so much
+    lower. They do not roll; one that looks nearly straight down is turned as the aircraft heads.
+
+    The ground is taken as a plane, and the Earth as a sphere.
+    """
+    east, north = (np.radians((centre_lonlat - lonlat + 180.0) % 360.0 - 180.0) * _EARTH_RADIUS_M).T
+    east = east * np.cos(np.radians(lonlat[:, 1]))
+    level = np.hypot(east, north)
+    is_down = level < _NEARLY_DOWN * down_m
+    yaw = np.where(is_down, heading_deg, np.degrees(np.arctan2(east, north)))
+    pitch = np.where(is_down, -90.0, -np.degrees(np.arctan2(down_m, level)))
+    found = np.stack([yaw, pitch, np.zeros_like(yaw)], axis=1)
+    return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
 
 
 def _unsigned(packets: Sequence[dict[int, bytes]], tag: int, size: int, low: float, high: float) -> Floats:

@@ -17,6 +17,7 @@ _HEAD_BYTES = 4096
 _LENGTH_S, _LENGTH_SHARE = 3.0, 0.05  # a cue a second, the last one cut off
 _ZONES_S = 26 * 3600.0  # between the easternmost and the westernmost clock
 _QUARTER_S, _SAME_S = 900.0, 30.0
+_SHARED_SIGMA_S, _MOST_SIGMAS = 0.05, 2.5  # of a film's own telemetry against its pictures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,8 @@ class VideoLog:
     utc_base_ns  UTC ns of the log's zero: 0 where its stamps are UTC; of subtitles the aircraft's clock at
                PTS 0, which may be local time; None where they name no date
     base_s     what is added to an offset against zero_ns to report it against the video's time
+    is_own     read out of the video itself
+    reach_s    how far zero_ns may be off; None: the video may have been filmed at any time of the log
     """
 
     log: FlightLog
@@ -36,6 +39,8 @@ class VideoLog:
     is_shared: bool
     base_s: float
     utc_base_ns: int | None = 0
+    is_own: bool = False
+    reach_s: float | None = REACH_S
 
     def utc_ns(self, t_ns: int) -> int:
         """UTC of a time of the log's clock; where it names no date since 1970 as if the film began then."""
@@ -66,7 +71,7 @@ class VideoLog:
         """Why these may be the subtitles of another film than one of so many seconds (0: not known) that says
         it was begun then, (English, Vietnamese). None of a log whose clock is looked for: it says so itself.
         """
-        if not self.is_shared or not self.log.track.samples:
+        if not self.is_shared or self.is_own or not self.log.track.samples:
             return ()
         said = []
         told_s = self.log.track.samples[-1].t_utc_ns / 1e9
@@ -93,8 +98,8 @@ class VideoLog:
 
     def search(self, video_s: float) -> tuple[float, float]:
         """(middle, reach) of the offsets to look among, for a video of so many seconds (0: not known)."""
-        if self.base_s == 0.0:
-            return 0.0, REACH_S
+        if self.reach_s is not None:
+            return 0.0, self.reach_s
         samples = self.log.track.samples
         spare = max((samples[-1].t_utc_ns - samples[0].t_utc_ns) / 1e9 - video_s, 0.0) if samples else 0.0
         return spare / 2.0, spare / 2.0 + REACH_S
@@ -108,8 +113,9 @@ class VideoLog:
         return offset_s - self.base_s
 
 
-def read_video_log(path: Path, created_ns: int | None) -> VideoLog:
-    """The log of a video that says it was begun at created_ns, UTC. Raises SourceUnreadable."""
+def read_video_log(path: Path, created_ns: int | None, video: Path | None = None) -> VideoLog:
+    """The log of a video that says it was begun at created_ns, UTC; `path` may be the video itself, whose
+    telemetry then says it better. Raises SourceUnreadable."""
     if _is_subtitles(path):
         table = read_subtitles(path)
         log = FlightLog(
@@ -121,10 +127,20 @@ def read_video_log(path: Path, created_ns: int | None) -> VideoLog:
         )
         return VideoLog(log=log, zero_ns=0, is_shared=True, base_s=0.0, utc_base_ns=_began_ns(table))
     log = read_flight_log(path)
+    if log.film_zero_ns is not None and video is not None and path.samefile(video):
+        sigma_s = log.film_zero_sigma_s
+        return VideoLog(
+            log=log,
+            zero_ns=log.film_zero_ns,
+            is_shared=sigma_s <= _SHARED_SIGMA_S,
+            base_s=0.0,
+            is_own=True,
+            reach_s=_MOST_SIGMAS * sigma_s,
+        )
     if created_ns is not None:
         return VideoLog(log=log, zero_ns=created_ns, is_shared=False, base_s=0.0)
     first_ns = log.track.samples[0].t_utc_ns if log.track.samples else 0
-    return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9)
+    return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9, reach_s=None)
 
 
 def _can_be_one(apart_s: float, video_s: float) -> bool:

@@ -26,6 +26,7 @@ _MOST_CORNERS, _LEAST_CORNERS = 220, 25
 _CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
 _WITHIN_PX = 1.0
 _LEAST_SHARE = 0.4
+_BEYOND_S = 0.02  # the end of a log that begins and ends with its film, to what clocks are known at best
 _BESIDE_SHARE = 0.25  # of the picture's width: where the second point lies
 
 
@@ -131,6 +132,8 @@ class ToldPoses:
         if len(self.time_s) < 2:
             unknown = np.full((len(time_s), 13), np.nan)
             return unknown[:, :3], unknown[:, 3:12].reshape(-1, 3, 3), unknown[:, 12]
+        inside = np.clip(time_s, self.time_s[0], self.time_s[-1])
+        time_s = np.where(np.abs(inside - time_s) <= _BEYOND_S, inside, time_s)
         # only the rows at hand: a log of an hour has a hundred thousand, and every picture asks
         right = np.clip(np.searchsorted(self.time_s, time_s), 1, len(self.time_s) - 1)
         left = right - 1

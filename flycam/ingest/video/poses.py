@@ -17,7 +17,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import PoseRejected, PositionMissing
+from flycam.errors import PoseRejected, PositionMissing, TerrainMissing
 from flycam.frame.flight import LOCAL_DATUM, is_plane
 from flycam.frame.left_out import left_out_said
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
@@ -93,7 +93,7 @@ class VideoPoses:
 
         Raises TelemetryGap where the log is silent, PoseRejected where it tells no attitude.
         """
-        sample = self.track.pose_at(t_ns)
+        sample = self.track.pose_at(self._within(t_ns, sigma_t_s))
         angles, sigma_deg, is_fixed = _angles_of(sample)
         convergence, scale = convergence_and_scale(self.work_crs, sample.lon_deg, sample.lat_deg)
         attitude = Attitude(
@@ -179,6 +179,13 @@ class VideoPoses:
         track = TelemetryTrack(samples=self.track.samples[first:], max_gap_s=self.track.max_gap_s)
         return replace(self, track=track, ground_m=self.ground_m[first:])
 
+    def _within(self, t_ns: int, sigma_t_s: float) -> int:
+        """A time, or the track's end where it lies beyond by no more than it is known to: of a film whose own
+        log begins with its first picture."""
+        samples, sigma_ns = self.track.samples, round(sigma_t_s * 1e9)
+        nearest_ns = min(max(t_ns, samples[0].t_utc_ns), samples[-1].t_utc_ns) if samples else t_ns
+        return nearest_ns if abs(nearest_ns - t_ns) <= sigma_ns else t_ns
+
     def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
         """Height in vertical_datum and its sigma, metres."""
         if np.isfinite(self.home_m):
@@ -195,7 +202,7 @@ class VideoPoses:
 
 def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     """Poses of a log on the terrain known. Raises PositionMissing where it has no place that can be believed,
-    or no height."""
+    or no height; TerrainMissing where it tells heights above sea and no terrain is known."""
     kept, not_believed = believed(log.track.samples)
     if len(kept) < 2:
         left_out = Counter(not_believed.values())
@@ -210,14 +217,20 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     middle = np.median(lonlat, axis=0)
     ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(kept), np.nan), LOCAL_DATUM)
     home_m, sigma_m = _home(log, kept, terrain_at, datum)
-    if not np.isfinite(home_m) and (
-        is_plane(datum) or not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept)
-    ):
-        raise PositionMissing(
-            f"{log.name}: says no height above take-off, and its heights above sea have no datum or no "
-            "terrain to meet: give another log of this flight, and terrain with --dem",
-            vi=f"{log.name}: không có độ cao dùng được; hãy đưa nhật ký khác và mô hình độ cao bằng --dem",
-        )
+    if not np.isfinite(home_m):
+        if not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept):
+            raise PositionMissing(
+                f"{log.name}: says no height above take-off, and its heights above sea have no datum: give "
+                "another log of this flight",
+                vi=f"{log.name}: không có độ cao dùng được; hãy đưa nhật ký khác của chuyến bay này",
+            )
+        if is_plane(datum):
+            raise TerrainMissing(
+                f"{log.name}: its heights are above sea, and without terrain nothing says how far below "
+                "the ground lies: give terrain of that place with --dem",
+                vi=f"{log.name}: chỉ ghi độ cao so với mực nước biển nên phải biết độ cao mặt đất; hãy đưa "
+                "mô hình độ cao của nơi đó bằng --dem",
+            )
     return VideoPoses(
         track=TelemetryTrack(samples=tuple(kept), max_gap_s=log.track.max_gap_s),
         work_crs=work_crs_for(float(middle[0]), float(middle[1])),
@@ -324,7 +337,8 @@ def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bo
     """(yaw, pitch, roll) degrees, sigmas (heading, tilt) degrees, and whether they are the aircraft's."""
     gimbal = np.array([sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg])
     if np.isfinite(gimbal).all():
-        return gimbal, (SIGMA_GIMBAL_YAW_DEG, SIGMA_GIMBAL_DEG), False
+        least = float(np.nan_to_num(sample.sigma_gimbal_deg))
+        return gimbal, (max(SIGMA_GIMBAL_YAW_DEG, least), max(SIGMA_GIMBAL_DEG, least)), False
     body = np.array([sample.yaw_deg, sample.pitch_deg, sample.roll_deg])
     if np.isfinite(body).all():
         return body, (SIGMA_BODY_YAW_DEG, SIGMA_BODY_DEG), True

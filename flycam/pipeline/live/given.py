@@ -45,7 +45,7 @@ _SAME_SHAPE = 0.02
 class LiveRequest:
     """What the operator gave.
 
-    video, telemetry  files of one flight, or a stream and a MAVLink link
+    video, telemetry  files of one flight, the same one where it tells both, or a stream and a MAVLink link
     mavlink_key       file with the key that the link's packets are signed with
     is_drill          a stream that is a rehearsal; files say it themselves
     camera            a camera file; hfov_deg in its place the horizontal field of view; neither: the log says
@@ -102,8 +102,12 @@ def open_given(
         )
     terrain_at = TerrainLookup(dems) if dems else None
     if not has_link:
-        source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
-        return source, WholeLog(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
+        source = VideoSource(request.video, is_realtime=request.is_realtime)
+        log = read_video_log(Path(request.telemetry), source.created_ns, Path(request.video))
+        if log.is_own:  # a camera's clock may be local time, or never set
+            source.created_ns = log.zero_ns
+        stack.enter_context(source)
+        return source, WholeLog(log, terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
     clock = SteadyClock()
     heard = MavlinkLink(request.telemetry, key=key, record=scratch / HEARD, clock_s=clock.now_s)
@@ -176,7 +180,7 @@ def ground_of(
 
 def keep_given(workspace: Workspace, request: LiveRequest) -> None:
     """The files given, as evidence."""
-    for given in (request.video, request.telemetry):
+    for given in dict.fromkeys((request.video, request.telemetry)):
         if not is_link(given):
             keep(workspace, Path(given))
 

@@ -89,6 +89,12 @@ def lens_of(
 
 def _untold(request: LiveRequest) -> CalibrationMissing:
     video, log = name_of(request.video), shown_log(request.telemetry)
+    if request.telemetry == request.video:
+        return CalibrationMissing(
+            f"{video}: nothing says what lens filmed it, nor does its motion: give --camera or --hfov",
+            vi=f"{video}: chưa biết ống kính, chuyển động trong video cũng không cho biết; hãy đưa --camera "
+            "hoặc --hfov",
+        )
     return CalibrationMissing(
         f"{video}: nothing says what lens filmed it, and its motion fits no lens by {log}: give --camera or "
         "--hfov, or the film's own log if this is another flight's",

@@ -48,10 +48,13 @@ class CardLogs:
         return best if inside[best] else None
 
     def of_film(self, film: str) -> Iterator[str]:
-        """The logs that may tell where a film was filmed, the likeliest first: under its own name, then those
-        written while it was begun, or the only one there is. Raises SourceUnreadable of the film."""
+        """The logs that may tell where a film was filmed, the likeliest first: under its own name, what the
+        film itself holds, then those written while it was begun, or the only one there is. Raises
+        SourceUnreadable of the film."""
         own = beside(film, self._logs)
         yield from own
+        if self._holds_telemetry(film):
+            yield film
         others = [log for log in self._logs if log not in own and self._span(log) is not None]
         if len(others) <= 1:
             yield from others
@@ -60,6 +63,14 @@ class CardLogs:
         if began_ns is not None:
             apart = {log: self._apart_ns(log, began_ns) for log in others}
             yield from sorted((log for log in others if apart[log] <= _AROUND_NS), key=lambda log: apart[log])
+
+    def _holds_telemetry(self, film: str) -> bool:
+        from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+        try:
+            return bool(read_flight_log(self._card / film).track.samples)
+        except SourceUnreadable:
+            return False
 
     def _inside(self, log: str, times_ns: NDArray[np.int64]) -> int:
         first, last = self._span(log) or (0, 0)

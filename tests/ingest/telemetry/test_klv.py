@@ -24,7 +24,7 @@ from flycam.ingest.telemetry.klv import (
     read_klv,
     samples_of,
 )
-from flycam.ingest.telemetry.klv_fields import fields_of, world_gimbal
+from flycam.ingest.telemetry.klv_fields import fields_of, gimbal_towards, world_gimbal
 from tests.ingest.made_flights import LAT, LON, photo
 
 T0_US = 1_758_333_600_000_000
@@ -126,12 +126,33 @@ def test_the_flight_that_breaks_a_known_parser(shared_data):
 
 
 @pytest.mark.real
-def test_one_standard_example_has_a_wrong_checksum_and_is_dropped(shared_data):
+def test_one_standard_example_has_a_wrong_checksum_and_is_read_all_the_same(shared_data):
+    """It has a position, and nothing beside it is any better."""
     path = shared_data / "klv" / "DynamicConstantMISMMSPacketData.bin"
     _, counts = split(path.read_bytes())
     assert (counts["packets"], counts["checksum"]) == (0, 1)
-    with pytest.raises(SourceUnreadable, match="wrong checksum"):
-        read_flight_log(path)
+    log = read_flight_log(path)
+    assert len(log.track.samples) == 1
+    ((english, _),) = log.remarks
+    assert "1 packets have a wrong checksum" in english and "unchecked" in english
+
+
+@pytest.mark.parametrize("state", ["right", "absent", "wrong"])
+def test_packets_of_any_checksum_state_are_read_where_all_are_alike(tmp_path, state):
+    packets = [packet(T0_US + k * 100_000, spoil=state == "wrong", **here(k)) for k in range(50)]
+    if state == "absent":
+        packets = [one[:16] + bytes([one[16] - 4]) + one[17:-4] for one in packets]
+    path = tmp_path / "a.klv"
+    path.write_bytes(b"".join(packets))
+    log = read_flight_log(path)
+    assert len(log.track.samples) == 50
+    assert ("unchecked" in str(log.remarks)) == (state != "right")
+
+
+def test_one_checksum_right_by_chance_does_not_cast_out_the_others(tmp_path):
+    path = tmp_path / "a.klv"
+    path.write_bytes(b"".join(packet(T0_US + k * 100_000, spoil=k != 7, **here(k)) for k in range(100)))
+    assert len(read_flight_log(path).track.samples) == 99
 
 
 def test_bad_packets_are_counted_and_the_rest_is_kept(tmp_path):
@@ -309,8 +330,29 @@ def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
     assert abs(undulation) > 20.0
 
 
-def test_a_transport_stream_is_named(tmp_path):
+def test_a_transport_stream_without_metadata_is_said_to_be_that(tmp_path):
     path = tmp_path / "flight.ts"
     path.write_bytes((b"\x47" + bytes(187)) * 40)
-    with pytest.raises(SourceUnreadable, match="transport stream"):
+    with pytest.raises(SourceUnreadable, match="without MISB metadata"):
         read_flight_log(path)
+
+
+def test_a_sensor_whose_angles_are_not_sent_looks_at_the_frames_centre():
+    lonlat = np.array([[104.8, 21.9]] * 4)
+    centre = lonlat + np.array([[0.01, 0.0], [0.0, -0.01], [0.0, 1e-5], [np.nan, 0.0]])
+    found = gimbal_towards(lonlat, centre, np.full(4, 1000.0), np.full(4, 33.0))
+    east_m = np.radians(0.01) * 6_371_008.8 * np.cos(np.radians(21.9))
+    assert found[0] == pytest.approx([90.0, -np.degrees(np.arctan2(1000.0, east_m)), 0.0])
+    assert found[1, 0] == pytest.approx(180.0)
+    assert tuple(found[2]) == (33.0, -90.0, 0.0)  # nearly straight down
+    assert np.isnan(found[3]).all()
+
+
+@pytest.mark.real
+def test_it_looks_there_as_a_real_flights_own_angles_do(shared_data):
+    packets, _ = split((shared_data / "klv" / "Cheyenne.bin").read_bytes())
+    sent = fields_of(packets)
+    without = fields_of([{t: v for t, v in one.items() if t not in (18, 19, 20)} for one in packets])
+    off = (without.gimbal - sent.gimbal + 180.0) % 360.0 - 180.0
+    assert np.abs(np.median(off[:, :2], axis=0)).max() < 0.1
+    assert np.percentile(np.abs(off[:, :2]), 90) < 0.5

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.errors import PoseRejected, PositionMissing, TelemetryGap
+from flycam.errors import PoseRejected, PositionMissing, TelemetryGap, TerrainMissing
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.telemetry.flight_log import FlightLog, Home
@@ -85,7 +85,7 @@ def test_heights_of_no_datum_are_not_taken_for_heights_above_sea() -> None:
     unknown = samples(height_datum="UNKNOWN", relative_height_m=NAN)
     with pytest.raises(PositionMissing, match=r"x\.tlog"):
         settle(log(unknown), terrain)
-    with pytest.raises(PositionMissing, match="--dem"):
+    with pytest.raises(TerrainMissing, match="--dem"):
         settle(log(samples(relative_height_m=NAN)), None)
 
 

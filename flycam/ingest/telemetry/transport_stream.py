@@ -1,0 +1,250 @@
+"""MPEG transport stream: its metadata streams whole, and how each picture of its video begins.
+
+A metadata stream is known by the stream id of its PES packets (private stream 1, or metadata stream), so a
+file cut out of the middle, or whose tables are damaged, is read like a whole one. Every length is checked
+against what is there, a PES packet is bounded, and the time taken is of the order of the bytes.
+
+Source: ISO/IEC 13818-1, 2.4.3.2 (transport packets), 2.4.3.6 (PES packets), 2.12.4 (metadata AU wrapper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+PTS_HZ = 90_000
+_PTS_PERIOD = 1 << 33
+
+_PACKET, _SYNC = 188, 0x47
+_LAYOUTS = (
+    (188, 0),
+    (192, 4),
+    (204, 0),
+)  # (bytes from packet to packet, before each): plain, M2TS, with parity
+_IN_STEP = 4  # packets whose sync bytes must agree
+_CHUNK = 1 << 20
+_PRIVATE_1, _METADATA = 0xBD, 0xFC
+_VIDEO = range(0xE0, 0xF0)
+_HEAD_PACKETS = 4  # of a picture: its parameter sets and what is said of it come before its slices
+_LONGEST_PES = 1 << 18
+_CELL_HEAD = 5
+_KLV = b"\x06\x0e\x2b\x34"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pes:
+    """One PES packet.
+
+    payload   of metadata all, without AU cell heads; of a picture its beginning
+    pts       in 1/PTS_HZ s, modulo 2³³; None: not stated
+    near_pts  of the last picture that began before it in the file; None: none did
+    """
+
+    pid: int
+    is_picture: bool
+    pts: int | None
+    near_pts: int | None
+    payload: bytes
+
+
+@dataclass(slots=True)
+class _Open:
+    """A PES packet whose end has not come; `length` is what it says, 0: until the next begins."""
+
+    is_picture: bool
+    is_wrapped: bool
+    near_pts: int | None
+    data: bytearray
+    counter: int = 0
+    packets: int = 1
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        stated = int.from_bytes(self.data[4:6], "big")
+        self.length = 6 + stated if stated else 0
+
+    @property
+    def is_whole(self) -> bool:
+        if self.is_picture:
+            return self.packets == _HEAD_PACKETS
+        return 0 < self.length <= len(self.data)
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Whether a file begins as a transport stream does, its first packet whole."""
+    return any(_is_in_step(head, before, stride) for stride, before in _LAYOUTS)
+
+
+def seconds_between(pts: int, later_pts: int) -> float:
+    """From one PTS to another, at most 13 hours away either way: they count modulo 2³³."""
+    ticks = (later_pts - pts + _PTS_PERIOD // 2) % _PTS_PERIOD - _PTS_PERIOD // 2
+    return ticks / PTS_HZ
+
+
+def packetized_streams(path: Path) -> Iterator[Pes]:
+    """PES packets of all metadata streams and of the first video stream, in the order of their ends.
+
+    Those that lost a packet on the way are left out. Raises OSError.
+    """
+    demuxer = _Demuxer()
+    for rows in _packets(path):
+        yield from demuxer.feed(rows)
+    yield from demuxer.finish()
+
+
+def _is_in_step(data: bytes, at: int, stride: int) -> bool:
+    syncs = data[at : at + _IN_STEP * stride : stride]
+    return len(syncs) >= 3 and syncs == bytes([_SYNC]) * len(syncs)
+
+
+def _packets(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Transport packets, N×188, in pieces."""
+    held, stride = b"", 0
+    with path.open("rb") as file:
+        while True:
+            piece = file.read(_CHUNK)
+            data = held + piece
+            at = 0
+            while True:
+                if not stride:
+                    at, stride = _found_step(data, at)
+                if not stride:
+                    held = data[max(at, len(data) - _IN_STEP * _LAYOUTS[-1][0]) :]
+                    break
+                count = (len(data) - at + stride - _PACKET) // stride
+                if count <= 0:
+                    held = data[at:]
+                    break
+                rows = np.lib.stride_tricks.as_strided(
+                    np.frombuffer(data, np.uint8, offset=at), (count, _PACKET), (stride, 1), writeable=False
+                )
+                lost = np.flatnonzero(rows[:, 0] != _SYNC)
+                good = int(lost[0]) if lost.size else count
+                if good:
+                    yield rows[:good]
+                at += good * stride
+                if lost.size:
+                    stride, at = 0, at + 1
+            if not piece:
+                return
+
+
+def _found_step(data: bytes, at: int) -> tuple[int, int]:
+    """(place, stride) of the next packets in step; stride 0: there are none as far as the data reach."""
+    while (at := data.find(_SYNC, at)) >= 0:
+        if at + 2 * _LAYOUTS[-1][0] >= len(data):
+            return at, 0
+        for stride, _ in _LAYOUTS:
+            if _is_in_step(data, at, stride):
+                return at, stride
+        at += 1
+    return len(data), 0
+
+
+class _Demuxer:
+    """Fed transport packets; what is held is one bounded PES packet for each stream."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Open] = {}
+        self._is_metadata = np.zeros(1 << 13, dtype=bool)
+        self._video_pid = -1
+        self._since_begin = _HEAD_PACKETS
+        self._near_pts: int | None = None
+
+    def feed(self, rows: NDArray[np.uint8]) -> Iterator[Pes]:
+        pid = (rows[:, 1].astype(np.int64) & 0x1F) << 8 | rows[:, 2]
+        control = rows[:, 3] >> 4 & 3
+        at = 4 + np.where(control & 2, 1 + rows[:, 4].astype(np.int64), 0)
+        # no payload, an error marked on the way, or scrambled
+        is_used = (control & 1 == 1) & (rows[:, 1] < 0x80) & (rows[:, 3] < 0x40) & (at < _PACKET)
+        begins = is_used & (rows[:, 1] & 0x40 > 0) & (at <= _PACKET - 9)
+        head = np.take_along_axis(rows, np.minimum(at[:, None] + np.arange(4), _PACKET - 1), axis=1)
+        begins &= (head[:, 0] == 0) & (head[:, 1] == 0) & (head[:, 2] == 1)
+        stream_id = head[:, 3]
+        is_metadata = begins & ((stream_id == _PRIVATE_1) | (stream_id == _METADATA))
+        is_video = begins & (stream_id >= _VIDEO.start) & (stream_id < _VIDEO.stop)
+        self._is_metadata[pid[is_metadata]] = True
+        if self._video_pid < 0 and is_video.any():
+            self._video_pid = int(pid[np.argmax(is_video)])
+        is_taken = is_used & (
+            self._is_metadata[pid] | self._heads(is_used & (pid == self._video_pid), begins)
+        )
+        for row in np.flatnonzero(is_taken):
+            yield from self._add(int(pid[row]), rows[row], int(at[row]), begins=bool(begins[row]))
+
+    def finish(self) -> Iterator[Pes]:
+        for pid in sorted(self._open):
+            yield from self._close(pid)
+
+    def _heads(self, is_video: NDArray[np.bool_], begins: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of the video's packets are among the first of a picture."""
+        rows = np.flatnonzero(is_video)
+        count = np.arange(len(rows)) + self._since_begin
+        began = np.maximum.accumulate(np.where(begins[rows], count, 0))
+        since = count - began
+        if len(rows):
+            self._since_begin = int(since[-1]) + 1
+        found = np.zeros(len(is_video), dtype=bool)
+        found[rows[since < _HEAD_PACKETS]] = True
+        return found
+
+    def _add(self, pid: int, packet: NDArray[np.uint8], at: int, *, begins: bool) -> Iterator[Pes]:
+        data, counter = packet[at:].tobytes(), int(packet[3]) & 0x0F
+        before = self._open.get(pid)
+        if begins:
+            yield from self._close(pid)
+            opened = _Open(
+                pid == self._video_pid, data[3] == _METADATA, self._near_pts, bytearray(data), counter
+            )
+            self._open[pid] = opened
+            if opened.is_picture and (pts := _pts(data)) is not None:
+                self._near_pts = pts
+        elif before is None or counter == before.counter:
+            return  # its beginning was lost; or a packet sent twice
+        elif counter != (before.counter + 1) % 16 or len(before.data) > _LONGEST_PES:
+            del self._open[pid]
+            return
+        else:
+            before.data += data
+            before.counter, before.packets = counter, before.packets + 1
+        if self._open[pid].is_whole:
+            yield from self._close(pid)
+
+    def _close(self, pid: int) -> Iterator[Pes]:
+        done = self._open.pop(pid, None)
+        if done is None:
+            return
+        data = bytes(done.data[: done.length or None])
+        payload = data[9 + data[8] :] if len(data) > 8 else b""
+        if done.is_wrapped and not payload.startswith(_KLV):
+            payload = _unwrapped(payload)
+        is_cut = not done.is_picture and len(done.data) < done.length
+        if payload and not is_cut:
+            yield Pes(
+                pid=pid,
+                is_picture=done.is_picture,
+                pts=_pts(data),
+                near_pts=done.near_pts,
+                payload=payload,
+            )
+
+
+def _pts(pes: bytes) -> int | None:
+    """Of a PES packet by its head."""
+    if len(pes) < 14 or pes[7] < 0x80 or pes[8] < 5:
+        return None
+    return (pes[9] >> 1 & 7) << 30 | pes[10] << 22 | pes[11] >> 1 << 15 | pes[12] << 7 | pes[13] >> 1
+
+
+def _unwrapped(payload: bytes) -> bytes:
+    """The data of metadata AU cells, one after the other: service id, number, flags, length (2), data."""
+    data, at = [], 0
+    while at + _CELL_HEAD <= len(payload):
+        end = at + _CELL_HEAD + int.from_bytes(payload[at + 3 : at + _CELL_HEAD], "big")
+        data.append(payload[at + _CELL_HEAD : end])
+        at = end
+    return b"".join(data)

@@ -1,0 +1,115 @@
+"""Metadata streams out of a transport stream: whole, bounded, whatever the bytes are."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.ingest.telemetry.transport_stream import (
+    Pes,
+    is_transport_stream,
+    packetized_streams,
+    seconds_between,
+)
+from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes, picture, stream
+
+
+def demuxed(data: bytes, folder: Path) -> list[Pes]:
+    path = folder / "film.ts"
+    path.write_bytes(data)
+    return list(packetized_streams(path))
+
+
+def metadata(data: bytes, folder: Path) -> list[tuple[int, int | None, bytes]]:
+    return [(one.pid, one.pts, one.payload) for one in demuxed(data, folder) if not one.is_picture]
+
+
+def film(count: int = 12, size: int = 700) -> bytes:
+    parts = []
+    for k in range(count):
+        parts += [(256, picture(3000 * k)), (257, pes(PRIVATE, bytes([k]) * size, 3000 * k + 7))]
+    return stream(parts)
+
+
+def test_metadata_come_whole_with_their_time_and_the_pictures_beside_them(tmp_path: Path) -> None:
+    found = demuxed(film(), tmp_path)
+    told = [one for one in found if not one.is_picture]
+    assert [(one.pid, one.pts, one.payload) for one in told] == [
+        (257, 3000 * k + 7, bytes([k]) * 700) for k in range(12)
+    ]
+    assert [one.near_pts for one in told] == [3000 * k for k in range(12)]
+    assert [one.pts for one in found if one.is_picture] == [3000 * k for k in range(12)]
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 0), (0, 16)])
+def test_packets_with_a_time_before_or_parity_behind_are_read_alike(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    plain = film()
+    spaced = b"".join(
+        bytes(before) + plain[at : at + 188] + b"\x47" * after for at in range(0, len(plain), 188)
+    )
+    assert is_transport_stream(plain[:4096]) and is_transport_stream(spaced[:4096])
+    assert metadata(spaced, tmp_path) == metadata(plain, tmp_path)
+
+
+def test_access_units_are_unwrapped(tmp_path: Path) -> None:
+    key = b"\x06\x0e\x2b\x34"
+    data = stream(
+        [
+            (300, pes(METADATA, cells([key + b"one", b"two"]), 90)),
+            (300, pes(METADATA, key + b"bare", 180)),  # as some write it
+            (256, picture(0)),
+        ]
+    )
+    assert metadata(data, tmp_path) == [(300, 90, key + b"onetwo"), (300, 180, key + b"bare")]
+
+
+def test_what_lost_a_packet_is_left_out_and_what_came_twice_is_once(tmp_path: Path) -> None:
+    whole = [packets(257, pes(PRIVATE, bytes([k]) * 700), 5 * k) for k in range(4)]
+    del whole[1][2]
+    whole[2].insert(1, whole[2][1])
+    data = b"".join(b"".join(some) for some in whole) + b"".join(packets(256, picture(0)))
+    assert [one[2][0] for one in metadata(data, tmp_path)] == [0, 2, 3]
+
+
+def test_foreign_bytes_in_between_cost_no_more_than_they_hit(tmp_path: Path) -> None:
+    plain = film(40)
+    middle = len(plain) // 188 // 2 * 188
+    damaged = b"\x47junk" * 9 + plain[:middle] + random.Random(1).randbytes(1000) + plain[middle:]
+    assert len(metadata(damaged, tmp_path)) >= 38
+
+
+def test_times_go_on_over_the_end_of_their_count() -> None:
+    assert seconds_between(2**33 - 90_000, 90_000) == 2.0
+    assert seconds_between(90_000, 2**33 - 90_000) == -2.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=3000), start=st.binary(max_size=12), seed=st.integers(0, 2**32))
+def test_no_bytes_break_it(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, start: bytes, seed: int
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    good = bytearray(film(4))
+    draw = random.Random(seed)
+    for _ in range(20):
+        good[draw.randrange(len(good))] = draw.randrange(256)
+    demuxed(start + bytes(good) + data, folder)
+    demuxed(data + start, folder)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x47" * 4_000_000, (b"\x47" + b"\x40\x11\x10\0\0\1\xbd\xff\xff" + bytes(178)) * 20_000],
+    ids=["syncs", "beginnings"],
+)
+def test_hostile_bytes_take_the_time_of_their_length(tmp_path: Path, data: bytes) -> None:
+    began = time.monotonic()
+    assert sum(len(one.payload) for one in demuxed(data, tmp_path)) <= len(data)
+    assert time.monotonic() - began < 5.0
