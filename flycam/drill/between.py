@@ -66,6 +66,7 @@ class Between:
     sun        of the after-date
     days       after the usual day of the flight after: a third date
     grown_m    by which every slide reaches farther on each side than it first did
+    slim       factor of the slides' width
     """
 
     seed: int
@@ -80,6 +81,7 @@ class Between:
     sun: Sun
     days: int = 0
     grown_m: float = 0.0
+    slim: float = 1.0
 
     @property
     def storm(self) -> bool:

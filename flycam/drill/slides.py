@@ -20,10 +20,11 @@ _LEAST_STEPS = 5
 _FAR_M = -20.0
 
 
-def with_slides(fields: Fields, seed: int, grown_m: float = 0.0) -> Fields:
+def with_slides(fields: Fields, seed: int, grown_m: float = 0.0, slim: float = 1.0) -> Fields:
     """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses.
 
     grown_m  by which each reaches farther on every side
+    slim     factor of their width
     """
     calm = unscathed(fields)
     scar, moved = calm.values["scar"], calm.values["moved"]
@@ -34,7 +35,7 @@ def with_slides(fields: Fields, seed: int, grown_m: float = 0.0) -> Fields:
             continue
         share = np.linspace(0.0, 1.0, len(path))
         # half a width: 4 to 5 m for the shortest, about 16 m for the longest
-        half = (2.3 + 0.82 * np.sqrt(length)) * slimness
+        half = (2.3 + 0.82 * np.sqrt(length)) * slimness * slim
         head, foot = np.minimum(share * 4.0, 1.0), np.clip(share * 4.0 - 3.0, 0.0, 1.0)
         width = half * (0.45 + 0.55 * head + 0.4 * foot)
         spread_path(scar, moved, easts, norths, path, width, share)
