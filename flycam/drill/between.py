@@ -67,6 +67,7 @@ class Between:
     days       after the usual day of the flight after: a third date
     grown_m    by which every slide reaches farther on each side than it first did
     slim       factor of the slides' width
+    failing    share of steep places that fail, 0 to 1
     """
 
     seed: int
@@ -82,6 +83,7 @@ class Between:
     days: int = 0
     grown_m: float = 0.0
     slim: float = 1.0
+    failing: float = 0.36
 
     @property
     def storm(self) -> bool:

@@ -43,6 +43,7 @@ class Look:
     before, after  their cameras
     sun, season, flood_m  of the after-date, None: as drawn for its seed; see Between
     slim     factor of the width of slides
+    failing  share of steep places that fail, None: the drill's own
     """
 
     paints: Mapping[Cover, Colour] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Look:
     season: float | None = None
     flood_m: float | None = None
     slim: float = 1.0
+    failing: float | None = None
 
 
 PLAIN = Look()
@@ -93,7 +95,7 @@ FITTED = Ranges(
     water_hue=((0.0, 50.0), (95.0, 190.0)),
     water_saturation=((0.0, 0.15), (0.25, 0.5)),
     water_light=((0.2, 0.34), (0.42, 0.62)),
-    texture=((0.25, 1.5),),
+    texture=((0.08, 1.5),),
     shading=((0.3, 1.0),),
     gamma=((0.85, 1.2),),
     saturation=((0.7, 1.3),),
@@ -102,7 +104,7 @@ FITTED = Ranges(
     season=((-0.8, 0.4), (0.6, 1.0)),
     flood_m=((1.8, 4.6),),
     slim=((0.7, 1.3),),
-    treeless=0.3,
+    treeless=0.4,
 )
 ASIDE = Ranges(
     soil_hue=((75.0, 90.0), (180.0, 320.0)),
@@ -111,7 +113,7 @@ ASIDE = Ranges(
     water_hue=((50.0, 95.0), (190.0, 340.0)),
     water_saturation=((0.15, 0.25), (0.5, 0.65)),
     water_light=((0.12, 0.2), (0.34, 0.42), (0.62, 0.72)),
-    texture=((0.0, 0.25), (1.5, 1.9)),
+    texture=((0.0, 0.08), (1.5, 1.9)),
     shading=((0.0, 0.3),),
     gamma=((0.72, 0.85), (1.2, 1.4)),
     saturation=((0.5, 0.7), (1.3, 1.6)),
@@ -125,6 +127,7 @@ ASIDE = Ranges(
 _EARTH = (Cover.SCAR, Cover.CUTTING, Cover.PLOUGHED, Cover.TRACK)
 _STONE = (Cover.GRAVEL, Cover.ROCK, Cover.ROAD, Cover.YARD)
 _STONE_LIGHT = (0.35, 0.7)
+_FAILING = (0.4, 0.9)
 
 
 def drawn_look(seed: int, ranges: Ranges = FITTED) -> Look:
@@ -178,6 +181,7 @@ def drawn_look(seed: int, ranges: Ranges = FITTED) -> Look:
         season=one(ranges.season),
         flood_m=one(ranges.flood_m),
         slim=one(ranges.slim),
+        failing=draw.uniform(*_FAILING),
     )
 
 

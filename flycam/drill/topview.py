@@ -137,7 +137,7 @@ def view_pair(
 
 def _in_look(between: Between, look: Look) -> Between:
     """What changed, in the season and by the storm that a look asks for."""
-    asked = {name: getattr(look, name) for name in ("sun", "season", "slim")}
+    asked = {name: getattr(look, name) for name in ("sun", "season", "slim", "failing")}
     if between.storm:
         asked["flood_m"] = look.flood_m
     return replace(between, **{name: value for name, value in asked.items() if value is not None})

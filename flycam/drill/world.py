@@ -123,10 +123,9 @@ def drill_world(
 def _failed(fields: Fields, after: bool, between: Between | None, storm_over: Bounds | None = None) -> Fields:
     """The fields with the scars of a storm, if there was one."""
     if between is not None:
-        grown_m = between.grown_m
-        return (
-            with_slides(fields, between.seed, grown_m, between.slim) if between.slides else unscathed(fields)
-        )
+        if not between.slides:
+            return unscathed(fields)
+        return with_slides(fields, between.seed, between.grown_m, between.slim, between.failing)
     return with_scars(fields, storm_over) if after else fields
 
 

@@ -23,7 +23,7 @@ from flycam.analysis.pair import ImagePair
 from flycam.drill.look import ASIDE, FITTED, PLAIN, drawn_look
 from flycam.drill.relief import CENTRE_M
 from flycam.drill.topview import ViewPair, view_pair
-from tests.bench.change_plain import plain_pair
+from tests.bench import change_plain
 from tests.bench.flights import ROOT
 from tests.bench.kept import key_of, made_once
 
@@ -53,7 +53,7 @@ class Scene:
     def views(self) -> ViewPair:
         """Rendered anew every time: the same scene, the same bytes."""
         if self.look == "simple":
-            return plain_pair(self.seed, self.side_m, self.gsd_m, storm=self.storm)
+            return change_plain.plain_pair(self.seed, self.side_m, self.gsd_m, storm=self.storm)
         half = self.side_m / 2.0
         east, north = CENTRE_M
         return view_pair(
@@ -103,18 +103,14 @@ DEVELOPMENT_CALM = (
     *_scenes(93_001, _CALM_SIZES, storm=False),
 )
 
-# of each set the first ones: cells are fitted on four of the oldest, patches on all of these
-FITTED_CALM = (*DEVELOPMENT_CALM[:5], *DEVELOPMENT_CALM[10:14], *DEVELOPMENT_CALM[23:34])
-
 _LOOK_STORM, _LOOK_CALM = ((450.0, 0.5),), ((600.0, 0.5),)
-LOOKS_FITTED = (
-    *_scenes(200_001, _LOOK_STORM * 40, storm=True, look="fitted"),
-    *_scenes(201_001, _LOOK_CALM * 14, storm=False, look="fitted"),
-)
+# what the detector is fitted on: many looks, and some of the drill's own; cells on the first calm ones
+FITTED_STORM = (*DEVELOPMENT_STORM[:6], *_scenes(200_001, _LOOK_STORM * 32, storm=True, look="fitted"))
+FITTED_CALM = (*DEVELOPMENT_CALM[:2], *_scenes(201_001, _LOOK_CALM * 10, storm=False, look="fitted"))
 LOOKS = {
     look: (
-        *_scenes(first, _LOOK_STORM * 12, storm=True, look=look),
-        *_scenes(first + 500, _LOOK_CALM * 6, storm=False, look=look),
+        *_scenes(first, _LOOK_STORM * 10, storm=True, look=look),
+        *_scenes(first + 500, _LOOK_CALM * 4, storm=False, look=look),
     )
     for look, first in (("plain", 202_001), ("fitted", 203_001), ("aside", 204_001), ("simple", 205_001))
 }
@@ -134,6 +130,9 @@ def image_pair(pair: ViewPair) -> ImagePair:
 
 def kept(scene: Scene, folder: Path | None = None) -> ViewPair:
     """The scene, made once in `folder` (default: under `.bench/`), anew when it or the drill changes."""
-    path = (folder or ROOT / "changes") / f"{scene.seed}-{key_of(**asdict(scene))}.pickle"
+    made_with = asdict(scene)
+    if scene.look == "simple":
+        made_with["by"] = Path(change_plain.__file__).read_bytes()
+    path = (folder or ROOT / "changes") / f"{scene.seed}-{key_of(**made_with)}.pickle"
     made_once(path, lambda staging: staging.write_bytes(pickle.dumps(scene.views())))
     return pickle.loads(path.read_bytes())
