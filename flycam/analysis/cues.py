@@ -46,6 +46,7 @@ _ALIKE_M = 7.0
 _LEAST_LIGHT, _LEAST_HAZY = 0.006, 0.001
 _FURROW_LIGHT, _STEEPEST_GRAIN = 0.02, 1.0
 _LEAST_SPREAD, _LITTLE_STRUCTURE = 0.02, 0.08
+_OTHER_TINT = 0.2
 _VEGETATION_PERCENT = 65.0
 # a quarter of the ground did not change, even under a flood: how far that went is light, noise, season
 _USUAL_PERCENT, _LEAST_USUAL, _LEAST_CHANGE = 25.0, 0.04, 0.05
@@ -62,7 +63,8 @@ def cues_of(work: WorkPair, relief: Relief) -> tuple[Reals, Reals]:
             way, over what is usual; like greener, as far as the colours both as they are and less haze admit:
             where the air was clear, shade would else tint what it falls on
     dim     the lesser brightness of the two dates, less what is usual: in deep shade colours say little
-    alike   correlation of both dates' brightness over 7 m: of one structure, whatever the light
+    alike   correlation of both dates' brightness over 7 m: of one structure, whatever the light; where
+            there is no structure, as far as the colour is the same
     """
     planes = np.zeros((len(PIXEL_CUES), *work.seen.shape), np.float32)
     index = {name: number for number, name in enumerate(PIXEL_CUES)}
@@ -89,9 +91,13 @@ def cues_of(work: WorkPair, relief: Relief) -> tuple[Reals, Reals]:
     before, after = (_colours(linear, work.cell_m, _LEAST_HAZY) for linear in (work.before, work.after))
     as_it_is = _went([values - was for was, values in zip(before, after, strict=True)], work)
     planes[index["greener"]] = np.where(np.abs(as_it_is[0]) < np.abs(greener), as_it_is[0], greener)
-    planes[index["tinted"]] = _over_usual(np.minimum(tinted, as_it_is[1]), work)
+    tinted = np.minimum(tinted, as_it_is[1])
+    planes[index["tinted"]] = _over_usual(tinted, work)
     planes[index["lit"]] = _over_usual(np.minimum(lit, as_it_is[2]), work)
-    planes[index["alike"]] = _correlation(logs[0], logs[1], round(_ALIKE_M / work.cell_m))
+    alike = _correlation(
+        logs[0], logs[1], np.exp(tinted / np.float32(-_OTHER_TINT)), round(_ALIKE_M / work.cell_m)
+    )
+    planes[index["alike"]] = alike
     planes[index["slope"]] = np.minimum(relief.slope, 1.5)
     for name, above in (("above_floor", relief.above_floor_m), ("above_bed", relief.above_bed_m)):
         planes[index[name]] = np.log1p(np.maximum(above, 0.0)) - 2.0
@@ -143,9 +149,8 @@ def _roughness(log_bright: Reals, cell_m: float) -> Reals:
     return np.asarray(0.5 * np.log(np.maximum(square - mean * mean, 0.0) + _LEAST_SPREAD**2), np.float32)
 
 
-def _correlation(x: Reals, y: Reals, side: int) -> Reals:
-    """Correlation of two pictures over squares of `side` cells, -1 to 1; where neither has structure
-    none was lost: 1."""
+def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:
+    """Correlation of two pictures over squares of `side` cells, -1 to 1; where they have none, `same`."""
     side = max(side | 1, 3)
 
     def mean(values: Reals) -> Reals:
@@ -157,4 +162,4 @@ def _correlation(x: Reals, y: Reals, side: int) -> Reals:
         np.maximum(mean(some * some) - middle**2, 0.0) for some, middle in ((x, mean_x), (y, mean_y))
     )
     little = np.float32(_LITTLE_STRUCTURE**2)
-    return np.asarray((both + little) / (np.sqrt(spread_x * spread_y) + little), np.float32)
+    return np.asarray((both + little * same) / (np.sqrt(spread_x * spread_y) + little), np.float32)
