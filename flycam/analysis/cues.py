@@ -1,15 +1,20 @@
 """What each cell looks like on both dates, in numbers that other light, haze and season leave nearly alone.
 
-Colours are ratios of bands, brightness is relative to the neighbourhood, texture is of the logarithm: the
-shadow of a cloud or another exposure multiplies all of it and cancels.
+No colour stands for a kind of change: soil and water have any. What grows is green; everything else is asked
+only how far it went from the same place before, measured by what is usual around, and whether it now looks
+as the river does. Texture is of the logarithm: the shadow of a cloud or another exposure multiplies all of it
+and cancels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.analysis.old_water import coarse_size
 from flycam.analysis.radiometry import levelled, without_haze
 from flycam.analysis.relief import Relief
 from flycam.analysis.workgrid import WorkPair
@@ -19,60 +24,97 @@ Reals = NDArray[np.float32]
 PIXEL_CUES = (
     "green_before",
     "green_after",
-    "red_before",
-    "red_after",
-    "bright_before",
-    "bright_after",
     "rough_before",
     "rough_after",
     "greener",
-    "redder",
-    "brighter",
+    "tinted",
+    "lit",
+    "dim",
     "alike",
     "slope",
     "above_floor",
+    "above_bed",
+    "over_water",
+    "unlike_water",
 )
-"""Names of the planes of `cues_of`, in their order."""
+"""Names of the planes of cues, in their order; the last two are of the old water (old_water.py)."""
+GROUND_CUES = ("slope", "above_floor", "above_bed", "over_water")
+"""Those that say how a cell lies, not what it looks like."""
 _COLOUR_M = 1.5
 _ROUGH_M = 2.5
 _ALIKE_M = 7.0
-_LEAST_LIGHT = 0.006
+_LEAST_LIGHT, _LEAST_HAZY = 0.006, 0.001
 _FURROW_LIGHT, _STEEPEST_GRAIN = 0.02, 1.0
-_LEAST_SPREAD = 0.02
+_LEAST_SPREAD, _LITTLE_STRUCTURE = 0.02, 0.08
+_OTHER_TINT = 0.2
 _VEGETATION_PERCENT = 65.0
+# a quarter of the ground did not change, even under a flood: how far that went is light, noise, season
+_USUAL_PERCENT, _LEAST_USUAL, _LEAST_CHANGE = 25.0, 0.04, 0.05
 
 
-def cues_of(work: WorkPair, relief: Relief) -> Reals:
-    """Cues of each cell, float32 len(PIXEL_CUES)×H×W, about -3 to 3 each.
+def cues_of(work: WorkPair, relief: Relief) -> tuple[Reals, Reals]:
+    """Cues of each cell, float32 len(PIXEL_CUES)×H×W, about -3 to 3 each; and the colours of the after-date,
+    float32 3×h×w (green, red, bright as below) on cells of `COARSE_M`, of which the last two cues are made.
 
     green   ln G - (ln R + ln B) / 2 of 1.5 m, less what vegetation has in the neighbourhood
-    red     ln R - ln B, bright ln of the mean, rough: ln of the spread of ln brightness over 2.5 m; all less
-            what is usual in the neighbourhood
-    greener, redder, brighter  after less before, less what is usual
-    alike   correlation of both dates' brightness over 7 m: of one structure, whatever the light
+    rough   ln of the spread of ln brightness over 2.5 m, less what is usual in the neighbourhood
+    greener after less before, less what is usual: below 0 where cover was lost
+    tinted, lit  ln of how far its colour (green, and red: ln R - ln B) and its brightness went, whichever
+            way, over what is usual; like greener, as far as the colours both as they are and less haze admit:
+            where the air was clear, shade would else tint what it falls on
+    dim     the lesser brightness of the two dates, less what is usual: in deep shade colours say little
+    alike   correlation of both dates' brightness over 7 m: of one structure, whatever the light; where
+            there is no structure, as far as the colour is the same
     """
-    planes = np.empty((len(PIXEL_CUES), *work.seen.shape), np.float32)
+    planes = np.zeros((len(PIXEL_CUES), *work.seen.shape), np.float32)
     index = {name: number for number, name in enumerate(PIXEL_CUES)}
-    differences = [planes[index[name]] for name in ("greener", "redder", "brighter")]
+    # what was before waits in these planes: over large ground there is no room for both beside them
+    dim = planes[index["dim"]]
+    dim[:] = np.inf
+    went = [planes[index[name]] for name in ("greener", "tinted", "lit")]
     logs = []
     for when in ("before", "after"):
         clear = without_haze(work.before if when == "before" else work.after, work.seen, work.cell_m)
-        green, red, bright = colours = _colours(clear, work.cell_m)
-        for plane, values in zip(differences, colours, strict=True):
-            # what was before waits in the plane itself: over large ground there is no room for both beside it
+        colours = _colours(clear, work.cell_m)
+        for plane, values in zip(went, colours, strict=True):
             plane[:] = values if when == "before" else values - plane
         fine = np.log(clear.mean(-1) + _LEAST_LIGHT)
         logs.append(fine)
         rough = _roughness(fine, work.cell_m)
-        planes[index[f"green_{when}"]] = levelled(green, work.seen, work.cell_m, _VEGETATION_PERCENT)
-        for name, values in (("red", red), ("bright", bright), ("rough", rough)):
-            planes[index[f"{name}_{when}"]] = levelled(values, work.seen, work.cell_m)
-    for plane in differences:
-        plane[:] = levelled(plane, work.stable, work.cell_m)
-    planes[index["alike"]] = _correlation(logs[0], logs[1], round(_ALIKE_M / work.cell_m))
+        green = levelled(colours[0], work.seen, work.cell_m, _VEGETATION_PERCENT)
+        planes[index[f"green_{when}"]] = green
+        np.minimum(dim, levelled(colours[2], work.seen, work.cell_m), out=dim)
+        planes[index[f"rough_{when}"]] = levelled(rough, work.seen, work.cell_m)
+    size = coarse_size(work.seen.shape, work.cell_m)
+    coarse = np.stack([cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in colours])
+    greener, tinted, lit = _went(went, work)
+    before, after = (_colours(linear, work.cell_m, _LEAST_HAZY) for linear in (work.before, work.after))
+    as_it_is = _went([values - was for was, values in zip(before, after, strict=True)], work)
+    planes[index["greener"]] = np.where(np.abs(as_it_is[0]) < np.abs(greener), as_it_is[0], greener)
+    tinted = np.minimum(tinted, as_it_is[1])
+    planes[index["tinted"]] = _over_usual(tinted, work)
+    planes[index["lit"]] = _over_usual(np.minimum(lit, as_it_is[2]), work)
+    alike = _correlation(
+        logs[0], logs[1], np.exp(tinted / np.float32(-_OTHER_TINT)), round(_ALIKE_M / work.cell_m)
+    )
+    planes[index["alike"]] = alike
     planes[index["slope"]] = np.minimum(relief.slope, 1.5)
-    planes[index["above_floor"]] = np.log1p(np.maximum(relief.above_floor_m, 0.0)) - 2.0
-    return np.clip(planes, -3.0, 3.0, out=planes)
+    for name, above in (("above_floor", relief.above_floor_m), ("above_bed", relief.above_bed_m)):
+        planes[index[name]] = np.log1p(np.maximum(above, 0.0)) - 2.0
+    return np.clip(planes, -3.0, 3.0, out=planes), np.asarray(coarse, np.float32)
+
+
+def _went(differences: Sequence[Reals], work: WorkPair) -> tuple[Reals, Reals, Reals]:
+    """How much greener each cell became, how far its colour and its brightness went, less what is usual."""
+    greener, redder, brighter = (levelled(plane, work.stable, work.cell_m) for plane in differences)
+    return greener, np.hypot(greener, redder), np.abs(brighter)
+
+
+def _over_usual(went: Reals, work: WorkPair) -> Reals:
+    """ln of how far each cell went over what is usual in its neighbourhood."""
+    usual = went - levelled(went, work.stable, work.cell_m, _USUAL_PERCENT)
+    ratio = (went + _LEAST_CHANGE) / (np.maximum(usual, _LEAST_USUAL) + _LEAST_CHANGE)
+    return np.asarray(np.log(ratio), np.float32)
 
 
 def grain_of(linear: Reals) -> Reals:
@@ -90,11 +132,11 @@ def grain_of(linear: Reals) -> Reals:
     return np.stack([x * x - y * y, 2.0 * x * y, x * x + y * y])
 
 
-def _colours(linear: Reals, cell_m: float) -> tuple[Reals, Reals, Reals]:
+def _colours(linear: Reals, cell_m: float, least: float = _LEAST_LIGHT) -> tuple[Reals, Reals, Reals]:
     """Greenness, redness and brightness, each H×W, of light averaged over 1.5 m."""
     side = max(round(_COLOUR_M / cell_m), 1)
     light = np.asarray(cv2.blur(linear, (side, side)), np.float32)
-    light += np.float32(_LEAST_LIGHT)
+    light += np.float32(least)
     np.log(light, out=light)
     red, green, blue = (np.asarray(band, np.float32) for band in cv2.split(light))
     return green - 0.5 * (red + blue), red - blue, (red + green + blue) / 3.0
@@ -107,8 +149,8 @@ def _roughness(log_bright: Reals, cell_m: float) -> Reals:
     return np.asarray(0.5 * np.log(np.maximum(square - mean * mean, 0.0) + _LEAST_SPREAD**2), np.float32)
 
 
-def _correlation(x: Reals, y: Reals, side: int) -> Reals:
-    """Correlation of two pictures over squares of `side` cells, -1 to 1."""
+def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:
+    """Correlation of two pictures over squares of `side` cells, -1 to 1; where they have none, `same`."""
     side = max(side | 1, 3)
 
     def mean(values: Reals) -> Reals:
@@ -116,6 +158,8 @@ def _correlation(x: Reals, y: Reals, side: int) -> Reals:
 
     mean_x, mean_y = mean(x), mean(y)
     both = mean(x * y) - mean_x * mean_y
-    spread_x = np.maximum(mean(x * x) - mean_x**2, 0.0) + _LEAST_SPREAD**2
-    spread_y = np.maximum(mean(y * y) - mean_y**2, 0.0) + _LEAST_SPREAD**2
-    return np.asarray(both / np.sqrt(spread_x * spread_y), np.float32)
+    spread_x, spread_y = (
+        np.maximum(mean(some * some) - middle**2, 0.0) for some, middle in ((x, mean_x), (y, mean_y))
+    )
+    little = np.float32(_LITTLE_STRUCTURE**2)
+    return np.asarray((both + little * same) / (np.sqrt(spread_x * spread_y) + little), np.float32)

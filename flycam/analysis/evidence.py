@@ -22,7 +22,9 @@ Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _SURE_LOGIT = 6.0
-_SAME = 0.03
+# changed by less than a quarter of the ground around did, in colour and in light
+_SAME = -0.1
+_WATER_ABOVE_M, _LOWEST_M = 4.0, 0.6
 _BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
 # Ways of cutting patches out, chosen by hand on development scenes, not fitted: which patch is kept, and its
 # score, are fitted on what these cuts give, so who moves one fits anew (tests/bench/change_fit.py).
@@ -50,22 +52,31 @@ class CellEvidence:
 
 def cell_evidence(work: WorkPair, relief: Relief | None = None) -> CellEvidence:
     """Relief, cues and the evidence of each cell. relief: of the pair, where it is at hand already."""
-    relief = relief or relief_of(work.heights_m, work.cell_m)
-    cues = cues_of(work, relief)
-    water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
-    there = tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
+    planes = planes_of(work, relief or relief_of(work.heights_m, work.cell_m))
     return CellEvidence(
         work=work,
-        planes=Planes(
-            cues=cues,
-            grain_before=grain_of(work.before),
-            grain_after=grain_of(work.after),
-            relief=relief,
-            water=old_water_of(there, relief.heights_m, cues[PIXEL_CUES.index("redder")], work.cell_m),
-            cell_m=work.cell_m,
-        ),
-        bare=_smooth(_changed(fitted.BARE, cues), _BARE_SMOOTH_M / work.cell_m),
-        flooded=_smooth(_changed(fitted.FLOODED, cues), _WATER_SMOOTH_M / work.cell_m),
+        planes=planes,
+        bare=_smooth(_changed(fitted.BARE, planes.cues), _BARE_SMOOTH_M / work.cell_m),
+        flooded=_smooth(_changed(fitted.FLOODED, planes.cues), _WATER_SMOOTH_M / work.cell_m),
+    )
+
+
+def planes_of(work: WorkPair, relief: Relief) -> Planes:
+    """What each cell looks like and how it lies, to the ground and to the water of before."""
+    cues, colours = cues_of(work, relief)
+    water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
+    there = tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
+    low = relief.known & (relief.above_floor_m < _LOWEST_M)
+    old = old_water_of(there, low, relief.heights_m, colours, work.cell_m)
+    cues[PIXEL_CUES.index("over_water")] = old.over_m / _WATER_ABOVE_M
+    cues[PIXEL_CUES.index("unlike_water")] = old.unlike
+    return Planes(
+        cues=cues,
+        grain_before=grain_of(work.before),
+        grain_after=grain_of(work.after),
+        relief=relief,
+        water=old,
+        cell_m=work.cell_m,
     )
 
 
@@ -130,12 +141,10 @@ def _logits(model: Logistic, cues: Reals) -> Reals:
 
 
 def _changed(model: Logistic, cues: Reals) -> Reals:
-    """The model's logits; a cell of the very same colour and brightness on both dates has not changed."""
-    most = np.zeros(cues.shape[1:], np.float32)
-    for name in ("greener", "redder", "brighter"):
-        np.maximum(most, np.abs(cues[PIXEL_CUES.index(name)]), out=most)
+    """The model's logits; what went no farther in colour and light than nearly all around has not changed."""
     logits = _logits(model, cues)
-    logits[most < _SAME] = -_SURE_LOGIT
+    tinted, lit = (cues[PIXEL_CUES.index(name)] for name in ("tinted", "lit"))
+    logits[(tinted < _SAME) & (lit < _SAME)] = -_SURE_LOGIT
     return logits
 
 

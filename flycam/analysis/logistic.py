@@ -11,11 +11,13 @@ Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _CHUNK_ROWS = 64
+_FARTHEST = 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic:
-    """p = 1 / (1 + exp(-z)), z = bias + Σ w_i x_i + Σ_{i≤j} v_ij x_i x_j, x = (cue - mean) / spread.
+    """p = 1 / (1 + exp(-z)), z = bias + Σ w_i x_i + Σ_{i≤j} v_ij x_i x_j, x = (cue - mean) / spread,
+    held within ±1.6: farther out nothing was fitted, and squares would run away.
 
     cues      names, in the order of the weights
     weights   one for each cue
@@ -31,11 +33,16 @@ class Logistic:
 
     def logits(self, values: Doubles) -> Doubles:
         """z of N×len(cues) values."""
-        x = (values - np.array(self.mean)) / np.array(self.spread)
+        x = self.standard(values)
         z = self.bias + x @ np.array(self.weights)
         if self.products:
             z = z + np.einsum("ni,ij,nj->n", x, self._matrix(), x)
         return np.asarray(z, np.float64)
+
+    def standard(self, values: Doubles) -> Doubles:
+        """x of N×len(cues) values."""
+        x = (values - np.array(self.mean)) / np.array(self.spread)
+        return np.asarray(np.clip(x, -_FARTHEST, _FARTHEST), np.float64)
 
     def logit_planes(self, planes: Reals) -> Reals:
         """z of each cell of len(cues)×H×W planes, a few rows at a time."""
@@ -46,7 +53,7 @@ class Logistic:
         out = np.empty((height, width), np.float32)
         for row in range(0, height, _CHUNK_ROWS):
             part = planes[:, row : row + _CHUNK_ROWS].reshape(count, -1)
-            x = (part - mean) / spread
+            x = np.clip((part - mean) / spread, -_FARTHEST, _FARTHEST)
             z = weights @ x + np.float32(self.bias)
             if self.products:
                 z += ((matrix @ x) * x).sum(axis=0)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.analysis.cues import PIXEL_CUES
+from flycam.analysis.cues import GROUND_CUES, PIXEL_CUES
 from flycam.analysis.objects import Patch
 from flycam.analysis.old_water import OldWater
 from flycam.analysis.relief import Relief
@@ -20,8 +20,8 @@ Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Numbers = dict[str, float]
 
-_MEAN_CUES = tuple(name for name in PIXEL_CUES if name not in ("slope", "above_floor"))
-_EDGED_CUES = ("green_before", "green_after", "bright_before", "bright_after")
+_MEAN_CUES = tuple(name for name in PIXEL_CUES if name not in GROUND_CUES)
+_EDGED_CUES = ("green_before", "green_after", "tinted", "lit")
 SHAPE_MEASURES = (
     "size",
     "evidence",
@@ -39,10 +39,14 @@ SHAPE_MEASURES = (
     "ragged",
     "edge",
     "level",
+    "fills",
+    "head",
+    "foot",
+    "runs_out",
+    "mixed_before",
     "at_water",
     "from_water",
     "over_water",
-    "muddied",
     "furrowed",
     "furrowed_before",
 )
@@ -51,7 +55,10 @@ EDGED = tuple(f"edged_{name}" for name in _EDGED_CUES)
 MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES, *OVER_RIM, *EDGED)
 """Names of the numbers of `measured`, in their order."""
 _LEAST_INNER = 40
+_BY_WATER_M = 3.0
+_STEEPEST_WATER = 0.02  # a mountain river in flood; ground that is steeper holds no level water
 _LEAST_KNOWN = 0.5
+_LITTLE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,11 +137,13 @@ def _lie(patch: Patch, rim: Rim, planes: Planes) -> Numbers:
         "slope": float(slope.mean()),
         "least_slope": float(np.percentile(slope, 10)),
         "above_floor": math.log1p(max(float(np.median(relief.above_floor_m[place][mask])), 0.0)),
-        "level": _unlevel(relief.heights_m, rim.place),
+        **_level(patch, rim, planes),
         "at_water": float(water.there[rim.place].mean()) if rim.rows.size else 0.0,
         "from_water": math.log1p(float(np.median(water.away_m[place][mask]))),
         "over_water": float(np.median(water.over_m[place][mask])),
-        "muddied": float(np.median(water.redder[place][mask])),
+        "mixed_before": math.log(
+            float(planes.cues[PIXEL_CUES.index("green_before")][place][mask].std()) + _LITTLE
+        ),
     }
 
 
@@ -147,7 +156,18 @@ def _run(patch: Patch, planes: Planes, along: float, across: float, axis: NDArra
         "fall": (high - low) / max(along * planes.cell_m, 1.0),
         "downhill": abs(float(axis @ down)) * (1.0 - across / max(along, 1e-6)),
         "stretch": math.log(max(along, 1.0) / max(across, 1.0)),
+        **_head_to_foot(relief.heights_m[place][mask], relief.slope[place][mask]),
     }
+
+
+def _head_to_foot(heights: Reals, slope: Reals) -> Numbers:
+    """How its ground is shared between head, track and foot (thirds of its height), and how much flatter the
+    foot is: a slide starts narrow on the steep and comes to rest where it is less so (Varnes 1978)."""
+    low, high = (float(v) for v in np.percentile(heights, (2, 98)))
+    third = (high - low) / 3.0
+    head, foot = heights > high - third, heights < low + third
+    flatter = float(slope[head].mean() - slope[foot].mean()) if head.any() and foot.any() else 0.0
+    return {"head": float(head.mean()), "foot": float(foot.mean()), "runs_out": flatter}
 
 
 def _shape(mask: Mask, cell_m: float) -> Numbers:
@@ -186,11 +206,27 @@ def _furrowed(grain: Reals, mask: Mask) -> float:
     return float(np.hypot(difference, mixed) / max(float(total), 1e-9))
 
 
-def _unlevel(heights: Reals, ring: tuple[NDArray[np.intp], NDArray[np.intp]]) -> float:
-    """ln of the spread in metres of the ground around a patch about a plane: water ends at one level."""
-    if ring[0].size < 8:
-        return 0.0
-    z = heights[ring].astype(np.float64)
-    ground = np.stack([ring[0], ring[1], np.ones(len(z))], -1)
-    left = z - ground @ np.linalg.lstsq(ground, z, rcond=None)[0]
-    return math.log(float(np.median(np.abs(left))) + 0.1)
+def _level(patch: Patch, rim: Rim, planes: Planes) -> Numbers:
+    """Whether it may be a body of water: that ends on a contour and fills what is lowest.
+
+    level  ln of the spread in metres of the ground around it about a surface as level as water's
+    fills  share of the ground around that lies higher than most of its own, along that surface: 1 for water,
+           about half for a field or what lies across a slope
+    Its bank to the old water is left out: that was no shore.
+    """
+    heights, away = planes.relief.heights_m, planes.water.away_m
+    off = away[rim.place] > _BY_WATER_M
+    rows, cols = rim.rows[off], rim.cols[off]
+    if rows.size < 8:
+        return {"level": 0.0, "fills": 0.5}
+    place = np.stack([cols, rows], -1) * planes.cell_m
+    middle = place.mean(0)
+    z = heights[rows, cols].astype(np.float64)
+    tilt = np.linalg.lstsq(place - middle, z - z.mean(), rcond=None)[0]
+    tilt *= min(_STEEPEST_WATER / max(float(np.hypot(*tilt)), 1e-9), 1.0)
+    left = z - (place - middle) @ tilt
+    own_rows, own_cols = np.nonzero(patch.mask)
+    own = np.stack([own_cols + patch.cols.start, own_rows + patch.rows.start], -1) * planes.cell_m
+    inside = heights[patch.place][patch.mask] - (own - middle) @ tilt
+    spread = float(np.median(np.abs(left - np.median(left))))
+    return {"level": math.log(spread + 0.1), "fills": float((left > np.percentile(inside, 70)).mean())}

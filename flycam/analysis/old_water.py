@@ -1,7 +1,8 @@
-"""The water of before: how far each place is from it and how high above, and whether it has become muddy.
+"""The water of before: how far each place is from it, how high above, and whether it looks as that does now.
 
-A flood is near and low, and its water is brown with what the rain washed down. In a quiet season the river
-keeps its colour, and what looks wet beside it is a paddy, a shadow or the bank itself.
+A flood is near and low, and its water is the river's, of whatever colour that has become: what looks wet
+beside it and is of another colour is a paddy, a shadow or the bank itself. Where no water was within 150 m,
+what is asked is the lowest ground there: that is what fills first.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ Mask = NDArray[np.bool_]
 
 FAR_M = 150.0
 _HIGH_M, _LOW_M = 12.0, -6.0
-_STEP_M = 2.0
+COARSE_M = 2.0
 _REACH_M = 30.0
 _HALF, _LITTLE = 0.5, 1e-4
+_LEAST_UNLIKE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,31 +29,39 @@ class OldWater:
     """On the work grid H×W.
 
     there   bool: was water before
-    away_m  float32: metres to the nearest of it, 150 at the most
-    over_m  float32: height above the nearest of it, -6 to 12 m; 12 where none is within 150 m
-    redder  float32: how much redder the nearest of it (some 30 m of it) became; 0 where none is within 150 m
+    away_m  float32: metres to the nearest of it or of the lowest ground, 150 at the most
+    over_m  float32: height above the nearest, -6 to 12 m; 12 where none is within 150 m
+    unlike  float32: ln of how far a place's colour of the after-date is from that of the nearest (some 30 m
+            of it) then; 0 where none is within 150 m
     """
 
     there: Mask
     away_m: Reals
     over_m: Reals
-    redder: Reals
+    unlike: Reals
 
 
-def old_water_of(there: Mask, heights_m: Reals, redder: Reals, cell_m: float) -> OldWater:
-    """Distance to and height over water, on cells of 2 m.
+def coarse_size(shape: tuple[int, ...], cell_m: float) -> tuple[int, int]:
+    """(columns, rows) of the cells of 2 m, or larger ones, that a grid's water is asked on."""
+    step = max(COARSE_M, cell_m)
+    return max(round(shape[1] * cell_m / step), 1), max(round(shape[0] * cell_m / step), 1)
 
+
+def old_water_of(there: Mask, low: Mask, heights_m: Reals, colours: Reals, cell_m: float) -> OldWater:
+    """Distance to and height over water, and likeness to it.
+
+    low        H×W: the lowest ground, where water would gather
     heights_m  H×W, smoothed and without gaps
-    redder     H×W: the cue of that name
+    colours    3×h×w of the after-date on cells of `coarse_size`
     """
     shape = there.shape
-    if not there.any():
+    step = max(COARSE_M, cell_m)
+    size = coarse_size(shape, cell_m)
+    wet = _thinned(there, size)
+    is_dry = cv2.distanceTransform((~wet).astype(np.uint8), cv2.DIST_L2, 5) >= FAR_M / step
+    wet |= _thinned(low, size) & (is_dry | ~wet.any())
+    if not wet.any():
         return _none(there)
-    step = max(_STEP_M, cell_m)
-    size = (max(round(shape[1] * cell_m / step), 1), max(round(shape[0] * cell_m / step), 1))
-    share = cv2.resize(there.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    # a brook narrower than the cells is still water
-    wet = share > min(_HALF, float(share.max()) - _LITTLE)
     away, nearest = cv2.distanceTransformWithLabels(
         (~wet).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -63,9 +73,13 @@ def old_water_of(there: Mask, heights_m: Reals, redder: Reals, cell_m: float) ->
 
     heights = np.asarray(cv2.resize(heights_m, size, interpolation=cv2.INTER_NEAREST), np.float32)
     side = round(_REACH_M / step) | 1
-    reddened = cv2.resize(redder * there, size, interpolation=cv2.INTER_AREA)
+    share = wet.astype(np.float32)
     around = np.maximum(cv2.blur(share, (side, side)), np.float32(_LITTLE))
-    tint = np.asarray(cv2.blur(reddened, (side, side)) / around, np.float32)
+    off = np.zeros(share.shape, np.float32)
+    for band in colours:
+        mean = np.asarray(cv2.blur(band * share, (side, side)) / around, np.float32)
+        off += (band - at_nearest(mean)) ** 2
+    unlike = np.minimum(np.log(np.sqrt(off) + np.float32(_LEAST_UNLIKE)), np.float32(0.0))
     away_m = np.minimum(away * np.float32(step), np.float32(FAR_M))
     is_far = away_m >= FAR_M
     over = np.clip(heights - at_nearest(heights), _LOW_M, _HIGH_M)
@@ -73,13 +87,19 @@ def old_water_of(there: Mask, heights_m: Reals, redder: Reals, cell_m: float) ->
         there=there,
         away_m=_spread(away_m, shape),
         over_m=_spread(np.where(is_far, np.float32(_HIGH_M), over), shape),
-        redder=_spread(np.where(is_far, np.float32(0.0), at_nearest(tint)), shape),
+        unlike=_spread(np.where(is_far, np.float32(0.0), unlike), shape),
     )
+
+
+def _thinned(mask: Mask, size: tuple[int, int]) -> Mask:
+    """On coarse cells; a brook narrower than they are is still water."""
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray((share > 0.0) & (share > min(_HALF, float(share.max()) - _LITTLE)), np.bool_)
 
 
 def _none(there: Mask) -> OldWater:
     away, over = (np.full(there.shape, value, np.float32) for value in (FAR_M, _HIGH_M))
-    return OldWater(there=there, away_m=away, over_m=over, redder=np.zeros(there.shape, np.float32))
+    return OldWater(there=there, away_m=away, over_m=over, unlike=np.zeros(there.shape, np.float32))
 
 
 def _spread(values: Reals, shape: tuple[int, ...]) -> Reals:

@@ -13,7 +13,7 @@ Reals = NDArray[np.float32]
 
 _STEP_M = 4.0
 _SMOOTH_M = 6.0
-_FLOOR_REACH_M = 110.0
+_FLOOR_REACH_M, _BED_REACH_M = 110.0, 30.0
 _UNKNOWN_SLOPE = 0.3
 _UNKNOWN_ABOVE_M = 12.0
 
@@ -25,6 +25,7 @@ class Relief:
     slope           tangent of the steepest slope
     down_x, down_y  unit vector of the way down, columns and rows; 0, 0 on level ground
     above_floor_m   height above the lowest ground within 110 m: small on valley floors and in hollows
+    above_bed_m     the same within 30 m: small in the bed of a brook, on a wide floor, in a hollow
     heights_m       smoothed heights; where the terrain is not known, those of the nearest that is
     known           bool
     """
@@ -33,6 +34,7 @@ class Relief:
     down_x: Reals
     down_y: Reals
     above_floor_m: Reals
+    above_bed_m: Reals
     heights_m: Reals
     known: NDArray[np.bool_]
 
@@ -49,9 +51,11 @@ def relief_of(heights_m: Reals, cell_m: float) -> Relief:
     south, east = np.gradient(coarse, step)
     slope = np.hypot(south, east)
     steep = np.maximum(slope, 1e-6)
-    reach = 2 * max(round(_FLOOR_REACH_M / step), 1) + 1
-    floor = cv2.erode(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    above = coarse - floor
+
+    def above(reach_m: float) -> Reals:
+        side = 2 * max(round(reach_m / step), 1) + 1
+        lowest = cv2.erode(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        return np.where(known, spread(coarse - lowest), np.float32(_UNKNOWN_ABOVE_M))
 
     def spread(values: NDArray[np.floating]) -> Reals:
         return np.asarray(
@@ -62,7 +66,8 @@ def relief_of(heights_m: Reals, cell_m: float) -> Relief:
         slope=np.where(known, spread(slope), np.float32(_UNKNOWN_SLOPE)),
         down_x=spread(-east / steep),
         down_y=spread(-south / steep),
-        above_floor_m=np.where(known, spread(above), np.float32(_UNKNOWN_ABOVE_M)),
+        above_floor_m=above(_FLOOR_REACH_M),
+        above_bed_m=above(_BED_REACH_M),
         heights_m=spread(coarse),
         known=known,
     )

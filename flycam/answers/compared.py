@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.answered import Answered
 from flycam.errors import NotLookedFor
 from flycam.frame.agreement import agreed
-from flycam.frame.change import ChangeKind
+from flycam.frame.change import LOOKED_FOR, ChangeKind
 from flycam.frame.spelling import decimal_comma
 from flycam.report.change_names import CHANGE_KINDS
 from flycam.report.numbers import area, plain
@@ -36,13 +36,14 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
         "registration": _registration(found.registration),
         "looked_for": found.looked_for,
         "changes": len(found.changes),
+        "looked_for_kinds": [kind.value for kind in LOOKED_FOR] if found.looked_for else [],
         "by_kind": dict(Counter(one.kind for one in found.changes)),
         "by_commune": [
             {
                 "code": row.code or None,
                 "name": row.name or None,
                 "changes": row.changes,
-                "area_m2": round(row.area_m2, 1),
+                "others": row.others,
                 "area_m2_by_kind": {kind: round(area, 1) for kind, area in row.area_m2_by_kind.items()},
                 "compared_m2": round(row.compared_m2, 1),
                 "compared_pct": None if row.compared_pct is None else round(row.compared_pct, 2),
@@ -108,6 +109,11 @@ def _lines_en(found: Compared) -> list[str]:
         f"on stable ground ({int(registration.agreed.sum())} of {registration.found} windows found agree; "
         f"95 % of all found within {registration.found_p95_m:.2f} m)",
     ]
+    if found.looked_for:
+        lines.append(
+            "  looked for: landslides and floods alone; wrecked houses and other damage are not, and 'other' "
+            "is no measure of them"
+        )
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {_row_en(row)}")
@@ -137,6 +143,11 @@ def _lines_vi(found: Compared) -> list[str]:
         f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {registration.found} ô tìm thấy "
         f"là khớp; 95 % số ô tìm thấy lệch không quá {_vi(registration.found_p95_m, 2)} m)",
     ]
+    if found.looked_for:
+        lines.append(
+            "  chỉ dò sạt lở và ngập lụt; không dò nhà cửa hư hại hay thiệt hại khác, và “thay đổi khác” "
+            "không cho biết mức thiệt hại đó"
+        )
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {_row_vi(row)}")
@@ -184,14 +195,23 @@ def _row_en(row: CommuneChanges) -> str:
     if not row.changes and not row.compared_m2:
         return "not compared"
     share = "" if row.compared_pct is None else f", {row.compared_pct:.1f} % of it"
-    return f"{row.changes}, {_area(row.area_m2, 'en')}; compared {_area(row.compared_m2, 'en')}{share}"
+    parts = [f"{kind} {_area(m2, 'en')}" for kind, m2 in row.area_m2_by_kind.items()]
+    parts += [f"{row.others} other"] if row.others else []
+    said = f" ({', '.join(parts)})" if parts else ""
+    return f"{row.changes}{said}; compared {_area(row.compared_m2, 'en')}{share}"
 
 
 def _row_vi(row: CommuneChanges) -> str:
     if not row.changes and not row.compared_m2:
         return "chưa so sánh"
     share = "" if row.compared_pct is None else f", {_vi(row.compared_pct, 1)} % diện tích"
-    return f"{row.changes}, {_area(row.area_m2, 'vi')}; đã so sánh {_area(row.compared_m2, 'vi')}{share}"
+    parts = [
+        f"{CHANGE_KINDS[ChangeKind(kind)][0].lower()} {_area(m2, 'vi')}"
+        for kind, m2 in row.area_m2_by_kind.items()
+    ]
+    parts += [f"{row.others} {CHANGE_KINDS[ChangeKind.OTHER][0].lower()}"] if row.others else []
+    said = f" ({', '.join(parts)})" if parts else ""
+    return f"{row.changes}{said}; đã so sánh {_area(row.compared_m2, 'vi')}{share}"
 
 
 def _area(square_metres: float, language: str) -> str:

@@ -66,6 +66,8 @@ class Between:
     sun        of the after-date
     days       after the usual day of the flight after: a third date
     grown_m    by which every slide reaches farther on each side than it first did
+    slim       factor of the slides' width
+    failing    share of steep places that fail, 0 to 1
     """
 
     seed: int
@@ -80,6 +82,8 @@ class Between:
     sun: Sun
     days: int = 0
     grown_m: float = 0.0
+    slim: float = 1.0
+    failing: float = 0.36
 
     @property
     def storm(self) -> bool:

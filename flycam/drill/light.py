@@ -61,10 +61,13 @@ def lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
     return np.asarray(1.0 - back, np.float32)
 
 
-def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun) -> NDArray[np.uint8]:
+def illuminate(
+    albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun, shading: float = 1.0
+) -> NDArray[np.uint8]:
     """sRGB uint8 rows×columns×3 of lit ground: Lambert sun plus sky, multiplied in linear light.
 
     albedo rows×columns×3, linear 0-1; surface and lit (rows + 2)×columns: one more row above and below.
+    shading  0 to 1: of the light's difference from that of open level ground, how much shows
     """
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)
@@ -77,5 +80,8 @@ def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, s
     direct = np.clip((towards * horizontal + math.sin(sun.elevation_rad)) / length, 0.0, None) * lit[1:-1]
     sky = 0.5 + 0.5 / length
     light = (direct * sun.strength)[..., None] * _SUN + (sky * (1.25 - 0.25 * sun.strength))[..., None] * _SKY
+    if shading != 1.0:
+        level = math.sin(sun.elevation_rad) * sun.strength * _SUN + (1.25 - 0.25 * sun.strength) * _SKY
+        light = level + np.float32(shading) * (light - level)
     linear = np.clip(albedo * light * _LEVELS, 0.0, _LEVELS - 1.0)
     return np.asarray(_ENCODED[linear.astype(np.uint16)])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.drill.cover import Cover
+from flycam.drill.look import Look
 from flycam.drill.noise import Floats, Singles, grain, smooth_noise
 from flycam.drill.window import Window
 
@@ -13,6 +14,18 @@ Numbers = NDArray[np.uint8]
 Place = tuple[Singles, Singles]
 
 _GREYER = 0.16
+LEAFY = (
+    Cover.FOREST,
+    Cover.SCRUB,
+    Cover.CROWN,
+    Cover.TEA,
+    Cover.GARDEN,
+    Cover.RISER,
+    Cover.BUND,
+    Cover.MAIZE,
+    Cover.PADDY,
+    Cover.TERRACE,
+)
 # sRGB of each cover, and how much its brightness varies (broadly, per metre, per cell)
 _PALETTE: dict[Cover, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
     Cover.FOREST: ((52, 62, 36), (0.10, 0.18, 0.16)),
@@ -67,27 +80,36 @@ _CROWNS = np.array([(70, 92, 42), (48, 72, 38), (108, 124, 58), (58, 84, 44), (9
 
 
 def albedo(
-    window: Window, cover: Numbers, parcel: Singles, height: Singles, place: Place, seed: int
+    window: Window,
+    cover: Numbers,
+    parcel: Singles,
+    height: Singles,
+    place: Place,
+    seed: int,
+    look: Look,
 ) -> Singles:
     """Linear reflectance 0-1 of one band of cells, rows×columns×3 float32.
 
     cover, parcel, height (metres, of the surface) rows×columns; place: valley coordinates (along, across).
     """
     east, north = window.eastings, window.northings
-    base, varies = _tables()
+    base, varies = _tables(look)
     colour = base[cover]
     for kind, table in ((Cover.PADDY, _STAGES), (Cover.TERRACE, _STAGES), (Cover.CROWN, _CROWNS)):
         where = cover == kind
         colour[where] = _linear(table)[(parcel[where] * len(table)).astype(int)]
     roofs = cover == Cover.ROOF
     colour[roofs] = _linear(_ROOFS)[parcel[roofs].astype(int)]
+    if look.leaves != (1.0, 1.0, 1.0):
+        colour[np.isin(cover, LEAFY)] *= np.array(look.leaves, np.float32)
 
     amount = varies[cover]
     bright = 1.0 + amount[..., 0] * smooth_noise(east, north, 26.0, seed, "broad")
     bright += amount[..., 1] * smooth_noise(east, north, 2.4, seed, "metre")
     start = (window.west_cell, window.north_cell)
     bright += amount[..., 2] * grain(*start, window.shape, seed, "grain")
-    bright *= _patterns(cover, parcel, height, place, smooth_noise(east, north, 8.0, seed, "streak"))
+    patterns = _patterns(cover, parcel, height, place, smooth_noise(east, north, 8.0, seed, "streak"))
+    bright *= patterns if look.texture == 1.0 else 1.0 + np.float32(look.texture) * (patterns - 1.0)
     warm = 0.05 * smooth_noise(east, north, 11.0, seed, "warm")
     tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
     # variations are meant as the eye sees them; squared they are right enough for reflectance
@@ -116,11 +138,11 @@ def _patterns(cover: Numbers, parcel: Singles, height: Singles, place: Place, st
     return factor
 
 
-def _tables() -> tuple[Singles, Singles]:
+def _tables(look: Look) -> tuple[Singles, Singles]:
     base, varies = np.zeros((256, 3), np.float32), np.zeros((256, 3), np.float32)
     for kind, (colour, amount) in _PALETTE.items():
-        base[kind], varies[kind] = colour, amount
-    return _linear(base), varies
+        base[kind], varies[kind] = look.paints.get(kind, colour), amount
+    return _linear(base), np.float32(look.texture) * varies
 
 
 def _linear(srgb: Singles) -> Singles:

@@ -8,20 +8,9 @@ from numpy.typing import NDArray
 from flycam.drill.between import Between
 from flycam.drill.cover import Cover
 from flycam.drill.noise import Singles, smooth_noise
+from flycam.drill.paint import LEAFY
 from flycam.drill.window import Window
 
-_LEAFY = (
-    Cover.FOREST,
-    Cover.SCRUB,
-    Cover.CROWN,
-    Cover.TEA,
-    Cover.GARDEN,
-    Cover.RISER,
-    Cover.BUND,
-    Cover.MAIZE,
-    Cover.PADDY,
-    Cover.TERRACE,
-)
 _SOIL = (Cover.PLOUGHED, Cover.SCAR, Cover.CUTTING, Cover.TRACK, Cover.YARD, Cover.GRAVEL)
 # red, green, blue of leaves that have dried wholly, over those of fresh ones
 _DRY = np.array([1.42, 1.10, 1.12], np.float32)
@@ -40,7 +29,7 @@ def in_season(
     """
     east, north, seed = window.eastings, window.northings, between.seed
     drift = 0.25 * smooth_noise(east, north, 260.0, seed, "season") + between.season
-    leafy = np.isin(cover, _LEAFY)
+    leafy = np.isin(cover, LEAFY)
     shed = leafy & (cover == Cover.CROWN) & (parcel * 17.0 % 1.0 < _SHEDDING * max(between.season, 0.0))
     turned = np.clip(drift + np.where(shed, 1.2, 0.0), -1.0, 2.0)[..., None]
     leaves = np.where(turned > 0, _DRY ** np.maximum(turned, 0.0), _FRESH ** np.maximum(-turned, 0.0))

@@ -13,28 +13,31 @@ from flycam.drill.relief import Fields
 from flycam.drill.storm import flow_path, spread_path
 
 _SQUARE_M = 85.0
-_CHANCE = 0.36
 _STEEP = 0.5
 _SHORTEST_M, _LONGEST_M = 14.0, 260.0
 _LEAST_STEPS = 5
 _FAR_M = -20.0
 
 
-def with_slides(fields: Fields, seed: int, grown_m: float = 0.0) -> Fields:
+def with_slides(
+    fields: Fields, seed: int, grown_m: float = 0.0, slim: float = 1.0, failing: float = 0.36
+) -> Fields:
     """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses.
 
     grown_m  by which each reaches farther on every side
+    slim     factor of their width
+    failing  share of steep places that fail
     """
     calm = unscathed(fields)
     scar, moved = calm.values["scar"], calm.values["moved"]
     easts, norths = fields.node_coordinates
-    for east, north, length, slimness in zip(*_heads(fields, seed), strict=True):
+    for east, north, length, slimness in zip(*_heads(fields, seed, failing), strict=True):
         path = flow_path(fields, float(east), float(north), float(length))
         if len(path) < _LEAST_STEPS:
             continue
         share = np.linspace(0.0, 1.0, len(path))
         # half a width: 4 to 5 m for the shortest, about 16 m for the longest
-        half = (2.3 + 0.82 * np.sqrt(length)) * slimness
+        half = (2.3 + 0.82 * np.sqrt(length)) * slimness * slim
         head, foot = np.minimum(share * 4.0, 1.0), np.clip(share * 4.0 - 3.0, 0.0, 1.0)
         width = half * (0.45 + 0.55 * head + 0.4 * foot)
         spread_path(scar, moved, easts, norths, path, width, share)
@@ -47,7 +50,7 @@ def unscathed(fields: Fields) -> Fields:
     return fields.with_values(scar=np.full_like(height, _FAR_M), moved=np.zeros_like(height))
 
 
-def _heads(fields: Fields, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
+def _heads(fields: Fields, seed: int, failing: float) -> tuple[Floats, Floats, Floats, Floats]:
     """East and north of the slides' heads, how far each runs at most in metres, and how slim it is."""
     easts, norths = fields.node_coordinates
     i, j = (
@@ -59,7 +62,7 @@ def _heads(fields: Fields, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
     )
     east = (i + 0.15 + 0.7 * hash_unit(i, j, seed, "head east")) * _SQUARE_M
     north = (j + 0.15 + 0.7 * hash_unit(i, j, seed, "head north")) * _SQUARE_M
-    fails = (fields.sample("slope", east, north) > _STEEP) & (hash_unit(i, j, seed, "gives way") < _CHANCE)
+    fails = (fields.sample("slope", east, north) > _STEEP) & (hash_unit(i, j, seed, "gives way") < failing)
     i, j, east, north = i[fails], j[fails], east[fails], north[fails]
     length = _SHORTEST_M * (_LONGEST_M / _SHORTEST_M) ** hash_unit(i, j, seed, "runs")
     return east, north, length, 0.75 + 0.5 * hash_unit(i, j, seed, "slim")

@@ -8,15 +8,16 @@ misregistration, and the lean of trees and roofs away from whichever photo shows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.between import drawn_between
+from flycam.drill.between import Between, drawn_between
 from flycam.drill.cover import Cover
+from flycam.drill.look import PLAIN, Camera, Look
 from flycam.drill.noise import Singles, hash_unit, smooth_noise
 from flycam.drill.relief import Valley
 from flycam.drill.render import ENCODED, HAZE_COLOUR, LINEAR
@@ -110,17 +111,23 @@ def drawn_air(seed: int, *, first: bool) -> Air:
 
 
 def view_pair(
-    bounds: Bounds, gsd_m: float, *, seed: int, relief_m: float = 180.0, storm: bool = True
+    bounds: Bounds,
+    gsd_m: float,
+    *,
+    seed: int,
+    relief_m: float = 180.0,
+    storm: bool = True,
+    look: Look = PLAIN,
 ) -> ViewPair:
     """A place before and after with everything that `seed` draws; the same arguments, the same bytes."""
-    between = drawn_between(seed, storm=storm)
-    old = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m)
-    new = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, after=True, between=between)
+    between = _in_look(drawn_between(seed, storm=storm), look)
+    old = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, look=look)
+    new = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, after=True, between=between, look=look)
     return ViewPair(
         seed=seed,
         window=new.window,
-        before=photographed(old, drawn_air(seed, first=True), seed),
-        after=photographed(new, drawn_air(seed, first=False), seed + 1_000_003),
+        before=photographed(old, drawn_air(seed, first=True), seed, look.before),
+        after=photographed(new, drawn_air(seed, first=False), seed + 1_000_003, look.after),
         heights_m=_known_heights(old.valley, old.window, seed),
         change=new.change,
         confuser=np.zeros_like(new.change) if new.confuser is None else new.confuser,
@@ -128,7 +135,15 @@ def view_pair(
     )
 
 
-def photographed(world: DrillWorld, air: Air, seed: int) -> TopView:
+def _in_look(between: Between, look: Look) -> Between:
+    """What changed, in the season and by the storm that a look asks for."""
+    asked = {name: getattr(look, name) for name in ("sun", "season", "slim", "failing")}
+    if between.storm:
+        asked["flood_m"] = look.flood_m
+    return replace(between, **{name: value for name, value in asked.items() if value is not None})
+
+
+def photographed(world: DrillWorld, air: Air, seed: int, camera: Camera = PLAIN.before) -> TopView:
     """The orthophoto of a world as a flight in this air would show it."""
     east, north = world.window.eastings, world.window.northings
     moved, offsets = _moved(world, air, seed)
@@ -142,8 +157,8 @@ def photographed(world: DrillWorld, air: Air, seed: int) -> TopView:
     linear = LINEAR[moved] * (1.0 - cloud[..., None] * _CLOUD_COLOUR) + glint[..., None]
     uneven = 1.0 + air.uneven * smooth_noise(east, north, 120.0, seed, "uneven")
     linear = linear * (1.0 - haze[..., None]) + haze[..., None] * HAZE_COLOUR * (1.0 - 0.5 * cloud[..., None])
-    linear *= np.array(air.gain, np.float32) * uneven[..., None]
-    rgb = ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)]
+    linear *= np.array(air.gain, np.float32) * np.array(camera.gain, np.float32) * uneven[..., None]
+    rgb = _developed(ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)], camera)
     seen = smooth_noise(east, north, 180.0, seed, "hole") < _above(air.holes)
     return TopView(
         rgb=np.where(seen[..., None], _sensed(rgb, air, seed), 0).astype(np.uint8),
@@ -170,6 +185,16 @@ def _moved(world: DrillWorld, air: Air, seed: int) -> tuple[NDArray[np.uint8], t
         np.asarray(row + left[1] + lean * np.sin(angle), np.float32),
     )
     return np.asarray(cv2.remap(world.rgb, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)), maps
+
+
+def _developed(rgb: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
+    """The camera's curve and saturation on encoded values."""
+    if camera.gamma == 1.0 and camera.saturation == 1.0:
+        return rgb
+    values = (rgb / np.float32(255.0)) ** np.float32(camera.gamma)
+    grey = values.mean(-1, keepdims=True)
+    values = grey + np.float32(camera.saturation) * (values - grey)
+    return np.asarray(np.clip(np.rint(255.0 * values), 0, 255), np.uint8)
 
 
 def _sensed(rgb: NDArray[np.uint8], air: Air, seed: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from flycam.drill.between import Between
 from flycam.drill.cover import Cover, ground_of
 from flycam.drill.farming import work_fields
 from flycam.drill.light import Sun, illuminate, lit_fraction
+from flycam.drill.look import PLAIN, Look
 from flycam.drill.noise import Singles
 from flycam.drill.objects import Houses, houses_of, trees_of
 from flycam.drill.paint import albedo
@@ -77,12 +78,14 @@ def drill_world(
     after: bool = False,
     between: Between | None = None,
     storm_over: Bounds | None = None,
+    look: Look = PLAIN,
 ) -> DrillWorld:
     """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
 
     The same seed, relief and cell give the same ground before and after the storm except where the storm
     changed it, and with `between` also where people and the season did. storm_over: the bounds of the world
     whose storm it is, without `between`; None: its own (`storm.with_scars`).
+    look: of both dates, given alike for both.
     """
     window = window_over(bounds, cell_m)
     valley = Valley(seed=seed, relief_m=relief_m)
@@ -93,16 +96,16 @@ def drill_world(
         built = _standing(new_houses(fields, window.bounds, houses, between), fields)
         houses = together(houses, built)
     bare = _bare_ground(fields, window, houses, after, between)
-    trees = trees_of(window, bare.cover, seed)
     surface, top, parcel = bare.height.copy(), bare.cover.copy(), bare.parcel
-    grow_trees(trees, window, bare.height, surface, top, parcel)
+    if look.trees:
+        grow_trees(trees_of(window, bare.cover, seed), window, bare.height, surface, top, parcel)
     raise_houses(houses, window, bare.height, surface, top, parcel)
     if between is not None:
         marked_houses(bare.confuser, window, built)
         bare.confuser[bare.change > 0] = 0
     sun = between.sun if between is not None else SUN_AFTER if after else SUN_BEFORE
     new = (bare.confuser > 0) | (bare.change > 0)
-    rgb = _picture(valley, window, surface, top, parcel, sun, between, new)
+    rgb = _picture(valley, window, surface, top, parcel, sun, between, new, look)
     return DrillWorld(
         window=window,
         valley=valley,
@@ -120,8 +123,9 @@ def drill_world(
 def _failed(fields: Fields, after: bool, between: Between | None, storm_over: Bounds | None = None) -> Fields:
     """The fields with the scars of a storm, if there was one."""
     if between is not None:
-        grown_m = between.grown_m
-        return with_slides(fields, between.seed, grown_m) if between.slides else unscathed(fields)
+        if not between.slides:
+            return unscathed(fields)
+        return with_slides(fields, between.seed, between.grown_m, between.slim, between.failing)
     return with_scars(fields, storm_over) if after else fields
 
 
@@ -177,6 +181,7 @@ def _picture(
     sun: Sun,
     between: Between | None,
     new: NDArray[np.bool_],
+    look: Look,
 ) -> NDArray[np.uint8]:
     """The lit orthophoto, band by band; ground that is `new` since the other date has clods of its own."""
     lit = lit_fraction(surface, window.cell_m, sun)
@@ -186,13 +191,15 @@ def _picture(
         framed = np.clip(np.arange(rows.start - 1, rows.stop + 1), 0, window.shape[0] - 1)
         along, across = valley.coordinates(band.eastings[None, :], band.northings[:, None])
         place = (along.astype(np.float32), across.astype(np.float32))
-        bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed)
+        bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed, look)
         if new[rows].any():
-            turned = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER)
+            turned = albedo(
+                band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER, look
+            )
             bare[new[rows]] = turned[new[rows]]
         if between is not None:
             bare = in_season(bare, top[rows], parcel[rows], band, between)
-        rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
+        rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun, look.shading)
 
     _by_bands(window, paint)
     return rgb

@@ -13,6 +13,11 @@ class ChangeKind(StrEnum):
     OTHER = "other"
 
 
+LOOKED_FOR = (ChangeKind.LANDSLIDE, ChangeKind.FLOOD)
+"""Kinds of damage that a comparison looks for. OTHER is what changed beside them, found or not: its ground is
+no measure of any damage, so it is never summed up."""
+
+
 class ChangeStatus(StrEnum):
     """How a change stands.
 

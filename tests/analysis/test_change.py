@@ -11,6 +11,8 @@ from shapely.geometry import Polygon
 from flycam.analysis.change import Candidate, detect
 from flycam.analysis.pair import ImagePair
 from flycam.drill.topview import ViewPair
+from tests.bench.change_plain import plain_pair
+from tests.bench.change_scenes import image_pair
 
 
 def drawn(candidates: Sequence[Candidate], shape: tuple[int, ...], *kinds: str) -> np.ndarray:
@@ -112,3 +114,15 @@ def test_a_tiny_pair_is_no_trouble() -> None:
         heights_m=np.zeros((3, 2), np.float32),
     )
     assert detect(small) == ()
+
+
+def test_floods_and_slides_of_another_renderer_are_named_by_how_they_lie() -> None:
+    scenes = [plain_pair(seed, 450.0, 0.5) for seed in (1, 2, 3)]
+    named = {"landslide": 0.0, "flood": 0.0}
+    for number, kind in enumerate(named, 1):
+        for pair in scenes:
+            truth = pair.change == number
+            mine = drawn(detect(image_pair(pair)), truth.shape, kind)
+            named[kind] += float((mine & truth).sum() / truth.sum()) / len(scenes)
+    assert named["flood"] > 0.8
+    assert named["landslide"] > 0.4

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from flycam.analysis.cues import PIXEL_CUES
 from flycam.analysis.measures import MEASURES, Measured, Planes, measured
 from flycam.analysis.objects import Patch
-from flycam.analysis.old_water import old_water_of
+from flycam.analysis.old_water import coarse_size, old_water_of
 from flycam.analysis.relief import relief_of
 
 SIDE = 200
@@ -22,10 +23,12 @@ def of(
     after: np.ndarray | None = None,
     unknown: np.ndarray | None = None,
     water: np.ndarray | None = None,
+    heights: np.ndarray | None = None,
 ) -> Measured:
-    """The numbers of a mask on a slope of 0.5 that falls to the south, cells of 1 m; unknown: no height."""
+    """The numbers of a mask on a slope of 0.5 that falls to the south (or on heights given), cells of 1 m;
+    unknown: no height. Where water was and where the mask is, the after-date has one colour."""
     rows, _ = np.mgrid[:SIDE, :SIDE].astype(np.float32)
-    heights = 500.0 - 0.5 * rows
+    heights = 500.0 - 0.5 * rows if heights is None else heights.astype(np.float32)
     if unknown is not None:
         heights[unknown] = np.nan
     rough = np.random.default_rng(1).normal(0.0, 0.1, (SIDE, SIDE)).astype(np.float32)
@@ -34,13 +37,16 @@ def of(
     relief = relief_of(heights, 1.0)
     cues = np.zeros((len(PIXEL_CUES), SIDE, SIDE), np.float32)
     river = np.zeros((SIDE, SIDE), bool) if water is None else water
-    cues[PIXEL_CUES.index("redder")][river] = 0.4
+    colours = np.where(river | mask, 0.4, -0.4).astype(np.float32)
+    colours = np.repeat(cv2.resize(colours, coarse_size(mask.shape, 1.0))[None], 3, axis=0)
+    old = old_water_of(river, np.zeros_like(river), relief.heights_m, colours, 1.0)
+    cues[PIXEL_CUES.index("unlike_water")] = old.unlike
     planes = Planes(
         cues=cues,
         grain_before=grain(rough),
         grain_after=grain(rough if after is None else after),
         relief=relief,
-        water=old_water_of(river, relief.heights_m, cues[PIXEL_CUES.index("redder")], 1.0),
+        water=old,
         cell_m=1.0,
     )
     logits = np.where(mask, 3.0, -3.0).astype(np.float32)
@@ -110,5 +116,27 @@ def test_what_lies_by_the_old_water_and_low_over_it_says_so() -> None:
     assert number(by_it, "from_water") < np.log1p(9.0) < number(far, "from_water")
     assert number(by_it, "over_water") == pytest.approx(0.5 * 5.0, abs=1.5)
     assert number(far, "over_water") > 10.0
-    assert number(by_it, "muddied") == pytest.approx(0.4, abs=0.05)
-    assert number(of(box(40, 60, 10, 60)), "muddied") == 0.0
+    assert number(by_it, "unlike_water") < -1.5
+    assert number(of(box(40, 60, 10, 60)), "unlike_water") == 0.0
+
+
+def test_water_ends_on_a_contour_and_fills_what_is_lowest_and_a_slide_does_neither() -> None:
+    rows, cols = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    hollow = 500.0 + 0.1 * np.abs(cols - 100.0) + 0.004 * rows
+    wet = np.zeros((SIDE, SIDE), bool)
+    wet[30:170] = (np.abs(cols - 100.0) < 30.0)[30:170]
+    filled, slid = of(wet, heights=hollow), of(box(60, 80, 80, 20))
+    assert number(filled, "level") < -0.5 < 1.0 < number(slid, "level")
+    assert number(filled, "fills") > 0.7 > 0.6 > number(slid, "fills")
+
+
+def test_a_slide_starts_narrow_and_steep_and_its_foot_is_wide_and_flatter() -> None:
+    rows, cols = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    bent = 500.0 - 0.8 * rows + 0.002 * rows**2
+    tongue = (np.abs(cols - 100.0) < 2.0 + 0.2 * (rows - 40.0)) & (rows > 40) & (rows < 160)
+    what, field = (
+        of(tongue, heights=bent),
+        of(box(60, 80, 40, 40), heights=np.full((SIDE, SIDE), 7.0) + 0.1 * cols),
+    )
+    assert number(what, "foot") > 0.5 > 0.25 > number(what, "head")
+    assert number(what, "runs_out") > 0.1 > abs(number(field, "runs_out"))

@@ -1,10 +1,11 @@
 """Fit the coefficients of `flycam/analysis/fitted.py` on the development scenes, and on nothing else.
 
-    python -m tests.bench.change_fit --step cells|patches [--scenes FOLDER]   rewrites fitted.py
+    python -m tests.bench.change_fit --step water|cells|patches [--scenes FOLDER]   rewrites fitted.py
 
-Two steps: cells (what is bare and was not, what is water and was land, what was water), then the patches that
-those cells make, judged by the scoring of the bench: their weights, and the least scores that are shown, from
-scenes left out (`change_validate.py`), which are printed. Scenes are kept between runs.
+Three steps: cells of what was water, by which others are judged; cells of what is bare and was not, and of
+what is water and was land; then the patches that those cells make, judged by the scoring of the bench: their
+weights, and the least scores that are shown, from scenes left out (`change_validate.py`), which are printed.
+Scenes are kept between runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from flycam.analysis import fitted
 from flycam.analysis.logistic import Logistic
 from tests.bench.change_cells import cell_models, cells_of
 from tests.bench.change_judged import Judged, patches_with_truth
-from tests.bench.change_scenes import DEVELOPMENT_STORM, FITTED_CALM, Scene
+from tests.bench.change_scenes import FITTED_CALM, FITTED_STORM, Scene
 from tests.bench.change_validate import best_cut, held_out, quiet_cut, report
 from tests.bench.change_weights import patch_weights
 
@@ -63,14 +64,14 @@ def patch_models(scenes: Sequence[Judged]) -> dict[str, object]:
 
 def write(values: dict[str, object]) -> None:
     """The module of coefficients."""
-    seeds = f"{_runs(DEVELOPMENT_STORM)} with a storm and {_runs(FITTED_CALM)} without"
+    seeds = f"{_runs(FITTED_STORM)} with a storm and {_runs(FITTED_CALM)} without"
     lines = [
         '"""Coefficients of the detector, written by `python -m tests.bench.change_fit`, not by hand.',
         "",
         *textwrap.wrap(
             f"Fitted on the development scenes of tests/bench/change_scenes.py, seeds {seeds}.", 110
         ),
-        "The scenes that the bench reports on took no part.",
+        "The scenes that the bench reports on, and the looks that are held aside, took no part.",
         '"""',
         "",
         "from flycam.analysis.logistic import Logistic",
@@ -110,7 +111,7 @@ def main() -> None:
     """Fit one step and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=Path, help="where scenes are kept between runs")
-    parser.add_argument("--step", choices=("cells", "patches"), required=True)
+    parser.add_argument("--step", choices=("water", "cells", "patches"), required=True)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     values = {name: getattr(fitted, name) for name in WRITTEN}
@@ -119,11 +120,12 @@ def main() -> None:
         def over(work: Callable, scenes: Iterable[Scene]) -> list:
             return list(pool.map(partial(work, folder=options.scenes), scenes))
 
-        if options.step == "cells":
-            parts = over(cells_of, [*DEVELOPMENT_STORM, *FITTED_CALM[:4]])
-            values |= cell_models(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        if options.step == "patches":
+            values |= patch_models(over(patches_with_truth, [*FITTED_STORM, *FITTED_CALM]))
         else:
-            values |= patch_models(over(patches_with_truth, [*DEVELOPMENT_STORM, *FITTED_CALM]))
+            parts = over(partial(cells_of, step=options.step), [*FITTED_STORM, *FITTED_CALM[:6]])
+            columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+            values |= cell_models(*columns, options.step)
     write(values)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flycam.analysis.evidence import CellEvidence, bare_patches, cell_evidence, flooded_patches
+from flycam.analysis.evidence import bare_patches, cell_evidence, flooded_patches
 from flycam.analysis.measures import Measured
 from flycam.analysis.objects import Patch
-from flycam.analysis.workgrid import on_work_grid
+from flycam.analysis.workgrid import WorkPair, on_work_grid
 from tests.bench.change_scenes import Scene, image_pair, kept
 from tests.bench.change_scoring import OTHER
 
@@ -39,16 +39,16 @@ class Judged:
         return self.change.shape
 
 
-def truth_on(seen: CellEvidence, values: np.ndarray) -> np.ndarray:
+def truth_on(work: WorkPair, values: np.ndarray) -> np.ndarray:
     """A raster of the scene on the work grid."""
-    return cv2.resize(values.astype(np.uint8), seen.work.seen.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(values.astype(np.uint8), work.seen.shape[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def patches_with_truth(scene: Scene, folder: Path | None) -> Judged:
     """All patches that the cells of a scene make."""
     pair = kept(scene, folder)
     seen = cell_evidence(on_work_grid(image_pair(pair), None))
-    change, confuser = truth_on(seen, pair.change), truth_on(seen, pair.confuser)
+    change, confuser = truth_on(seen.work, pair.change), truth_on(seen.work, pair.confuser)
     real = np.isin(confuser, OTHER) | (change > 0)
     slides, floods = (_numbered((change == number) & seen.work.seen) for number in (1, 2))
     bare, flooded = bare_patches(seen), flooded_patches(seen)

@@ -8,6 +8,9 @@ reported on the first detector, and with 92001 to 92018 and 93001 to 93013, whic
 Every seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
 
 Each place is one true top view before and after (flycam.drill.topview), not a flight through `finish`.
+
+LOOKS of places: "plain", the drill's own; "fitted" and "aside", drawn from the two sets of ranges that do not
+meet (flycam.drill.look); "simple", of another renderer (change_plain.py). Nothing is fitted on the last two.
 """
 
 from __future__ import annotations
@@ -17,21 +20,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flycam.analysis.pair import ImagePair
+from flycam.drill.look import ASIDE, FITTED, PLAIN, drawn_look
 from flycam.drill.relief import CENTRE_M
 from flycam.drill.topview import ViewPair, view_pair
+from tests.bench import change_plain
 from tests.bench.flights import ROOT
 from tests.bench.kept import key_of, made_once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A square of `side_m` around the drill's centre, at `gsd_m`; relief_m: of the valley's sides."""
+    """A square of `side_m` around the drill's centre, at `gsd_m`.
+
+    relief_m: of the valley's sides; look: see above.
+    """
 
     seed: int
     side_m: float
     gsd_m: float
     relief_m: float
     storm: bool
+    look: str = "plain"
 
     @property
     def km2(self) -> float:
@@ -43,6 +52,8 @@ class Scene:
 
     def views(self) -> ViewPair:
         """Rendered anew every time: the same scene, the same bytes."""
+        if self.look == "simple":
+            return change_plain.plain_pair(self.seed, self.side_m, self.gsd_m, storm=self.storm)
         half = self.side_m / 2.0
         east, north = CENTRE_M
         return view_pair(
@@ -51,13 +62,26 @@ class Scene:
             seed=self.seed,
             relief_m=self.relief_m,
             storm=self.storm,
+            look=PLAIN if self.look == "plain" else drawn_look(self.seed, _RANGES[self.look]),
         )
 
 
-def _scenes(first: int, sizes: tuple[tuple[float, float], ...], *, storm: bool) -> tuple[Scene, ...]:
+_RANGES = {"fitted": FITTED, "aside": ASIDE}
+
+
+def _scenes(
+    first: int, sizes: tuple[tuple[float, float], ...], *, storm: bool, look: str = "plain"
+) -> tuple[Scene, ...]:
     reliefs = (180.0, 130.0, 230.0)
     return tuple(
-        Scene(seed=first + k, side_m=side, gsd_m=gsd, relief_m=reliefs[k % len(reliefs)], storm=storm)
+        Scene(
+            seed=first + k,
+            side_m=side,
+            gsd_m=gsd,
+            relief_m=reliefs[k % len(reliefs)],
+            storm=storm,
+            look=look,
+        )
         for k, (side, gsd) in enumerate(sizes)
     )
 
@@ -79,8 +103,17 @@ DEVELOPMENT_CALM = (
     *_scenes(93_001, _CALM_SIZES, storm=False),
 )
 
-# of each set the first ones: cells are fitted on four of the oldest, patches on all of these
-FITTED_CALM = (*DEVELOPMENT_CALM[:5], *DEVELOPMENT_CALM[10:14], *DEVELOPMENT_CALM[23:34])
+_LOOK_STORM, _LOOK_CALM = ((450.0, 0.5),), ((600.0, 0.5),)
+# what the detector is fitted on: many looks, and some of the drill's own; cells on the first calm ones
+FITTED_STORM = (*DEVELOPMENT_STORM[:6], *_scenes(200_001, _LOOK_STORM * 32, storm=True, look="fitted"))
+FITTED_CALM = (*DEVELOPMENT_CALM[:2], *_scenes(201_001, _LOOK_CALM * 10, storm=False, look="fitted"))
+LOOKS = {
+    look: (
+        *_scenes(first, _LOOK_STORM * 10, storm=True, look=look),
+        *_scenes(first + 500, _LOOK_CALM * 4, storm=False, look=look),
+    )
+    for look, first in (("plain", 202_001), ("fitted", 203_001), ("aside", 204_001), ("simple", 205_001))
+}
 
 
 def image_pair(pair: ViewPair) -> ImagePair:
@@ -97,6 +130,9 @@ def image_pair(pair: ViewPair) -> ImagePair:
 
 def kept(scene: Scene, folder: Path | None = None) -> ViewPair:
     """The scene, made once in `folder` (default: under `.bench/`), anew when it or the drill changes."""
-    path = (folder or ROOT / "changes") / f"{scene.seed}-{key_of(**asdict(scene))}.pickle"
+    made_with = asdict(scene)
+    if scene.look == "simple":
+        made_with["by"] = Path(change_plain.__file__).read_bytes()
+    path = (folder or ROOT / "changes") / f"{scene.seed}-{key_of(**made_with)}.pickle"
     made_once(path, lambda staging: staging.write_bytes(pickle.dumps(scene.views())))
     return pickle.loads(path.read_bytes())

@@ -5,6 +5,9 @@ A slide or flood of at least 200 m² is **found** when candidates of its kind co
 cutting, house, clearing or any work of the storm). Recall is the share of what is found, precision of what is
 right, IoU that of all ground called so over all ground that is so. Ground not seen on both dates counts
 nowhere. A false alarm lies on the confuser that holds most of it.
+
+Whatever they are called: it is **noticed** when candidates of any kind cover half of it, and then **named**
+right when those of its kind cover half of what is covered.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ class Tally:
 
     truths: int = 0
     found: int = 0
+    noticed: int = 0
+    named: int = 0
     candidates: int = 0
     right: int = 0
     both_m2: float = 0.0
@@ -54,6 +59,14 @@ class Tally:
     @property
     def recall(self) -> float:
         return self.found / self.truths if self.truths else float("nan")
+
+    @property
+    def noticing(self) -> float:
+        return self.noticed / self.truths if self.truths else float("nan")
+
+    @property
+    def naming(self) -> float:
+        return self.named / self.noticed if self.noticed else float("nan")
 
     @property
     def precision(self) -> float:
@@ -119,6 +132,7 @@ def add_scene(score: Score, pair: ViewPair, candidates: Iterable[Found]) -> list
     real = np.isin(pair.confuser, OTHER) | (change > 0)
     score.km2 += float(seen.sum()) * cell_m2 / 1e6
     drawn = {kind: np.zeros(change.shape, bool) for kind in KINDS}
+    every = np.zeros(change.shape, bool)
     objects = {kind: _objects(change == _NUMBER[kind], cell_m2) for kind in KINDS}
     verdicts = []
     for one in candidates:
@@ -129,6 +143,7 @@ def add_scene(score: Score, pair: ViewPair, candidates: Iterable[Found]) -> list
         tally.candidates += 1
         tally.right += right
         score.judged.append((one.score, right))
+        every[place] |= one.mask
         if one.kind in drawn:
             drawn[one.kind][place] |= one.mask
             _note_overlap(objects[one.kind], one)
@@ -137,10 +152,14 @@ def add_scene(score: Score, pair: ViewPair, candidates: Iterable[Found]) -> list
     for kind in KINDS:
         tally, mine, labels = score.tallies[kind], drawn[kind] & seen, objects[kind]
         covered = np.bincount(labels.labels[mine], minlength=len(labels.areas))
+        by_any = np.bincount(labels.labels[every & seen], minlength=len(labels.areas))
         for number in labels.counted:
             found = covered[number] >= _HALF * labels.areas[number]
             tally.truths += 1
+            noticed = by_any[number] >= _HALF * labels.areas[number]
             tally.found += bool(found)
+            tally.noticed += bool(noticed)
+            tally.named += bool(noticed and covered[number] >= _HALF * by_any[number])
             tally.object_iou.append(labels.best_iou.get(number, 0.0))
             if kind == "landslide":
                 score.sizes.append((float(labels.areas[number] * cell_m2), bool(found)))

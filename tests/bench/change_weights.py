@@ -23,17 +23,19 @@ _SCORE_RIDGE: dict[ChangeKind, float] = {
 Labelled = list[tuple[Measured, bool]]
 _SLIDE_MEASURES = (
     "size", "evidence", "weak_evidence", "slope", "least_slope", "above_floor", "fall", "downhill", "stretch",
-    "box_fill", "solidity", "straight", "longest_runs", "ragged", "edge", "green_before", "green_after",
-    "rough_before", "rough_after", "red_after", "redder", "brighter", "alike", "furrowed", "furrowed_before",
-    "greener_over_rim", "redder_over_rim", "brighter_over_rim", "green_before_over_rim",
-    "green_after_over_rim", "bright_after_over_rim", "rough_after_over_rim", "red_after_over_rim",
-    "alike_over_rim", "edged_green_before", "edged_green_after", "edged_bright_before", "edged_bright_after",
+    "head", "foot", "runs_out", "level", "fills", "mixed_before", "box_fill", "solidity", "straight",
+    "longest_runs", "ragged", "edge", "from_water", "green_before", "green_after", "rough_before",
+    "rough_after", "greener", "alike", "unlike_water", "furrowed", "furrowed_before",
+    "green_before_over_rim", "green_after_over_rim", "greener_over_rim", "tinted_over_rim", "lit_over_rim",
+    "rough_after_over_rim", "alike_over_rim", "edged_green_before", "edged_green_after", "edged_tinted",
+    "edged_lit",
 )  # fmt: skip
 _FLOOD_MEASURES = (
-    "size", "evidence", "weak_evidence", "slope", "above_floor", "stretch", "box_fill", "straight", "edge",
-    "level", "at_water", "from_water", "over_water", "muddied", "green_after", "rough_after", "red_after",
-    "bright_after", "alike", "greener_over_rim", "redder_over_rim", "rough_after_over_rim",
-    "bright_after_over_rim", "alike_over_rim",
+    "size", "evidence", "weak_evidence", "slope", "above_floor", "stretch", "box_fill", "solidity",
+    "straight", "edge", "level", "fills", "mixed_before", "at_water", "from_water", "over_water",
+    "unlike_water",
+    "green_after", "rough_after", "tinted", "lit", "dim", "alike", "greener_over_rim", "tinted_over_rim",
+    "lit_over_rim", "rough_after_over_rim", "alike_over_rim", "unlike_water_over_rim",
 )  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def patch_weights(scenes: Sequence[Judged]) -> Weights:
     return Weights(
         like=like,
         right={kind: _of_patches(kind, rows, _SCORE_RIDGE[kind]) for kind, rows in left.items()},
-        usual_share={k: round(float(np.mean([so for _, so in rows])), 4) for k, rows in left.items()},
+        usual_share={k.value: round(float(np.mean([so for _, so in rows])), 4) for k, rows in left.items()},
         least_score=fitted.LEAST_SCORE,
     )
 

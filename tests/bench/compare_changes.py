@@ -86,7 +86,7 @@ def _scene(scene: Scene, peers: tuple[str, ...], pictures: Path | None) -> Scene
         scores[name] = Score()
         right = add_scene(scores[name], pair, candidates)
         if name == OURS and pictures is not None:
-            _draw(pair, candidates, right, pictures / f"{scene.seed}.jpg")
+            drawn_beside(pair, candidates, right, pictures / f"{scene.seed}.jpg")
     return SceneResult(scene=scene, scores=scores, seconds=seconds)
 
 
@@ -189,7 +189,7 @@ def report(result: Judged) -> list[str]:
     return lines
 
 
-def _draw(pair: ViewPair, candidates: Sequence[Found], right: Sequence[bool], path: Path) -> None:
+def drawn_beside(pair: ViewPair, candidates: Sequence[Found], right: Sequence[bool], path: Path) -> None:
     """Before, after with the truth (white) and candidates: by kind, dashed crosses where wrong."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before, after = pair.before.rgb.copy(), pair.after.rgb.copy()

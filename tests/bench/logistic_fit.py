@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -21,7 +23,14 @@ def fit(
     weights = weights / weights.sum()
     mean = weights @ values
     spread = np.sqrt(weights @ (values - mean) ** 2) + 1e-6
-    x = (values - mean) / spread
+    plain = Logistic(
+        cues=cues,
+        mean=tuple(mean.tolist()),
+        spread=tuple(spread.tolist()),
+        bias=0.0,
+        weights=(0.0,) * len(cues),
+    )
+    x = plain.standard(values)
     pairs = [(i, j) for i in range(len(cues)) for j in range(i, len(cues))] if products else []
     design = np.concatenate([x, *(x[:, i : i + 1] * x[:, j : j + 1] for i, j in pairs)], axis=1)
     sign = np.where(labels, 1.0, -1.0)
@@ -35,10 +44,8 @@ def fit(
 
     w = minimize(loss, np.zeros(design.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 400}).x
     rest = w[1 + len(cues) :]
-    return Logistic(
-        cues=cues,
-        mean=tuple(mean.tolist()),
-        spread=tuple(spread.tolist()),
+    return replace(
+        plain,
         bias=float(w[0]),
         weights=tuple(w[1 : 1 + len(cues)].tolist()),
         products=tuple((i, j, float(v)) for (i, j), v in zip(pairs, rest, strict=True)),

@@ -19,7 +19,7 @@ from flycam.analysis.least_sizes import LEAST_BARE_M2, LEAST_FLOODED_M2
 from flycam.analysis.place_error import area_error_m2, place_error_m
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import CommuneRecord
-from flycam.frame.change import ChangeKind
+from flycam.frame.change import LOOKED_FOR, ChangeKind
 from flycam.frame.flight import Flight
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geodata.feature_file import FeatureLayer, write_features
@@ -94,9 +94,9 @@ class CommuneChanges:
 
     changes          candidates with more than a sliver in it (`places.is_sliver`): one across a border counts
                      in both, so that these may be more together than there are
-    area_m2          of its own ground that they cover, ground under several counted once; code "" is ground
-                     outside of all boundaries that are known
-    area_m2_by_kind  the same of each kind alone: together they may be more
+    others           of these that are of no kind that is looked for
+    area_m2_by_kind  of its own ground that each kind looked for covers, ground under several counted once;
+                     code "" is ground outside of all boundaries that are known
     compared_m2      of its ground on which changes were looked for; of all other nothing is known
     compared_pct     the same in per cent of all its ground; None outside of boundaries
     """
@@ -104,7 +104,7 @@ class CommuneChanges:
     code: str
     name: str
     changes: int
-    area_m2: float
+    others: int
     area_m2_by_kind: Mapping[str, float]
     compared_m2: float
     compared_pct: float | None
@@ -311,7 +311,9 @@ def _by_commune(
     outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
     if beyond or outside_m2 > _LEAST_OUTSIDE * compared.area:
         rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
-    return sorted(rows, key=lambda row: (-row.area_m2, -row.compared_m2, row.code))
+    return sorted(
+        rows, key=lambda row: (-sum(row.area_m2_by_kind.values()), -row.changes, -row.compared_m2, row.code)
+    )
 
 
 def _row(
@@ -322,13 +324,15 @@ def _row(
     whole_m2: float | None,
 ) -> CommuneChanges:
     """Of the parts of changes (kind, ground) that lie in a commune of so much ground."""
-    kinds = sorted({kind for kind, _ in parts})
+    kinds = [kind for kind in LOOKED_FOR if any(kind == its for its, _ in parts)]
     return CommuneChanges(
         code=code,
         name=name,
         changes=len(parts),
-        area_m2=_united_m2([part for _, part in parts]),
-        area_m2_by_kind={kind: _united_m2([part for its, part in parts if its == kind]) for kind in kinds},
+        others=sum(kind not in LOOKED_FOR for kind, _ in parts),
+        area_m2_by_kind={
+            kind.value: _united_m2([part for its, part in parts if its == kind]) for kind in kinds
+        },
         compared_m2=compared_m2,
         compared_pct=None if whole_m2 is None else 100.0 * compared_m2 / whole_m2,
     )

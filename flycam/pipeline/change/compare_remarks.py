@@ -124,9 +124,9 @@ def remarks_on(
         said.append(
             (
                 "scores were fitted on drills of flights over mountains: of other pictures they are worth "
-                "less, and damaged buildings are not looked for",
-                "điểm số được hiệu chỉnh trên các chuyến bay diễn tập vùng núi: với ảnh khác thì kém tin cậy "
-                "hơn, và không tìm nhà cửa hư hại",
+                "less",
+                "điểm số được hiệu chỉnh trên các chuyến bay diễn tập vùng núi: với ảnh khác thì kém tin "
+                "cậy hơn",
             )
         )
     return said

@@ -138,8 +138,9 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     assert (west - WEST, NORTH - north) == pytest.approx((85.0, 50.0), abs=0.01)
     assert (east - west, north - south) == pytest.approx((20.0, 20.0))
     rows = {row.code: row for row in done.by_commune}
-    assert rows["00"].area_m2 == pytest.approx(300.0, rel=0.01) and rows["00"].changes == 1
-    assert rows["01"].area_m2 == pytest.approx(200.0, rel=0.01) and rows["01"].changes == 2
+    assert rows["00"].area_m2_by_kind == pytest.approx({"landslide": 300.0}, rel=0.01)
+    assert rows["01"].area_m2_by_kind == pytest.approx({"landslide": 100.0, "flood": 100.0}, rel=0.01)
+    assert (rows["00"].changes, rows["01"].changes) == (1, 2)
 
 
 def test_a_sliver_counts_in_no_commune_and_what_counts_twice_is_explained(workspace, files, tmp_path):
@@ -183,8 +184,17 @@ def test_ground_under_two_candidates_is_counted_once(workspace, files, tmp_path)
     (row,) = compare(workspace, *files, tmp_path / "c.gpkg", Finder(found)).by_commune
     # squares of 25 m side; the second begins 20 m on
     assert row.changes == 3
-    assert row.area_m2 == pytest.approx(45 * 25, rel=0.01)
     assert row.area_m2_by_kind == pytest.approx({"landslide": 45 * 25, "flood": 25 * 25}, rel=0.01)
+
+
+def test_of_what_is_not_looked_for_no_ground_is_summed_up(workspace, files, tmp_path):
+    found = [Found(square((100.0 + 200.0 * k - 0.5, 300 - 0.5), 100.0), kind="other") for k in range(3)]
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder(found))
+    answer, lines = of_compare(done)
+    (row,) = answer["by_commune"]
+    assert (row["changes"], row["others"], row["area_m2_by_kind"]) == (3, 3, {})
+    assert "area_m2" not in row and answer["looked_for_kinds"] == ["landslide", "flood"]
+    assert any("other damage" in line for line in lines)
 
 
 def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tmp_path):
@@ -200,10 +210,11 @@ def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tm
 def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(workspace, files, tmp_path):
     _communes(workspace, -50.0, 100.0, 160.0)
     aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (190, 60), (190, 160), (60, 160))
-    finder = Finder([Found(square((-500.0, -500.0), 3000.0), kind="other")])
+    finder = Finder([Found(square((-500.0, -500.0), 3000.0), kind="flood")])
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
     assert done.common_m2 == pytest.approx(130 * 100, rel=0.01)
-    assert sum(row.area_m2 for row in done.by_commune) == pytest.approx(done.common_m2, rel=0.01)
+    areas = [row.area_m2_by_kind["flood"] for row in done.by_commune]
+    assert sum(areas) == pytest.approx(done.common_m2, rel=0.01)
     assert {row.code for row in done.by_commune} == {"00", "01", ""}
 
 
