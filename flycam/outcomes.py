@@ -34,9 +34,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.SourceUnreadable: Outcome(EXIT_INPUT, 422, "The file cannot be read", "Không đọc được tệp"),
     e.StreamUnreadable: Outcome(EXIT_INPUT, 422, "No video comes", "Không nhận được video"),
     e.CalibrationMissing: Outcome(EXIT_INPUT, 422, "The camera is not known", "Chưa biết thông số máy ảnh"),
-    e.PositionMissing: Outcome(
-        EXIT_INPUT, 422, "The flight cannot be placed", "Chưa định vị được chuyến bay"
-    ),
+    e.PositionMissing: Outcome(EXIT_INPUT, 422, "The photos have no position", "Ảnh không có toạ độ"),
     e.FilmUnplaced: Outcome(EXIT_INPUT, 422, "The film has no position", "Chưa có vị trí của video"),
     e.TerrainMissing: Outcome(EXIT_INPUT, 422, "No terrain here", "Không có mô hình độ cao ở khu vực này"),
     e.CrsMissing: Outcome(EXIT_INPUT, 422, "No coordinate system", "Tệp không ghi hệ toạ độ"),
