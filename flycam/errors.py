@@ -46,7 +46,7 @@ class CalibrationMissing(InputUnusable):
 
 
 class PositionMissing(InputUnusable):
-    """No frame of the flight can be placed: none has a position, a lens, a height or a sight that will do."""
+    """No frame of the flight has a position and no log was given that could supply one."""
 
 
 class PhotosUnplaced(PositionMissing):

@@ -180,8 +180,6 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
         by_reason.setdefault(one.reason, []).append(one)
     groups = sorted(by_reason.values(), key=len, reverse=True)
     count = len(diagnosis.rejected)
-    if count == 1:
-        return PositionMissing(groups[0][0].message, vi=groups[0][0].message_vi)
     if len(groups) == 1:
         en, vi = groups[0][0].message, groups[0][0].message_vi
     else:
