@@ -1,9 +1,11 @@
 """A mosaic seen through another grid: windows of tiles, resampled.
 
-Colours by Lanczos' kernel, which keeps what is fine in the tiles; where the grid is coarser than they are,
-what it cannot hold is taken out first by the same kernel, stretched.
+Colours by a kernel that keeps what is fine in the tiles: Lanczos' where the grid is no coarser than they are.
+Where it is, what it cannot hold is taken out first by that kernel, stretched, and cubic convolution, which
+takes a quarter of the time, keeps the rest.
 
-Sources: Duchon, J. Appl. Meteorol. 18(8), 1979 (the kernel); Turkowski, Graphics Gems I, 1990 (for pictures).
+Sources: Duchon, J. Appl. Meteorol. 18(8), 1979 (Lanczos' kernel); Keys, IEEE ASSP 29(6), 1981 (cubic
+convolution); Turkowski, Graphics Gems I, 1990 (for pictures).
 """
 
 from __future__ import annotations
@@ -163,9 +165,11 @@ def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
 
 
 def _low_pass(step_px: float) -> NDArray[np.float32]:
-    """Weights, an odd number of them, that leave what a grid of steps of so many pixels can hold."""
+    """Weights, an odd number of them, that leave what a grid of steps of so many pixels can hold; 1: all."""
     # the same kernel in all windows of a grid, whose steps differ by what the projection stretches
-    stretch = max(round(step_px, 2), 1.0)
+    stretch = round(step_px, 2)
+    if stretch <= 1.0:
+        return np.ones(1, dtype=np.float32)
     lobes = stretch * _LOBES
     at = np.arange(1 - math.ceil(lobes), math.ceil(lobes))
     weights = np.sinc(at / stretch) * np.sinc(at / lobes)
@@ -175,10 +179,13 @@ def _low_pass(step_px: float) -> NDArray[np.float32]:
 def _mixed(
     source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32], low_pass: NDArray[np.float32]
 ) -> Seen:
-    """Low-passed, then by Lanczos' kernel; bilinear where those would weigh ground without data."""
+    """By the kernels of this module; bilinear where those would weigh ground without data."""
     rgb, mask = source
-    smooth = cv2.sepFilter2D(rgb, -1, low_pass, low_pass)
-    taken = np.asarray(cv2.remap(smooth, map_x, map_y, cv2.INTER_LANCZOS4), dtype=np.uint8)
+    if low_pass.size == 1:
+        taken = cv2.remap(rgb, map_x, map_y, cv2.INTER_LANCZOS4)
+    else:
+        taken = cv2.remap(cv2.sepFilter2D(rgb, -1, low_pass, low_pass), map_x, map_y, cv2.INTER_CUBIC)
+    taken = np.asarray(taken, dtype=np.uint8)
     side = 2 * _LANCZOS_PX + low_pass.size
     whole = cv2.erode(mask.view(np.uint8), np.ones((side, side), np.uint8))
     beside = cv2.remap(whole, map_x, map_y, cv2.INTER_NEAREST) == 0
