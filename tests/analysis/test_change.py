@@ -117,12 +117,9 @@ def test_a_tiny_pair_is_no_trouble() -> None:
 
 
 def test_floods_and_slides_of_another_renderer_are_named_by_how_they_lie() -> None:
-    scenes = [plain_pair(seed, 450.0, 0.5) for seed in (1, 2, 3)]
-    named = {"landslide": 0.0, "flood": 0.0}
-    for number, kind in enumerate(named, 1):
-        for pair in scenes:
-            truth = pair.change == number
-            mine = drawn(detect(image_pair(pair)), truth.shape, kind)
-            named[kind] += float((mine & truth).sum() / truth.sum()) / len(scenes)
-    assert named["flood"] > 0.8
-    assert named["landslide"] > 0.4
+    pair = plain_pair(3, 400.0, 0.5)
+    found = detect(image_pair(pair))
+    for number, kind, least in ((1, "landslide", 0.4), (2, "flood", 0.8)):
+        truth, mine = pair.change == number, drawn(found, pair.change.shape, kind)
+        assert truth.sum() > 2000
+        assert (mine & truth).sum() > least * truth.sum(), kind

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flycam.analysis.logistic import Logistic, probability
 from tests.bench.change_validate import HeldOut, best_cut, quiet_cut, worth
 from tests.bench.logistic_fit import fit
 
@@ -48,8 +49,8 @@ def test_what_slides_and_floods_raise_is_not_left_to_other_changes() -> None:
 def test_a_fit_finds_the_weights_that_drew_the_labels() -> None:
     random = np.random.default_rng(5)
     values = random.normal(0.0, 1.0, (20_000, 2))
-    likely = 1.0 / (1.0 + np.exp(-(0.5 + 1.5 * values[:, 0] - 0.8 * values[:, 1])))
-    labels = random.random(len(values)) < likely
+    drew = Logistic(cues=("a", "b"), mean=(0.0, 0.0), spread=(1.0, 1.0), bias=0.5, weights=(1.5, -0.8))
+    labels = random.random(len(values)) < probability(drew.logits(values))
     model = fit(("a", "b"), values, labels, np.ones(len(values)), products=False, ridge=1e-6)
     np.testing.assert_allclose(model.weights, (1.5, -0.8), atol=0.1)
     assert model.bias == pytest.approx(0.5, abs=0.1)
