@@ -104,7 +104,7 @@ def test_what_is_taken_in_and_what_is_exported_is_on_record(
 def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_path: Path) -> None:
     done = ready("ingest", drill.photos, "--name", "thử")
     assert done.exit_code == 0
-    assert done.json["frames"] == {"read": 6, "used": 6, "rejected": {}}
+    assert done.json["frames"] == {"read": 6, "used": 6, "in_flight": 6, "rejected": {}}
     assert set(done.json) >= {"flight_id", "frames", "gsd_m", "communes", "seconds"}
     assert set(done.json["communes"][0]) >= {"code", "name", "covered_pct", "area_m2"}
     out = tmp_path / "map.tif"

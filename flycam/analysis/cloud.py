@@ -22,7 +22,7 @@ _NEAR_M = 5.0  # over which grain is measured
 _LEAST_M2, _LEAST_WIDTH_M = 400.0, 10.0
 # of cells of 1 m against the middle one of their nine, in grey levels; drills: clouds 0 to 1.5, glint 4.7 on
 _RING_M, _MOST_SPARKLE = (1.0, 6.0), 3.0
-# its rim, as far as ground shimmers through: by so much paler against the other date than ground usually is
+# its torn pieces, however small, and its rim, as far as ground shimmers through: by so much paler against the other date than ground usually is
 _RIM_M, _PALER = 60.0, 25
 _SOFT_M = 4.0
 
@@ -49,8 +49,10 @@ def clouded(pair: ImagePair) -> tuple[Mask, Mask]:
         (before, after, white[0], white[1]),
         (after, before, white[1], white[0]),
     ):
-        core = _soft(_large(mine & ~theirs, cell_m), own, cell_m)
-        whole = _with_rim(core, own, other, cell_m)
+        alone = mine & ~theirs
+        core = _soft(_large(alone, cell_m), own, cell_m)
+        torn = alone & _grown(core, _RIM_M / cell_m) if core.any() else core
+        whole = _with_rim(core | torn, own, other, cell_m)
         there = cv2.resize(whole.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
         masks.append(there.astype(np.bool_))
     return masks[0] & pair.before_seen, masks[1] & pair.after_seen

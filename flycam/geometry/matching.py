@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from flycam.geometry.features import DESCRIPTOR_NORM
 
@@ -31,6 +30,8 @@ def close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indi
     there = np.flatnonzero(np.isfinite(points_b).all(axis=1))
     if here.size == 0 or there.size == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    from scipy.spatial import cKDTree  # noqa: PLC0415  an ingest matches without it, and begins sooner
+
     close = cKDTree(points_a[here]).sparse_distance_matrix(
         cKDTree(points_b[there]), radius, p=np.inf, output_type="ndarray"
     )

@@ -309,7 +309,7 @@ def test_links_and_odd_names_cost_a_card_themselves_alone(
         named = {one["name"] for one in said.json["rejections"]}
         assert named == {"shadow.JPG", r"DJI_\udcff\udc82.JPG"}
         assert all(map(is_plain, said.stderr.splitlines()))
-    assert said.json["frames"] == {"read": 7, "used": 5, "rejected": {"unreadable": 2}}
+    assert said.json["frames"] == {"read": 7, "used": 5, "in_flight": 5, "rejected": {"unreadable": 2}}
 
 
 def test_what_a_link_leads_to_mends_no_house(ready: Operator, card: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_spoiled_files_are_named_and_the_flight_goes_on(ready: Operator, card: P
     (card / "bom.jpg").write_bytes(_resized_header(last.read_bytes(), 65_000))
     said = ready("ingest", card)
     assert said.exit_code == 0
-    assert said.json["frames"] == {"read": 10, "used": 5, "rejected": {"unreadable": 5}}
+    assert said.json["frames"] == {"read": 10, "used": 5, "in_flight": 5, "rejected": {"unreadable": 5}}
     for name, words in {
         first.name: "cut off",
         "rỗng.jpg": "0 bytes",
@@ -103,7 +103,7 @@ def test_photo_at_zero_zero_is_left_out(ready: Operator, card: Path) -> None:
     no_fix = {"GpsLatitude": "+0.0000000000", "GpsLongitude": "+0.0000000000"}
     first.write_bytes(reworded(_again(first, gps_zero=True), **no_fix))
     said = ready("ingest", card)
-    assert said.json["frames"] == {"read": 6, "used": 5, "rejected": {"no_position": 1}}
+    assert said.json["frames"] == {"read": 6, "used": 5, "in_flight": 5, "rejected": {"no_position": 1}}
     assert "(0, 0)" in _sentence_of(said, first.name) and "--telemetry" in _sentence_of(said, first.name)
 
 
@@ -126,7 +126,7 @@ def test_pipes_and_links_on_a_card(ready: Operator, card: Path, whole: Said) -> 
     link = card.parent / "thẻ nhớ"
     link.symlink_to(card)
     said = ready("ingest", link, card)
-    assert said.json["frames"] == {"read": 7, "used": 6, "rejected": {"unreadable": 1}}
+    assert said.json["frames"] == {"read": 7, "used": 6, "in_flight": 6, "rejected": {"unreadable": 1}}
     assert "mất.jpg" in _sentence_of(said, "mất.jpg")
     assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
 
@@ -180,7 +180,7 @@ def test_thermal_beside_colour_never_blends(ready: Operator, card: Path, whole: 
             )
             heat.save(photo.with_stem(f"{photo.stem}_T"), "JPEG", exif=picture.getexif(), xmp=packet)
     said = ready("ingest", card)
-    assert said.json["frames"] == {"read": 12, "used": 12, "rejected": {}}
+    assert said.json["frames"] == {"read": 12, "used": 12, "in_flight": 12, "rejected": {}}
     flight_id = said.json["flight_id"]
     assert ready.tiles(flight_id) == whole.json["tiles"]
     heat_tiles = ready.tiles(flight_id, "thermal")

@@ -55,7 +55,7 @@ class Laid:
     def in_use(self) -> set[str]:
         catalog = self.workspace.catalog
         heads = {head.key for head in catalog.tiles.heads(f"{self.flight_id}-colour", 0)}
-        return heads | {str(c.clip_key) for c in catalog.boundaries.coverage(self.flight_id)}
+        return heads | {c.clip_key for c in catalog.boundaries.coverage(self.flight_id) if c.clip_key}
 
     def kept_for_ever(self) -> set[str]:
         return {key for key in self.objects if key.startswith(("evidence/", "terrain/"))}

@@ -33,6 +33,7 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.store.room import RESERVED_BYTES, free_bytes
 from tests.attack.commands import in_ram
+from tests.clips import cut_all
 from tests.houses import House
 from tests.pipeline import test_collect as collected
 
@@ -84,6 +85,7 @@ def _laid(drill: DrillReport, house: House, disk: Path) -> Laid:
     register_communes(workspace, drill.communes)
     request = SurveyRequest(paths=(drill.photos,))
     flight_id = ingest(workspace, request, Labels()).flight.flight_id
+    cut_all(workspace, flight_id)
     clock.s = 2 * DAY_S
     register_dem(workspace, drill.dem)
     ingest(workspace, request, Labels())

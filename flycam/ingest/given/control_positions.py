@@ -18,8 +18,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from flycam.errors import CalibrationMissing, InputUnusable
 from flycam.geodata.crs import describe_crs, to_lonlat, to_work, work_crs_for
@@ -217,6 +215,9 @@ def _similarity(source: Floats, target: Floats) -> tuple[float, float, Floats, f
 def _parts(links: Sequence[_Link], n: int) -> Index:
     """Which connected part of the block each photo belongs to, N."""
     a, b = [one.a for one in links], [one.b for one in links]
+    from scipy.sparse import coo_array  # noqa: PLC0415  few flights are placed so
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
+
     graph = coo_array((np.ones(len(links)), (a, b)), shape=(n, n))
     label: Index = connected_components(graph, directed=False)[1].astype(np.intp)
     return label
@@ -264,6 +265,9 @@ def _solved(design: Floats, observed: Floats, weight: Floats) -> Floats:
 def _along_tree(links: Sequence[_Link], first: int, n: int) -> Floats:
     """Angles N along a tree of links from one photo."""
     a, b = [one.a for one in links], [one.b for one in links]
+    from scipy.sparse import coo_array  # noqa: PLC0415  as above
+    from scipy.sparse.csgraph import breadth_first_order  # noqa: PLC0415  as above
+
     graph = coo_array((np.ones(len(links)), (a, b)), shape=(n, n)).tocsr()
     order, before = breadth_first_order(graph, first, directed=False)
     known = {(one.a, one.b): one.angle for one in links}

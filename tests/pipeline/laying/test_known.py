@@ -93,7 +93,8 @@ def test_a_part_of_a_flight_is_moved_and_finished_revisions_that_hold_it_are_ret
     late.mkdir()
     for photo in sorted(card.iterdir())[4:]:
         photo.rename(late / photo.name)
-    assert house.ingest(late, layer="infrared").used == drill.frames
+    moved = house.ingest(late, layer="infrared")
+    assert (moved.used, moved.in_flight) == (2, drill.frames)
     catalog = house.workspace.catalog
     record = catalog.revisions.get(f"{flight_id}-colour", number)
     assert record.state is RevisionState.RETIRED and "moved to layer infrared" in record.why

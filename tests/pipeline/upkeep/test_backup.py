@@ -57,6 +57,7 @@ from flycam.store import keys, syncing
 from flycam.store.opening import open_store
 from flycam.store.wrappers import CountingStore, FaultyStore
 from flycam.sync.ledger import Ledger
+from tests.clips import cut_all
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
 from tests.waiting import trials
@@ -67,7 +68,9 @@ ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("backup") / "house"
-    close(with_pack(ingested(folder, drill)))
+    workspace = ingested(folder, drill)
+    cut_all(workspace, workspace.catalog.flights.flight(NAME).flight_id)
+    close(with_pack(workspace))
     return folder
 
 
