@@ -22,7 +22,8 @@ _NEAR_M = 5.0  # over which grain is measured
 _LEAST_M2, _LEAST_WIDTH_M = 400.0, 10.0
 # of cells of 1 m against the middle one of their nine, in grey levels; drills: clouds 0 to 1.5, glint 4.7 on
 _RING_M, _MOST_SPARKLE = (1.0, 6.0), 3.0
-# its torn pieces, however small, and its rim, as far as ground shimmers through: by so much paler against the other date than ground usually is
+# its torn pieces, however small, and its rim, as far as ground shimmers through: by so much paler against the
+# other date than ground usually is
 _RIM_M, _PALER = 60.0, 25
 _SOFT_M = 4.0
 
