@@ -88,3 +88,8 @@ def blocks_of(posts: Posts, core: int, margin: int) -> list[Block]:
                 )
             )
     return blocks
+
+
+def odd_posts(length_m: float, spacing_m: float, least: int = 3) -> int:
+    """Side of a square of about `length_m` around a post, in posts: odd, `least` at least."""
+    return max(2 * round(length_m / spacing_m / 2.0) + 1, least)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.camera import in_image, project
-from flycam.surface.blocks import Posts
+from flycam.surface.blocks import Posts, odd_posts
 from flycam.surface.pictures import SurfaceView
 
 Singles = NDArray[np.float32]
@@ -74,17 +74,12 @@ def lay_firm(
 
 def _weigh(found: Compared, height_m: Singles, bend_px_per_m: Singles, spacing_m: float) -> Singles:
     """How firm each height is, 0 … 1 (rows×cols)."""
-    bent_px = plane_residuals(height_m, _side(_PLANE_M, spacing_m)) * bend_px_per_m
+    bent_px = plane_residuals(height_m, odd_posts(_PLANE_M, spacing_m)) * bend_px_per_m
     above = np.maximum(np.nan_to_num(found.likeness) - np.float32(_LEAST_LIKENESS), np.float32(1e-4))
     firm = 1.0 / (1.0 + (bent_px / (_PX_PER_LIKENESS * above)) ** _STEEPNESS)
     firm = np.where(found.views >= _LEAST_VIEWS, firm, 0.0).astype(np.float32)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_side(_PIECE_M, spacing_m),) * 2)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (odd_posts(_PIECE_M, spacing_m),) * 2)
     return np.asarray(cv2.morphologyEx(firm, cv2.MORPH_OPEN, disc), np.float32)
-
-
-def _side(length_m: float, spacing_m: float) -> int:
-    """Posts, odd, at least 3."""
-    return max(2 * round(length_m / spacing_m / 2.0) + 1, 3)
 
 
 def plane_residuals(height_m: Singles, side: int) -> Singles:

@@ -24,6 +24,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.surface.blocks import odd_posts
+
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
@@ -68,7 +70,7 @@ def unagreed_sigma(found: Compared, dz_m: Singles, spacing_m: float) -> Singles:
 
 def scatter(heights_m: Singles, side_m: float, spacing_m: float, least_posts: int = 5) -> Singles:
     """Standard deviation of the heights in a square around each post, `least_posts` a side at least."""
-    side = max(2 * round(side_m / spacing_m / 2.0) + 1, least_posts)
+    side = odd_posts(side_m, spacing_m, least_posts)
     mean = cv2.blur(heights_m, (side, side))
     squares = cv2.blur(heights_m * heights_m, (side, side))
     return np.sqrt(np.maximum(squares - mean * mean, np.float32(0.0))).astype(np.float32)

@@ -104,8 +104,8 @@ class Sweep:
 
     dz_m over the base; agreement, margin as in `heights.Winners`; precision_m: how far dz may move before
     the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature)); likeness: correlation
-    of the finest pictures laid on dz (`sweep.likeness`); views: how many of the views that were compared see
-    the post at dz, uint8, 0 where nothing was tried
+    of the finest pictures laid on dz (`sweep.likeness`; 0 in the coarse sweep); views: how many of the views
+    that were compared see the post at dz, uint8, 0 where nothing was tried
     """
 
     dz_m: Singles
@@ -192,17 +192,21 @@ class Level:
         found = winners(volume, heights)
         with np.errstate(divide="ignore"):
             precision = 1.0 / np.sqrt(found.curvature)
-        laid = [
-            Sampler.over(shelf.get(number, np.inf), self.views[number], east, north, above)
-            for number in chosen.views
-        ]
+        alike = np.zeros_like(found.dz_m)
+        if self.posts == self.plan.fine:  # the coarse sweep's heights are laid under no picture
+            finest = (shelf.get(number, np.inf) for number in chosen.views)
+            laid = [
+                Sampler.over(picture, self.views[number], east, north, above)
+                for number, picture in zip(chosen.views, finest, strict=True)
+            ]
+            alike = likeness(laid, found.dz_m, _LAID_POSTS)
         inside = block.inside
         return Parts(
             found.dz_m[inside],
             found.agreement[inside],
             found.margin[inside],
             precision.astype(np.float32)[inside],
-            likeness(laid, found.dz_m, _LAID_POSTS)[inside],
+            alike[inside],
             views_seeing(samplers, found.dz_m)[inside],
         )
 

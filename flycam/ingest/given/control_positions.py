@@ -214,10 +214,10 @@ def _similarity(source: Floats, target: Floats) -> tuple[float, float, Floats, f
 
 def _parts(links: Sequence[_Link], n: int) -> Index:
     """Which connected part of the block each photo belongs to, N."""
-    a, b = [one.a for one in links], [one.b for one in links]
     from scipy.sparse import coo_array  # noqa: PLC0415  few flights are placed so
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
 
+    a, b = [one.a for one in links], [one.b for one in links]
     graph = coo_array((np.ones(len(links)), (a, b)), shape=(n, n))
     label: Index = connected_components(graph, directed=False)[1].astype(np.intp)
     return label
