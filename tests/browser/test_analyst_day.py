@@ -26,7 +26,7 @@ from tests.browser.pages import settled_compare, view_in_address
 from tests.browser.test_changes import compared_at
 from tests.pipeline.impacted import add_things
 from tests.serve.running import running
-from tests.serve.world import REAL, World, add_account, make_world
+from tests.serve.world import REAL, World, add_account, make_world, write_valley
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -51,7 +51,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
     root = tmp_path / "data"
     world = make_world(root)
     asked = ["compare", world.before, world.after, "--out", str(root / "c.gpkg"), "--data", str(root)]
-    done = CliRunner().invoke(flycam, [*asked, "--dem", str(root / "dem.tif"), "--json"])
+    done = CliRunner().invoke(flycam, [*asked, "--dem", str(write_valley(root / "valley.tif")), "--json"])
     assert done.exit_code == 0, done.output
     add_account(world.workspace, "Lan", Role.ANALYST, "analyst-token")
     command = (sys.executable, "-m", "flycam", "pack", "--data", str(root))
@@ -202,7 +202,7 @@ def _draw(page: Page, room: Room) -> ChangeLine:
     page.keyboard.press("n")
     box = page.locator(".compare").bounding_box()
     assert box is not None
-    left, top = box["x"] + 150, box["y"] + 200
+    left, top = box["x"] + 0.35 * box["width"], box["y"] + 0.4 * box["height"]
     for corner in [(left, top), (left + 120, top), (left + 120, top + 100)]:
         page.mouse.click(*corner)
         page.wait_for_timeout(400)

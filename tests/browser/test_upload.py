@@ -589,11 +589,11 @@ def _at(headers: dict[str, str]) -> int:
 
 
 def test_the_last_step_is_not_full_before_all_of_it_is_done(browser: Browser, tmp_path: Path) -> None:
-    """Photos are rectified, communes are being cut: each step counts from nought, the whole does not."""
+    """Photos are rectified, communes are counted: each step counts from nought, the whole does not."""
     services = Services(workspace=make_workspace(tmp_path / "house"), uploads_dir=tmp_path / "uploads")
     card = tmp_path / "Bản Lầu"
     card.mkdir()
-    (card / "DJI_0001.JPG").write_bytes(b"\xff\xd8\xff\xd9")
+    Image.new("RGB", (64, 48)).save(card / "DJI_0001.JPG")
     with running(services) as url:
         page = upload_page(browser, url)
         choose(page, card)
@@ -602,7 +602,7 @@ def test_the_last_step_is_not_full_before_all_of_it_is_done(browser: Browser, tm
         told = tmp_path / "uploads" / upload["upload_id"] / PROGRESS
         last = page.locator(".stage").last
         shares = []
-        for stage, word in (("rectify", "đang nắn ảnh 8/8"), ("communes", "đang cắt theo xã 8/8")):
+        for stage, word in (("rectify", "đang nắn ảnh 8/8"), ("communes", "đang tính diện tích theo xã 8/8")):
             write_json(told, {"stage": stage, "done": 8, "total": 8})
             expect(last).to_contain_text(word)
             expect(last).not_to_have_class("stage full")

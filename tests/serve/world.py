@@ -247,18 +247,27 @@ def mean_colour_around(lonlat_deg: tuple[float, float], *, storm: bool) -> np.nd
 def colour_at(mercator: np.ndarray, storm: bool) -> np.ndarray:
     """Ground colour (N×M×3 uint8) at EPSG:3857 metres: fields, forest, road, river, and a scar after it."""
     x, y = mercator[..., 0] - 11666283.0, mercator[..., 1] - 2501443.0
-    grain = _noise(x, y, 3.0) * 16 + _noise(x, y, 11.0) * 18 + _noise(x, y, 47.0) * 22
     forest = np.sin(x / 170.0) + np.cos(y / 140.0 + x / 400.0)
     colour = np.where((forest > 0.2)[..., None], [52, 84, 44], [128, 142, 74]).astype(np.float64)
     plots = (np.floor(x / 38) + np.floor(y / 27)) % 3
     colour += np.where((forest <= 0.2)[..., None], (plots * 13)[..., None] * [1.0, 0.7, 0.3], 0.0)
     bend = 120 * np.sin(y / 260.0)
     width = 30 if not storm else 95
-    colour[np.abs(x - 260 - bend) < width] = [122, 112, 88] if not storm else [146, 112, 74]
+    river = np.abs(x - 260 - bend) < width
+    colour[river] = [122, 112, 88] if not storm else [146, 112, 74]
     colour[np.abs(x - 420 - bend * 0.7) < 6] = [196, 190, 178]
+    fresh = np.zeros(x.shape, bool)
     if storm:
-        scar = (np.abs(x - 640 + (y + 300) * 0.25) < 55) & (y > -620) & (y < -60)
+        scar = np.zeros(x.shape, bool)
+        for foot, head, middle in ((490, 650, -2040), (540, 700, -2330), (930, 1080, -2150), (640, 760, -2480)):
+            along = np.clip((x - foot) / (head - foot), 0, 1)
+            wide = 16 + 10 * np.sin(np.pi * along) + 4 * np.sin(x / 9)
+            scar |= (x > foot) & (x < head) & (np.abs(y - middle - 12 * along) < wide)
         colour[scar] = [168, 118, 78]
+        fresh = river | scar
+    # what flowed or slid keeps nothing of the grain of what stood there
+    u, v = np.where(fresh, x + 5000, x), np.where(fresh, y - 3000, y)
+    grain = _noise(u, v, 3.0) * 16 + _noise(u, v, 11.0) * 18 + _noise(u, v, 47.0) * 22
     return np.clip(colour + grain[..., None], 0, 255).astype(np.uint8)
 
 
@@ -413,6 +422,27 @@ def _add_coverage(
                 )
             )
     workspace.catalog.boundaries.put_coverage(flight_id, rows)
+
+
+def write_valley(path: Path) -> Path:
+    """Terrain in which the painted river runs along the bottom: level beside it, 25 degrees beyond."""
+    east, north = np.meshgrid(np.linspace(-600, 2200, 560), np.linspace(600, -3000, 720))
+    off = np.abs(east - 260 - 120 * np.sin(north / 260.0))
+    banks = 2.5 * np.clip((off - 28) / 12, 0, 1) + 0.015 * off + 0.3 * np.sin(east / 17) * np.sin(north / 23)
+    heights = 400 + banks + 0.45 * np.maximum(off - 110, 0) + north / 500
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=560,
+        height=720,
+        count=1,
+        dtype="float32",
+        crs="EPSG:3857",
+        transform=from_origin(11666283.0 - 600, 2501443.0 + 600, 5.0, 5.0),
+    ) as out:
+        out.write(heights.astype("float32"), 1)
+    return path
 
 
 def _write_dem(path: Path) -> Path:
