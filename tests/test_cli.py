@@ -156,6 +156,21 @@ def test_inspect_hands_out_the_gap_to_refly(run: Run, drill: DrillReport, card: 
     assert kml.read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_inspect_reads_logs_and_films_where_no_photo_lies(
+    run: Run, shared_data: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "chuyến 1.bin"
+    log.write_bytes((shared_data / "logs" / "arducopter_2016.bin").read_bytes())
+    alone = run("inspect", log)
+    assert (alone.exit_code, alone.json["positions"], alone.json["first"][:4]) == (0, 1305, "2016")
+    (tmp_path / "cụt.srt").touch()
+    (tmp_path / "ghi chú.txt").write_text("not asked for by name")
+    both = run("inspect", tmp_path).json["recordings"]
+    assert [one["log"] for one in both] == ["chuyến 1.bin", "cụt.srt"]
+    assert [one["untold"] is None for one in both] == [True, False]
+    assert run("inspect", tmp_path / "cụt.srt").exit_code == 3
+
+
 def test_doctor_says_what_is_missing(run: Run) -> None:
     answer = run("doctor")
     checks = {check["name"]: check for check in answer.json["checks"]}

@@ -1,9 +1,9 @@
-"""What became of a video."""
+"""What films and flight logs are, and what became of a film."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,18 @@ from flycam.frame.moment import iso
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.pipeline.film_inspection import FilmInspection
+    from flycam.pipeline.film_inspection import FilmInspection, LogInspection
     from flycam.pipeline.live.recipe import LiveReport
+
+_DATED_NS = 10**18
+"""2001: a stamp before it counts from the start of the log."""
 
 
 def of_film(seen: FilmInspection, language: str = "en") -> Answered:
-    """film, width, height, fps, seconds of film, began, positions, first, last, lat, lon, height_m,
-    height_datum, gimbal_pitch_deg, hfov_deg, clock_sigma_s, remarks, untold."""
-    samples, log = seen.samples, seen.log
+    """film, width, height, fps, seconds of film, began, what `_told` says, gimbal_pitch_deg, hfov_deg,
+    clock_sigma_s."""
+    log = seen.film_log
     zero_sigma_s = log.log.film_zero_sigma_s if log is not None and log.is_own else math.nan
-    remarks = log.log.remarks if log is not None else ()
     answer = {
         "film": seen.name,
         "width": seen.size_px[0],
@@ -30,28 +32,55 @@ def of_film(seen: FilmInspection, language: str = "en") -> Answered:
         "fps": round(seen.fps, 3),
         "film_s": round(seen.duration_s, 3),
         "began": None if seen.began_ns is None else iso(seen.began_ns),
-        "positions": len(samples),
-        "lat": _known(seen.median("lat_deg"), 6),
-        "lon": _known(seen.median("lon_deg"), 6),
-        "height_m": _known(seen.median("height_m"), 1),
-        "height_datum": samples[0].height_datum if samples else None,
+        **_told(seen),
         "gimbal_pitch_deg": _known(seen.median("gimbal_pitch_deg"), 1),
         "hfov_deg": _known(seen.median("hfov_deg"), 2),
         "clock_sigma_s": _known(zero_sigma_s, 3),
-        "remarks": [english for english, _ in remarks],
-        "remarks_vi": [vietnamese for _, vietnamese in remarks],
+    }
+    vi = language == "vi"
+    places = [_placed(seen, vi=vi) + _looked(seen, vi=vi), _timed(seen, zero_sigma_s, vi=vi)]
+    return answer, [_film(seen, vi=vi), *_lines_of(seen, places, vi=vi)]
+
+
+def of_log(seen: LogInspection, language: str = "en") -> Answered:
+    """log, first, last (null where its clock tells no date), exposures, what `_told` says."""
+    vi, log = language == "vi", seen.log
+    times = [one.t_utc_ns for one in seen.samples[:1] + seen.samples[-1:] if one.t_utc_ns > _DATED_NS]
+    first, last = (iso(ns) for ns in times) if len(times) == 2 else (None, None)
+    exposures = len(log.camera_events) if log is not None else 0
+    answer = {"log": seen.name, "first": first, "last": last, "exposures": exposures, **_told(seen)}
+    kind = "nhật ký bay" if vi else "flight log"
+    if seen.untold is not None:
+        return answer, [f"{seen.name}: {kind}", *_lines_of(seen, [], vi=vi)]
+    said = f"{seen.name}: {kind}, {_placed(seen, vi=vi)}"
+    if first and last:
+        said += f", {iso(times[0], 'seconds')} – {iso(times[1], 'seconds')}"
+    if exposures:
+        said += f"; {exposures} {'lần chụp' if vi else 'exposures'}"
+    return answer, [said, *_lines_of(seen, [], vi=vi)]
+
+
+def _told(seen: LogInspection) -> dict[str, Any]:
+    """positions, lat, lon, height_m, height_datum, remarks, untold, seconds."""
+    return {
+        "positions": len(seen.samples),
+        "lat": _known(seen.median("lat_deg"), 6),
+        "lon": _known(seen.median("lon_deg"), 6),
+        "height_m": _known(seen.median("height_m"), 1),
+        "height_datum": seen.samples[0].height_datum if seen.samples else None,
+        "remarks": [english for english, _ in seen.remarks],
+        "remarks_vi": [vietnamese for _, vietnamese in seen.remarks],
         "untold": None if seen.untold is None else str(seen.untold),
         "untold_vi": None if seen.untold is None else seen.untold.vi,
         "seconds": round(seen.seconds, 3),
     }
-    vi = language == "vi"
-    lines = [_film(seen, vi=vi)]
+
+
+def _lines_of(seen: LogInspection, places: list[str], *, vi: bool) -> list[str]:
+    """What a log tells, or why nothing; then what was noticed."""
     if seen.untold is not None:
-        lines.append(f"  ! {(vi and seen.untold.vi) or seen.untold}")
-    else:
-        lines.append(f"  {_placed(seen, vi=vi)}")
-        lines.append(f"  {_timed(seen, zero_sigma_s, vi=vi)}")
-    return answer, [*lines, *(f"  * {said[vi]}" for said in remarks)]
+        places = [f"! {(vi and seen.untold.vi) or seen.untold}"]
+    return [*(f"  {said}" for said in places), *(f"  * {said[vi]}" for said in seen.remarks)]
 
 
 def _film(seen: FilmInspection, *, vi: bool) -> str:
@@ -67,24 +96,30 @@ def _film(seen: FilmInspection, *, vi: bool) -> str:
     return said
 
 
-def _placed(seen: FilmInspection, *, vi: bool) -> str:
-    """Where a film was filmed, and which way its camera looked, in a line."""
+def _placed(seen: LogInspection, *, vi: bool) -> str:
+    """Where it was flown, in a line."""
     count, lat, lon = len(seen.samples), seen.median("lat_deg"), seen.median("lon_deg")
-    pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
-    said = (
+    if not count:
+        return "không có vị trí nào" if vi else "no position"
+    return (
         f"{count} vị trí, quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f}"
         if vi
         else f"{count} positions, around latitude {lat:.4f}, longitude {lon:.4f}"
     )
+
+
+def _looked(seen: FilmInspection, *, vi: bool) -> str:
+    """Which way its camera looked."""
+    pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
     if np.isfinite(pitch):
         way = ("ngẩng" if vi else "above") if pitch > 0.0 else ("chúi" if vi else "below")
-        said += (
+        said = (
             f"; máy ảnh {way} {abs(pitch):.0f}° so với chân trời"
             if vi
             else f"; the camera looks {abs(pitch):.0f}° {way} the horizon"
         )
     else:
-        said += "; không ghi hướng máy ảnh" if vi else "; nothing tells which way the camera looks"
+        said = "; không ghi hướng máy ảnh" if vi else "; nothing tells which way the camera looks"
     if np.isfinite(hfov):
         said += f", góc nhìn ngang {hfov:.0f}°" if vi else f", {hfov:.0f}° wide"
     return said
@@ -92,7 +127,7 @@ def _placed(seen: FilmInspection, *, vi: bool) -> str:
 
 def _timed(seen: FilmInspection, zero_sigma_s: float, *, vi: bool) -> str:
     """How film and telemetry are in time, in a line."""
-    if seen.log is not None and seen.log.is_shared:
+    if seen.film_log is not None and seen.film_log.is_shared:
         return "đã khớp giờ với video" if vi else "in time with the film"
     if math.isfinite(zero_sigma_s):
         return (

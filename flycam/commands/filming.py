@@ -114,12 +114,43 @@ def film_among(paths: Sequence[Path]) -> Path | None:
     return films[0]
 
 
-def inspected_film(film: Path, options: dict[str, Any]) -> Result:
-    """What `inspect` says of a film."""
-    from flycam.answers.filmed import of_film
-    from flycam.pipeline.film_inspection import inspect_film
+def recordings_among(paths: Sequence[Path]) -> list[Path]:
+    """Return films and flight logs where no photo is among `paths`, files or folders: a file that is named is
+    taken for a log whatever its name, one in a folder by its name alone."""
+    from flycam.ingest.photo.card_files import FileKind, kind_of
+    from flycam.ingest.photo.search import search
 
-    return of_film(inspect_film(film, options["telemetry"]), language())
+    found = search(paths)
+    if found.photos:
+        return []
+    return [
+        path
+        for path, _ in found.skipped
+        if path.is_file() and (path in paths or kind_of(path.name) in (FileKind.FILM, FileKind.LOG))
+    ]
+
+
+def inspected_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Result:
+    """What `inspect` says of films and logs: one answer, or "recordings", a list of them.
+
+    Raises SourceUnreadable of a log that is given alone and does not read.
+    """
+    from flycam.answers.filmed import of_film, of_log
+    from flycam.ingest.photo.card_files import FileKind, kind_of
+    from flycam.pipeline.film_inspection import inspect_film, inspect_log
+
+    said = []
+    for path in recordings:
+        if kind_of(path.name) is FileKind.FILM:
+            said.append(of_film(inspect_film(path, telemetry), language()))
+            continue
+        log = inspect_log(path)
+        if log.untold is not None and len(recordings) == 1:
+            raise log.untold
+        said.append(of_log(log, language()))
+    if len(said) == 1:
+        return said[0]
+    return {"recordings": [answer for answer, _ in said]}, [line for _, lines in said for line in lines]
 
 
 def ingested_film(data_dir: str | None, film: Path, options: dict[str, Any]) -> Result:

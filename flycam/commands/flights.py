@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flycam.commands.clustering import clustered
-from flycam.commands.filming import film_among, ingested_film, inspected_film
+from flycam.commands.filming import film_among, ingested_film, inspected_recordings, recordings_among
 from flycam.commands.going_on import gone_on_with
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
@@ -28,9 +28,9 @@ from flycam.settings import read_settings
 def inspect(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
 ) -> Result:
-    """What is this flight, and what is wrong with it? Writes nothing but the KML asked for."""
-    if (film := film_among(options["paths"])) is not None:
-        return inspected_film(film, options)
+    """What is this flight, film or log, and what is wrong with it? Writes nothing but the KML asked for."""
+    if recordings := recordings_among(options["paths"]):
+        return inspected_recordings(recordings, options["telemetry"])
     from flycam.answers.flights import of_inspection
     from flycam.pipeline.inspection import inspect_flight
     from flycam.pipeline.terrain import registered_dems

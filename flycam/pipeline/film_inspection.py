@@ -1,4 +1,4 @@
-"""`flycam inspect FILM`: what a film is, and what it or its log tells of where it was filmed."""
+"""`flycam inspect` of films and flight logs: what they are, and what they tell of where it was flown."""
 
 from __future__ import annotations
 
@@ -10,37 +10,62 @@ import numpy as np
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample
+from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.video.log import VideoLog, read_video_log
 from flycam.ingest.video.pictures import VideoSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FilmInspection:
-    """A film and its telemetry.
-
-    fps, duration_s  0 where the container does not state them
-    began_ns         UTC of the first picture, as its telemetry or else the container says; None: neither does
-    log              what tells where it was filmed; None: nothing does, `untold` says why
-    """
+class LogInspection:
+    """A flight log. log: None: nothing can be read, `untold` says why."""
 
     name: str
-    size_px: tuple[int, int]
-    fps: float
-    duration_s: float
-    began_ns: int | None
-    log: VideoLog | None
+    log: FlightLog | None
     untold: SourceUnreadable | None
     seconds: float
 
     @property
     def samples(self) -> tuple[TelemetrySample, ...]:
         """Those of the log."""
-        return self.log.log.track.samples if self.log is not None else ()
+        return self.log.track.samples if self.log is not None else ()
+
+    @property
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """Those of the log: (English, Vietnamese)."""
+        return self.log.remarks if self.log is not None else ()
 
     def median(self, of: str) -> float:
         """The median of what the samples tell of this name; NaN: none does."""
         told = [value for one in self.samples if np.isfinite(value := getattr(one, of))]
         return float(np.median(told)) if told else float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilmInspection(LogInspection):
+    """A film and its telemetry.
+
+    fps, duration_s  0 where the container does not state them
+    began_ns         UTC of the first picture, as its telemetry or else the container says; None: neither does
+    film_log         how what tells where it was filmed is timed; None: nothing tells, `untold` says why
+    """
+
+    size_px: tuple[int, int]
+    fps: float
+    duration_s: float
+    began_ns: int | None
+    film_log: VideoLog | None
+
+
+def inspect_log(path: Path) -> LogInspection:
+    """Read a flight log without laying anything."""
+    started = time.monotonic()
+    log, untold = None, None
+    try:
+        log = read_flight_log(path)
+    except SourceUnreadable as error:
+        untold = error
+    return LogInspection(name=path.name, log=log, untold=untold, seconds=time.monotonic() - started)
 
 
 def inspect_film(video: Path, telemetry: Path | None) -> FilmInspection:
@@ -62,7 +87,8 @@ def inspect_film(video: Path, telemetry: Path | None) -> FilmInspection:
         fps=source.fps,
         duration_s=source.duration_s,
         began_ns=log.zero_ns if log is not None and log.is_own else source.created_ns,
-        log=log,
+        log=None if log is None else log.log,
+        film_log=log,
         untold=untold,
         seconds=time.monotonic() - started,
     )

@@ -259,7 +259,12 @@ def colour_at(mercator: np.ndarray, storm: bool) -> np.ndarray:
     fresh = np.zeros(x.shape, bool)
     if storm:
         scar = np.zeros(x.shape, bool)
-        for foot, head, middle in ((490, 650, -2040), (540, 700, -2330), (930, 1080, -2150), (640, 760, -2480)):
+        for foot, head, middle in (
+            (490, 650, -2040),
+            (540, 700, -2330),
+            (930, 1080, -2150),
+            (640, 760, -2480),
+        ):
             along = np.clip((x - foot) / (head - foot), 0, 1)
             wide = 16 + 10 * np.sin(np.pi * along) + 4 * np.sin(x / 9)
             scar |= (x > foot) & (x < head) & (np.abs(y - middle - 12 * along) < wide)

@@ -74,7 +74,8 @@ def test_what_a_real_film_is_and_where_it_was_filmed_is_told(shared_data: Path) 
     seen = inspect_film(shared_data / "video" / "h265_klv.ts", None)
     assert (seen.size_px, len(seen.samples)) == ((160, 120), 30)
     assert seen.median("lat_deg") == pytest.approx(60.1765, abs=1e-3)
-    assert np.isfinite(seen.median("gimbal_pitch_deg")) and seen.log is not None and seen.log.is_shared
+    assert np.isfinite(seen.median("gimbal_pitch_deg"))
+    assert seen.film_log is not None and seen.film_log.is_shared
     silent = inspect_film(shared_data / "video" / "h264_no_klv.ts", None)
     assert silent.log is None and silent.untold is not None and silent.untold.vi
 
