@@ -174,7 +174,7 @@ class Pictures:
 
     def _between(self, pairs: Sequence[tuple[int, int]]) -> list[_Shift]:
         sights = self.sights(sorted({row for pair in pairs for row in pair}))
-        found = (_shift(a, b, sights[a], sights[b]) for a, b in pairs)
+        found = self._pool.map(lambda pair: _shift(*pair, *map(sights.get, pair)), pairs)
         return [one for one in found if one is not None]
 
     def _look(self, row: int) -> Sight | None:

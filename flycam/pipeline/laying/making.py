@@ -93,19 +93,22 @@ class Maker:
 
     def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
         self._terrains = terrains
-        self._photos = _Photos(workspace, workers + 1)
+        self._photos = _Photos(workspace, workers + 2)
         self._workers = workers
 
     def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
         """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
-        batches = ordered_map(self._bounds, _batches(frames), self._workers, in_flight=self._workers + 1)
+        # by one thread: they are many short calls of numpy, and two wait for each other longer than they gain
+        batches = ordered_map(self._bounds, _batches(frames), 1, in_flight=self._workers + 1)
         return chain.from_iterable(batches)
 
     def make(self, due: Iterable[Due]) -> Iterator[tuple[Part, Made]]:
         """Read every frame and make what it claims, part by part; no more than is under way is asked of
         `due`."""
         parts = (part for one in due for part in _parts(one))
-        return ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
+        # one more than processors: each waits for the disk to have its photo
+        workers = self._workers + 1
+        return ordered_map(self._made, parts, workers, in_flight=workers + 1)
 
     def _bounds(self, frames: Sequence[Frame]) -> list[tuple[QualityBounds, FrameLattices | None]]:
         seen = []
