@@ -148,32 +148,24 @@ class MosaicWriter:
 
         What keeps them out is raised here, and by whoever needs the group to be done before.
         """
-        under_way = self.begin_publishing()
-        if under_way is None:
-            return 0
-        wait([under_way])
-        with self._lock:
-            if self._under_way is under_way:
-                self._wait()
-        return under_way.result()
-
-    def begin_publishing(self) -> Future[int] | None:
-        """As `publish`, but without waiting: what keeps the tiles out is raised by whoever needs the group to
-        be done. None where nothing is to be written."""
         with self._lock:
             self._wait()
             if not self._dirty:
-                return None
+                return 0
             published = Published(
                 {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
                 {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
             )
             self._dirty.clear()
             self._published = published
-            self._under_way = self._behind.submit(
+            under_way = self._under_way = self._behind.submit(
                 self._write_states, published.canvases, published.made_from, also=published.others
             )
-            return self._under_way
+        wait([under_way])
+        with self._lock:
+            if self._under_way is under_way:
+                self._wait()
+        return under_way.result()
 
     def _wait(self) -> None:
         """Until the group that was given away is in the log; raises what kept it out."""

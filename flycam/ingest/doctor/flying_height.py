@@ -106,11 +106,19 @@ def no_heights(count: int) -> FlyingHeights:
 
 
 def estimate_flying_heights(
-    poses: Poses, sorties: Sequence[Index], usable: Bools, grey_of: GreyOf, *, most_pairs: int
+    poses: Poses,
+    sorties: Sequence[Index],
+    usable: Bools,
+    grey_of: GreyOf,
+    *,
+    most_pairs: int,
+    told_m: Floats | None = None,
 ) -> FlyingHeights:
     """Heights above ground of all photos, sortie by sortie, from at most about `most_pairs` pairs of them.
 
     usable  rows whose picture can be looked at
+    told_m  heights above ground N that are to be judged: they tell how far apart the photos of a pair are
+            best taken, which some pairs are looked at for else
     Between the photos that are looked at heights are interpolated along the way flown; their sigma grows with
     the distance.
     """
@@ -119,7 +127,7 @@ def estimate_flying_heights(
         for rows in sorties:
             shown = rows[usable[rows] & np.isfinite(poses.rotations[rows]).all(axis=(1, 2))]
             quota = max(2, round(most_pairs * len(rows) / len(poses.paths)))
-            shifts = Pictures(poses, grey_of, pool).shifts(shown, quota)
+            shifts = Pictures(poses, grey_of, pool).shifts(shown, quota, _usual_shift(poses, shown, told_m))
             if not shifts:
                 continue
             nodes, height, sigma, seen = _adjusted(poses, shifts)
@@ -157,13 +165,21 @@ class Pictures:
         self._poses, self._grey_of, self._pool = poses, grey_of, pool
         self._sight = cache(self._look)
 
-    def shifts(self, rows: Index, most: int) -> list[_Shift]:
-        """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough."""
+    def shifts(self, rows: Index, most: int, usual: float = np.nan) -> list[_Shift]:
+        """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough.
+
+        usual  how far the ground is said to move from photo to photo, in flying heights; NaN: not known.
+               Where most pairs chosen by it have nothing in common it is looked at
+        """
+        if usual > 0.0:
+            chosen = _pairs(rows, _best_step(usual, rows), most)
+            found = self._between(chosen)
+            if 2 * len(found) > len(chosen):
+                return found
         first = self._between(_pairs(rows, 1, min(most, 3)))
         if not first:
             return self._between(_pairs(rows, 1, most))
-        usual = float(np.median([np.hypot(*one.moved) for one in first]))
-        step = int(np.clip(round(_BEST_SHIFT / max(usual, 1e-3)), 1, min(_LONGEST_STEP, len(rows) - 1)))
+        step = _best_step(float(np.median([np.hypot(*one.moved) for one in first])), rows)
         if step == 1 and most <= len(first):
             return first
         return self._between(_pairs(rows, step, most)) or first
@@ -199,6 +215,20 @@ class Pictures:
             descriptor=features.descriptor[near],
         )
         return Sight(kept, ground[near])
+
+
+def _usual_shift(poses: Poses, rows: Index, told_m: Floats | None) -> float:
+    """How far the ground moves from photo to photo of a sortie, in flying heights, if these heights are
+    true; NaN where they are not known."""
+    if told_m is None or len(rows) < 2:
+        return np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.median(np.hypot(*np.diff(poses.xy_m[rows], axis=0).T) / told_m[rows[:-1]]))
+
+
+def _best_step(usual: float, rows: Index) -> int:
+    """How many photos apart those of a pair are best taken."""
+    return int(np.clip(round(_BEST_SHIFT / max(usual, 1e-3)), 1, min(_LONGEST_STEP, len(rows) - 1)))
 
 
 def _pairs(rows: Index, step: int, most: int) -> list[tuple[int, int]]:

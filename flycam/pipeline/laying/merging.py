@@ -104,7 +104,7 @@ def merge_frames(
         is_long = sum(len(frame.tiles) for frame in frames) > _GROUP_TILES  # else all is written at once
         if is_long and not workspace.catalog.tiles.last_seq(mosaic.mosaic_id):
             merging.lay_first(frames[0])
-            writer.begin_publishing()
+            write()
         while frames:
             frames = merging.round(frames, rejections, progress)
     records.write()

@@ -20,7 +20,6 @@ from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
 from flycam.frame.frame import FrameHeader
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
-from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.laying import checkpoint, claiming, making, merging
 from flycam.pipeline.laying.checkpoint import Checkpoint
 from flycam.pipeline.laying.claims import Claims
@@ -392,12 +391,7 @@ def test_a_photo_is_on_the_map_before_the_others_are_read_and_the_map_comes_out_
     flight_id = calm.ingest(drill.photos).flight.flight_id
     mosaic_id = f"{flight_id}-colour"
     shown: list[tuple[int, set[str]]] = []
-    read, publish = making.keep_and_decode, MosaicWriter.begin_publishing
-
-    def waited_for(writer: MosaicWriter) -> None:
-        under_way = publish(writer)
-        assert under_way is not None
-        under_way.result()
+    read = making.keep_and_decode
 
     def seen(workspace: Workspace, path: Path, sha256: str) -> object:
         catalog = house.workspace.catalog
@@ -408,7 +402,6 @@ def test_a_photo_is_on_the_map_before_the_others_are_read_and_the_map_comes_out_
         return read(workspace, path, sha256)
 
     monkeypatch.setattr(merging, "_GROUP_TILES", 4)
-    monkeypatch.setattr(MosaicWriter, "begin_publishing", waited_for)
     monkeypatch.setattr(making, "keep_and_decode", seen)
     house.ingest(drill.photos)
     first, names = shown[0]
