@@ -93,7 +93,7 @@ class Maker:
 
     def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
         self._terrains = terrains
-        self._photos = _Photos(workspace, workers + 2)
+        self._photos = _Photos(workspace, workers + 1)
         self._workers = workers
 
     def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
@@ -106,9 +106,7 @@ class Maker:
         """Read every frame and make what it claims, part by part; no more than is under way is asked of
         `due`."""
         parts = (part for one in due for part in _parts(one))
-        # one more than processors: each waits for the disk to have its photo
-        workers = self._workers + 1
-        return ordered_map(self._made, parts, workers, in_flight=workers + 1)
+        return ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
 
     def _bounds(self, frames: Sequence[Frame]) -> list[tuple[QualityBounds, FrameLattices | None]]:
         seen = []
