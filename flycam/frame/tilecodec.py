@@ -108,16 +108,11 @@ def decode(data: bytes, tile_id: TileId, expected_hash: str | None = None) -> Mo
     """
     table, rgb, quality, source = _sections(data, tile_id)
     epoch, frames = _parse_table(table, tile_id)
-    wide = len(frames) >= _WIDE_SOURCE_FROM
-    source_bytes = _inflate(source, _PIXELS * (2 if wide else 1), tile_id)
-    indices = np.frombuffer(source_bytes, dtype="<u2" if wide else np.uint8).astype(np.uint16)
-    if int(indices.max()) > len(frames):
-        raise _corrupt(tile_id, "a pixel names a frame that the table does not hold")
     tile = MosaicTile(
         tile_id=tile_id,
         rgb=_unfilter_rgb(_inflate(rgb, 3 * _PIXELS, tile_id)),
         quality=_unfilter_quality(_inflate(quality, 2 * _PIXELS, tile_id)),
-        source=indices.reshape(_SHAPE),
+        source=_parse_source(source, len(frames), tile_id),
         frames=frames,
         epoch=epoch,
     )
@@ -130,6 +125,14 @@ def decode_mask(data: bytes, tile_id: TileId) -> NDArray[np.bool_]:
     """256×256 bool, True where the tile has data; reads nothing else. Raises TileCorrupt."""
     _, _, quality, _ = _sections(data, tile_id)
     return _unfilter_quality(_inflate(quality, 2 * _PIXELS, tile_id)) > 0
+
+
+def decode_owners(data: bytes, tile_id: TileId) -> tuple[_Words, tuple[str, ...]]:
+    """(256×256 uint16, frame ids): the number of the frame that each pixel is from, counted from 1, 0 where
+    there is none; reads nothing else. Raises TileCorrupt."""
+    table, _, _, source = _sections(data, tile_id)
+    _, frames = _parse_table(table, tile_id)
+    return _parse_source(source, len(frames), tile_id), frames
 
 
 def decode_picture(data: bytes, tile_id: TileId) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -202,6 +205,15 @@ def _parse_table(section: bytes, tile_id: TileId) -> tuple[str, tuple[str, ...]]
     except (UnicodeDecodeError, zstandard.ZstdError) as error:
         raise _corrupt(tile_id, f"its frame table does not read ({error})") from error
     return epoch, tuple(frames)
+
+
+def _parse_source(section: bytes, frames: int, tile_id: TileId) -> _Words:
+    wide = frames >= _WIDE_SOURCE_FROM
+    plane = _inflate(section, _PIXELS * (2 if wide else 1), tile_id)
+    indices = np.frombuffer(plane, dtype="<u2" if wide else np.uint8).astype(np.uint16)
+    if int(indices.max()) > frames:
+        raise _corrupt(tile_id, "a pixel names a frame that the table does not hold")
+    return indices.reshape(_SHAPE)
 
 
 def _sections(data: bytes, tile_id: TileId) -> list[bytes]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import MosaicInfo
-from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import decode_owners
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.grid import (
     HALF_WORLD_M,
@@ -25,7 +27,7 @@ from flycam.geometry.grid import (
 )
 from flycam.geometry.planar import Floats, PlanarMap
 from flycam.mosaic.outline import Outline
-from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
 
 _IN_FLIGHT = 64
@@ -65,11 +67,12 @@ def coverage(
         return {}
     plan = _Plan(areas, mosaic.base_zoom, _work_map(heads, work_crs))
     totals: dict[str, CoveredGround] = {}
-    remaining = iter(heads)
-    with ThreadPoolExecutor(workers, thread_name_prefix="clip") as pool:
+    remaining = iter(plan.reached(heads))
+    with ThreadPoolExecutor(workers, thread_name_prefix="clip") as pool:  # only reads: counting is short
         while chunk := list(islice(remaining, _IN_FLIGHT)):
-            for parts in pool.map(lambda head: list(plan.count(store, head)), chunk):
-                for name, part in parts:
+            stored = pool.map(store.get, (head.key for head, _ in chunk))
+            for (head, near), data in zip(chunk, stored, strict=True):
+                for name, part in plan.count(head.tile_id, near, data):
                     totals[name] = _sum(totals[name], part) if name in totals else part
     return totals
 
@@ -84,28 +87,33 @@ class _Plan:
         self._outlines = [Outline.of(polygon, mercator_pixels(zoom)) for polygon in self._polygons]
         self._to_work = to_work
 
-    def count(self, store: ObjectStore, head: TileRecord) -> Iterator[tuple[str, CoveredGround]]:
-        """Covered ground of one tile in each area that it meets."""
-        candidates = sorted(self._tree.query(_box(head.tile_id)))
-        if not candidates:
-            return
-        tile = read_tile(store, head)
-        pixel_m2 = _tile_area_m2(head.tile_id, self._to_work) / TILE_SIZE_PX**2
-        for index in candidates:
-            found = _count(tile, self._outlines[index], pixel_m2)
+    def reached(self, heads: Iterable[TileRecord]) -> Iterator[tuple[TileRecord, list[int]]]:
+        """Tiles that may show something of an area, with the numbers of those areas."""
+        for head in heads:
+            if near := sorted(self._tree.query(_box(head.tile_id))):
+                yield head, near
+
+    def count(self, tile_id: TileId, near: Iterable[int], data: bytes) -> Iterator[tuple[str, CoveredGround]]:
+        """Covered ground of one tile, as it is stored, in each of these areas."""
+        source, frames = decode_owners(data, tile_id)
+        pixel_m2 = _tile_area_m2(tile_id, self._to_work) / TILE_SIZE_PX**2
+        for index in near:
+            found = _count(tile_id, source, frames, self._outlines[index], pixel_m2)
             if found.pixels:
                 yield self._names[index], found
 
 
-def _count(tile: MosaicTile, outline: Outline, pixel_m2: float) -> CoveredGround:
-    row, col = tile.tile_id.y * TILE_SIZE_PX, tile.tile_id.x * TILE_SIZE_PX
-    inside = outline.mask(row, col, tile.quality.shape)
-    owned = np.bincount(tile.source[inside], minlength=len(tile.frames) + 1)[1:]
+def _count(
+    tile_id: TileId, source: NDArray[np.uint16], frames: Sequence[str], outline: Outline, pixel_m2: float
+) -> CoveredGround:
+    row, col = tile_id.y * TILE_SIZE_PX, tile_id.x * TILE_SIZE_PX
+    inside = outline.mask(row, col, source.shape)
+    owned = np.bincount(source.ravel() if inside.all() else source[inside], minlength=len(frames) + 1)[1:]
     pixels = int(owned.sum())
     return CoveredGround(
         covered_m2=pixels * pixel_m2,
         pixels=pixels,
-        frames=frozenset(name for name, n in zip(tile.frames, owned, strict=True) if n),
+        frames=frozenset(name for name, n in zip(frames, owned, strict=True) if n),
     )
 
 

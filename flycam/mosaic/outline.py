@@ -49,6 +49,9 @@ class Outline:
         slope = (x1 - x0) / (y1 - y0)
         at_x = x0[edge] + (at_row + 0.5 - y0[edge]) * slope[edge]
         at_col = np.clip(np.ceil(at_x - 0.5), 0, cols).astype(np.int64)
+        if not at_col.any():  # no edge inside: rows are the area's or are not
+            parity = np.bincount(at_row, minlength=rows) & 1
+            return np.repeat(parity.astype(np.bool_)[:, None], cols, axis=1)
         flips = np.bincount(at_row * (cols + 1) + at_col, minlength=rows * (cols + 1))
         flips = flips.reshape(rows, cols + 1)[:, :cols].astype(np.uint8)
         return (np.add.accumulate(flips, axis=1, dtype=np.uint8) & 1).astype(np.bool_)

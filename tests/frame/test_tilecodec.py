@@ -18,6 +18,7 @@ from flycam.frame.tilecodec import (
     content_hash,
     decode,
     decode_mask,
+    decode_owners,
     decode_picture,
     encode,
     picture_view,
@@ -76,6 +77,9 @@ def test_bytes_and_back_is_the_same_state(seed: int, frames: int) -> None:
     assert np.array_equal(rgb, before.rgb)
     assert np.array_equal(mask, before.quality > 0)
     assert np.array_equal(decode_mask(data, TILE), mask)
+    owners, names = decode_owners(data, TILE)
+    assert np.array_equal(owners, before.source)
+    assert names == before.frames
 
 
 def test_an_empty_tile_has_bytes_too() -> None:

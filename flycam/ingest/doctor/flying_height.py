@@ -32,7 +32,7 @@ from flycam.ingest.doctor.flight_table import Bools, Floats, Index
 GreyOf = Callable[[Path, int], NDArray[np.uint8]]
 """A photo's path and a longer side in pixels -> its grey picture of about that size; FrameUnreadable."""
 
-_SIDE_PX = 400
+_SIDE_PX, _GLANCE_PX = 400, 200
 
 _FEATURES = 1200
 _UNSURE_YAW_DEG = 4.0
@@ -106,11 +106,18 @@ def no_heights(count: int) -> FlyingHeights:
 
 
 def estimate_flying_heights(
-    poses: Poses, sorties: Sequence[Index], usable: Bools, grey_of: GreyOf, *, most_pairs: int
+    poses: Poses,
+    sorties: Sequence[Index],
+    usable: Bools,
+    grey_of: GreyOf,
+    *,
+    most_pairs: int,
+    told_m: Floats | None = None,
 ) -> FlyingHeights:
     """Heights above ground of all photos, sortie by sortie, from at most about `most_pairs` pairs of them.
 
     usable  rows whose picture can be looked at
+    told_m  heights above ground N that are to be judged: a glance at small pictures does where it sees enough
     Between the photos that are looked at heights are interpolated along the way flown; their sigma grows with
     the distance.
     """
@@ -119,7 +126,8 @@ def estimate_flying_heights(
         for rows in sorties:
             shown = rows[usable[rows] & np.isfinite(poses.rotations[rows]).all(axis=(1, 2))]
             quota = max(2, round(most_pairs * len(rows) / len(poses.paths)))
-            shifts = Pictures(poses, grey_of, pool).shifts(shown, quota)
+            shifts = [] if told_m is None else _glanced(poses, grey_of, pool, shown, quota, told_m[shown])
+            shifts = shifts or Pictures(poses, grey_of, pool).shifts(shown, quota)
             if not shifts:
                 continue
             nodes, height, sigma, seen = _adjusted(poses, shifts)
@@ -151,36 +159,38 @@ class _Shift:
 
 
 class Pictures:
-    """Pictures of a flight, looked at once each."""
+    """Pictures of a flight, looked at once each; their longer side has `side_px` pixels."""
 
-    def __init__(self, poses: Poses, grey_of: GreyOf, pool: ThreadPoolExecutor) -> None:
-        self._poses, self._grey_of, self._pool = poses, grey_of, pool
+    def __init__(
+        self, poses: Poses, grey_of: GreyOf, pool: ThreadPoolExecutor, side_px: int = _SIDE_PX
+    ) -> None:
+        self._poses, self._grey_of, self._pool, self._side_px = poses, grey_of, pool, side_px
         self._sight = cache(self._look)
 
     def shifts(self, rows: Index, most: int) -> list[_Shift]:
         """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough."""
-        first = self._between(_pairs(rows, 1, min(most, 3)))
+        first = self.between(_pairs(rows, 1, min(most, 3)))
         if not first:
-            return self._between(_pairs(rows, 1, most))
-        usual = float(np.median([np.hypot(*one.moved) for one in first]))
-        step = int(np.clip(round(_BEST_SHIFT / max(usual, 1e-3)), 1, min(_LONGEST_STEP, len(rows) - 1)))
+            return self.between(_pairs(rows, 1, most))
+        step = _best_step(float(np.median([np.hypot(*one.moved) for one in first])), rows)
         if step == 1 and most <= len(first):
             return first
-        return self._between(_pairs(rows, step, most)) or first
+        return self.between(_pairs(rows, step, most)) or first
 
     def sights(self, rows: Sequence[int]) -> dict[int, Sight | None]:
         """What photos show, by row; None of one that cannot be read."""
         return dict(zip(rows, self._pool.map(self._sight, rows), strict=True))
 
-    def _between(self, pairs: Sequence[tuple[int, int]]) -> list[_Shift]:
+    def between(self, pairs: Sequence[tuple[int, int]]) -> list[_Shift]:
+        """Shifts of those pairs that have enough in common."""
         sights = self.sights(sorted({row for pair in pairs for row in pair}))
-        found = (_shift(a, b, sights[a], sights[b]) for a, b in pairs)
+        found = self._pool.map(lambda pair: _shift(*pair, *map(sights.get, pair)), pairs)
         return [one for one in found if one is not None]
 
     def _look(self, row: int) -> Sight | None:
         poses = self._poses
         try:
-            grey = self._grey_of(poses.paths[row], _SIDE_PX)
+            grey = self._grey_of(poses.paths[row], self._side_px)
         except FrameUnreadable:
             return None
         cv2.setNumThreads(1)
@@ -199,6 +209,25 @@ class Pictures:
             descriptor=features.descriptor[near],
         )
         return Sight(kept, ground[near])
+
+
+def _glanced(
+    poses: Poses, grey_of: GreyOf, pool: ThreadPoolExecutor, rows: Index, most: int, told_m: Floats
+) -> list[_Shift]:
+    """Shifts of up to `most` pairs of small pictures of a sortie, as far apart as is best if its photos were
+    so high; none where most of them have nothing in common, or a height is not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        usual = np.hypot(*np.diff(poses.xy_m[rows], axis=0).T) / told_m[:-1]
+    if not (usual.size and np.median(usual) > 0.0):
+        return []
+    pairs = _pairs(rows, _best_step(float(np.median(usual)), rows), most)
+    found = Pictures(poses, grey_of, pool, _GLANCE_PX).between(pairs)
+    return found if 2 * len(found) > len(pairs) else []
+
+
+def _best_step(usual: float, rows: Index) -> int:
+    """How many photos apart those of a pair are best taken."""
+    return int(np.clip(round(_BEST_SHIFT / max(usual, 1e-3)), 1, min(_LONGEST_STEP, len(rows) - 1)))
 
 
 def _pairs(rows: Index, step: int, most: int) -> list[tuple[int, int]]:

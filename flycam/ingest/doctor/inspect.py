@@ -280,7 +280,8 @@ def _settle_heights(
         np.isnan(heights.height_m).all() or (poses.attitude_sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG).any()
     )
     for pairs in (_LOOK_PAIRS,) if is_needed else (_GLANCE_PAIRS, _LOOK_PAIRS):
-        seen = estimate_flying_heights(poses, sorties, usable, asked.grey_of, most_pairs=pairs)
+        told_m = heights.above_ground_m if pairs == _GLANCE_PAIRS else None
+        seen = estimate_flying_heights(poses, sorties, usable, asked.grey_of, most_pairs=pairs, told_m=told_m)
         heights, said = settled(seen)
         if not heights.from_pictures.any():
             break

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 
 from flycam import MAX_PIXELS
@@ -34,6 +35,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
 _BIG_TIFF_SIGNATURES = (b"II+\x00", b"MM\x00+")
 _MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+_SCAN = re.compile(rb"\xff\xda")
 _SOI = b"\xff\xd8\xff"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
@@ -204,7 +206,8 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
 def has_too_many_scans(data: bytes) -> bool:
     """Return whether a JPEG has more than MOST_SCANS scans, as a decoder would find them; False for what is
     none."""
-    if not data.startswith(_SOI) or data.count(b"\xff\xda") <= MOST_SCANS:  # other pictures in it count too
+    marks = islice(_SCAN.finditer(data), MOST_SCANS + 1)  # `bytes.count` takes three times as long
+    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MOST_SCANS:  # other pictures in it count too
         return False
     scans, offset = 0, 2
     while (mark := _MARKER.search(data, offset)) is not None and mark[1] != b"\xd9":

@@ -54,6 +54,12 @@ class Claim:
         }
         return Claim({tile: blocks for tile, blocks in left.items() if blocks.any()})
 
+    def inmost(self, tiles: TileRange, most: int) -> Claim:
+        """What is claimed on up to `most` tiles, those in the middle of `tiles`."""
+        x, y = tiles.x_start + tiles.x_stop - 1, tiles.y_start + tiles.y_stop - 1
+        near = sorted(self.blocks, key=lambda tile: (2 * tile.x - x) ** 2 + (2 * tile.y - y) ** 2)
+        return Claim({tile: self.blocks[tile] for tile in near[:most]})
+
     def on(self, tiles: TileRange) -> tuple[TileRange, Bools] | None:
         """The smallest range of claimed tiles within `tiles`, and its blocks (8·rows×8·columns); None for
         no tile."""

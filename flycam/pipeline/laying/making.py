@@ -98,7 +98,8 @@ class Maker:
 
     def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
         """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
-        batches = ordered_map(self._bounds, _batches(frames), self._workers, in_flight=self._workers + 1)
+        # by one thread: they are many short calls of numpy, and two wait for each other longer than they gain
+        batches = ordered_map(self._bounds, _batches(frames), 1, in_flight=self._workers + 1)
         return chain.from_iterable(batches)
 
     def make(self, due: Iterable[Due]) -> Iterator[tuple[Part, Made]]:

@@ -101,6 +101,10 @@ def merge_frames(
         merging = _Merging(
             Maker(workspace, terrains, workers_here()), writer, amendments, records, checkpoint
         )
+        is_long = sum(len(frame.tiles) for frame in frames) > _GROUP_TILES  # else all is written at once
+        if is_long and not workspace.catalog.tiles.last_seq(mosaic.mosaic_id):
+            merging.lay_first(frames[0])
+            write()
         while frames:
             frames = merging.round(frames, rejections, progress)
     records.write()
@@ -129,6 +133,15 @@ class _Merging:
     def laid(self) -> dict[str, Claim]:
         return self._claiming.laid
 
+    def lay_first(self, frame: Frame) -> None:
+        """Merge the middle of a frame before anything is known of the others, whatever they win of it later:
+        so the map shows that the flight has come. One that is not as its head says waits for its turn."""
+        for due in self._claiming.due([frame], Turns([frame.tiles])):
+            middle = replace(due, claim=due.claim.inmost(frame.tiles, _GROUP_TILES))
+            for part, made in self._maker.make([middle]):
+                if not isinstance(made, FrameRejected | Resized):
+                    self._lay(part, made)
+
     def round(self, frames: Sequence[Frame], rejections: Rejections, progress: Progress) -> list[Frame]:
         """Settle who can win what, make it, merge it; the frames to settle again, none if all went as
         promised."""
@@ -147,6 +160,9 @@ class _Merging:
                 self._lay(part, made)
                 if part.is_last:
                     turns.laid(part.claim)
+                    # one of another size than its head says has to be read to know it
+                    if frame.size_px == frame.record.header.interior.image_size_px:
+                        self._checkpoint.laid(frame.frame_id, part.claim.blocks)
             if len(turns.finished) >= _GROUP_TILES:
                 self._writer.write(turns.finished)
                 self._checkpoint.given(turns.finished)
@@ -163,9 +179,6 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
-            # one of another size than its head says has to be read to know it
-            if part.frame.size_px == part.frame.record.header.interior.image_size_px:
-                self._checkpoint.laid(frame_id, part.claim.blocks)
 
 
 class Records:

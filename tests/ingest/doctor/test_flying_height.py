@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
@@ -59,6 +62,26 @@ def test_of_a_long_flight_some_are_looked_at_and_the_others_lie_between(ground):
     np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.05)
     assert {str(row) for row in np.flatnonzero(found.measured)} <= looked
     assert found.sigma_m[~found.measured].min() > found.sigma_m[found.measured].min()
+
+
+@pytest.mark.parametrize(
+    ("told", "of_small"),
+    [(1.0, True), (0.6, True), (1.7, True), (0.125, True), (8.0, False), (np.nan, False)],
+)
+def test_a_height_that_is_told_is_judged_by_small_pictures_where_these_show_enough(ground, told, of_small):
+    flight = Flight(ground, photos=12, step_m=12.0)
+    full = flight.grey
+    sides: set[int] = set()
+
+    def reduced(path: Path, side: int):
+        sides.add(side)
+        size = (side, round(side * SIZE[1] / SIZE[0]))
+        return cv2.resize(full(path, side), size, interpolation=cv2.INTER_AREA)
+
+    flight.grey = reduced
+    found = flight.estimate(pairs=6, told_m=np.full(12, told * HEIGHT_M))
+    assert (max(sides) < SIZE[0]) == of_small
+    np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.06)
 
 
 def test_a_heading_that_is_wrong_in_a_turn_is_brought_to_that_of_its_neighbours(ground):

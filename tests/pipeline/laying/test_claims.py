@@ -56,6 +56,14 @@ def test_what_is_outdone_is_not_claimed() -> None:
     assert found[1].all()
 
 
+def test_the_inmost_of_a_claim_lies_around_the_middle() -> None:
+    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
+    claim = Claim(dict.fromkeys(TILES, blocks))
+    assert set(claim.inmost(TILES, 2).blocks) == {TileId(z=18, x=41, y=70), TileId(z=18, x=41, y=71)}
+    assert claim.inmost(TILES, len(TILES)).blocks.keys() == claim.blocks.keys()
+    assert not NO_CLAIM.inmost(TILES, 2)
+
+
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=40, unique=True), st.integers(0, len(TILES)))
 def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[int], kept: int) -> None:
     """As a film is laid: what comes is not known, and far tiles are forgotten, which only makes more."""

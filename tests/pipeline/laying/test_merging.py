@@ -382,3 +382,29 @@ def test_records_that_could_not_be_written_are_written_next() -> None:
     records.add("Y")  # type: ignore[arg-type]
     records.write()
     assert keeping.kept == ["X", "Y"]
+
+
+def test_a_photo_is_on_the_map_before_the_others_are_read_and_the_map_comes_out_the_same(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, house = make_house(drill, "calm"), make_house(drill, "shown early")
+    flight_id = calm.ingest(drill.photos).flight.flight_id
+    mosaic_id = f"{flight_id}-colour"
+    shown: list[tuple[int, set[str]]] = []
+    read = making.keep_and_decode
+
+    def seen(workspace: Workspace, path: Path, sha256: str) -> object:
+        catalog = house.workspace.catalog
+        if path.name != min(one.name for one in drill.photos.iterdir()):
+            used = catalog.frames.of_flight(flight_id, FrameStatus.USED)
+            names = {one.header.provenance.source_name for one in used}
+            shown.append((catalog.tiles.last_seq(mosaic_id), names))
+        return read(workspace, path, sha256)
+
+    monkeypatch.setattr(merging, "_GROUP_TILES", 4)
+    monkeypatch.setattr(making, "keep_and_decode", seen)
+    house.ingest(drill.photos)
+    first, names = shown[0]
+    assert first > 0
+    assert names == {min(one.name for one in drill.photos.iterdir())}
+    assert house.tiles(mosaic_id) == calm.tiles(mosaic_id)
