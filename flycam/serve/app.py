@@ -48,7 +48,6 @@ from flycam.serve.tiles import flights, imaged, terrain
 from flycam.serve.tiles.asked import AskedViews
 from flycam.serve.tiles.follower import Follower
 from flycam.serve.tiles.grounds import Grounds
-from flycam.serve.tiles.linked_reads import LinkedReads
 from flycam.serve.tiles.looks import Looks
 from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.views import ViewCache
@@ -147,7 +146,6 @@ def create_app(services: Services) -> App:
     api.state.attempts = {way: Attempts() for way in accounts.WayIn}
     api.state.asking_service = asyncio.Semaphore(openid.ASKING_AT_ONCE)
     api.state.openings = Openings()
-    api.state.linked_reads = LinkedReads()
     api.state.follower = follower
     api.state.sky = sky
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
