@@ -295,7 +295,6 @@ UNANSWERED = {
     "GET /api/flights/{ref}/report",
     "GET /api/redactions",
     "GET /api/uploads/{upload_id}/look",
-    "GET /api/uploads/{upload_id}/preview",
     "GET /ogc/collections/{collection_id}/items",
     "HEAD /api/sync/steps/{sha256}",
 }
