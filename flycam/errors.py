@@ -77,10 +77,6 @@ class LayerInvalid(InputUnusable):
     """A specialist layer has nothing in it, or nothing that can be of its kind."""
 
 
-class NetworkUnusable(InputUnusable):
-    """A learned model is not what its card says, or its card does not say enough."""
-
-
 class NotFound(InputUnusable):
     """A flight, frame, commune, revision or tile that was asked for does not exist."""
 

@@ -27,8 +27,6 @@ FLYCAM_TLS_NAMES more names and addresses under which others reach this box, "ma
 FLYCAM_TLS_CERTIFICATE, FLYCAM_TLS_KEY  files of a certificate from elsewhere, and of its key (PEM)
 FLYCAM_REQUEST_LOG  where `serve` writes a line of JSON for each request: a file, or - for standard output
                  (default: nowhere)
-FLYCAM_LINKED_KM2  an export, a pack or a guest link of a mosaic of more square kilometres is said to be one,
-                 and is in the audit log (default: none is)
 FLYCAM_CAP_SENDER  who sends CAP messages, "pccr@laocai.gov.vn": the same for every box of the office
                  (default: this box's name). They stay drafts
 FLYCAM_CA        file of the authorities (PEM) that other boxes are believed by (default: the system's)
@@ -38,7 +36,6 @@ FLYCAM_FINGERPRINT  of the one server that this box speaks to: SHA-256 of its ce
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 import socket
 from collections.abc import Mapping
@@ -95,7 +92,6 @@ class Settings:
     tls: TlsSettings = TlsSettings()  # frozen
     trust: Trust = SYSTEM
     request_log: str | None = None
-    linked_km2: float | None = None
     cap_sender: str = ""
 
 
@@ -118,7 +114,6 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         trusted_proxies=tuple(sorted(map(_proxy, _listed(environment, "FLYCAM_TRUSTED_PROXIES")))) or None,
         tls=_tls(environment),
         trust=_trust(environment),
-        linked_km2=_linked_km2(environment.get("FLYCAM_LINKED_KM2", "").strip()),
         cap_sender=_cap_sender(environment.get("FLYCAM_CAP_SENDER", "").strip()),
         request_log=environment.get("FLYCAM_REQUEST_LOG", "").strip() or None,
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
@@ -133,21 +128,6 @@ def _power(text: str) -> PowerMode:
             f"FLYCAM_POWER: {text[:80]}: give full, low, or auto",
             vi=f"FLYCAM_POWER: {text[:80]}: hãy ghi full, low hoặc auto",
         ) from None
-
-
-def _linked_km2(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        area = float(text)
-    except ValueError:
-        area = math.nan
-    if not (math.isfinite(area) and area > 0.0):
-        raise OptionUnusable(
-            f"FLYCAM_LINKED_KM2: {text[:80]}: give square kilometres, such as 25",
-            vi=f"FLYCAM_LINKED_KM2: {text[:80]}: hãy ghi số km², ví dụ 25",
-        )
-    return area
 
 
 def _time_zone(name: str) -> str:

@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 
 from flycam.analysis import fitted
 from flycam.analysis.evidence import CellEvidence, bare_patches, cell_evidence, flooded_patches
-from flycam.analysis.learned import Learned, learned_of, proposed
 from flycam.analysis.logistic import Logistic
 from flycam.analysis.measures import MEASURES, Measured
-from flycam.analysis.network import Network
 from flycam.analysis.objects import Patch, apart, rings_of
 from flycam.analysis.pair import ImagePair
 from flycam.analysis.prior import in_this_pair
-from flycam.analysis.relief import Relief, relief_of
 from flycam.analysis.workgrid import WorkPair, on_work_grid
 from flycam.frame.change import ChangeKind
 
@@ -48,8 +45,6 @@ _FAVOUR: Mapping[ChangeKind, float] = {
     ChangeKind.OTHER: 0.0,
 }
 Patches = Sequence[tuple[Patch, Measured]]
-Judge = Callable[[str, Patch, float], float]
-"""A patch's logit of a kind as it counts: (kind, patch, by flycam's own evidence)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,15 +99,13 @@ class Candidate:
     mean_slope_deg: float
 
 
-def detect(
-    pair: ImagePair, *, stable: NDArray[np.bool_] | None = None, network: Network | None = None
-) -> tuple[Candidate, ...]:
+def detect(pair: ImagePair, *, stable: NDArray[np.bool_] | None = None) -> tuple[Candidate, ...]:
     """Candidates of a pair, as `detecting` finds them."""
-    return detecting(pair, stable=stable, network=network)()
+    return detecting(pair, stable=stable)()
 
 
 def detecting(
-    pair: ImagePair, *, stable: NDArray[np.bool_] | None = None, network: Network | None = None
+    pair: ImagePair, *, stable: NDArray[np.bool_] | None = None
 ) -> Callable[[], tuple[Candidate, ...]]:
     """What gives the candidates of a pair whose pictures lie on each other to about a pixel, likeliest first.
 
@@ -121,30 +114,15 @@ def detecting(
 
     stable   bool H×W: ground that did not change, found by the registration; light and season are learnt
              there
-    network  proposes patches too and has a word in every score; None: none is needed
-
-    Raises NetworkUnusable.
     """
-    work = on_work_grid(pair, stable)
-    if network is None:
-        return partial(_candidates, work)
-    relief = relief_of(work.heights_m, work.cell_m)
-    return partial(_candidates, work, relief, learned_of(network, pair, work, relief))
+    return partial(_candidates, on_work_grid(pair, stable))
 
 
-def _candidates(
-    work: WorkPair, relief: Relief | None = None, learned: Learned | None = None
-) -> tuple[Candidate, ...]:
-    """relief, learned: of the pair, where a network was asked."""
+def _candidates(work: WorkPair) -> tuple[Candidate, ...]:
     if not work.seen.any():
         return ()
-    seen = cell_evidence(work, relief)
-    bare, flooded = bare_patches(seen), flooded_patches(seen)
-    judge: Judge = as_it_is
-    if learned is not None:
-        dry, wet = proposed(learned, seen)
-        bare, flooded, judge = [*bare, *dry], [*flooded, *wet], learned.pooled
-    judged = told_apart(bare, flooded, seen.work.seen.shape, FITTED, judge)
+    seen = cell_evidence(work)
+    judged = told_apart(bare_patches(seen), flooded_patches(seen), seen.work.seen.shape, FITTED)
     found = [_candidate(seen, one) for one in judged]
     return tuple(sorted(found, key=lambda c: (-c.score, -c.area_m2)))
 
@@ -159,29 +137,22 @@ class Told:
     what: Measured
 
 
-def as_it_is(_kind: str, _patch: Patch, logit: float) -> float:
-    """A logit that nobody else has a word in."""
-    return logit
-
-
-def told_apart(
-    bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: Weights, judge: Judge = as_it_is
-) -> list[Told]:
+def told_apart(bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: Weights) -> list[Told]:
     """What patches of bare and of flooded ground are, those left out that overlap others or are too unlikely.
 
     shape  of the work grid
     """
-    wet = of_kind(ChangeKind.FLOOD, chosen(flooded, shape, weights.like, (ChangeKind.FLOOD,), judge))
-    floods = _likely(ChangeKind.FLOOD, wet, weights, judge)
+    wet = of_kind(ChangeKind.FLOOD, chosen(flooded, shape, weights.like, (ChangeKind.FLOOD,)))
+    floods = _likely(ChangeKind.FLOOD, wet, weights)
     under_water = _union([one.patch for one in floods], shape)
     dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MOSTLY]
-    kept = chosen(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER), judge)
+    kept = chosen(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER))
     return [
         *floods,
         *(
             one
             for kind in (ChangeKind.LANDSLIDE, ChangeKind.OTHER)
-            for one in _likely(kind, of_kind(kind, kept), weights, judge)
+            for one in _likely(kind, of_kind(kind, kept), weights)
         ),
     ]
 
@@ -193,9 +164,9 @@ def of_kind(
     return [(patch, what) for its, patch, what in chosen if its == kind]
 
 
-def _likely(kind: ChangeKind, patches: Patches, weights: Weights, judge: Judge) -> list[Told]:
+def _likely(kind: ChangeKind, patches: Patches, weights: Weights) -> list[Told]:
     """Patches of one kind with their scores, those too unlikely to be shown left out."""
-    logits = np.array([judge(kind, patch, logit_of(weights.right[kind], what)) for patch, what in patches])
+    logits = np.array([logit_of(weights.right[kind], what) for _, what in patches])
     scores = in_this_pair(logits, weights.usual_share[kind])
     return [
         Told(kind=kind, score=float(score), patch=patch, what=what)
@@ -221,15 +192,14 @@ def chosen(
     shape: tuple[int, ...],
     like: Mapping[ChangeKind, Logistic],
     kinds: Sequence[ChangeKind],
-    judge: Judge = as_it_is,
 ) -> list[tuple[ChangeKind, Patch, Measured]]:
     """Of patches that overlap, those that are most like a whole one of a kind, and as which.
 
     shape  of the work grid. A larger patch is preferred where both are as likely.
     """
     ranked = []
-    for number, (patch, what) in enumerate(patches):
-        logits = {kind: judge(kind, patch, logit_of(like[kind], what)) + _FAVOUR[kind] for kind in kinds}
+    for number, (_, what) in enumerate(patches):
+        logits = {kind: logit_of(like[kind], what) + _FAVOUR[kind] for kind in kinds}
         kind = max(kinds, key=lambda one: logits[one])
         if logits[kind] > _LEAST_LIKE[kind]:
             rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
-from flycam.frame.change import ChangeKind
-from flycam.frame.moment import minute_of, ns_of
-from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS, VOLUME_BASIS
-from flycam.report.numbers import area, area_within, plain
+from flycam.report.change_names import NO_VOLUME, THINGS, VOLUME_BASIS
+from flycam.report.numbers import area, plain
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.volume import Volume
@@ -138,63 +135,4 @@ def _volume(found: Volume, area_m2: float, vi: bool) -> str:
     said += f" (đo trên {ground})" if vi else f" (measured on {ground})"
     if found.is_nothing:
         said += "; chưa vượt quá sai số" if vi else "; no more than errors come to"
-    return said
-
-
-def of_series(
-    series: Sequence[Mapping[str, Any]], names: Mapping[str, str], language: str = "en"
-) -> Answered:
-    """series[] (as `/api/changes/series`). names: of communes, by code."""
-    which = 0 if language == "vi" else 1
-    lines = []
-    for one in series:
-        kind = CHANGE_KINDS[ChangeKind(one["kind"])][which]
-        place = (
-            names.get(one["commune"], one["commune"])
-            or ("ngoài ranh giới đã biết", "beyond boundaries")[which]
-        )
-        lines.append(f"{kind}, {place}:")
-        lines += [f"  {_dated(point, which)}" for point in one["points"]]
-    none = ("chưa nơi nào có thay đổi ở hai thời điểm trở lên", "no place has a change at two dates or more")[
-        which
-    ]
-    return {"series": list(series)}, lines or [none]
-
-
-def _dated(point: Mapping[str, Any], which: int) -> str:
-    size = _size(point, which)
-    waits = "" if point["confirmed"] else (", chờ soát xét", ", waiting")[which]
-    if point["new"]:
-        since = ("mới thêm từ", "new since")[which]
-        before = _local(point["before"]) if point["before"] else point["before_shown"]
-        until = f" ({('đến', 'until')[which]} {_local(point['after'])})" if point["after"] else ""
-        return f"{since} {before}: {size}{until}{waits}"
-    unknown = ("không rõ thời điểm", "at an unknown time")[which]
-    when = _local(point["after"]) if point["after"] else unknown
-    growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
-    return f"{when}: {size}{growth}{waits}"
-
-
-def _local(told: str) -> str:
-    """A moment of an answer (ISO, UTC) as people in Vietnam read it."""
-    return minute_of(ns_of(datetime.fromisoformat(told)))
-
-
-def _size(point: Mapping[str, Any], which: int) -> str:
-    """How large the place was; told from where nothing was found, it was rejected, or nobody looked."""
-    if point["state"] == "not_compared":
-        return ("không được so (không có ảnh, mây che)", "not compared (not imaged, or under a cloud)")[which]
-    if point["state"] == "rejected":
-        return ("bác bỏ, ", "rejected by ")[which] + ", ".join(point["rejected_by"])
-    if point["state"] == "none":
-        return ("đã so, không thấy", "compared, none found")[which]
-    size = plain(area_within(point["area_m2"], point["area_error_m2"], ("vi", "en")[which]))
-    said = f"{'+' if point['new'] else ''}{size}"
-    if point["live"]:
-        said += (", có bản chưa hoàn thiện", ", of a mosaic that was not finished")[which]
-    if point["by_hand"]:
-        said += (", vẽ tay", ", drawn by hand")[which]
-    if point["part"]:
-        pct = f"{point['compared_pct']:.0f}"
-        said += (f" (mới so {pct} % nơi này)", f" ({pct} % of the place compared)")[which]
     return said

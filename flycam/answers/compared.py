@@ -25,7 +25,6 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
     review: null where nothing was put up for review; else the event, how many are new, how many took the
     place of what waited since an older revision, and how many are known, and of these how many are drawn
     otherwise now but were decided on (of the same two mosaics, kind and ground).
-    network: null where no learned model was asked.
     """
     remarks = found.remarks
     answer = {
@@ -51,9 +50,6 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
             for row in found.by_commune
         ],
         "review": _review(found),
-        "network": None
-        if found.network is None
-        else dict(zip(("name", "sha256"), found.network, strict=True)),
         "warnings": [english for english, _ in remarks],
         "warnings_vi": [vietnamese for _, vietnamese in remarks],
         "seconds": round(found.seconds, 2),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.answered import Answered, warnings_of
+from flycam.answers.answered import Answered
 from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import minute_of
 from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.frame.warning import sentence
 
 _STEPS = {
     RedactionStep.MADE: ("covered", "che"),
@@ -64,17 +63,12 @@ def of_classified(subject: str, name: str, level: Classification, language: str 
     return {"id": subject, "name": name, "classification": level.value}, [line]
 
 
-def of_invited(guest: Guest, secret: str, notes: Sequence[str] = (), language: str = "en") -> Answered:
-    """The link, path: what stands behind the server's address, and warnings[]."""
+def of_invited(guest: Guest, secret: str, language: str = "en") -> Answered:
+    """The link, and path: what stands behind the server's address."""
     path = f"/guest/{secret}"
     said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
     line = _guest_line(guest, guest.made_ns, language)
-    noted = [f"  ! {sentence(one, language)}" for one in notes]
-    return {**_guest(guest, guest.made_ns), "path": path, **warnings_of(notes)}, [
-        line,
-        f"{said}: {path}",
-        *noted,
-    ]
+    return {**_guest(guest, guest.made_ns), "path": path}, [line, f"{said}: {path}"]
 
 
 def of_guests(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Answered:

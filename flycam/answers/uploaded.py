@@ -30,8 +30,8 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     """As `flycam inspect` answers, and more; of a card without photos no more than this.
 
     films[] with the log that each will probably be laid by, or the sentence that it has none; photos[] with
-    outline (lon, lat ring), gsd_m, smear_px; ground_m2 that they see together; preview: bounds of its
-    picture, photos shown in it; smeared: how many lose small things to the aircraft's own motion.
+    outline (lon, lat ring), gsd_m, smear_px; ground_m2 that they see together; smeared: how many lose small
+    things to the aircraft's own motion.
     """
     answer: Answer = _NO_PHOTOS
     if looked.inspection is not None:
@@ -54,9 +54,6 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
         "photos": photos,
         "ground_m2": round(looked.ground_m2, 1),
         "films": [_expected(film, log) for film, log in looked.films.items()],
-        "preview": None
-        if looked.preview is None
-        else {"bounds": looked.preview.bounds, "shown": looked.preview.shown},
         "smeared": sum(smear > smeared_px for smear in smears),
         "smear_known": len(smears),
         "worst_smear_px": max(smears, default=None),
@@ -177,7 +174,7 @@ def look_lines(look: Answer, language: str = "en") -> list[str]:
 
 
 def _facts(look: Answer, language: str) -> list[str]:
-    """Placed, ground, gaps, smear, preview."""
+    """Placed, ground, gaps, smear."""
     vi = language == "vi"
     usable, frames, gaps = look["usable"], look["frames"], look["gaps"]
     lines = [
@@ -201,13 +198,6 @@ def _facts(look: Answer, language: str) -> list[str]:
     elif usable:
         lines.append("  không có chỗ sót" if vi else "  no gaps")
     lines.append(_smear(look, language))
-    if look["preview"]:
-        shown = look["preview"]["shown"]
-        lines.append(
-            f"  bản xem trước ({shown} ảnh) đã có trên trang tải lên của máy chủ"
-            if vi
-            else f"  a preview of {shown} photos is on the server's upload page"
-        )
     return lines
 
 

@@ -68,21 +68,3 @@ def changes_impact(
             write_file(csv_out, commune_csv(report.communes))
         answer = impact_answer(report.impact, report.communes, report.names, report.at_ns)
         return of_impact(report, answer, csv_out, language())
-
-
-@changes.command("series")
-@click.argument("event")
-@click.option("--change", help="Only the place of this change (id).")
-@command
-def changes_series(*, data_dir: str | None, event: str, change: str | None) -> Result:
-    """Places of EVENT (name or id) that several dates show: how large a slide or a flood was at each."""
-    from flycam.answers.changes import of_series
-    from flycam.pipeline.change.impact_words import series_said
-    from flycam.pipeline.change.series import series_at, series_of
-
-    with opened(data_dir) as (workspace, _):
-        found_event = workspace.catalog.flights.event(event)
-        found = [series_at(workspace, change)] if change else series_of(workspace, found_event)
-        return of_series(
-            [series_said(one) for one in found], workspace.catalog.boundaries.names(), language()
-        )

@@ -104,7 +104,6 @@ def opened(
             cache_dir=settings.data_dir / "cache",
             operator=settings.operator,
             power=power,
-            linked_km2=settings.linked_km2,
             cap_sender=settings.cap_sender,
         )
         yield workspace, settings

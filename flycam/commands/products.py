@@ -133,19 +133,14 @@ def export(
 @click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
 @click.option("--event", help="Whose analyst decides (default: both flights'); two pictures may begin one.")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
-@click.option("--network", metavar="NAME|CARD.yaml", help="A learned model to ask too (default: none).")
 @command
-def compare(
-    *, data_dir: str | None, before: str, after: str, out: Path, network: str | None, **options: Any
-) -> Result:
+def compare(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Result:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
     from flycam.analysis.change import detecting
-    from flycam.analysis.network import load_network
     from flycam.answers.compared import nothing_looked_for, of_compare
     from flycam.pipeline.change.compare import compare as compare_sides
     from flycam.pipeline.outlasting import outlasting
 
-    asked = None if network is None else load_network(network)
     with (
         opened(data_dir, begins=True, hands_out=True) as (workspace, settings),
         gone_on_with(settings) as begun,
@@ -153,7 +148,7 @@ def compare(
         found = outlasting(
             workspace,
             lambda progress: compare_sides(
-                workspace, before, after, out, detecting, network=asked, progress=progress, **options
+                workspace, before, after, out, detecting, progress=progress, **options
             ),
             begun,
             say_aside,

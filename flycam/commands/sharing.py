@@ -178,13 +178,13 @@ def guests() -> None:
 def guests_add(*, data_dir: str | None, hours: float, event: str | None, communes: str | None) -> Result:
     """Make a link; it is shown once."""
     from flycam.answers.sharing import of_invited
-    from flycam.pipeline.people.accounts import guest_communes, invite_guest, linked_by
+    from flycam.pipeline.people.accounts import guest_communes, invite_guest
 
     with opened(data_dir) as (workspace, settings):
         shown = guest_communes(workspace, communes)
         who = who_asks(settings)
         guest, secret = invite_guest(workspace, hours, event, who, shown)
-        return of_invited(guest, secret, linked_by(workspace, guest), language())
+        return of_invited(guest, secret, language())
 
 
 @guests.command("list")

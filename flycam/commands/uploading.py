@@ -105,7 +105,6 @@ def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
 
 def _look(workspace: Workspace, folder: Path) -> Answer:
     from flycam.answers.uploaded import of_failure, of_look
-    from flycam.pipeline.upload.files import PREVIEW, write_bytes
     from flycam.pipeline.upload.work import SMEARED_PX, awaits_logs, look
 
     awaits = awaits_logs(folder)  # before it looks: those that come meanwhile are not seen
@@ -115,8 +114,6 @@ def _look(workspace: Workspace, folder: Path) -> Answer:
         raise
     except FlycamError as error:
         return {**of_failure(error), "awaits_logs": awaits}
-    if looked.preview is not None:
-        write_bytes(folder / PREVIEW, looked.preview.webp())
     return of_look(looked, SMEARED_PX)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def models_dir() -> Path:
-    """Folder that holds cameras/, geoid/ and networks/. Raises FileNotFoundError if neither place has it."""
+    """Folder that holds cameras/ and geoid/. Raises FileNotFoundError if neither place has it."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "models", package.parent / "models"):
         if (folder / "geoid").is_dir():

@@ -34,7 +34,6 @@ from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.laying.opening import check_gsd
-from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.veils import Cover
 from flycam.pipeline.workspace import Workspace
@@ -97,9 +96,7 @@ def export_flight(
     )
     if cover.has_covered:
         notes = (*notes, warning(MASKS_COVERED))
-    who = workspace.operator or workspace.box
-    linked = note_linked(workspace, [flight], who, "export", flight.flight_id, polygon)
-    return replace(exported, notes=(*notes, *linked))
+    return replace(exported, notes=notes)
 
 
 def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileLook:

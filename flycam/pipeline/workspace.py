@@ -30,7 +30,6 @@ class Workspace:
     clock_ns   UTC nanoseconds
     power      how this machine is powered, and whether its battery has to last
     cluster    who ingests and finishes with this process; None: nobody
-    linked_km2 a mosaic of more ground that goes out is said to (`linked_area`); None: of none it is said
     cap_sender who sends CAP messages, as `flycam.geodata.cap_file` takes it; "": this box
     room       looks at how much room is left before photos and tiles are written
     """
@@ -43,7 +42,6 @@ class Workspace:
     clock_ns: Callable[[], int] = time.time_ns
     power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
     cluster: Cluster | None = None
-    linked_km2: float | None = None
     cap_sender: str = ""
     room: RoomWatch = field(default_factory=RoomWatch)
 

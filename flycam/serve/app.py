@@ -48,8 +48,6 @@ from flycam.serve.tiles import flights, imaged, terrain
 from flycam.serve.tiles.asked import AskedViews
 from flycam.serve.tiles.follower import Follower
 from flycam.serve.tiles.grounds import Grounds
-from flycam.serve.tiles.linked_reads import LinkedReads
-from flycam.serve.tiles.looks import Looks
 from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.views import ViewCache
 from flycam.serve.uploads import cards, tus
@@ -133,12 +131,8 @@ def create_app(services: Services) -> App:
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = Grounds(services.workspace.store)
     asked = AskedViews(services.workspace, follower, cache, grounds)
-    looks = Looks()
-    route = TileRoute(
-        site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked, looks
-    )
+    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
     _remember(api, services)
-    api.state.looks = looks
     api.state.services = services
     api.state.door = door
     api.state.reception = reception
@@ -147,7 +141,6 @@ def create_app(services: Services) -> App:
     api.state.attempts = {way: Attempts() for way in accounts.WayIn}
     api.state.asking_service = asyncio.Semaphore(openid.ASKING_AT_ONCE)
     api.state.openings = Openings()
-    api.state.linked_reads = LinkedReads()
     api.state.follower = follower
     api.state.sky = sky
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)

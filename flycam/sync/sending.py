@@ -27,7 +27,6 @@ from flycam.sync.step import Step
 from flycam.sync.steps import Giver
 from flycam.sync.there_already import all_lacking
 from flycam.sync.turned_away import BUSY_S, MOST_TURNED_AWAY, TurnedAway, no_flycam_there, no_progress
-from flycam.sync.wishes import wishes_from_values
 
 _STEPS = "/api/sync/steps"
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
@@ -168,7 +167,6 @@ class Sender:
         giver.learn(lacking)
         for flight in giver.held_back:
             self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
-        giver.wishes = wishes_from_values(said.get("wishes"))
         self._later.begin(giver)
         return self._later.due(lacking, giver, question, self._ask_later, self._is_spent)
 
@@ -324,7 +322,6 @@ class Sender:
         self.sent.tile_bytes += some
         self._round_bytes += some
         self._later.note_sent(step.manifest.items)
-        giver.wishes = wishes_from_values(said.get("wishes"))
         for one in said.get("apart", ()):
             giver.apart.add(one["flight_id"])
             self.sent.apart[one["flight_id"]] = one

@@ -31,7 +31,6 @@ from flycam.sync.records import records_of
 from flycam.sync.step import Step
 from flycam.sync.there_already import HeadsLacking, all_lacking, leave_out
 from flycam.sync.whole import Readable, say_what_was_owed
-from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
 Bytes = Callable[[], int]
 """So many, asked anew for each step."""
@@ -88,8 +87,6 @@ class Giver:
         """Of tiles that the peer turned out to have from elsewhere."""
         self.apart: set[str] = set()
         """Flights that the peer cannot join: nothing more of them is sent."""
-        self.wishes: tuple[Wish, ...] = ()
-        """Where the peer's viewers look, as it said last: what is seen there goes before what is not."""
 
     def question(self) -> dict[str, object]:
         """What the peer is asked about first."""
@@ -192,19 +189,16 @@ class Giver:
                 if flight.flight_id in self._withdrawn_in or has_given(self._house.store, name):
                     self._leave_out(log, heads, views=True)
             yield from self._views(flight, target, most, coarse=True)
-        yield from self._in_turn(
-            (flight, self._views(flight, target, most, coarse=False)) for flight in fresh
-        )
+        for flight in fresh:
+            yield from self._views(flight, target, most, coarse=False)
         for flight in fresh:
             yield from self._whole_records(flight)
         if not has_tiles:
             return
         self._grounds.learn(lacking.terrain)
-        yield from self._in_turn(
-            (flight, self._tiles(flight, log, target, most, heads))
-            for flight in fresh
-            for log in self._logs[flight.flight_id]
-        )
+        for flight in fresh:
+            for log in self._logs[flight.flight_id]:
+                yield from self._tiles(flight, log, target, most, heads)
         yield from (self._step(some, {}) for some in self._grounds.rest(target))
         for item in self._photos(lacking.originals):
             if self.readable.has_original(item.sha256):
@@ -216,19 +210,6 @@ class Giver:
             item, flight_id = self._originals.get(name, (None, ""))
             if item is not None and flight_id not in self.apart and flight_id not in self._held:
                 yield item
-
-    def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
-        """The steps of several flights in their order; before each step it is looked whether one is looked at
-        that has steps left: that goes first."""
-        waiting = list(some)
-        while waiting:
-            wished = (one for one in waiting if is_looked_at(one[0].bounds_lonlat_deg, self.wishes))
-            one = next(wished, waiting[0])
-            step = next(one[1], None)
-            if step is None:
-                waiting.remove(one)
-            else:
-                yield step
 
     def _known_flights(self, target: Bytes) -> Iterator[Step]:
         """Records of flights of which no tile is to come, many in a step: withdrawals before all else."""
@@ -266,7 +247,7 @@ class Giver:
             # records of many photos fill a step: some views go with them, so that there is something to see
             own = 0 if has_records else self._records.size_bytes(self._records.before_views(flight.flight_id))
             room = max(target() - own, min(target(), _WITH_BYTES))
-            waiting = views_in_order(waiting, self.wishes)
+            waiting.sort(key=lambda one: (one.tile_id.z, -one.seq))
             while waiting and (not items or size < room):
                 line = waiting[0]
                 parent = self.readable.parent(mosaics[line.mosaic_id], line)

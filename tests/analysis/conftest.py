@@ -6,8 +6,8 @@ import pytest
 
 from flycam.analysis.pair import ImagePair
 from flycam.drill.relief import CENTRE_M
-from flycam.drill.topview import ViewPair, view_pair
 from tests.bench.change_scenes import image_pair
+from tests.drill.topview import ViewPair, view_pair
 
 _HALF_M = 200.0
 

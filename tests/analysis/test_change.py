@@ -10,9 +10,9 @@ from shapely.geometry import Polygon
 
 from flycam.analysis.change import Candidate, detect
 from flycam.analysis.pair import ImagePair
-from flycam.drill.topview import ViewPair
 from tests.bench.change_plain import plain_pair
 from tests.bench.change_scenes import image_pair
+from tests.drill.topview import ViewPair
 
 
 def drawn(candidates: Sequence[Candidate], shape: tuple[int, ...], *kinds: str) -> np.ndarray:

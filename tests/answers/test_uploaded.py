@@ -20,7 +20,6 @@ CLEAR: dict[str, Any] = {
     "relief": [],
     "ground_m2": 451_000.0,
     "films": [],
-    "preview": {"bounds": [104.0, 22.0, 104.1, 22.1], "shown": 6},
     "smeared": 0,
     "smear_known": 6,
     "worst_smear_px": 0.4,
@@ -52,7 +51,7 @@ def test_smear_that_is_not_known_is_no_sharp_picture() -> None:
 
 
 def test_a_card_whose_photos_have_no_place_has_no_word_of_gaps() -> None:
-    lost = {**CLEAR, "usable": 0, "photos": [], "ground_m2": 0.0, "preview": None, "smear_known": 0}
+    lost = {**CLEAR, "usable": 0, "photos": [], "ground_m2": 0.0, "smear_known": 0}
     assert "0 / 6" in said(lost) and "sót" not in said(lost) and "phạm vi" not in said(lost)
 
 

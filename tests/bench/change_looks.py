@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 
 from flycam.analysis.change import detect
-from flycam.drill.topview import ViewPair
 from tests.bench.change_real import WATERS, mountain_road, pasted, shares_named
 from tests.bench.change_scenes import LOOKS, Scene, image_pair, kept
 from tests.bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from tests.bench.compare_changes import drawn_beside
+from tests.drill.topview import ViewPair
 
 
 def candidates_of(pair: ViewPair) -> list[Found]:

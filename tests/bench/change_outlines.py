@@ -30,11 +30,11 @@ from flycam.analysis import fitted
 from flycam.analysis.change import detect
 from flycam.drill.between import drawn_between
 from flycam.drill.relief import CENTRE_M
-from flycam.drill.topview import ViewPair, drawn_air, photographed
 from flycam.drill.world import drill_world
 from tests.bench.change_fit import WRITTEN, write
 from tests.bench.change_scenes import DEVELOPMENT_STORM, STORM, Scene, image_pair, kept
 from tests.bench.change_scoring import KINDS, LEAST_M2, found_of
+from tests.drill.topview import ViewPair, drawn_air, photographed
 
 FOLDS = 10
 _NUMBER = {"landslide": 1, "flood": 2}

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from scipy.stats import chi2 as distribution
 
-from flycam.drill.topview import ViewPair
 from tests.bench.change_scoring import LEAST_M2, Found
+from tests.drill.topview import ViewPair
 
 _WORK_M = 0.5
 _STEEP = np.tan(np.radians(15.0))

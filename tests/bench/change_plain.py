@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from flycam.drill.between import Confuser
-from flycam.drill.topview import TopView, ViewPair
 from flycam.drill.window import window_over
+from tests.drill.topview import TopView, ViewPair
 
 _FOREST, _MEADOW = np.array([44.0, 84.0, 40.0]), np.array([110.0, 140.0, 70.0])
 _FIELDS = np.array([[150, 160, 80], [120, 150, 70], [180, 160, 100], [140, 110, 80]], float)

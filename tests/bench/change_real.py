@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from flycam.drill.between import Confuser
-from flycam.drill.topview import TopView, ViewPair
 from flycam.drill.window import Window
 from tests.bench.change_scoring import Found
+from tests.drill.topview import TopView, ViewPair
 
 WATERS = {"learn": 0, "test": 1}
 _ORTHO_M, _ROAD_GSD_M = 0.03, 0.15

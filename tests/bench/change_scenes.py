@@ -7,7 +7,7 @@ them into development and commits fresh ones first. So it went with 90001 to 900
 reported on the first detector, and with 92001 to 92018 and 93001 to 93013, which reported on the second.
 Every seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
 
-Each place is one true top view before and after (flycam.drill.topview), not a flight through `finish`.
+Each place is one true top view before and after (tests.drill.topview), not a flight through `finish`.
 
 LOOKS of places: "plain", the drill's own; "fitted" and "aside", drawn from the two sets of ranges that do not
 meet (flycam.drill.look); "simple", of another renderer (change_plain.py). Nothing is fitted on the last two.
@@ -22,10 +22,10 @@ from pathlib import Path
 from flycam.analysis.pair import ImagePair
 from flycam.drill.look import ASIDE, FITTED, PLAIN, drawn_look
 from flycam.drill.relief import CENTRE_M
-from flycam.drill.topview import ViewPair, view_pair
 from tests.bench import change_plain
 from tests.bench.flights import ROOT
 from tests.bench.kept import key_of, made_once
+from tests.drill.topview import ViewPair, view_pair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from flycam.drill.between import Confuser
-from flycam.drill.topview import ViewPair
+from tests.drill.topview import ViewPair
 
 LEAST_M2 = 200.0
 KINDS = ("landslide", "flood")

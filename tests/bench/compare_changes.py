@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 
 from flycam.analysis.change import detect
-from flycam.drill.topview import ViewPair
 from tests.bench.change_peers import PEERS, peer_candidates
 from tests.bench.change_scenes import (
     CALM,
@@ -34,6 +33,7 @@ from tests.bench.change_scenes import (
 )
 from tests.bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from tests.bench.table import Row
+from tests.drill.topview import ViewPair
 
 OURS = "flycam"
 _REQUIRED = {"landslide": (0.85, 0.75, 0.6), "flood": (0.95, 0.85, 0.7)}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from flycam.drill.between import Confuser
-from flycam.drill.topview import TopView, ViewPair
 from flycam.drill.window import Window
 from tests.bench.change_peers import peer_candidates
 from tests.bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
+from tests.drill.topview import TopView, ViewPair
 
 
 def square(col: float, row: float, side: float) -> np.ndarray:

@@ -22,9 +22,8 @@ from tests.browser.pages import hold, settled
 from tests.pipeline.impacted import add_things, changed, line, place, point, square
 from tests.pipeline.surfaced import finished, surface
 from tests.serve.running import running
-from tests.serve.world import REAL, World, add_flight, make_world
+from tests.serve.world import REAL, World, make_world
 from tests.suites.change_suite import FOUND
-from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
@@ -227,47 +226,3 @@ def test_a_settlement_is_unknown_until_somebody_says(open_page: OpenPage, valley
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     (line_said,) = valley.world.workspace.catalog.settlements.current(REAL)
     assert (line_said.name, line_said.access.value) == ("Nậm Lúc Thượng", "isolated")
-
-
-def test_a_slide_that_grew_is_told_at_each_date(open_page: OpenPage, house: House) -> None:
-    workspace = house.world.workspace
-    third = add_flight(workspace, REAL, "Bay lần ba", "2024-09-14 02:00", shift=(1, 1), storm=True)
-    shown = [f"{house.world.mosaic_of(one).mosaic_id}@0" for one in (house.world.before, third)]
-    sides = {"event_id": REAL, "before_shown": shown[0], "after_shown": shown[1]}
-    grown = changed("change-00000009", square(0, -100, 110), status=ChangeStatus.ACCEPTED, **sides)
-    since = {**sides, "before_shown": f"{house.world.mosaic_of(house.world.after).mosaic_id}@0"}
-    more = changed("change-00000010", square(70, -100, 40), status=ChangeStatus.ACCEPTED, **since)
-    workspace.catalog.changes.append([replace(grown, area_m2=12_100.0), replace(more, area_m2=1600.0)])
-    fourth = add_flight(workspace, REAL, "Bay lần bốn", "2024-09-16 02:00", shift=(1, 1), storm=True)
-    cleared = f"{house.world.mosaic_of(fourth).mosaic_id}@0"
-    around, half = square(-100, -200, 400), square(-100, -200, 160)
-    workspace.catalog.comparisons.add(
-        [
-            compared_on("compared-1", REAL, around, shown[0], cleared),
-            compared_on("compared-2", REAL, half, shown[0], "ve-tinh.tif"),
-        ]
-    )
-    page = tap_slide(open_page, house)
-    series = page.locator(".card .series")
-    expect(series.locator("dt")).to_have_text(
-        [
-            "10/09/2024 10:15",
-            "14/09/2024 09:00",
-            "16/09/2024 09:00",
-            "ve-tinh.tif",
-            "mới thêm từ 10/09/2024 10:15",
-        ]
-    )
-    live = "có bản chưa hoàn thiện: các ảnh lệch nhau hàng mét"
-    expect(series.locator("dd")).to_have_text(
-        [
-            f"1,00 ± 0,04 ha{live}",
-            f"1,21 ± 0,05 ha (+21 %){live}",
-            f"đã so, không thấy{live}",
-            f"không được so: không có ảnh, hoặc mây che{live}",
-            f"+0,16 ± 0,02 hađến 14/09/2024 09:00{live}",
-        ]
-    )
-    if folder := os.environ.get("FLYCAM_PICTURES"):
-        page.locator(".card .series").scroll_into_view_if_needed()
-        page.screenshot(path=f"{folder}/series.png")

@@ -65,29 +65,6 @@ def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
     expect(first).not_to_contain_text("ghi chú chưa lưu")
 
 
-@pytest.mark.parametrize(("language", "said"), [("vi", "bác bỏ, Hoa"), ("en", "rejected by Hoa")])
-def test_what_was_rejected_at_another_date_is_told_as_that(
-    open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path
-) -> None:
-    """The same place between two other pictures, where an analyst rejected it."""
-    catalog = review.world.workspace.catalog
-    line = review.line(NAMES[0])
-    other = replace(line, change_id="change-00000009", before_shown="ve-tinh.tif", score=0.1, author="Hoa")
-    rejected = replace(other, status=ChangeStatus.REJECTED)
-    catalog.changes.append([rejected])
-    west, south, east, north = line.bounds_lonlat_deg
-    around = shapely.MultiPolygon([shapely.box(west - 0.001, south - 0.001, east + 0.001, north + 0.001)])
-    for number, one in enumerate((line, other)):
-        pair = one.before_shown, one.after_shown
-        catalog.comparisons.add([compared_on(f"compared-{number}", REAL, around, *pair)])
-    page = open_page(link=f"lang={language}&event={REAL}", url=review.url)
-    page.locator(".review-door").click()
-    expect(page.locator(".review .series")).to_contain_text(said)
-    settled_compare(page)
-    page.locator(".review .series").scroll_into_view_if_needed()
-    page.screenshot(path=screenshots / f"review-rejected-{language}.png")
-
-
 @pytest.mark.parametrize(("language", "said"), [("vi", "không thấy lại"), ("en", "not found again")])
 def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
     open_page: OpenPage, review: Review, language: str, said: str, screenshots: Path

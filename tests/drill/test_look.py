@@ -8,7 +8,7 @@ import pytest
 from flycam.drill.cover import Cover
 from flycam.drill.look import ASIDE, FITTED, PLAIN, Look, Ranges, drawn_look
 from flycam.drill.relief import CENTRE_M
-from flycam.drill.topview import view_pair
+from tests.drill.topview import view_pair
 
 AROUND = (CENTRE_M[0] - 60, CENTRE_M[1] - 60, CENTRE_M[0] + 60, CENTRE_M[1] + 60)
 

@@ -7,8 +7,8 @@ import pytest
 
 from flycam.drill.cover import Cover
 from flycam.drill.relief import CENTRE_M
-from flycam.drill.topview import Air, drawn_air, photographed, view_pair
 from flycam.drill.world import DrillWorld, drill_world
+from tests.drill.topview import Air, drawn_air, photographed, view_pair
 
 AROUND = (CENTRE_M[0] - 150, CENTRE_M[1] - 150, CENTRE_M[0] + 150, CENTRE_M[1] + 150)
 WIDE = (CENTRE_M[0] - 220, CENTRE_M[1] - 220, CENTRE_M[0] + 220, CENTRE_M[1] + 220)

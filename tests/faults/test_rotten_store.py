@@ -20,8 +20,8 @@ from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
-from flycam.store.wrappers import CorruptingStore, SlowStore
 from tests.pipeline.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
+from tests.unreliable_stores import CorruptingStore, SlowStore
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ def tus() -> list[bytes]:
 
 def sync() -> list[bytes]:
     """The first byte says what follows: 0 records, 1 a step's manifest, 2 a list of what is common, each
-    before it is compressed; 3 a question; 4 wishes; 5 to 7 as 0 to 2, compressed; 8 a change of records
+    before it is compressed; 3 and 4 a question; 5 to 7 as 0 to 2, compressed; 8 a change of records
     before it is compressed, 9 compressed."""
     thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
     listing = {"format": COMMON_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
@@ -226,7 +226,7 @@ def sync() -> list[bytes]:
         manifest_to_bytes(_manifest(b"{}")),
         json.dumps(listing).encode(),
         json.dumps({**question, "mosaics": ["f1-colour"], "views": {}}).encode(),
-        json.dumps([[14, 104.0, 21.0, 105.0, 22.0]]).encode(),
+        json.dumps({**question, "mosaics": []}).encode(),
     ]
     packed = [zstandard.ZstdCompressor().compress(one) for one in plain[:3]]
     more = compressed(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())

@@ -28,7 +28,7 @@ from flycam.ingest.video.pieces import understood
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.uploads import tus
 from flycam.store.memory import MemoryStore
-from flycam.sync import bundle, commons, desk, record_changes, records, step, wishes
+from flycam.sync import bundle, commons, desk, record_changes, records, step
 from flycam.sync.parts import Parts
 from tests.fuzz.corpus import BASE, TILE, part_of
 
@@ -150,17 +150,12 @@ def _answer(body: bytes) -> None:
             desk.answer(_house(), question, "1")
 
 
-def _read_wishes(body: bytes) -> None:
-    with suppress(ValueError, RecursionError):
-        wishes.wishes_from_values(json.loads(body))
-
-
 _READ_SYNC: tuple[Callable[[bytes], object], ...] = (
     _read_records,
     _read_step,
     lambda body: commons.listing_from_bytes(body, "list"),
     _answer,
-    _read_wishes,
+    _answer,  # 4 stood for something that went: kept inputs go on meaning what they meant
     _read_records,
     _read_step,
     lambda body: commons.listing_from_bytes(body, "list"),

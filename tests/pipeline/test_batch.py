@@ -45,9 +45,9 @@ from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, registered_dems
 from flycam.pipeline.trial import try_store
 from flycam.store import keys
-from flycam.store.wrappers import FaultyStore
 from tests.clips import cut_all
 from tests.houses import House
+from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 

@@ -19,8 +19,8 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.tiles.terrain import Relief
 from flycam.serve.tiles.views import EMPTY
 from flycam.store import keys
-from flycam.store.wrappers import CountingStore
 from tests.serve.world import LAT, LON, make_workspace
+from tests.unreliable_stores import CountingStore
 
 FAR = LON + 0.5
 

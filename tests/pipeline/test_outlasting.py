@@ -11,8 +11,8 @@ import pytest
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, PeerUnavailable, StoreUnavailable
 from flycam.pipeline.outlasting import outlasting
 from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.store.wrappers import FaultyStore
 from tests.houses import House
+from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 

@@ -68,14 +68,3 @@ def test_roads_cut_counts_and_communes(client: httpx.Client) -> None:
 )
 def test_what_cannot_be_asked_is_refused(client: httpx.Client, query: str, status: int) -> None:
     assert client.get(f"/api/changes/impact?{query}", headers=by(Role.ANALYST)).status_code == status
-
-
-def test_the_series_of_a_place(client: httpx.Client) -> None:
-    answer = client.get(f"/api/changes/series?change={SLIDE}", headers=by(Role.VIEWER)).json()
-    (point,) = answer["series"][0]["points"]
-    assert (point["area_m2"], point["after"], point["growth_pct"]) == (10_000.0, None, None)
-    assert client.get("/api/changes/series?event=e1", headers=by(Role.VIEWER)).json() == {"series": []}
-    assert client.get(f"/api/changes/series?change={FLOOD}", headers=by(Role.VIEWER)).status_code == 404
-    assert client.get(f"/api/changes/series?change={FLOOD}", headers=by(Role.ANALYST)).status_code == 200
-    assert client.get("/api/changes/series", headers=by(Role.VIEWER)).status_code == 422
-    assert client.get("/api/changes/series?event=e1").status_code == 401

@@ -245,7 +245,6 @@ def _needed(path: str) -> set[str]:
     return {
         "/api/pixel": {"lon", "lat"},
         "/api/changes/impact": {"event"},
-        "/api/changes/series": {"event"},
     }.get(path, set())
 
 
@@ -291,13 +290,11 @@ def test_whoever_may_is_told(house: House) -> None:
 
 UNANSWERED = {
     "GET /api/changes/impact",
-    "GET /api/changes/series",
     "GET /api/changes/{change_id}/registration",
     "GET /api/flights/{ref}/gaps",
     "GET /api/flights/{ref}/report",
     "GET /api/redactions",
     "GET /api/uploads/{upload_id}/look",
-    "GET /api/uploads/{upload_id}/preview",
     "GET /ogc/collections/{collection_id}/items",
     "HEAD /api/sync/steps/{sha256}",
 }

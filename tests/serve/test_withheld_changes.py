@@ -85,16 +85,13 @@ def test_no_door_tells_what_was_found_on_a_withheld_flight(
 
     assert {one["id"] for one in asked("/api/changes")["features"]} == told
     assert {one["change_id"] for one in asked("/api/changes/impact")["changes"]} == told
-    (series,) = asked("/api/changes/series")["series"]
-    assert {one for point in series["points"] for one in point["change_ids"]} == told
     exported = asked("/api/changes/export", format="geojson")["features"]
     assert {one["properties"]["change_id"] for one in exported} == told
 
 
 def test_nor_by_its_id(client: httpx.Client) -> None:
-    for path in (f"/api/changes/impact?change={ON_WITHHELD}", f"/api/changes/series?change={ON_WITHHELD}"):
-        told = client.get(path, headers=by(Role.VIEWER))
-        assert ON_WITHHELD not in told.text or told.status_code == 404, path
+    told = client.get(f"/api/changes/impact?change={ON_WITHHELD}", headers=by(Role.VIEWER))
+    assert ON_WITHHELD not in told.text or told.status_code == 404
 
 
 def test_the_board_counts_what_it_may_tell(world: World, client: httpx.Client) -> None:

@@ -2,7 +2,7 @@
 
 import type { AccountSaid, CodeMade, FirstMade, HeldToken, NewToken, TokenAsked, TokenScope } from "./account/answers";
 import type { ChangeLines, StepAsked } from "./changes/changes";
-import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
+import type { ImpactAnswer } from "./changes/impact";
 import type { WindowsAnswer } from "./changes/windows";
 import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
 import type { Access, SettlementsSaid } from "./panel/settlements";
@@ -544,7 +544,6 @@ export const api = {
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
   impacts: (eventId: string) => get<ImpactAnswer>("/api/changes/impact", { event: eventId }),
   windows: (changeId: string) => get<WindowsAnswer>(`/api/changes/${changeId}/registration`),
-  series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   picturesOf: (eventId: string) => get<{ pictures: string[] }>("/api/changes/pictures", { event: eventId }),
   undoable: (eventId: string) => get<{ steps: string[] }>("/api/changes/undoable", { event: eventId }),

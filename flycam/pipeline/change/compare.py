@@ -5,7 +5,7 @@
           ─ candidates, where both have colours
           ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
-The detector is handed in, and the network that it is to ask: this recipe knows where things lie, not what a
+The detector is handed in: this recipe knows where things lie, not what a
 landslide looks like.
 """
 
@@ -25,8 +25,6 @@ from shapely.geometry.base import BaseGeometry
 from flycam.analysis.cloud import without_clouds
 from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
-from flycam.analysis.network import Network
-from flycam.analysis.network_card import NetworkCard
 from flycam.analysis.pair import ImagePair, is_one_picture
 from flycam.frame.flight import Event
 from flycam.geodata.feature_file import require_feature_file
@@ -44,7 +42,6 @@ from flycam.pipeline.change.compare_changes import (
 )
 from flycam.pipeline.change.compare_grid import common_grid, keep_inside, work_crs
 from flycam.pipeline.change.compare_remarks import (
-    asked_too,
     clouds_said,
     communes_said,
     doubts_of,
@@ -67,8 +64,8 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 
 Mask = NDArray[np.bool_]
 Detecting = Callable[..., Callable[[], Sequence[Candidate]]]
-"""`flycam.analysis.change.detecting`: (pair, *, stable), with a network also `network`, to what gives the
-candidates once the pair itself may be let go of."""
+"""`flycam.analysis.change.detecting`: (pair, *, stable) to what gives the candidates once the pair itself may
+be let go of."""
 
 FindTerrain = Callable[[], TerrainGrid | None]
 
@@ -88,7 +85,6 @@ class Compared:
     for_review  whether it was to be put up
     is_unfit    whether it may not be: the two are one flight or picture, stand the wrong way round, or lie
                 far from the event; a remark says which
-    network     name and SHA-256 of the learned model that was asked too; None: none was
     """
 
     path: Path
@@ -104,7 +100,6 @@ class Compared:
     kept: Kept | None = None
     for_review: bool = True
     is_unfit: bool = False
-    network: tuple[str, str] | None = None
 
 
 def compare(
@@ -118,7 +113,6 @@ def compare(
     aoi: Path | None = None,
     event: str | None = None,
     for_review: bool = True,
-    network: Network | None = None,
     progress: Progress = silent,
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
@@ -129,11 +123,10 @@ def compare(
 
     dem  terrain to judge slopes by; None: what a flight was laid on, else what is registered here. aoi
     polygons to stay inside; what lies around them helps to lay the pictures and to learn what is usual.
-    network  asked too, by the detector; it is on record in the file and with every candidate.
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
     CrsMissing, InputUnusable (no such folder, area beside the pictures), what `terrain_under` raises;
-    NotRegistered where the two do not surely lie on each other; NetworkUnusable; StorageTrouble (a flight was
+    NotRegistered where the two do not surely lie on each other; StorageTrouble (a flight was
     moved to another event meanwhile: StoreConflict).
     """
     started = time.monotonic()
@@ -144,32 +137,27 @@ def compare(
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)
     grid, said_of_grid = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
-    if network is not None:
-        network.require_gsd(grid.step_x)
     unfit = not_for_review(sides) or _elsewhere(workspace, reviewing, sides, grid, crs)
     find_terrain = partial(terrain_under, workspace, sides, dem, grid, crs)
-    found = _detected(
-        sides, grid, crs, detecting, find_terrain, area=area, network=network, progress=progress
-    )
+    found = _detected(sides, grid, crs, detecting, find_terrain, area=area, progress=progress)
     if unfit is None and found.is_one_picture:
         unfit = same_pixels(sides)
     looked_for = found.has_colours and not (found.is_one_picture or is_one(*sides))
-    registration, common, card = found.registration, found.common, found.card
+    registration, common = found.registration, found.common
     is_drill = any(side.is_drill for side in sides) or (reviewing is not None and reviewing.is_drill)
     communes = communes_here(workspace.catalog, sides[1].flight, grid, crs, is_drill=is_drill)
     compared = compared_ground(common & looked_for, grid)
     changes, by_commune = placed(
         found.candidates, grid, common, compared, communes, crs, registration, on_terrain=found.on_terrain
     )
-    by = "" if card is None else card.told
-    write_changes(out, changes, compared, registration, grid, crs, network=by)
+    write_changes(out, changes, compared, registration, grid, crs)
     doubts = doubts_of(sides, registration)
     came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
     said_of_sides = remarks_on(sides, unfit, came_off_px, found.without_heights)
     warnings = PairWarnings(doubts=doubts, others=[*said_of_grid, *found.remarks, *said_of_sides])
     kept = None
     if reviewing is not None and unfit is None:
-        kept = keep(workspace, reviewing, sides, changes, registration, crs, by)
+        kept = keep(workspace, reviewing, sides, changes, registration, crs)
         # after what was found in it: without that it would read as nothing found
         keep_compared(workspace, reviewing, sides, compared, registration, grid, crs, warnings)
     return Compared(
@@ -186,7 +174,6 @@ def compare(
         kept=kept,
         for_review=for_review,
         is_unfit=unfit is not None,
-        network=None if card is None else (card.name, card.sha256),
     )
 
 
@@ -198,8 +185,7 @@ class _Detected:
     has_colours      whether both have those that it takes
     without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
     is_one_picture   whether both sides show the same, pixel by pixel
-    card             of the network that was asked too; None: none was
-    remarks          why changes were not looked for, what clouds hide, and what was asked too
+    remarks          why changes were not looked for, and what clouds hide
     """
 
     candidates: Sequence[Candidate]
@@ -209,7 +195,6 @@ class _Detected:
     on_terrain: bool
     is_one_picture: bool
     without_heights: float
-    card: NetworkCard | None
     remarks: list[Said]
 
 
@@ -221,7 +206,6 @@ def _detected(
     find_terrain: FindTerrain,
     *,
     area: BaseGeometry | None,
-    network: Network | None,
     progress: Progress,
 ) -> _Detected:
     """Candidates where both sides are seen and have colours. Raises NotRegistered, and what `find_terrain`
@@ -231,8 +215,7 @@ def _detected(
     colourless = _colourless(sides, pair)
     find: Callable[[], Sequence[Candidate]] = tuple
     if not colourless:
-        asked = {} if network is None else {"network": network}
-        find = detecting(pair, stable=registration.stable((grid.rows, grid.cols)), **asked)
+        find = detecting(pair, stable=registration.stable((grid.rows, grid.cols)))
     common = pair.both_seen
     if area is not None:  # only now: what is usual around is learnt outside of the area too
         keep_inside(area, grid, crs, common)
@@ -241,7 +224,6 @@ def _detected(
     progress("change", 0, 1)
     candidates = find()
     progress("change", 1, 1)
-    card = None if network is None or colourless else network.card
     return _Detected(
         candidates=candidates,
         registration=registration,
@@ -250,8 +232,7 @@ def _detected(
         on_terrain=on_terrain,
         is_one_picture=is_one,
         without_heights=without_heights,
-        card=card,
-        remarks=[*colourless, *clouds_said(hidden), *([] if card is None else [asked_too(card)])],
+        remarks=[*colourless, *clouds_said(hidden)],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +33,6 @@ from flycam.pipeline.terrain import lonlat_bounds
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
-NETWORK = "network"
 _Shares = tuple[list[tuple[CommuneRecord, BaseGeometry]], BaseGeometry | None]
 """Of a change: its part in each commune, and what lies in none."""
 _ALL_OF_IT = 0.9  # of a candidate: less of it is left by a cut, not by how its rim is laid on pixels
@@ -187,23 +186,17 @@ def write_changes(
     registration: Registration,
     grid: OutputGrid,
     crs: str,
-    *,
-    network: str = "",
 ) -> None:
     """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
     point for each window compared); in GeoJSON both are members of the collection.
-    network: the learned model that was asked too, which is a column of `changes` and `compared`, in GeoJSON a
-    member; "": none was, and there is neither.
 
     Raises what `write_features` raises.
     """
     layers = [_changes_layer(changes), _compared_layer(compared)]
-    if network:
-        layers = [_with_text(layer, NETWORK, network) for layer in layers]
     windows = windows_layer(registration, grid)
     layers.append(windows)
     members: dict[str, BaseGeometry | FeatureLayer | str] = {COMPARED_LAYER: compared, WINDOWS_LAYER: windows}
-    write_features(path, layers, crs=crs, members=members | ({NETWORK: network} if network else {}))
+    write_features(path, layers, crs=crs, members=members)
 
 
 def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
@@ -222,11 +215,6 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
         shapes=_objects([one.polygon for one in changes]),
         fields=texts | numbers,
     )
-
-
-def _with_text(layer: FeatureLayer, name: str, text: str) -> FeatureLayer:
-    """The layer with a column that says the same of each feature."""
-    return replace(layer, fields={**layer.fields, name: np.full(len(layer.shapes), text, dtype=object)})
 
 
 def _compared_layer(compared: BaseGeometry) -> FeatureLayer:

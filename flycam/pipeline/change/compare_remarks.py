@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from flycam.analysis.colour import ColourFault
 from flycam.analysis.coregister import Registration
-from flycam.analysis.network_card import NetworkCard
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.spelling import as_typed, decimal_comma
 from flycam.pipeline.change.compare_sides import Said, Side
@@ -32,17 +31,6 @@ def not_looked_for(name: str, fault: ColourFault) -> Said:
         "colour picture taken by day",
         f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp "
         "ban ngày",
-    )
-
-
-def asked_too(card: NetworkCard) -> Said:
-    """That a learned model has a word in what was found, and what nobody has measured of that."""
-    return (
-        f"network {card.told}: has a word in every candidate and its score (weight {card.weight:g}); whether "
-        f"scores still hold as probabilities nobody has measured; its card says: {card.figures}",
-        f"mạng {card.told}: tham gia đề xuất và chấm điểm mọi chỗ nghi thay đổi (trọng số "
-        f"{decimal_comma(f'{card.weight:g}')}); chưa kiểm định điểm số khi dùng mạng này, thẻ của mạng ghi: "
-        f"{card.figures}",
     )
 
 

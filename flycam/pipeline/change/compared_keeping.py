@@ -7,7 +7,7 @@ outside of the area asked for are not in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -194,13 +194,6 @@ def _found_by(line: ChangeLine, made: Sequence[Comparison]) -> Comparison | None
 def _pictures(one: ChangeLine | Comparison) -> Pair:
     """Its two pictures, revisions included, wherever files lay."""
     return without_place(one.before_shown), without_place(one.after_shown)
-
-
-def share_of(place: BaseGeometry, grounds: Mapping[Pair, BaseGeometry], pair: Pair) -> float | None:
-    """Of a place (WGS 84; a small shape: degrees will do) what was compared, 0 to 1; None: nobody kept what
-    was compared between the two."""
-    ground = grounds.get(pair)
-    return None if ground is None else float(shapely.intersection(place, ground).area / place.area)
 
 
 def _smoothed_inside(compared: BaseGeometry, pixel_m: float) -> BaseGeometry:

@@ -18,7 +18,6 @@ from flycam.frame.specialist import LayerKind, is_stale
 from flycam.frame.spelling import plain_cell
 from flycam.pipeline.change.commune_impact import CommuneImpact, Tally
 from flycam.pipeline.change.impact import ChangeImpact, Impact
-from flycam.pipeline.change.series import Series, SeriesPoint
 from flycam.pipeline.change.touched_things import Count, Touched
 from flycam.pipeline.change.volume import WhyNot
 
@@ -135,48 +134,6 @@ def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
         "under_m": None if at.under_m is None else round(at.under_m, 1),
         "lonlat": [round(lon, 7), round(lat, 7)],
     }
-
-
-def series_said(one: Series) -> dict[str, Any]:
-    """One place at several dates: points[], the earliest first; `after` null: nobody knows when. `new`: not
-    the place's size, but what is new since `before` (null: since a picture without a date). `state`: found,
-    none (compared, and `area_m2` is 0), not_compared (`area_m2` null), rejected (an analyst rejected what was
-    found, `rejected_by`; told to analysts); `compared_pct` of the place, null: nobody kept it; `part`: too
-    little of it to tell growth. `live`: one of the two pictures was a live mosaic; `by_hand`: a person drew
-    or redrew it."""
-    return {
-        "kind": one.kind.value,
-        "commune": one.commune,
-        "points": [
-            {
-                "before": None if point.before_ns is None else iso(point.before_ns, "seconds"),
-                "after": None if point.after_ns is None else iso(point.after_ns, "seconds"),
-                "before_shown": point.before,
-                "after_shown": point.after,
-                "state": _state(point),
-                "rejected_by": list(point.rejected_by),
-                "area_m2": None if point.area_m2 is None else round(point.area_m2, 1),
-                "area_error_m2": None if point.area_m2 is None else round(point.area_error_m2, 1),
-                "live": point.is_live,
-                "by_hand": point.is_by_hand,
-                "compared_pct": None if point.compared is None else round(100.0 * point.compared, 1),
-                "part": point.is_part,
-                "new": point.is_new,
-                "growth_pct": None if point.growth_pct is None else round(point.growth_pct, 1),
-                "confirmed": point.is_confirmed,
-                "change_ids": list(point.change_ids),
-            }
-            for point in one.points
-        ],
-    }
-
-
-def _state(point: SeriesPoint) -> str:
-    if point.change_ids:
-        return "found"
-    if point.rejected_by:
-        return "rejected"
-    return "none" if point.area_m2 == 0.0 else "not_compared"
 
 
 VOLUME_NUMBERS = ("lost_m3", "lost_sigma_m3", "gained_m3", "gained_sigma_m3", "volume_of_m2")

@@ -78,7 +78,6 @@ def keep(
     changes: Sequence[Change],
     registration: Registration,
     crs: str,
-    network: str = "",
 ) -> Kept:
     """Put candidates (in `crs`) into the catalogue, each place of a pair of mosaics or pictures once.
 
@@ -86,7 +85,6 @@ def keep(
     or detector draws it otherwise. What nobody has touched gives way to what is found there on a newer
     revision, with a line of its own; what is not found again stays.
 
-    network: the learned model that was asked too; it stands with each of them as a note. "": none was.
     Raises StoreConflict where others decide faster than this can be written, or a flight was moved out of the
     event since it was opened.
     """
@@ -123,7 +121,7 @@ def keep(
                 before_shown=shown[0],
                 after_shown=shown[1],
                 origins=(),
-                note=f"network {network}" if network else "",
+                note="",
                 author=author,
                 at_ns=at_ns,
                 wkb=wkb,
@@ -136,7 +134,6 @@ def keep(
             agreed(f"{count} candidates")
             + f": {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
         )
-        detail += f", with network {network}" if network else ""
         return AuditEntry(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )

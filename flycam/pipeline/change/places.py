@@ -42,15 +42,6 @@ class Together:
         return sum(self.places.values())
 
 
-def places_of(lines: Sequence[ChangeLine]) -> list[list[ChangeLine]]:
-    """Changes of one kind that lie on each other, also through others."""
-    numbers = place_numbers(lines)
-    return [
-        [line for line, number in zip(lines, numbers, strict=True) if number == one]
-        for one in dict.fromkeys(numbers)
-    ]
-
-
 def place_numbers(lines: Sequence[ChangeLine]) -> list[int]:
     """Of each change the number of the place that it is, or is a part of."""
     if not lines:

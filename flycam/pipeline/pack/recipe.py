@@ -20,7 +20,6 @@ from flycam.frame.classification import Classification
 from flycam.frame.sharing_words import MASKS_COVERED
 from flycam.frame.spelling import seen, tidy
 from flycam.frame.warning import warning
-from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.pack.files import (
     MANIFEST,
     stranger_in,
@@ -138,11 +137,6 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     files = [path for path in written if path.name != MANIFEST]
     seen = [one.flight_id for one in scene.flights_seen]
     _tell_audit(workspace, figures, seen, digest)
-    who = workspace.operator or workspace.box
-    shown = [side.flight for side in scene.sides]
-    notes = note_linked(workspace, shown, who, "pack", " ".join(one.flight_id for one in shown))
-    if cover.has_covered:
-        notes = (*notes, warning(MASKS_COVERED))
     return PackReport(
         out=out,
         files=tuple(out / path for path in [*files, Path(MANIFEST)]),
@@ -155,7 +149,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         manifest_sha256=digest,
         content_sha256=content,
         seconds=time.monotonic() - began,
-        notes=notes,
+        notes=(warning(MASKS_COVERED),) if cover.has_covered else (),
     )
 
 

@@ -7,17 +7,12 @@ import math
 import secrets
 from collections.abc import Mapping
 
-import shapely
-
 from flycam.catalog.access_records import Descendants
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_records import Guest
-from flycam.catalog.withholdings import withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.frame.flight import FlightState
 from flycam.frame.spelling import given_name, search_key
-from flycam.pipeline.linked_area import note_linked
 from flycam.pipeline.workspace import Workspace
 
 MOST_GUEST_HOURS = 168.0
@@ -199,21 +194,6 @@ def invite_guest(
     told = AuditEntry(who=who, what="guest link", subject=guest.guest_id, detail=detail, at_ns=now)
     workspace.catalog.guests.put(guest, told)
     return guest, secret
-
-
-def linked_by(workspace: Workspace, guest: Guest) -> tuple[str, ...]:
-    """That a guest link shows a linked mosaic of more ground than was set; see `note_linked`."""
-    sees = withholding_of(workspace.catalog, guest.account)
-    shown = [
-        one
-        for one in workspace.catalog.flights.flights()
-        if one.state is not FlightState.WITHDRAWN
-        and guest.event_id in ("", one.event_id)
-        and not sees.hides_flight(one.flight_id)
-    ]
-    outlines = [shapely.from_wkb(workspace.catalog.boundaries.commune(code).wkb) for code in guest.communes]
-    within = shapely.union_all(outlines) if outlines else None
-    return note_linked(workspace, shown, guest.made_by, "guest link", guest.guest_id, within)
 
 
 def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:

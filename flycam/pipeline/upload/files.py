@@ -17,7 +17,7 @@ from flycam.store.syncing import sync_path
 MANIFEST, LOOK, PROGRESS = "manifest.json", "look.json", "progress.json"
 LAID, FILMED = "laid.json", "filmed.json"  # what came of the photos, and of the films
 READING = "reading.json"  # the file that is being read now, of those that a reader may hang in
-JOURNAL, PREVIEW = "journal", "preview.webp"
+JOURNAL = "journal"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,16 +38,6 @@ def said_in(folder: Path, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """A file that appears complete or not at all. Raises StorageTrouble."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise storage_trouble(path.parent, error) from error
 
 
 def write_answer(path: Path, answer: Any) -> None:

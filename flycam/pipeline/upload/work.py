@@ -30,7 +30,6 @@ from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.upload.card_logs import CardLogs, likely_log
 from flycam.pipeline.upload.files import JOURNAL, PROGRESS, note_reading, write_json
 from flycam.pipeline.upload.journal import Journal
-from flycam.pipeline.upload.preview import Preview, preview
 from flycam.pipeline.upload.upload import ARRIVED, STORED, Manifest
 from flycam.pipeline.workspace import Workspace
 
@@ -47,7 +46,6 @@ class Looked:
 
     inspection  None of a card without photos
     planned   photos that see ground, with it
-    preview   their thumbnails on the ground; None where they have none
     smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
     films     of the card, each with the log that it will probably be laid by
     ground_m2  in sight of the planned photos, what several see counted once; in their work CRS
@@ -57,7 +55,6 @@ class Looked:
     inspection: InspectionReport | None = None
     planned: tuple[Planned, ...] = ()
     smear_px: dict[str, float] = field(default_factory=dict)
-    preview: Preview | None = None
     ground_m2: float = 0.0
 
 
@@ -80,7 +77,6 @@ def look(workspace: Workspace, folder: Path) -> Looked:
         inspection=inspection,
         planned=tuple(planned),
         smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
-        preview=preview(planned),
         ground_m2=_ground_m2(planned),
     )
 

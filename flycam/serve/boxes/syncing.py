@@ -26,7 +26,6 @@ from flycam.serve.door.admission import Visitor
 from flycam.serve.door.guard import BoxOrAdmin, box
 from flycam.serve.door.routing import GuardedRoute
 from flycam.serve.services import Services, services_of
-from flycam.serve.tiles.looks import Looks
 from flycam.store import keys
 from flycam.sync.desk import answer, take_step
 from flycam.sync.knows import known_of
@@ -36,7 +35,6 @@ from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
 from flycam.sync.step import manifest_of_step
 from flycam.sync.taking import TakenIn
-from flycam.sync.wishes import wishes_to_values
 
 MAX_STEP_BYTES = 4 << 30
 _WRITE_BYTES = 64 << 10
@@ -100,14 +98,14 @@ class Arrivals:
 
 @router.post("/api/sync", openapi_extra=bounded(MAX_LARGE_BYTES))
 def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: BoxOrAdmin) -> dict[str, Any]:
-    """What of the things that a box asks about is not here, how far its logs were taken in, where viewers
-    look, and the word for what there is for it here (`/api/sync/common`)."""
+    """What of the things that a box asks about is not here, how far its logs were taken in, and the word for
+    what there is for it here (`/api/sync/common`)."""
     arrivals = _arrivals(request)
     speaks = partial(arrivals.require_speaker, visitor)
     said = answer(services_of(request).workspace, question, __version__, speaks)
     arrivals.tell(visitor, str(question["box"]))
     word = shelf(request).state(visitor.withholding, known_of(question))
-    return {**said, **_wished(request), "common": word}
+    return {**said, "common": word}
 
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)
@@ -141,8 +139,7 @@ async def add(sha256: str, request: Request, visitor: BoxOrAdmin) -> dict[str, A
         raise _elsewhere(at)
     await asyncio.to_thread(box, request)
     with spool.taking():
-        said = await arrivals.in_turn(partial(_taken, arrivals, visitor, spool, sha256))
-    return {**said, **_wished(request)}
+        return await arrivals.in_turn(partial(_taken, arrivals, visitor, spool, sha256))
 
 
 async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
@@ -192,12 +189,6 @@ def _taken(arrivals: Arrivals, visitor: Visitor, spool: Spool, sha256: str) -> d
     }
     spool.finish(sha256, said)
     return said
-
-
-def _wished(request: Request) -> dict[str, Any]:
-    """Where viewers look now."""
-    looks: Looks = request.app.state.looks
-    return {"wishes": wishes_to_values(looks.wishes())}
 
 
 def _elsewhere(at: int) -> Refused:

@@ -16,12 +16,10 @@ from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
-from flycam.frame.warning import sentence
 from flycam.pipeline.people.accounts import (
     MOST_GUEST_HOURS,
     guest_communes,
     invite_guest,
-    linked_by,
     revoke_guest,
 )
 from flycam.serve.answering.failures import SignInRequired
@@ -54,7 +52,7 @@ class Invitation(BaseModel):
 
 @router.post("/api/guests")
 def invite(asked: Invitation, services: ServicesHere, visitor: Operator) -> Json:
-    """Make a link. Its `path` is told this once; `warnings`, `warnings_vi`: what must be said of it.
+    """Make a link. Its `path` is told this once.
     `expires` may be sooner than was asked: when the token ends by which its maker came, and after 12 h of
     people of the sign-in service."""
     own = visitor.account.communes if visitor.account else ()
@@ -64,13 +62,7 @@ def invite(asked: Invitation, services: ServicesHere, visitor: Operator) -> Json
         services.workspace, asked.hours, asked.event, visitor.name, communes, until_ns, visitor.token_id
     )
     _require_still(services, visitor, guest)
-    notes = linked_by(services.workspace, guest)
-    return {
-        **_told(guest, _names(services)),
-        "path": f"/guest/{secret}",
-        "warnings": [sentence(one) for one in notes],
-        "warnings_vi": [sentence(one, "vi") for one in notes],
-    }
+    return {**_told(guest, _names(services)), "path": f"/guest/{secret}"}
 
 
 @router.get("/api/guests")

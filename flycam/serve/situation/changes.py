@@ -30,9 +30,8 @@ from flycam.pipeline.change.drawn_over import may_be_drawn_over, shares_not_comp
 from flycam.pipeline.change.export import export_changes
 from flycam.pipeline.change.found_again import is_untouched, not_found_again
 from flycam.pipeline.change.impact import MOST_REACH_M, impact_of
-from flycam.pipeline.change.impact_words import impact_answer, series_said
+from flycam.pipeline.change.impact_words import impact_answer
 from flycam.pipeline.change.places import together
-from flycam.pipeline.change.series import series_at, series_of
 from flycam.pipeline.change.shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change.step_asked import MOST_AT_ONCE, StepAsked
 from flycam.pipeline.change.undoable import undoable_steps
@@ -189,29 +188,6 @@ def impact(
     around = communes_around(catalog.boundaries, found.changes, is_drill=is_drill)
     communes = impact_by_commune(around, found.changes)
     return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
-
-
-@router.get("/api/changes/series")
-def series(
-    services: ServicesHere,
-    visitor: Viewer,
-    event: Annotated[str | None, Query(max_length=200)] = None,
-    change: Annotated[str | None, Query(max_length=200)] = None,
-) -> Json:
-    """Places at several dates: that of one `change`, or all of an `event` that several dates show.
-
-    Who is no analyst is told of what is confirmed only. A date at which nothing was found is told where the
-    place was compared (`state` none), or that it was not (not_compared).
-    """
-    workspace = services.workspace
-    statuses, sees = FOUND if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding
-    if (change is None) == (event is None):
-        raise _one_of_both()
-    if change is not None:
-        found = [series_at(workspace, change, statuses, sees)]
-    else:
-        found = series_of(workspace, workspace.catalog.flights.event(event or ""), statuses, sees)
-    return {"series": [series_said(one) for one in found]}
 
 
 @router.get("/api/changes/undoable")

@@ -19,7 +19,6 @@ from flycam.serve.door.guard import Viewer, viewer
 from flycam.serve.door.openings import Openings
 from flycam.serve.services import CatalogHere, ServicesHere, StoreHere
 from flycam.serve.standards.asked_for import Name
-from flycam.serve.tiles.linked_reads import LinkedReads
 from flycam.serve.tiles.offered import revision_on_show, shown_mosaic, withheld_from
 from flycam.serve.tiles.ranges import PartHere, beyond_the_end, bytes_answer
 
@@ -92,9 +91,7 @@ def cog(
     if request.method == "GET":
         openings: Openings = request.app.state.openings
         subject = f"{mosaic_id} r{revision} {commune}"
-        if openings.note_export(catalog.audit, visitor.name, "map exported", subject, flight.name):
-            linked: LinkedReads = request.app.state.linked_reads
-            linked.note(services.workspace, visitor.name, flight.flight_id, commune)
+        openings.note_export(catalog.audit, visitor.name, "map exported", subject, flight.name)
     answer = bytes_answer(
         store,
         key,

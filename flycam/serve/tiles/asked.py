@@ -133,7 +133,7 @@ class AskedViews:
         png = picture_of(self._classes(info, tile, layer), shown, layer)
         # a view changes without its tile: with the clock, and with what classes mean in a newer flycam
         stamp = f"{head.content_hash}.{layer}.{zlib.crc32(png):08x}"
-        return View(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq, head.tile_id, until_ns)
+        return View(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq, until_ns)
 
     def _until_ns(self, tile: MosaicTile) -> int | None:
         """Until when its ages are shown in the colours of now."""

@@ -33,7 +33,6 @@ from flycam.serve.door.guard import role_missing
 from flycam.serve.door.scopes import beyond
 from flycam.serve.tiles.asked import ON_SHOW, Asked, AskedViews, asked_of
 from flycam.serve.tiles.follower import Follower, Watched
-from flycam.serve.tiles.looks import Looks
 from flycam.serve.tiles.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
 from flycam.store.base import ObjectStore
 
@@ -71,7 +70,6 @@ class TileRoute:
         store: ObjectStore,
         cache: ViewCache,
         asked_views: AskedViews,
-        looks: Looks,
     ) -> None:
         self._app = app
         self._door = door
@@ -79,7 +77,6 @@ class TileRoute:
         self._store = store
         self._cache = cache
         self._asked_views = asked_views
-        self._looks = looks
         self._making: dict[tuple[str, int, int], asyncio.Future[View]] = {}
         self.counts = TileCounts()
 
@@ -128,10 +125,6 @@ class TileRoute:
             self.counts.failed += 1
             await _send_answer(send, answer_to(error, scope))
             return
-        if view.square is not None and visitor.is_viewer:
-            # Where people with an account look is where boxes send first: not where a guest does, whose link
-            # goes from hand to hand, nor where there is nothing to see.
-            self._looks.note(view.square)
         head, body = self._answer(visitor, view, headers, is_settled)
         await send(head)
         await send(body if scope["method"] == "GET" else _NO_BODY)

@@ -14,7 +14,6 @@ from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.pipeline.veils import Veil
 from flycam.serve.tiles.follower import Follower, Moved, Watched
-from flycam.serve.tiles.looks import square_of
 from flycam.store.base import ObjectStore
 
 Message = dict[str, Any]
@@ -39,7 +38,6 @@ class View:
     """One picture with its answers ready to send.
 
     seq   log line of the head it shows; 0 for an empty tile
-    square  of which tiles it is one, as looks are noted; None where nothing was flown
     etag  quoted; changes with content and format, and with the rules of what is withheld of it
     until_ns  from when on it shows something else, though its tile is the same; None: never
     brief, unchanged_briefly  for those from whom something may be withheld at any moment
@@ -52,7 +50,6 @@ class View:
         "immutable",
         "revalidated",
         "seq",
-        "square",
         "unchanged",
         "unchanged_briefly",
         "until_ns",
@@ -65,11 +62,9 @@ class View:
         media_type: str,
         etag: str,
         seq: int,
-        tile_id: TileId | None = None,
         until_ns: int | None = None,
     ) -> None:
         self.seq = seq
-        self.square = None if tile_id is None else square_of(tile_id)
         self.until_ns = until_ns
         self.etag = etag.encode()
         self.used = True
@@ -165,7 +160,7 @@ def view_of(
     chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
     picture = picture_view(rgb, mask, chosen)
     veiled = "" if without is None else f".{without.name}"
-    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}{veiled}"', seq, tile_id)
+    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}{veiled}"', seq)
 
 
 def _empty_png() -> bytes:

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
 from flycam.pipeline.upload.choice import UploadFile
-from flycam.pipeline.upload.files import LOOK, PREVIEW
+from flycam.pipeline.upload.files import LOOK
 from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded, read_body, too_large
 from flycam.serve.answering.failures import Refused
 from flycam.serve.answering.own_page import ASKED, require_own_page
@@ -93,18 +93,6 @@ def look(upload_id: str, request: Request, visitor: Operator) -> Response:
             vi="chưa xem xong phần đầu của các ảnh; hãy hỏi lại khi đã nhận đủ",
         )
     return FileResponse(found, media_type="application/json")
-
-
-@router.get("/api/uploads/{upload_id}/preview", response_class=FileResponse)
-def preview(upload_id: str, request: Request, visitor: Operator) -> Response:
-    """The thumbnails of the heads on the ground (WebP); `look` has its bounds. 404 where there is none."""
-    found = _reception(request).of(upload_id, visitor).folder / PREVIEW
-    if not found.exists():
-        raise NotFound(
-            "there is no preview of these photos: their heads hold no thumbnails, or were not looked at yet",
-            vi="chưa có ảnh xem trước: phần đầu ảnh không chứa ảnh nhỏ, hoặc chưa xem xong",
-        )
-    return FileResponse(found, media_type="image/webp")
 
 
 @router.post("/api/uploads/{upload_id}/heads", openapi_extra=_HEADS_BODY)

@@ -21,9 +21,9 @@ from flycam.pipeline.coverage import main_mosaic
 from flycam.pipeline.laying.opening import Labels, new_event
 from flycam.pipeline.laying.survey import SurveyRequest
 from flycam.pipeline.withdraw import withdraw
-from flycam.store.wrappers import FaultyStore
 from tests.houses import House
 from tests.serve.finished import finish_by_hand
+from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 

@@ -23,9 +23,9 @@ from flycam.pipeline.live.recipe import LiveReport, live
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.upkeep.verify import verify
 from flycam.pipeline.workspace import Workspace, silent
-from flycam.store.wrappers import FaultyStore
 from tests.houses import House
 from tests.servers import PostgresServer
+from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 MakeFilmed = Callable[..., tuple[House, LiveReport]]

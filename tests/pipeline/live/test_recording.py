@@ -38,11 +38,11 @@ from flycam.pipeline.live.recording import StreamRecording, left_before
 from flycam.pipeline.live.scratch import left_heard
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
-from flycam.store.wrappers import FullStore
 from tests.houses import House
 from tests.ingest.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
 from tests.ingest.video.test_recording import packets_of
 from tests.ports import free_port
+from tests.unreliable_stores import FullStore
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]

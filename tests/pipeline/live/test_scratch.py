@@ -15,8 +15,8 @@ from flycam.pipeline.collect import collect
 from flycam.pipeline.held_folder import hold
 from flycam.pipeline.live.scratch import HEARD, left_heard, scratch_of
 from flycam.store import keys
-from flycam.store.wrappers import FullStore
 from tests.houses import House
+from tests.unreliable_stores import FullStore
 
 MakeHouse = Callable[..., House]
 SAID = b"what the aircraft said"

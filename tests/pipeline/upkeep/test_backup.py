@@ -55,11 +55,11 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys, syncing
 from flycam.store.opening import open_store
-from flycam.store.wrappers import CountingStore, FaultyStore
 from flycam.sync.ledger import Ledger
 from tests.clips import cut_all
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
+from tests.unreliable_stores import CountingStore, FaultyStore
 from tests.waiting import trials
 
 ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()

@@ -24,9 +24,9 @@ from flycam.pipeline.upkeep.readback import State
 from flycam.pipeline.upkeep.verify import VerifyRequest, verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
-from flycam.store.wrappers import CountingStore, FaultyStore
 from tests.pipeline.finished_house import NAME, QUICK, Finished, ingested, make_finished
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
+from tests.unreliable_stores import CountingStore, FaultyStore
 from tests.waiting import trials
 
 DAY_S = 86400.0

@@ -14,9 +14,9 @@ from flycam.pipeline.upkeep.verify_flights import FlightMender, ancestors_of
 from flycam.pipeline.upkeep.verify_originals import Originals
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
-from flycam.store.wrappers import CountingStore
 from tests.serve.finished import finish_by_hand
 from tests.serve.world import make_world
+from tests.unreliable_stores import CountingStore
 
 
 class AllWhole(Originals):

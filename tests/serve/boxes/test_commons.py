@@ -13,7 +13,6 @@ from flycam.catalog.records import Role
 from flycam.errors import ObjectMissing
 from flycam.frame.classification import Classification
 from flycam.pipeline.evidence import keep
-from flycam.pipeline.people.accounts import invite_guest
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upload import line as upload_line
 from flycam.pipeline.upload.line import Line
@@ -22,11 +21,9 @@ from flycam.sync.commons import NAME_DIGITS
 from flycam.sync.fetching import Fetcher, Got
 from flycam.sync.limits import Limits
 from flycam.sync.sending import Sender
-from flycam.sync.steps import Giver
-from flycam.sync.wishes import is_wished, wishes_from_values
 from tests.geodata.hostile_rasters import counting_server, hostile_raster
 from tests.serve.province import TOKENS, new_province, serving
-from tests.sync.boxes import Box, mosaic_of, new_box
+from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import MASTS, furnish, standing
 
 
@@ -125,32 +122,3 @@ def test_terrain_that_names_other_files_is_not_taken_in_and_asks_nobody(
         assert asked == []
     assert [one.name for one in got.kept] == ["hostile"]
     assert [one.dem_id for one in box.catalog.terrain.dems()] == [dem.dem_id]
-
-
-def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Box, tmp_path: Path) -> None:
-    province.lay({0, 1})
-    head = province.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0)[-1]
-    box = new_box(tmp_path, "field")
-    with httpx.Client(base_url=address, timeout=60) as client:
-
-        def asked() -> dict[str, object]:
-            by_box = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
-            answer = client.post("/api/sync", json=Giver(box.workspace).question(), headers=by_box)
-            said: dict[str, object] = answer.json()
-            return said
-
-        assert asked()["wishes"] == []
-        path = f"/tiles/{mosaic_of('f1').mosaic_id}/{head.tile_id}.png"
-        assert client.get(path).status_code == 401
-        assert asked()["wishes"] == []
-        _, secret = invite_guest(province.workspace, 1.0, None, "x")
-        assert client.get(path, headers={"Cookie": f"flycam_guest={secret}"}).status_code == 200
-        by_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
-        assert (
-            client.get(f"/tiles/{mosaic_of('f1').mosaic_id}/0/0/0.png", headers=by_viewer).status_code < 400
-        )
-        assert asked()["wishes"] == [], "a guest sends no box anywhere, nor does ground that is not there"
-        assert client.get(path, headers=by_viewer).status_code == 200
-        (wish,) = wishes_from_values(asked()["wishes"])
-    assert is_wished(head.tile_id, [wish])
-    assert wish.zoom == head.tile_id.z

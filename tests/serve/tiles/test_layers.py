@@ -24,10 +24,10 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.serve.services import Services
 from flycam.serve.tiles.follower import Follower
 from flycam.serve.tiles.layers import LEGENDS, DataLayer, ages_hold_until_ns, classes_of
-from flycam.store.wrappers import FaultyStore
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, make_world, ns
+from tests.unreliable_stores import FaultyStore
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import create_app
 from flycam.serve.services import Services
 from flycam.serve.tiles import tile_route
-from flycam.store.wrappers import FaultyStore
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, add_account, colour_at, make_workspace
+from tests.unreliable_stores import FaultyStore
 
 TILE = TileId(z=18, x=207400, y=115000)
 

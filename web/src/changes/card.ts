@@ -7,7 +7,7 @@ import type { EvidenceCard } from "../panel/evidence";
 import type { State } from "../state";
 import { formatTime } from "../time";
 import { kindSaid, sizeSaid, type ChangeLine } from "./changes";
-import { Impacts, impactSaid, seriesSaid } from "./impact";
+import { Impacts, impactSaid } from "./impact";
 
 export class ChangeCard {
   private readonly impacts = new Impacts();
@@ -25,7 +25,7 @@ export class ChangeCard {
     const minute = (): string => String(Math.floor(state().nowMs / 60_000));
     const says = (): [string, HTMLElement[]] => {
       const touched = impactSaid(this.impacts.of(change.properties, read), state().nowMs);
-      return [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...touched, ...seriesSaid(this.impacts.series)]];
+      return [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...touched]];
     };
     this.card.tell(says, minute);
   }

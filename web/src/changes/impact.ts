@@ -6,8 +6,6 @@ import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import { ageOf, type LayerKind } from "../specialist";
 import { within } from "../spelling";
-import { formatTime } from "../time";
-import { sizeSaid, type ChangeStatus } from "./changes";
 
 interface Count {
   inside: number;
@@ -58,36 +56,6 @@ export interface ImpactAnswer {
   changes: ChangeImpact[];
 }
 
-interface SeriesPoint {
-  before: string | null;
-  before_shown: string;
-  after: string | null;
-  after_shown: string;
-  /** none: compared, nothing found; rejected: what was found an analyst rejected; not_compared: not imaged, or under a cloud. */
-  state: "found" | "none" | "rejected" | "not_compared";
-  rejected_by: string[];
-  /** Null: not compared. */
-  area_m2: number | null;
-  /** 1 sigma; null as the area is. */
-  area_error_m2: number | null;
-  /** One of its two pictures was a live mosaic. */
-  live: boolean;
-  /** A person drew or redrew it. */
-  by_hand: boolean;
-  /** Of the place; null: nobody kept it. */
-  compared_pct: number | null;
-  /** Too little of it was compared to tell how it grew. */
-  part: boolean;
-  /** Not the place's size, but what is new since `before`. */
-  new: boolean;
-  growth_pct: number | null;
-  confirmed: boolean;
-}
-
-export interface SeriesAnswer {
-  series: { points: SeriesPoint[] }[];
-}
-
 const KINDS: readonly LayerKind[] = ["road", "house", "settlement", "school", "mast", "power", "hydrology", "other"];
 const MOST_NAMES = 4;
 
@@ -95,15 +63,13 @@ const MOST_NAMES = 4;
 export class Impacts {
   private key = "";
   private answer: ImpactAnswer | null | undefined;
-  /** The same place at other dates; a card goes without where that is not answered. */
-  series: SeriesAnswer | null = null;
 
   /** Null: the server does not answer. `onRead` hears of every answer that is still wanted. */
-  of({ change_id, version, status }: { change_id: string; version: number; status: ChangeStatus }, onRead: () => void): ImpactAnswer | null | undefined {
+  of({ change_id, version }: { change_id: string; version: number }, onRead: () => void): ImpactAnswer | null | undefined {
     const key = `${change_id} ${version}`;
     if (key !== this.key) {
-      [this.key, this.answer, this.series] = [key, undefined, null];
-      void this.read(change_id, key, isOfSeries(status), onRead);
+      [this.key, this.answer] = [key, undefined];
+      void this.read(change_id, key, onRead);
     }
     return this.answer;
   }
@@ -112,54 +78,12 @@ export class Impacts {
     this.key = "";
   }
 
-  private async read(changeId: string, key: string, hasSeries: boolean, onRead: () => void): Promise<void> {
-    const series = hasSeries ? api.series(changeId).catch(() => null) : null;
+  private async read(changeId: string, key: string, onRead: () => void): Promise<void> {
     const answer = await api.impact(changeId).catch(() => null);
-    const dates = await series;
     if (key !== this.key) return;
-    [this.answer, this.series] = [answer, dates];
+    this.answer = answer;
     onRead();
   }
-}
-
-/** What was rejected, split or merged is of no place's series: the server knows of none. */
-function isOfSeries(status: ChangeStatus): boolean {
-  return status === "proposed" || status === "accepted";
-}
-
-/** How large the place was at each date; nothing where only one is known. */
-export function seriesSaid(answer: SeriesAnswer | null | undefined): HTMLElement[] {
-  const points = answer?.series[0]?.points ?? [];
-  if (points.length < 2) return [];
-  const rows = points.flatMap((point) => [
-    el("dt", {}, point.new ? t("seriesNew", point.before ? formatTime(point.before) : point.before_shown) : dated(point)),
-    el("dd", {}, sized(point), ...below(point).map((said) => el("small", {}, said))),
-  ]);
-  return [el("h3", {}, t("series")), el("dl", { class: "impact series" }, ...rows), el("p", { class: "impact-note" }, t("seriesNote"))];
-}
-
-function dated({ after, after_shown }: SeriesPoint): string {
-  return after ? formatTime(after) : after_shown || t("validUnknown");
-}
-
-function below(point: SeriesPoint): string[] {
-  return [
-    point.new && t("seriesUntil", dated(point)),
-    point.part && point.state === "found" && t("seriesPart", formatNumber(point.compared_pct ?? 0, 0)),
-    !point.confirmed && t("seriesWaits"),
-    point.live && t("seriesLive"),
-    point.by_hand && t("seriesByHand"),
-  ].filter((said): said is string => said !== false);
-}
-
-/** What is new since a later picture is more ground, whatever the place's own growth. */
-function sized({ new: isNew, state, rejected_by, area_m2, area_error_m2, growth_pct }: SeriesPoint): string {
-  if (state === "rejected") return t("seriesRejected", rejected_by.join(", "));
-  if (state === "none") return t("seriesNone");
-  if (area_m2 === null) return t("seriesNotCompared");
-  const size = sizeSaid({ area_m2, area_error_m2: area_error_m2 ?? 0 });
-  if (isNew) return `+${size}`;
-  return `${size}${growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`}`;
 }
 
 /** As a reader is told: roads cut first, then what is there, how much moved, by which layers, and what nobody knows. */

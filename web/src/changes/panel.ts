@@ -7,7 +7,7 @@ import { within } from "../spelling";
 import { formatDate, formatTime } from "../time";
 import { CHANGE_KINDS, exportAddress, EXPORTS, kindSaid, sizeSaid, type ChangeKind, type ChangeLine, type Compared, type DecidedBeside } from "./changes";
 import { communesOf, NOWHERE, type Filter, type Roads } from "./filters";
-import { impactSaid, seriesSaid, type ImpactAnswer, type SeriesAnswer } from "./impact";
+import { impactSaid, type ImpactAnswer } from "./impact";
 import type { WindowsTold } from "./windows";
 import { t } from "./words";
 
@@ -40,7 +40,6 @@ export interface Shown {
   /** What the chosen change touches; undefined: still to come, null: nobody answers. */
   impact: ImpactAnswer | null | undefined;
   /** The same place at other dates. */
-  series: SeriesAnswer | null;
   /** Null: of what is being drawn nobody has said it. */
   kind: ChangeKind | null;
   /** Corners of the outline in hand: how many there were, how many are left, how far off these are at most. */
@@ -100,7 +99,7 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, series, trouble, missing, unopened, noted, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, trouble, missing, unopened, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
@@ -109,7 +108,7 @@ export class Panel {
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
     this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
-    this.write(4, [language, editing, current, history, impact ?? String(impact), series, windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
+    this.write(4, [language, editing, current, history, impact ?? String(impact), windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
     this.readFromTop(current?.properties.change_id);
   }
 
@@ -190,7 +189,6 @@ function details(shown: Shown, current: ChangeLine | undefined, acts: Acts): Par
     current?.properties.not_compared_pct != null && el("p", { class: "review-missing" }, t("notCompared", formatNumber(current.properties.not_compared_pct, 0))),
     ...(current ? impactSaid(shown.impact, Date.now()) : []),
     current !== undefined && el("p", { class: "review-note" }, measures(current)),
-    ...(current ? seriesSaid(shown.series) : []),
     current !== undefined && shown.history !== null && el("ul", { class: "review-history" }, ...shown.history.map(told)),
     ...(current ? windowsSaid(shown, acts) : []),
     exports(shown),

@@ -635,7 +635,6 @@ export class ReviewRoom {
       mergeable: this.toMerge().length > 1,
       history: this.history,
       impact: this.current ? this.impacts.of(this.current.properties, () => this.show()) : undefined,
-      series: this.impacts.series,
       kind: this.editing === "draw" ? this.drawnKind : this.kind,
       fewer: this.fewer,
       editing: this.editing,

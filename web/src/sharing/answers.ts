@@ -13,8 +13,6 @@ export interface GuestLink {
 
 export interface NewGuestLink extends GuestLink {
   path: string;
-  warnings: string[];
-  warnings_vi: string[];
 }
 
 export interface RestrictedArea {

@@ -3,7 +3,7 @@
 import { api, ApiError } from "../api";
 import { el, renew, replace } from "../dom";
 import { isOnlyHere } from "../elsewhere";
-import { inLanguage, t as said } from "../i18n";
+import { t as said } from "../i18n";
 import { squares } from "../qr";
 import { currentEvent, type State } from "../state";
 import { formatTime } from "../time";
@@ -93,7 +93,7 @@ export class Invitations {
   }
 
   /** An address and nothing else: not even where the map stands, which belongs to whoever opens it. */
-  private show({ path, expires, guest_id, warnings, warnings_vi }: NewGuestLink): void {
+  private show({ path, expires, guest_id }: NewGuestLink): void {
     const link = `${window.location.origin}${path}`;
     const address = el("input", { type: "text", readonly: true, value: link, "aria-label": t("address"), class: "sharing-address" });
     const code = el("div", { class: "sharing-code", role: "img", "aria-label": t("code") });
@@ -108,7 +108,6 @@ export class Invitations {
     replace(
       this.made,
       el("p", {}, t("made", formatTime(expires))),
-      ...warnings.map((one, number) => el("p", { class: "warning", role: "alert" }, inLanguage(warnings_vi[number] ?? one, one))),
       el("div", { class: "sharing-copy" }, address, el("button", { type: "button", click: () => void copy() }, t("copy")), done),
       isOnlyHere() && el("p", { class: "warning" }, said("onlyHere")),
       code,

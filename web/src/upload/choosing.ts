@@ -5,7 +5,7 @@ import { el, replace } from "../dom";
 import { formatTime } from "../time";
 import { ACCEPTED } from "./card";
 import { size } from "./size";
-import { lookPanel } from "./preview";
+import { lookPanel } from "./look";
 import type { Look, Server, Standing } from "./server";
 import { t, type Word } from "./words";
 
@@ -123,7 +123,7 @@ export class Choosing {
 
   private async readLook(id: string, place: HTMLElement): Promise<void> {
     const answer = await this.server.once(`/api/uploads/${id}/look`).catch(() => null);
-    if (answer) replace(place, lookPanel((await answer.json()) as Look, `/api/uploads/${id}/preview`, null));
+    if (answer) replace(place, lookPanel((await answer.json()) as Look, null));
   }
 
   private async remove(one: Standing): Promise<void> {

@@ -9,7 +9,7 @@ import { formatNumber } from "../numbers";
 import { formatAgo } from "../time";
 import { cardOf, type Card } from "./card";
 import { Choosing } from "./choosing";
-import { lookPanel } from "./preview";
+import { lookPanel } from "./look";
 import { Sender } from "./sender";
 import { size } from "./size";
 import { Refused, Server, type Look, type Said, type Standing } from "./server";
@@ -292,7 +292,7 @@ export class UploadPage {
   private drawLook(): void {
     const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
     const waits = this.standing && !this.standing.saved && !this.standing.looked ? el("p", { class: "hint" }, t("lookWaits", this.standing.photos)) : null;
-    replace(this.seen, this.passedOver(), this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`, this.standing?.laid ?? null) : waits, left);
+    replace(this.seen, this.passedOver(), this.look ? lookPanel(this.look, this.standing?.laid ?? null) : waits, left);
   }
 
   /** What the card holds and the server did not take, each with the cure. */

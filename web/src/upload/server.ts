@@ -85,7 +85,6 @@ export interface Look extends Partial<Said> {
   rejections: Said[];
   gaps: (Said & { polygon: { type: string; coordinates: number[][][] } })[];
   photos: { name: string; outline: [number, number][]; gsd_m: number; smear_px: number | null }[];
-  preview: { bounds: [number, number, number, number]; shown: number } | null;
   smeared: number;
   smear_known: number;
   worst_smear_px: number | null;

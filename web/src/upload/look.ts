@@ -15,8 +15,8 @@ const MARGIN = 8;
 const MOST_SENTENCES = 6;
 const SVG = "http://www.w3.org/2000/svg";
 
-/** `picture`: address of the thumbnails on the ground; `laid`: what came of the photos, if they are on the map. */
-export function lookPanel(look: Look, picture: string, laid: Laid | null): HTMLElement {
+/** `laid`: what came of the photos, if they are on the map. */
+export function lookPanel(look: Look, laid: Laid | null): HTMLElement {
   if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, inLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
   if (!look.frames) return el("section", { class: "look" }, title(), films(look));
   const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
@@ -25,7 +25,7 @@ export function lookPanel(look: Look, picture: string, laid: Laid | null): HTMLE
     { class: "look" },
     title(),
     el("ul", { class: "look-facts" }, ...facts.map((fact) => el("li", {}, fact))),
-    sketch(look, picture),
+    sketch(look),
     key(look),
     sentences(look, laid),
     films(look),
@@ -72,7 +72,7 @@ function sentences(look: Look, laid: Laid | null): HTMLElement {
 }
 
 /** North up; a degree of longitude is shorter than one of latitude by the cosine of the latitude. */
-function sketch(look: Look, picture: string): Element {
+function sketch(look: Look): Element {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("class", "sketch");
@@ -91,16 +91,6 @@ function sketch(look: Look, picture: string): Element {
   const scale = Math.min((WIDTH - 2 * MARGIN) / broad, (HEIGHT - 2 * MARGIN) / (north - south || 1e-6));
   const left = (WIDTH - broad * scale) / 2;
   const top = (HEIGHT - (north - south) * scale) / 2;
-  if (look.preview) {
-    const [w, s, e, n] = look.preview.bounds;
-    const image = document.createElementNS(SVG, "image");
-    const box = { x: left + (w - west) * shrink * scale, y: top + (north - n) * scale, width: (e - w) * shrink * scale, height: (n - s) * scale };
-    for (const [name, value] of Object.entries(box)) image.setAttribute(name, value.toFixed(1));
-    image.setAttribute("preserveAspectRatio", "none");
-    image.setAttribute("href", picture);
-    svg.append(image);
-    svg.classList.add("pictured");
-  }
   for (const { kind, ring } of rings) {
     const polygon = document.createElementNS(SVG, "polygon");
     const place = ([lon = 0, lat = 0]: number[]): string =>

@@ -8,8 +8,8 @@ import pytest
 from flycam.errors import DiskFull, StoreUnavailable
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore
-from flycam.store.wrappers import CorruptingStore, CountingStore, FaultyStore, FullStore, SlowStore
 from tests.suites.store_suite import StoreSuite
+from tests.unreliable_stores import CorruptingStore, CountingStore, FaultyStore, FullStore, SlowStore
 
 
 class TestCountingStoreIsAStore(StoreSuite):
