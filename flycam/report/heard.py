@@ -184,6 +184,19 @@ HEARD: tuple[_Heard, ...] = (
         "the points fix the horizontal position only.",
     ),
     _Heard(
+        "{a}: marks on photos that could not be tied to others were left out ({b}).",
+        "{a}: đã bỏ các dấu trên những ảnh không liên kết được với ảnh khác ({b}).",
+        "{a}: marks on photos that could not be tied to others were left out ({b}).",
+    ),
+    _Heard(
+        "{a}: {b} control points are marked only on photos that could not be tied to others and hold nothing "
+        "({c}): mark them on tied photos too.",
+        "{a}: {b} điểm khống chế chỉ được đánh dấu trên ảnh không liên kết được nên không giữ được gì ({c}): "
+        "hãy đánh dấu thêm trên các ảnh đã liên kết.",
+        "{a}: control points marked only on photos that could not be tied to others hold nothing ({b}: {c}): "
+        "mark them on tied photos too.",
+    ),
+    _Heard(
         "The heights of the control points fit the terrain as {a} heights, not as {b}, and were converted.",
         "Độ cao của điểm khống chế khớp địa hình theo hệ {a}, không phải {b}, và đã được chuyển đổi.",
         "The heights of the control points fit the terrain as {a} heights, not as {b}; they were converted.",

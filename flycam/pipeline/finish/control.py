@@ -58,10 +58,10 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     marks = _on_photos(control, frames, doubts)
     if not marks:
         raise InputUnusable(
-            f"{path.name}: none of its photos is in this flight ({_some({m.photo for m in control.marks})}); "
+            f"{path.name}: none of its photos is in this flight ({some({m.photo for m in control.marks})}); "
             "check the photo names in the list",
             vi=f"{path.name}: không ảnh nào trong danh sách thuộc chuyến bay này "
-            f"({_some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
+            f"({some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
         )
     names = sorted({mark.point for mark, _ in marks})
     first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
@@ -134,12 +134,12 @@ def _on_photos(
     if absent:
         said.append(
             f"{control.path.name}: marks on {len(absent)} photos that are not in this flight were left out "
-            f"({_some(absent)})."
+            f"({some(absent)})."
         )
     if outside:
         said.append(
             f"{control.path.name}: {len(outside)} marks lie outside their picture and were left out "
-            f"({_some(outside)}); were they made on photos of another size?"
+            f"({some(outside)}); were they made on photos of another size?"
         )
     return found
 
@@ -255,6 +255,7 @@ def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
     )
 
 
-def _some(names: set[str]) -> str:
+def some(names: set[str]) -> str:
+    """The first three of some names."""
     listed = sorted(names)
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")

@@ -18,13 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust import block as nouns
-from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
+from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint, FrameState
 from flycam.adjust.bundle import AdjustOptions
 from flycam.frame.flight import is_plane
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange, ground_pixel_m
 from flycam.pipeline.finish.control import SettledControl, ground_control
-from flycam.pipeline.finish.control_judging import borne_out, cannot_follow, far_off
+from flycam.pipeline.finish.control_judging import (
+    borne_out,
+    cannot_follow,
+    far_off,
+    on_tied,
+    seen_in_tied,
+)
 from flycam.pipeline.finish.reference import ReferenceTie, open_reference, tie_to_reference
 from flycam.pipeline.finish.stages import Run, adjust
 from flycam.pipeline.laying.rectification import patch_of
@@ -88,8 +94,13 @@ def adjust_with_control(
     """Adjust the block of a run; see the module's recipe."""
     terrain = None if is_plane(run.terrain.vertical_datum) else run.terrain
     settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
+    if gcp is not None:
+        counts = np.bincount(ties.frame, minlength=len(run.frames))
+        settled = seen_in_tied(gcp.name, settled, run.frames, (counts > 0).tolist())
     adjustment = adjust(run, ties, options, settled.points)
-    if gcp is not None and adjustment.accepted:
+    if gcp is not None and adjustment.accepted and settled.points:
+        if (held := seen_in_tied(gcp.name, settled, run.frames, _tied(adjustment))) is not settled:
+            settled, adjustment = held, adjust(run, ties, options, held.points, name="adjust-tied")
         settled = borne_out(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
         if not settled.points:
             adjustment = adjust(run, ties, options, (), name="adjust-free")
@@ -99,7 +110,7 @@ def adjust_with_control(
         tie = _compare(run, adjustment, reference)
         far = far_off(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
         if tie.control:
-            control = (*settled.points, *tie.control)
+            control = (*settled.points, *on_tied(tie.control, _tied(adjustment)))
             again = adjust(run, ties, options, control, name="adjust-reference")
             if again.accepted:
                 adjustment = hung_on(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
@@ -112,6 +123,11 @@ def adjust_with_control(
     return Controlled(
         adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
     )
+
+
+def _tied(adjustment: Adjustment) -> list[bool]:
+    """Which frames their ties hold; all of a block that was not adjusted."""
+    return [not adjustment.accepted or frame.state is not FrameState.CARRIED for frame in adjustment.frames]
 
 
 def hung_on(
