@@ -257,3 +257,15 @@ def test_a_point_that_only_untied_photos_show_is_said_to_hold_nothing(tmp_path):
     assert not lost.points
     assert "hold nothing (P0, P1, P2)" in lost.doubts[-1]
     assert translated(lost.doubts[-1], "vi") != lost.doubts[-1]
+
+
+def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):
+    plane = np.array([point[:2] for point in points()])
+    indian = transform_points(plane, "EPSG:32648", "EPSG:3148")
+    moved = [(x, y, z) for (x, y), (_, _, z) in zip(indian.tolist(), points(), strict=True)]
+    settled = ground_control(listed(tmp_path, moved, crs="EPSG:3148"), frames(), terrain())
+    assert settled.crs_sigma_m == 44.0
+    (doubt,) = [one for one in settled.doubts if "44 m" in one]
+    assert translated(doubt, "vi") != doubt
+    exact = ground_control(listed(tmp_path, points()), frames(), terrain())
+    assert exact.crs_sigma_m == 0.0 and len(exact.doubts) == len(settled.doubts) - 1

@@ -490,7 +490,7 @@ def test_too_few_photos_are_said(drill: DrillReport, card: Path, tmp_path: Path)
     for photo in sorted(card.iterdir())[1:]:
         photo.unlink()
     workspace = ingested(tmp_path / "house", drill, card)
-    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photos; 2 that overlap"):
+    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photo; 2 that overlap"):
         finish(workspace, NAME)
 
 
