@@ -32,6 +32,7 @@ from flycam.errors import (
 )
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import BOUNDARIES_LATER, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
 from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
@@ -209,6 +210,32 @@ def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
         f"1 ảnh như {copy}: giống hệt {first}; chỉ dùng một "
         "ảnh"
     )
+
+
+def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
+    drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    """A table of positions, and a list of control points for photos without any, go all the way to a map."""
+    truth = read_truth(drill.photos.parent)
+    rows = []
+    for path in sorted(card.iterdir()):
+        pose = truth.exteriors[path.name]
+        lon, lat = to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0]
+        rows.append(f"{path.name},{lon:.8f},{lat:.8f},{pose.projection_centre_m[2]:.2f}")
+    table = tmp_path / "positions.csv"
+    table.write_text("name,longitude,latitude,altitude\n" + "\n".join(rows), encoding="utf-8")
+    report = make_house(drill).ingest(card, telemetry=table)
+    assert report.used == len(rows) and not report.rejected
+
+
+def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path, shared_data: Path) -> None:
+    """ "Give the flight log" is no answer to who gave one."""
+    flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
+    with pytest.raises(PositionMissing) as caught:
+        inspect_flight(SurveyRequest(paths=(flight,), telemetry=log), [])
+    said = str(caught.value)
+    assert said.index("covers none of the 5 photos' times") < said.index("has no position")
+    assert "arducopter_2016.bin" in str(caught.value.vi)
 
 
 def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
