@@ -117,8 +117,8 @@ _SAID: Mapping[str, _Words] = {
     "carried": _Words(
         "{names}: không liên kết được với ảnh nào; đặt theo vị trí ghi khi bay, chỉ ở nơi không ảnh nào khác "
         "nhìn thấy: đừng đo ở đó, hãy bay lại",
-        "{names}: could not be tied to any photo and lie as recorded, only where no other photo sees the "
-        "ground: do not measure there; fly it again",
+        "{names}: could not be tied to any photo; laid as recorded, only where no other photo sees the "
+        "ground: do not measure there, fly it again",
     ),
     "resected": _Words(
         "{names}: các ảnh lân cận cho thấy vị trí hoặc hướng ghi khi bay là sai (lệch đến {moved}, "

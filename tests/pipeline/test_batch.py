@@ -31,7 +31,7 @@ from flycam.errors import (
     TerrainMissing,
 )
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import BOUNDARIES_LATER, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.frame.warning import BOUNDARIES_LATER, CRS_ACCURACY, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
 from flycam.ingest.doctor.diagnosis import Rejection
@@ -186,6 +186,18 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     said = {r.name: r.message_vi for r in report.survey.unreadable}
     assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
     assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
+
+
+def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    name = house.ingest(drill.photos).flight.name
+    indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
+    assert CRS_ACCURACY in map(code_of, indian.notes)
+    assert all(" 44 m" in sentence(one, language) for one in indian.notes for language in ("vi", "en"))
+    vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
+    assert CRS_ACCURACY not in map(code_of, vn2000.notes)
 
 
 def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
