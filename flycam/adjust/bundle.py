@@ -21,7 +21,10 @@ __all__ = ["LEAST_HELD_OUT", "AdjustOptions", "adjust_block"]
 
 LEAST_HELD_OUT = 0.02
 DEFAULTS = AdjustOptions()
-NO_TIES = "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept"
+NO_TIES = (
+    "no tie points hold the frames together (water, cloud, no overlap, or all from one place): the priors "
+    "are kept"
+)
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

@@ -96,8 +96,8 @@ def refine_poses(poses: Poses, matches: Matches, scales_px: tuple[float, ...]) -
         miss, divisor = misses(t, a, b, matches.focal_a, matches.focal_b)
         # e = t · (a × b); a turn d of frame a moves its ray by d × a, of frame b by d × b
         # a longer base alone moves no ray nearer: without this the base would shrink to nothing
-        cross = np.cross(a, b)
-        cross = cross - t * (np.einsum("nk,nk->n", cross, t) / np.einsum("nk,nk->n", t, t))[:, None]
+        cross, length2 = np.cross(a, b), np.einsum("nk,nk->n", t, t)
+        cross = cross - t * (np.einsum("nk,nk->n", cross, t) / np.maximum(length2, _NO_BASE_M2))[:, None]
         turn_a, turn_b = np.cross(a, np.cross(b, t)), np.cross(b, np.cross(t, a))
         jacobian = np.concatenate([turn_a, -cross, turn_b, cross], axis=1) / divisor[:, None]
         weight = (scale**2 / (scale**2 + miss**2)) ** 2 / _SIGMA_PX**2
@@ -114,6 +114,7 @@ def refine_poses(poses: Poses, matches: Matches, scales_px: tuple[float, ...]) -
 
 
 _SIGMA_PX = 1.0
+_NO_BASE_M2 = 1e-12
 _DENSE_FRAMES = 40
 
 

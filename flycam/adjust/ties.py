@@ -11,12 +11,15 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from flycam.adjust.block import BlockFrame, Ties
 from flycam.adjust.choosing import cells_pct, kept, observed, spread_over_frames
 from flycam.adjust.joining import meeting_tracks, settled_poses
 from flycam.adjust.masks import plain_cells, restless_cells, without
 from flycam.adjust.pairs import PairPlan, plan_pairs
+from flycam.adjust.resected import corrections, resected_view
 from flycam.adjust.sharpen import sharpen
 from flycam.adjust.tie_store import (
     FeatureCache,
@@ -31,6 +34,7 @@ from flycam.adjust.tie_store import (
 from flycam.adjust.turned import quarter_turns, turned_frame, turned_view
 from flycam.adjust.twoview import PairMatches, Plausible, match_pair
 from flycam.adjust.views import View, north_deg, view_of, without_descriptors
+from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.features import find_features
 from flycam.geometry.terrain import TerrainGrid
 
@@ -61,6 +65,8 @@ class TieReport:
 
     turns                     by frame, quarter turns (clockwise) its picture was given after the flight;
                               `as_read` gives the frames that the ties belong to
+    resected                  by frame number, the pose that its neighbours show where they contradict the
+                              recorded one
     pairs_tried, pairs_tied   pairs planned, and those with verified matches
     features, tracks          by frame
     cells_pct                 by frame, share of an 8×8 grid that holds a tie, 0-100
@@ -77,11 +83,34 @@ class TieReport:
     cells_pct: Sequence[float]
     masked_pct: Sequence[float]
     reasons: Mapping[int, str]
+    resected: Mapping[int, ExteriorOrientation] = field(default_factory=dict)
 
 
 def as_read(frames: Sequence[BlockFrame], report: TieReport) -> tuple[BlockFrame, ...]:
-    """The frames that the ties belong to: as given, but turned where their pictures had been turned."""
-    return tuple(turned_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True))
+    """The frames that the ties belong to: as given, but turned where their pictures had been turned, and
+    where their neighbours show them to have been taken.
+
+    A frame without ties is believed no better than those were off that could be looked into.
+    """
+    turned = [turned_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True)]
+    off = [corrections(turned[number].exterior, pose) for number, pose in report.resected.items()]
+    off_m, off_rad = np.sqrt(np.square(off).mean(axis=0)) if off else (0.0, 0.0)
+    read = []
+    for number, frame in enumerate(turned):
+        pose = report.resected.get(number, frame.exterior)
+        if number in report.reasons:
+            pose = replace(
+                pose,
+                sigma_position_m=_widened(pose.sigma_position_m, off_m),
+                sigma_attitude_rad=_widened(pose.sigma_attitude_rad, off_rad),
+            )
+        read.append(replace(frame, exterior=pose))
+    return tuple(read)
+
+
+def _widened(sigma: Vec3, by: float) -> Vec3:
+    x, y, z = (float(one) for one in np.hypot(sigma, by))
+    return x, y, z
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
@@ -116,6 +145,12 @@ def find_ties(
     views = [turned_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
     plan = _plan([view.frame for view in views], seek)
     matches = _matches(views, plan, known, seek)
+    resected: dict[int, ExteriorOrientation] = {}
+    for _ in range(_RETRIES):
+        views, plan, matches, found = _tried_again(views, plan, matches, pixels_of, seek)
+        if not found:
+            break
+        resected |= found
     restless = restless_cells(views, plan, matches)
     matches = without(views, plan, matches, restless)
     poses = settled_poses(views, plan, matches)
@@ -124,10 +159,13 @@ def find_ties(
     many = spread_over_frames(seen, frames, round(_SURPLUS * options.per_cell))
     sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress, options.most_windows)
     ties = spread_over_frames(kept(sharp, alike), frames, options.per_cell)
-    return _report(views, turns, plan, matches, ties, restless | plain_cells(views))
+    return _report(views, turns, plan, matches, ties, restless | plain_cells(views), resected)
 
 
 _SURPLUS = 1.7
+_RETRIES = 3
+"""Photos found in one round are neighbours in the next."""
+_AROUND = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +197,66 @@ def _turns(views: Sequence[View], seek: _Seek) -> tuple[list[int], dict[tuple[in
     turns = quarter_turns(views, failing, seek.terrain, seek.options.plausible)
     known = {p: m for p, m in zip(pairs, found, strict=True) if not turns[p[0]] and not turns[p[1]]}
     return turns, known
+
+
+def _tried_again(
+    views: Sequence[View],
+    plan: PairPlan,
+    matches: Sequence[PairMatches],
+    pixels_of: Callable[[int], Bytes],
+    seek: _Seek,
+) -> tuple[list[View], PairPlan, list[PairMatches], dict[int, ExteriorOrientation]]:
+    """Views, pairs and matches, photos apart from the block laid where it shows them; and their new poses."""
+    inside = _largest_part(len(views), plan, matches)
+
+    def placed(number: int) -> View | None:
+        around = [views[k] for k in _nearest(views[number], views, np.flatnonzero(inside))]
+        view = resected_view(views[number], around, pixels_of(number), seek.terrain)
+        if view is None:
+            return None
+        pairs = (match_pair(view, other, seek.terrain, seek.options.plausible) for other in around)
+        return view if any(pair.i.size for pair in pairs) else None
+
+    apart = np.flatnonzero(~inside & _may_meet(plan, inside)).tolist() if inside.any() else []
+    tried = zip(apart, _in_threads(placed, apart, "resection", seek), strict=True)
+    moved = {number: view for number, view in tried if view is not None}
+    if not moved:
+        return list(views), plan, list(matches), {}
+    now = [moved.get(number, view) for number, view in enumerate(views)]
+    again = _plan([view.frame for view in now], seek)
+    pairs = zip(plan.a.tolist(), plan.b.tolist(), strict=True)
+    known = {p: m for p, m in zip(pairs, matches, strict=True) if not moved.keys() & set(p)}
+    # what is kept of the photos that moved was found from where they were recorded
+    found = _matches(now, again, known, replace(seek, keep=Nothing()))
+    return now, again, found, {number: view.frame.exterior for number, view in moved.items()}
+
+
+def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) -> NDArray[np.bool_]:
+    """Which frames belong to the largest part that verified pairs hold together; none where there is none."""
+    tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
+    if not tied.any():
+        return np.zeros(count, dtype=bool)
+    edges = coo_array((np.ones(int(tied.sum())), (plan.a[tied], plan.b[tied])), shape=(count, count))
+    part = connected_components(edges, directed=False)[1]
+    inside: NDArray[np.bool_] = part == np.bincount(part).argmax()
+    return inside
+
+
+def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which frames were to see ground that frames inside see: a strip of its own far off is none."""
+    meets = np.zeros(inside.size, dtype=bool)
+    meets[plan.a[inside[plan.b]]] = True
+    meets[plan.b[inside[plan.a]]] = True
+    return meets
+
+
+def _nearest(view: View, views: Sequence[View], among: NDArray[np.int64]) -> list[int]:
+    """The nearest in place, half of them, and in time: a receiver that jumped is told by the second."""
+    away = [float(np.linalg.norm(views[k].centre - view.centre)) for k in among]
+    later = [abs(views[k].frame.captured_ns - view.frame.captured_ns) for k in among]
+    half = _AROUND // 2
+    chosen = {*np.argsort(away, kind="stable")[:half], *np.argsort(later, kind="stable")[:half]}
+    return [int(among[k]) for k in sorted(chosen)]
 
 
 def _neighbours(frames: Sequence[BlockFrame]) -> set[tuple[int, int]]:
@@ -255,6 +353,7 @@ def _report(
     matches: Sequence[PairMatches],
     ties: Ties,
     masked: NDArray[np.bool_],
+    resected: Mapping[int, ExteriorOrientation],
 ) -> TieReport:
     count = np.bincount(ties.frame, minlength=len(views))
     return TieReport(
@@ -267,6 +366,7 @@ def _report(
         cells_pct=tuple(cells_pct(ties, [view.frame for view in views])),
         masked_pct=tuple(100.0 * float(m.mean()) for m in masked),
         reasons=_reasons(plan, matches, count),
+        resected=dict(resected),
     )
 
 

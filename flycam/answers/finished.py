@@ -115,8 +115,16 @@ _SAID: Mapping[str, _Words] = {
         "place: ± {unknown} m",
     ),
     "carried": _Words(
-        "  không liên kết được, đặt theo ảnh lân cận: {names}",
-        "  could not be tied, carried by neighbours: {names}",
+        "{names}: không liên kết được với ảnh nào; đặt theo vị trí ghi khi bay, chỉ ở nơi không ảnh nào khác "
+        "nhìn thấy: đừng đo ở đó, hãy bay lại",
+        "{names}: could not be tied to any photo; laid as recorded, only where no other photo sees the "
+        "ground: do not measure there, fly it again",
+    ),
+    "resected": _Words(
+        "{names}: các ảnh lân cận cho thấy vị trí hoặc hướng ghi khi bay là sai (lệch đến {moved}, "
+        "{turned}°); đã tìm lại từ chính các ảnh",
+        "{names}: neighbours contradict the recorded position or heading (off by up to {moved}, {turned}°); "
+        "both were found again from the pictures",
     ),
     "priors": _Words("  giữ vị trí ảnh như đã ghi khi bay: {why}", "  poses as recorded were kept: {why}"),
     "surface": _Words(
@@ -195,8 +203,6 @@ def _placed(stats: Mapping[str, Any], language: str) -> Iterator[str]:
     )
     shift, unknown = (_triple(stats[key], language) for key in ("shift_m", "shift_sigma_m"))
     yield _say("shift", language, shift=shift, unknown=unknown)
-    if carried := stats["frames"].get("carried_names"):
-        yield _say("carried", language, names=listed(carried, language))
 
 
 def _map_error(stats: Mapping[str, Any], language: str) -> Iterator[str]:
@@ -223,7 +229,8 @@ def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
 
 
 def _warnings(report: FinishReport, language: str) -> list[str]:
-    """What the revision could not know: the ground beside its own surface, how its rows were read out."""
+    """What the revision could not know: the ground beside its own surface, how its rows were read out, where
+    photos were taken that nothing ties; and whose recorded poses were wrong."""
     from flycam.pipeline.finish.readout import readout_said  # noqa: PLC0415  the recipe has loaded it
 
     ground = [one for one in report.flight.warnings if code_of(one) == NO_TERRAIN]
@@ -231,7 +238,23 @@ def _warnings(report: FinishReport, language: str) -> list[str]:
     return [
         *(brief(one, language, finished=True) for one in ground),
         *(warned(one, language) for one in readout),
+        *(_misplaced(report.main.stats, language) if report.main else ()),
     ]
+
+
+def _misplaced(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    """Photos that were recorded elsewhere than they were taken, or of which nobody knows."""
+    frames: Mapping[str, Any] = stats.get("frames") or {}
+    if found := frames.get("resected"):
+        yield _say(
+            "resected",
+            language,
+            names=listed([one["name"] for one in found], language),
+            moved=_metric(max(one["moved_m"] for one in found), "m", language),
+            turned=number(max(one["turned_deg"] for one in found), 0, language),
+        )
+    if carried := frames.get("carried_names"):
+        yield _say("carried", language, names=listed(carried, language))
 
 
 def _heard(sentence: str, language: str) -> str:

@@ -33,6 +33,7 @@ COMPLETED = "completed"
 FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
+CRS_ACCURACY = "crs_accuracy"
 LAYER_MOVED = "layer_moved"
 READOUT_UNKNOWN = "readout_unknown"
 BOUNDARIES_LATER = "boundaries_later"
@@ -98,6 +99,18 @@ _WORDS: Mapping[str, Words] = {
         sentence_en=(
             "--crs {crs}: this system holds for {zone}, and the flight lies at {place}; the file is written"
             " all the same, but lengths and areas measured on it may be wrong; {fitting} fits here."
+        ),
+    ),
+    CRS_ACCURACY: Words(
+        brief_vi="{crs} chỉ chuyển được với sai số khoảng {accuracy} m",
+        brief_en="{crs} is reached to about {accuracy} m only",
+        sentence_vi=(
+            "--crs {crs}: từ WGS 84 chỉ chuyển được sang hệ này với sai số khoảng {accuracy} m, vì ở đây"
+            " không có phép chuyển tốt hơn: toạ độ đọc trên tệp lệch đến chừng ấy."
+        ),
+        sentence_en=(
+            "--crs {crs}: this system is reached from WGS 84 to about {accuracy} m here, for want of a better"
+            " transformation: coordinates read from the file are off by as much."
         ),
     ),
     TERRAIN_HOLES: Words(

@@ -37,6 +37,8 @@ VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
 """EPSG:6960, the seven parameters of Decision 05/2007/QD-BTNMT; EPSG:5194, "(1)", was never adopted."""
 
 _DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
+_GOOD_M = 1.0
+"""Accuracy of a transformation that needs no word: ETRS89, VN-2000."""
 _VERTICAL_CODES = {"EGM96": 5773, "EGM2008": 3855}
 
 # Grids of shifts and of geoids, files of parameters, and operations that may take such; but "+nadgrids=@null"
@@ -207,6 +209,21 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
     out = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=-1)
     out[~np.isfinite(out).all(axis=-1)] = np.nan
     return out
+
+
+def limited_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
+    """By how many metres coordinates in a CRS may be off at a place (longitude, latitude) for the
+    transformation alone, as the register says of the one used; 0 where that is a metre or less, or not said.
+
+    Grids that make a transformation exact (OSTN15 for EPSG:27700) are not here: the next best is good to 2 m.
+    """
+    transformer = _transformer(WGS84, crs)
+    transformer.transform(*lonlat_deg)
+    try:
+        stated = float(transformer.get_last_used_operation().accuracy)
+    except ProjError:  # nothing had to be transformed
+        return 0.0
+    return stated if stated > _GOOD_M else 0.0
 
 
 def convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:

@@ -8,8 +8,8 @@ memory up to a bound and makes the others again, so that a block's size does not
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,16 @@ def overview_from(patch: OrthoPatch, place: Bytes, camera: str) -> Overview:
         quality=np.ascontiguousarray(patch.quality[crop]),
         place=np.ascontiguousarray(place[crop]),
     )
+
+
+def seen_alone(overview: Overview, others: Iterable[Overview]) -> Overview:
+    """An overview of the ground that none of the others sees, all of one zoom."""
+    alone = overview.quality.copy()
+    for other in others:
+        both = overview.box.intersection(other.box)
+        if not both.is_empty:
+            alone[both.within(overview.box)][other.quality[both.within(other.box)] > 0] = 0
+    return replace(overview, quality=alone, rgb=np.where(alone[..., None] > 0, overview.rgb, np.uint8(0)))
 
 
 def place_picture(size_px: tuple[int, int]) -> Bytes:

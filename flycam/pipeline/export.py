@@ -20,8 +20,15 @@ from flycam.frame.moment import iso
 from flycam.frame.sharing_words import MASKS_COVERED
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
-from flycam.frame.warning import CRS_OUTSIDE, warning
-from flycam.geodata.crs import WEB_MERCATOR, describe_crs, point_transform, valid_area, with_heights
+from flycam.frame.warning import CRS_ACCURACY, CRS_OUTSIDE, warning
+from flycam.geodata.crs import (
+    WEB_MERCATOR,
+    describe_crs,
+    limited_accuracy_m,
+    point_transform,
+    valid_area,
+    with_heights,
+)
 from flycam.geodata.line_file import Numbers, write_lines
 from flycam.geodata.raster import Band, write_cog
 from flycam.geometry.grid import TileId, lonlat_to_mercator
@@ -238,10 +245,13 @@ def _require_crs(text: str) -> None:
 
 
 def _outside(crs: str, flight: Flight) -> tuple[str, ...]:
-    """What is to be said where the register does not have a CRS hold at a flight."""
+    """What is to be said where the register does not have a CRS hold at a flight, or reach it exactly."""
     area, bounds = valid_area(crs), flight.bounds_lonlat_deg
-    if area is None or bounds is None or area.holds(bounds):
+    if bounds is None:
         return ()
+    if area is None or area.holds(bounds):
+        accuracy_m = limited_accuracy_m(crs, np.array(bounds).reshape(2, 2).mean(axis=0))
+        return (warning(CRS_ACCURACY, crs=crs, accuracy=f"{accuracy_m:.0f}"),) if accuracy_m else ()
     west, south, east, north = area.bounds_deg
     said = warning(
         CRS_OUTSIDE,

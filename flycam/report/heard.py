@@ -72,9 +72,11 @@ HEARD: tuple[_Heard, ...] = (
         "no photo to pair it with",
     ),
     _Heard(
-        "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept",
-        "không có điểm liên kết nào giữ các ảnh lại với nhau (mặt nước, mây, hoặc ảnh không chồng lên nhau).",
-        "no tie points hold the photos together (water, cloud, or no overlap).",
+        "no tie points hold the frames together (water, cloud, no overlap, or all from one place): the "
+        "priors are kept",
+        "không có điểm liên kết nào giữ các ảnh lại với nhau (mặt nước, mây, ảnh không chồng lên nhau, hoặc "
+        "chụp từ cùng một chỗ).",
+        "no tie points hold the photos together (water, cloud, no overlap, or all from one place).",
     ),
     _Heard(
         "only {a} tie point observations could be used: the priors are kept",
@@ -182,6 +184,27 @@ HEARD: tuple[_Heard, ...] = (
         " được mặt bằng.",
         "The heights of the control points are {a} m off the terrain in every datum tried and are not used; "
         "the points fix the horizontal position only.",
+    ),
+    _Heard(
+        "{a}: its coordinate system is brought to that of the map to about {b} m here, for want of a better "
+        "transformation, and the block lies no surer: give coordinates in WGS 84 where metres matter.",
+        "{a}: hệ toạ độ của tệp chỉ chuyển được sang hệ của bản đồ với sai số khoảng {b} m, vì ở đây không "
+        "có phép chuyển tốt hơn, và khối ảnh không chính xác hơn thế: hãy cho toạ độ theo WGS 84 nếu cần.",
+        "{a}: its coordinate system is brought to that of the map to about {b} m here, for want of a better "
+        "transformation, and the block lies no surer: give coordinates in WGS 84 where metres matter.",
+    ),
+    _Heard(
+        "{a}: marks on photos that could not be tied to others were left out ({b}).",
+        "{a}: đã bỏ các dấu trên những ảnh không liên kết được với ảnh khác ({b}).",
+        "{a}: marks on photos that could not be tied to others were left out ({b}).",
+    ),
+    _Heard(
+        "{a}: {b} control points are marked only on photos that could not be tied to others and hold nothing "
+        "({c}): mark them on tied photos too.",
+        "{a}: {b} điểm khống chế chỉ được đánh dấu trên ảnh không liên kết được nên không giữ được gì ({c}): "
+        "hãy đánh dấu thêm trên các ảnh đã liên kết.",
+        "{a}: control points marked only on photos that could not be tied to others hold nothing ({b}: {c}): "
+        "mark them on tied photos too.",
     ),
     _Heard(
         "The heights of the control points fit the terrain as {a} heights, not as {b}, and were converted.",

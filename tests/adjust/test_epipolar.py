@@ -90,3 +90,17 @@ def test_rays_meet_before_the_cameras_or_not_at_all():
     assert np.allclose(intersect(ca, a, cb, b), point)
     assert np.isnan(intersect(ca, -a, cb, -b)).all()
     assert np.isnan(intersect(ca, a, cb, a)).all()
+
+
+def test_photos_from_one_place_stay_where_they_are_and_break_nothing():
+    _, prior, matches = block(3, 60, 2)
+    hover = Poses(
+        centre=np.zeros((3, 3)),
+        rotation=prior.rotation,
+        position_information=prior.position_information,
+        attitude_information=prior.attitude_information,
+    )
+    with np.errstate(all="raise"):
+        found = refine_poses(hover, matches, SCALES)
+    assert np.isfinite(found.centre).all() and np.isfinite(found.rotation).all()
+    assert np.abs(found.centre).max() < 10.0

@@ -167,3 +167,19 @@ def test_no_grid_is_fetched() -> None:
     env = {**os.environ, "PROJ_NETWORK": "ON"}
     done = subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "OFF"]
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "accuracy_m"),
+    [
+        ("EPSG:27700", (-2.0, 52.0), 2.0),
+        ("EPSG:26915", (-93.0, 32.0), 4.0),
+        ("EPSG:3148", (105.0, 21.0), 44.0),
+        ("EPSG:9208", (104.75, 22.0), 0.0),
+        ("EPSG:25832", (9.0, 50.0), 0.0),
+        ("EPSG:32648", (105.0, 22.0), 0.0),
+        ("EPSG:4326", (105.0, 22.0), 0.0),
+    ],
+)
+def test_a_transformation_that_is_good_to_metres_only_is_known(code, place, accuracy_m) -> None:
+    assert crs.limited_accuracy_m(code, np.array(place)) == accuracy_m

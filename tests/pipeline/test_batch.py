@@ -31,7 +31,8 @@ from flycam.errors import (
     TerrainMissing,
 )
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import BOUNDARIES_LATER, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.frame.warning import BOUNDARIES_LATER, CRS_ACCURACY, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
 from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
@@ -187,6 +188,18 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
 
 
+def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    name = house.ingest(drill.photos).flight.name
+    indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
+    assert CRS_ACCURACY in map(code_of, indian.notes)
+    assert all(" 44 m" in sentence(one, language) for one in indian.notes for language in ("vi", "en"))
+    vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
+    assert CRS_ACCURACY not in map(code_of, vn2000.notes)
+
+
 def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
     """One a copy, the rest without a position: both reasons, how many each, one file each."""
     photos = sorted(card.iterdir())
@@ -209,6 +222,32 @@ def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
         f"1 ảnh như {copy}: giống hệt {first}; chỉ dùng một "
         "ảnh"
     )
+
+
+def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
+    drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    """A table of positions, and a list of control points for photos without any, go all the way to a map."""
+    truth = read_truth(drill.photos.parent)
+    rows = []
+    for path in sorted(card.iterdir()):
+        pose = truth.exteriors[path.name]
+        lon, lat = to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0]
+        rows.append(f"{path.name},{lon:.8f},{lat:.8f},{pose.projection_centre_m[2]:.2f}")
+    table = tmp_path / "positions.csv"
+    table.write_text("name,longitude,latitude,altitude\n" + "\n".join(rows), encoding="utf-8")
+    report = make_house(drill).ingest(card, telemetry=table)
+    assert report.used == len(rows) and not report.rejected
+
+
+def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path, shared_data: Path) -> None:
+    """ "Give the flight log" is no answer to who gave one."""
+    flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
+    with pytest.raises(PositionMissing) as caught:
+        inspect_flight(SurveyRequest(paths=(flight,), telemetry=log), [])
+    said = str(caught.value)
+    assert said.index("covers none of the 5 photos' times") < said.index("has no position")
+    assert "arducopter_2016.bin" in str(caught.value.vi)
 
 
 def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(

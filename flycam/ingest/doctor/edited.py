@@ -92,9 +92,9 @@ def edits_said(
             "edited_unsettled",
             edited & ~settled,
             Severity.WARNING,
-            "they may be turned or cropped and show too little in common with their neighbours to tell, so"
+            "they may be turned or cropped and no neighbour has enough in common with them to tell, so"
             " they are laid as their metadata say: look at them on the map, or give the originals",
-            "có thể đã bị xoay hoặc cắt nhưng không đủ chi tiết chung với các ảnh bên cạnh để kiểm tra,"
+            "có thể đã bị xoay hoặc cắt nhưng không có ảnh bên cạnh nào đủ chi tiết chung để kiểm tra,"
             " nên được trải theo siêu dữ liệu: hãy xem lại trên bản đồ hoặc dùng ảnh gốc trong thẻ nhớ",
         ),
     ):

@@ -18,6 +18,8 @@ from flycam.ingest.doctor.diagnosis import Problem, Severity
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats
 from flycam.ingest.telemetry.flight_log import FlightLog
 
+LOG_DOES_NOT_MATCH = "log_does_not_match"
+
 _EVENT_TOLERANCE_S = 1.0
 _QUARTER_NS = 900_000_000_000
 _DEFAULT_SPEED_MPS = 12.0
@@ -240,7 +242,7 @@ def _matched_sentence(table: FlightTable, log: FlightLog, matched: _Matched, fou
 
 def _no_match(table: FlightTable, log: FlightLog) -> Problem:
     return Problem(
-        code="log_does_not_match",
+        code=LOG_DOES_NOT_MATCH,
         severity=Severity.WARNING,
         sentence_en=f"{log.name} covers none of the {len(table)} photos' times: give the log of this "
         "flight, or the clocks' difference with --clock-offset.",

@@ -29,6 +29,7 @@ from flycam.ingest.doctor.altitude import RTK_SINGLE
 from flycam.ingest.doctor.diagnosis import Problem, Severity
 from flycam.ingest.doctor.flight_table import Floats, Index
 from flycam.ingest.doctor.flying_height import GreyOf, Pictures, Poses, Sight, common_ground
+from flycam.ingest.given.crs_accuracy import crs_accuracy_said
 from flycam.ingest.given.gcp import GroundControl, read_gcp
 from flycam.ingest.photo.metadata import PhotoMetadata
 
@@ -106,7 +107,8 @@ def with_control(
             rtk_flag=RTK_SINGLE,
             rtk_std_m=(sigma, sigma, 2.0 * sigma),
         )
-    return placed, [_said(path.name, len(inside), n, placing.points, placing.misfit_m)]
+    said = _said(path.name, len(inside), n, placing.points, placing.misfit_m)
+    return placed, [said, *crs_accuracy_said(path, control.crs, lonlat)]
 
 
 @dataclass(frozen=True, slots=True)

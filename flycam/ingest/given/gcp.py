@@ -63,7 +63,7 @@ class GroundControl:
 def read_gcp(path: Path) -> GroundControl:
     """Read a list. Raises SourceUnreadable naming file and line, CrsMissing without a usable first line."""
     lines = _lines(path)
-    crs = _crs(path, lines)
+    crs = crs_of_first_line(path, lines)
     marks = [_mark(path, number, text) for number, text in lines[1:]]
     _require_one_place(path, marks, lines[1:], _SAME_DEG if describe_crs(crs).is_geographic else _SAME_M)
     if not marks:
@@ -147,7 +147,8 @@ def _is_metres(number: str) -> bool:
         return False
 
 
-def _crs(path: Path, lines: Sequence[tuple[int, str]]) -> str:
+def crs_of_first_line(path: Path, lines: Sequence[tuple[int, str]]) -> str:
+    """The coordinate system that the first of numbered lines names. Raises CrsMissing."""
     text = lines[0][1]
     if zone := _vn2000(path, text, lines):
         return zone

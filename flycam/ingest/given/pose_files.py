@@ -65,6 +65,12 @@ def stated_datum(path: Path) -> str | None:
     return None if _is_json(path) else poses_csv.stated_datum(path)
 
 
+def stated_crs(path: Path) -> str | None:
+    """The CRS that a file's places are in, None for longitudes and latitudes. Raises as
+    `poses_csv.stated_crs`."""
+    return None if _is_json(path) else poses_csv.stated_crs(path)
+
+
 def _is_json(path: Path) -> bool:
     return _head(path).lstrip()[:1] in ("{", "[")
 

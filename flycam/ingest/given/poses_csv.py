@@ -38,9 +38,9 @@ from flycam.ingest.doctor.headers import SIGMA_GNSS_M
 from flycam.ingest.doctor.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.doctor.position import rounding_sigma_m
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
+from flycam.ingest.given.geo_list import NAME_COLUMNS, geo_list_crs, geo_list_table
 from flycam.store.regular import read_regular
 
-_NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "sourcefile")
 _XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", "height", "elevation"))
 _OPK = (("omega",), ("phi",), ("kappa",))
 _LONLAT = (("longitude", "lon", "lng", "gpslongitude"), ("latitude", "lat", "gpslatitude"))
@@ -98,7 +98,7 @@ def read_poses_csv(
     """
     header, rows = _read(path)
     columns = {name: i for i, name in enumerate(header)}
-    name_at = _find(columns, (_NAME,))
+    name_at = _find(columns, (NAME_COLUMNS,))
     xyz, opk = _find(columns, _XYZ), _find(columns, _OPK)
     lla, rpy = _find(columns, _LLA), _find(columns, _RPY)
     if name_at is None or not ((xyz and opk) or (lla and rpy)):
@@ -165,7 +165,7 @@ def holds_positions_alone(path: Path) -> bool:
     columns = {name: i for i, name in enumerate(header)}
     has_place = _find(columns, _LONLAT) is not None or _find(columns, _XYZ[:2]) is not None
     has_angles = _find(columns, _OPK) is not None or _find(columns, _RPY) is not None
-    return _find(columns, (_NAME,)) is not None and has_place and not has_angles
+    return _find(columns, (NAME_COLUMNS,)) is not None and has_place and not has_angles
 
 
 def read_positions_csv(path: Path) -> list[PositionRow]:
@@ -176,7 +176,11 @@ def read_positions_csv(path: Path) -> list[PositionRow]:
     """
     header, rows = _read(path)
     columns = {name: i for i, name in enumerate(header)}
-    name_at, lonlat_at, up_at = _find(columns, (_NAME,)), _find(columns, _LONLAT), _find(columns, (_UP,))
+    name_at, lonlat_at, up_at = (
+        _find(columns, (NAME_COLUMNS,)),
+        _find(columns, _LONLAT),
+        _find(columns, (_UP,)),
+    )
     assert name_at is not None  # noqa: S101 - asked by holds_positions_alone
     if lonlat_at is not None:
         lonlat = _numbers([[_decimal(row[i]) for i in lonlat_at] for row in rows], [0, 1], path)
@@ -276,7 +280,19 @@ def stated_datum(path: Path) -> str | None:
     return words.pop() or None
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+def stated_crs(path: Path) -> str | None:
+    """The CRS of a table's x and y, or of a geo.txt; None where its places are longitudes and latitudes.
+    Raises SourceUnreadable and CrsMissing as `read_poses_csv`."""
+    if crs := geo_list_crs(path, _lines(path)):
+        return crs
+    header, _ = _read(path)
+    columns = {name: i for i, name in enumerate(header)}
+    is_lonlat = _find(columns, _LONLAT) is not None or _find(columns, _XYZ[:2]) is None
+    return None if is_lonlat else _prj_beside(path)
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines that hold something. Raises SourceUnreadable."""
     try:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -284,7 +300,14 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
             f"{path}: cannot be read as a text table: export it as CSV in UTF-8",
             vi=f"{path}: không đọc được dạng bảng; hãy xuất lại thành CSV mã UTF-8",
         ) from error
-    lines = [line for line in text.splitlines() if line.strip()]
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table, or of a geo.txt as one."""
+    lines = _lines(path)
+    if crs := geo_list_crs(path, lines):
+        return geo_list_table(lines, crs)
     if len(lines) < 2:
         raise _no_pose(path)
     quote = "'" if lines[0].lstrip().startswith("'") else '"'

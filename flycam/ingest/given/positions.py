@@ -17,7 +17,8 @@ from flycam.geodata.geoid import convert_height
 from flycam.ingest.doctor.altitude import RTK_FIXED, RTK_SINGLE
 from flycam.ingest.doctor.diagnosis import Problem, Severity
 from flycam.ingest.doctor.duplicates import quick_identity
-from flycam.ingest.given.pose_files import stated_datum
+from flycam.ingest.given.crs_accuracy import crs_accuracy_said
+from flycam.ingest.given.pose_files import stated_crs, stated_datum
 from flycam.ingest.given.posed import rows_by_name
 from flycam.ingest.given.poses_csv import PositionRow, read_positions_csv
 from flycam.ingest.photo.metadata import PhotoMetadata
@@ -42,7 +43,8 @@ def with_positions(photos: Sequence[PhotoMetadata], path: Path) -> tuple[list[Ph
             count += 1
         except PositionUnknown:
             placed.append(photo)
-    return placed, [_said(path.name, count, len(photos))]
+    lonlat = np.array([row.lonlat for row in rows])
+    return placed, [_said(path.name, count, len(photos)), *crs_accuracy_said(path, stated_crs(path), lonlat)]
 
 
 def _placed(photo: PhotoMetadata, row: PositionRow, datum: str | None) -> PhotoMetadata:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import BlockFrame, ControlPoint
 from flycam.errors import InputUnusable
 from flycam.frame.flight import is_plane
-from flycam.geodata.crs import describe_crs, to_lonlat, to_work, transform_points
+from flycam.geodata.crs import describe_crs, limited_accuracy_m, to_lonlat, to_work, transform_points
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.ingest.given.gcp import GroundControl, GroundMark, read_gcp
@@ -38,11 +38,13 @@ _WORTH_SAYING_M, _CLEARLY_NEARER = 1.0, 0.5
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettledControl:
     """Control for the block, and what was decided or left out: sentences for the report; doubts are those of
-    them that somebody should look into."""
+    them that somebody should look into; crs_sigma_m: of all points together, by their system's transformation
+    (radial)."""
 
     points: Sequence[ControlPoint]
     said: Sequence[str]
     doubts: Sequence[str] = ()
+    crs_sigma_m: float = 0.0
 
 
 def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGrid | None) -> SettledControl:
@@ -58,10 +60,10 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     marks = _on_photos(control, frames, doubts)
     if not marks:
         raise InputUnusable(
-            f"{path.name}: none of its photos is in this flight ({_some({m.photo for m in control.marks})}); "
+            f"{path.name}: none of its photos is in this flight ({some({m.photo for m in control.marks})}); "
             "check the photo names in the list",
             vi=f"{path.name}: không ảnh nào trong danh sách thuộc chuyến bay này "
-            f"({_some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
+            f"({some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
         )
     names = sorted({mark.point for mark, _ in marks})
     first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
@@ -69,6 +71,9 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     exterior = frames[0].exterior
     centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
     xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
+    crs_sigma_m = limited_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
+    if crs_sigma_m:
+        doubts.append(crs_accuracy_said(path.name, crs_sigma_m))
     heights, sigma_z = _heights(
         listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
     )
@@ -100,7 +105,18 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
             f"and hardly its turn and scale, and nothing checks them; {_LEAST_POINTS} and more, far apart, "
             "do."
         )
-    return SettledControl(points=tuple(points), said=(*said, *doubts), doubts=tuple(doubts))
+    return SettledControl(
+        points=tuple(points), said=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
+    )
+
+
+def crs_accuracy_said(name: str, accuracy_m: float) -> str:
+    """What to say of coordinates whose system is brought to the map's by metres only."""
+    return (
+        f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
+        "want of a better transformation, and the block lies no surer: give coordinates in WGS 84 where "
+        "metres matter."
+    )
 
 
 def _refuse_scaled(path: Path, scale: float | None) -> None:
@@ -134,12 +150,12 @@ def _on_photos(
     if absent:
         said.append(
             f"{control.path.name}: marks on {len(absent)} photos that are not in this flight were left out "
-            f"({_some(absent)})."
+            f"({some(absent)})."
         )
     if outside:
         said.append(
             f"{control.path.name}: {len(outside)} marks lie outside their picture and were left out "
-            f"({_some(outside)}); were they made on photos of another size?"
+            f"({some(outside)}); were they made on photos of another size?"
         )
     return found
 
@@ -255,6 +271,7 @@ def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
     )
 
 
-def _some(names: set[str]) -> str:
+def some(names: set[str]) -> str:
+    """The first three of some names."""
     listed = sorted(names)
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")

@@ -14,12 +14,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
-from flycam.pipeline.finish.control import SettledControl
+from flycam.pipeline.finish.control import SettledControl, some
 from flycam.pipeline.finish.reference import ReferenceTie
 
 _WORTH_A_LOOK_SIGMAS = 3.0
 _IMPOSSIBLE_M, _IMPOSSIBLE_SIGMAS = 30.0, 20.0  # no receiver errs by so much and claims so little
 _OFF_M, _OFF_PIXELS = 0.3, 4.0
+
+
+def on_tied(points: Sequence[ControlPoint], tied: Sequence[bool]) -> tuple[ControlPoint, ...]:
+    """Points with what tied frames alone see of them; without those that none of them sees."""
+    kept = []
+    for point in points:
+        rows = [row for row, number in enumerate(point.frames) if tied[number]]
+        if rows:
+            held = tuple(point.frames[row] for row in rows)
+            kept.append(replace(point, frames=held, uv_px=np.asarray(point.uv_px)[rows]))
+    return tuple(kept)
+
+
+def seen_in_tied(
+    name: str, settled: SettledControl, frames: Sequence[BlockFrame], tied: Sequence[bool]
+) -> SettledControl:
+    """Control by its marks on tied frames alone, the same object where all are: a photo that hangs on nothing
+    says nothing of a point. Points that lose all of theirs are said."""
+    loose = {number for point in settled.points for number in point.frames if not tied[number]}
+    if not loose:
+        return settled
+    points = on_tied(settled.points, tied)
+    lost = {point.name for point in settled.points} - {point.name for point in points}
+    photos = some({frames[number].source_name for number in loose})
+    said = f"{name}: marks on photos that could not be tied to others were left out ({photos})."
+    doubt = (
+        f"{name}: {len(lost)} control points are marked only on photos that could not be tied to others and "
+        f"hold nothing ({some(lost)}): mark them on tied photos too."
+    )
+    doubts = [doubt] if lost else []
+    return replace(
+        settled,
+        points=points,
+        said=(*settled.said, said, *doubts),
+        doubts=(*settled.doubts, *doubts),
+    )
 
 
 def borne_out(

@@ -18,13 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust import block as nouns
-from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
+from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint, FrameState
 from flycam.adjust.bundle import AdjustOptions
 from flycam.frame.flight import is_plane
 from flycam.frame.tile import OrthoPatch
+from flycam.geodata.crs import limited_accuracy_m, to_lonlat
 from flycam.geometry.grid import TileRange, ground_pixel_m
-from flycam.pipeline.finish.control import SettledControl, ground_control
-from flycam.pipeline.finish.control_judging import borne_out, cannot_follow, far_off
+from flycam.pipeline.finish.control import SettledControl, crs_accuracy_said, ground_control
+from flycam.pipeline.finish.control_judging import (
+    borne_out,
+    cannot_follow,
+    far_off,
+    on_tied,
+    seen_in_tied,
+)
 from flycam.pipeline.finish.reference import ReferenceTie, open_reference, tie_to_reference
 from flycam.pipeline.finish.stages import Run, adjust
 from flycam.pipeline.laying.rectification import patch_of
@@ -88,21 +95,31 @@ def adjust_with_control(
     """Adjust the block of a run; see the module's recipe."""
     terrain = None if is_plane(run.terrain.vertical_datum) else run.terrain
     settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
+    if gcp is not None:
+        counts = np.bincount(ties.frame, minlength=len(run.frames))
+        settled = seen_in_tied(gcp.name, settled, run.frames, (counts > 0).tolist())
     adjustment = adjust(run, ties, options, settled.points)
-    if gcp is not None and adjustment.accepted:
+    if gcp is not None and adjustment.accepted and settled.points:
+        if (held := seen_in_tied(gcp.name, settled, run.frames, _tied(adjustment))) is not settled:
+            settled, adjustment = held, adjust(run, ties, options, held.points, name="adjust-tied")
         settled = borne_out(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
         if not settled.points:
             adjustment = adjust(run, ties, options, (), name="adjust-free")
+        elif adjustment.accepted:
+            adjustment = shift_widened(adjustment, settled.crs_sigma_m)
     doubts = list(settled.doubts)
     tie = None
     if reference is not None:
-        tie = _compare(run, adjustment, reference)
+        tie, crs_sigma_m = _compare(run, adjustment, reference)
+        if crs_sigma_m and tie.control:
+            doubts.append(crs_accuracy_said(reference.name, crs_sigma_m))
         far = far_off(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
         if tie.control:
-            control = (*settled.points, *tie.control)
+            control = (*settled.points, *on_tied(tie.control, _tied(adjustment)))
             again = adjust(run, ties, options, control, name="adjust-reference")
             if again.accepted:
-                adjustment = hung_on(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
+                hung = hung_on(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
+                adjustment = shift_widened(hung, crs_sigma_m)
             else:
                 tie, far = replace(tie, control=(), why=cannot_follow(reference.name, tie)), ""
         if doubt := far if tie.control else tie.why:
@@ -112,6 +129,19 @@ def adjust_with_control(
     return Controlled(
         adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
     )
+
+
+def _tied(adjustment: Adjustment) -> list[bool]:
+    """Which frames their ties hold; all of a block that was not adjusted."""
+    return [not adjustment.accepted or frame.state is not FrameState.CARRIED for frame in adjustment.frames]
+
+
+def shift_widened(adjustment: Adjustment, radial_m: float) -> Adjustment:
+    """The same, its place in plan less sure by so much (1 sigma, radial)."""
+    east_m, north_m, up_m = adjustment.accuracy.shift_sigma_m
+    each_m = radial_m / math.sqrt(2.0)
+    sigma_m = (math.hypot(east_m, each_m), math.hypot(north_m, each_m), up_m)
+    return replace(adjustment, accuracy=replace(adjustment.accuracy, shift_sigma_m=sigma_m))
 
 
 def hung_on(
@@ -131,8 +161,8 @@ def hung_on(
     return replace(tied, accuracy=replace(tied.accuracy, shift_sigma_m=sigma_m))
 
 
-def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:
-    """The block under the poses just found, beside the reference."""
+def _compare(run: Run, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
+    """The block under the poses just found, beside the reference; and how sure that one's system is here."""
     frames = [
         replace(before, exterior=after.exterior, interior=adjustment.interiors[before.camera])
         for before, after in zip(run.frames, adjustment.frames, strict=True)
@@ -151,7 +181,7 @@ def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:
         return patch_of(headers[number], frame.exterior, pixels, run.terrain, tiles)
 
     with run.progress.stage("reference") as progress:
-        return run.folder.made(
+        tie = run.folder.made(
             "reference",
             _REFERENCE_KINDS,
             lambda: tie_to_reference(
@@ -163,6 +193,8 @@ def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:
                 progress=progress,
             ),
         )
+    lonlat = to_lonlat(_centres(frames)[:1], frames[0].exterior.work_crs)[0]
+    return tie, limited_accuracy_m(picture.crs, lonlat)
 
 
 def _reach_m(accuracy: Accuracy) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import InputUnusable
+from flycam.frame.agreement import agreed
 from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
 from flycam.geodata.crs import to_lonlat
@@ -108,7 +109,8 @@ def _job(
         work=_work_ahead(flight, live, mosaic, records, request, tiles),
     )
     if len(records) < _LEAST_FRAMES:
-        why = f"its {live.layer} layer has {len(records)} photos; {_LEAST_FRAMES} that overlap are needed"
+        held = agreed(f"{len(records)} photos")
+        why = f"its {live.layer} layer has {held}; {_LEAST_FRAMES} that overlap are needed"
         layer_vi = say_or(f"layer_{live.layer}", "vi", live.layer)
         why_vi = f"lớp {layer_vi} có {len(records)} ảnh; cần ít nhất {_LEAST_FRAMES} ảnh phủ chồng nhau"
         return replace(job, why_not=why, why_not_vi=why_vi)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from flycam.adjust.block import Adjustment, BlockFrame
+from flycam.adjust.block import Adjustment, BlockFrame, FrameState
 from flycam.catalog.records import FrameRecord, RevisionFrame
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
@@ -22,6 +23,9 @@ Floats = NDArray[np.float64]
 
 PRIOR_STATE = "prior"
 """State of a frame whose pose is the recorded one, because nothing better was found."""
+
+_ALONE_SHARE = 0.1
+"""A photo that could not be tied is laid if no tied one sees at least this share of its ground."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +55,16 @@ class Placed:
     def exterior(self) -> ExteriorOrientation:
         return self.header.exterior_prior
 
+    @property
+    def is_untied(self) -> bool:
+        """Whether nothing in the pictures bears its pose out, as that of others is."""
+        return self.kept.state == FrameState.CARRIED
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placing:
-    """All frames that see known ground; (name, why in English, in Vietnamese) of those that do not."""
+    """All frames to be laid; (name, why in English, in Vietnamese) of those that see no known ground, or
+    that could not be tied while others are that see theirs."""
 
     frames: tuple[Placed, ...]
     left_out: tuple[tuple[str, str, str], ...]
@@ -72,8 +82,10 @@ def place_frames(
     terrain: TerrainGrid,
     base_zoom: int,
 ) -> Placing:
-    """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out."""
+    """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out, and so
+    is one that could not be tied where tied ones see its ground: nobody knows that it shows what is there."""
     placed: list[Placed] = []
+    outlines: list[shapely.Polygon] = []
     left_out: list[tuple[str, str, str]] = []
     covariances = adjustment.frame_covariance
     for number, (record, before, after) in enumerate(zip(records, block, adjustment.frames, strict=True)):
@@ -85,6 +97,7 @@ def place_frames(
             name = record.header.provenance.source_name
             left_out.append((name, str(error), error.vi or error.reason_vi))
             continue
+        outlines.append(view.outline_lonlat)
         placed.append(
             Placed(
                 header=header,
@@ -103,4 +116,27 @@ def place_frames(
                 ),
             )
         )
-    return Placing(frames=tuple(placed), left_out=tuple(left_out))
+    known = shapely.union_all(
+        [outline for one, outline in zip(placed, outlines, strict=True) if not one.is_untied]
+    )
+    needed = [
+        not one.is_untied or outline.difference(known).area > _ALONE_SHARE * outline.area
+        for one, outline in zip(placed, outlines, strict=True)
+    ]
+    left_out += [
+        (one.header.provenance.source_name, _SHOWN_BY_OTHERS, _SHOWN_BY_OTHERS_VI)
+        for one, is_needed in zip(placed, needed, strict=True)
+        if not is_needed
+    ]
+    frames = tuple(one for one, is_needed in zip(placed, needed, strict=True) if is_needed)
+    return Placing(frames=frames, left_out=tuple(left_out))
+
+
+_SHOWN_BY_OTHERS = (
+    "could not be tied to the photos around it, which show the same ground: where it was really taken is not "
+    "known"
+)
+_SHOWN_BY_OTHERS_VI = (
+    "không liên kết được với các ảnh xung quanh, mà các ảnh đó đã phủ cùng mặt đất: không rõ ảnh thật sự "
+    "được chụp ở đâu"
+)

@@ -243,7 +243,7 @@ def _described(workspace: Workspace, run: Run, made: Made, record: RevisionRecor
         support_key=None if support is None else keys.terrain(keep_terrain(workspace, support)),
         stats=statistics(
             ties=made.ties,
-            names=[frame.source_name for frame in run.frames],
+            frames=run.frames,
             adjustment=made.controlled.adjustment,
             control=made.controlled.stats,
             surface=surface,

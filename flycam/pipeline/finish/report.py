@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from flycam import __version__
-from flycam.adjust.block import Adjustment, Floats
+from flycam.adjust.block import Adjustment, BlockFrame, Floats
+from flycam.adjust.resected import corrections
 from flycam.adjust.ties import TieReport
 from flycam.catalog.records import Coverage, RevisionRecord
 from flycam.frame.flight import Flight
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish.block import RECIPE_VERSION
@@ -64,7 +66,7 @@ class FinishReport:
 def statistics(
     *,
     ties: TieReport,
-    names: Sequence[str],
+    frames: Sequence[BlockFrame],
     adjustment: Adjustment,
     control: Mapping[str, Any],
     surface: Surface | None,
@@ -78,8 +80,10 @@ def statistics(
 ) -> dict[str, Any]:
     """Accuracy, counts and versions of a revision. Figures that are not known are None, never NaN.
 
-    names                  of the block's frames, as `ties` counts them
+    frames                 of the block as they were recorded, as `ties` counts them
     frames.untied          why a photo has no tie point, in English as it was found
+    frames.resected        whose recorded pose its neighbours contradict, and how far off it was (m, degrees)
+    frames.carried_names   laid though not tied, for nothing else shows their ground
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
                            of the height; shift_sigma_m is what is unknown of the whole block's place
     surface.supported_pct  share of the ground shown that is the flight's own surface (`own_ground_pct`)
@@ -95,6 +99,7 @@ def statistics(
     accuracy = adjustment.accuracy
     sigmas = np.array([frame.exterior.sigma_position_m for frame in adjustment.frames], dtype=np.float64)
     horizontal = np.sqrt(np.square(sigmas[:, :2]).mean(axis=1))
+    names = [frame.source_name for frame in frames]
     states = Counter(one.kept.state for one in placing.frames)
     return {
         "accepted": adjustment.accepted,
@@ -105,6 +110,7 @@ def statistics(
             **{state: states[state] for state in sorted(states)},
             "carried_names": sorted(_name(one) for one in placing.frames if one.kept.state == "carried"),
             "untied": [{"name": names[number], "why": why} for number, why in _untied(ties)],
+            "resected": [_resected(frames[number], pose) for number, pose in ties.resected.items()],
             "left_out": [
                 {"name": name, "sentence": en, "sentence_vi": vi} for name, en, vi in placing.left_out
             ],
@@ -159,6 +165,12 @@ def _untied(ties: TieReport) -> list[tuple[int, str]]:
         (number, "most of it is water, moves or is plain" if ties.masked_pct[number] > _MASKED_PCT else why)
         for number, why in ties.reasons.items()
     ]
+
+
+def _resected(frame: BlockFrame, found: ExteriorOrientation) -> dict[str, Any]:
+    moved_m, turned_rad = corrections(frame.exterior, found)
+    turned_deg = math.degrees(turned_rad)
+    return {"name": frame.source_name, "moved_m": round(moved_m, 1), "turned_deg": round(turned_deg, 1)}
 
 
 def _name(frame: Placed) -> str:

@@ -23,7 +23,7 @@ from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.overview import Overview, Overviews
+from flycam.mosaic.overview import Overview, Overviews, seen_alone
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
 from flycam.pipeline.cluster.spread import Spread
@@ -47,7 +47,7 @@ from flycam.surface.pictures import SurfaceView
 from flycam.surface.refine import refine_surface
 from flycam.surface.surface import Surface
 
-_TIE_KINDS = (TieReport, nouns.Ties)
+_TIE_KINDS = (TieReport, nouns.Ties, ExteriorOrientation, Motion, PoseSource)
 _ADJUSTMENT_KINDS = (
     Adjustment,
     nouns.AdjustedFrame,
@@ -157,13 +157,15 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
             exterior=frame.exterior,
         )
         for before, frame in zip(run.frames, adjustment.frames, strict=True)
+        if frame.state is not nouns.FrameState.CARRIED
     ]
     with run.progress.stage("surface") as progress:
         return run.folder.made("surface", _SURFACE_KINDS, make)
 
 
 def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overviews:
-    """The frames as seen from afar: all made now and kept, read again when they are asked for."""
+    """The frames as seen from afar: all made now and kept, read again when they are asked for. One that could
+    not be tied shows no ground but its own: it neither takes any from tied ones nor is evened out by them."""
     by_id = {one.frame_id: one for one in placed}
     shrink = min(overview_shrink(one.header.interior.image_size_px) for one in placed)
     coarse = _coarser(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
@@ -173,9 +175,15 @@ def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overv
         one = by_id[frame_id]
         return make_overview(one.header, one.exterior, pixels, coarse, one.tiles, shrink, one.camera)
 
-    def of_frame(frame_id: str) -> Overview:
+    def whole(frame_id: str) -> Overview:
         name = overview_name(frame_id)
         return run.folder.made(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
+
+    def of_frame(frame_id: str) -> Overview:
+        if not by_id[frame_id].is_untied:
+            return whole(frame_id)
+        tied = (one.frame_id for one in placed if not one.is_untied)
+        return seen_alone(whole(frame_id), map(whole, tied))
 
     def by_worker(name: str) -> Overview | None:
         return None if run.spread is None else run.spread.stages.load(name, OVERVIEW_KINDS)
@@ -184,7 +192,7 @@ def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overv
     with run.progress.stage("overviews") as progress:
         if run.spread is not None:
             overviews_by_workers(run.spread, OverviewJob(run.records, placed, coarse, shrink), progress)
-        for done, _ in enumerate(ordered_map(of_frame, ids, run.workers, 2 * run.workers), 1):
+        for done, _ in enumerate(ordered_map(whole, ids, run.workers, 2 * run.workers), 1):
             progress("overviews", done, len(ids))
     return Overviews(ids, of_frame)
 

@@ -25,7 +25,8 @@ from flycam.ingest.doctor.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.doctor.layers import with_layer
 from flycam.ingest.doctor.picture_findings import settle_pictures
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
-from flycam.ingest.given.pose_files import read_poses, stated_datum
+from flycam.ingest.given.crs_accuracy import crs_accuracy_said
+from flycam.ingest.given.pose_files import read_poses, stated_crs, stated_datum
 from flycam.ingest.given.posed import posed_headers
 from flycam.ingest.given.poses_csv import PoseRow
 from flycam.ingest.photo.judging import Checks
@@ -91,7 +92,13 @@ def diagnosis_from_poses(
     return Diagnosis(
         headers=headers,
         rejected=(*unseen, *rejected),
-        problems=(*on_plane, _datum_said(pose_file.name, stated, datum), *sigma, *problems),
+        problems=(
+            *on_plane,
+            _datum_said(pose_file.name, stated, datum),
+            *crs_accuracy_said(pose_file, stated_crs(pose_file), lonlat),
+            *sigma,
+            *problems,
+        ),
         camera=f"{camera} ({count} photos)",
         work_crs=work_crs,
         vertical_datum=datum,

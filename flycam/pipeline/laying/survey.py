@@ -26,6 +26,7 @@ from flycam.ingest.doctor.altitude import TERRAIN_ELSEWHERE
 from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection
 from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
+from flycam.ingest.doctor.log_match import LOG_DOES_NOT_MATCH
 from flycam.ingest.given.control_positions import with_control
 from flycam.ingest.given.pose_files import holds_control, holds_poses, holds_positions_alone
 from flycam.ingest.given.positions import with_positions
@@ -122,6 +123,8 @@ def survey(
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
     placed: list[Problem] = []
+    # a photo that is told its position is still the file that was read
+    as_read = {photo.path: photo for photo in photos}
     if log is not None and holds_poses(log) and holds_control(log):
         photos, placed = with_control(photos, log, lens, grey_of_side)
         log = None
@@ -136,7 +139,7 @@ def survey(
             terrain_at=terrain_at,
             interior_for=lens,
             own_lenses=camera is None,
-            identify=identify,
+            identify=lambda photo: identify(as_read[photo.path]),
             checks=checks,
             layer=request.layer,
             grey_of=grey_of_side if checks_of else None,
@@ -150,7 +153,7 @@ def survey(
             takeoff=request.takeoff,
             clock_offset_s=request.clock_offset_s,
             interior_for=lens,
-            identify=identify,
+            identify=lambda photo: identify(as_read[photo.path]),
             checks=checks,
             area_of_interest=area_of_interest,
             layer=request.layer,
@@ -185,6 +188,8 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
     else:
         en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
         vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
+    for said in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
+        en, vi = f"{said.sentence_en} {en}", f"{said.sentence_vi} {vi}"
     unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnplaced
     return unplaced(
         f"none of the {count} photos can be placed: {en}",

@@ -428,3 +428,37 @@ def test_a_real_table_of_an_exif_program_is_one_of_positions(shared_data):
     assert len(rows) == 1452
     assert rows[0].lonlat == pytest.approx((-13.200256, 8.465339), abs=1e-6)
     assert rows[0].height_m == 390.734
+
+
+def test_a_table_in_a_system_that_is_reached_to_metres_only_is_said(tmp_path):
+    path = write(tmp_path, "name,x,y,z\nA.JPG,479341.2,2421754.1,412.5\n")
+    write(tmp_path, "EPSG:3148", "poses.prj")
+    _, (_, said) = with_positions([photo("A.JPG")], path)
+    assert (said.code, said.severity) == ("crs_accuracy", "warning") and "44 m" in said.sentence_en
+    write(tmp_path, "EPSG:32648", "poses.prj")
+    assert [one.code for one in with_positions([photo("A.JPG")], path)[1]] == ["positions_given"]
+
+
+@pytest.mark.parametrize(
+    ("text", "height_m", "sigma_m"),
+    [
+        ("EPSG:4326\nA.JPG 104.8 21.9 412.5\nB.JPG 104.9 21.9 412.5\n", 412.5, None),
+        ("EPSG:4326\n# flown at noon\nA.JPG 104.8 21.9\n", None, None),
+        ("A.JPG 104.8 21.9 412.5\nB.JPG 104.9 21.9 412.5\n", 412.5, None),
+        ("WGS84 UTM 48N\nA.JPG 479338.4 2421760.4 412.5 0 0 0 0.02 0.04 x\n", 412.5, (0.02, 0.02, 0.04)),
+    ],
+)
+def test_a_geo_txt_is_a_table_of_positions(tmp_path, text, height_m, sigma_m):
+    path = write(tmp_path, text, "geo.txt")
+    assert holds_poses(path) and holds_positions_alone(path)
+    row = read_positions_csv(path)[0]
+    assert row.lonlat == pytest.approx((104.8, 21.9), abs=2e-4)
+    assert (row.name, row.height_m, row.sigma_m) == ("A.JPG", height_m, sigma_m)
+
+
+@pytest.mark.parametrize(
+    "text", ["A.JPG 479338.4 2421760.4 412.5\n", "an old grid\nA.JPG 479338.4 2421760.4 412.5\n"]
+)
+def test_a_geo_txt_in_metres_names_its_system_or_is_refused(tmp_path, text):
+    with pytest.raises(CrsMissing, match=r"geo\.txt: .*EPSG:32648"):
+        holds_positions_alone(write(tmp_path, text, "geo.txt"))

@@ -16,7 +16,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.pipeline.finish.control import ground_control
-from flycam.pipeline.finish.control_judging import far_off
+from flycam.pipeline.finish.control_judging import far_off, seen_in_tied
 from flycam.report.heard import translated
 
 EAST, NORTH, GROUND = 400_000.0, 2_400_000.0, 500.0
@@ -238,3 +238,34 @@ def test_a_reference_far_from_where_the_flight_puts_itself_is_said_and_one_near_
     assert translated(said, "vi") != said
     assert far_off("map.tif", (1.0, 1.5), accuracy) == ""
     assert far_off("map.tif", (3.0, -4.0), unknown) == "", "nothing is known of the flight's own place"
+
+
+def test_marks_on_photos_that_nothing_ties_are_not_held_against_the_surveyor(tmp_path):
+    path = listed(tmp_path, points(), photos=("DJI_0000.JPG", "DJI_0001.JPG", "DJI_0003.JPG"))
+    settled = ground_control(path, frames(), terrain())
+    held = seen_in_tied(path.name, settled, frames(), [True, False, True, True])
+    assert [point.frames for point in held.points] == [(0, 3)] * 3
+    assert [len(point.uv_px) for point in held.points] == [2] * 3
+    assert len(held.said) == len(settled.said) + 1 and held.doubts == settled.doubts
+    assert "DJI_0001.JPG" in held.said[-1] and translated(held.said[-1], "vi") != held.said[-1]
+    assert seen_in_tied(path.name, settled, frames(), [True] * 4) is settled
+
+
+def test_a_point_that_only_untied_photos_show_is_said_to_hold_nothing(tmp_path):
+    settled = ground_control(listed(tmp_path, points()), frames(), terrain())
+    lost = seen_in_tied("gcp.txt", settled, frames(), [False, False, True, True])
+    assert not lost.points
+    assert "hold nothing (P0, P1, P2)" in lost.doubts[-1]
+    assert translated(lost.doubts[-1], "vi") != lost.doubts[-1]
+
+
+def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):
+    plane = np.array([point[:2] for point in points()])
+    indian = transform_points(plane, "EPSG:32648", "EPSG:3148")
+    moved = [(x, y, z) for (x, y), (_, _, z) in zip(indian.tolist(), points(), strict=True)]
+    settled = ground_control(listed(tmp_path, moved, crs="EPSG:3148"), frames(), terrain())
+    assert settled.crs_sigma_m == 44.0
+    (doubt,) = [one for one in settled.doubts if "44 m" in one]
+    assert translated(doubt, "vi") != doubt
+    exact = ground_control(listed(tmp_path, points()), frames(), terrain())
+    assert exact.crs_sigma_m == 0.0 and len(exact.doubts) == len(settled.doubts) - 1

@@ -172,17 +172,19 @@ def test_the_answer_is_said_in_the_terminals_language_and_names_what_could_not_b
     frames = {
         **record.stats["frames"],
         "carried_names": ["DJI_0004.JPG", "DJI_0006.JPG"],
+        "resected": [{"name": "DJI_0002.JPG", "moved_m": 12.5, "turned_deg": 137.2}],
         "left_out": [{"name": "DJI_0001.JPG", "sentence": "why", "sentence_vi": "vì sao"}],
     }
     notes = ["horizontal positions scatter 3.2 times as much as stated"]
     told = replace(record, stats={**record.stats, "frames": frames, "notes": notes})
     report = replace(finished.report, layers=(replace(finished.report.layers[0], record=told),))
     english = "\n".join(of_finish(report)[1])
-    assert "could not be tied, carried by neighbours: DJI_0004.JPG, DJI_0006.JPG" in english
+    assert "! DJI_0004.JPG, DJI_0006.JPG: could not be tied" in english
+    assert "! DJI_0002.JPG: neighbours contradict" in english and "12.50 m, 137°" in english
     assert "[left out] DJI_0001.JPG: why" in english
     vietnamese = "\n".join(of_finish(report, "vi")[1])
     assert "bản hoàn thiện số 1 từ 6 ảnh" in vietnamese
-    assert "không liên kết được, đặt theo ảnh lân cận: DJI_0004.JPG, DJI_0006.JPG" in vietnamese
+    assert "! DJI_0004.JPG, DJI_0006.JPG: không liên kết được" in vietnamese
     assert "Vị trí mặt bằng tản mát gấp 3,2 lần" in vietnamese and "[bỏ] DJI_0001.JPG: vì sao" in vietnamese
     for word in ("tie points", "reprojection", "cameras", "surface", "frames", "left out", "posts"):
         assert word in english and word not in vietnamese
@@ -488,7 +490,7 @@ def test_too_few_photos_are_said(drill: DrillReport, card: Path, tmp_path: Path)
     for photo in sorted(card.iterdir())[1:]:
         photo.unlink()
     workspace = ingested(tmp_path / "house", drill, card)
-    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photos; 2 that overlap"):
+    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photo; 2 that overlap"):
         finish(workspace, NAME)
 
 
