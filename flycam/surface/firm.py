@@ -81,7 +81,7 @@ def lay_firm(
     weights[found.views < 2] = 1.0  # the terrain is all there is
     weights[~known] = 0.0
     firm = weight >= _FIRM
-    sure = firm & (np.nan_to_num(found.likeness) >= _SURE_LIKENESS)
+    sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _LEAST_VIEWS)
     laid = _give_way(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
     return np.where(known, laid, np.float32(np.nan))
 
@@ -111,7 +111,7 @@ def _give_way(
         bent = bends(laid)
         torn = bent > _BORNE_PX
         around = cv2.dilate(torn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        goes = (straight.over_posts(around) & ~firm) | (straight.over_posts(torn) & ~sure)
+        goes = (straight.over_posts(torn) | (straight.over_posts(around) & ~firm)) & ~sure
         less = np.where(goes, gone, given)
         if np.array_equal(less, given):
             break
