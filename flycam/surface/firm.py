@@ -82,6 +82,7 @@ def lay_firm(
     weights[~known] = 0.0
     firm = weight >= _FIRM
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _LEAST_VIEWS)
+    sure |= found.views == 0  # no picture was compared: the terrain is all there is
     laid = _give_way(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
     return np.where(known, laid, np.float32(np.nan))
 
