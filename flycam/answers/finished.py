@@ -67,6 +67,7 @@ _FINISH_FIGURES = (
     "shift_sigma_m",
     "check_m",
     "map_error_m",
+    "windows",
     "control",
     "surface",
     "rolling_shutter",

@@ -18,6 +18,7 @@ from flycam.report.figures import (
     ErrorFigures,
     ReportFigures,
     Verdict,
+    WindowFigures,
 )
 from flycam.report.heard import translated
 from flycam.report.numbers import (
@@ -32,7 +33,7 @@ from flycam.report.numbers import (
 )
 from flycam.report.photo_lists import OUT, left_out, reason_of, weak
 from flycam.report.planes import MapPlanes
-from flycam.report.raster import ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS
+from flycam.report.raster import BEND_COLOURS, ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS
 from flycam.report.words import DRILL_MARK, say, say_or
 
 _KINDS = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}
@@ -174,6 +175,8 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
         if error is not None:
             yield fact(key, say("error_value", language, **_error(error, language)))
     yield fact("surface_fact", _surface(figures, language))
+    if figures.windows is not None:
+        yield fact("windows_fact", _windows(figures.windows, language))
     if shutter := stats.get("rolling_shutter"):
         yield fact("shutter", _shutter(shutter, language))
     yield fact("control", _control(figures, language))
@@ -224,6 +227,14 @@ def _surface(figures: ReportFigures, language: str) -> str:
         key = "surface_plane" if is_plane(figures.vertical_datum) else "surface_value"
         return say(key, language, own=percent(figures.own_pct, language), post=post)
     return say("surface_none", language, post=post)
+
+
+def _windows(windows: WindowFigures, language: str) -> str:
+    said = say("windows_whole", language, whole=percent(windows.whole_pct, language))
+    if windows.smooth_whole_pct is None:
+        return said
+    smooth, inside = (percent(share, language) for share in (windows.smooth_pct, windows.smooth_whole_pct))
+    return said + say("windows_smooth", language, smooth=smooth, inside=inside)
 
 
 def _shutter(told: Any, language: str) -> str:
@@ -304,6 +315,8 @@ def _maps(
             (SURFACE_COLOURS[figures.ground], say(figures.ground, language), dem),
         ),
     )
+    if figures.windows is not None:
+        yield _bend_map(figures.windows, language)
     yield Figure(picture="relief", caption=say("relief_map", language))
     times = pictures.arrow_times(figures, planes)
     yield Figure(
@@ -313,6 +326,16 @@ def _maps(
     )
     if "histogram" in drawn:
         yield _histogram(figures, language)
+
+
+def _bend_map(windows: WindowFigures, language: str) -> Figure:
+    smooth = windows.smooth_pct * (windows.smooth_whole_pct or 0.0) / 100.0
+    shares = {"whole": windows.whole_pct - smooth, "smooth": smooth, "bent": 100.0 - windows.whole_pct}
+    legend = tuple(
+        (BEND_COLOURS[name], say(f"bend_{name}", language), percent(share, language))
+        for name, share in shares.items()
+    )
+    return Figure(picture="bend", caption=say("bend_map", language), legend=legend)
 
 
 def _overlap_legend() -> Iterator[tuple[str, str, str]]:

@@ -72,6 +72,16 @@ class ErrorFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WindowFigures:
+    """Shares of the map, 0-100: whose windows of 64 pixels are whole; that lies on smooth heights instead of
+    measured ones; of that, whose windows are whole (None: there is none)."""
+
+    whole_pct: float
+    smooth_pct: float
+    smooth_whole_pct: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFigures:
     """All that the report says of one revision.
 
@@ -88,6 +98,7 @@ class ReportFigures:
                  there is no such ground
     error_pct    share of the map in each class of ERROR_BOUNDS_M and above, 0-100
     overlap      median of how many photos see the ground; thin_pct: share that fewer than three see
+    windows      how much of the map shows what its photos show; None: nobody knows
     imaged_m2    ground that the map shows; gaps_m2: enclosed holes, the largest first
     """
 
@@ -118,6 +129,7 @@ class ReportFigures:
     error_pct: tuple[float, ...]
     overlap: int
     thin_pct: float
+    windows: WindowFigures | None
     imaged_m2: float
     gaps_m2: tuple[float, ...]
 

@@ -41,7 +41,8 @@ _SHAPES: Mapping[str, Callable[[Sequence[float], float, str], str]] = {
 
 
 def draw(figures: ReportFigures, planes: MapPlanes) -> dict[str, bytes]:
-    """All pictures as SVG by name: photos, error, overlap, surface, relief, moves, histogram."""
+    """All pictures as SVG by name: photos, error, overlap, surface, bend, relief, moves,
+    histogram."""
 
     def over(picture: bytes, marks: Iterator[str] | Sequence[str] = ()) -> bytes:
         return svg.map_drawing(picture, planes.size_px, planes.pixel_m, marks)
@@ -51,6 +52,7 @@ def draw(figures: ReportFigures, planes: MapPlanes) -> dict[str, bytes]:
         "error": over(raster.error_picture(planes.error_m)),
         "overlap": over(raster.overlap_picture(planes.overlap, planes.shown)),
         "surface": over(raster.surface_picture(planes.own, planes.shown, figures.ground)),
+        "bend": over(raster.bend_picture(planes.bend_px, planes.smooth)),
         "relief": over(raster.relief_picture(planes.relief)),
         "moves": over(raster.pale_relief(planes.relief, planes.shown), _move_marks(figures, planes)),
     }

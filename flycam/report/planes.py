@@ -20,6 +20,8 @@ class MapPlanes:
     error_m               expected error, NaN where nothing is shown
     overlap               how many frames see the ground
     own                   the ground is the flight's own surface
+    bend_px               how far the map's window of 64 pixels is bent (`relief_displacement`), NaN unknown
+    smooth                smooth heights stand there instead of measured ones
     relief                shading of the ground from 0 (dark) to 1; NaN unknown
     gaps, gaps_m2         outlines of enclosed holes, K×2 (column, row), the largest first, and their areas
     """
@@ -32,6 +34,8 @@ class MapPlanes:
     error_m: NDArray[np.float32]
     overlap: NDArray[np.int32]
     own: Mask
+    bend_px: NDArray[np.float32]
+    smooth: Mask
     relief: Floats
     gaps: tuple[Floats, ...]
     gaps_m2: tuple[float, ...]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.relief_displacement import WHOLE_PX
 from flycam.report.figures import ERROR_BOUNDS_M, OVERLAP_BOUNDS
 
 Mask = NDArray[np.bool_]
@@ -17,6 +18,7 @@ ERROR_COLOURS = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43
 # From few to many: viridis-like, lightness rises evenly (Smith and van der Walt 2015), few stand out dark.
 OVERLAP_COLOURS = ("#440154", "#3b528b", "#21908c", "#5dc963", "#b5de2b", "#fde725")
 SURFACE_COLOURS = {"own": "#1b7837", "corrected": "#a6dba0", "dem": "#c2a5cf", "plane": "#f1b6da"}
+BEND_COLOURS = {"whole": "#4575b4", "smooth": "#fee090", "bent": "#a50026"}
 _WHITE = (255, 255, 255)
 _JPEG_QUALITY = 82
 
@@ -40,6 +42,13 @@ def surface_picture(own: Mask, shown: Mask, ground: str) -> bytes:
     """PNG: own surface, what lies beside it (`ReportFigures.ground`), white."""
     colours = (SURFACE_COLOURS["own"], SURFACE_COLOURS[ground])
     return _class_png(np.where(own, 0, 1).astype(np.uint8), shown, colours)
+
+
+def bend_picture(bend_px: NDArray[np.float32], smooth: Mask) -> bytes:
+    """PNG: whole windows on measured heights, on smooth ones, bent windows; white where nobody knows."""
+    known = np.isfinite(bend_px)
+    classes = np.where(known & (np.nan_to_num(bend_px) > WHOLE_PX), 2, smooth).astype(np.uint8)
+    return _class_png(classes, known, tuple(BEND_COLOURS.values()))
 
 
 def relief_picture(tone: NDArray[np.float64]) -> bytes:

@@ -157,6 +157,15 @@ WORDS: Mapping[str, Said] = {
     ),
     "surface_flat": _said("mặt phẳng, không có DEM", "a plane, no DEM"),
     "shutter": _said("Màn trập cuốn (rolling shutter)", "Rolling shutter"),
+    "windows_fact": _said("Giữ đúng hình của ảnh gốc", "Shapes kept as in the photos"),
+    "windows_whole": _said(
+        "{whole} diện tích (ô 64 điểm ảnh chỉ xoay và co giãn, không méo)",
+        "{whole} of the map (windows of 64 pixels turned and scaled as a whole, not bent)",
+    ),
+    "windows_smooth": _said(
+        "; {smooth} nằm trên độ cao làm trơn thay cho độ cao đo, trong đó {inside} đúng hình",
+        "; {smooth} lies on smooth heights instead of measured ones, {inside} of that whole",
+    ),
     "shutter_applied": _said(
         "đã tính cho {count} ảnh: mỗi hàng ảnh có thời điểm riêng (đọc ảnh {readout}); nếu không, hàng đầu và"
         " hàng cuối lệch đến {most}",
@@ -208,6 +217,16 @@ WORDS: Mapping[str, Said] = {
     "over": _said("trên {bound}", "over {bound}"),
     "overlap_map": _said("Số ảnh nhìn thấy mỗi chỗ", "How many photos see each place"),
     "surface_map": _said("Mặt đất dưới mỗi điểm ảnh", "Ground under each pixel"),
+    "bend_map": _said(
+        "Ô 64 điểm ảnh của bản đồ có giữ đúng hình của ảnh gốc không",
+        "Whether windows of 64 pixels keep the shapes of their photo",
+    ),
+    "bend_whole": _said("đúng hình, trên độ cao đo", "whole, on measured heights"),
+    "bend_smooth": _said(
+        "đúng hình, trên độ cao làm trơn (tán cây ngả theo hướng nhìn)",
+        "whole, on smooth heights (crowns lean)",
+    ),
+    "bend_bent": _said("méo: mép tường, bờ, sườn dốc, tán cây", "bent: walls, banks, steep slopes, crowns"),
     "own": _said("bề mặt đo từ chuyến bay", "the flight's own surface"),
     "corrected": _said(
         "mặt đất suy ra hoặc hiệu chỉnh theo chuyến bay", "ground carried on or corrected from the flight"

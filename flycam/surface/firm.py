@@ -8,22 +8,27 @@ laid on heights that are right they show the same, leaf for leaf, and laid on gu
 surroundings bend the picture against what the likeness there bears, and a smooth surface is laid through the
 heights by their weights: exact on houses, slides and open ground, a gentle hull over crowns.
 
-Factors were chosen on Toledo and Brighton Beach (shared data) and two drills (seeds 21, 22).
+Then the map that would lie on it is measured, window by window (`relief_displacement`). Where it would be
+bent, heights give way: noise of ground that is firm is evened out between its steps, heights that pictures do
+not bear out go, until the window is whole; where it stays bent all the same (a wall, a bank) they stand.
+
+Factors were chosen on Toledo and Brighton Beach (shared data) and two drills (seeds 21, 22); those of giving
+way on Toledo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import in_image, project
-from flycam.surface.blocks import Posts, odd_posts
-from flycam.surface.pictures import SurfaceView
+from flycam.geometry.relief_displacement import WHOLE_PX
+from flycam.surface.blocks import odd_posts
+from flycam.surface.straightest import Straightest
 
+Bools = NDArray[np.bool_]
 Singles = NDArray[np.float32]
 
 # Sides of the squares in which heights are held against a plane, and that a piece of firm ground must hold.
@@ -32,10 +37,21 @@ _PLANE_M, _PIECE_M = 4.5, 6.0
 _LEAST_LIKENESS, _PX_PER_LIKENESS, _STEEPNESS = 0.35, 48.0, 6
 # Two views agree on anything.
 _LEAST_VIEWS = 3
+_FIRM = 0.5
 # Weights of heights that are not firm, over their variance in the picture (px²), and of the terrain's.
 _LOOSE, _BARE = 1e-4, 1e-8
 _LEAST_BEND = np.float32(0.5)
-_COARSER = 8
+# What is higher or lower by more than this is another thing, and is not evened out.
+_STEP_M, _EVENINGS = 0.7, 3
+# A height that bends the picture stays where the pictures laid on it are at least so alike.
+_SURE_LIKENESS = 0.55
+# A mountain's side carries pictures on as a whole: over so many windows heights are a trend.
+_TREND_WINDOWS = 8
+_ROUNDS = 6
+# Lens and tilt bend a window besides: half is left to them.
+_BORNE_PX = 0.5 * WHOLE_PX
+# Of a bend, what is left at most where giving way was of use.
+_MENDED = 0.8
 
 
 class Compared(Protocol):
@@ -48,28 +64,70 @@ class Compared(Protocol):
 
 
 def lay_firm(
-    found: Compared,
-    dz_m: Singles,
-    sigma_m: Singles,
-    ground_m: Singles,
-    bend_px_per_m: Singles,
-    spacing_m: float,
+    found: Compared, dz_m: Singles, sigma_m: Singles, ground_m: Singles, straight: Straightest
 ) -> Singles:
     """Heights to rectify on, over the ground (rows×cols, metres; NaN where dz_m is).
 
-    dz_m the flight's heights over ground_m; sigma_m of them, NaN where the terrain stands in; bend_px_per_m
-    how far a metre of height moves the picture (`straightest_px_per_m`).
+    dz_m the flight's heights over ground_m; sigma_m of them, NaN where the terrain stands in; straight: what
+    looks at them.
     """
     known = np.isfinite(dz_m)
     dz = np.where(known, dz_m, np.float32(0.0))
-    firm = _weigh(found, dz + np.nan_to_num(ground_m), bend_px_per_m, spacing_m)
-    sigma_px = sigma_m * np.maximum(bend_px_per_m, _LEAST_BEND)
+    weight = _weigh(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
+    sigma_px = sigma_m * np.maximum(straight.px_per_m, _LEAST_BEND)
     own = np.isfinite(sigma_px)
     loose = np.minimum(_LOOSE / np.square(sigma_px, where=own, out=np.ones_like(sigma_px)), 1.0)
-    weights = np.where(own, np.maximum(firm, loose), np.float32(_BARE))
+    weights = np.where(own, np.maximum(weight, loose), np.float32(_BARE))
     weights[found.views < 2] = 1.0  # the terrain is all there is
     weights[~known] = 0.0
-    return np.where(known, carry_on(dz, weights.astype(np.float32)), np.float32(np.nan))
+    firm = weight >= _FIRM
+    sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _LEAST_VIEWS)
+    sure |= found.views == 0  # no picture was compared: the terrain is all there is
+    laid = _give_way(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
+    return np.where(known, laid, np.float32(np.nan))
+
+
+def _give_way(
+    dz: Singles, weights: Singles, firm: Bools, sure: Bools, ground_m: Singles, straight: Straightest
+) -> Singles:
+    """The smooth surface through dz by its weights, without what bends the map for nothing."""
+    gone = np.minimum(weights, np.float32(_BARE))
+    trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
+
+    def bends(laid: Singles) -> Singles:
+        trend = carry_on(laid, trend_weights)
+        return straight.bends_px(
+            np.where(weights > 0.0, ground_m + laid, np.float32(np.nan)), ground_m + trend
+        )
+
+    before = bends(carry_on(dz, weights))
+    even = _evened(dz, straight.side)
+    noisy = (before > _BORNE_PX) & (bends(carry_on(even, weights)) <= _MENDED * before)
+    share = (straight.over_posts(noisy) & firm).astype(np.float32)
+    share = np.minimum(2.0 * cv2.GaussianBlur(share, (0, 0), straight.side / 4.0), 1.0)
+    dz = np.asarray(dz + (even - dz) * share, np.float32)
+    given = weights
+    laid = carry_on(dz, given)
+    for _ in range(_ROUNDS):
+        bent = bends(laid)
+        torn = bent > _BORNE_PX
+        around = cv2.dilate(torn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        goes = (straight.over_posts(torn) | (straight.over_posts(around) & ~firm)) & ~sure
+        less = np.where(goes, gone, given)
+        if np.array_equal(less, given):
+            break
+        given, laid = less, carry_on(dz, less)
+    else:
+        bent = bends(laid)
+    in_vain = straight.over_posts((bent > _BORNE_PX) & (bent > _MENDED * before))
+    return carry_on(dz, np.where(in_vain, weights, given))
+
+
+def _evened(dz: Singles, side: int) -> Singles:
+    """Heights without their noise; steps stay (bilateral filter of Tomasi and Manduchi, ICCV 1998)."""
+    for _ in range(_EVENINGS):
+        dz = np.asarray(cv2.bilateralFilter(dz, 2 * (side // 2) + 1, _STEP_M, side / 3.0), np.float32)
+    return dz
 
 
 def _weigh(found: Compared, height_m: Singles, bend_px_per_m: Singles, spacing_m: float) -> Singles:
@@ -111,20 +169,3 @@ def carry_on(values: Singles, weights: Singles) -> Singles:
     for total, share in zip(reversed(sums[:-1]), reversed(shares[:-1]), strict=True):
         filled = total + (1.0 - share) * cv2.resize(filled, total.shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(filled, np.float32)
-
-
-def straightest_px_per_m(views: Sequence[SurfaceView], posts: Posts, height_m: Singles) -> Singles:
-    """How far a metre of height moves the image point of the view that looks straightest down, in its pixels:
-    focal length · distance aside / depth² (rows×cols of the posts; 0 where no view looks)."""
-    rows, cols = (slice(0, count, _COARSER) for count in posts.shape)
-    east, north = (grid[rows, cols].ravel() for grid in posts.mesh(*(slice(0, n) for n in posts.shape)))
-    places = np.column_stack([east, north, np.nan_to_num(height_m[rows, cols]).ravel()])
-    least = np.full(len(places), np.inf)
-    for view in views:
-        uv, _ = project(view.interior, view.exterior, places)
-        away = places - np.asarray(view.exterior.projection_centre_m)
-        sees = in_image(view.interior, uv[:, 0], uv[:, 1]) & (away[:, 2] < 0.0)
-        aside, depth = np.hypot(away[sees, 0], away[sees, 1]), away[sees, 2]
-        least[sees] = np.minimum(least[sees], view.interior.focal_length_px[0] * aside / np.square(depth))
-    coarse = np.where(np.isfinite(least), least, 0.0).reshape(height_m[rows, cols].shape).astype(np.float32)
-    return np.asarray(cv2.resize(coarse, posts.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

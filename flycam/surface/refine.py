@@ -19,12 +19,13 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.surface.blocks import Block, Posts, blocks_of
 from flycam.surface.choice import choose_views
 from flycam.surface.filling import finish_heights
-from flycam.surface.firm import lay_firm, straightest_px_per_m
+from flycam.surface.firm import lay_firm
 from flycam.surface.heights import winners
 from flycam.surface.options import SurfaceOptions
 from flycam.surface.pictures import PictureShelf, PixelsOf, SurfaceView
 from flycam.surface.planning import Plan, ground_posts, plan_surface
 from flycam.surface.search import FineSearch, SearchRange, TieOffsets, fine_search, padded_window, tie_offsets
+from flycam.surface.straightest import straightest
 from flycam.surface.surface import Surface, surface_of
 from flycam.surface.sweep import Sampler, agreement, likeness, views_seeing
 
@@ -93,8 +94,8 @@ def refine_surface(
         near = Level("fine", _CORE_POSTS, plan.fine, ground + search.base_m, search, views, plan, options)
         fine = _whole(near, by(near), progress)
     finished = finish_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
-    bend = straightest_px_per_m(views, plan.fine, ground + finished.dz_m)
-    laid = lay_firm(fine, finished.dz_m, finished.sigma_m, ground, bend, plan.fine.spacing_m)
+    straight = straightest(views, plan.fine, ground + finished.dz_m)
+    laid = lay_firm(fine, finished.dz_m, finished.sigma_m, ground, straight)
     return surface_of(terrain, plan.fine, ground, finished, laid)
 
 

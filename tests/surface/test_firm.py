@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.surface.blocks import Posts
-from flycam.surface.firm import carry_on, lay_firm, plane_residuals, straightest_px_per_m
+from flycam.surface.firm import carry_on, lay_firm, plane_residuals
+from flycam.surface.straightest import Straightest, straightest
 from tests.surface.scene import CAMERA, HEIGHT_M, scene
 
 ROWS, COLS, SPACING_M = 96, 128, 0.5
@@ -35,7 +36,16 @@ def laid(dz: np.ndarray, *, views: int = 5, bend: float = 3.0) -> np.ndarray:
     likeness[FOREST] = 0.1
     found = SimpleNamespace(likeness=likeness, views=np.full(dz.shape, views, np.uint8))
     sigma = np.where(likeness > 0.5, 0.1, 1.0).astype(np.float32)
-    return lay_firm(found, dz, sigma, np.zeros_like(dz), np.full(dz.shape, bend, np.float32), SPACING_M)
+    return lay_firm(found, dz, sigma, np.zeros_like(dz), above(bend))
+
+
+def above(bend: float) -> Straightest:
+    """One camera 100 m over the middle, with pixels of 0.125 m."""
+    posts = Posts(west_m=0.0, north_m=ROWS * SPACING_M, spacing_m=SPACING_M, shape=(ROWS, COLS))
+    centre = np.broadcast_to(
+        np.array([COLS * SPACING_M / 2, ROWS * SPACING_M / 2, 100.0]), (ROWS // 8, COLS // 8, 3)
+    )
+    return Straightest(posts, np.full((ROWS, COLS), bend, np.float32), centre, 0.125)
 
 
 def test_what_pictures_bear_stays_and_crowns_become_a_hull(heights: np.ndarray) -> None:
@@ -48,9 +58,16 @@ def test_what_pictures_bear_stays_and_crowns_become_a_hull(heights: np.ndarray) 
     assert abs(np.mean(smooth[inner]) - np.mean(heights[inner])) < 1.0
 
 
-@pytest.mark.parametrize("views", [0, 1])
-def test_what_less_than_two_views_see_is_left_alone(heights: np.ndarray, views: int) -> None:
-    assert np.array_equal(laid(heights, views=views), heights)
+def test_what_no_view_sees_is_left_alone(heights: np.ndarray) -> None:
+    assert np.array_equal(laid(heights, views=0), heights)
+
+
+def test_what_one_view_sees_is_left_alone_where_it_bends_nothing(heights: np.ndarray) -> None:
+    slope = np.tile(np.linspace(0.0, 6.0, COLS, dtype=np.float32), (ROWS, 1))
+    assert np.array_equal(laid(slope, views=1), slope)
+    inner = np.s_[8:-8, 8:36]
+    rough, smooth = (plane_residuals(h, 9)[inner].mean() for h in (heights, laid(heights, views=1)))
+    assert smooth < 0.05 * rough
 
 
 def test_two_views_that_agree_on_anything_make_nothing_firm(heights: np.ndarray) -> None:
@@ -99,6 +116,31 @@ def test_a_metre_of_height_moves_the_straightest_view_by_its_tangent() -> None:
     world = scene()
     posts = Posts(west_m=-16.0, north_m=16.0, spacing_m=1.0, shape=(33, 33))
     ground = np.full(posts.shape, 100.0, np.float32)
-    bend = straightest_px_per_m(world.views, posts, ground)
+    bend = straightest(world.views, posts, ground).px_per_m
     aside = min(np.hypot(e, n) for e in (-7.0, 7.0) for n in (-16.0, 0.0, 16.0))
     assert bend[16, 16] == pytest.approx(CAMERA.focal_length_px[0] * aside / HEIGHT_M**2, rel=0.05)
+
+
+def test_windows_are_bent_where_heights_are_rough_and_not_by_their_trend() -> None:
+    seen = above(3.0)
+    slope = np.tile(np.linspace(0.0, 20.0, COLS, dtype=np.float32), (ROWS, 1))
+    rough = slope.copy()
+    rough[16:32, 16:32] += np.random.default_rng(2).normal(0.0, 2.0, (16, 16)).astype(np.float32)
+    assert np.nanmax(seen.bends_px(slope, slope)) == pytest.approx(0.0, abs=1e-4)
+    bends = seen.bends_px(rough, slope)
+    assert bends.shape == (ROWS // seen.side, COLS // seen.side)
+    assert bends[1, 1] > 1.0 and np.sort(bends.ravel())[-2] < 1e-3
+    assert seen.over_posts(bends > 1.0).sum() == seen.side**2
+
+
+def test_noise_of_firm_ground_is_evened_out_and_walls_stand() -> None:
+    noise = np.random.default_rng(7).normal(0.0, 0.3, (ROWS, COLS)).astype(np.float32)
+    noise[HOUSE] += 5.0
+    found = SimpleNamespace(
+        likeness=np.full(noise.shape, 0.8, np.float32), views=np.full(noise.shape, 5, np.uint8)
+    )
+    even = lay_firm(found, noise, np.full_like(noise, 0.1), np.zeros_like(noise), above(3.0))
+    corner = np.s_[:16, :16]
+    assert even[corner].std() < 0.5 * noise[corner].std()
+    inside, around = even[44:56, 94:106], even[40:60, 74:84]
+    assert inside.mean() - around.mean() == pytest.approx(5.0, abs=0.2)

@@ -1,7 +1,8 @@
-"""The maps behind a quality report, on one small grid in the work CRS: colours, error, overlap, ground.
+"""The maps behind a quality report, on one small grid in the work CRS: colours, error, bend, overlap, ground.
 
 Colours come from the zoom that suits the grid. The error is read off the base tiles, pixel by pixel where the
-grid's points fall: a parent tile keeps the best of its four children, which would flatter the map.
+grid's points fall: a parent tile keeps the best of its four children, which would flatter the map. So are the
+photos shown, whose places tell how far each window is bent.
 """
 
 from __future__ import annotations
@@ -16,10 +17,20 @@ from numpy.typing import NDArray
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
-from flycam.geodata.crs import point_transform
+from flycam.frame.tile import MosaicTile
+from flycam.geodata.crs import mercator_to_work, point_transform
 from flycam.geodata.hillshade import hillshade_tone
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, grid_pixel_m, ground_pixel_m
-from flycam.geometry.planar import fit_planar_map
+from flycam.geometry.grid import (
+    HALF_WORLD_M,
+    TILE_SIZE_PX,
+    TileId,
+    grid_pixel_m,
+    ground_pixel_m,
+    pixel_centres,
+    single_tile_range,
+)
+from flycam.geometry.planar import PlanarMap, fit_planar_map
+from flycam.geometry.relief_displacement import WINDOW_PX, bend_m
 from flycam.geometry.terrain import TerrainGrid, surface_heights
 from flycam.mosaic.extent import MERCATOR, OutputGrid, data_bounds, output_grid
 from flycam.mosaic.finishing import error_of_quality
@@ -33,6 +44,9 @@ from flycam.report.planes import MapPlanes
 _LONG_SIDE_PX = 900
 _FINEST_M = 0.01
 _LEAST_GAP_PX = 9
+# Smooth heights stand where they are farther than this from the measured ones.
+_APART_M = 1.0
+_NODES = 8  # of a window along its side
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -44,16 +58,23 @@ def gather_maps(
     headers: Sequence[FrameHeader],
     terrain: TerrainGrid,
     support: TerrainGrid | None,
+    measured: TerrainGrid | None,
     progress: Progress,
 ) -> MapPlanes:
-    """All planes of a revision. headers: its frames with their adjusted poses and lenses.
+    """All planes of a revision. headers: its frames with their adjusted poses and lenses; terrain: that they
+    are rectified on; measured: the flight's own surface.
 
     Raises NotFound for a mosaic without pixels, ObjectMissing, TileCorrupt.
     """
     grid = _grid_over(workspace, mosaic, terrain.work_crs)
     shape = (grid.rows, grid.cols)
     x, y = grid.centres(0, 0, shape)
-    error = _errors(workspace, mosaic, _mercator(grid, terrain.work_crs), progress)
+    mercator = _mercator(grid, terrain.work_crs)
+    reach = TILE_SIZE_PX * grid_pixel_m(mosaic.base_zoom)
+    low, high = mercator.min(axis=(0, 1)) - reach, mercator.max(axis=(0, 1)) + reach
+    to_work = mercator_to_work(terrain.work_crs, (low[0], low[1], high[0], high[1]))
+    windows = _Windows(headers, terrain, to_work)
+    error, bend = _tile_figures(workspace, mosaic, mercator, windows, progress)
     shown = np.isfinite(error)
     zoom = _zoom_for(grid, mosaic, workspace)
     reader = TileReader(workspace.store, workspace.catalog.tiles, mosaic, zoom)
@@ -62,6 +83,11 @@ def gather_maps(
     own = np.zeros(shape, dtype=np.bool_)
     if support is not None:
         own = is_own(support, east, north)
+    smooth = np.zeros(shape, dtype=np.bool_)
+    if measured is not None:
+        with np.errstate(invalid="ignore"):
+            apart = surface_heights(terrain, east, north) - surface_heights(measured, east, north)
+            smooth = np.abs(apart) > _APART_M
     gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
     return MapPlanes(
         west=grid.west,
@@ -72,6 +98,8 @@ def gather_maps(
         error_m=error,
         overlap=_overlap(headers, terrain, grid),
         own=own & shown,
+        bend_px=bend,
+        smooth=smooth & shown,
         relief=_relief(terrain, grid),
         gaps=gaps,
         gaps_m2=gaps_m2,
@@ -100,10 +128,37 @@ def _zoom_for(grid: OutputGrid, mosaic: MosaicInfo, workspace: Workspace) -> int
     return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)
 
 
-def _errors(
-    workspace: Workspace, mosaic: MosaicInfo, mercator: Floats, progress: Progress
-) -> NDArray[np.float32]:
-    """Expected error where the points fall on base tiles; NaN where the map shows nothing. Tile by tile."""
+class _Windows:
+    """The windows of base tiles: how far each is bent."""
+
+    def __init__(self, headers: Sequence[FrameHeader], terrain: TerrainGrid, to_work: PlanarMap) -> None:
+        self._centre_m = {one.frame_id: one.exterior_prior.projection_centre_m for one in headers}
+        self._terrain, self._to_work = terrain, to_work
+        steps = (np.arange(_NODES) + 0.5) * (WINDOW_PX / _NODES) - 0.5
+        first = np.arange(0, TILE_SIZE_PX, WINDOW_PX)
+        rows, cols, down, across = np.meshgrid(first, first, steps, steps, indexing="ij")
+        self._rows, self._cols = ((a + b).reshape(-1, _NODES**2) for a, b in ((rows, down), (cols, across)))
+
+    def bends_px(self, tile: MosaicTile) -> NDArray[np.float32]:
+        """Of a tile's windows, pixels RMS, rows×cols of windows: of the photo shown in their middle."""
+        middle = slice(WINDOW_PX // 2, None, WINDOW_PX)
+        unknown = (np.nan,) * 3
+        centres = np.array([unknown, *(self._centre_m.get(one, unknown) for one in tile.frames)])
+        shown = centres[tile.source[middle, middle].ravel()]
+        place = self._to_work(pixel_centres(single_tile_range(tile.tile_id), self._rows, self._cols))
+        east, north = place[..., 0], place[..., 1]
+        bends = bend_m(east, north, surface_heights(self._terrain, east, north), shown)
+        step = WINDOW_PX / _NODES
+        pixel_m = np.hypot(east[:, 1] - east[:, 0], north[:, 1] - north[:, 0]) / step
+        side = TILE_SIZE_PX // WINDOW_PX
+        return (bends / pixel_m).astype(np.float32).reshape(side, side)
+
+
+def _tile_figures(
+    workspace: Workspace, mosaic: MosaicInfo, mercator: Floats, windows: _Windows, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Expected error, and bend of the window, where the points fall on base tiles; NaN where the map shows
+    nothing. Tile by tile."""
     size = grid_pixel_m(mosaic.base_zoom)
     col = np.floor((mercator[..., 0].ravel() + HALF_WORLD_M) / size).astype(np.int64)
     row = np.floor((HALF_WORLD_M - mercator[..., 1].ravel()) / size).astype(np.int64)
@@ -115,18 +170,19 @@ def _errors(
     heads = {
         head.tile_id: head for head in tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     }
-    error = np.full(col.size, np.nan, dtype=np.float32)
+    error, bend = (np.full(col.size, np.nan, dtype=np.float32) for _ in range(2))
     for done, members in enumerate(groups, 1):
         first = members[0]
         head = heads.get(TileId(z=mosaic.base_zoom, x=int(tile_x[first]), y=int(tile_y[first])))
         if head is not None:
-            quality = read_tile(workspace.store, head).quality
-            error[members] = error_of_quality(
-                quality[row[members] % TILE_SIZE_PX, col[members] % TILE_SIZE_PX]
-            )
+            tile = read_tile(workspace.store, head)
+            at = row[members] % TILE_SIZE_PX, col[members] % TILE_SIZE_PX
+            error[members] = error_of_quality(tile.quality[at])
+            bend[members] = windows.bends_px(tile)[at[0] // WINDOW_PX, at[1] // WINDOW_PX]
         progress("report", done, len(groups))
     error[~np.isfinite(error)] = np.nan
-    return error.reshape(mercator.shape[:2])
+    bend[np.isnan(error)] = np.nan
+    return error.reshape(mercator.shape[:2]), bend.reshape(mercator.shape[:2])
 
 
 def _overlap(headers: Sequence[FrameHeader], terrain: TerrainGrid, grid: OutputGrid) -> NDArray[np.int32]:

@@ -33,13 +33,14 @@ from flycam.frame.frame import Layer
 from flycam.frame.spelling import as_typed
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
+from flycam.geometry.relief_displacement import WHOLE_PX
 from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
 from flycam.pipeline.finish.quality_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.content import document
-from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
+from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures, WindowFigures
 from flycam.report.paper import to_pdf
 from flycam.report.pictures import draw
 from flycam.report.planes import MapPlanes
@@ -128,9 +129,9 @@ def make_reports(
     mosaic: MosaicInfo,
     record: RevisionRecord,
     progress: Progress = silent,
-) -> tuple[dict[str, str], ErrorFigures]:
+) -> tuple[dict[str, str], ReportFigures]:
     """Make all reports of a revision and keep them: store keys by language and kind ("vi.html"), and the
-    expected error over the map that they state."""
+    figures that they state."""
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     records = [
         one
@@ -152,7 +153,7 @@ def make_reports(
             else:
                 workspace.store.put(key, data, durable=True)
             made[f"{language}.{kind}"] = key
-    return made, figures.error
+    return made, figures
 
 
 def gather_figures(
@@ -205,6 +206,7 @@ def gather_figures(
         error_pct=tuple((100.0 * classes / max(classes.sum(), 1)).tolist()),
         overlap=int(np.median(views)),
         thin_pct=100.0 * float((views < _THIN_VIEWS).mean()),
+        windows=_windows_over(planes),
         imaged_m2=float(shown.sum()) * planes.pixel_m**2,
         gaps_m2=planes.gaps_m2,
     )
@@ -233,7 +235,9 @@ def _planes(
     if record.support_key is not None:
         support = decode_terrain(workspace.store.get(record.support_key))
     terrain = recorded_terrain(workspace, record.dem_id)
-    return gather_maps(workspace, mosaic, headers, terrain, support, progress)
+    measured_id = (record.stats.get("surface") or {}).get("terrain_id")
+    measured = None if measured_id is None else recorded_terrain(workspace, measured_id)
+    return gather_maps(workspace, mosaic, headers, terrain, support, measured, progress)
 
 
 def _frame_lines(
@@ -283,6 +287,18 @@ def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:
         return None
     median, p95 = np.percentile(errors, [50.0, 95.0])
     return ErrorFigures(median_m=float(median), p95_m=float(p95))
+
+
+def _windows_over(planes: MapPlanes) -> WindowFigures | None:
+    known = np.isfinite(planes.bend_px)
+    if not known.any():
+        return None
+    whole, smooth = planes.bend_px[known] <= WHOLE_PX, planes.smooth[known]
+    return WindowFigures(
+        whole_pct=100.0 * float(whole.mean()),
+        smooth_pct=100.0 * float(smooth.mean()),
+        smooth_whole_pct=100.0 * float(whole[smooth].mean()) if smooth.any() else None,
+    )
 
 
 def _own_pct(record: RevisionRecord, planes: MapPlanes) -> float:

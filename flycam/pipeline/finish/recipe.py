@@ -184,8 +184,8 @@ def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRec
     record = _described(workspace, run, made, revisions.get(mosaic.mosaic_id, number))
     if job.request.report:
         with run.progress.stage("report") as told:
-            reports, error = make_reports(workspace, run.flight, mosaic, record, told)
-        stats = with_report(record.stats, error, run.progress.seconds)
+            reports, figures = make_reports(workspace, run.flight, mosaic, record, told)
+        stats = with_report(record.stats, figures, run.progress.seconds)
         record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
     run.folder.remove()

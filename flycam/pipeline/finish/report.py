@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish.block import RECIPE_VERSION
 from flycam.pipeline.finish.placing import Placed, Placing
-from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS, ErrorFigures
+from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS, ReportFigures
 from flycam.surface.surface import Surface
 
 _MASKED_PCT = 50.0
@@ -178,15 +178,19 @@ def _name(frame: Placed) -> str:
 
 
 def with_report(
-    stats: Mapping[str, Any], error: ErrorFigures, seconds: Mapping[str, tuple[float, float]]
+    stats: Mapping[str, Any], figures: ReportFigures, seconds: Mapping[str, tuple[float, float]]
 ) -> dict[str, Any]:
     """Statistics with what the report's maps found, and with what stages took, the report's included.
 
     map_error_m  median and 95th percentile of the expected error over all the map shows (radial, 1 sigma,
                  within the block)
+    windows      shares of the map whose windows of 64 pixels are whole, that lies on smooth heights instead
+                 of measured ones, and of that the share that is whole; None: nothing is known
     """
+    error, windows = figures.error, figures.windows
     found = {"median": _number(error.median_m), "p95": _number(error.p95_m)}
-    return {**stats, "map_error_m": found, "seconds": _seconds(seconds)}
+    whole = None if windows is None else asdict(windows)
+    return {**stats, "map_error_m": found, "windows": whole, "seconds": _seconds(seconds)}
 
 
 def _seconds(seconds: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

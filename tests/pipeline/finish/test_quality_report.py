@@ -20,7 +20,7 @@ from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.frame.moment import minute_of
-from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.frame.warning import BOUNDARIES_LATER, warning
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline.finish import control, reference
@@ -130,6 +130,38 @@ def test_error_and_ground_are_those_of_the_tiles(gathered: tuple[ReportFigures, 
     assert 30.0 < figures.own_pct < 70.0
     assert figures.error_own is not None and figures.error_dem is not None
     assert figures.imaged_m2 == pytest.approx(float(planes.shown.sum()) * planes.pixel_m**2)
+
+
+def test_windows_are_judged_where_the_map_shows_a_photo(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    """The hill's posts stand 20 m apart: most windows are whole, and nothing measured was given up."""
+    figures, planes = gathered
+    known = np.isfinite(planes.bend_px)
+    assert known.any() and not known[~planes.shown].any()
+    assert figures.windows is not None
+    assert figures.windows.whole_pct == pytest.approx(100.0 * float((planes.bend_px[known] <= 1.0).mean()))
+    assert figures.windows.whole_pct > 50.0
+    assert (figures.windows.smooth_pct, figures.windows.smooth_whole_pct) == (0.0, None)
+    said = document(figures, planes, draw(figures, planes), "en")
+    facts = next(block for block in said.blocks if isinstance(block, Facts))
+    assert any(name == "Shapes kept as in the photos" for name, _ in facts.rows)
+
+
+def test_smooth_heights_are_told_from_measured_ones(house: Reported) -> None:
+    workspace = house.workspace
+    flight = workspace.catalog.flights.flight(house.real)
+    record, mosaic = report._finished(workspace, flight, None)
+    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
+    records = workspace.catalog.frames.of_flight(house.real)
+    ground = decode_terrain(workspace.store.get(keys.terrain(record.dem_id)))
+    raised = with_content_id(replace(ground, heights_m=ground.heights_m + 2.0))
+    workspace.store.put(keys.terrain(raised.dem_id), encode_terrain(raised))
+    stats = {**record.stats, "surface": {**record.stats["surface"], "terrain_id": raised.dem_id}}
+    told = replace(record, stats=stats)
+    planes = report._planes(workspace, mosaic, told, records, kept, lambda *_: None)
+    figures = report.gather_figures(workspace, flight, mosaic, told, records, kept, planes)
+    assert np.array_equal(planes.smooth, planes.shown)
+    assert figures.windows is not None and figures.windows.smooth_pct == pytest.approx(100.0)
+    assert figures.windows.smooth_whole_pct == figures.windows.whole_pct
 
 
 def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
