@@ -3,11 +3,11 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
-adjust compare-registration compare-changes compare-flights sync sync-air growth titiler thin-line upload-look
-pack cluster viewers, and of a finished revision finish-accuracy finish-poses finish-sigma finish-shapes
-finish-pixels finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all,
-unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
-not run.
+clock adjust compare-registration compare-changes compare-flights sync sync-air growth titiler thin-line
+upload-look pack cluster viewers, and of a finished revision finish-accuracy finish-poses finish-sigma
+finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams finish-reference
+finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1
+only if something did not run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests.bench import (
     adjust,
     bench_rectify,
     bench_tiles,
+    clock_courses,
     cluster,
     compare_changes,
     compare_flights,
@@ -120,6 +121,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "live-streams": lambda _: live_streams.measure(),
     "live-watched": lambda o: live_watched.measure(o.watched),
     "live-memory": lambda o: live_memory.measure(o.minutes),
+    "clock": lambda _: clock_courses.measure(),
     "adjust": lambda o: adjust.measure(),
     "compare-registration": lambda _: compare_registration.measure(),
     "compare-changes": lambda _: compare_changes.measure(),

@@ -64,13 +64,13 @@ def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation, cell_m: fl
     write_subtitles((folder / VIDEO_NAME).with_suffix(".srt"), told, plan.frame_s, start)
     write_camera(camera, folder / "camera.json")
     write_ground(dem, valley, folder)
-    ground = _Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], cell_m)
+    ground = Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], cell_m)
     with VideoEncoder(folder / VIDEO_NAME, camera.image_size_px, plan.fps, round(start.timestamp())) as out:
         for exposure in course.exposures(plan.frame_s):
             out.write(ground.seen(camera, exposure.exterior))
 
 
-class _Ground:
+class Ground:
     """The terrain model H×W, posts in the middle of cells whose outer corner is (west_m, north_m)."""
 
     def __init__(self, heights_m: np.ndarray, west_m: float, north_m: float, cell_m: float) -> None:
@@ -86,9 +86,9 @@ class _Ground:
         u, v = (((np.arange(n) - 0.5) * step - 0.5) for n in (cols, rows))
         ray = image_rays(camera, exterior, np.stack(np.meshgrid(u, v), -1).reshape(-1, 2))
         centre = np.array(exterior.projection_centre_m)
-        along = (centre[2] - self._height_m(centre[None, :2])) / -ray[:, 2]
+        along = (centre[2] - self.height_m(centre[None, :2])) / -ray[:, 2]
         for _ in range(_CUT_STEPS):
-            ground_m = self._height_m(centre[:2] + ray[:, :2] * along[:, None])
+            ground_m = self.height_m(centre[:2] + ray[:, :2] * along[:, None])
             along += (centre[2] + ray[:, 2] * along - ground_m) / -ray[:, 2]
         at = (centre[:2] + ray[:, :2] * along[:, None] - self._corner_m) / (self._cell_m, -self._cell_m)
         place = at.reshape(rows, cols, 2).astype(np.float32)
@@ -97,7 +97,7 @@ class _Ground:
         x, y = (folded(large[..., k], _TEXTURE_PX) for k in (0, 1))
         return cv2.remap(self._texture, x, y, cv2.INTER_LINEAR)
 
-    def _height_m(self, place_m: np.ndarray) -> np.ndarray:
+    def height_m(self, place_m: np.ndarray) -> np.ndarray:
         """Of places N×2."""
         at = ((place_m - self._corner_m) / (_POST_M, -_POST_M) - 0.5).astype(np.float32)
         some = [

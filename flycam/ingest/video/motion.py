@@ -1,16 +1,16 @@
 """How a video's pictures move against each other, and how a flight's log says that they should.
 
-Seen: corners followed from one reduced picture to the next, and the similarity that fits most of them
-(RANSAC). Told: a point of the ground under the middle of the first picture, and one beside it, projected into
-the second. Both are the shift of the picture's middle (pixels of the full picture a second) and the turn
-(radians a second).
+Seen: corners followed from one reduced picture to the next, and the homography that fits most of them
+(RANSAC): a similarity would be biased where the camera looks aslant. Told: a point of the ground under the
+middle of the first picture, and one beside it, projected into the second. Both are the shift of the picture's
+middle (pixels of the full picture a second) and the turn (radians a second) of the line to a point beside it.
 
 Sources: Lucas and Kanade 1981, pyramids after Bouguet 2000; Fischler and Bolles 1981.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ _CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
 _WITHIN_PX = 1.0
 _LEAST_SHARE = 0.4
 _BEYOND_S = 0.02  # the end of a log that begins and ends with its film, to what clocks are known at best
+_FLOW_STEP_S = 0.05
 _BESIDE_SHARE = 0.25  # of the picture's width: where the second point lies
 
 
@@ -62,7 +63,7 @@ class MotionMeter:
         self._grey, self._time_s = grey, time_s
         if before is None or before.shape != grey.shape:
             return None
-        rate = similarity(before, grey)
+        rate = middle_motion(before, grey)
         if rate is None:
             return None
         u, v, turn = rate
@@ -80,7 +81,7 @@ def reduced(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
     return np.asarray(small, np.uint8), scale
 
 
-def similarity(first: Grey, second: Grey) -> tuple[float, float, float] | None:
+def middle_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
     """Shift of the middle (u, v) in pixels and turn in radians from one picture to another, or None."""
     corners = cv2.goodFeaturesToTrack(first, _MOST_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
     if corners is None or len(corners) < _LEAST_CORNERS:
@@ -89,13 +90,15 @@ def similarity(first: Grey, second: Grey) -> tuple[float, float, float] | None:
     kept = there.ravel() == 1
     if kept.sum() < _LEAST_CORNERS:
         return None
-    old, new = corners[kept, 0], followed[kept, 0]
-    matrix, inliers = cv2.estimateAffinePartial2D(old, new, ransacReprojThreshold=_WITHIN_PX)
+    matrix, inliers = cv2.findHomography(corners[kept, 0], followed[kept, 0], cv2.RANSAC, _WITHIN_PX)
     if matrix is None or inliers.mean() < _LEAST_SHARE:
         return None
-    middle = np.array([(first.shape[1] - 1) / 2.0, (first.shape[0] - 1) / 2.0])
-    shift = matrix[:, :2] @ middle + matrix[:, 2] - middle
-    return float(shift[0]), float(shift[1]), float(np.arctan2(matrix[1, 0], matrix[0, 0]))
+    height, width = first.shape
+    middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
+    points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
+    shift, beside = cv2.perspectiveTransform(points[:, None], matrix)[:, 0] - points
+    turn = np.arctan2(beside[1] - shift[1], _BESIDE_SHARE * width + beside[0] - shift[0])
+    return float(shift[0]), float(shift[1]), float(turn)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,3 +181,48 @@ def told_rates(poses: ToldPoses, interior: InteriorOrientation, first_s: Floats,
     turn = np.arctan2(beside[:, 1], _BESIDE_SHARE * width + beside[:, 0])
     rates[:, 2] = turn / elapsed
     return rates
+
+
+def told_flow(poses: ToldPoses, interior: InteriorOrientation, lag_s: float) -> tuple[Floats, Floats, Floats]:
+    """The motion that a log tells where the camera follows its angles `lag_s` late: beginnings and ends (M,
+    the log's seconds) of short stretches, and M×5 rates: the shift of the picture's middle (u, v) px/s that
+    flying makes, that which the camera's turning makes, and its turn rad/s. NaN where the log is silent.
+
+    Between samples the track is smooth (cubic Hermite, tangents of the parabola through three samples): a
+    log of one sample a second tells of its turns no less for it.
+    """
+    time_s = np.arange(poses.time_s[0], poses.time_s[-1], _FLOW_STEP_S)
+    values = np.column_stack([poses.centre_m, poses.above_m])
+    track = _smooth(poses.time_s, values, time_s, poses.max_gap_s)
+    turned = _smooth(poses.time_s, poses.rotation.reshape(-1, 9), time_s - lag_s, poses.max_gap_s)
+    smooth = ToldPoses(
+        time_s=time_s,
+        centre_m=track[:, :3],
+        rotation=turned.reshape(-1, 3, 3),
+        above_m=track[:, 3],
+        max_gap_s=poses.max_gap_s,
+    )
+    still = replace(smooth, centre_m=np.zeros_like(smooth.centre_m))
+    first, second = time_s[:-1], time_s[1:]
+    rates, swung = (told_rates(one, interior, first, second) for one in (smooth, still))
+    # a centre that is not told must not count as one that stands still
+    swung = np.where(np.isfinite(rates), swung, np.nan)
+    return first, second, np.column_stack([rates[:, :2] - swung[:, :2], swung[:, :2], rates[:, 2]])
+
+
+def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> Floats:
+    """Values N×K at rising times N, at M times: M×K, NaN beyond and across gaps."""
+    step = np.diff(time_s)[:, None]
+    slope = np.diff(values, axis=0) / step
+    inner = (slope[:-1] * step[1:] + slope[1:] * step[:-1]) / (step[1:] + step[:-1])
+    tangent = np.concatenate([slope[:1], inner, slope[-1:]])
+    left = np.clip(np.searchsorted(time_s, at_s, side="right") - 1, 0, len(step) - 1)
+    long, share = step[left], (at_s - time_s[left])[:, None] / step[left]
+    rest = 1.0 - share
+    found = (
+        values[left] * (1.0 + 2.0 * share) * rest**2
+        + values[left + 1] * share**2 * (3.0 - 2.0 * share)
+        + long * share * rest * (tangent[left] * rest - tangent[left + 1] * share)
+    )
+    silent = (share < 0.0) | (share > 1.0) | (long > max_gap_s)
+    return np.where(silent, np.nan, found)

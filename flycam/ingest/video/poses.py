@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 
 SIGMA_GIMBAL_YAW_DEG = 1.5
 _FASTEST_MPS = 90.0
+_GAP_STEPS, _LONGEST_GAP_S = 1.5, 2.0  # a log of one sample a second is no row of gaps where one comes late
 _FROZEN_S, _MOVING_MPS = 1.5, 3.0
 _GIMBAL_LATE_S = 1.0
 _NEAR_GROUND_M = 15.0
@@ -231,8 +232,10 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
                 vi=f"{log.name}: chỉ ghi độ cao so với mực nước biển nên phải biết độ cao mặt đất; hãy đưa "
                 "mô hình độ cao của nơi đó bằng --dem",
             )
+    step_s = float(np.median(np.diff([s.t_utc_ns for s in kept]))) / 1e9
+    gap_s = max(log.track.max_gap_s, min(_GAP_STEPS * step_s, _LONGEST_GAP_S))
     return VideoPoses(
-        track=TelemetryTrack(samples=tuple(kept), max_gap_s=log.track.max_gap_s),
+        track=TelemetryTrack(samples=tuple(kept), max_gap_s=gap_s),
         work_crs=work_crs_for(float(middle[0]), float(middle[1])),
         vertical_datum=datum,
         home_m=home_m,

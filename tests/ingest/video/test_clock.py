@@ -20,7 +20,7 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import rotation_from_gimbal
 from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.video.clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
-from flycam.ingest.video.motion import Motion, MotionMeter, ToldPoses, reduced, similarity, told_rates
+from flycam.ingest.video.motion import Motion, MotionMeter, ToldPoses, middle_motion, reduced, told_rates
 from flycam.ingest.video.pictures import VideoSource
 from flycam.ingest.video.poses import settle
 from flycam.pipeline.terrain import TerrainLookup
@@ -120,6 +120,24 @@ def test_any_offset_within_reach_is_found_and_its_sigma_is_honest(offset_s: floa
     assert abs(rough.offset_s - offset_s) <= max(3.0 * rough.sigma_s, 0.02)
 
 
+@pytest.mark.parametrize(("rate_hz", "lag_s", "offset_s"), [(1, 0.3, 2.7), (2, 0.2, -4.3), (10, 0.4, -1.1)])
+def test_the_lag_of_a_gimbal_is_not_taken_for_the_clock(rate_hz: int, lag_s: float, offset_s: float) -> None:
+    told = flight(12, turns=True)
+    lagging = ToldPoses(
+        time_s=told.time_s[4:],
+        centre_m=told.centre_m[4:],
+        rotation=told.rotation[4 - round(10 * lag_s) :][: len(told.time_s) - 4],
+        above_m=told.above_m[4:],
+        max_gap_s=1.0,
+    )
+    every = slice(None, None, 10 // rate_hz)
+    names = ("time_s", "centre_m", "rotation", "above_m")
+    log = replace(told, max_gap_s=1.5, **{name: getattr(told, name)[every] for name in names})
+    found = estimate_offset(motions_of(lagging, offset_s, 0.05, 12), log, CAMERA)
+    assert found.is_known and abs(found.offset_s - offset_s) <= 0.05
+    assert abs(found.offset_s - offset_s) <= 3.0 * found.sigma_s
+
+
 def test_a_drift_is_found_where_the_motions_show_it() -> None:
     poses = flight(7, turns=True)
     steady = estimate_offset(motions_of(poses, 0.7, 0.01, 7), poses, CAMERA)
@@ -206,7 +224,7 @@ def test_the_seen_motion_is_that_of_the_picture(shift: tuple[float, float], degr
     matrix = cv2.getRotationMatrix2D(middle, -degrees, 1.0)
     matrix[:, 2] += shift
     second = cv2.warpAffine(first, matrix, (480, 270), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-    found = similarity(first, second)
+    found = middle_motion(first, second)
     assert found is not None
     np.testing.assert_allclose(found[:2], shift, atol=0.3)
     assert np.degrees(found[2]) == pytest.approx(degrees, abs=0.1)
@@ -214,7 +232,7 @@ def test_the_seen_motion_is_that_of_the_picture(shift: tuple[float, float], degr
 
 def test_nothing_to_follow_is_no_motion() -> None:
     flat = np.full((270, 480), 90, np.uint8)
-    assert similarity(flat, flat) is None
+    assert middle_motion(flat, flat) is None
     meter = MotionMeter()
     assert meter.add(0.0, np.zeros((90, 160, 3), np.uint8)) is None
     assert meter.add(0.2, np.zeros((90, 160, 3), np.uint8)) is None
