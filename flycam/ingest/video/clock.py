@@ -90,13 +90,14 @@ def estimate_offset(
 
     motions  in order of time, video time; poses in the log's time
     """
+    unknown = unknown_offset(around_s, reach_s)
     if len(motions) < _LEAST_MOTIONS or len(poses.time_s) < 2:
-        return unknown_offset(around_s, reach_s)
+        return unknown
     fit = _Fit(motions, poses, interior)
     coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
     best = fit.most_likely(coarse, _USUAL_LAG)
     if best is None:
-        return unknown_offset(around_s, reach_s)
+        return unknown
     # what turns show is the clock less the lag: that difference is sharp, and looked for finely
     turned = best - _LAGS_S[_USUAL_LAG]
     turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
@@ -114,6 +115,8 @@ def estimate_offset(
     )
     if sigma > _TOLD_APART_S:
         sigma *= 2.0
+    if sigma >= unknown.sigma_s:  # the motions tell less than was known without them
+        return unknown
     found = ClockOffset(offset, max(sigma, _LEAST_SIGMA_S), fit.middle_s, motions=len(motions))
     return _with_drift(found, fit, lag) if found.is_known else found
 

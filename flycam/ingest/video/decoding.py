@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from flycam.ingest.video.address import FORMATS, as_opened
+from flycam.ingest.video.interlaced import FieldSelector
 from flycam.ingest.video.receiving import OPTIONS_NAME, READ_TIMEOUT_MS, Moment, Receiving, receive
 from flycam.ingest.video.recording import RecordingOrder
 
@@ -158,6 +159,7 @@ def _fill(
     received: Receiving | None,
 ) -> None:
     shape, size = bgr.shape, bgr.nbytes
+    fields = FieldSelector()
     began_s: float | None = None
     there, broken = True, 0
     while there:
@@ -173,7 +175,7 @@ def _fill(
             parent.say("failed", "its pictures change their size on the way")
             return
         rgb = np.ndarray(shape, np.uint8, ring.buf, offset=slot * size)
-        cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
+        cv2.cvtColor(fields.select(bgr), cv2.COLOR_BGR2RGB, dst=rgb)
         newest_ns = moment.arrived_ns if received is None else received.newest_ns
         parent.say("picture", slot, moment.pts_ns, moment.arrived_ns, newest_ns)
         there, bgr, failed = _next(video, again=received is not None or "://" not in order.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.subtitles import Subtitles, looks_like_subtitles, read_subtitles
-from flycam.ingest.video.clock import REACH_S, ClockOffset
+from flycam.ingest.video.clock import REACH_S, ClockOffset, unknown_offset
 
 _HEAD_BYTES = 4096
 _LENGTH_S, _LENGTH_SHARE = 3.0, 0.05  # a cue a second, the last one cut off
@@ -96,13 +97,17 @@ class VideoLog:
         )
         return tuple(said)
 
-    def search(self, video_s: float) -> tuple[float, float]:
-        """(middle, reach) of the offsets to look among, for a video of so many seconds (0: not known)."""
+    def search(self, video_s: float) -> tuple[ClockOffset, float]:
+        """What is known of the offset before any motion is seen, and how far from it to look; video_s: length
+        of the video, 0: not known."""
+        if self.is_own and math.isfinite(self.log.film_zero_sigma_s):
+            return ClockOffset(0.0, self.log.film_zero_sigma_s), self.reach_s or REACH_S
         if self.reach_s is not None:
-            return 0.0, self.reach_s
+            return unknown_offset(0.0, self.reach_s), self.reach_s
         samples = self.log.track.samples
         spare = max((samples[-1].t_utc_ns - samples[0].t_utc_ns) / 1e9 - video_s, 0.0) if samples else 0.0
-        return spare / 2.0, spare / 2.0 + REACH_S
+        reach_s = spare / 2.0 + REACH_S
+        return unknown_offset(spare / 2.0, reach_s), reach_s
 
     def as_reported(self, offset: ClockOffset) -> ClockOffset:
         """Telemetry stamp minus video time (creation + PTS; without creation: since the first picture)."""

@@ -36,6 +36,7 @@ class LiveClock:
     clock, each since its own zero.
 
     told        what the log tells by now
+    before      what is known of the offset before any motion is seen; reach_s: how far from it to look
     is_settled  whether pictures are to be laid by `offset`: it is known, or waiting any longer is no use
     """
 
@@ -46,11 +47,12 @@ class LiveClock:
         *,
         given_s: float | None = None,
         is_shared: bool = False,
-        around_s: float = 0.0,
+        before: ClockOffset | None = None,
         reach_s: float = REACH_S,
     ) -> None:
         self._told, self._interior = told, interior
-        self._around_s, self._reach_s = around_s, reach_s
+        self._before = before or unknown_offset(reach_s=reach_s)
+        self._around_s, self._reach_s = self._before.offset_s, reach_s
         self._meter = MotionMeter()
         self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
         self._began_s: float | None = None
@@ -62,7 +64,7 @@ class LiveClock:
         self._is_fixed = given_s is not None or is_shared
         self._is_over = False
         self._turns: Turns | None = None
-        self.offset = unknown_offset(around_s, reach_s)
+        self.offset = self._before
         self.is_settled = self._is_fixed
         if given_s is not None:
             self.offset = ClockOffset(given_s, TOLD_SIGMA_S)
@@ -152,7 +154,8 @@ class LiveClock:
             self._is_since_jump = True
             if stands is None or _tells_more(found, stands, now_s):
                 self._known = stands = found
-        self.offset = stands or found
+        # motions that tell less than was known without them tell nothing
+        self.offset = stands or min(found, self._before, key=lambda one: one.sigma_s)
 
     def _forget_before(self, told: ToldPoses) -> None:
         """Motions from before a log begins, by any offset, say nothing and would outvote those that do: an
@@ -166,8 +169,7 @@ class LiveClock:
     def _grown(self, known: ClockOffset, now_s: float) -> ClockOffset:
         """An offset that was known, as well as it is known by now; never worse than one nobody ever saw."""
         drifted_s = min(known.drift_sigma, DRIFT_SIGMA) * abs(now_s - known.at_s)
-        most_s = unknown_offset(self._around_s, self._reach_s).sigma_s
-        return replace(known, sigma_s=min(math.hypot(known.sigma_s, drifted_s), most_s))
+        return replace(known, sigma_s=min(math.hypot(known.sigma_s, drifted_s), self._before.sigma_s))
 
     def log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""

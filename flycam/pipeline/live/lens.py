@@ -139,9 +139,9 @@ class _Search:
             return ClockOffset(telemetry.from_reported(self._given_s), TOLD_SIGMA_S)
         if telemetry.is_shared:
             return ClockOffset(0.0, SHARED_SIGMA_S)
-        around_s, reach_s = telemetry.search(self.source.duration_s)
+        before, reach_s = telemetry.search(self.source.duration_s)
         guess = guessed_lens(self.source.size_px)
-        return estimate_offset(motions, telemetry.told, guess, around_s, reach_s)
+        return estimate_offset(motions, telemetry.told, guess, before.offset_s, reach_s)
 
 
 def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> SeenLens | None:

@@ -341,13 +341,13 @@ def _clock(
     request: LiveRequest, telemetry: Telemetry, interior: InteriorOrientation, source: VideoSource
 ) -> LiveClock:
     asked = request.clock_offset_s
-    around_s, reach_s = telemetry.search(source.duration_s)
+    before, reach_s = telemetry.search(source.duration_s)
     return LiveClock(
         lambda: telemetry.told,
         interior,
         given_s=None if asked is None else telemetry.from_reported(asked),
         is_shared=telemetry.is_shared,
-        around_s=around_s,
+        before=before,
         reach_s=reach_s,
     )
 

@@ -19,7 +19,7 @@ from flycam.ingest.doctor.diagnosis import TerrainAt
 from flycam.ingest.telemetry.flight_log import Home
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink
 from flycam.ingest.telemetry.steady_clock import SteadyClock
-from flycam.ingest.video.clock import REACH_S, ClockOffset
+from flycam.ingest.video.clock import REACH_S, ClockOffset, unknown_offset
 from flycam.ingest.video.log import VideoLog
 from flycam.ingest.video.motion import ToldPoses
 from flycam.ingest.video.poses import VideoPoses, finished, settle
@@ -62,8 +62,8 @@ class Telemetry(Protocol):
     def heard(self, log_s: float | None) -> Heard:
         """What is known of the aircraft by a moment of the film, which a link does not ask for: by now."""
 
-    def search(self, video_s: float) -> tuple[float, float]:
-        """(middle, reach) of the clock offsets to look among."""
+    def search(self, video_s: float) -> tuple[ClockOffset, float]:
+        """What is known of the clock offset before any motion is seen, and how far from it to look."""
 
     def as_reported(self, offset: ClockOffset) -> ClockOffset:
         """An offset against the video's own time."""
@@ -207,9 +207,9 @@ class Linked:
             connections=self._link.health.connections,
         )
 
-    def search(self, video_s: float) -> tuple[float, float]:
+    def search(self, video_s: float) -> tuple[ClockOffset, float]:
         """Both clocks are the receiver's: the difference is how late the video comes."""
-        return 0.0, REACH_S
+        return unknown_offset(), REACH_S
 
     def as_reported(self, offset: ClockOffset) -> ClockOffset:
         """As it is: the video's time is the receiver's."""
