@@ -50,9 +50,9 @@ class CellEvidence:
     flooded: Reals
 
 
-def cell_evidence(work: WorkPair, relief: Relief | None = None) -> CellEvidence:
-    """Relief, cues and the evidence of each cell. relief: of the pair, where it is at hand already."""
-    planes = planes_of(work, relief or relief_of(work.heights_m, work.cell_m))
+def cell_evidence(work: WorkPair) -> CellEvidence:
+    """Relief, cues and the evidence of each cell."""
+    planes = planes_of(work, relief_of(work.heights_m, work.cell_m))
     return CellEvidence(
         work=work,
         planes=planes,

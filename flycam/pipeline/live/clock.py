@@ -52,7 +52,7 @@ class LiveClock:
     ) -> None:
         self._told, self._interior = told, interior
         self._before = before or unknown_offset(reach_s=reach_s)
-        self._around_s, self._reach_s = self._before.offset_s, reach_s
+        self._reach_s = reach_s
         self._meter = MotionMeter()
         self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
         self._began_s: float | None = None
@@ -108,7 +108,7 @@ class LiveClock:
         """The turns of the pictures remembered beside those the log tells; anew with every look. A clock that
         was seen is looked for once more: it may be known wrongly, which is no fault of the log."""
         if self._turns is None:
-            around_s, reach_s = self._around_s, self._reach_s
+            around_s, reach_s = self._before.offset_s, self._reach_s
             if self._is_fixed:
                 around_s, reach_s = self.offset.offset_s, _SAME_S
             motions = list(self._motions)
@@ -148,7 +148,7 @@ class LiveClock:
         told = self._told()
         self._forget_before(told)
         motions = list(self._motions)
-        found = estimate_offset(motions, told, self._interior, self._around_s, self._reach_s)
+        found = estimate_offset(motions, told, self._interior, self._before.offset_s, self._reach_s)
         stands = None if self._known is None else self._grown(self._known, now_s)
         if found.is_known:
             self._is_since_jump = True
@@ -162,7 +162,7 @@ class LiveClock:
         aircraft's log begins anew with its battery, a link is remembered for minutes."""
         if not len(told.time_s):
             return
-        latest_s = self._around_s + self._reach_s
+        latest_s = self._before.offset_s + self._reach_s
         while self._motions and self._motions[0].second_s + latest_s < told.time_s[0]:
             self._motions.popleft()
 
