@@ -7,6 +7,7 @@ into: what it holds and how large it would become. `gdal_drivers` takes those fo
 
 from __future__ import annotations
 
+import lzma
 import re
 import shutil
 import sqlite3
@@ -48,7 +49,15 @@ _PARTS = frozenset({".shx", ".dbf", ".prj", ".cpg"})
 _ARCHIVES = frozenset({".zip", ".kmz"})
 _MAIN = frozenset({".shp", ".geojson", ".json", ".gpkg", ".kml"})
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif"})
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    UnicodeDecodeError,  # a name that is said to be UTF-8
+    NotImplementedError,
+    RuntimeError,
+)
 """What an archive raises that is broken, encrypted, or packed in a way not known here."""
 
 # "crs" in any case and with any of its letters escaped, as GDAL finds it; then what is not a plain object, or

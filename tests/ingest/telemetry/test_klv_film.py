@@ -80,9 +80,9 @@ def test_asynchronous_metadata_are_looked_for_where_they_lie(tmp_path: Path) -> 
     path = film(tmp_path / "a.ts", late=9)
     found = read_video_log(path, 5, path)
     assert not found.is_shared and found.is_own
-    middle, reach = found.search(3.0)
+    before, reach = found.search(3.0)
     apart_s = (found.zero_ns - T0_US * 1000) / 1e9
-    assert middle == 0.0 and abs(apart_s) < reach < REACH_S
+    assert before.offset_s == 0.0 and abs(apart_s) < reach < REACH_S
 
 
 def test_a_film_that_is_the_log_of_another_shares_no_clock_with_it(tmp_path: Path) -> None:
