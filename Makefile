@@ -33,7 +33,7 @@ lint: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/test.stamp  ## laws at random, then the longer trials; their record goes to docs/evidence
+soak: $(VENV)/test.stamp  ## laws at random, then the longer trials, whose results are printed
 	@failed=0; \
 	$(BIN)/python -m pytest -n 4 -m "hypothesis and not soak" --hypothesis-profile explore || failed=$$?; \
 	$(BIN)/python -m pytest -m soak --hypothesis-profile explore -s --timeout 7200 || failed=$$?; \

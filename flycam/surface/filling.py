@@ -90,8 +90,8 @@ def _trust(found: Found, above_m: Singles, support: Bools, spacing_m: float, lea
     where the heights around it lie together.
 
     A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
-    on drills it is nearer the truth than the terrain at every agreement (docs/evidence). Over leaves in the
-    wind and water it is noise, and noise stands up in spikes that hide the ground from every frame.
+    on drills it was measured nearer the truth than the terrain at every agreement. Over leaves in the wind
+    and water it is noise, and noise stands up in spikes that hide the ground from every frame.
     """
     rough = scatter(above_m, _AROUND_M, spacing_m, least_posts=3)
     share = np.clip(np.nan_to_num(found.agreement) / np.float32(least), 0.0, 1.0)

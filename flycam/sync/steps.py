@@ -3,8 +3,7 @@
 A step's manifest begins at the cursor that the step before left, so the receiver's cursor is all that anybody
 has to remember. Order: records of flights of which no tile is to come, the records of the others with their
 coarse views (of a filmed flight with the beginning of its records), finer views, the rest of such records,
-tiles as the log has them with the terrain under them, other terrain, photos. Where the peer's viewers look,
-views go before others of their zoom, and a flight's before other flights'.
+tiles as the log has them with the terrain under them, other terrain, photos.
 """
 
 from __future__ import annotations
