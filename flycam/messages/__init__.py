@@ -1,0 +1,108 @@
+"""Messages that people read: English with named parameters in the code, other languages in gettext catalogues.
+
+A `Message` is put into words where it is read, in the reader's language:
+
+    raise SourceUnreadable(_("{path}: is no photo; give a JPEG or DNG", path=path))
+    error.message.in_language("vi")
+
+`docs/glossary.md` and CONTRIBUTING.md say how a translation is added.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gettext
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+DOMAIN = "flycam"
+LOCALES = Path(__file__).parent
+LANGUAGES = ("en", "vi")
+
+Value = str | int | float | datetime.date | datetime.time | "Message"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence by its English text and the values of its parameters.
+
+    text    English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
+    plural  English for any `count` but 1; "": the same
+    values  by parameter; a value that is a message itself is put into the same language
+    """
+
+    text: str
+    plural: str = ""
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def in_language(self, language: str) -> str:
+        """Return the sentence in "en" or "vi"; English where the catalogue does not have it."""
+        if not self.text:
+            return ""
+        catalogue = _catalogue(language)
+        if self.plural:
+            template = catalogue.ngettext(self.text, self.plural, int(self.values["count"]))  # type: ignore[arg-type]
+        else:
+            template = catalogue.gettext(self.text)
+        return template.format_map({name: _in_language(one, language) for name, one in self.values.items()})
+
+    def __str__(self) -> str:
+        return self.in_language("en")
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+
+def _(text: str, /, **values: object) -> Message:
+    """Return the message of an English text."""
+    return Message(text, values={name: _plain(value) for name, value in values.items()})
+
+
+def ngettext(text: str, plural: str, count: int, /, **values: object) -> Message:
+    """Return the message of an English text for one, and for any other `count`, which is a parameter too."""
+    return Message(text, plural, {"count": count, **{name: _plain(value) for name, value in values.items()}})
+
+
+def verbatim(text: str) -> Message:
+    """Return a message of what no catalogue translates: a name, what another program said, a `Bilingual`."""
+    return Message("{text}", values={"text": text})
+
+
+class Bilingual(str):
+    """English that carries its Vietnamese: what is not in the catalogue yet."""
+
+    vi: str
+
+    def __new__(cls, english: object, vietnamese: object) -> Bilingual:
+        """Take both; nothing in Vietnamese: English stands for it."""
+        made = super().__new__(cls, english)
+        made.vi = str(vietnamese or english)
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        return str(self), self.vi
+
+
+def _plain(value: object) -> Value:
+    """What still says the same when it is read later, in another process."""
+    if isinstance(value, str | int | float | datetime.date | datetime.time | Message):
+        return value
+    as_scalar = getattr(value, "item", None)  # of numpy
+    if callable(as_scalar) and getattr(value, "ndim", None) == 0:
+        return _plain(as_scalar())
+    return str(value)
+
+
+def _in_language(value: Value, language: str) -> Value:
+    if isinstance(value, Message):
+        return value.in_language(language)
+    return value.vi if language == "vi" and isinstance(value, Bilingual) else value
+
+
+@lru_cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language == "en":
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, LOCALES, [language])
