@@ -13,7 +13,7 @@ from flycam.messages import Message, verbatim
 
 
 class FlycamError(Exception):
-    """Root of all errors flycam raises on purpose. `str` of one is English; `message` knows other languages."""
+    """Root of all errors flycam raises on purpose; `str` of one is English, `message` knows the others."""
 
     def __init__(self, message: Message | str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Messages that people read: English with named parameters in the code, other languages in gettext catalogues.
+"""Messages that people read: English with named parameters in the code, others in gettext catalogues.
 
 A `Message` is put into words where it is read, in the reader's language:
 

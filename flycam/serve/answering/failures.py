@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError
+from flycam.messages import Bilingual, verbatim
 from flycam.outcomes import detail, http_status, sentence
 
 Message = dict[str, Any]
