@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 DOMAIN = "flycam"
 LOCALES = Path(__file__).parent
 LANGUAGES = ("en", "vi")
 
-Value = str | int | float | datetime.date | datetime.time | "Message"
+Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,14 @@ class Message:
     """A sentence by its English text and the values of its parameters.
 
     text    English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
-    plural  English for any `count` but 1; "": the same
     values  by parameter; a value that is a message itself is put into the same language
+    plural  English for any `count` but 1; "": the same, whatever is counted
     """
 
     text: str
-    plural: str = ""
     values: Mapping[str, Value] = field(default_factory=dict)
+    plural: str = ""
+    count: int = 1
 
     def in_language(self, language: str) -> str:
         """Return the sentence in "en" or "vi"; English where the catalogue does not have it."""
@@ -43,7 +45,7 @@ class Message:
             return ""
         catalogue = _catalogue(language)
         if self.plural:
-            template = catalogue.ngettext(self.text, self.plural, int(self.values["count"]))  # type: ignore[arg-type]
+            template = catalogue.ngettext(self.text, self.plural, self.count)
         else:
             template = catalogue.gettext(self.text)
         return template.format_map({name: _in_language(one, language) for name, one in self.values.items()})
@@ -57,17 +59,18 @@ class Message:
 
 def _(text: str, /, **values: object) -> Message:
     """Return the message of an English text."""
-    return Message(text, values={name: _plain(value) for name, value in values.items()})
+    return Message(text, {name: _plain(value) for name, value in values.items()})
 
 
 def ngettext(text: str, plural: str, count: int, /, **values: object) -> Message:
     """Return the message of an English text for one, and for any other `count`, which is a parameter too."""
-    return Message(text, plural, {"count": count, **{name: _plain(value) for name, value in values.items()}})
+    plain = {name: _plain(value) for name, value in values.items()}
+    return Message(text, {"count": count, **plain}, plural, count)
 
 
 def verbatim(text: str) -> Message:
     """Return a message of what no catalogue translates: a name, what another program said, a `Bilingual`."""
-    return Message("{text}", values={"text": text})
+    return Message("{text}", {"text": text})
 
 
 class Bilingual(str):
@@ -81,8 +84,8 @@ class Bilingual(str):
         made.vi = str(vietnamese or english)
         return made
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str(self), self.vi
+    def __reduce__(self) -> tuple[type[Bilingual], tuple[str, str]]:
+        return Bilingual, (str(self), self.vi)
 
 
 def _plain(value: object) -> Value:
@@ -91,7 +94,8 @@ def _plain(value: object) -> Value:
         return value
     as_scalar = getattr(value, "item", None)  # of numpy
     if callable(as_scalar) and getattr(value, "ndim", None) == 0:
-        return _plain(as_scalar())
+        scalar: Value = as_scalar()
+        return scalar
     return str(value)
 
 

@@ -79,10 +79,10 @@ class BackupReport:
             return None
         return NotWhole(
             ngettext(
-                "{folder}: the backup is made, but {count} object is lost or damaged in the house (the first: "
-                "{first}); run 'flycam verify', then back up again",
-                "{folder}: the backup is made, but {count} objects are lost or damaged in the house (the first: "
-                "{first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} object is lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} objects are lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
                 len(missing),
                 folder=self.folder,
                 first=missing[0],
