@@ -90,12 +90,10 @@ class Bilingual(str):
 
 def _plain(value: object) -> Value:
     """What still says the same when it is read later, in another process."""
+    if callable(as_scalar := getattr(value, "item", None)) and getattr(value, "ndim", None) == 0:
+        value = as_scalar()  # of numpy
     if isinstance(value, str | int | float | datetime.date | datetime.time | Message):
         return value
-    as_scalar = getattr(value, "item", None)  # of numpy
-    if callable(as_scalar) and getattr(value, "ndim", None) == 0:
-        scalar: Value = as_scalar()
-        return scalar
     return str(value)
 
 
