@@ -41,14 +41,17 @@ class Message:
 
     def in_language(self, language: str) -> str:
         """Return the sentence in "en" or "vi"; English where the catalogue does not have it."""
+        values = {name: _in_language(value, language) for name, value in self.values.items()}
+        return self.template(language).format_map(values)
+
+    def template(self, language: str) -> str:
+        """Return the text with its parameters still open."""
         if not self.text:
             return ""
         catalogue = _catalogue(language)
         if self.plural:
-            template = catalogue.ngettext(self.text, self.plural, self.count)
-        else:
-            template = catalogue.gettext(self.text)
-        return template.format_map({name: _in_language(one, language) for name, one in self.values.items()})
+            return catalogue.ngettext(self.text, self.plural, self.count)
+        return catalogue.gettext(self.text)
 
     def __str__(self) -> str:
         return self.in_language("en")
