@@ -1,5 +1,5 @@
 # Two commands set everything up on a fresh machine:  make demo   and   make test
-.PHONY: demo test lint bench soak map lock sbom holes clean other-python
+.PHONY: demo test lint bench soak map messages lock sbom holes clean other-python
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -7,16 +7,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 STATIC := flycam/serve/static/index.html
+CATALOGUE := flycam/messages/vi/LC_MESSAGES/flycam
 # where tests drive a browser, in processes of their own: Playwright's loop and asyncio's do not share one
 BROWSER := tests/browser tests/attack/test_watched.py
 # most of the time is waiting, for streams, lines and servers: two cores are kept busy by more processes than two
 WHOLE_FILES := --dist loadfile --no-loadscope-reorder
 PORT ?= 8000
 
-demo: $(VENV)/run.stamp $(STATIC)  ## install, run the main job on a drill flight, open the map
+demo: $(VENV)/run.stamp $(STATIC) $(CATALOGUE).mo  ## install, run the main job on a drill flight, open the map
 	$(BIN)/flycam demo --port $(PORT)
 
-test: $(VENV)/test.stamp $(STATIC)  ## install what tests need and run them
+test: $(VENV)/test.stamp $(STATIC) $(CATALOGUE).mo  ## install what tests need and run them
 	@failed=0; \
 	$(BIN)/python -m pytest -n 4 $(WHOLE_FILES) -m "not soak and not browser" || failed=$$?; \
 	$(BIN)/python -m pytest -n 3 $(WHOLE_FILES) -m "browser and not soak" $(BROWSER) || failed=$$?; \
@@ -53,6 +54,14 @@ holes: $(VENV)/test.stamp  ## known holes of what runs; asks databases on the in
 	[ $$failed = 0 ] || echo "holes: some are known, or a database did not answer: see above"; exit $$failed
 
 map: $(STATIC)
+
+messages: $(VENV)/test.stamp  ## bring the catalogue up to what the code says; new messages wait for their translation
+	$(BIN)/pybabel -q extract --no-location -k _ -k ngettext:1,2 -o $(CATALOGUE).pot flycam
+	$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --width 110 -l vi -i $(CATALOGUE).pot -o $(CATALOGUE).po
+	rm $(CATALOGUE).pot
+
+$(CATALOGUE).mo: $(CATALOGUE).po hatch_build.py $(VENV)/run.stamp
+	$(BIN)/python hatch_build.py
 
 $(STATIC): $(VENV)/run.stamp $(WEB_SOURCES)
 	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build

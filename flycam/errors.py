@@ -1,4 +1,4 @@
-"""The error tree. It imports nothing of the house, so that every floor can raise from it.
+"""The error tree. It imports nothing of the house but messages, so that every floor can raise from it.
 
 Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown,
 and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words a person
@@ -9,13 +9,21 @@ A message names the file (or the place) first and ends with what to do about it.
 
 from typing import Self
 
+from flycam.messages import Message, verbatim
+
 
 class FlycamError(Exception):
-    """Root of all errors flycam raises on purpose. The message is English, `vi` the same in Vietnamese."""
+    """Root of all errors flycam raises on purpose; `str` of one is English, `message` knows the others."""
 
-    def __init__(self, message: str = "", vi: str | None = None) -> None:
+    def __init__(self, message: Message | str = "") -> None:
         super().__init__(message)
-        self.vi = vi
+        self._is_known = isinstance(message, Message)
+        self.message = message if isinstance(message, Message) else verbatim(message)
+
+    @property
+    def vi(self) -> str | None:
+        """The message in Vietnamese; None where it was given in English only."""
+        return self.message.in_language("vi") if self._is_known else None
 
 
 # -- the input --------------------------------------------------------------------------------
@@ -113,7 +121,7 @@ class FrameRejected(FlycamError):
     @classmethod
     def because(cls, error: FlycamError) -> Self:
         """One frame left out for what is said of its file, its lens or its log, in both languages."""
-        return cls(str(error), vi=error.vi)
+        return cls(error.message)
 
 
 class FrameUnreadable(FrameRejected):

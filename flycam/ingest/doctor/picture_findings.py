@@ -44,10 +44,10 @@ def settle_pictures(
         },
     }
     for i in np.flatnonzero(blurred).tolist():
-        share = f"{ratio[i] * 100:.0f} % of the flight's usual sharpness"
+        percent = ratio[i] * 100
         refused[i] = TooBlurred(
-            f"{names[i]}: has {share}: fly slower there",
-            vi=f"{names[i]}: độ nét chỉ bằng {ratio[i] * 100:.0f} % mức thường của chuyến bay; hãy bay chậm "
+            f"{names[i]}: has {percent:.0f} % of the flight's usual sharpness: fly slower there",
+            vi=f"{names[i]}: độ nét chỉ bằng {percent:.0f} % mức thường của chuyến bay; hãy bay chậm "
             "lại ở đoạn đó",
         )
     is_unread = np.zeros(len(photos), dtype=bool)

@@ -126,12 +126,13 @@ def _filmed_there(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
     ]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(flight.name for flight in found[:_EXAMPLES])
+    listed = ", ".join(flight.name for flight in found[:_EXAMPLES])
+    names = f" ({listed})" if listed else ""
     raise OptionUnusable(
         f"--flight auto: {len(found)} live flights were in the air at the time and place of these photos"
-        f"{f' ({names})' if names else ''}: give the flight's id or name, or run without --flight",
+        f"{names}: give the flight's id or name, or run without --flight",
         vi=f"--flight auto: có {len(found)} chuyến bay trực tiếp cùng lúc, cùng chỗ với các ảnh này"
-        f"{f' ({names})' if names else ''}; hãy ghi mã hoặc tên, hoặc chạy không có --flight",
+        f"{names}; hãy ghi mã hoặc tên, hoặc chạy không có --flight",
     )
 
 

@@ -131,9 +131,14 @@ def _no_commune(asked: str, key: str, names: Mapping[str, str]) -> NotFound:
     alike = [name for spelled, name in by_key.items() if key in spelled]
     alike = alike or [by_key[one] for one in difflib.get_close_matches(key, by_key, _EXAMPLES)]
     near = "; ".join(sorted(alike)[:_EXAMPLES])
+    if not near:
+        return NotFound(
+            f"{asked}: no commune has this name or code",
+            vi=f"{asked}: không có xã nào mang tên hoặc mã này",
+        )
     return NotFound(
-        f"{asked}: no commune has this name or code" + (f"; nearest: {near}" if near else ""),
-        vi=f"{asked}: không có xã nào mang tên hoặc mã này" + (f"; gần nhất: {near}" if near else ""),
+        f"{asked}: no commune has this name or code; nearest: {near}",
+        vi=f"{asked}: không có xã nào mang tên hoặc mã này; gần nhất: {near}",
     )
 
 

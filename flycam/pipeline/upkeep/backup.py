@@ -26,9 +26,9 @@ from flycam import __version__
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.snapshot import settle
 from flycam.errors import FlightBusy, InputUnusable, NotWhole
-from flycam.frame.agreement import agreed
 from flycam.frame.moment import minute_of
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import ngettext
 from flycam.pipeline.upkeep.backup_copying import Copying
 from flycam.pipeline.upkeep.backup_place import (
     LOCK,
@@ -77,12 +77,16 @@ class BackupReport:
         missing = self.manifest.missing
         if not missing:
             return None
-        said = f"the backup is made, but {len(missing)} objects are lost or damaged in the house"
         return NotWhole(
-            f"{self.folder}: {agreed(said)} (the first: {missing[0]}); run 'flycam verify', then back up "
-            "again",
-            vi=f"{self.folder}: đã sao lưu, nhưng {len(missing)} mục trong kho bị mất hoặc hỏng (đầu tiên: "
-            f"{missing[0]}); hãy chạy 'flycam verify' rồi sao lưu lại",
+            ngettext(
+                "{folder}: the backup is made, but {count} object is lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} objects are lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
+                len(missing),
+                folder=self.folder,
+                first=missing[0],
+            )
         )
 
 

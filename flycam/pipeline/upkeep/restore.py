@@ -22,7 +22,7 @@ from typing import IO
 
 from flycam.catalog.snapshot import is_plain
 from flycam.errors import InputUnusable, NotWhole, ObjectMissing, SourceUnreadable
-from flycam.frame.agreement import agreed
+from flycam.messages import ngettext
 from flycam.pipeline.evidence import blocks, no_copy_kept
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.backup_place import INDEX, OBJECTS, Manifest, digest_of, read_manifest, read_sums
@@ -53,10 +53,15 @@ class RestoreReport:
             return None
         count, named = len(self.left_out), _some_of(self.left_out)
         return NotWhole(
-            agreed(f"{self.folder}: restored, but {count} objects are left out, damaged in it ({named})")
-            + "; run 'flycam verify', with --from another copy or the cards if there is one",
-            vi=f"{self.folder}: đã khôi phục trừ {count} mục không còn như lúc ghi ({named}); hãy chạy "
-            "'flycam verify', kèm --from bản sao khác hoặc thẻ nhớ nếu có",
+            ngettext(
+                "{folder}: restored, but {count} object is left out, damaged in it ({names}); run "
+                "'flycam verify', with --from another copy or the cards if there is one",
+                "{folder}: restored, but {count} objects are left out, damaged in it ({names}); run "
+                "'flycam verify', with --from another copy or the cards if there is one",
+                count,
+                folder=self.folder,
+                names=named,
+            )
         )
 
 
@@ -130,11 +135,16 @@ def check_trouble(folder: Path, bad: Sequence[str]) -> NotWhole | None:
         return None
     named = _some_of(bad)
     return NotWhole(
-        agreed(f"{folder}: {len(bad)} files are damaged in this backup ({named})")
-        + f"; remove {INDEX} there and run 'flycam backup' again: it reads all of them, and copies anew what "
-        "the house has",
-        vi=f"{folder}: {len(bad)} tệp trong bản sao lưu không còn như lúc ghi ({named}); hãy xoá {INDEX} "
-        "ở đó rồi chạy lại 'flycam backup' để đọc lại tất cả và sao lại những gì kho còn",
+        ngettext(
+            "{folder}: {count} file is damaged in this backup ({names}); remove {index} there and run "
+            "'flycam backup' again: it reads all of them, and copies anew what the house has",
+            "{folder}: {count} files are damaged in this backup ({names}); remove {index} there and run "
+            "'flycam backup' again: it reads all of them, and copies anew what the house has",
+            len(bad),
+            folder=folder,
+            names=named,
+            index=INDEX,
+        )
     )
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from flycam.errors import NotFound, NotWhole, OptionUnusable
-from flycam.frame.agreement import agreed
+from flycam.messages import ngettext
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.audit import AuditProof, audit_trouble, prove_audit
@@ -89,11 +89,13 @@ class VerifyReport:
         """What there is to say to whoever waits for the exit code."""
         if self.standing:
             count, first = len(self.standing), self.standing[0].held.key
-            said = agreed(f"{count} objects are lost or damaged")
             return NotWhole(
-                f"{said} (the first: {first}); each is listed with its cure",
-                vi=f"{count} mục bị mất hoặc hỏng (đầu tiên: {first}); xem cách chữa của từng mục trong danh "
-                "sách",
+                ngettext(
+                    "{count} object is lost or damaged (the first: {first}); each is listed with its cure",
+                    "{count} objects are lost or damaged (the first: {first}); each is listed with its cure",
+                    count,
+                    first=first,
+                )
             )
         if self.catalogue:
             return NotWhole(

@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError
+from flycam.messages import Bilingual, verbatim
 from flycam.outcomes import detail, http_status, sentence
 
 Message = dict[str, Any]
@@ -104,7 +105,7 @@ class Refused(FlycamError):
     """An answer that only HTTP has a number for: the body too large, the offset not the file's end, …"""
 
     def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message, vi)
+        super().__init__(verbatim(Bilingual(message, vi)))
         self.status = status
         self.headers = dict(headers or {})
 

@@ -1,0 +1,99 @@
+"""Every message is in the catalogue, and its translation takes the parameters that the code gives."""
+
+from __future__ import annotations
+
+import pickle
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from flycam import messages
+from flycam.errors import InputUnusable
+from flycam.messages import Bilingual, Message, _, ngettext, verbatim
+
+FLYCAM = Path(messages.__file__).parent.parent
+KEYWORDS = {"_": None, "ngettext": (1, 2)}
+
+
+def said_by_the_code() -> set[str | tuple[str, ...]]:
+    found = extract_from_dir(FLYCAM, [("**.py", "python")], keywords=KEYWORDS)
+    return {text for __, __, text, __, __ in found if text}
+
+
+def catalogue() -> dict[str | tuple[str, ...], tuple[str, ...]]:
+    with (FLYCAM / "messages/vi/LC_MESSAGES/flycam.po").open("rb") as file:
+        read = read_po(file)
+    every = {one.id: one for one in read if one.id}
+    assert not any(one.fuzzy for one in every.values())
+    return {name: (one.string,) if isinstance(one.string, str) else one.string for name, one in every.items()}
+
+
+def parameters(text: str) -> set[str]:
+    return {name for __, name, __, __ in string.Formatter().parse(text) if name is not None}
+
+
+def test_the_catalogue_has_what_the_code_says_and_nothing_else() -> None:
+    said, known = said_by_the_code(), catalogue()
+    assert not said - known.keys(), "run `make messages` and translate these"
+    assert not known.keys() - said, "run `make messages`: nobody says these any more"
+    assert all(all(text for text in texts) for texts in known.values())
+
+
+def test_a_translation_takes_no_parameter_that_is_not_given() -> None:
+    for name, texts in catalogue().items():
+        given = set().union(*map(parameters, [name] if isinstance(name, str) else name))
+        for text in texts:
+            assert not {one for one in parameters(text) - given if not one.startswith("vi_")}, (name, text)
+
+
+def test_a_message_is_put_into_the_language_of_who_reads() -> None:
+    error = InputUnusable(_("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg"))
+    assert str(error) == "a.jpg: the file is empty (0 bytes); copy it from the card again"
+    assert error.vi == "a.jpg: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
+
+
+def test_what_was_counted_is_in_the_number_of_its_noun() -> None:
+    one, many = (
+        ngettext(
+            "{count} object is lost or damaged (the first: {first}); each is listed with its cure",
+            "{count} objects are lost or damaged (the first: {first}); each is listed with its cure",
+            count,
+            first="x",
+        )
+        for count in (1, 2)
+    )
+    assert str(one).startswith("1 object is") and str(many).startswith("2 objects are")
+    assert many.in_language("vi").startswith("2 mục")
+
+
+def test_a_value_that_is_a_message_is_in_the_same_language() -> None:
+    inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
+    assert "tệp rỗng" in Message("{inner}", {"inner": inner}).in_language("vi")
+
+
+@pytest.mark.parametrize("value", [np.float32(1.5), np.float64(1.5), 1.5])
+def test_numbers_of_numpy_are_plain_numbers(value: object) -> None:
+    message = _("{value:.2f}", value=value)
+    assert type(message.values["value"]) is float and str(message) == "1.50"
+
+
+def test_values_are_as_they_were_when_it_was_said() -> None:
+    names = ["a"]
+    message = _("{names}", names=names)
+    names.append("b")
+    assert str(message) == "['a']"
+
+
+def test_braces_of_a_value_are_no_parameters() -> None:
+    assert str(_("{path}", path="{0}.jpg")) == "{0}.jpg"
+
+
+def test_a_message_comes_back_from_another_process_with_both_languages() -> None:
+    error = InputUnusable(verbatim(Bilingual("away", "mất liên lạc")))
+    back = pickle.loads(pickle.dumps(error))
+    assert (str(back), back.vi) == ("away", "mất liên lạc")
+    assert InputUnusable("English alone").vi is None
