@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flycam.catalog.pictures_shown import mosaics_of, pair_of, sources_of
+from flycam.catalog.pictures_shown import mosaics_of, pair_of
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
@@ -14,7 +14,7 @@ class ChangeLine:
     """One line of a change's history; the last is how the change stands.
 
     version      1, 2, … : who decides says which line was seen
-    step_id      of all lines that one decision wrote, on several changes where it split or merged them
+    step_id      of all lines that one decision wrote, on however many changes
     event_id     the storm or drill it belongs to: a drill's changes never stand beside real ones
     score        the detector's, by which candidates are ranked; None: its outline was drawn, or redrawn, by
                  hand. A probability that it is of its kind only where the terrain is known (`probability`)
@@ -26,10 +26,9 @@ class ChangeLine:
     error_m      how far off its picture BEFORE the outline may lie, 1 sigma (`analysis.place_error`); None of
                  what was drawn, or found before schema 17
     before_shown, after_shown  what was compared (`pictures_shown`): "mosaic@revision" or a file; of what was
-                 drawn what it was drawn over, "" where nobody said; of what was merged all
+                 drawn what it was drawn over, "" where nobody said
     undoes       the step that this line undid; "" of all other lines
-    origins      changes that it was split off or merged from; of what was found again on a newer revision,
-                 those whose place it took
+    origins      of what was found again on a newer revision, the changes whose place it took
     author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
     wkb          multipolygon
     """
@@ -93,12 +92,6 @@ class ChangeLine:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Before and after, whatever their revisions; of what was merged those of all its parts as one."""
+        """Mosaics (whatever their revisions) or pictures, before and after, between which it was found, or
+        over which it was drawn."""
         return pair_of(self.before_shown, self.after_shown)
-
-    @property
-    def pairs(self) -> frozenset[tuple[str, str]]:
-        """Mosaics (whatever their revisions) or pictures between which it may have been found, or over which
-        it was drawn: of what was merged each before with each after."""
-        before, after = sources_of(self.before_shown), sources_of(self.after_shown)
-        return frozenset((one, other) for one in before for other in after)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.change_undoing import in_force
 from flycam.frame.change import ChangeAction
 
 
@@ -22,6 +21,18 @@ class Signature:
     decided_by: str
     decided_ns: int
     note_by: str
+
+
+def in_force(history: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """The lines of a change that were not undone, the first first; none where it was taken away whole. What
+    undoes another line than the one before it (two boxes joined) takes nothing away."""
+    pile: list[ChangeLine] = []
+    for line in history:
+        if line.action is not ChangeAction.UNDO:
+            pile.append(line)
+        elif pile and pile[-1].step_id == line.undoes:
+            pile.pop()
+    return pile
 
 
 def signed(history: Sequence[ChangeLine]) -> Signature:

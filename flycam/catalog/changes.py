@@ -19,7 +19,7 @@ from flycam.catalog.flights import require_still_in
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.change import NOT_DECIDED, ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
 
 class Changes:
@@ -140,31 +140,16 @@ class Changes:
         c = changes.c
         return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
 
-    def steps_by(self, event_id: str, author: str, most: int) -> dict[str, list[ChangeLine]]:
-        """The lines of the last steps (at most so many) by which somebody decided in an event, by step, the
-        earliest first; what the detector wrote and what only undid another are none."""
+    def last_step(self, event_id: str, author: str) -> list[ChangeLine]:
+        """The lines of the last step that somebody wrote in an event, an undoing too; not the detector's."""
         c = changes.c
-        latest = (
-            select(c.step_id, func.max(c.at_ns).label("at"))
-            .where(
-                c.event_id == event_id,
-                c.author == author,
-                c.action.not_in([one.value for one in NOT_DECIDED]),
-            )
-            .group_by(c.step_id)
-            .order_by(func.max(c.at_ns).desc(), c.step_id.desc())
-            .limit(most)
-            .subquery()
+        last = (
+            select(c.step_id)
+            .where(c.event_id == event_id, c.author == author, c.action != ChangeAction.FOUND.value)
+            .order_by(c.at_ns.desc(), c.step_id.desc())
+            .limit(1)
         )
-        query = (
-            select(changes)
-            .join(latest, c.step_id == latest.c.step_id)
-            .order_by(latest.c.at, c.step_id, c.change_id)
-        )
-        found: dict[str, list[ChangeLine]] = {}
-        for line in self._fetch(query):
-            found.setdefault(line.step_id, []).append(line)
-        return found
+        return self._fetch(select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id))
 
     def events(self) -> set[str]:
         """Events of which there is any change, whatever was decided of it."""

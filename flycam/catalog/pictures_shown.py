@@ -1,5 +1,5 @@
 """What pictures are called on record where something was found on them, and by which of them it was: the one
-parser of "mosaic@revision", of a file's "name#1f2e3d4c", and of several with " + " between.
+parser of "mosaic@revision" and of a file's "name#1f2e3d4c".
 
 Two files of one name are two pictures (programs call every orthophoto the same): what tells them apart is
 the beginning of their bytes' SHA-256. For people the folder stands before it and, where the file tells one,
@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-
-SEVERAL = " + "
-"""Between the pictures that a merged change was found on, or drawn over, where those are several."""
 
 DIGEST_DIGITS = 8
 """Hex digits of a file's SHA-256: short enough to be read out, long enough for two of one name."""
@@ -45,61 +42,43 @@ class PictureShown:
         return "" if self.revision is not None else without_digest(self.source)
 
 
-def pictures_of(shown: str) -> tuple[PictureShown, ...]:
-    """Every picture that is named, at least one; of what names none, one with source ""."""
-    return tuple(_picture(part) for part in shown.split(SEVERAL))
+def picture_of(shown: str) -> PictureShown:
+    """The picture that is named; of "" one with source ""."""
+    if mosaic := _MOSAIC.fullmatch(shown):
+        return PictureShown(mosaic[1], int(mosaic[2]), shown)
+    named = _FILE.fullmatch(shown)
+    source = shown if named is None else f"{named['name']}#{named['digest']}"
+    return PictureShown(source, shown=shown)
 
 
 def mosaics_of(*shown: str) -> tuple[str, ...]:
-    """Ids of the mosaics among some pictures, each be it several."""
-    return tuple(one.source for some in shown for one in pictures_of(some) if one.revision is not None)
-
-
-def sources_of(shown: str) -> tuple[str, ...]:
-    """`PictureShown.source` of every picture that is named."""
-    return tuple(one.source for one in pictures_of(shown))
+    """Ids of the mosaics among some pictures."""
+    return tuple(one.source for one in map(picture_of, shown) if one.revision is not None)
 
 
 def revision_of(shown: str) -> int:
-    """The revision of one mosaic; 0 of a file, and of several."""
-    first, *others = pictures_of(shown)
-    return 0 if others else first.revision or 0
+    """The revision of a mosaic; 0 of a file."""
+    return picture_of(shown).revision or 0
 
 
 def pair_of(before_shown: str, after_shown: str) -> tuple[str, str]:
-    """Between what something was found, or compared: sources, of several each once."""
-    return together_of(*sources_of(before_shown)), together_of(*sources_of(after_shown))
-
-
-def together_of(*shown: str) -> str:
-    """Some pictures, each be it several, as one text that names each once; "": none is named."""
-    return SEVERAL.join(sorted({part for one in shown for part in one.split(SEVERAL) if part}))
+    """Between what something was found, or compared: sources."""
+    return picture_of(before_shown).source, picture_of(after_shown).source
 
 
 def file_shown(name: str, digest: str, folder: str = "", taken: str = "") -> str:
     """What a file of this name and SHA-256 (hex) is called on record; folder: it lay there; taken: as
     `moment.minute_of` writes it. "": not told."""
     where, when = (f"{folder}/" if folder else ""), (f", {taken}" if taken else "")
-    return f"{(where + name).replace(SEVERAL, '+')}{when}#{digest[:DIGEST_DIGITS]}"
+    return f"{where}{name}{when}#{digest[:DIGEST_DIGITS]}"
 
 
 def without_place(shown: str) -> str:
-    """What makes pictures what they are: files without where they lay and their time, revisions as they
-    are."""
-    return SEVERAL.join(
-        one.source if one.revision is None else f"{one.source}@{one.revision}" for one in pictures_of(shown)
-    )
+    """What makes a picture what it is: a file without where it lay and its time, a revision as it is."""
+    return shown if _MOSAIC.fullmatch(shown) else picture_of(shown).source
 
 
 def without_digest(shown: str) -> str:
     """What a file was called on record before it had a digest; all else as it is."""
     named = _FILE.fullmatch(shown)
     return shown if named is None else named["name"]
-
-
-def _picture(part: str) -> PictureShown:
-    if mosaic := _MOSAIC.fullmatch(part):
-        return PictureShown(mosaic[1], int(mosaic[2]), part)
-    named = _FILE.fullmatch(part)
-    source = part if named is None else f"{named['name']}#{named['digest']}"
-    return PictureShown(source, shown=part)

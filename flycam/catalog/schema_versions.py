@@ -109,13 +109,9 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
         "scored_as",
         (
             "ALTER TABLE changes ADD COLUMN scored_as TEXT NOT NULL DEFAULT ''",
-            # The kind that it began as; of a piece the one that its whole (the one name in `origins`) began
-            # as. Not followed: pieces of pieces, and merges whose largest part was renamed before.
-            "UPDATE changes SET scored_as = COALESCE((SELECT whole.kind FROM changes AS begun JOIN changes "
-            "AS whole ON whole.version = 1 AND whole.change_id = substr(begun.origins, 3, "
-            "length(begun.origins) - 4) WHERE begun.change_id = changes.change_id AND begun.version = 1 AND "
-            "begun.action = 'split'), (SELECT begun.kind FROM changes AS begun WHERE begun.change_id = "
-            "changes.change_id AND begun.version = 1 AND begun.action IN ('found', 'split', 'merge')), '') "
+            # the kind that it began as
+            "UPDATE changes SET scored_as = COALESCE((SELECT begun.kind FROM changes AS begun WHERE "
+            "begun.change_id = changes.change_id AND begun.version = 1 AND begun.action = 'found'), '') "
             "WHERE score IS NOT NULL",
             "UPDATE changes SET scored_as = '' WHERE scored_as = kind",
         ),

@@ -21,9 +21,8 @@ no measure of any damage, so it is never summed up."""
 class ChangeStatus(StrEnum):
     """How a change stands.
 
-    PROPOSED waits for a decision. REPLACED was split or merged, or found again on a newer revision before
-    anybody touched it: others stand for it. REMOVED was drawn, split off or merged, and that was undone.
-    Lines of all of them stay on record.
+    PROPOSED waits for a decision. REPLACED was found again on a newer revision before anybody touched it:
+    others stand for it. REMOVED was drawn, and that was undone. Lines of all of them stay on record.
     """
 
     PROPOSED = "proposed"
@@ -48,8 +47,6 @@ class ChangeAction(StrEnum):
     ACCEPT = "accept"
     REJECT = "reject"
     REDRAW = "redraw"
-    SPLIT = "split"
-    MERGE = "merge"
     COMMENT = "comment"
     UNDO = "undo"
 

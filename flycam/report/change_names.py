@@ -47,10 +47,6 @@ NO_VOLUME: Mapping[str, tuple[str, str]] = {
         "một chuyến bay chưa hoàn thiện khi so sánh",
         "one of the flights was not finished when they were compared",
     ),
-    "several": (
-        "gộp từ nhiều chuyến bay, không có hai bề mặt nào phủ cả vùng",
-        "merged of several flights, of which no two surfaces show all of it",
-    ),
     "no_surface": (
         "một chuyến bay không có bề mặt riêng",
         "one of the flights has no surface of its own",

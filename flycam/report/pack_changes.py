@@ -196,7 +196,7 @@ def seen_said(one: PackSeen, language: str, *, is_slide: bool = False) -> str:
     if one.last_ns is None:
         return told("seen_file", language, name=one.name) if one.name else told("seen_nowhere", language)
     said, room = minute_of(one.last_ns), "slide" if is_slide else "seen"
-    marks = {f"{room}_stands_in": one.stands_in, f"{room}_first": one.of_several, "seen_lost": one.is_lost}
+    marks = {f"{room}_stands_in": one.stands_in, "seen_lost": one.is_lost}
     remarks = [told(key, language) for key, is_so in marks.items() if is_so]
     if not is_slide:
         return "; ".join([f"{one.name}, {said}", *remarks])

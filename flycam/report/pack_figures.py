@@ -167,14 +167,12 @@ class PackSeen:
     file, or (name "") a flight that is gone or not to be shown, which stays empty.
 
     stands_in   the change is of another revision of it, which is not on show any more
-    of_several  the change is of several pictures, of which this is the first
     is_lost     its tiles are missing or damaged: it stays empty
     """
 
     name: str
     last_ns: int | None
     stands_in: bool = False
-    of_several: bool = False
     is_lost: bool = False
 
 

@@ -25,6 +25,5 @@ SLIDE_WORDS: Mapping[str, Said] = {
     "slide_drawn": Said("vẽ tay", "drawn by hand"),
     "slide_doubted": Said("cặp ảnh kém chắc chắn", "two doubtful pictures"),
     "slide_stands_in": Said("bản khác bản đã dùng", "another revision than was used"),
-    "slide_first": Said("ảnh đầu trong các ảnh đã dùng", "the first of several used"),
     "slide_confirmed": Said("người xác nhận: {name}", "confirmed by {name}"),
 }

@@ -232,7 +232,6 @@ PACK_WORDS: Mapping[str, Said] = {
     "seen_stands_in": Said(
         "bản đang hiển thị, không phải bản đã dùng", "the revision on show, not the one that was used"
     ),
-    "seen_first": Said("ảnh đầu trong số các ảnh đã dùng", "the first of several that were used"),
     "seen_lost": Said(
         "thiếu mảnh ảnh nên để trống, hãy chạy flycam verify",
         "tiles missing, so that it stays empty: run flycam verify",

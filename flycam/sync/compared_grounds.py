@@ -19,7 +19,7 @@ def told_grounds(
 ) -> Iterator[Comparison]:
     """Comparisons of an event, the first first. told: ids of changes that are told as they stand."""
     standing = house.catalog.changes.current(event_id, statuses=FOUND)
-    untold = {pair for line in standing if line.change_id not in told for pair in line.pairs}
+    untold = {line.pair for line in standing if line.change_id not in told}
     for one in house.catalog.comparisons.of_event(event_id):
         is_hidden = any(sees.hides_mosaic(name) for name in one.mosaics) or sees.is_outside(one.wkb)
         if not is_hidden and one.pair not in untold:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.change_signing import note_line, quoted
-from flycam.catalog.change_undoing import in_force
+from flycam.catalog.change_signing import in_force, note_line, quoted
 from flycam.frame.change import ChangeAction, ChangeStatus
 
 

@@ -82,13 +82,13 @@ def test_from_two_flights_to_the_meeting_pack(
 
     _decide(page, room, slide)
     redrawn = _redraw(page, room, slide.change_id)
-    parts = _split(page, room)
+    other = _accept_largest(page, room)
     drawn = _draw(page, room)
     settled_compare(page)
     page.screenshot(path=screenshots / "2-decided.png")
 
     accepted = {one.change_id for one in room.standing().values() if one.status is ChangeStatus.ACCEPTED}
-    assert accepted == {redrawn.change_id, drawn.change_id, parts[0].change_id}
+    assert accepted == {redrawn.change_id, drawn.change_id, other.change_id}
     assert all(room.line(one).author == "Lan" for one in accepted)
     _take_away(page, accepted, tmp_path)
     page.keyboard.press("Escape")
@@ -158,43 +158,13 @@ def _redraw(page: Page, room: Room, change_id: str) -> ChangeLine:
     return after
 
 
-def _split(page: Page, room: Room) -> list[ChangeLine]:
-    """The largest that waits is cut in two; the parts are put together, cut again, and one is accepted."""
+def _accept_largest(page: Page, room: Room) -> ChangeLine:
     waiting = [one for one in room.standing().values() if one.status is ChangeStatus.PROPOSED]
-    whole = max(waiting, key=lambda line: line.area_m2)
-    _cut(page, whole)
-    expect(page.locator(".review-actions")).to_contain_text("Tách S")  # answered: the line is out of hand
-    parts = [one for one in room.standing().values() if whole.change_id in one.origins]
-    for part in parts:
-        page.locator(f'[data-kept="mark-{part.change_id}"]').check()
-    page.locator(".review-count").click()
-    page.keyboard.press("m")
-    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting)} chờ soát xét")
-    (one,) = [one for one in room.standing().values() if len(one.origins) == len(parts)]
-    expect(page.locator(f'[data-change="{one.change_id}"]')).to_have_attribute("aria-current", "true")
-    page.keyboard.press("u")
-    expect(page.locator(".review-count")).to_contain_text(f"{len(waiting) - 1 + len(parts)} chờ soát xét")
-    parts = sorted(
-        (one for one in room.standing().values() if whole.change_id in one.origins),
-        key=lambda one: -one.area_m2,
-    )
-    _choose(page, parts[0].change_id)
+    largest = max(waiting, key=lambda line: line.area_m2)
+    _choose(page, largest.change_id)
     page.keyboard.press("a")
     expect(page.locator(".review-count")).to_contain_text("2 đã xác nhận")
-    return parts
-
-
-def _cut(page: Page, whole: ChangeLine) -> None:
-    west, south, east, north = whole.bounds_lonlat_deg
-    _choose(page, whole.change_id)
-    page.keyboard.press("s")
-    middle, beyond = (south + north) / 2, (east - west) / 12
-    page.mouse.click(*compared_at(page, west - beyond, middle))
-    page.wait_for_timeout(400)
-    page.mouse.dblclick(*compared_at(page, east + beyond, middle))
-    expect(page.locator('[data-kept="save"]')).to_be_enabled()
-    page.keyboard.press("Enter")
-    expect(page.locator(f'[data-change="{whole.change_id}"]')).to_have_count(0)
+    return largest
 
 
 def _draw(page: Page, room: Room) -> ChangeLine:

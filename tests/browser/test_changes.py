@@ -135,10 +135,8 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     page.keyboard.press("u")
     expect_count(page, 2, 1, 0)
     page.keyboard.press("u")
-    expect_count(page, 3, 0, 0)
-    assert review.statuses() == ["proposed"] * 3
-    page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_contain_text("Không còn gì để hoàn tác")
+    expect(page.locator(".review-trouble")).to_contain_text("Chỉ hoàn tác được quyết định cuối")
+    assert review.statuses() == ["accepted", "proposed", "proposed"]
 
 
 def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
@@ -353,35 +351,6 @@ def drawn_square_is_saved(page: Page, review: Review) -> None:
     assert shapely.from_wkb(drawn.wkb).area > 0
 
 
-def test_a_line_drawn_across_splits_and_marked_ones_are_merged(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
-    view_in_address(page)
-    page.keyboard.press("s")
-    middle, beyond = (west + east) / 2, (north - south) / 12
-    page.mouse.click(*compared_at(page, middle, north + beyond))
-    page.wait_for_timeout(400)
-    page.mouse.dblclick(*compared_at(page, middle, south - beyond))
-    expect(page.locator('[data-kept="save"]')).to_be_enabled()
-    page.keyboard.press("Enter")
-    expect_count(page, 4, 0, 0)
-    assert review.line(NAMES[0]).status is ChangeStatus.REPLACED
-    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
-    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
-    for part in parts:
-        page.locator(f'[data-kept="mark-{part.change_id}"]').check()
-    page.locator(".review-count").click()
-    page.keyboard.press("m")
-    expect_count(page, 3, 0, 0)
-    (whole,) = [one for one in review.standing() if len(one.origins) == 2]
-    assert whole.area_m2 == pytest.approx(sum(one.area_m2 for one in parts), rel=0.001)
-    page.keyboard.press("u")
-    expect_count(page, 4, 0, 0)
-    page.keyboard.press("u")
-    expect_count(page, 3, 0, 0)
-    assert review.statuses() == ["proposed"] * 3
-
-
 def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
     open_page: OpenPage, review: Review
 ) -> None:
@@ -459,7 +428,7 @@ def test_a_key_held_down_decides_once_and_none_decides_behind_the_printed_sheet(
     assert review.statuses() == ["accepted", "proposed", "proposed"]
 
 
-def test_an_undo_that_others_have_overtaken_does_not_bar_those_before_it(
+def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_before(
     open_page: OpenPage, review: Review
 ) -> None:
     page = enter(open_page, review)
@@ -471,14 +440,13 @@ def test_an_undo_that_others_have_overtaken_does_not_bar_those_before_it(
     theirs = replace(line, version=3, step_id="theirs", status=ChangeStatus.REJECTED, author="Minh")
     review.world.workspace.catalog.changes.append([theirs])
     expect_count(page, 1, 1, 1)
+    expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
     page.keyboard.press("u")
     expect(page.locator(".review-trouble")).to_be_visible()
-    page.keyboard.press("u")
-    expect_count(page, 2, 0, 1)
-    assert review.statuses() == ["proposed", "rejected", "proposed"]
+    assert review.statuses() == ["accepted", "rejected", "proposed"]
 
 
-def test_decisions_of_before_the_page_was_loaded_are_undone_one_after_another(
+def test_the_last_decision_of_before_the_page_was_loaded_is_undone_and_none_below_it(
     open_page: OpenPage, review: Review
 ) -> None:
     page = enter(open_page, review)
@@ -491,11 +459,10 @@ def test_decisions_of_before_the_page_was_loaded_are_undone_one_after_another(
     expect(page.locator(".review [data-kept=undo]")).to_be_enabled()
     page.keyboard.press("u")
     expect_count(page, 2, 1, 0)
+    expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
     page.keyboard.press("u")
-    expect_count(page, 3, 0, 0)
-    page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_contain_text("Không còn gì để hoàn tác")
-    assert review.statuses() == ["proposed"] * 3
+    expect(page.locator(".review-trouble")).to_be_visible()
+    assert review.statuses() == ["accepted", "proposed", "proposed"]
 
 
 def test_a_review_that_was_left_before_its_list_came_draws_nothing(

@@ -84,23 +84,25 @@ def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
     page.screenshot(path=screenshots / f"review-unfound-{language}.png")
 
 
-def test_enter_ends_the_line_that_is_being_drawn_and_splits(open_page: OpenPage, review: Review) -> None:
+def test_enter_ends_the_outline_that_is_being_drawn_and_saves(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
     view_in_address(page)
-    page.keyboard.press("s")
-    middle, beyond = (west + east) / 2, (north - south) / 12
-    page.mouse.click(*compared_at(page, middle, north + beyond))
-    page.wait_for_timeout(400)
+    page.keyboard.press("n")
+    page.keyboard.press("1")
+    for corner in [(west, south), (east, south)]:
+        page.mouse.click(*compared_at(page, *corner))
+        page.wait_for_timeout(400)
     page.keyboard.press("Enter")
-    expect(page.locator(".review-trouble")).to_contain_text("hai điểm")
-    page.mouse.click(*compared_at(page, middle, south - beyond))
+    expect(page.locator(".review-trouble")).to_contain_text("ba đỉnh")
+    page.mouse.click(*compared_at(page, east, north))
     page.wait_for_timeout(400)
-    page.mouse.move(*compared_at(page, east, south - beyond))  # is no corner
+    page.mouse.move(*compared_at(page, west, north))  # is no corner
     page.keyboard.press("Enter")
-    expect_count(page, 4, 0, 0)
-    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
-    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
+    expect_count(page, 3, 1, 0)
+    (drawn,) = [one for one in review.standing() if one.action is ChangeAction.DRAW]
+    half = shapely.box(west, south, east, north).area / 2
+    assert shapely.from_wkb(drawn.wkb).area == pytest.approx(half, rel=0.1)
 
 
 @pytest.mark.parametrize(("language", "said"), [("vi", "Minh vừa xác nhận"), ("en", "Just accepted by Minh")])
@@ -170,7 +172,6 @@ def test_what_is_said_goes_with_what_is_done_next(open_page: OpenPage, review: R
     page = enter(open_page, review)
     trouble = page.locator(".review-trouble")
     next_ones: list[tuple[str, Callable[[], None]]] = [
-        ("x", lambda: page.keyboard.press("x")),
         ("e", lambda: page.keyboard.press("e")),
         ("Escape", lambda: page.keyboard.press("j")),
         ("h", lambda: page.keyboard.press("h")),
@@ -179,7 +180,7 @@ def test_what_is_said_goes_with_what_is_done_next(open_page: OpenPage, review: R
     for said, act in next_ones:
         page.locator(".review-count").click()
         page.keyboard.press("u")
-        expect(trouble, said).to_contain_text("Không còn gì để hoàn tác")
+        expect(trouble, said).to_contain_text("Chỉ hoàn tác được quyết định cuối")
         act()
         expect(trouble, said).to_have_count(0)
         if said == "e":

@@ -82,19 +82,6 @@ def test_a_candidate_against_a_picture_is_not_shown_over_the_pair_before(
     expect(page.locator(".swipe-handle")).to_have_attribute("aria-valuenow", share or "")
 
 
-def test_what_was_merged_of_two_revisions_is_shown_on_its_flight(open_page: OpenPage, review: Review) -> None:
-    changes = review.world.workspace.catalog.changes
-    last = changes.history(NAMES[0])[-1]
-    several = f"{last.before_shown} + {last.before_shown.rpartition('@')[0]}@7"
-    merged = replace(last, version=last.version + 1, step_id="merged", before_shown=several)
-    changes.append([merged])
-    page = enter(open_page, review)
-    page.locator(f'[data-kept="{NAMES[0]}"]').click()
-    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("20/08 → 10/09/2024 10:15")
-    expect(page.locator(".review-missing")).to_have_count(0)
-    expect(page.locator(".compared.before .compared-caption")).not_to_contain_text("không có trên bản đồ này")
-
-
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_each_row_tells_its_dates_and_the_list_is_filtered_by_two_pictures(
     open_page: OpenPage, review: Review, language: str, screenshots: Path

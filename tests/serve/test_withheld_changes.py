@@ -17,7 +17,7 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.catalog.withholding import Withholding
 from flycam.catalog.withholdings import withholding_of
-from flycam.frame.change import ChangeStatus
+from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.pack.scene import scene_of
@@ -27,7 +27,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from flycam.sync.commons import Common, commons_of
 from flycam.sync.inflating import inflated
-from tests.pipeline.impacted import add_things, changed, impacted_house, place, point, square
+from tests.pipeline.impacted import add_things, changed, impacted_house, point, square
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
 
@@ -196,7 +196,6 @@ def test_an_outline_beyond_the_commune_is_refused_before_it_stands(
     refused = [
         step(2, **draw, outlines=[rings(0, 300, 50)]),
         step(3, action="redraw", **seen, outlines=[rings(0, 300, 50)]),
-        step(4, action="split", **seen, outlines=[rings(0, -300, 20), rings(0, 300, 20)]),
     ]
     for answer in refused:
         assert answer.status_code == 403, answer.text
@@ -204,10 +203,20 @@ def test_an_outline_beyond_the_commune_is_refused_before_it_stands(
     assert workspace.catalog.changes.current("e1") == before
     over = step(5, action="redraw", **seen, outlines=[rings(0, -150, 120)])
     assert over.status_code == 200, "across the border is half its own"
-    cut = step(6, action="split", changes={change_id: 2}, cut=[place(-50, -50), place(200, -50)])
-    assert cut.status_code == 403, "the northern part would be the neighbour's alone"
+
+    def undoable() -> list[str]:
+        steps: list[str] = client.get("/api/changes/undoable?event=e1", headers=SCOPED).json()["steps"]
+        return steps
+
+    assert undoable() == ["step-d0000005"]
     undone = step(7, action="undo", undoes="step-d0000005")
     assert undone.status_code == 200, "what could be drawn can be taken back"
+    (line,) = workspace.catalog.changes.step("step-d0000007")
+    said = {"action": ChangeAction.ACCEPT, "step_id": "step-later", "author": line.author}
+    workspace.catalog.changes.append(
+        [changed("change-0000000c", square(0, 300, 50), at_ns=line.at_ns + 1, **said)]
+    )
+    assert undoable() == [], "it lies where they may not see any more"
 
 
 def test_the_board_counts_nothing_that_lies_in_a_restricted_area(

@@ -72,6 +72,20 @@ class ChangeSuite:
         with pytest.raises(NotFound):
             catalog.changes.history("change-00000009")
 
+    def test_the_last_step_is_its_authors_in_the_event_with_all_its_lines(self, catalog: Catalog) -> None:
+        other, elsewhere = (replace(FOUND, change_id=f"change-0000000{n}", event_id=f"e{n}") for n in (2, 3))
+        other = replace(other, event_id=FOUND.event_id)
+        catalog.changes.append([FOUND, other, elsewhere])
+        first = decided(FOUND, ChangeStatus.ACCEPTED, author="Minh", step_id="step-9", at_ns=5)
+        both = [decided(one, ChangeStatus.REJECTED, author="Minh", at_ns=6) for one in (first, other)]
+        catalog.changes.append([first])
+        catalog.changes.append(both)
+        catalog.changes.append(
+            [decided(elsewhere, ChangeStatus.ACCEPTED, author="Minh", step_id="s", at_ns=7)]
+        )
+        assert catalog.changes.last_step("e1", "Minh") == both
+        assert catalog.changes.last_step("e1", FOUND.author) == [], "who had it looked for decided nothing"
+
     def test_a_step_on_several_is_whole_or_not_at_all(self, catalog: Catalog) -> None:
         other = replace(FOUND, change_id="change-00000002")
         catalog.changes.append([FOUND, other])

@@ -14,7 +14,7 @@ import shapely
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
-from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.frame.change import ChangeKind, ChangeStatus
 from tests.suites.change_suite import FOUND, decided
 
 COMPARED = Comparison(
@@ -115,27 +115,6 @@ class ComparisonSuite:
             assert (first, last) == (FOUND, replace(taken, scored_as="landslide"))
             assert (last.probability, last.no_score) == (None, "kind_changed")
             assert newer.changes.history(other.change_id) == [other, redrawn], "by hand it has no score"
-
-    def test_pieces_and_merges_of_the_twentieth_schema_keep_no_score_of_another_kind(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        renamed = replace(decided(FOUND, ChangeStatus.ACCEPTED), kind=ChangeKind.FLOOD)
-        piece = replace(renamed, change_id="change-00000002", version=1, action=ChangeAction.SPLIT)
-        piece = replace(piece, origins=(FOUND.change_id,))
-        again = replace(decided(piece, ChangeStatus.ACCEPTED), kind=ChangeKind.LANDSLIDE)
-        merge = replace(FOUND, change_id="change-00000003", action=ChangeAction.MERGE)
-        merge = replace(merge, origins=("change-00000008", "change-00000009"))
-        taken = replace(decided(merge, ChangeStatus.ACCEPTED), kind=ChangeKind.OTHER)
-        catalog.changes.append([FOUND, renamed, piece, again, merge, taken])
-        catalog.close()
-        for statement in (
-            "ALTER TABLE changes DROP COLUMN scored_as",
-            "UPDATE schema_info SET value = 20",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.changes.history(piece.change_id) == [replace(piece, scored_as="landslide"), again]
-            assert newer.changes.history(merge.change_id) == [merge, replace(taken, scored_as="landslide")]
 
     def test_a_catalogue_of_the_nineteenth_schema_keeps_its_comparisons(
         self, catalog: Catalog, url: str

@@ -395,7 +395,6 @@ const words = {
   noVolume_drawn: ["vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"],
   noVolume_picture: ["một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"],
   noVolume_not_finished: ["một chuyến bay chưa hoàn thiện khi so sánh", "one of the flights was not finished when they were compared"],
-  noVolume_several: ["gộp từ nhiều chuyến bay, không có hai bề mặt nào phủ cả vùng", "merged of several flights, of which no two surfaces show all of it"],
   noVolume_no_surface: ["một chuyến bay không có bề mặt riêng", "one of the flights has no surface of its own"],
   noVolume_little_known: ["chưa đo được độ cao của nửa vết trượt ở cả hai lần", "heights are known on both dates under less than half of it"],
   noVolume_little_stable: ["quá ít đất không đổi xung quanh để ghép hai bề mặt", "too little unchanged ground around to lay one surface on the other"],

@@ -178,9 +178,7 @@ def found_by(made: Reading, lines: Sequence[ChangeLine]) -> list[Comparison | No
     for one in (one for event_id in sorted(events) for one in made(event_id)):
         of_pair.setdefault((one.event_id, one.pair), []).append(one)
     return [
-        None
-        if line.is_drawn
-        else _found_by(line, [one for pair in line.pairs for one in of_pair.get((line.event_id, pair), ())])
+        None if line.is_drawn else _found_by(line, of_pair.get((line.event_id, line.pair), ()))
         for line in lines
     ]
 

@@ -1,14 +1,13 @@
-"""Deciding on changes: accept, reject, redraw, split, merge, draw, comment, undo.
+"""Deciding on changes: accept, reject, redraw, draw, comment, undo.
 
 A decision is a step: the lines that it writes are written together or not at all, signed by who decided, and
 told in the audit log. Whoever asks names the step, so that asking twice decides once; who decides says which
 line of a change was seen, so that nobody decides on what another has changed meanwhile. Undoing is a step
-too: every change that a step wrote to stands again as before.
+too: every change that one's own last step wrote to stands again as before. It is not undone itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,29 +15,20 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.change_signing import quoted
-from flycam.catalog.change_undoing import without
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.errors import AccessDenied, InputUnusable, NotFound, StoreConflict
-from flycam.frame.change import STANDING, ChangeAction, ChangeStatus
+from flycam.errors import AccessDenied, NotFound, StoreConflict
+from flycam.frame.change import NOT_DECIDED, STANDING, ChangeAction, ChangeStatus
 from flycam.pipeline.change.compared_keeping import Reading, read_once, windows_of
-from flycam.pipeline.change.derived_lines import (
-    merged_of,
-    of_kind,
-    on_ground,
-    require_one_place,
-    tied,
-    unscored,
-)
+from flycam.pipeline.change.derived_lines import of_kind, on_ground, tied
 from flycam.pipeline.change.drawn_over import is_same, require_pictures
-from flycam.pipeline.change.shapes import Ground, cut_by, drawn, measured, united
+from flycam.pipeline.change.shapes import Ground, drawn, measured, record_id
 from flycam.pipeline.change.step_asked import StepAsked, require_sensible
+from flycam.pipeline.change.undoable import undoable_step
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
 
 _FIRST = 1
-_BETWEEN_NOTES = "; "
 
 
 def decide(
@@ -123,12 +113,7 @@ def _is_as_asked(lines: Sequence[ChangeLine], asked: StepAsked) -> bool:
     is_drawn, over = asked.action is ChangeAction.DRAW, (asked.before, asked.after)
     if is_drawn and any((line.before_shown, line.after_shown) != over for line in lines):
         return False
-    shapes = [drawn(one) for one in asked.outlines]
-    if asked.cut and not shapes:
-        whole = next(line for line in lines if line.status is ChangeStatus.REPLACED)
-        shapes = cut_by(shapely.from_wkb(whole.wkb), asked.cut)
-    written = {line.wkb for line in lines if line.status is not ChangeStatus.REPLACED}
-    return not shapes or {shapely.to_wkb(one) for one in shapes} == written
+    return all(line.wkb == shapely.to_wkb(drawn(one)) for one in asked.outlines for line in lines)
 
 
 def _decided(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
@@ -141,14 +126,14 @@ def _commented(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading
 
 
 def _redrawn(workspace: Workspace, asked: StepAsked, _who: str, made: Reading) -> list[ChangeLine]:
-    """The detector's score was of its own outline; of another one it says nothing."""
+    """Where nobody moved a corner all stays as it was measured."""
     (seen,) = _seen(workspace, asked)
     (outline,) = asked.outlines
-    ground = _measured(workspace, seen.event_id, drawn(outline))
-    line = _next(seen, asked)
-    if is_same(ground.shape, seen):
-        return [replace(on_ground(line, ground), slope_deg=seen.slope_deg)]
-    return [tied(on_ground(unscored(line), ground), windows_of(workspace.catalog, seen, made))]
+    shape, line = drawn(outline), _next(seen, asked)
+    if is_same(shape, seen):
+        return [replace(line, wkb=shapely.to_wkb(shape))]
+    ground = _measured(workspace, seen.event_id, shape)
+    return [tied(on_ground(line, ground), windows_of(workspace.catalog, seen, made))]
 
 
 def _drawn(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
@@ -157,7 +142,7 @@ def _drawn(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) ->
     event = workspace.catalog.flights.event(asked.event_id)
     assert asked.kind is not None  # noqa: S101  `require_sensible` has seen to it
     line = ChangeLine(
-        change_id=_new_id(asked, 0),
+        change_id=f"change-{record_id(asked.step_id)}",
         version=_FIRST,
         step_id=asked.step_id,
         event_id=event.event_id,
@@ -183,63 +168,25 @@ def _drawn(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) ->
     return [on_ground(line, _measured(workspace, event.event_id, drawn(outline)))]
 
 
-def _split(workspace: Workspace, asked: StepAsked, who: str, made: Reading) -> list[ChangeLine]:
-    """Parts stand as the whole did; a cut makes every piece of ground a change of its own. The detector's
-    score was of ground that it outlined itself: pieces keep it, parts that a person drew have none."""
-    (seen,) = _seen(workspace, asked)
-    shapes = [drawn(one) for one in asked.outlines] or cut_by(shapely.from_wkb(seen.wkb), asked.cut)
-    quoting = replace(seen, note=_quoted(workspace, seen, who))
-    whole = unscored(quoting) if asked.outlines else quoting
-    windows = windows_of(workspace.catalog, seen, made)
-    parts = [
-        tied(on_ground(_new(whole, asked, number), _measured(workspace, seen.event_id, shape)), windows)
-        for number, shape in enumerate(shapes)
-    ]
-    return [replace(_next(seen, asked), status=ChangeStatus.REPLACED), *parts]
-
-
-def _merged(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) -> list[ChangeLine]:
-    """The whole says all that its parts said (`merged_of`), what is said now first."""
-    several = _seen(workspace, asked)
-    if len({seen.event_id for seen in several}) > 1:
-        raise InputUnusable(
-            "these changes are of different events; merge those of one",
-            vi="các thay đổi này thuộc các sự kiện khác nhau; chỉ gộp trong một sự kiện",
-        )
-    notes = [asked.note, *(_quoted(workspace, seen, who) for seen in several)]
-    whole = replace(
-        _new(merged_of(several), asked, 0),
-        note=_BETWEEN_NOTES.join(dict.fromkeys(filter(None, notes))),
-        origins=tuple(sorted(seen.change_id for seen in several)),
-    )
-    outline = united([shapely.from_wkb(seen.wkb) for seen in several])
-    ground = _measured(workspace, several[0].event_id, outline)
-    require_one_place(ground)
-    return [
-        *(replace(_next(seen, asked), status=ChangeStatus.REPLACED) for seen in several),
-        on_ground(whole, ground),
-    ]
-
-
-def _undone(workspace: Workspace, asked: StepAsked, _who: str, _made: Reading) -> list[ChangeLine]:
-    """Every change of a step as it stood before; what the step began is taken away."""
+def _undone(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) -> list[ChangeLine]:
+    """Every change of a step as it stood before; what was drawn is taken away."""
     changes = workspace.catalog.changes
     lines = changes.step(asked.undoes)
-    if not lines or any(line.action is ChangeAction.FOUND for line in lines):
+    if not lines or any(line.action in NOT_DECIDED for line in lines):
         raise NotFound(
             f"{asked.undoes[:60]}: there is no such decision to undo",
             vi=f"{asked.undoes[:60]}: không có quyết định này để hoàn tác",
         )
+    if undoable_step(changes, lines[0].event_id, who) != lines:
+        raise StoreConflict(
+            "only your own last decision can be undone, while nobody has decided there since; decide anew",
+            vi="chỉ hoàn tác được quyết định cuối của bạn khi chưa ai quyết định tiếp; hãy quyết định lại",
+        )
     back = []
     for line in lines:
-        history = changes.history(line.change_id)
-        before = without(history, asked.undoes)
-        if before is None:
-            raise StoreConflict(
-                f"{line.change_id}: was decided on again after that; undo the later decision first",
-                vi=f"{line.change_id}: sau đó đã có quyết định khác; hãy hoàn tác quyết định sau trước",
-            )
-        back.append(replace(before, version=history[-1].version + 1))
+        *earlier, _ = changes.history(line.change_id)
+        before = earlier[-1] if earlier else replace(line, status=ChangeStatus.REMOVED)
+        back.append(replace(before, version=line.version + 1))
     return back
 
 
@@ -249,8 +196,6 @@ _MAKERS: dict[ChangeAction, Callable[[Workspace, StepAsked, str, Reading], list[
     ChangeAction.COMMENT: _commented,
     ChangeAction.REDRAW: _redrawn,
     ChangeAction.DRAW: _drawn,
-    ChangeAction.SPLIT: _split,
-    ChangeAction.MERGE: _merged,
     ChangeAction.UNDO: _undone,
 }
 
@@ -271,24 +216,6 @@ def _next(seen: ChangeLine, asked: StepAsked) -> ChangeLine:
     """The line after one, with the kind and the note that are asked for; without a note the last stays."""
     line = of_kind(seen, asked.kind or seen.kind)
     return replace(line, version=seen.version + 1, note=asked.note or seen.note)
-
-
-def _new(seen: ChangeLine, asked: StepAsked, number: int) -> ChangeLine:
-    """The first line of a change that comes of another."""
-    return replace(
-        _next(seen, asked), change_id=_new_id(asked, number), version=_FIRST, origins=(seen.change_id,)
-    )
-
-
-def _quoted(workspace: Workspace, seen: ChangeLine, who: str) -> str:
-    """A line's note under the name of whoever wrote it: whoever signs what comes of it did not."""
-    (sign,) = workspace.catalog.changes.signatures([seen])
-    return quoted(seen.note, sign.note_by, who)
-
-
-def _new_id(asked: StepAsked, number: int) -> str:
-    """Of a change that a step begins: the same each time that it is asked for."""
-    return f"change-{hashlib.sha256(f'{asked.step_id}/{number}'.encode()).hexdigest()[:32]}"
 
 
 def _measured(workspace: Workspace, event_id: str, shape: BaseGeometry) -> Ground:

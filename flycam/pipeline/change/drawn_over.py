@@ -14,10 +14,9 @@ from shapely.geometry.base import BaseGeometry
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.pictures_shown import mosaics_of, pictures_of
+from flycam.catalog.pictures_shown import mosaics_of, picture_of
 from flycam.catalog.withholding import Withholding
 from flycam.errors import InputUnusable
-from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event
 from flycam.pipeline.change.compared_keeping import Reading, ground_of, told_comparisons
 from flycam.pipeline.change.shapes import DECIMALS, shapes_of
@@ -67,7 +66,7 @@ def may_be_drawn_over(catalog: Catalog, event: Event, withholding: Withholding) 
         and (flown[one.flight_id] == event.event_id or one.mosaic_id in looked_on)
         and not withholding.hides_mosaic(one.mosaic_id)
     }
-    files = {one.shown for some in shown for one in pictures_of(some) if one.revision is None and one.source}
+    files = {one for one in shown if one and picture_of(one).revision is None}
     return mosaics | files
 
 
@@ -82,14 +81,10 @@ def shares_not_compared(made: Reading, lines: Sequence[ChangeLine]) -> list[floa
     cloud, beyond the area asked for), 0 to 1; of outlines that people drew, where that is told at all and is
     more than their rim. A detector's own lies on compared ground."""
     shares: list[float | None] = [None] * len(lines)
-    drawn = [
-        number
-        for number, one in enumerate(lines)
-        if one.score is None and one.status is not ChangeStatus.REPLACED
-    ]
+    drawn = [number for number, one in enumerate(lines) if one.score is None]
     for number, shape in zip(drawn, shapes_of([lines[number] for number in drawn]), strict=True):
         line = lines[number]
-        here = [one for one in made(line.event_id) if one.pair in line.pairs]
+        here = [one for one in made(line.event_id) if one.pair == line.pair]
         if not here:
             continue
         share = 1.0 - float(shapely.intersection(shape, ground_of(here)).area / shape.area)

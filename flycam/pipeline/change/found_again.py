@@ -71,7 +71,7 @@ def _compared_since(
         one
         for one in comparisons
         if one.event_id == line.event_id
-        and one.pair in line.pairs
+        and one.pair == line.pair
         and (is_older(line, one) or (is_judged_now and _shown(one) == _shown(line)))
     ]
     return ground_of(since) if since else None

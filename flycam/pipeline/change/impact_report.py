@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import PictureShown, file_shown, pictures_of
+from flycam.catalog.pictures_shown import PictureShown, file_shown, picture_of
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
@@ -61,8 +61,7 @@ def _between(workspace: Workspace, before: str, after: str, lines: Sequence[Chan
     found = [
         line
         for line in lines
-        if any(map(is_before, pictures_of(line.before_shown)))
-        and any(map(is_after, pictures_of(line.after_shown)))
+        if is_before(picture_of(line.before_shown)) and is_after(picture_of(line.after_shown))
     ]
     if not found:
         raise NotFound(

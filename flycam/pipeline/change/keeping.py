@@ -165,7 +165,7 @@ def _known_formerly(workspace: Workspace, event: Event, shown: tuple[str, str]) 
     if names == shown:
         return set()
     return {
-        line.change_id for line in workspace.catalog.changes.current(event.event_id) if names in line.pairs
+        line.change_id for line in workspace.catalog.changes.current(event.event_id) if line.pair == names
     }
 
 

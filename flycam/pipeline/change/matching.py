@@ -15,7 +15,8 @@ import shapely
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import Changes
-from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.change import ChangeStatus
+from flycam.pipeline.change.decided_beside import DECIDED
 from flycam.pipeline.change.found_again import is_older, is_untouched
 from flycam.pipeline.change.shapes import shapes_of
 
@@ -51,8 +52,8 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
     current = changes.current(found[0].event_id)
     here = {line.change_id for line in current}
     names, sides = {one.change_id for one in found}, found[0].pair
-    others = [line for line in current if sides in line.pairs and line.change_id not in names]
-    decided = [line.change_id for line in others if _is_decided(line)]
+    others = [line for line in current if line.pair == sides and line.change_id not in names]
+    decided = [line.change_id for line in others if line.status in DECIDED]
     waiting = [line for line in others if line.status is ChangeStatus.PROPOSED]
     older: list[ChangeLine] = []
     staying: list[ChangeLine] = []
@@ -76,14 +77,6 @@ def matched(changes: Changes, found: Sequence[ChangeLine]) -> Matched:
         replaced=[older[old] for old in heirs],
         decided=len(on_decided),
     )
-
-
-def _is_decided(line: ChangeLine) -> bool:
-    """Whether somebody has said something of it; for what was split or merged others stand, and so they do
-    for what was found again, of which nobody has said anything."""
-    if line.status is ChangeStatus.REPLACED:
-        return line.action is not ChangeAction.FOUND
-    return line.status in (ChangeStatus.ACCEPTED, ChangeStatus.REJECTED)
 
 
 def _gives_way(line: ChangeLine, found: Sequence[ChangeLine]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flycam.catalog.pictures_shown import sources_of
+from flycam.catalog.pictures_shown import pair_of
 from flycam.catalog.records import MosaicInfo
 from flycam.pipeline.workspace import Workspace
 
@@ -17,11 +17,6 @@ def ends_of(workspace: Workspace) -> Mapping[str, int]:
 
 
 def dates_of(before_shown: str, after_shown: str, ends: Mapping[str, int]) -> tuple[int | None, int | None]:
-    """Of what a change was found on: of several pictures before the earliest, of several after the latest;
-    None where any of them has no date."""
-    before, after = ([ends.get(part) for part in sources_of(one)] for one in (before_shown, after_shown))
-    first, last = [one for one in before if one is not None], [one for one in after if one is not None]
-    return (
-        min(first) if len(first) == len(before) else None,
-        max(last) if len(last) == len(after) else None,
-    )
+    """Of what a change was found on; None of a picture that has no date."""
+    before, after = pair_of(before_shown, after_shown)
+    return ends.get(before), ends.get(after)

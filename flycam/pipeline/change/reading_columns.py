@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import SEVERAL, pictures_of
+from flycam.catalog.pictures_shown import picture_of
 from flycam.frame.moment import minute_of
 from flycam.pipeline.change.shapes import area_error_of
 from flycam.pipeline.workspace import Workspace
@@ -79,11 +79,8 @@ def _probability(line: ChangeLine, language: str) -> str:
 
 
 def _pictures(shown: str, flights: Mapping[str, str], which: int) -> str:
-    said = (
-        one.shown if one.revision is None else flights.get(one.source, _GONE[which])
-        for one in pictures_of(shown)
-    )
-    return SEVERAL.join(dict.fromkeys(said))
+    one = picture_of(shown)
+    return one.shown if one.revision is None else flights.get(one.source, _GONE[which])
 
 
 def _which(language: str) -> int:

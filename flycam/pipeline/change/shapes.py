@@ -29,11 +29,11 @@ Outline = Sequence[Sequence[Sequence[LonLat]]]
 """Of a multipolygon as GeoJSON has it: polygons of rings (outer, then holes) of (longitude, latitude)."""
 
 MOST_CORNERS = 5000
-MOST_PARTS = 50
 MOST_KM2 = 400.0
 
 DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
 _M2_PER_KM2 = 1e6
+_SLOPE_PARTS = 50  # of an outline, the largest
 _SLOPE_STEPS = 100  # across an outline, at most
 _SLOPE_STEP_M = 2.0
 _LEAST_KNOWN = 0.5
@@ -100,35 +100,6 @@ def drawn(outline: Outline) -> BaseGeometry:
     return shape
 
 
-def united(shapes: Sequence[BaseGeometry]) -> BaseGeometry:
-    """All ground of several multipolygons as one."""
-    together = shapely.union_all(list(shapes))
-    parts = [part for part in shapely.get_parts(together) if part.geom_type == "Polygon"]
-    return shapely.MultiPolygon(parts)
-
-
-def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
-    """The pieces of ground that a line (longitude, latitude) cuts a multipolygon into, each a multipolygon.
-
-    Raises InputUnusable: too many corners, or a line that does not go right across.
-    """
-    if not 2 <= len(line) <= MOST_CORNERS:
-        raise InputUnusable(
-            f"the line must have 2 to {MOST_CORNERS} corners; draw it again",
-            vi=f"đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
-        )
-    require_on_the_map(line, "the line", "đường cắt")
-    noded = shapely.union(shapely.boundary(shape), shapely.LineString(line))
-    found = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
-    pieces = [one for one in found if shape.contains(one.representative_point())]
-    if not len(shapely.get_parts(shape)) < len(pieces) <= MOST_PARTS:
-        raise InputUnusable(
-            f"the line does not go right across, or leaves more than {MOST_PARTS} pieces; draw it again",
-            vi=f"đường cắt không đi hết ngang qua thay đổi, hoặc tạo hơn {MOST_PARTS} mảnh; hãy vẽ lại",
-        )
-    return [shapely.MultiPolygon([one]) for one in pieces]
-
-
 def measured(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> Ground:
     """The measures of a multipolygon in WGS 84; its commune is that in force today, a drill's in a drill.
 
@@ -169,10 +140,10 @@ def _length_m(flat: BaseGeometry) -> float:
 
 def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
     """Of the mean of the rise over run on the registered terrain (as `analysis.measures` has it); None where
-    its height is not known under half of the outline. Part by part: of what was merged parts lie far from
-    each other, and no post of a grid over all would lie on any. Of more than `MOST_PARTS` the largest tell.
+    its height is not known under half of the outline. Part by part: parts may lie far from each other, and no
+    post of a grid over all would lie on any. Of more than `_SLOPE_PARTS` the largest tell.
     """
-    parts = sorted(shapely.get_parts(flat), key=lambda part: -part.area)[:MOST_PARTS]
+    parts = sorted(shapely.get_parts(flat), key=lambda part: -part.area)[:_SLOPE_PARTS]
     try:
         dems = registered_dems(workspace)
     except FlycamError:

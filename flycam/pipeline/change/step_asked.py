@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from flycam.errors import InputUnusable
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeAction, ChangeKind
-from flycam.pipeline.change.shapes import MOST_PARTS, LonLat, Outline
+from flycam.pipeline.change.shapes import Outline
 
 MOST_AT_ONCE = 500
 
@@ -24,8 +24,7 @@ class StepAsked:
     changes   what it is decided on: the version that was seen, by change
     event_id  of a change that is drawn; all others keep theirs
     kind      what it is; None: as it was taken for. A change that is drawn needs one
-    outlines  one to draw or redraw, several to split; none to merge, which unites what there is
-    cut       places of a line right across a change, which splits it where no outlines are given
+    outlines  one to draw or redraw
     undoes    the step to undo
     before, after  of a change that is drawn the two pictures of its event that it was drawn over, as
               `ChangeLine` has them; both or neither
@@ -38,7 +37,6 @@ class StepAsked:
     kind: ChangeKind | None = None
     note: str = ""
     outlines: Sequence[Outline] = ()
-    cut: Sequence[LonLat] = ()
     undoes: str = ""
     before: str = ""
     after: str = ""
@@ -50,8 +48,6 @@ _COUNTS: dict[ChangeAction, tuple[range, range]] = {
     ChangeAction.COMMENT: (range(1, 2), range(1)),
     ChangeAction.REDRAW: (range(1, 2), range(1, 2)),
     ChangeAction.DRAW: (range(1), range(1, 2)),
-    ChangeAction.SPLIT: (range(1, 2), range(MOST_PARTS + 1)),
-    ChangeAction.MERGE: (range(2, MOST_PARTS + 1), range(1)),
     ChangeAction.UNDO: (range(1), range(1)),
 }
 """How many changes, and how many outlines, each is decided on with."""
@@ -74,12 +70,6 @@ def require_sensible(asked: StepAsked) -> None:
         raise InputUnusable(
             agreed(f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines"),
             vi=f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
-        )
-    is_cut = asked.action is ChangeAction.SPLIT and not asked.outlines
-    if bool(asked.cut) != is_cut or (asked.action is ChangeAction.SPLIT and len(asked.outlines) == 1):
-        raise InputUnusable(
-            "a change is split by a line across it, or by the outlines of its parts; draw one or the other",
-            vi="tách thay đổi bằng một đường cắt ngang, hoặc bằng đường bao từng phần; hãy vẽ một trong hai",
         )
     if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
         raise InputUnusable(

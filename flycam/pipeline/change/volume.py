@@ -23,7 +23,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.volume import Floats, Heights, NoVolume, Volume, volume
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import PictureShown, pictures_of
+from flycam.catalog.pictures_shown import picture_of
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
 from flycam.frame.change import FOUND, STANDING, ChangeKind
@@ -50,8 +50,6 @@ class NoSurfaces(StrEnum):
     """one of the two flights was not finished when they were compared"""
     NO_SURFACE = "no_surface"
     """one of the two flights was finished without a surface of its own, or that is gone"""
-    SEVERAL = "several"
-    """merged of what was found on several flights: no two surfaces show all of it"""
 
 
 WhyNot = NoSurfaces | NoVolume
@@ -118,7 +116,7 @@ def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, V
     told: dict[str, Volume | WhyNot] = {}
     pairs: dict[tuple[_Named, _Named], list[ChangeLine]] = {}
     for line in (one for one in lines if one.kind is ChangeKind.LANDSLIDE):
-        before, after = (_of_all(workspace, shown) for shown in (line.before_shown, line.after_shown))
+        before, after = (_named(workspace, shown) for shown in (line.before_shown, line.after_shown))
         if isinstance(before, NoSurfaces):
             told[line.change_id] = before
         elif isinstance(after, NoSurfaces):
@@ -160,24 +158,17 @@ def _of_pair(
     return told
 
 
-def _of_all(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
-    """What a side of a comparison has of heights; of several revisions of one flight (of a change that was
-    merged) what the newest has."""
-    pictures = pictures_of(shown)
-    if len({one.source for one in pictures}) > 1:
-        return NoSurfaces.SEVERAL
-    return _named(workspace, max(pictures, key=lambda one: one.revision or 0))
-
-
-def _named(workspace: Workspace, shown: PictureShown) -> _Named | NoSurfaces:
-    if not shown.source:
+def _named(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
+    """What a side of a comparison has of heights."""
+    picture = picture_of(shown)
+    if not picture.source:
         return NoSurfaces.DRAWN
-    if shown.revision is None:
+    if picture.revision is None:
         return NoSurfaces.PICTURE
-    if shown.revision == LIVE_REVISION:
+    if picture.revision == LIVE_REVISION:
         return NoSurfaces.NOT_FINISHED
     try:
-        record = workspace.catalog.revisions.get(shown.source, shown.revision)
+        record = workspace.catalog.revisions.get(picture.source, picture.revision)
     except NotFound:
         return NoSurfaces.NO_SURFACE  # of a revision that was retired: the change stands without
     measured = record.stats.get("surface")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import pictures_of
+from flycam.catalog.pictures_shown import picture_of
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
@@ -25,7 +25,6 @@ class PackView:
 
     extent      the rectangle around the change, Web Mercator metres
     stands_in   the change is of another revision, which is not on show any more
-    of_several  the change is of several pictures, of which this is the first
     is_lost     its tiles are not there, or damaged: nothing is drawn of it
     """
 
@@ -33,7 +32,6 @@ class PackView:
     mosaic: MosaicInfo
     extent: Bounds
     stands_in: bool = False
-    of_several: bool = False
     is_lost: bool = False
 
 
@@ -85,17 +83,17 @@ def _view(
     flights: Mapping[str, Flight],
     sees: Withholding,
 ) -> PackView | FileName:
-    """The revision itself, or the published one where that was retired; of several pictures the first."""
-    first, *others = pictures_of(shown)
-    there = mosaics.get(first.source, ())
+    """The revision itself, or the published one where that was retired."""
+    one = picture_of(shown)
+    there = mosaics.get(one.source, ())
     if not there:
-        return FileName(first.shown if first.revision is None else "")
+        return FileName(one.shown if one.revision is None else "")
     flight = flights.get(there[0].flight_id)
-    same = [one for one in there if one.revision == first.revision]
-    kept = same or [one for one in there if one.published]
+    same = [its for its in there if its.revision == one.revision]
+    kept = same or [its for its in there if its.published]
     if flight is None or not kept or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, sees):
         return FileName("")
-    return PackView(flight=flight, mosaic=kept[0], extent=extent, stands_in=not same, of_several=bool(others))
+    return PackView(flight=flight, mosaic=kept[0], extent=extent, stands_in=not same)
 
 
 def _is_withheld(flight: Flight, sees: Withholding) -> bool:

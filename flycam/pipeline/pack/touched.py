@@ -98,7 +98,6 @@ def _seen(pair: Pair | None) -> tuple[PackSeen, PackSeen] | None:
             name=view.flight.name,
             last_ns=view.flight.last_ns,
             stands_in=view.stands_in,
-            of_several=view.of_several,
             is_lost=view.is_lost,
         )
         if isinstance(view, PackView)

@@ -32,9 +32,9 @@ from flycam.pipeline.change.found_again import is_untouched, not_found_again
 from flycam.pipeline.change.impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change.impact_words import impact_answer
 from flycam.pipeline.change.places import together
-from flycam.pipeline.change.shapes import MOST_CORNERS, MOST_PARTS
+from flycam.pipeline.change.shapes import MOST_CORNERS
 from flycam.pipeline.change.step_asked import MOST_AT_ONCE, StepAsked
-from flycam.pipeline.change.undoable import undoable_steps
+from flycam.pipeline.change.undoable import undoable_step
 from flycam.pipeline.change.words import (
     NOTHING_BESIDE,
     Decision,
@@ -71,17 +71,16 @@ _Outline = Annotated[list[_Polygon], Field(min_length=1, max_length=500)]
 
 
 class Step(BaseModel):
-    """A decision. changes: the version that was seen, by change; outlines: multipolygons as GeoJSON's
-    coordinates, one to draw or redraw, several to split; cut: a line across a change, which splits it too;
-    before, after: the two pictures of the event that a change is drawn over."""
+    """A decision. changes: the version that was seen, by change; outlines: one to draw or redraw, a
+    multipolygon as GeoJSON's coordinates; before, after: the two pictures of the event that a change is drawn
+    over."""
 
     action: ChangeAction
     changes: Annotated[dict[str, int], Field(max_length=MOST_AT_ONCE)] = {}
     event_id: Annotated[str, Field(max_length=200)] = ""
     kind: ChangeKind | None = None
     note: Annotated[str, Field(max_length=NOTE_LETTERS * 2)] = ""
-    outlines: Annotated[list[_Outline], Field(max_length=MOST_PARTS)] = []
-    cut: Annotated[list[tuple[float, float]], Field(max_length=MOST_CORNERS)] = []
+    outlines: Annotated[list[_Outline], Field(max_length=1)] = []
     undoes: Annotated[str, Field(max_length=200)] = ""
     before: Annotated[str, Field(max_length=500)] = ""
     after: Annotated[str, Field(max_length=500)] = ""
@@ -192,10 +191,12 @@ def impact(
 
 @router.get("/api/changes/undoable")
 def undoable(catalog: CatalogHere, visitor: Analyst, event: Annotated[str, Query(max_length=200)]) -> Json:
-    """Ids of the caller's own decisions in an event that can be undone one after another, the last one last:
-    a page that was loaded again goes on from there."""
+    """The id of the caller's own last decision in an event, while it can be undone: a page that was loaded
+    again goes on from there."""
     event_id = catalog.flights.event(event).event_id
-    return {"steps": undoable_steps(catalog.changes, event_id, visitor.name, visitor.withholding)}
+    lines = undoable_step(catalog.changes, event_id, visitor.name)
+    is_withheld = any(visitor.withholding.hides_change(line) for line in lines)
+    return {"steps": [] if is_withheld else [line.step_id for line in lines[:1]]}
 
 
 @router.get("/api/changes/pictures")
@@ -225,8 +226,9 @@ def registration(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json
 def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere) -> Json:
     """Decide: the lines that were written (409: somebody decided on one of them since it was seen).
 
-    The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. A step is
-    undone by a step with the action `undo`, which names it; that too can be undone.
+    The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. The caller's
+    own last step in the event is undone by a step with the action `undo`, which names it, while nobody has
+    decided on its changes since.
     """
     changes = services.workspace.catalog.changes
     if not visitor.withholding.is_nothing:

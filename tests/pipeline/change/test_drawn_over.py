@@ -10,7 +10,6 @@ import shapely
 
 from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding
 from flycam.errors import InputUnusable, NotFound
-from flycam.frame.change import ChangeStatus
 from flycam.pipeline.change.compared_keeping import read_once
 from flycam.pipeline.change.drawn_over import require_pictures, shares_not_compared
 from tests.serve.world import DRILL, REAL, make_workspace, make_world
@@ -33,14 +32,13 @@ def test_a_spike_onto_ground_that_was_not_compared_is_told_of_drawn_outlines_onl
         replace(line(3, 104.809), score=0.5),  # type: ignore[type-var]
         line(4, 104.809, before_shown="", after_shown=""),
         line(5, 104.809, before_shown="m9@1"),
-        line(6, 104.809, status=ChangeStatus.REPLACED),
         line(7, 104.809, before_shown="m1@7"),
         replace(line(7, 104.807), score=0.5, before_shown="m1@7"),  # type: ignore[type-var]
     ]
     told = shares_not_compared(read_once(catalog), lines)  # type: ignore[arg-type]
     # another revision of the same mosaic shows the same ground; one change is told in several of its outlines
     share = pytest.approx(0.75)
-    assert told == [share, None, None, None, None, None, share, None]
+    assert told == [share, None, None, None, None, share, None]
 
 
 def test_it_is_drawn_over_pictures_of_its_own_event_that_who_draws_may_see(tmp_path: Path) -> None:

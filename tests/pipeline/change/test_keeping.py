@@ -214,7 +214,7 @@ def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(worksp
     put_up("m1@0", "m2@0", slide(), slide(79.0))
     first, second = workspace.catalog.changes.current("e1")
     asked = {first.change_id: 1, second.change_id: 1}
-    decide(workspace, StepAsked(step_id="step-00000003", action=ChangeAction.MERGE, changes=asked), "Lan")
+    decide(workspace, StepAsked(step_id="step-00000003", action=ChangeAction.ACCEPT, changes=asked), "Lan")
     assert counted(put_up("m1@2", "m2@3", slide(2.0, 2.0))) == (0, 0, 1, 1)
     assert put_up("m1@2", "m3@0", slide(2.0, 2.0)).new == 1, "another flight is another comparison"
     assert put_up("m1@2", "m2@3", slide(0.0, 60.0)).new == 1, "hardly the same ground"
@@ -341,21 +341,6 @@ def test_what_took_the_place_of_what_waited_is_said(workspace, files, tmp_path):
     for language, said in (("en", "1 new, 1 in the place of"), ("vi", "1 mới, 1 thay chỗ")):
         assert any(said in line for line in of_compare(again, language)[1])
         assert not any(said[6:] in line for line in of_compare(done, language)[1])
-
-
-def test_a_flood_on_a_piece_of_an_accepted_slide_is_put_up(workspace, put_up):
-    """No terrain is registered here: a cut must not make of the piece what any kind is like."""
-    put_up("m1@0", "m2@0", slide(width_m=160.0))
-    (whole,) = waiting(workspace)
-    west, south, east, north = whole.bounds_lonlat_deg
-    line = [((west + east) / 2, south - 0.001), ((west + east) / 2, north + 0.001)]
-    asked = StepAsked(
-        step_id="step-00000001", action=ChangeAction.SPLIT, changes={whole.change_id: 1}, cut=line
-    )
-    _, *parts = decide(workspace, asked, "Lan")
-    changes = {one.change_id: 1 for one in parts}
-    decide(workspace, StepAsked(step_id="step-00000002", action=ChangeAction.ACCEPT, changes=changes), "Lan")
-    assert counted(put_up("m1@1", "m2@1", slide(kind="flood"), slide())) == (1, 0, 1, 1)
 
 
 def test_how_surely_a_part_lies_is_told_by_the_windows_on_record(workspace, files, tmp_path):

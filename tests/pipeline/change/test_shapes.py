@@ -1,4 +1,4 @@
-"""Outlines of changes: how they are cut, and how large, long and steep they are."""
+"""Outlines of changes: how large, long and steep they are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
-from flycam.errors import InputUnusable
 from flycam.geodata.crs import WGS84, point_transform
-from flycam.pipeline.change.shapes import cut_by, measured
+from flycam.pipeline.change.shapes import measured
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import LAT, LON, make_workspace
@@ -24,54 +21,6 @@ from tests.suites.catalog_suite import commune
 
 CRS = "EPSG:32648"
 SIDE = 0.002
-HOLED = shapely.MultiPolygon(
-    [
-        shapely.box(LON, LAT, LON + SIDE, LAT + SIDE)
-        - shapely.box(LON + 0.0004, LAT + 0.0004, LON + 0.0008, LAT + 0.0008),
-        shapely.box(LON + 2 * SIDE, LAT, LON + 3 * SIDE, LAT + SIDE),
-    ]
-)
-places = st.tuples(
-    st.floats(LON - SIDE, LON + 4 * SIDE, allow_nan=False), st.floats(LAT - SIDE, LAT + 2 * SIDE)
-)
-
-
-@given(st.lists(places, min_size=2, max_size=6))
-def test_pieces_of_a_cut_are_the_whole_and_share_no_ground(line: list[tuple[float, float]]) -> None:
-    try:
-        pieces = cut_by(HOLED, line)
-    except InputUnusable as failure:
-        assert failure.vi
-        return
-    assert len(pieces) > 2
-    assert sum(one.area for one in pieces) == pytest.approx(HOLED.area, rel=1e-9)
-    assert shapely.union_all(pieces).area == pytest.approx(HOLED.area, rel=1e-9)
-    assert all(one.is_valid and one.geom_type == "MultiPolygon" for one in pieces)
-
-
-@given(st.floats(LON + 0.0001, LON + SIDE - 0.0001))
-def test_a_line_from_side_to_side_always_cuts(lon: float) -> None:
-    assume(not LON + 0.0004 <= lon <= LON + 0.0008)
-    assert len(cut_by(HOLED, [(lon, LAT - SIDE), (lon, LAT + 2 * SIDE)])) == 3
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        [],
-        [(LON, LAT)],
-        [(LON + 0.001, LAT + 0.001)] * 2,
-        [(LON - SIDE, LAT + 0.0015), (LON + 0.001, LAT + 0.0015)],
-        [(LON - SIDE, LAT), (LON - SIDE, LAT + SIDE)],
-        [(LON, LAT), (LON + SIDE, LAT)],
-        [(LAT, LON), (LAT, LON + SIDE)],
-        [(LON + SIDE * (n / 200), LAT + SIDE * (2 * (n % 2) - 0.5)) for n in range(1, 200)],
-    ],
-)
-def test_a_line_that_cuts_nothing_or_to_shreds_is_refused(line: list[tuple[float, float]]) -> None:
-    with pytest.raises(InputUnusable, match=r"^the line ") as failure:
-        cut_by(HOLED, line)
-    assert str(failure.value.vi).startswith("đường cắt ")
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.errors import StoreConflict
 from flycam.frame.change import ChangeAction
 from flycam.frame.flight import Event, EventKind
 from flycam.pipeline.change.deciding import decide
 from flycam.pipeline.change.step_asked import StepAsked
-from flycam.pipeline.change.undoable import undoable_steps
+from flycam.pipeline.change.undoable import undoable_step
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.impacted import FLOOD, SLIDE, changed, square
 from tests.serve.world import make_workspace
@@ -38,55 +36,28 @@ def step(
     return asked.step_id
 
 
-def undoable(workspace: Workspace, who: str) -> list[str]:
-    return undoable_steps(workspace.catalog.changes, "e1", who, NOTHING_WITHHELD)
+def undoable(workspace: Workspace, who: str) -> dict[str, str]:
+    """By change the step that can be taken back there."""
+    lines = undoable_step(workspace.catalog.changes, "e1", who)
+    return {line.change_id: line.step_id for line in lines}
 
 
-def test_ones_own_decisions_in_their_order_and_what_was_undone_is_none(workspace: Workspace) -> None:
-    first = step(workspace, 1, "Lan", ChangeAction.ACCEPT, SLIDE)
-    second = step(workspace, 2, "Lan", ChangeAction.REJECT, FLOOD)
+def test_ones_own_last_decision_and_none_below_it(workspace: Workspace) -> None:
+    step(workspace, 1, "Lan", ChangeAction.ACCEPT, SLIDE)
+    step(workspace, 2, "Lan", ChangeAction.REJECT, FLOOD)
     third = step(workspace, 3, "Lan", ChangeAction.COMMENT, SLIDE, note="rõ")
-    assert undoable(workspace, "Lan") == [first, second, third]
-    assert undoable(workspace, "Minh") == []
+    assert undoable(workspace, "Lan") == {SLIDE: third}
+    assert undoable(workspace, "Minh") == {}
     step(workspace, 4, "Lan", ChangeAction.UNDO, undoes=third)
-    assert undoable(workspace, "Lan") == [first, second]
-    step(workspace, 5, "Lan", ChangeAction.UNDO, undoes=second)
-    step(workspace, 6, "Lan", ChangeAction.UNDO, undoes=first)
-    assert undoable(workspace, "Lan") == []
+    assert undoable(workspace, "Lan") == {}, "nothing undoes an undo, nor what came before"
+    fifth = step(workspace, 5, "Lan", ChangeAction.ACCEPT, FLOOD)
+    assert undoable(workspace, "Lan") == {FLOOD: fifth}
 
 
 def test_what_somebody_else_decided_on_since_is_no_more_ones_own(workspace: Workspace) -> None:
-    both = step(workspace, 1, "Lan", ChangeAction.MERGE, SLIDE, FLOOD)
-    assert undoable(workspace, "Lan") == [both]
-    whole = next(
-        line.change_id
-        for line in workspace.catalog.changes.step(both)
-        if line.change_id not in (SLIDE, FLOOD)
-    )
-    minhs = step(workspace, 2, "Minh", ChangeAction.REJECT, whole)
-    assert undoable(workspace, "Lan") == [] and undoable(workspace, "Minh") == [minhs]
+    both = step(workspace, 1, "Lan", ChangeAction.REJECT, SLIDE, FLOOD)
+    assert undoable(workspace, "Lan") == {SLIDE: both, FLOOD: both}
+    minhs = step(workspace, 2, "Minh", ChangeAction.ACCEPT, FLOOD)
+    assert undoable(workspace, "Lan") == {} and undoable(workspace, "Minh") == {FLOOD: minhs}
     step(workspace, 3, "Minh", ChangeAction.UNDO, undoes=minhs)
-    assert undoable(workspace, "Lan") == [both]
-
-
-def test_what_lies_below_a_step_that_cannot_be_undone_is_not_told_either(workspace: Workspace) -> None:
-    """It would be refused, until the one above is undone; `first` lies on it alone."""
-    below = step(workspace, 1, "Lan", ChangeAction.ACCEPT, SLIDE)
-    first = step(workspace, 2, "Lan", ChangeAction.COMMENT, FLOOD, note="rõ")
-    both = step(workspace, 3, "Lan", ChangeAction.REJECT, SLIDE, FLOOD)
-    assert undoable(workspace, "Lan") == [below, first, both]
-    minhs = step(workspace, 4, "Minh", ChangeAction.ACCEPT, FLOOD)
-    assert undoable(workspace, "Lan") == []
-    with pytest.raises(StoreConflict, match="decided on again"):
-        step(workspace, 5, "Lan", ChangeAction.UNDO, undoes=below)
-    step(workspace, 6, "Minh", ChangeAction.UNDO, undoes=minhs)
-    assert undoable(workspace, "Lan") == [below, first, both]
-    withheld = Withholding(areas=[changed(FLOOD, square(400, 0, 100)).wkb])
-    assert undoable_steps(workspace.catalog.changes, "e1", "Lan", withheld) == []
-
-
-def test_what_is_withheld_is_not_told(workspace: Workspace) -> None:
-    first = step(workspace, 1, "Lan", ChangeAction.ACCEPT, SLIDE)
-    step(workspace, 2, "Lan", ChangeAction.ACCEPT, FLOOD)
-    withheld = Withholding(areas=[changed(FLOOD, square(400, 0, 100)).wkb])
-    assert undoable_steps(workspace.catalog.changes, "e1", "Lan", withheld) == [first]
+    assert undoable(workspace, "Lan") == {}, "somebody has been there"

@@ -85,15 +85,6 @@ def test_a_volume_does_not_move_by_a_decision_on_its_neighbour(
     assert told(workspace, line) == found, "undone"
 
 
-def test_of_what_was_merged_of_two_revisions_the_newest_tells(workspace: Workspace) -> None:
-    line = slide_of(workspace)
-    merged = replace(
-        line, before_shown=f"m1@0 + {line.before_shown}", after_shown=f"m2@0 + {line.after_shown}"
-    )
-    assert told(workspace, merged) == told(workspace, line)
-    assert told(workspace, replace(line, after_shown=f"{line.after_shown} + m3@1")) is NoSurfaces.SEVERAL
-
-
 def test_why_no_volume_is_told(workspace: Workspace) -> None:
     bare = finished(workspace, "m3", None)
     part = finished(workspace, "m4", surface(workspace, SQUARE, fell=True, known="north"))

@@ -18,7 +18,6 @@ from flycam.analysis import fitted
 from flycam.analysis.volume import Volume
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.masked_ground import Masks
-from flycam.catalog.pictures_shown import SEVERAL
 from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.catalog.withholding import NOTHING_WITHHELD, Allowed, Withholding
 from flycam.frame.change import ChangeKind, ChangeStatus
@@ -302,11 +301,11 @@ def test_a_revision_that_holds_a_withdrawn_photo_is_shown_no_more_and_the_captio
     number = revisions.open(mosaic, "hash-a", {}, 5)
     revisions.put_frames(mosaic.mosaic_id, number, [replace(used(1), frame_id=one) for one in photos])
     revisions.publish(finished(number, mosaic_id=mosaic.mosaic_id))
-    found_on = f"{mosaic.mosaic_id}@{number}{SEVERAL}{mosaic.mosaic_id}@0"
+    found_on = f"{mosaic.mosaic_id}@{number}"
     workspace.catalog.changes.append([_line(world, SLIDE, 200, -250, before_shown=found_on)])
 
     before = _shown_before(scene_of(workspace, [world.after]))
-    assert (before.mosaic.revision, before.stands_in, before.of_several) == (number, False, True)
+    assert (before.mosaic.revision, before.stands_in) == (number, False)
     gone = Withdrawal(
         frame_id=photos[0],
         flight_id=world.before,
@@ -322,8 +321,8 @@ def test_a_revision_that_holds_a_withdrawn_photo_is_shown_no_more_and_the_captio
     before = _shown_before(scene)
     assert (before.mosaic.revision, before.stands_in, before.is_lost) == (0, True, False)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
-    assert "20/08/2024 09:10; bản đang hiển thị, không phải bản đã dùng; ảnh đầu" in _captions(figures, "vi")
-    assert "the revision on show, not the one that was used; the first of" in _captions(figures, "en")
+    assert "20/08/2024 09:10; bản đang hiển thị, không phải bản đã dùng" in _captions(figures, "vi")
+    assert "the revision on show, not the one that was used" in _captions(figures, "en")
     (beside,) = figures.beside
     assert beside.flight_id == world.before and len(beside.sources) == len(photos) - 1
 
@@ -485,12 +484,12 @@ def test_the_eight_largest_that_both_pictures_show_have_slides_and_only_those_ar
     [
         (
             "vi",
-            "TRƯỚC: 20/08/2024 09:10 (bản khác bản đã dùng; ảnh đầu trong các ảnh đã dùng) · SAU: ",
+            "TRƯỚC: 20/08/2024 09:10 (bản khác bản đã dùng) · SAU: ",
             " · vẽ tay · cặp ảnh kém chắc chắn · ",
         ),
         (
             "en",
-            "BEFORE: 20/08/2024 09:10 (another revision than was used; the first of several used) · AFTER: ",
+            "BEFORE: 20/08/2024 09:10 (another revision than was used) · AFTER: ",
             " · drawn by hand · two doubtful pictures · ",
         ),
     ],
@@ -501,7 +500,7 @@ def test_a_slide_says_of_its_two_pictures_what_the_paper_says(
     """The date alone stood there: the chairman sees the slide, and not the caption."""
     first, *rest = packed.figures.changes
     assert first.seen is not None
-    seen = replace(first.seen[0], stands_in=True, of_several=True), first.seen[1]
+    seen = replace(first.seen[0], stands_in=True), first.seen[1]
     doubted = replace(first, seen=seen, is_drawn=True, doubts=(DOUBT,))
     figures = replace(packed.figures, changes=(doubted, *rest))
     said, plain = (one.line for one in pack_document(figures, language).slides if one.is_pair)

@@ -213,7 +213,9 @@ def test_drawing_and_redrawing_by_hand(client: httpx.Client) -> None:
         {"action": "redraw", "outlines": [[[[[LON]] * 3]]]},
         {"action": "redraw", "outlines": [[[[["x", 1]] * 3]]]},
         {"action": "redraw", "outlines": [[[[[LON, 91]] * 3]]]},
-        {"action": "redraw", "outlines": [OUTLINE] * 51},
+        {"action": "redraw", "outlines": [OUTLINE] * 2},
+        {"action": "split", "outlines": [OUTLINE] * 2},
+        {"action": "merge", "changes": {FOUND.change_id: 1, "change-00000002": 1}},
     ],
 )
 def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
@@ -277,7 +279,7 @@ def test_what_a_newer_revision_did_not_show_again_is_marked_and_last(
     assert told() == [("4", False), ("1", True), ("2", True)]
 
 
-def test_ones_own_decisions_can_be_undone_from_a_page_that_was_loaded_again(client: httpx.Client) -> None:
+def test_ones_own_last_decision_can_be_undone_from_a_page_that_was_loaded_again(client: httpx.Client) -> None:
     asked = "/api/changes/undoable?event=e1"
     client.put(STEP, json=ACCEPT, headers=ANALYST)
     step_id = STEP.rpartition("/")[2]

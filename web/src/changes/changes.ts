@@ -9,7 +9,7 @@ export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 export type ChangeStatus = "proposed" | "accepted" | "rejected" | "replaced" | "removed";
-export type ChangeAction = "found" | "draw" | "accept" | "reject" | "redraw" | "split" | "merge" | "comment" | "undo";
+export type ChangeAction = "found" | "draw" | "accept" | "reject" | "redraw" | "comment" | "undo";
 /** A multipolygon's coordinates. */
 export type Outline = LonLat[][][];
 
@@ -100,8 +100,6 @@ export interface StepAsked {
   kind?: ChangeKind;
   note?: string;
   outlines?: Outline[];
-  /** A line across the change that it splits. */
-  cut?: LonLat[];
   undoes?: string;
   /** Of what is drawn the two pictures that it was drawn over, as `ChangeLine` has them. */
   before?: string;
@@ -141,13 +139,6 @@ export function mayDecide(session: Session | null): boolean {
   return session !== null && (session.open || role === "analyst" || role === "admin");
 }
 
-/** Between the pictures that a merged change was found on. */
-export const SEVERAL = " + ";
-
-export function picturesShown(shown: string): string[] {
-  return shown.split(SEVERAL);
-}
-
 /** "mosaic@revision" taken apart; null: a picture's name. */
 export function flightShown(shown: string): { mosaicId: string; revision: number } | null {
   const [, mosaicId = "", revision] = /^(.+)@(\d{1,9})$/.exec(shown) ?? [];
@@ -160,13 +151,13 @@ export function sourceOf(shown: string): string {
   return flightShown(shown)?.mosaicId ?? (name && digest ? name + digest : shown);
 }
 
-/** The picture that a change was found in, of several the first that is on this map; one that is not on this map by its name, null of what was drawn. */
+/** The picture that a change was found in; one that is not on this map by its name, null of what was drawn. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
-  return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: picturesShown(shown).some(flightShown) ? t("flightElsewhere") : shown }) : null;
+  return shown ? (flightSide(shown, flights) ?? { kind: "picture", name: flightShown(shown) ? t("flightElsewhere") : shown }) : null;
 }
 
 function flightSide(shown: string, flights: readonly FlightInfo[]): Side | null {
-  const named = picturesShown(shown).map(flightShown).find((one) => flights.some(({ mosaics }) => mosaics.some((mosaic) => mosaic.mosaic_id === one?.mosaicId)));
+  const named = flightShown(shown);
   const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === named?.mosaicId);
   const flight = flights.find(of);
   if (!flight || !named) return null;

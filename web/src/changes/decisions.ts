@@ -1,4 +1,4 @@
-/** One's own decisions: each sent once though asked twice, and undone one after another. */
+/** One's own decisions: each sent once though asked twice, and the last one undone. */
 
 import { api, ApiError } from "../api";
 import { newStepId, type ChangeLine, type StepAsked } from "./changes";
@@ -8,27 +8,24 @@ import { t } from "./words";
 export type Decided = { lines: ChangeLine[] } | { trouble: string; isStale: boolean; isBusy?: boolean };
 
 export class Decisions {
-  /** Steps that can be undone, the last one last. */
-  private steps: string[] = [];
+  /** The step that can be undone; null: none can. */
+  last: string | null = null;
   /** A step that was not answered: the same asked again is the same step. */
   private unanswered: { said: string; id: string } | null = null;
   private isSending = false;
   /** Of the list that is being worked on; another event's has another. */
   private turn = 0;
 
-  /** The step to undo next. */
-  get last(): string | undefined {
-    return this.steps[this.steps.length - 1];
-  }
-
-  /** Own steps that are on record, the last one last: of before this page was loaded, or of another screen. */
-  recall(steps: readonly string[]): void {
-    this.steps = [...steps.filter((one) => !this.steps.includes(one)), ...this.steps];
-  }
-
   forget(): void {
-    [this.steps, this.unanswered] = [[], null];
+    [this.last, this.unanswered] = [null, null];
     this.turn += 1;
+  }
+
+  /** What is on record as one's own last step, of before this page was loaded, or of another screen. */
+  async recall(eventId: string): Promise<void> {
+    const { turn, last } = this;
+    const found = await api.undoable(eventId).catch(() => null);
+    if (found && turn === this.turn && last === this.last) this.last = found.steps[0] ?? null;
   }
 
   /** Null: the list was left meanwhile, and nobody here is to hear of it. */
@@ -42,31 +39,19 @@ export class Decisions {
       const { features } = await api.decide(id, step);
       if (turn !== this.turn) return null;
       this.unanswered = null;
-      if (step.action === "undo") this.forgetStep(step.undoes);
-      else this.remember(id);
+      this.last = step.action === "undo" ? null : id;
       return { lines: features };
     } catch (error) {
       if (turn !== this.turn) return null;
       if (!(error instanceof ApiError)) {
         this.unanswered = { said, id };
-        if (step.action !== "undo") this.remember(id); // it may be written: undone before what came before it
+        if (step.action !== "undo") this.last = id; // it may be written
         return { trouble: t("notSaved"), isStale: false };
       }
       this.unanswered = null;
-      const isStale = error.status === 409 || error.status === 404;
-      if (step.action === "undo" && isStale) this.forgetStep(step.undoes); // others went on from there: those before it can be undone
-      else this.forgetStep(id);
-      return { trouble: error.message, isStale };
+      return { trouble: error.message, isStale: error.status === 409 || error.status === 404 };
     } finally {
       this.isSending = false;
     }
-  }
-
-  private remember(id: string): void {
-    if (!this.steps.includes(id)) this.steps.push(id);
-  }
-
-  private forgetStep(id: string | undefined): void {
-    this.steps = this.steps.filter((one) => one !== id);
   }
 }

@@ -1,9 +1,8 @@
-/** Outlines of changes over one map or both of a comparison: drawn, dragged by their corners, cut by a line. */
+/** Outlines of changes over one map or both of a comparison: drawn, dragged by their corners. */
 
 import type Feature from "ol/Feature";
 import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
-import LineString from "ol/geom/LineString";
 import MultiPoint from "ol/geom/MultiPoint";
 import MultiPolygon from "ol/geom/MultiPolygon";
 import Polygon from "ol/geom/Polygon";
@@ -155,23 +154,14 @@ export class ChangeDrawing {
 
   /** A new outline, on whichever map it is begun; `onClosed` hears when it can be saved. */
   draw(onClosed: () => void): void {
-    this.begin("Polygon", onClosed);
-  }
-
-  /** A line across a change, in the same way. */
-  cut(onClosed: () => void): void {
-    this.begin("LineString", onClosed);
-  }
-
-  private begin(type: "Polygon" | "LineString", onClosed: () => void): void {
     this.stop();
-    this.take = () => this.letDraw(type, onClosed);
+    this.take = () => this.letDraw(onClosed);
     this.take();
   }
 
-  private letDraw(type: "Polygon" | "LineString", onClosed: () => void): void {
+  private letDraw(onClosed: () => void): void {
     for (const one of this.on) {
-      const draw = new Draw({ source: this.sketch, type, style: SKETCH });
+      const draw = new Draw({ source: this.sketch, type: "Polygon", style: SKETCH });
       draw.on("drawstart", ({ feature }) => (this.begun = { draw, feature }));
       draw.on("drawabort", () => (this.begun = null));
       draw.on("drawend", () => {
@@ -187,10 +177,10 @@ export class ChangeDrawing {
     }
   }
 
-  /** Ends what is being drawn at its last corner, as a double tap does; whether that is enough for a line or an outline. */
+  /** Ends what is being drawn at its last corner, as a double tap does; whether that is enough for an outline. */
   end(): boolean {
     const { begun } = this;
-    if (!begun || corners(begun.feature) < (begun.feature.getGeometry() instanceof Polygon ? 3 : 2)) return false;
+    if (!begun || corners(begun.feature) < 3) return false;
     begun.draw.finishDrawing();
     return true;
   }
@@ -205,12 +195,6 @@ export class ChangeDrawing {
     });
     if (!polygons.length) return null;
     return polygons.map((rings) => rings.map((ring) => ring.map((corner) => lonLat(corner))));
-  }
-
-  /** The line across a change; null: there is none yet. */
-  line(): LonLat[] | null {
-    const geometry = this.sketch.getFeatures()[0]?.getGeometry();
-    return geometry instanceof LineString ? geometry.getCoordinates().map((corner) => lonLat(corner)) : null;
   }
 
   stop(): void {
@@ -242,15 +226,13 @@ export class ChangeDrawing {
 /** Each corner to take hold of. */
 function cornersOf(geometry: unknown): Geometry | undefined {
   if (geometry instanceof MultiPolygon) return new MultiPoint(geometry.getCoordinates().flat(2));
-  if (geometry instanceof Polygon) return new MultiPoint(geometry.getCoordinates().flat());
-  return geometry instanceof LineString ? new MultiPoint(geometry.getCoordinates()) : undefined;
+  return geometry instanceof Polygon ? new MultiPoint(geometry.getCoordinates().flat()) : undefined;
 }
 
 /** Of what is being drawn those that were tapped: the last is the pointer's, and an outline repeats its first. */
 function corners(feature: Feature): number {
   const geometry = feature.getGeometry();
-  if (geometry instanceof Polygon) return (geometry.getCoordinates()[0]?.length ?? 0) - 2;
-  return geometry instanceof LineString ? geometry.getCoordinates().length - 1 : 0;
+  return geometry instanceof Polygon ? (geometry.getCoordinates()[0]?.length ?? 0) - 2 : 0;
 }
 
 function featuresOf(changes: readonly ChangeLine[]) {

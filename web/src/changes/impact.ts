@@ -34,7 +34,7 @@ interface Volume {
   nothing: boolean;
 }
 
-type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "several" | "little_known" | "little_stable";
+type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "little_known" | "little_stable";
 
 interface ChangeImpact {
   change_id: string;

@@ -5,7 +5,7 @@ import { isUnseen } from "../compare/opened";
 import type { Comparison, Mode, Side } from "../compare/sides";
 import { t as said } from "../i18n";
 import { formatClock, formatDate, formatTime } from "../time";
-import { flightShown, picturesShown, SEVERAL, sideOf, sourceOf, type ChangeLine } from "./changes";
+import { flightShown, sideOf, sourceOf, type ChangeLine } from "./changes";
 import { middleShare } from "./going";
 import { t } from "./words";
 
@@ -41,13 +41,8 @@ export function shareOfBoth(now: Comparison, width: number): number {
 
 /** Files that what is seen of a change was found in, and that nobody opened here, by what they are called on record. */
 export function unopened(change: ChangeLine, flights: readonly FlightInfo[]): string[] {
-  const names = sidesOf(change, flights).flatMap((side) => (side?.kind === "picture" && isUnseen(side) && isFile(side.name) ? [side.name] : []));
+  const names = sidesOf(change, flights).flatMap((side) => (side?.kind === "picture" && isUnseen(side) && side.name !== said("flightElsewhere") ? [side.name] : []));
   return [...new Set(names)];
-}
-
-/** One file: not several, nor a flight that is not here. */
-function isFile(name: string): boolean {
-  return picturesShown(name).length === 1 && name !== said("flightElsewhere");
 }
 
 /** Which of the two is not on this map, so that nobody decides on what they do not see; "": both are, or it was drawn. */
@@ -83,12 +78,12 @@ export function strangeTo(eventId: string | null, compare: Comparison | null, fl
 
 /** Which two pictures a change was found between, whatever their revisions; "" of what was drawn. */
 export function pairOf({ properties: { before, after } }: ChangeLine): string {
-  return before || after ? [before, after].map((shown) => picturesShown(shown).map(sourceOf)).map((parts) => [...new Set(parts)].join(SEVERAL)).join(" → ") : "";
+  return before || after ? [before, after].map(sourceOf).join(" → ") : "";
 }
 
 /** When these pictures were taken (a file by its name), short for a row or in full; "" of what was drawn. */
 export function datesSaid(pictures: { before: string; after: string }, flights: readonly FlightInfo[], isShort: boolean): string {
-  const [before, after] = [takenOf(pictures.before, flights, Math.min), takenOf(pictures.after, flights, Math.max)];
+  const [before, after] = [takenOf(pictures.before, flights), takenOf(pictures.after, flights)];
   if (!before || !after) return "";
   const isDay = isShort && typeof before === "number" && (typeof after !== "number" || formatDate(before) !== formatDate(after));
   const last = typeof after === "string" ? after : formatTime(after);
@@ -99,16 +94,12 @@ export function datesSaid(pictures: { before: string; after: string }, flights: 
   return `${isDay ? day : `${day} ${formatClock(before)}`} → ${last}`;
 }
 
-/** Unix ms of the earliest or latest of several; a name where one of them has no date, "" where there is none. */
-function takenOf(shown: string, flights: readonly FlightInfo[], choose: (...times: number[]) => number): number | string {
-  if (!shown) return "";
-  const times = picturesShown(shown).map((part) => {
-    const named = flightShown(part);
-    const flight = named && flights.find((one) => one.mosaics.some((mosaic) => mosaic.mosaic_id === named.mosaicId));
-    return flight ? Date.parse(flight.last) : null;
-  });
-  const known = times.filter((time) => time !== null);
-  return known.length === times.length ? choose(...known) : picturesShown(shown).map((part) => (flightShown(part) ? said("flightElsewhere") : part)).join(SEVERAL);
+/** When a flight ended, Unix ms; a file by its name, "" where there is none. */
+function takenOf(shown: string, flights: readonly FlightInfo[]): number | string {
+  const named = flightShown(shown);
+  if (!named) return shown;
+  const flight = flights.find((one) => one.mosaics.some((mosaic) => mosaic.mosaic_id === named.mosaicId));
+  return flight ? Date.parse(flight.last) : said("flightElsewhere");
 }
 
 /** The pairs that changes were found between, by what they are called. */

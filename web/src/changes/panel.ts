@@ -11,8 +11,8 @@ import { impactSaid, type ImpactAnswer } from "./impact";
 import type { WindowsTold } from "./windows";
 import { t } from "./words";
 
-/** What the outline or line under the reader's hand is for. */
-export type Editing = "redraw" | "draw" | "cut";
+/** What the outline under the reader's hand is for. */
+export type Editing = "redraw" | "draw";
 
 export interface Shown {
   eventId: string | null;
@@ -34,12 +34,9 @@ export interface Shown {
   matched: number;
   isRead: boolean;
   chosen: string | null;
-  marked: readonly string[];
-  mergeable: boolean;
   history: readonly ChangeLine[] | null;
   /** What the chosen change touches; undefined: still to come, null: nobody answers. */
   impact: ImpactAnswer | null | undefined;
-  /** The same place at other dates. */
   /** Null: of what is being drawn nobody has said it. */
   kind: ChangeKind | null;
   /** Corners of the outline in hand: how many there were, how many are left, how far off these are at most. */
@@ -67,15 +64,12 @@ export interface Acts {
   decide(action: "accept" | "reject"): void;
   comment(): void;
   redraw(): void;
-  cut(): void;
   draw(): void;
-  merge(): void;
   undo(): void;
   tell(): void;
   save(): void;
   cancel(): void;
   choose(change: ChangeLine): void;
-  mark(change: ChangeLine): void;
   setKind(kind: ChangeKind): void;
   setNote(note: string): void;
   filter(filter: Filter): void;
@@ -99,7 +93,7 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, marked, history, impact, trouble, missing, unopened, noted, editing, eventId, ...work } = shown;
+    const { changes, listed, pairs, dates, comparisons, filter, isFiltered, roads, windows, matched, isRead, chosen, history, impact, trouble, missing, unopened, noted, editing, eventId, ...work } = shown;
     const current = listed.find((one) => one.properties.change_id === chosen);
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
@@ -107,7 +101,7 @@ export class Panel {
     this.write(0, [language, counted(changes), trouble, missing, unopened, compared], () => head(shown, compared, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
     this.write(2, [language, editing, filter, isFiltered, roads, communesOf(changes), pairs, listed.length, changes.length], () => (editing || !changes.length ? [] : filters(shown, acts)));
-    this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, marked, noted], () => (editing ? [] : list(shown, acts)));
+    this.write(3, [language, editing, listed, dates, comparisons, matched, isRead, chosen, noted], () => (editing ? [] : list(shown, acts)));
     this.write(4, [language, editing, current, history, impact ?? String(impact), windows, eventId, changes.some((one) => one.properties.status === "accepted")], () => (editing ? [] : details(shown, current, acts)));
     this.readFromTop(current?.properties.change_id);
   }
@@ -240,11 +234,6 @@ function counted(changes: readonly ChangeLine[]): string {
 
 function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTMLElement {
   const disabled = !isChosen;
-  const outlined = [
-    keyed("E", t("redraw"), acts.redraw, "redraw", { class: "review-tool" }),
-    keyed("S", t("cut"), acts.cut, "cut", { class: "review-tool" }),
-    keyed("M", t("merge"), acts.merge, "merge", { class: "review-tool", disabled: !shown.mergeable, title: t("markFirst") }),
-  ];
   return el(
     "div",
     { class: "review-actions" },
@@ -254,7 +243,7 @@ function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTM
     keyed("R", t("reject"), () => acts.decide("reject"), "reject", { disabled }),
     keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),
     keyed("C", t("comment"), acts.comment, "comment", { disabled, class: "review-tool" }),
-    ...(isChosen ? outlined : []),
+    isChosen && keyed("E", t("redraw"), acts.redraw, "redraw", { class: "review-tool" }),
     keyed("N", t("draw"), acts.draw, "draw", { class: "review-tool", disabled: shown.strange !== "" }),
     keyed("H", t("history"), acts.tell, "history", { class: "review-tool", disabled, "aria-pressed": String(shown.history !== null) }),
     shown.strange !== "" && strangeSaid(shown),
@@ -266,7 +255,7 @@ function strangeSaid({ strange }: Shown): HTMLElement {
 }
 
 function editor(shown: Shown, editing: Editing, note: string, acts: Acts): HTMLElement {
-  const hint = editing === "cut" ? "cutting" : editing === "draw" && !shown.isClosed ? "drawing" : "editing";
+  const hint = editing === "draw" && !shown.isClosed ? "drawing" : "editing";
   const { kind, fewer, isClosed } = shown;
   const isDrawn = editing === "draw";
   const isStrange = isDrawn && shown.strange !== "";
@@ -312,14 +301,12 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   const beside = decided && t(`beside_${decided.status}`, formatDate(Date.parse(decided.decided)));
   const place = commune_name || commune || t("noCommune");
   const doubted = shown.comparisons.some((one) => one.comparison_id === change.properties.comparison_id && one.doubts.length) && t("doubted");
-  const marking = { type: "checkbox", checked: shown.marked.includes(change_id), "aria-label": t("markToMerge"), title: t("markToMerge"), "data-kept": `mark-${change_id}`, change: () => acts.mark(change) };
   return el(
     "li",
     {},
     el(
       "div",
       { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
-      el("input", marking),
       button("", () => acts.choose(change), change_id, {},
         el("span", {}, el("strong", {}, kindSaid(kind)), ` ${sizeSaid(change.properties)}`),
         el("small", {}, [sure, t(`status_${status}`), doubted, beside, not_found_again && t("notFoundAgain"), shown.dates[change_id], place, note, shown.noted.includes(change_id) && t("notSavedNote")].filter(Boolean).join(" · "))),

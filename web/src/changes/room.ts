@@ -30,8 +30,6 @@ export class ReviewRoom {
   private chosen: string | null = null;
   /** The change that a link named, until the list has come. */
   private linked: string;
-  /** To be merged. */
-  private readonly marked = new Set<string>();
   /** Lines of the chosen change, if they were asked for. */
   private history: ChangeLine[] | null = null;
   private kind: ChangeKind = "landslide";
@@ -67,15 +65,12 @@ export class ReviewRoom {
     decide: (action) => void this.decide(action),
     comment: () => void this.comment(),
     redraw: () => this.redraw(),
-    cut: () => this.cut(),
     draw: () => this.draw(),
-    merge: () => void this.merge(),
     undo: () => void this.undo(),
     tell: () => void this.tell(),
     save: () => void this.save(),
     cancel: () => this.cancel(),
     choose: (change) => this.choose(change),
-    mark: (change) => this.mark(change),
     setKind: (kind) => this.setKind(kind),
     setNote: (note) => this.drafts.set(this.noteOf, note),
     filter: (filter) => this.filter(filter),
@@ -145,7 +140,6 @@ export class ReviewRoom {
     this.stopEditing();
     [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
     this.house.store.set({ review: "", reviewedAt: null });
-    this.marked.clear();
     this.filters.forget();
     this.drafts.clear();
     this.isPassedOver = false;
@@ -161,13 +155,12 @@ export class ReviewRoom {
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
       const seen = this.current;
-      if (!this.isRead) void this.recall(eventId);
+      void this.recall(eventId);
       [this.changes, this.matched, this.isRead] = [found.features, found.numberMatched, true];
       this.comparisons = found.comparisons;
       if (this.pictures?.eventId === eventId) void this.readPictures(eventId); // what was compared since may be drawn over
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
       if (seen && this.current && this.current.properties.version !== seen.properties.version) this.overtake(this.current);
-      for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
       if (!this.current && !this.editing) this.chooseFirst(seen ? t("goneMeanwhile") : this.trouble);
       void this.filters.read(eventId, () => this.show());
     } else this.trouble = t("notRead");
@@ -201,10 +194,6 @@ export class ReviewRoom {
 
   private get current(): ChangeLine | null {
     return this.changes.find((one) => one.properties.change_id === this.chosen) ?? null;
-  }
-
-  private has(changeId: string): boolean {
-    return this.changes.some((one) => one.properties.change_id === changeId);
   }
 
   /** What the filter lets through, and what is chosen: a decision takes nothing from under the reader's eyes. */
@@ -296,28 +285,6 @@ export class ReviewRoom {
     await this.send({ action: "comment", changes: { [change_id]: version }, note });
   }
 
-  private mark(change: ChangeLine): void {
-    const { change_id } = change.properties;
-    this.trouble = "";
-    if (!this.marked.delete(change_id)) this.marked.add(change_id);
-    this.show();
-  }
-
-  /** What is marked and what is chosen become one. */
-  private async merge(): Promise<void> {
-    const several = this.toMerge();
-    if (several.length < 2) {
-      this.trouble = t("markFirst");
-      return this.show();
-    }
-    const changes = Object.fromEntries(several.map(({ properties }) => [properties.change_id, properties.version]));
-    await this.sendAndGo({ action: "merge", changes, note: this.note });
-  }
-
-  private toMerge(): ChangeLine[] {
-    return this.changes.filter(({ properties }) => this.marked.has(properties.change_id) || (this.marked.size > 0 && properties.change_id === this.chosen));
-  }
-
   /** Who decided what on the chosen change, and when; asked again, it is put away. */
   private async tell(): Promise<void> {
     const { current } = this;
@@ -367,16 +334,10 @@ export class ReviewRoom {
   private redraw(): void {
     const { current } = this;
     if (!current) return;
-    this.edits("redraw", current);
+    [this.editing, this.trouble] = ["redraw", ""];
+    this.showAfterWhole();
+    this.edited = { [current.properties.change_id]: current.properties.version };
     this.fewer = this.drawing.edit(current);
-    this.show();
-  }
-
-  private cut(): void {
-    const { current } = this;
-    if (!current) return;
-    this.edits("cut", current);
-    this.drawing.cut(() => this.drawn());
     this.show();
   }
 
@@ -388,7 +349,7 @@ export class ReviewRoom {
   }
 
   private dropCorner(): void {
-    this.trouble = this.editing === "cut" || this.drawing.dropCorner() ? "" : t("noCorner");
+    this.trouble = this.drawing.dropCorner() ? "" : t("noCorner");
     this.show();
   }
 
@@ -401,7 +362,7 @@ export class ReviewRoom {
     this.show();
   }
 
-  /** An outline or line is there now: that it was lacking is not said of it any more. */
+  /** An outline is there now: that it was lacking is not said of it any more. */
   private drawn(): void {
     this.trouble = "";
     this.show();
@@ -426,34 +387,27 @@ export class ReviewRoom {
     if (told) this.show();
   }
 
-  private edits(editing: Editing, { properties }: ChangeLine): void {
-    [this.editing, this.trouble] = [editing, ""];
-    this.showAfterWhole();
-    this.edited = { [properties.change_id]: properties.version };
-  }
-
-  /** A line or outline that is still being drawn is ended where it is. */
+  /** An outline that is still being drawn is ended where it is. */
   private async save(): Promise<void> {
     const step = this.drawnStep() ?? (this.drawing.end() ? this.drawnStep() : null);
     if (step?.action === "draw" && this.strange) return this.show();
     if (step) return this.sendAndGo(step);
     const isKindLacking = this.editing === "draw" && this.drawing.outline() !== null;
-    this.trouble = t(this.editing === "cut" ? "lineTooShort" : isKindLacking ? "kindFirst" : "outlineTooShort");
+    this.trouble = t(isKindLacking ? "kindFirst" : "outlineTooShort");
     this.show();
   }
 
-  /** What is decided by the outline or line in hand; null: it is not closed yet. */
+  /** What is decided by the outline in hand; null: it is not closed yet. */
   private drawnStep(): StepAsked | null {
     const { edited: changes, editing, kind, drawnKind, note } = this;
     const { eventId, compare, flights } = this.house.store.state;
-    const [outline, line] = [this.drawing.outline(), this.drawing.line()];
+    const outline = this.drawing.outline();
     if (editing === "draw") return outline && eventId && drawnKind ? { action: "draw", event_id: eventId, kind: drawnKind, note, outlines: [outline], ...drawnOver(compare, flights) } : null;
-    if (editing === "cut") return line && { action: "split", changes, kind, note, cut: line };
     return editing && outline && { action: "redraw", changes, kind, note, outlines: [outline] };
   }
 
   private async undo(): Promise<void> {
-    const undoes = this.decisions.last;
+    const { last: undoes } = this.decisions;
     if (!undoes) {
       this.trouble = t("nothingToUndo");
       return this.show();
@@ -503,11 +457,9 @@ export class ReviewRoom {
     return null;
   }
 
-  /** Own decisions of before this page was loaded can be undone too. */
+  /** Of before this page was loaded a decision can be undone too, and none where others have decided since. */
   private async recall(eventId: string): Promise<void> {
-    const found = await api.undoable(eventId).catch(() => null);
-    if (!found || this.isLeft || eventId !== this.house.store.state.eventId) return;
-    this.decisions.recall(found.steps);
+    await this.decisions.recall(eventId);
     this.show();
   }
 
@@ -519,7 +471,6 @@ export class ReviewRoom {
       line.properties.decided_beside = this.changes[at]?.properties.decided_beside ?? [];
       if (at >= 0) this.changes.splice(at, 1, ...(stands ? [line] : []));
       else if (stands) this.changes.unshift(line);
-      if (!stands) this.marked.delete(line.properties.change_id);
     }
     this.show();
   }
@@ -577,10 +528,7 @@ export class ReviewRoom {
       c: () => this.panel.element.querySelector<HTMLElement>("[name=note]")?.focus(),
       f: () => this.panel.element.querySelector<HTMLElement>(".review-filters select")?.focus(),
       e: () => this.redraw(),
-      s: () => this.cut(),
       n: () => this.draw(),
-      x: () => this.current && this.mark(this.current),
-      m: () => void this.merge(),
       h: () => void this.tell(),
       u: () => void this.undo(),
       escape: () => this.close(), // what is compared stays: the next one leaves that
@@ -631,19 +579,17 @@ export class ReviewRoom {
       matched: this.matched,
       isRead: this.isRead,
       chosen: this.chosen,
-      marked: [...this.marked],
-      mergeable: this.toMerge().length > 1,
       history: this.history,
       impact: this.current ? this.impacts.of(this.current.properties, () => this.show()) : undefined,
       kind: this.editing === "draw" ? this.drawnKind : this.kind,
       fewer: this.fewer,
       editing: this.editing,
-      isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
+      isClosed: this.editing !== null && this.drawing.outline() !== null,
       trouble: this.trouble,
       missing: this.current ? missingSaid(this.current, flights) : "",
       unopened: this.current ? unopened(this.current, flights) : [],
       strange: this.strange,
-      canUndo: this.decisions.last !== undefined,
+      canUndo: this.decisions.last !== null,
       notes: this.notes,
       noted: [...this.drafts].flatMap(([change, note]) => (note.trim() ? [change] : [])),
     };
