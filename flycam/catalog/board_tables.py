@@ -161,7 +161,6 @@ packs = Table(
     Column("maker", Text, nullable=False),
     Column("asked_ns", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
-    Column("withdrawn", Integer, nullable=False),
     Column("ended_ns", BigInteger),
     Column("why_en", Text, nullable=False),
     Column("why_vi", Text, nullable=False),
@@ -172,5 +171,5 @@ packs = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("let_go_ns", BigInteger, index=True),
     Column("flights_beside", Text, nullable=False),
-    Column("masks", Text, nullable=False),  # since schema 22
+    Column("withheld", Text, nullable=False),
 )

@@ -19,14 +19,15 @@ from flycam.catalog.placement_rows import placement_id, placement_of
 from flycam.catalog.records import BoundsLonLat, FrameRecord, MosaicInfo, RevisionRecord, RevisionState
 from flycam.catalog.redactions import standing
 from flycam.catalog.widening import valid, wider
-from flycam.frame.flight import is_plane
-from flycam.geometry.expected_error import UNKNOWN_M
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.seen_ground import picture_error_m
 
-WIDENED_BY_SIGMAS = 2.0
-"""By so many times its expected error ground is wider than it was found."""
+MASK_MARGIN_M = 60.0
+"""So far around the ground that a mask shows all is withheld, on every map and photo.
+
+For what is not known of places: twice 15 m (1-sigma) for the photo that the mask was drawn on (one that is
+worse known is withheld whole, `geometry.seen_ground.MOST_ERROR_M`), and twice 15 m for the map or the photo
+that shows the same ground. Decision 0028 has the errors of real flights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,25 +110,14 @@ def words_of(masks: Masks) -> frozenset[str]:
 
 
 def words_near(masks: Masks, boxes: Iterable[BoundsLonLat]) -> frozenset[str]:
-    """Of those the ones of photos whose masked ground lies within the widest margin of one of these boxes
-    (lon/lat)."""
-    wide = shapely.union_all([wider(shapely.box(*one), WIDENED_BY_SIGMAS * UNKNOWN_M) for one in boxes])
-    return _words(masks, {frame for frame, wkb in masks.grounds if shapely.intersects(wide, valid(wkb))})
+    """Of those the ones of photos whose masked ground touches one of these boxes (lon/lat)."""
+    asked = shapely.union_all([shapely.box(*one) for one in boxes])
+    return _words(masks, {frame for frame, wkb in masks.grounds if shapely.intersects(asked, valid(wkb))})
 
 
 def _words(masks: Masks, frame_ids: Iterable[str]) -> frozenset[str]:
     said = (frame_id.encode() + polygon for frame_id in frame_ids for polygon in masks.photos[frame_id])
     return frozenset(hashlib.sha256(one).hexdigest()[:16] for one in said)
-
-
-def error_of(frame: FrameRecord) -> float:
-    """How far off ground in a photo may be at most, radial 1-sigma in metres, by its pose; UNKNOWN_M where
-    nobody knows, or more."""
-    pose = frame.exterior
-    if pose is None or is_plane(pose.vertical_datum):
-        return UNKNOWN_M
-    range_m = (frame.gsd_m or 0.0) * frame.header.interior.focal_length_px[0]
-    return picture_error_m(frame.header.interior, pose, range_m)
 
 
 def lays_of(catalog: Catalog, frame: FrameRecord) -> Iterator[Lay]:
@@ -180,7 +170,6 @@ def _name_of_finished(record: RevisionRecord) -> str:
 
 
 def _all_it_may_show(frame: FrameRecord) -> Iterator[tuple[str, bytes]]:
-    """A photo's footprint, as far beside as its place may be off; nothing where it has none."""
+    """A photo's footprint with the margin around; nothing where it has none."""
     if frame.footprint_wkb is not None:
-        ground = wider(valid(frame.footprint_wkb), WIDENED_BY_SIGMAS * error_of(frame))
-        yield frame.frame_id, shapely.to_wkb(ground)
+        yield frame.frame_id, shapely.to_wkb(wider(valid(frame.footprint_wkb), MASK_MARGIN_M))

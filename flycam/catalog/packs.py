@@ -47,10 +47,10 @@ class Pack:
     draft_id     that draft
     maker        name of the server that makes it (`Packs.making`)
     flights_beside  other flights of which it shows pictures, where changes were found on them; known once
-                 it is made; () of what was made before schema 19
-    masks        words for all masks there were when it was begun, wherever they lie, for flights grow
-                 (`masked_ground.words_of`); known once it is made; () of what was made before schema 22
-    withdrawn    how many frames of `flights_seen` were withdrawn when it was begun; known once it is made
+                 it is made
+    withheld     what was withheld when it was begun, a word for each: withdrawn frames of `flights_seen`
+                 (ids), and all masks, wherever they lie, for flights grow (`masked_ground.words_of`); known
+                 once it is made
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese
     content_sha256  what it says, by which a draft and its final pack are compared; of one that is approved
@@ -73,7 +73,6 @@ class Pack:
     approved_by: str = ""
     draft_id: str = ""
     state: PackState = PackState.WAITING
-    withdrawn: int = 0
     ended_ns: int | None = None
     why: tuple[str, str] = ("", "")
     manifest_sha256: str = ""
@@ -83,7 +82,7 @@ class Pack:
     size_bytes: int = 0
     let_go_ns: int | None = None
     flights_beside: tuple[str, ...] = ()
-    masks: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     @property
     def flights_seen(self) -> tuple[str, ...]:
@@ -125,7 +124,7 @@ class Packs:
         """Name the file of one that is made, whose bytes are in the store; False where it was given up
         meanwhile, and has none."""
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
-        values = {name: getattr(pack, name) for name in (*named, "withdrawn")}
+        values = {name: getattr(pack, name) for name in named}
         said = {"state": PackState.MADE.value, **_lists(pack)}
         return self._change(pack.pack_id, {**values, **said}, told)
 
@@ -222,11 +221,11 @@ def _row(pack: Pack) -> dict[str, Any]:
 
 def _lists(pack: Pack) -> dict[str, str]:
     """What is known once it is made, one a line."""
-    return {"flights_beside": "\n".join(pack.flights_beside), "masks": "\n".join(pack.masks)}
+    return {"flights_beside": "\n".join(pack.flights_beside), "withheld": "\n".join(pack.withheld)}
 
 
 def _pack(row: Any) -> Pack:
     values = {name: value for name, value in row.items() if name not in ("why_en", "why_vi")}
     values["flights"] = tuple(row["flights"].split("\n"))
-    values |= {name: tuple(row[name].split()) for name in ("flights_beside", "masks")}
+    values |= {name: tuple(row[name].split()) for name in ("flights_beside", "withheld")}
     return Pack(**{**values, "state": PackState(row["state"]), "why": (row["why_en"], row["why_vi"])})

@@ -116,7 +116,7 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
             "UPDATE changes SET scored_as = '' WHERE scored_as = kind",
         ),
     ),
-    22: ("packs", "masks", ("ALTER TABLE packs ADD COLUMN masks TEXT NOT NULL DEFAULT ''",)),
+    22: ("packs", "withheld", ("ALTER TABLE packs ADD COLUMN withheld TEXT NOT NULL DEFAULT ''",)),
     26: ("tokens", "made_with", ("ALTER TABLE tokens ADD COLUMN made_with TEXT",)),
     27: ("guests", "made_with", ("ALTER TABLE guests ADD COLUMN made_with TEXT",)),
 }

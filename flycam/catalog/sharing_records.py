@@ -108,8 +108,8 @@ class RedactionGround:
     """The ground that a mask shows, as its photo lies in one way.
 
     line_id  of the line that made the mask; lay: as `masked_ground.Lay` names it
-    wkb      polygon, longitude and latitude degrees, widened by what its place may be off; empty where the
-             mask shows no ground
+    wkb      polygon, longitude and latitude degrees, with `masked_ground.MASK_MARGIN_M` around; empty where
+             the mask shows no ground
     """
 
     line_id: str

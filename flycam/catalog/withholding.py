@@ -22,12 +22,11 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.asked_shapes import AskedShape
 from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.masked_ground import NO_MASKS, WIDENED_BY_SIGMAS, Masks
+from flycam.catalog.masked_ground import NO_MASKS, Masks
 from flycam.catalog.records import BoundsLonLat, Role
 from flycam.catalog.widening import valid, wider
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Flight
-from flycam.geometry.expected_error import UNKNOWN_M
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
     TileId,
@@ -40,17 +39,11 @@ from flycam.geometry.touched import touched_pixels
 MARGIN_M = 30.0
 """So far around its footprint a picture may show ground: poses err, and footprints are cut short."""
 
-MASK_RIMS_M = (15.0, 30.0, 60.0, WIDENED_BY_SIGMAS * UNKNOWN_M)
-"""What a mask covers lies so far beside its ground on another map: the ground is widened by what its own
-photo errs, and a rim goes around for what the pixels err that show it. The first is the least, the last is of
-those of which nobody knows, and of whole products."""
-
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
     Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
     Classification.RESTRICTED: frozenset({Role.ANALYST, Role.ADMIN}),
 }
-_LEAST_AND_WIDEST = (MASK_RIMS_M[0], MASK_RIMS_M[-1])
 _WORLD = (-180.0, -85.0511287, 180.0, 85.0511287)
 _TILES_KEPT = 20_000
 _AROUND_PX = 2.0  # within what `touched_pixels` takes
@@ -97,15 +90,11 @@ class Withholding:
         self._unseen = AskedShape(_withheld_ground(self._areas.shape, self._within and self._within.shape))
         self._photos = masks.photos
         self._masked = [(frame_id, AskedShape(valid(wkb))) for frame_id, wkb in masks.grounds]
-        self._masked_rims = {rim_m: _rimmed(self._masked, rim_m) for rim_m in MASK_RIMS_M}
-        grounds = {
-            rim_m: shapely.union(self._unseen.shape, one.shape) if self._masked else self._unseen.shape
-            for rim_m, one in self._masked_rims.items()
-        }
-        self._ground = AskedShape(grounds[MASK_RIMS_M[0]])
-        self._mercator = {
-            rim_m: AskedShape(shapely.transform(one, lonlat_to_mercator)) for rim_m, one in grounds.items()
-        }
+        self._all_masked = AskedShape(shapely.union_all([one.shape for _, one in self._masked]))
+        self._ground = AskedShape(
+            shapely.union(self._unseen.shape, self._all_masked.shape) if self._masked else self._unseen.shape
+        )
+        self._mercator = AskedShape(shapely.transform(self._ground.shape, lonlat_to_mercator))
         self.fingerprint = self._fingerprint()
         names = (self._flights.hidden, self._mosaics.hidden, self._layers)
         has_only = self._flights.only is not None or self._mosaics.only is not None
@@ -140,64 +129,32 @@ class Withholding:
     # -- ground ---------------------------------------------------------------------------------
 
     def touches_tile(self, tile_id: TileId) -> bool:
-        """Whether any pixel of a tile may be withheld, however far off it is."""
+        """Whether any pixel of a tile may be withheld."""
         return not self.is_nothing and self._touches_tile(tile_id)
 
-    def is_masked_near(self, tile_id: TileId) -> bool:
-        """Whether it depends on what the pixels of a tile err which of them show masked ground."""
-        if not self._masked:
-            return False
-        box = _around(tile_id)
-        least, widest = (shapely.clip_by_rect(self._mercator[rim].shape, *box) for rim in _LEAST_AND_WIDEST)
-        return bool(widest.area > least.area)  # the one holds the other
-
-    def of_tile(
-        self, tile_id: TileId, error_m: NDArray[np.floating[Any]] | None = None
-    ) -> NDArray[np.bool_] | None:
-        """256×256, True where the pixel touches withheld ground; None where no pixel does.
-
-        error_m  256×256: how far off each pixel may be (radial 1-sigma, metres; NaN: nobody knows), by which
-                 masked ground is wider for it; None: by the least rim
-        """
+    def of_tile(self, tile_id: TileId) -> NDArray[np.bool_] | None:
+        """256×256, True where the pixel touches withheld ground; None where no pixel does."""
         if not self.touches_tile(tile_id):
             return None
-        if error_m is None:
-            mask = self._touched(tile_id, MASK_RIMS_M[0])
-            return mask if mask.any() else None
-        reach_m = WIDENED_BY_SIGMAS * np.nan_to_num(error_m, nan=UNKNOWN_M)
-        rim_of = np.searchsorted(MASK_RIMS_M[:-1], reach_m)  # the least that is not smaller, else the last
-        mask = np.zeros((TILE_SIZE_PX, TILE_SIZE_PX), dtype=np.bool_)
-        for number in np.unique(rim_of):
-            mask |= (rim_of == number) & self._touched(tile_id, MASK_RIMS_M[number])
-        return mask if mask.any() else None
-
-    def _touched(self, tile_id: TileId, rim_m: float) -> NDArray[np.bool_]:
         west, _, _, north = tile_bounds(tile_id)
         pixel_m = grid_pixel_m(tile_id.z)
-        part = shapely.clip_by_rect(self._mercator[rim_m].shape, *_around(tile_id))
+        part = shapely.clip_by_rect(self._mercator.shape, *_around(tile_id))
         polygons = [
             [_pixels(ring, west, north, pixel_m) for ring in (one.exterior, *one.interiors)]
             for one in shapely.get_parts(part)
             if one.geom_type == "Polygon" and not one.is_empty
         ]
-        return touched_pixels(polygons, (TILE_SIZE_PX, TILE_SIZE_PX))
+        mask = touched_pixels(polygons, (TILE_SIZE_PX, TILE_SIZE_PX))
+        return mask if mask.any() else None
 
     def holds_point(self, lon_deg: float, lat_deg: float) -> bool:
         """Whether a place is withheld."""
         return self._ground.intersects_xy(lon_deg, lat_deg)
 
-    def touches(
-        self,
-        wkb: bytes | None,
-        margin_m: float = MARGIN_M,
-        *,
-        masks_m: float = MARGIN_M,
-        rim_m: float = MASK_RIMS_M[0],
-    ) -> bool:
+    def touches(self, wkb: bytes | None, margin_m: float = MARGIN_M, *, masks_m: float = MARGIN_M) -> bool:
         """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld.
 
         masks_m  masked ground counts within this at most: what masks cover is small, and not known from afar
-        rim_m    of MASK_RIMS_M: the last for what shows ground of maps whose errors nobody looks at
         """
         if self._ground.shape.is_empty:
             return False
@@ -206,13 +163,13 @@ class Withholding:
         shape = shapely.from_wkb(wkb)
         if self._unseen.intersects(wider(shape, margin_m)):
             return True
-        return bool(self._masked_rims[rim_m].intersects(wider(shape, min(margin_m, masks_m))))
+        return bool(self._all_masked.intersects(wider(shape, min(margin_m, masks_m))))
 
     def touches_box(self, bounds: BoundsLonLat | None, margin_m: float = MARGIN_M) -> bool:
         """Whether a whole product of a flight shows any ground that is withheld, by its box (degrees,
         None: nobody knows)."""
         wkb = None if bounds is None else shapely.to_wkb(shapely.box(*bounds))
-        return self.touches(wkb, margin_m, rim_m=MASK_RIMS_M[-1])
+        return self.touches(wkb, margin_m)
 
     # -- photos ---------------------------------------------------------------------------------
 
@@ -232,16 +189,11 @@ class Withholding:
         """Polygons (WKB, in its own pixels) that must be burnt into a photo."""
         return self._photos.get(frame_id, ())
 
-    def masked_beside(
-        self, frame_id: str, footprint_wkb: bytes | None, margin_m: float = MARGIN_M
-    ) -> BaseGeometry | None:
-        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none.
-
-        margin_m  so far beside its footprint, MARGIN_M at least
-        """
+    def masked_beside(self, frame_id: str, footprint_wkb: bytes | None) -> BaseGeometry | None:
+        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none."""
         if footprint_wkb is None:
             return None
-        near = wider(shapely.from_wkb(footprint_wkb), max(margin_m, MARGIN_M))
+        near = wider(shapely.from_wkb(footprint_wkb), MARGIN_M)
         found = [
             ground.shape for owner, ground in self._masked if owner != frame_id and ground.intersects(near)
         ]
@@ -285,7 +237,7 @@ class Withholding:
     # -- inside ---------------------------------------------------------------------------------
 
     def _look_at_tile(self, tile_id: TileId) -> bool:
-        return bool(self._mercator[MASK_RIMS_M[-1]].intersects(shapely.box(*_around(tile_id))))
+        return bool(self._mercator.intersects(shapely.box(*_around(tile_id))))
 
     def _fingerprint(self) -> str:
         said = hashlib.sha256(shapely.to_wkb(self._ground.shape))
@@ -312,13 +264,6 @@ def _around(tile_id: TileId) -> BoundsLonLat:
     around = _AROUND_PX * grid_pixel_m(tile_id.z)
     west, south, east, north = tile_bounds(tile_id)
     return west - around, south - around, east + around, north + around
-
-
-def _rimmed(masked: Iterable[tuple[str, AskedShape]], rim_m: float) -> AskedShape:
-    """All masked ground with a rim around."""
-    return AskedShape(
-        shapely.union_all([wider(one.shape, rim_m) for _, one in masked if not one.shape.is_empty])
-    )
 
 
 def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ nothing. Areas of a picture are worked out on a lattice: coarse, and never too s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -16,47 +15,28 @@ from numpy.typing import NDArray
 from flycam.geometry.camera import sight_lines
 from flycam.geometry.expected_error import UNKNOWN_M, expected_error
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.footprint import RANGE_PER_NEAREST, sight_range
+from flycam.geometry.footprint import sight_range
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, cast_rays, normals_at
 
 Floats = NDArray[np.float64]
 
-LEAST_ERROR_M, MOST_ERROR_M = 1.0, 15.0
+MOST_ERROR_M = 15.0
+"""Ground in a picture whose place is known no better (radial 1-sigma) is taken as not known."""
 OBJECT_SIGMA_M = 3.0
 """What stands on the terrain (a roof, a crown) leans by its height: 1-sigma of that."""
 
-_LEAST_DIP = 0.1  # sine of the axis below the horizon; a flatter view lies as far away as this one
-_SPOTS_ACROSS = 9
 _EDGE_SAMPLES = 16
 _INNER = 24
 _CELLS_ACROSS = 96
-
-
-@dataclass(frozen=True, slots=True)
-class Lattice:
-    """A picture's corners of cells on the ground.
-
-    points_m  (rows + 1) × (columns + 1) × 3 in the work CRS, NaN where a ray meets no ground
-    error_m   of each, radial 1-sigma, LEAST_ERROR_M to UNKNOWN_M; NaN where the point is
-    """
-
-    points_m: Floats
-    error_m: Floats
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of cells."""
-        rows, columns = self.points_m.shape[:2]
-        return rows - 1, columns - 1
 
 
 def ground_points(
     polygon_px: Floats, interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
 ) -> tuple[Floats, Floats]:
     """Where the rays of a polygon (N×2, corners of pixels at integers), its edges and its inside, meet the
-    ground: M×3 work CRS; and how far off each may be, M metres (radial 1-sigma, LEAST_ERROR_M to
-    MOST_ERROR_M). M may be 0."""
+    ground: M×3 work CRS; and how far off each may be, M metres (radial 1-sigma, with OBJECT_SIGMA_M; at most
+    UNKNOWN_M). M may be 0."""
     closed = np.concatenate([polygon_px, polygon_px[:1]])
     share = np.arange(_EDGE_SAMPLES)[:, None] / _EDGE_SAMPLES
     edges = [start + share * (stop - start) for start, stop in pairwise(closed)]
@@ -65,18 +45,21 @@ def ground_points(
     within = np.stack(np.meshgrid(*(low + step[:, None] * (high - low)).T), axis=-1).reshape(-1, 2)
     outline = polygon_px.astype(np.float32)
     inside = np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), False) > 0 for x, y in within])
-    points, error = _on_ground(np.concatenate([*edges, within[inside]]), interior, exterior, terrain)
-    met = np.isfinite(points[:, 0])
-    return points[met], np.minimum(error[met], MOST_ERROR_M)
+    points = _on_ground(np.concatenate([*edges, within[inside]]), interior, exterior, terrain)
+    points = points[np.isfinite(points[:, 0])]
+    normals = normals_at(terrain, points[:, :2])
+    error = expected_error(exterior, points, normals, np.full(len(points), OBJECT_SIGMA_M))
+    return points, np.minimum(np.nan_to_num(error, nan=UNKNOWN_M), UNKNOWN_M)
 
 
-def lattice_of(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> Lattice:
-    """The ground under a whole picture, in cells of a hundredth of its width."""
+def lattice_of(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> Floats:
+    """The ground under a whole picture, in cells of a hundredth of its width: where their corners lie,
+    (rows + 1) × (columns + 1) × 3 in the work CRS, NaN where a ray meets no ground."""
     width, height = interior.image_size_px
     rows = max(round(_CELLS_ACROSS * height / width), 1)
     x, y = np.meshgrid(np.linspace(0.0, width, _CELLS_ACROSS + 1), np.linspace(0.0, height, rows + 1))
-    points, error = _on_ground(np.stack([x, y], axis=-1).reshape(-1, 2), interior, exterior, terrain)
-    return Lattice(points.reshape(*x.shape, 3), error.reshape(x.shape))
+    points = _on_ground(np.stack([x, y], axis=-1).reshape(-1, 2), interior, exterior, terrain)
+    return points.reshape(*x.shape, 3)
 
 
 def cell_tracks(
@@ -92,42 +75,12 @@ def cell_tracks(
     return np.stack([origins, ends], axis=1).reshape(rows, columns, 2, 3)
 
 
-def picture_error_m(
-    interior: InteriorOrientation, exterior: ExteriorOrientation, axis_range_m: float
-) -> float:
-    """How far off the ground in a picture may be at most, radial 1-sigma in metres, at most UNKNOWN_M.
-
-    By a lattice of spots, as far as it is mapped, over ground that is taken as level where its axis meets it,
-    axis_range_m away; with OBJECT_SIGMA_M. UNKNOWN_M where nothing of it looks down.
-    """
-    width, height = interior.image_size_px
-    share = np.linspace(0.0, 1.0, _SPOTS_ACROSS)
-    spots = np.stack(np.meshgrid(share * width, share * height), axis=-1).reshape(-1, 2)
-    origins, rays = sight_lines(interior, exterior, spots - 0.5)
-    above_m = axis_range_m * max(-exterior.rotation[2][2], _LEAST_DIP)
-    down = -rays[:, 2]
-    looks_down = np.isfinite(down) & (down > 0.0)
-    if not looks_down.any() or not above_m > 0.0:
-        return UNKNOWN_M
-    far_m = np.minimum(above_m / down[looks_down], RANGE_PER_NEAREST * above_m / down[looks_down].max())
-    points = origins[looks_down] + far_m[:, None] * rays[looks_down]
-    upright = np.broadcast_to((0.0, 0.0, 1.0), points.shape)
-    error = expected_error(exterior, points, upright, np.full(len(points), OBJECT_SIGMA_M))
-    return float(np.clip(np.nan_to_num(error, nan=UNKNOWN_M).max(), LEAST_ERROR_M, UNKNOWN_M))
-
-
 def _on_ground(
     px: Floats, interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
-) -> tuple[Floats, Floats]:
+) -> Floats:
     origins, rays = sight_lines(interior, exterior, px - 0.5)
     points = np.full_like(rays, np.nan)
     known = np.isfinite(rays).all(axis=1)
     if known.any():
         points[known] = cast_rays(terrain, origins[known], rays[known], sight_range(exterior, terrain))
-    error = np.full(len(points), np.nan)
-    met = np.isfinite(points[:, 0])
-    if met.any():
-        normals = normals_at(terrain, points[met, :2])
-        found = expected_error(exterior, points[met], normals, np.full(int(met.sum()), OBJECT_SIGMA_M))
-        error[met] = np.clip(np.nan_to_num(found, nan=UNKNOWN_M), LEAST_ERROR_M, UNKNOWN_M)
-    return points, error
+    return points

@@ -15,12 +15,12 @@ from flycam.geometry.terrain import flat_terrain
 _LEAST_DIP = 0.1  # sine of the axis below the horizon; a flatter view lies as far away as this one
 
 
-def live_error_m(frame: FrameRecord, tile: TileId, ground_sigma_m: float = 0.0) -> NDArray[np.float32] | None:
+def live_error_m(frame: FrameRecord, tile: TileId) -> NDArray[np.float32] | None:
     """Radial 1-sigma in metres of where the frame's pixels over a tile lie, 256×256 float32.
 
     Position, height and attitude by the pose's sigmas (`geometry.expected_error`): a height that is off by dz
     moves a pixel by dz tan(angle off nadir). The ground is taken as level at the height where the frame's
-    axis meets it, and as known but for ground_sigma_m: a lower bound on slopes. None for a frame without a
+    axis meets it, and as known: a lower bound on slopes. None for a frame without a
     pose, and where the ground was taken as a plane: it stands off that by heights that nobody knows.
     """
     pose = frame.exterior
@@ -33,5 +33,5 @@ def live_error_m(frame: FrameRecord, tile: TileId, ground_sigma_m: float = 0.0) 
     corners = to_work(np.array([[bounds[i], bounds[j]] for i in (0, 2) for j in (1, 3)]))
     (west, south), (east, north) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     level = flat_terrain(ground_m, pose.work_crs, pose.vertical_datum, (west, south, east, north))
-    sigma_m = np.full((TILE_SIZE_PX, TILE_SIZE_PX), ground_sigma_m, dtype=np.float32)
+    sigma_m = np.zeros((TILE_SIZE_PX, TILE_SIZE_PX), dtype=np.float32)
     return tile_error(pose, tile, to_work, level, sigma_m)

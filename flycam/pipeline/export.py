@@ -87,7 +87,7 @@ def export_flight(
         polygon = shapely.from_wkb(commune_of(workspace.catalog, flight, commune).wkb)
         notes = (*notes, *boundaries_said(workspace.catalog, flight))
     look = _figures(workspace, mosaic) if figures else COLOURS
-    cover = Cover(workspace, withheld_outside(workspace.catalog) if is_handed_on else NOTHING_WITHHELD)
+    cover = Cover(withheld_outside(workspace.catalog) if is_handed_on else NOTHING_WITHHELD)
     within = None if polygon is None else shapely.transform(polygon, lonlat_to_mercator)
     exported = export_cog(
         workspace.store,
@@ -98,7 +98,7 @@ def export_flight(
         gsd_m=gsd_m or flight.gsd_m,
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
-        look=cover.look(mosaic, look, within),
+        look=cover.look(look, within),
         workers=workers_here(),
     )
     if cover.has_covered:

@@ -72,9 +72,8 @@ class PackSuite:
         made = replace(
             final,
             state=PackState.MADE,
-            withdrawn=3,
             flights_beside=("f0", "f3"),
-            masks=("00000000000000aa", "00000000000000ab"),
+            withheld=("00000000000000aa", "00000000000000ab"),
             ended_ns=9,
             manifest_sha256="m" * 64,
             classification="internal",
@@ -153,7 +152,7 @@ class PackSuite:
     def test_a_catalogue_of_the_eighteenth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
         """Of those nobody knows which other flights they show."""
         pack = catalog.packs.add(ASKED, told("pack asked"))
-        made = replace(pack, state=PackState.MADE, ended_ns=7, withdrawn=2, flights_beside=("f0",))
+        made = replace(pack, state=PackState.MADE, ended_ns=7, flights_beside=("f0",))
         catalog.packs.keep(made, told("pack kept"))
         catalog.close()
         for statement in (
@@ -166,15 +165,15 @@ class PackSuite:
             newer.packs.add(replace(ASKED, pack_id="00000000000000bb"), told("pack asked"))
 
     def test_a_catalogue_of_the_twentieth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
-        """Of those nobody knows which masks they keep to: to one, and they are gone."""
+        """Of those nobody knows what was withheld when they were begun: what is, closes them."""
         pack = catalog.packs.add(ASKED, told("pack asked"))
-        made = replace(pack, state=PackState.MADE, ended_ns=7, withdrawn=2, masks=("00000000000000aa",))
+        made = replace(pack, state=PackState.MADE, ended_ns=7, withheld=("00000000000000aa",))
         catalog.packs.keep(made, told("pack kept"))
         catalog.close()
-        for statement in ("ALTER TABLE packs DROP COLUMN masks", "UPDATE schema_info SET value = 20"):
+        for statement in ("ALTER TABLE packs DROP COLUMN withheld", "UPDATE schema_info SET value = 20"):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
-            assert newer.packs.all() == [replace(made, masks=())]
+            assert newer.packs.all() == [replace(made, withheld=())]
 
     def test_a_draft_has_one_final_pack(self, catalog: Catalog) -> None:
         """Whoever approves it second is told; where that one failed or was let go, it can be approved."""

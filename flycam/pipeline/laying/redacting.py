@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
-from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, Lay, lays_of
+from flycam.catalog.masked_ground import MASK_MARGIN_M, Lay, lays_of
 from flycam.catalog.records import AuditEntry, FrameRecord
 from flycam.catalog.redactions import standing
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
@@ -125,8 +125,8 @@ def _lays(workspace: Workspace, line: RedactionLine) -> list[Lay]:
 
 
 def _ground_wkb(workspace: Workspace, line: RedactionLine, lay: Lay) -> bytes | None:
-    """The ground under a mask (lon/lat), widened by what its place may be off; None where its terrain is not
-    here, or its place not known."""
+    """The ground under a mask (lon/lat) with MASK_MARGIN_M around; None where its terrain is not here, or its
+    place not known."""
     if lay.dem_id is None:
         return None
     try:
@@ -139,8 +139,7 @@ def _ground_wkb(workspace: Workspace, line: RedactionLine, lay: Lay) -> bytes | 
         return None  # nobody knows where that is
     ground = shapely.Polygon()
     if len(points):
-        widest_m = WIDENED_BY_SIGMAS * float(error_m.max())
-        hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(widest_m, quad_segs=4)
+        hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(MASK_MARGIN_M)
         ground = shapely.transform(hull, lambda xy: to_lonlat(xy, lay.exterior.work_crs))
     wkb: bytes = shapely.to_wkb(ground)
     return wkb

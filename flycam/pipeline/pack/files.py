@@ -51,7 +51,7 @@ _LOSSY_QUALITY = 78
 
 def write_tiles(workspace: Workspace, side: PackSide, path: Path, cover: Cover, progress: Progress) -> None:
     """Every tile of a flight's mosaic, without what masks cover, as PMTiles (docs/formats/pmtiles.md)."""
-    look = cover.look(side.mosaic, COLOURS)
+    look = cover.look(COLOURS)
     heads = {
         head.tile_id: head
         for head in workspace.catalog.tiles.heads(side.mosaic.mosaic_id, side.mosaic.revision)

@@ -129,7 +129,7 @@ def laid(
     shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)
     for side in reversed(sides):
         zoom = source_zoom(gsd_m, side.extent, side.mosaic)
-        look = cover.look(side.mosaic, COLOURS, sheet)
+        look = cover.look(COLOURS, sheet)
         reader = TileReader(workspace.store, workspace.catalog.tiles, side.mosaic, zoom, look)
         for row, col, shape in _blocks(grid):
             part, mask = resampled(reader, grid, crs, (row, col), shape)

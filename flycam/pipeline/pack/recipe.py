@@ -105,7 +105,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
     scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
-    cover = Cover(workspace, withheld_outside(workspace.catalog))
+    cover = Cover(withheld_outside(workspace.catalog))
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
         maps = draw_maps(workspace, scene, cover, band, progress)

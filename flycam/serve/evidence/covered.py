@@ -16,12 +16,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, error_of
 from flycam.catalog.records import FrameRecord
 from flycam.errors import FrameUnreadable, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
 from flycam.geometry.burning import burn
-from flycam.geometry.seen_ground import Lattice, cell_tracks, lattice_of
+from flycam.geometry.seen_ground import cell_tracks, lattice_of
 from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.ingest.photo.pixels import photo_in
 from flycam.serve.door.admission import Visitor
@@ -67,8 +66,7 @@ def covering_of(frame: FrameRecord, grounds: Grounds, visitor: Visitor) -> Cover
     polygons = tuple(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in sees.masks_on(frame.frame_id)
     )
-    reach_m = WIDENED_BY_SIGMAS * error_of(frame)
-    beside = sees.masked_beside(frame.frame_id, frame.footprint_wkb, reach_m)
+    beside = sees.masked_beside(frame.frame_id, frame.footprint_wkb)
     cells = None if beside is None else _cells_showing(frame, beside, grounds, visitor)
     if not polygons and (cells is None or not cells.any()):
         return None
@@ -120,7 +118,7 @@ def _cells_showing(
     unknown = unmapped(wanted, terrain)
     if unknown.is_empty:
         return cells
-    tracks = cell_tracks(frame.header.interior, frame.exterior, terrain, lattice.shape)
+    tracks = cell_tracks(frame.header.interior, frame.exterior, terrain, cells.shape)
     return cells | cells_towards(lattice, tracks, unknown, heights_beyond(terrain, unknown))
 
 
@@ -132,30 +130,31 @@ def unmapped(wanted: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
 
 
 def cells_towards(
-    lattice: Lattice, tracks: NDArray[np.float64], wanted: BaseGeometry, heights_m: tuple[float, float]
+    lattice: NDArray[np.float64],
+    tracks: NDArray[np.float64],
+    wanted: BaseGeometry,
+    heights_m: tuple[float, float],
 ) -> NDArray[np.bool_]:
     """Cells that meet no mapped ground and look through where some lies that nobody has mapped: each may show
     it.
 
     heights_m  between which that ground lies, and what stands on it
     """
-    met = np.isfinite(lattice.error_m)
-    meets = np.stack([_corner(met, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2).any(axis=2)
+    meets = np.isfinite(_corners(lattice)[..., 0]).any(axis=2)
     looks = ~meets & np.isfinite(tracks).all(axis=(2, 3))
-    cells = np.zeros(lattice.shape, dtype=np.bool_)
+    cells = np.zeros(meets.shape, dtype=np.bool_)
     start, stop = tracks[looks][:, 0], tracks[looks][:, 1]
     level_m = np.maximum(np.linalg.norm((stop - start)[:, :2], axis=1), 1e-6)
     ahead, slope = (stop - start)[:, :2] / level_m[:, None], (stop - start)[:, 2] / level_m
     lines = shapely.linestrings(np.stack([start[:, :2], stop[:, :2]], axis=1))
-    reach_m = WIDENED_BY_SIGMAS * float(np.nanmax(lattice.error_m))
     found = np.zeros(len(lines), dtype=np.bool_)
     for part in shapely.get_parts(wanted):
         middle = shapely.get_coordinates(part.centroid)[0]
-        around_m = reach_m + float(np.linalg.norm(shapely.get_coordinates(part) - middle, axis=1).max())
+        around_m = float(np.linalg.norm(shapely.get_coordinates(part) - middle, axis=1).max())
         along_m = np.einsum("ni,ni->n", middle - start[:, :2], ahead)
         over = [start[:, 2] + slope * np.maximum(along_m + side * around_m, 0.0) for side in (-1.0, 1.0)]
         passes = (np.maximum(*over) >= heights_m[0]) & (np.minimum(*over) <= heights_m[1])
-        found |= passes & (shapely.distance(lines, part) <= reach_m)
+        found |= passes & shapely.intersects(lines, part)
     cells[looks] = found
     return cells
 
@@ -172,22 +171,19 @@ def heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple[float, f
     return float(np.nanmin(known)) - _RISES_M, float(np.nanmax(known)) + _RISES_M
 
 
-def cells_on(lattice: Lattice, wanted: BaseGeometry) -> NDArray[np.bool_] | None:
-    """Cells of a picture that may show some ground (work CRS): by where their corners lie, as far as that may
-    be off; and beside them those of which nobody knows what ground they show. None where that is all of them.
-    """
+def cells_on(lattice: NDArray[np.float64], wanted: BaseGeometry) -> NDArray[np.bool_] | None:
+    """Cells of a picture that may show some ground (work CRS): by where their corners lie; and beside them
+    those of which nobody knows what ground they show. None where that is all of them."""
     shapely.prepare(wanted)
-    corners = np.stack([_corner(lattice.points_m[..., :2], dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
-    errors = np.stack([_corner(lattice.error_m, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
-    met = np.isfinite(errors)
-    cells = np.zeros(lattice.shape, dtype=np.bool_)
+    corners = _corners(lattice)[..., :2]
+    met = np.isfinite(corners[..., 0])
+    cells = np.zeros(met.shape[:2], dtype=np.bool_)
     rows, columns = np.nonzero(met.any(axis=2))
     if not rows.size:
         return None
     some = [corners[row, column][met[row, column]] for row, column in zip(rows, columns, strict=True)]
     hulls = shapely.convex_hull([shapely.MultiPoint(one) for one in some])
-    reach_m = WIDENED_BY_SIGMAS * np.nanmax(errors[rows, columns], axis=1)
-    cells[rows, columns] = shapely.distance(hulls, wanted) <= reach_m
+    cells[rows, columns] = shapely.intersects(hulls, wanted)
     return cells | (~met.any(axis=2) & _next_to(cells))
 
 
@@ -198,10 +194,9 @@ def _next_to(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
 
 
-def _corner(values: NDArray[np.float64], down: int, right: int) -> NDArray[np.float64]:
-    """Of each cell the value at one of its corners."""
-    rows, columns = values.shape[0] - 1, values.shape[1] - 1
-    return values[down : down + rows, right : right + columns]
+def _corners(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each cell its corners: rows × columns × 4 × 3."""
+    return np.stack([lattice[:-1, :-1], lattice[:-1, 1:], lattice[1:, :-1], lattice[1:, 1:]], axis=2)
 
 
 def _decoded(data: bytes, flags: int, frame: FrameRecord) -> Pixels | None:

@@ -37,7 +37,7 @@ from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.evidence import let_go_among, require_not_let_go
 from flycam.pipeline.laying.rectification import ground_view
-from flycam.pipeline.veils import Veils
+from flycam.pipeline.veils import veil_over
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.answering.until import parse_until
 from flycam.serve.answering.wording import Json, geometry
@@ -114,7 +114,7 @@ def pixel(
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
-    veil = Veils(services.workspace).over(mosaic, head, sees)
+    veil = veil_over(tile_id, sees)
     if veil is not None and veil.hidden[row, column]:
         raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
     tile = decode(store.get(head.key), tile_id, head.content_hash)

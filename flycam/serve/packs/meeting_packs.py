@@ -100,6 +100,7 @@ def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: A
             "this meeting pack is no draft that is made: look at the list of packs again",
             vi="gói họp này không phải bản dự thảo đã lập xong: hãy xem lại danh sách gói họp",
         )
+    packing.file(draft)  # what is handed out no more is not approved either
     final = packing.ask(visitor, draft.flights, draft.language, draft.paper, draft)
     return _one_said(packing, final, visitor)
 

@@ -2,7 +2,9 @@
 
 asked for -> on record -> made in a folder of this machine -> its bytes in the store -> on record as made
 
-The newest few drafts have a file, and as many approved packs: a draft never drives out what was approved.
+A pack never changes. One that shows what was withdrawn, or covered by a mask, after it was begun is handed
+out no more. The newest few drafts have a file, and as many approved packs: a draft never drives out what was
+approved.
 What was asked for, who approved it and what became of it stay on record. Decision 0037.
 """
 
@@ -13,12 +15,12 @@ import queue
 import secrets
 import shutil
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from flycam.catalog.masked_ground import Masks, MasksKept, words_near, words_of
+from flycam.catalog.masked_ground import MasksKept, words_near, words_of
 from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import AuditEntry
 from flycam.errors import DiskFull, NotFound, StorageTrouble
@@ -42,14 +44,6 @@ KEPT = 8
 _LEFT_S = 86_400.0
 _AGAIN_S = 2.0
 _LOG = logging.getLogger("flycam.serve")
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """How things stood before a pack was begun: frames that were withdrawn, masks."""
-
-    withdrawn: frozenset[str]
-    masks: Masks
 
 
 class Packing:
@@ -147,8 +141,10 @@ class Packing:
         return pack
 
     def all(self) -> list[Pack]:
-        """Those that are told of, the newest first. Raises CatalogUnavailable."""
-        return self._known.all()
+        """Those that are told of and may be handed out, the newest first. Raises CatalogUnavailable."""
+        told = self._known.all()
+        gone = self._showing_withheld(told)
+        return [one for one in told if one.pack_id not in gone]
 
     def get(self, pack_id: str) -> Pack:
         """Raises NotFound."""
@@ -157,48 +153,48 @@ class Packing:
             raise no_such_pack()
         return pack
 
+    def file(self, pack: Pack) -> str:
+        """Key of the ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn, or
+        covered by a mask, since it was begun: it is handed out, and approved, no more."""
+        if pack.state is not PackState.MADE:
+            raise no_such_pack()
+        if self._showing_withheld([pack]):
+            raise NotFound(
+                "this meeting pack shows what was withdrawn, or covered by a mask, since: ask for a new one",
+                vi="gói họp này có phần đã bị rút hoặc bị che sau khi lập: hãy yêu cầu gói mới",
+            )
+        return keys.pack(pack.pack_id, pack.sha256)
+
     def asked_by(self, packs: Sequence[Pack]) -> Mapping[str, str]:
         """By id, who asked for each pack, or for the draft that it was approved as."""
         owners = {one.pack_id: one.owner for one in packs}
         owners |= self._known.owners({one.draft_id for one in packs if one.draft_id} - set(owners))
         return {one.pack_id: owners.get(one.draft_id, one.owner) for one in packs}
 
-    def file(self, pack: Pack) -> str:
-        """Key of the ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn, or
-        covered by a mask, since: it is let go then."""
-        if pack.state is not PackState.MADE:
-            raise no_such_pack()
-        if self._withdrawn(pack) != pack.withdrawn:
-            self._let_go(pack)
-            raise NotFound(
-                "this meeting pack shows pictures that were withdrawn since and is gone: ask for a new one",
-                vi="gói họp này có ảnh đã bị rút sau khi lập nên đã xoá: hãy yêu cầu gói mới",
-            )
-        if self._is_covered_since(pack):
-            self._let_go(pack)
-            raise NotFound(
-                "this meeting pack shows ground that a mask covers since and is gone: ask for a new one",
-                vi="gói họp này có phần đã được che sau khi lập nên đã xoá: hãy yêu cầu gói mới",
-            )
-        return keys.pack(pack.pack_id, pack.sha256)
-
     def _mine_under_way(self) -> list[Pack]:
         return [one for one in self._known.all() if one.is_under_way and one.maker == self._maker]
 
-    def _withdrawn(self, pack: Pack, among: Collection[str] | None = None) -> int:
-        """How many frames of all flights that it shows are withdrawn; among: of these frames only."""
-        frames = self._workspace.catalog.frames
-        gone = [one.frame_id for name in pack.flights_seen for one in frames.withdrawals(name)]
-        return sum(among is None or one in among for one in gone)
+    def _showing_withheld(self, packs: Sequence[Pack]) -> set[str]:
+        """Ids of those that show what is withheld now and was not when they were begun, whoever asks: frames
+        that were withdrawn, ground that masks cover (decision 0028)."""
+        made = [one for one in packs if one.state is PackState.MADE]
+        masks, flights = self._masks.now(), self._workspace.catalog.flights.flights()
+        boxes = {one.flight_id: one.bounds_lonlat_deg for one in flights}
+        withdrawn = {name: self._withdrawn([name]) for one in made for name in one.flights_seen}
+        found: set[str] = set()
+        for pack in made:
+            known = set(pack.withheld)
+            now = {one for name in pack.flights_seen for one in withdrawn[name]}
+            if not words_of(masks) <= known:
+                now |= words_near(masks, filter(None, map(boxes.get, pack.flights_seen)))
+            if not now <= known:
+                found.add(pack.pack_id)
+        return found
 
-    def _is_covered_since(self, pack: Pack) -> bool:
-        """Whether a mask covers what was not covered when it was begun, whoever asks (decision 0028)."""
-        masks = self._masks.now()
-        if words_of(masks) <= set(pack.masks):
-            return False
-        known = self._workspace.catalog.flights.flights()
-        boxes = [one.bounds_lonlat_deg for one in known if one.flight_id in pack.flights_seen]
-        return not words_near(masks, filter(None, boxes)) <= set(pack.masks)
+    def _withdrawn(self, flights: Iterable[str]) -> set[str]:
+        """Frames that were withdrawn from these flights."""
+        frames = self._workspace.catalog.frames
+        return {one.frame_id for name in flights for one in frames.withdrawals(name)}
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -219,9 +215,8 @@ class Packing:
         self._tidy(folder)
         require_room(folder)  # others have written while it waited
         self._known.begin(pack.pack_id)
-        before = _Before(
-            frozenset(one.frame_id for one in self._workspace.catalog.frames.withdrawals()), self._masks.now()
-        )
+        withdrawn = {one.frame_id for one in self._workspace.catalog.frames.withdrawals()}
+        masks = words_of(self._masks.now())
         place = folder / pack.pack_id
         place.mkdir()
         inside = place / told("file_pack", pack.language)
@@ -232,24 +227,22 @@ class Packing:
                 return made
             pack_up(inside, place / "pack.zip")
             shutil.rmtree(inside)  # three times the bytes at once would be one too many
-            self._keep(pack, made, place / "pack.zip", before)
+            beside = tuple(one for one in made.flights_seen if one not in pack.flights)
+            shown = replace(pack, flights_beside=beside)
+            withheld = masks | (withdrawn & self._withdrawn(shown.flights_seen))
+            self._keep(replace(shown, withheld=tuple(sorted(withheld))), made, place / "pack.zip")
             return None
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _keep(self, pack: Pack, made: Made, path: Path, before: _Before) -> None:
+    def _keep(self, pack: Pack, made: Made, path: Path) -> None:
         """The bytes, and then the record that names them; older ones give way to one that is made."""
         size, sha256 = path.stat().st_size, sha256_of(path)
         self._workspace.require_room(size)
         key = keys.pack(pack.pack_id, sha256)
         self._workspace.store.put_file(key, path, durable=True)
-        seen = replace(
-            pack, flights_beside=tuple(one for one in made.flights_seen if one not in pack.flights)
-        )
         kept = replace(
-            seen,
-            withdrawn=self._withdrawn(seen, before.withdrawn),
-            masks=tuple(sorted(words_of(before.masks))),
+            pack,
             ended_ns=self._workspace.clock_ns(),
             manifest_sha256=made.manifest_sha256,
             content_sha256=made.content_sha256,
@@ -282,15 +275,12 @@ class Packing:
             self._let_go(one)
 
     def _tidy(self, folder: Path) -> None:
-        """Let go of what shows something that was withdrawn or covered; of the oldest that failed nothing is
-        told any more; what a server left that is gone goes after a day."""
+        """Of the oldest that failed nothing is told any more; what a server left that is gone goes after a
+        day."""
         told = self._known.all()
         for one in [one for one in told if one.state is PackState.FAILED][KEPT:]:
             self._let_go(one)
-        for one in [one for one in told if one.state is PackState.MADE]:
-            if self._withdrawn(one) != one.withdrawn or self._is_covered_since(one):
-                self._let_go(one)
-        under_way = {one.pack_id for one in self._known.all() if one.is_under_way}
+        under_way = {one.pack_id for one in told if one.is_under_way}
         for path in folder.iterdir():
             age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
             if path.name not in under_way and age_s > _LEFT_S:

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
 from flycam.catalog.withheld import withheld
-from flycam.catalog.withholding import MASK_RIMS_M, Withholding
+from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.airborne import Airborne, LinkState, LonLat, Phase
 from flycam.frame.left_out import left_out_said
@@ -250,7 +250,7 @@ def _is_barred(told: Airborne, sees: Withholding) -> bool:
     a camera that was turned since, or of which no ground is known, shows what lies anywhere around.
     """
     around_m = max(_AROUND_M, RANGE_PER_HEIGHT * _height_m(told)) + _moved_m(told)
-    return sees.touches(_near(told), around_m, masks_m=around_m, rim_m=MASK_RIMS_M[-1])
+    return sees.touches(_near(told), around_m, masks_m=around_m)
 
 
 def _height_m(told: Airborne) -> float:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, MosaicInfo
-from flycam.catalog.withholding import MASK_RIMS_M, Withholding
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.pipeline.coverage import clip_of, main_mosaic_in
 from flycam.serve.door.guard import Viewer, viewer
@@ -53,7 +53,7 @@ def is_clip_withheld(catalog: Catalog, covered: Coverage, sees: Withholding) -> 
     ground = shapely.from_wkb(commune.wkb)
     if bounds is not None:
         ground = shapely.intersection(ground, shapely.box(*bounds).buffer(_AROUND_DEG))
-    return sees.touches(shapely.to_wkb(ground), margin_m=0.0, rim_m=MASK_RIMS_M[-1])
+    return sees.touches(shapely.to_wkb(ground), margin_m=0.0)
 
 
 @router.head("/cog/{mosaic_id}/{revision}/{commune}.tif", include_in_schema=False)

@@ -22,7 +22,7 @@ from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.pixel_figures import age_h, error_m, gsd_m
-from flycam.pipeline.veils import Veil, Veils
+from flycam.pipeline.veils import Veil, veil_over
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.tiles.follower import Follower
 from flycam.serve.tiles.grounds import Grounds
@@ -80,7 +80,6 @@ class AskedViews:
         self._follower = follower
         self._cache = cache
         self._grounds = grounds
-        self._veils = Veils(workspace)
 
     def view(
         self,
@@ -108,7 +107,7 @@ class AskedViews:
         kept = self._cache.get(key)
         if kept is not None and self._holds(kept, head):
             return kept
-        veil = self._veils.over(info, head, withholding)
+        veil = veil_over(tile_id, withholding)
         if veil is not None and veil.hidden.all():
             return EMPTY
         view = (

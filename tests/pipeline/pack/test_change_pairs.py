@@ -92,9 +92,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
     world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
     scene = scene_of(world.workspace, [world.after])
-    scene, pictures, slides = draw_pairs(
-        world.workspace, scene, Cover(world.workspace, NOTHING_WITHHELD), None
-    )
+    scene, pictures, slides = draw_pairs(world.workspace, scene, Cover(NOTHING_WITHHELD), None)
     figures = gather_pack(world.workspace, scene, pictures, Letterhead(), "")
     return Packed(world, scene, replace(figures, slides=slides))
 
@@ -317,7 +315,7 @@ def test_a_revision_that_holds_a_withdrawn_photo_is_shown_no_more_and_the_captio
     revisions.retire_holding([gone.frame_id], gone.reason)
     assert any(one.revision == number for one in workspace.catalog.tiles.mosaics(world.before))
     scene = scene_of(workspace, [world.after])
-    scene, pictures, _ = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    scene, pictures, _ = draw_pairs(workspace, scene, Cover(NOTHING_WITHHELD), None)
     before = _shown_before(scene)
     assert (before.mosaic.revision, before.stands_in, before.is_lost) == (0, True, False)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
@@ -334,7 +332,7 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
     for offset_deg, is_covered in ((0.0, True), (0.01, False)):
         ground = shapely.to_wkb(shapely.affinity.translate(here.shape, offset_deg))
         sees = Withholding(masks=Masks({"p": (ground,)}, (("p", ground),)))
-        cover = Cover(packed.world.workspace, sees)
+        cover = Cover(sees)
         _, pictures, _ = draw_pairs(packed.world.workspace, only, cover, None)
         assert cover.has_covered is is_covered
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
@@ -350,7 +348,7 @@ def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:
     for key in list(workspace.store.list(keys.mosaic_prefix(world.mosaic_of(world.before).mosaic_id))):
         workspace.store.delete(key)
     scene = scene_of(workspace, [world.after])
-    scene, pictures, slides = draw_pairs(workspace, scene, Cover(workspace, NOTHING_WITHHELD), None)
+    scene, pictures, slides = draw_pairs(workspace, scene, Cover(NOTHING_WITHHELD), None)
     figures = gather_pack(workspace, scene, pictures, Letterhead(), "")
     assert sorted(pictures) == ["change-1"] and not slides, "half a slide would be read as not flown"
     assert "tiles missing, so that it stays empty: run flycam verify), after on the right" in _captions(
@@ -448,7 +446,7 @@ def test_a_screen_shows_the_largest_changes_before_and_after(
 def test_slides_of_pairs_are_not_marked_twice(packed: Packed) -> None:
     """The slide has a band of its own; what is for paper has it too."""
     world = packed.world.workspace
-    band, cover = to_band(DRILL_MARK), Cover(world, NOTHING_WITHHELD)
+    band, cover = to_band(DRILL_MARK), Cover(NOTHING_WITHHELD)
     _, paper, slides = draw_pairs(world, packed.scene, cover, band)
     _, plain, _ = draw_pairs(world, packed.scene, cover, None)
     assert set(slides) == {"change-1", "change-2"} and all(slides[name] == plain[name] for name in slides)
@@ -472,7 +470,7 @@ def test_the_eight_largest_that_both_pictures_show_have_slides_and_only_those_ar
     by_id = {patch.impact.line.change_id: patch for patch in packed.scene.patches}
     slide, files = by_id[SLIDE], by_id[FILES]
     scene = replace(packed.scene, patches=(slide, files, *[slide] * 9))
-    cover = Cover(packed.world.workspace, NOTHING_WITHHELD)
+    cover = Cover(NOTHING_WITHHELD)
     _, paper, slides = draw_pairs(packed.world.workspace, scene, cover, band)
     assert list(paper) == [f"change-{number}" for number in range(1, 12)]
     assert list(slides) == [f"change-{number}" for number in (1, *range(3, 10))]

@@ -246,10 +246,10 @@ def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> 
     scene = scene_of(workspace, [packed.world.after])
     here = next(sign for sign in scene.signs if sign.line.kind is MarkKind.BLOCKED)
     here = replace(here, shape=shapely.Point(LON + 0.0042, LAT - 0.0015))
-    bare = draw_maps(workspace, replace(scene, signs=()), Cover(workspace, NOTHING_WITHHELD), None)
+    bare = draw_maps(workspace, replace(scene, signs=()), Cover(NOTHING_WITHHELD), None)
     for status in (MarkStatus.OPEN, MarkStatus.DOING, MarkStatus.DONE):
         sign = replace(here, line=replace(here.line, status=status))
-        drawn = draw_maps(workspace, replace(scene, signs=(sign,)), Cover(workspace, NOTHING_WITHHELD), None)
+        drawn = draw_maps(workspace, replace(scene, signs=(sign,)), Cover(NOTHING_WITHHELD), None)
         assert drawn.pictures["overview"] != bare.pictures["overview"]
         assert drawn.slides["overview"] == drawn.pictures["overview"], "a real flight has no band"
 
