@@ -110,4 +110,4 @@ def _in_language(value: Value, language: str) -> Value:
 def _catalogue(language: str) -> gettext.NullTranslations:
     if language == "en":
         return gettext.NullTranslations()
-    return gettext.translation(DOMAIN, LOCALES, [language])
+    return gettext.translation(DOMAIN, LOCALES, [language], fallback=True)  # not compiled: English
