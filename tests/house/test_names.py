@@ -55,7 +55,7 @@ def test_modules_that_are_named_are_there() -> None:
 def test_files_that_are_named_are_there() -> None:
     kept = [
         f"/{path.relative_to(ROOT).as_posix()}"
-        for place in ("flycam", "tests", "web", "models", "docs")
+        for place in ("flycam", "tests", "bench", "web", "models", "docs")
         for path in (ROOT / place).rglob("*.*")
         if "node_modules" not in path.parts and "static" not in path.parts
     ]
