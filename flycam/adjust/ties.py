@@ -11,8 +11,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from flycam.adjust.block import BlockFrame, Ties
 from flycam.adjust.choosing import cells_pct, kept, observed, spread_over_frames
@@ -36,6 +34,7 @@ from flycam.adjust.twoview import PairMatches, Plausible, match_pair
 from flycam.adjust.views import View, north_deg, view_of, without_descriptors
 from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.features import find_features
+from flycam.geometry.parts import connected_parts
 from flycam.geometry.terrain import TerrainGrid
 
 Bytes = NDArray[np.uint8]
@@ -236,8 +235,7 @@ def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) ->
     tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
     if not tied.any():
         return np.zeros(count, dtype=bool)
-    edges = coo_array((np.ones(int(tied.sum())), (plan.a[tied], plan.b[tied])), shape=(count, count))
-    part = connected_components(edges, directed=False)[1]
+    part = connected_parts(count, plan.a[tied], plan.b[tied])
     inside: NDArray[np.bool_] = part == np.bincount(part).argmax()
     return inside
 
