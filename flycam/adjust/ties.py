@@ -62,8 +62,8 @@ class TieOptions:
 class TieReport:
     """The ties and what was seen on the way.
 
-    turns                     by frame, quarter turns (clockwise) its picture was given after the flight;
-                              `as_read` gives the frames that the ties belong to
+    turns                     by frame, quarter turns (clockwise) its picture was given after the flight, 0 or
+                              2; `as_read` gives the frames that the ties belong to
     resected                  by frame number, the pose that its neighbours show where they contradict the
                               recorded one
     pairs_tried, pairs_tied   pairs planned, and those with verified matches
@@ -144,7 +144,9 @@ def find_ties(
     views = [turned_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
     plan = _plan([view.frame for view in views], seek)
     matches = _matches(views, plan, known, seek)
-    resected: dict[int, ExteriorOrientation] = {}
+    # a picture of the same size can only have been turned by 180°: by 90° its recorded heading is wrong
+    resected = {number: views[number].frame.exterior for number, turn in enumerate(turns) if turn % 2}
+    turns = [0 if turn % 2 else turn for turn in turns]
     for _ in range(_RETRIES):
         views, plan, matches, found = _tried_again(views, plan, matches, pixels_of, seek)
         if not found:
