@@ -103,9 +103,11 @@ HEARD: tuple[_Heard, ...] = (
         "check their height datum and heading.",
     ),
     _Heard(
-        "the focal length would change by {a}: the priors are kept; give the camera's calibration",
-        "tiêu cự sẽ phải đổi {a}; hãy cho thông số kiểm định của máy ảnh.",
-        "the focal length would have to change by {a}; give the camera's calibration.",
+        "the focal length would change by {a}: it was held at its calibration; give the camera's calibration",
+        "Tiêu cự sẽ phải đổi {a} nên đã giữ nguyên theo kiểm định; hãy cho thông số kiểm định của máy ảnh "
+        "bằng --camera.",
+        "The focal length would have to change by {a} and was held at its calibration; give the camera's "
+        "calibration with --camera.",
     ),
     _Heard(
         "{a}: the focal length is {b} off its calibration, {c} times the stated accuracy: the block's own "
