@@ -36,6 +36,7 @@ from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
 from flycam.ingest.photo.pixels import grey_of_side
+from flycam.ingest.photo.search import Findings
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -93,17 +94,19 @@ def survey(
     checks_of: Callable[[Sequence[PhotoMetadata]], Checks] | None = None,
     identify: Identify = content_identity,
     area_of_interest: BaseGeometry | None = None,
+    found: Findings | None = None,
 ) -> Survey:
     """Read the metadata of all photos and let the doctor settle them.
 
     checks_of  looks at the pixels (cut off, blur, lens cap); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
+    found      what lies at the paths, where they were walked before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
     a position and nothing supplies one), PhotosUnplaced (something else is missing), TerrainMissing
     (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
-    found = search(request.paths)
+    found = search(request.paths) if found is None else found
     if not found.photos and found.refused:
         raise found.refused[0][1]
     if not found.photos:
