@@ -27,6 +27,12 @@ NO_TIES = (
 )
 
 
+_MOST_FOCAL = 0.15
+_FOCAL_HELD = (
+    "the focal length would change by {:.0%}: it was held at its calibration; give the camera's calibration"
+)
+
+
 def _silent(_stage: str, _done: int, _total: int) -> None:
     """No progress."""
 
@@ -34,7 +40,8 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
 def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Progress = _silent) -> Adjustment:
     """Adjust a block; the priors come back, with the reason, where the adjustment does not improve on them.
 
-    Where its ties say that the aircraft stopped for its photos, frames with a motion keep only their turn.
+    Where its ties say that the aircraft stopped for its photos, frames with a motion keep only their turn;
+    where a focal length would change beyond belief, lenses are held at their calibrations.
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
@@ -48,9 +55,14 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     settled = settle(block, problem, start, candidates, options, progress)
     if settled is None:
         return kept_priors(block, problem, NO_TIES, None, None)
-    if stood_still(settled):
+    focal_change = float(np.abs(settled.unknowns.lens[:, 0]).max())
+    if focal_change > _MOST_FOCAL:  # what bends the lens so far is no lens, and says nothing else either
+        held = adjust_block(block, replace(options, self_calibration=False), progress)
+        return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))
+    # what a lens that is held may not take up would speak for either
+    if options.self_calibration and stood_still(settled):
         still = adjust_block(at_rest(block), options, progress)
-        return replace(still, notes=(*still.notes, STOOD_STILL))
+        return replace(still, notes=(*still.notes, STOOD_STILL)) if still.accepted else still
     fit, point = fit_of(problem, settled, held_out, options, len(block.ties.frame))
     enough = len(held_out) >= 0.01 * len(candidates) and len(held_out) >= 50
     tied = np.bincount(settled.model.seen.frame, minlength=len(problem.frames)) > 0

@@ -20,7 +20,6 @@ _LEAST_OBSERVATIONS = 12
 _LEAST_KEPT = 0.25
 _NO_WORSE = 1.02
 _MOST_SIGMAS = 6.0
-_MOST_FOCAL = 0.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +33,6 @@ class Evidence:
     kept: float
     position_sigmas: float
     attitude_sigmas: float
-    focal_change: float
     observations: int
 
 
@@ -66,7 +64,6 @@ def weigh_evidence(
         kept=used / max(offered, 1),
         position_sigmas=position,
         attitude_sigmas=float(np.median(angle / np.maximum(widest, 1e-9))) if angle.size else 0.0,
-        focal_change=float(np.abs(after.lens[:, 0]).max()),
         observations=used,
     )
 
@@ -90,11 +87,6 @@ def objection(evidence: Evidence) -> str:
         return (
             f"the block would move frames by {e.position_sigmas:.0f} (position) and {e.attitude_sigmas:.0f} "
             "(attitude) times their stated accuracy: the priors are kept; check their datum and heading"
-        )
-    if e.focal_change > _MOST_FOCAL:
-        return (
-            f"the focal length would change by {e.focal_change:.0%}: the priors are kept; "
-            "give the camera's calibration"
         )
     return ""
 

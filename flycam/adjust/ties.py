@@ -11,8 +11,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from flycam.adjust.block import BlockFrame, Ties
 from flycam.adjust.choosing import cells_pct, kept, observed, spread_over_frames
@@ -36,6 +34,7 @@ from flycam.adjust.twoview import PairMatches, Plausible, match_pair
 from flycam.adjust.views import View, north_deg, view_of, without_descriptors
 from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.features import find_features
+from flycam.geometry.parts import connected_parts
 from flycam.geometry.terrain import TerrainGrid
 
 Bytes = NDArray[np.uint8]
@@ -63,8 +62,8 @@ class TieOptions:
 class TieReport:
     """The ties and what was seen on the way.
 
-    turns                     by frame, quarter turns (clockwise) its picture was given after the flight;
-                              `as_read` gives the frames that the ties belong to
+    turns                     by frame, quarter turns (clockwise) its picture was given after the flight, 0 or
+                              2; `as_read` gives the frames that the ties belong to
     resected                  by frame number, the pose that its neighbours show where they contradict the
                               recorded one
     pairs_tried, pairs_tied   pairs planned, and those with verified matches
@@ -145,7 +144,9 @@ def find_ties(
     views = [turned_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
     plan = _plan([view.frame for view in views], seek)
     matches = _matches(views, plan, known, seek)
-    resected: dict[int, ExteriorOrientation] = {}
+    # a picture of the same size can only have been turned by 180°: by 90° its recorded heading is wrong
+    resected = {number: views[number].frame.exterior for number, turn in enumerate(turns) if turn % 2}
+    turns = [0 if turn % 2 else turn for turn in turns]
     for _ in range(_RETRIES):
         views, plan, matches, found = _tried_again(views, plan, matches, pixels_of, seek)
         if not found:
@@ -236,8 +237,7 @@ def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) ->
     tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
     if not tied.any():
         return np.zeros(count, dtype=bool)
-    edges = coo_array((np.ones(int(tied.sum())), (plan.a[tied], plan.b[tied])), shape=(count, count))
-    part = connected_components(edges, directed=False)[1]
+    part = connected_parts(count, plan.a[tied], plan.b[tied])
     inside: NDArray[np.bool_] = part == np.bincount(part).argmax()
     return inside
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from flycam.geometry.features import rank_in_group
+from flycam.geometry.parts import connected_parts
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -43,7 +42,7 @@ def join_tracks(
     nodes = int(offset[-1])
     frame_of = np.repeat(np.arange(len(features_of)), np.diff(offset))
     u, v = offset[frame_a] + i, offset[frame_b] + j
-    label = _components(nodes, u, v)
+    label = connected_parts(nodes, u, v)
     for _ in range(_ROUNDS):
         torn = _in_conflict(label, frame_of, nodes)[label[u]]
         if not torn.any():
@@ -51,7 +50,7 @@ def join_tracks(
         # a wrong link joins two points: the least alike third of a component's links goes, then we look again
         weak = torn & _least_third(label[u], cosine)
         u, v, cosine = u[~weak], v[~weak], cosine[~weak]
-        label = _components(nodes, u, v)
+        label = connected_parts(nodes, u, v)
     clean = ~_in_conflict(label, frame_of, nodes)[label[u]]
     used = np.unique(np.concatenate([u[clean], v[clean]]))
     return sorted_observations(label[used], frame_of[used], used - offset[frame_of[used]])
@@ -75,12 +74,6 @@ def _least_third(group: Indices, cosine: Floats) -> Bools:
     many = np.bincount(group)[group[order]]
     least[order] = rank_in_group(group[order]) < np.maximum(many // 3, 1)
     return least
-
-
-def _components(nodes: int, u: Indices, v: Indices) -> Indices:
-    graph = coo_array((np.ones(u.size, dtype=np.int8), (u, v)), shape=(nodes, nodes))
-    label: Indices = connected_components(graph, directed=False)[1].astype(np.int64)
-    return label
 
 
 def _in_conflict(label: Indices, frame_of: Indices, nodes: int) -> Bools:

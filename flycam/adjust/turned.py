@@ -58,7 +58,8 @@ def turned_view(view: View, quarters: int, terrain: TerrainGrid) -> View:
 def quarter_turns(
     views: Sequence[View], links: Sequence[tuple[int, int]], terrain: TerrainGrid, plausible: Plausible
 ) -> list[int]:
-    """Quarter turns 0…3 of each view, from the links (pairs of neighbours) that do not match as they are.
+    """Quarter turns 0…3 of each view against its pose, from the links (pairs of neighbours) that do not match
+    as they are: of its picture, or of what was recorded of its heading.
 
     0 unless its links say otherwise with at least 20 matches, and twice as many as for any other turn.
     """

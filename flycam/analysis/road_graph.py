@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
+
+from flycam.geometry.parts import connected_parts
 
 Shapes = NDArray[np.object_]
 Mask = NDArray[np.bool_]
@@ -88,10 +88,7 @@ def _largest(pieces: Shapes, among: Mask) -> Mask:
     ends = np.stack([_ends(pieces, 0), _ends(pieces, -1)])
     _, nodes = np.unique(ends, return_inverse=True)
     first, last = nodes.reshape(2, -1)
-    count = int(nodes.max()) + 1
-    net = coo_array((np.ones(len(pieces)), (first, last)), shape=(count, count))
-    _, of_node = connected_components(net, directed=False)
-    component = of_node[first]
+    component = connected_parts(int(nodes.max()) + 1, first, last)[first]
     length = np.bincount(component, weights=np.where(among, shapely.length(pieces), 0.0))
     return np.asarray(among & (component == length.argmax()))
 

@@ -16,6 +16,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.address import shown
 
 if TYPE_CHECKING:
+    from flycam.ingest.photo.search import Findings
     from flycam.pipeline.laying.opening import Labels
     from flycam.pipeline.live.given import LiveRequest
 
@@ -114,13 +115,11 @@ def film_among(paths: Sequence[Path]) -> Path | None:
     return films[0]
 
 
-def recordings_among(paths: Sequence[Path]) -> list[Path]:
-    """Return films and flight logs where no photo is among `paths`, files or folders: a file that is named is
-    taken for a log whatever its name, one in a folder by its name alone."""
+def recordings_among(found: Findings, paths: Sequence[Path]) -> list[Path]:
+    """Return films and flight logs where no photo was found at `paths`, files or folders: a file that is
+    named is taken for a log whatever its name, one in a folder by its name alone."""
     from flycam.ingest.photo.card_files import FileKind, kind_of
-    from flycam.ingest.photo.search import search
 
-    found = search(paths)
     if found.photos:
         return []
     return [

@@ -29,7 +29,10 @@ def inspect(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
 ) -> Result:
     """What is this flight, film or log, and what is wrong with it? Writes nothing but the KML asked for."""
-    if recordings := recordings_among(options["paths"]):
+    from flycam.ingest.photo.search import search
+
+    found = search(options["paths"])
+    if recordings := recordings_among(found, options["paths"]):
         return inspected_recordings(recordings, options["telemetry"])
     from flycam.answers.flights import of_inspection
     from flycam.pipeline.inspection import inspect_flight
@@ -49,6 +52,7 @@ def inspect(
         aoi=aoi,
         refly=refly,
         check_pixels=pixels,
+        found=found,
         progress=ProgressBar(),
     )
     return of_inspection(report, language())

@@ -24,7 +24,11 @@ def survey_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True, type=FILE),
-            click.option("--telemetry", type=FILE, help="Flight log, or poses (CSV, OpenSfM, ODM)."),
+            click.option(
+                "--telemetry",
+                type=FILE,
+                help="Flight log; or what places photos: poses (CSV, OpenSfM, ODM), control points, a map.",
+            ),
             click.option(
                 "--layer",
                 type=LAYER,

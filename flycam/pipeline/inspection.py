@@ -17,6 +17,7 @@ from flycam.ingest.doctor.altitude import TERRAIN_HOLE, TERRAIN_PARTIAL
 from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.ingest.doctor.duplicates import quick_identity
 from flycam.ingest.doctor.kml import refly_kml
+from flycam.ingest.photo.search import Findings
 from flycam.pipeline.laying.planning import ground_under, nothing_seen, planned_on
 from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
@@ -45,10 +46,14 @@ def inspect_flight(
     aoi: Path | None = None,
     refly: Path | None = None,
     check_pixels: bool = True,
+    found: Findings | None = None,
     progress: Progress = silent,
 ) -> InspectionReport:
-    """Look at a flight; `extra_dem` is used without being registered. Raises what `survey` raises, and
-    OutsideTerrain where an ingest would: no photo sees ground whose height is known."""
+    """Look at a flight; `extra_dem` is used without being registered, `found` as by `survey`.
+
+    Raises what `survey` raises, and OutsideTerrain where an ingest would: no photo sees ground whose height
+    is known.
+    """
     started = time.monotonic()
     if extra_dem is not None:
         dems = [read_dem_info(extra_dem, datum), *dems]
@@ -58,6 +63,7 @@ def inspect_flight(
         checks_of=(lambda photos: look_at(photos, progress)) if check_pixels else None,
         identify=quick_identity,
         area_of_interest=read_area(aoi) if aoi else None,
+        found=found,
     )
     seen = _with_ground(seen, dems)
     if refly is not None:

@@ -103,9 +103,11 @@ HEARD: tuple[_Heard, ...] = (
         "check their height datum and heading.",
     ),
     _Heard(
-        "the focal length would change by {a}: the priors are kept; give the camera's calibration",
-        "tiêu cự sẽ phải đổi {a}; hãy cho thông số kiểm định của máy ảnh.",
-        "the focal length would have to change by {a}; give the camera's calibration.",
+        "the focal length would change by {a}: it was held at its calibration; give the camera's calibration",
+        "Tiêu cự sẽ phải đổi {a} nên đã giữ nguyên theo kiểm định; hãy cho thông số kiểm định của máy ảnh "
+        "bằng --camera.",
+        "The focal length would have to change by {a} and was held at its calibration; give the camera's "
+        "calibration with --camera.",
     ),
     _Heard(
         "{a}: the focal length is {b} off its calibration, {c} times the stated accuracy: the block's own "
@@ -187,11 +189,14 @@ HEARD: tuple[_Heard, ...] = (
     ),
     _Heard(
         "{a}: its coordinate system is brought to that of the map to about {b} m here, for want of a better "
-        "transformation, and the block lies no surer: give coordinates in WGS 84 where metres matter.",
+        "transformation, and nothing placed by it is surer: give coordinates in WGS 84 (EPSG:4326 or a UTM "
+        "zone) where metres matter.",
         "{a}: hệ toạ độ của tệp chỉ chuyển được sang hệ của bản đồ với sai số khoảng {b} m, vì ở đây không "
-        "có phép chuyển tốt hơn, và khối ảnh không chính xác hơn thế: hãy cho toạ độ theo WGS 84 nếu cần.",
+        "có phép chuyển tốt hơn, và những gì đặt theo đó không chính xác hơn thế: hãy cho toạ độ theo WGS 84 "
+        "(EPSG:4326 hoặc một múi UTM) nếu cần chính xác hơn.",
         "{a}: its coordinate system is brought to that of the map to about {b} m here, for want of a better "
-        "transformation, and the block lies no surer: give coordinates in WGS 84 where metres matter.",
+        "transformation, and nothing placed by it is surer: give coordinates in WGS 84 (EPSG:4326 or a UTM "
+        "zone) where metres matter.",
     ),
     _Heard(
         "{a}: marks on photos that could not be tied to others were left out ({b}).",

@@ -123,6 +123,16 @@ def test_a_focal_length_wrong_by_five_percent_is_found_and_said():
     assert rms(errors_m(result, truth)) < rms(errors_m(kept, truth)) or not kept.accepted
 
 
+def test_a_focal_length_that_would_change_beyond_belief_is_held_and_the_block_adjusted():
+    scene = replace(BASE, focal_error=0.3, sigma_focal=0.015, stagger=0.2, cross_strips=2, relief=200.0)
+    block, _ = make_block(replace(scene, sigma_m=(1.5, 1.5, 8.0), ties_a_frame=80))
+    result = adjust_block(block)
+    assert result.accepted
+    assert result.interiors["test"].focal_length_px == block.frames[0].interior.focal_length_px
+    (said,) = [note for note in result.notes if "focal length" in note]
+    assert "tiêu cự" in translated(said, "vi").lower() and translated(said, "en") != said
+
+
 @pytest.mark.parametrize("wrong", [0.0, 0.05, -0.05])
 def test_a_calibration_that_the_block_is_too_weak_to_mend_is_contradicted(wrong):
     # level ground under one height: a focal length is a flying height, and the heights hardly say which

@@ -43,6 +43,7 @@ def spoiled(flight, number, *, heading_deg=0.0, tilt_deg=0.0, moved_m=(0.0, 0.0,
     [
         {"heading_deg": 137.0},
         {"heading_deg": -48.0},
+        {"heading_deg": 90.0},
         {"moved_m": (50.0, 20.0, 0.0)},
         {"heading_deg": 30.0, "tilt_deg": 12.0, "moved_m": (0.0, 40.0, 8.0)},
     ],
@@ -55,7 +56,9 @@ def test_a_photo_recorded_elsewhere_is_tied_and_lies_where_it_was_flown(flight, 
     assert min(found.tracks) >= 150
     moved_m, turned_rad = corrections(flight.exact[number], found.resected[number])
     assert moved_m < 8.0 and np.degrees(turned_rad) < 4.0, "of what its neighbours' own poses are off"
+    assert set(found.turns) == {0}, "that its picture was turned is the less simple reading"
     read = as_read(frames, found)
+    assert [frame.camera for frame in read] == [frame.camera for frame in frames]
     adjusted = adjust_block(Block(frames=read, ties=found.ties, terrain=TerrainPrior(terrain=flight.terrain)))
     assert adjusted.accepted and {one.state for one in adjusted.frames} == {FrameState.TIED}
     moved_m, turned_rad = corrections(flight.exact[number], adjusted.frames[number].exterior)

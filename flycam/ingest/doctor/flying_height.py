@@ -33,7 +33,9 @@ GreyOf = Callable[[Path, int], NDArray[np.uint8]]
 """A photo's path and a longer side in pixels -> its grey picture of about that size; FrameUnreadable."""
 
 _SIDE_PX, _GLANCE_PX = 400, 200
-
+_ENOUGH_TO_JUDGE, _ENOUGH_TO_FIND = 0.5, 0.9
+"""Share of the pairs that small pictures must tell something of, where heights are told and where not; else
+larger ones are looked at."""
 _FEATURES = 1200
 _UNSURE_YAW_DEG = 4.0
 """Beyond this, features are described by their own gradients: upright ones would not be found again."""
@@ -117,7 +119,8 @@ def estimate_flying_heights(
     """Heights above ground of all photos, sortie by sortie, from at most about `most_pairs` pairs of them.
 
     usable  rows whose picture can be looked at
-    told_m  heights above ground N that are to be judged: a glance at small pictures does where it sees enough
+    told_m  heights above ground N that are to be judged
+    A glance at small pictures does where it sees enough; else larger ones are looked at.
     Between the photos that are looked at heights are interpolated along the way flown; their sigma grows with
     the distance.
     """
@@ -126,8 +129,10 @@ def estimate_flying_heights(
         for rows in sorties:
             shown = rows[usable[rows] & np.isfinite(poses.rotations[rows]).all(axis=(1, 2))]
             quota = max(2, round(most_pairs * len(rows) / len(poses.paths)))
-            shifts = [] if told_m is None else _glanced(poses, grey_of, pool, shown, quota, told_m[shown])
-            shifts = shifts or Pictures(poses, grey_of, pool).shifts(shown, quota)
+            told = None if told_m is None else _usual_step(poses, shown, told_m)
+            shifts, share = Pictures(poses, grey_of, pool, _GLANCE_PX).shifts(shown, quota, told)
+            if share <= (_ENOUGH_TO_FIND if told is None else _ENOUGH_TO_JUDGE):
+                shifts, _ = Pictures(poses, grey_of, pool).shifts(shown, quota, None)
             if not shifts:
                 continue
             nodes, height, sigma, seen = _adjusted(poses, shifts)
@@ -167,15 +172,19 @@ class Pictures:
         self._poses, self._grey_of, self._pool, self._side_px = poses, grey_of, pool, side_px
         self._sight = cache(self._look)
 
-    def shifts(self, rows: Index, most: int) -> list[_Shift]:
-        """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough."""
-        first = self.between(_pairs(rows, 1, min(most, 3)))
-        if not first:
-            return self.between(_pairs(rows, 1, most))
-        step = _best_step(float(np.median([np.hypot(*one.moved) for one in first])), rows)
-        if step == 1 and most <= len(first):
-            return first
-        return self.between(_pairs(rows, step, most)) or first
+    def shifts(self, rows: Index, most: int, usual: float | None) -> tuple[list[_Shift], float]:
+        """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough; and
+        the share of those pairs that have enough in common.
+
+        usual  from one photo to the next, in flying heights; None: as three pairs show it
+        """
+        first: list[_Shift] = []
+        if usual is None:
+            first = self.between(_pairs(rows, 1, min(most, 3)))
+            usual = float(np.median([np.hypot(*one.moved) for one in first])) if first else _BEST_SHIFT
+        pairs = _pairs(rows, _best_step(usual, rows), most)
+        found = self.between(pairs)
+        return found or first, len(found) / max(len(pairs), 1)
 
     def sights(self, rows: Sequence[int]) -> dict[int, Sight | None]:
         """What photos show, by row; None of one that cannot be read."""
@@ -211,18 +220,12 @@ class Pictures:
         return Sight(kept, ground[near])
 
 
-def _glanced(
-    poses: Poses, grey_of: GreyOf, pool: ThreadPoolExecutor, rows: Index, most: int, told_m: Floats
-) -> list[_Shift]:
-    """Shifts of up to `most` pairs of small pictures of a sortie, as far apart as is best if its photos were
-    so high; none where most of them have nothing in common, or a height is not known."""
+def _usual_step(poses: Poses, rows: Index, told_m: Floats) -> float | None:
+    """From one photo of a sortie to the next, in flying heights as they are told; None where they are not."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        usual = np.hypot(*np.diff(poses.xy_m[rows], axis=0).T) / told_m[:-1]
-    if not (usual.size and np.median(usual) > 0.0):
-        return []
-    pairs = _pairs(rows, _best_step(float(np.median(usual)), rows), most)
-    found = Pictures(poses, grey_of, pool, _GLANCE_PX).between(pairs)
-    return found if 2 * len(found) > len(pairs) else []
+        steps = np.hypot(*np.diff(poses.xy_m[rows], axis=0).T) / told_m[rows[:-1]]
+    usual = float(np.median(steps)) if steps.size else 0.0
+    return usual if usual > 0.0 else None
 
 
 def _best_step(usual: float, rows: Index) -> int:

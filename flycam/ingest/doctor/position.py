@@ -56,10 +56,10 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
             (
                 missing,
                 PositionUnknown(
-                    "has no position: give the flight log, a table of positions or a list of ground control "
-                    "points with --telemetry",
-                    vi="không có vị trí dùng được; hãy đưa nhật ký bay, bảng vị trí hoặc danh sách điểm "
-                    "khống chế bằng --telemetry",
+                    "has no position: give the flight log, a table of positions, a list of ground control "
+                    "points or a map of the ground with --telemetry",
+                    vi="không có vị trí dùng được; hãy đưa nhật ký bay, bảng vị trí, danh sách điểm khống "
+                    "chế hoặc bản đồ của nơi đó bằng --telemetry",
                 ),
             ),
             (

@@ -21,11 +21,19 @@ def crs_accuracy_said(path: Path, crs: str | None, lonlat_deg: Floats) -> list[P
         Problem(
             code="crs_accuracy",
             severity=Severity.WARNING,
-            sentence_en=f"{path.name}: its coordinate system is brought to that of the map to about "
-            f"{accuracy:.0f} m here, for want of a better transformation: give coordinates in WGS 84 "
-            "(EPSG:4326 or a UTM zone) where metres matter.",
+            sentence_en=crs_accuracy_sentence(path.name, accuracy),
             sentence_vi=f"{path.name}: hệ toạ độ của tệp chỉ chuyển được sang hệ của bản đồ với sai số "
-            f"khoảng {accuracy:.0f} m, vì ở đây không có phép chuyển tốt hơn: hãy cho toạ độ theo WGS 84 "
-            "(EPSG:4326 hoặc một múi UTM) nếu cần chính xác hơn.",
+            f"khoảng {accuracy:.0f} m, vì ở đây không có phép chuyển tốt hơn, và những gì đặt theo đó không "
+            "chính xác hơn thế: hãy cho toạ độ theo WGS 84 (EPSG:4326 hoặc một múi UTM) nếu cần chính xác "
+            "hơn.",
         )
     ]
+
+
+def crs_accuracy_sentence(name: str, accuracy_m: float) -> str:
+    """What is said in English of coordinates whose system is brought to the map's by metres only."""
+    return (
+        f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
+        "want of a better transformation, and nothing placed by it is surer: give coordinates in WGS 84 "
+        "(EPSG:4326 or a UTM zone) where metres matter."
+    )

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeKind
+from flycam.geometry.parts import connected_parts
 from flycam.pipeline.change.shapes import areas_of, shapes_of
 
 SLIVER_SHARE, SLIVER_M2 = 0.01, 100.0
@@ -53,8 +52,7 @@ def place_numbers(lines: Sequence[ChangeLine]) -> list[int]:
     one, other = one[same], other[same]
     lie_on = are_one_place(shapes[one], shapes[other])
     one, other = one[lie_on], other[lie_on]
-    net = coo_array((np.ones(len(one)), (one, other)), shape=(len(lines), len(lines)))
-    numbers: list[int] = connected_components(net, directed=False)[1].tolist()
+    numbers: list[int] = connected_parts(len(lines), one, other).tolist()
     return numbers
 
 

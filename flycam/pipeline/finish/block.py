@@ -21,7 +21,7 @@ from flycam.frame.terraincodec import made_of
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.pipeline.laying.rectification import recorded_pose
 
-RECIPE_VERSION = 8
+RECIPE_VERSION = 9
 """Counts up when the same inputs would give another result: what was made before is then not taken for it."""
 
 

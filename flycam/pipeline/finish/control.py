@@ -20,6 +20,7 @@ from flycam.frame.flight import is_plane
 from flycam.geodata.crs import describe_crs, limited_accuracy_m, to_lonlat, to_work, transform_points
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.ingest.given.crs_accuracy import crs_accuracy_sentence
 from flycam.ingest.given.gcp import GroundControl, GroundMark, read_gcp
 from flycam.pipeline.finish.control_marks import scale_of_marks
 from flycam.report.numbers import number
@@ -73,7 +74,7 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
     crs_sigma_m = limited_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
     if crs_sigma_m:
-        doubts.append(crs_accuracy_said(path.name, crs_sigma_m))
+        doubts.append(crs_accuracy_sentence(path.name, crs_sigma_m))
     heights, sigma_z = _heights(
         listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
     )
@@ -107,15 +108,6 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
         )
     return SettledControl(
         points=tuple(points), said=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
-    )
-
-
-def crs_accuracy_said(name: str, accuracy_m: float) -> str:
-    """What to say of coordinates whose system is brought to the map's by metres only."""
-    return (
-        f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
-        "want of a better transformation, and the block lies no surer: give coordinates in WGS 84 where "
-        "metres matter."
     )
 
 

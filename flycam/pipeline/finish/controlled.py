@@ -24,7 +24,8 @@ from flycam.frame.flight import is_plane
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import limited_accuracy_m, to_lonlat
 from flycam.geometry.grid import TileRange, ground_pixel_m
-from flycam.pipeline.finish.control import SettledControl, crs_accuracy_said, ground_control
+from flycam.ingest.given.crs_accuracy import crs_accuracy_sentence
+from flycam.pipeline.finish.control import SettledControl, ground_control
 from flycam.pipeline.finish.control_judging import (
     borne_out,
     cannot_follow,
@@ -112,7 +113,7 @@ def adjust_with_control(
     if reference is not None:
         tie, crs_sigma_m = _compare(run, adjustment, reference)
         if crs_sigma_m and tie.control:
-            doubts.append(crs_accuracy_said(reference.name, crs_sigma_m))
+            doubts.append(crs_accuracy_sentence(reference.name, crs_sigma_m))
         far = far_off(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
         if tie.control:
             control = (*settled.points, *on_tied(tie.control, _tied(adjustment)))

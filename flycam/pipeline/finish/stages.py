@@ -180,10 +180,11 @@ def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overv
         return run.folder.made(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
 
     def of_frame(frame_id: str) -> Overview:
-        if not by_id[frame_id].is_untied:
+        own = by_id[frame_id]
+        if not own.is_untied:
             return whole(frame_id)
-        tied = (one.frame_id for one in placed if not one.is_untied)
-        return seen_alone(whole(frame_id), map(whole, tied))
+        beside = (one for one in placed if not (one.is_untied or one.tiles.intersection(own.tiles).is_empty))
+        return seen_alone(whole(frame_id), (whole(one.frame_id) for one in beside))
 
     def by_worker(name: str) -> Overview | None:
         return None if run.spread is None else run.spread.stages.load(name, OVERVIEW_KINDS)

@@ -28,6 +28,7 @@ from flycam.ingest.doctor.duplicates import Identify, content_identity
 from flycam.ingest.doctor.inspect import diagnose
 from flycam.ingest.doctor.log_match import LOG_DOES_NOT_MATCH
 from flycam.ingest.given.control_positions import with_control
+from flycam.ingest.given.map_positions import holds_map, with_map
 from flycam.ingest.given.pose_files import holds_control, holds_poses, holds_positions_alone
 from flycam.ingest.given.positions import with_positions
 from flycam.ingest.photo.card_files import FileKind, kind_of
@@ -35,6 +36,7 @@ from flycam.ingest.photo.judging import Checks
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import interior_for, read_all, search
 from flycam.ingest.photo.pixels import grey_of_side
+from flycam.ingest.photo.search import Findings
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
@@ -44,8 +46,9 @@ from flycam.pipeline.terrain import TerrainLookup
 class SurveyRequest:
     """What the operator gave and asked for.
 
-    telemetry       a flight log for photos that lack something, positions, or poses for all of them (a table,
-                    an OpenSfM reconstruction, ODM's shots): told by what the file holds
+    telemetry       a flight log for photos that lack something; positions, poses for all of them (a table,
+                    an OpenSfM reconstruction, ODM's shots), or control points or a map that place them: told
+                    by what the file holds
     camera          a camera file that beats what the photos say
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
@@ -91,17 +94,19 @@ def survey(
     checks_of: Callable[[Sequence[PhotoMetadata]], Checks] | None = None,
     identify: Identify = content_identity,
     area_of_interest: BaseGeometry | None = None,
+    found: Findings | None = None,
 ) -> Survey:
     """Read the metadata of all photos and let the doctor settle them.
 
     checks_of  looks at the pixels (cut off, blur, lens cap); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
+    found      what lies at the paths, where they were walked before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
     a position and nothing supplies one), PhotosUnplaced (something else is missing), TerrainMissing
     (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
-    found = search(request.paths)
+    found = search(request.paths) if found is None else found
     if not found.photos and found.refused:
         raise found.refused[0][1]
     if not found.photos:
@@ -125,7 +130,10 @@ def survey(
     placed: list[Problem] = []
     # a photo that is told its position is still the file that was read
     as_read = {photo.path: photo for photo in photos}
-    if log is not None and holds_poses(log) and holds_control(log):
+    if log is not None and holds_map(log):
+        photos, placed = with_map(photos, log, lens, grey_of_side)
+        log = None
+    elif log is not None and holds_poses(log) and holds_control(log):
         photos, placed = with_control(photos, log, lens, grey_of_side)
         log = None
     elif log is not None and holds_poses(log) and holds_positions_alone(log):

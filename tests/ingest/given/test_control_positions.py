@@ -72,6 +72,13 @@ def test_points_that_do_not_place_the_block_are_refused_with_the_cure(
     assert "gcp_list.txt" in str(caught.value)
 
 
+def test_one_photo_with_three_points_is_placed(tmp_path, flight, photos):
+    marks = [(3, (40.0, 60.0)), (3, (250.0, 30.0)), (3, (60.0, 200.0))]
+    (placed,), _ = with_control(photos[3:4], listed(tmp_path, flight, marks), lambda _: LENS, flight.grey)
+    (xy,) = to_work(np.array([(placed.lon_deg, placed.lat_deg)]), CRS)
+    np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy[3], atol=2.0)
+
+
 def test_without_a_lens_photos_stay_as_they_are(tmp_path, flight, photos):
     def unknown(one):
         raise CalibrationMissing(f"{one.name}: nothing says what lens took it")

@@ -370,7 +370,6 @@ def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
         "kept": 0.9,
         "position_sigmas": 1.0,
         "attitude_sigmas": 1.0,
-        "focal_change": 0.0,
         "observations": 9999,
     }
     for change in (
@@ -378,7 +377,6 @@ def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
         {"kept": 0.1},
         {"after_px": 3.0},
         {"position_sigmas": 99.0},
-        {"focal_change": 0.9},
     ):
         said = objection(Evidence(**{**base, **change}))
         assert said
