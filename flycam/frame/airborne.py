@@ -62,8 +62,8 @@ class Airborne:
     recorded_s     seconds of the stream that are kept as it came; None: it is not recorded
     picture_key    where its newest picture lies in the store, small; None: none is shown
     failure        why it ended, if not in peace, (English, Vietnamese)
-    is_matching    no picture is laid yet, because it is still looked for how the clocks of video and log lie
-                   to each other
+    is_matching    it is still looked for how the clocks of video and log lie to each other: pictures are laid
+                   in doubt, and laid again
     """
 
     flight_id: str

@@ -14,7 +14,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "store_away": ("show new ground while the store was away", "chụp chỗ mới khi kho lưu trữ mất liên lạc"),
     "pts_backwards": ("bear a time that goes backwards", "có mốc thời gian lùi lại"),
     "torn": ("torn", "bị vỡ hình"),
-    "clock_unknown": ("waited in vain for the clock", "chờ mãi chưa biết độ lệch đồng hồ"),
     "filmed_before": ("show what is on the map already", "chụp chỗ đã có trên bản đồ"),
     "withdrawn": ("withdrawn", "đã bị rút"),
     "telemetry_gap": ("the log says nothing of", "không có số liệu trong nhật ký bay"),

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from flycam.ingest.video.motion import Motion, ToldPoses, told_flow
 Floats = NDArray[np.float64]
 Shifts = NDArray[np.complex128]
 Series = NDArray[Any]  # floats, or shifts as u + iv
+Seconds = TypeVar("Seconds", float, Floats)
 
 REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
@@ -73,6 +74,10 @@ class ClockOffset:
     def is_known(self) -> bool:
         return self.sigma_s <= KNOWN_SIGMA_S
 
+    def log_s(self, video_s: Seconds) -> Seconds:
+        """Times of the video on the log's clock."""
+        return video_s + self.offset_s + self.drift * (video_s - self.at_s)
+
 
 def unknown_offset(around_s: float = 0.0, reach_s: float = REACH_S) -> ClockOffset:
     """Nothing is known but that it lies within reach of `around_s`."""
@@ -83,21 +88,24 @@ def estimate_offset(
     motions: Sequence[Motion],
     poses: ToldPoses,
     interior: InteriorOrientation,
-    around_s: float = 0.0,
+    before: ClockOffset | None = None,
     reach_s: float = REACH_S,
 ) -> ClockOffset:
-    """The offset within `reach_s` of `around_s`, with its sigma and drift.
+    """The offset within `reach_s` of what was known before, with its sigma and drift; that itself where the
+    motions tell less.
 
     motions  in order of time, video time; poses in the log's time
+    before   None: nothing but that it lies within reach of 0
     """
-    unknown = unknown_offset(around_s, reach_s)
+    before = before or unknown_offset(reach_s=reach_s)
     if len(motions) < _LEAST_MOTIONS or len(poses.time_s) < 2:
-        return unknown
+        return before
+    around_s = before.offset_s
     fit = _Fit(motions, poses, interior)
     coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
     best = fit.most_likely(coarse, _USUAL_LAG)
     if best is None:
-        return unknown
+        return before
     # what turns show is the clock less the lag: that difference is sharp, and looked for finely
     turned = best - _LAGS_S[_USUAL_LAG]
     turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
@@ -115,8 +123,8 @@ def estimate_offset(
     )
     if sigma > _TOLD_APART_S:
         sigma *= 2.0
-    if sigma >= unknown.sigma_s:  # the motions tell less than was known without them
-        return unknown
+    if sigma >= before.sigma_s:
+        return before
     found = ClockOffset(offset, max(sigma, _LEAST_SIGMA_S), fit.middle_s, motions=len(motions))
     return _with_drift(found, fit, lag) if found.is_known else found
 

@@ -96,8 +96,7 @@ def estimate_lens(
     """
     guess = guessed_lens(size_px)
     first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
-    shift = clock.offset_s + clock.drift * (first - clock.at_s)
-    told = told_rates(poses, guess, first + shift, second + shift)[:, :2]
+    told = told_rates(poses, guess, clock.log_s(first), clock.log_s(second))[:, :2]
     seen = np.array([m.rate for m in motions]).reshape(-1, 3)[:, :2]
     known = np.isfinite(told).all(axis=1) & np.isfinite(seen).all(axis=1)
     seen, told, first = seen[known], told[known], first[known]

@@ -41,6 +41,7 @@ _FASTEST_MPS = 90.0
 _GAP_STEPS, _LONGEST_GAP_S = 1.5, 2.0  # a log of one sample a second is no row of gaps where one comes late
 _FROZEN_S, _MOVING_MPS = 1.5, 3.0
 _GIMBAL_LATE_S = 1.0
+_SPEED_OVER_NS = 1_000_000_000  # subtitles repeat a place in several cues
 _NEAR_GROUND_M = 15.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
@@ -106,7 +107,7 @@ class VideoPoses:
         rotations = attitude.rotations(np.array([convergence]))
         east, north = to_work(np.array([[sample.lon_deg, sample.lat_deg]]), self.work_crs)[0]
         height, sigma_height = self._height_of(sample)
-        speed = float(np.nan_to_num(sample.speed_mps))
+        speed = sample.speed_mps if isfinite(sample.speed_mps) else self._speed_at(sample.t_utc_ns)
         is_rtk = sample.fix == "rtk_fixed"
         sigma_xy = float(np.hypot(SIGMA_RTK_FIXED_M if is_rtk else SIGMA_GNSS_M, speed * sigma_t_s))
         sigma_rad = attitude.sigma_camera_rad(rotations)[0]
@@ -186,6 +187,18 @@ class VideoPoses:
         samples, sigma_ns = self.track.samples, round(sigma_t_s * 1e9)
         nearest_ns = min(max(t_ns, samples[0].t_utc_ns), samples[-1].t_utc_ns) if samples else t_ns
         return nearest_ns if abs(nearest_ns - t_ns) <= sigma_ns else t_ns
+
+    def _speed_at(self, t_ns: int) -> float:
+        """Of a log that tells none: the way between its places a second before and after, m/s."""
+        samples = self.track.samples
+        first, last = (
+            min(bisect_right(samples, t_ns + by_ns, key=lambda one: one.t_utc_ns), len(samples) - 1)
+            for by_ns in (-_SPEED_OVER_NS, _SPEED_OVER_NS)
+        )
+        first = max(first - 1, 0)
+        elapsed_s = (samples[last].t_utc_ns - samples[first].t_utc_ns) / 1e9
+        way_m = float(np.linalg.norm(np.diff(_metres((samples[first], samples[last])), axis=0)))
+        return way_m / elapsed_s if elapsed_s > 0.0 else 0.0
 
     def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
         """Height in vertical_datum and its sigma, metres."""

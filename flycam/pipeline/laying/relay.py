@@ -140,13 +140,19 @@ def _laid_again(
     return new
 
 
-def carry_out(workspace: Workspace, flight_id: str, relay: Relay, at_ns: int) -> None:
-    """Record what was planned, with its trace; the tiles are refolded by whoever reads the amendments."""
+def carry_out(
+    workspace: Workspace, flight_id: str, relay: Relay, at_ns: int, reason: str | None = None
+) -> None:
+    """Record what was planned, with its trace; the tiles are refolded by whoever reads the amendments.
+
+    reason  why; None: for the terrain that they lie on then
+    """
     if not relay.is_due:
         return
     who = workspace.operator or workspace.box
-    terrain = ", ".join(sorted({str(record.dem_id) for record in relay.frames}))
-    reason = f"re-laid on terrain {terrain}"
+    if reason is None:
+        terrain = ", ".join(sorted({str(record.dem_id) for record in relay.frames}))
+        reason = f"re-laid on terrain {terrain}"
     workspace.catalog.placements.supersede([*relay.frames, *relay.aside], reason, who, at_ns)
     settle_masked_ground(workspace)
     said = f"{len(relay.frames)} frames {reason}, {len(relay.aside)} set aside"

@@ -25,6 +25,9 @@ LONGEST_WAIT_S = 60.0
 DRIFT_SIGMA = 1e-4
 """Seconds a second by which two quartz clocks drift apart, where the motions do not tell it better."""
 
+TWICE = 2.0
+"""Times as well an offset is known by which pictures are laid in place of another that is in doubt."""
+
 _SAME_S = 1.5
 """A clock known beforehand is not off by more: subtitles come late by up to a second."""
 
@@ -37,7 +40,9 @@ class LiveClock:
 
     told        what the log tells by now
     before      what is known of the offset before any motion is seen; reach_s: how far from it to look
-    is_settled  whether pictures are to be laid by `offset`: it is known, or waiting any longer is no use
+    breaks      how often the video's time had jumped in the pictures that `offset` is of
+    is_settled  whether `offset` is known, or looking any longer is no use; until then pictures are laid by it
+                in doubt
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class LiveClock:
         self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
-        self._breaks = 0
+        self.breaks = 0
         self._known: ClockOffset | None = None
         self._is_since_jump = True
         self._looked_s = float("-inf")
@@ -84,8 +89,8 @@ class LiveClock:
         if self._is_over or (self._is_fixed and self.is_judged):
             return
         now_s = picture.pts_ns / 1e9
-        if picture.breaks != self._breaks:
-            self._breaks = picture.breaks
+        if picture.breaks != self.breaks:
+            self.breaks = picture.breaks
             self._forget(picture.pts_ns)
         self._began_s = now_s if self._began_s is None else self._began_s
         self._since_s = now_s if self._since_s is None else self._since_s
@@ -100,8 +105,8 @@ class LiveClock:
 
     def settle(self) -> None:
         """Estimate from all that was seen, and stay with it."""
-        self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
         self._is_over = self.is_settled = True
+        self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
 
     @property
     def turns(self) -> Turns:
@@ -132,6 +137,8 @@ class LiveClock:
             sigma_s = math.hypot(self._grown(self._known, pts_ns / 1e9).sigma_s, _JUMP_SIGMA_S)
             self._known = ClockOffset(self.log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
             self.offset, self._is_since_jump = self._known, False
+        else:
+            self.offset = self._before
 
     def _look_at(self, now_s: float) -> None:
         """Estimate at a moment of the video; waiting longer than the longest wait is no use."""
@@ -148,14 +155,18 @@ class LiveClock:
         told = self._told()
         self._forget_before(told)
         motions = list(self._motions)
-        found = estimate_offset(motions, told, self._interior, self._before.offset_s, self._reach_s)
+        found = estimate_offset(motions, told, self._interior, self._before, self._reach_s)
         stands = None if self._known is None else self._grown(self._known, now_s)
-        if found.is_known:
+        if found.is_known and found is not self._before:
             self._is_since_jump = True
             if stands is None or _tells_more(found, stands, now_s):
                 self._known = stands = found
-        # motions that tell less than was known without them tell nothing
-        self.offset = stands or min(found, self._before, key=lambda one: one.sigma_s)
+        # pictures laid by one offset fit each other, if in doubt: it stays until one is found that is better
+        better = 1.0 if self._is_over else TWICE
+        if stands is not None:
+            self.offset = stands
+        elif better * found.sigma_s < self.offset.sigma_s:
+            self.offset = found
 
     def _forget_before(self, told: ToldPoses) -> None:
         """Motions from before a log begins, by any offset, say nothing and would outvote those that do: an
@@ -173,13 +184,11 @@ class LiveClock:
 
     def log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""
-        video_s = pts_ns / 1e9
-        return video_s + self.offset.offset_s + self.offset.drift * (video_s - self.offset.at_s)
+        return self.offset.log_s(pts_ns / 1e9)
 
 
 def _tells_more(found: ClockOffset, stands: ClockOffset, now_s: float) -> bool:
     """Whether an offset found now is to be laid by in place of one that stands: it is known as well, or the
     two cannot both be true."""
-    apart_s, before_s = (one.offset_s + one.drift * (now_s - one.at_s) for one in (found, stands))
     both_s = math.hypot(found.sigma_s, stands.sigma_s)
-    return found.sigma_s <= stands.sigma_s or abs(apart_s - before_s) > 3.0 * both_s
+    return found.sigma_s <= stands.sigma_s or abs(found.log_s(now_s) - stands.log_s(now_s)) > 3.0 * both_s

@@ -7,11 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from flycam.errors import FrameRejected, SourceUnreadable
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.decoder import fitting
 from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.ingest.video.select import KeyframeSelector
@@ -78,6 +81,7 @@ class LiveFlow:
         self.newest_picture: VideoPicture | None = None
         self.covered: Seen | None = None
         self.broken_by: SourceUnreadable | None = None
+        self._laid_by: ClockOffset | None = None
         self._posed_ns: int | None = None
         self._came_ns: int | None = None
         self._began_ns = 0
@@ -133,7 +137,7 @@ class LiveFlow:
             self._end()
         except BaseException:
             self._laying.patience.give_up()
-            self._to_lay.abandon()  # the clock may not be known
+            self._to_lay.abandon()
             self._close(thread)
             raise
         if self._failed is not None:
@@ -141,6 +145,7 @@ class LiveFlow:
         self._close(thread)
         if (error := self._failed) is not None:
             raise error
+        self._lay_again(is_over=True)
 
     @property
     def _failed(self) -> BaseException | None:
@@ -191,15 +196,12 @@ class LiveFlow:
             self._selector.opens_at, self._selector.closes_at = spaced
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         self._keep(chosen)
-        if self._clock.is_settled:
-            self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)
-            self._to_lay.release()
+        self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)
 
     def _end(self) -> None:
         """The video is over: the clock has all the evidence there will be, and what waits is laid."""
         self._telemetry.refresh()
         self._clock.settle()
-        self._to_lay.release()
         for picture in self._uncovered:
             self._choose(picture)
         self._keep(self._selector.last())
@@ -217,15 +219,24 @@ class LiveFlow:
             self._error = error
             self._to_lay.close()
 
-    def _lay(self, picture: VideoPicture) -> None:
+    def _lay_again(self, *, is_over: bool = False) -> None:
+        """What lies in doubt, where the clock is known better now."""
         offset = self._clock.offset
-        t_ns = self._telemetry.zero_ns + round(self._clock.log_s(picture.pts_ns) * 1e9)
+        if is_over or offset is not self._laid_by:
+            self._laid_by = offset
+            pose_at = partial(pose_of, self._telemetry, offset)
+            self._laying.lay_again(offset, self._clock.breaks, pose_at, is_over=is_over)
+
+    def _lay(self, picture: VideoPicture) -> None:
+        self._lay_again()
+        offset = self._clock.offset
         try:
-            pose = self._telemetry.poses.exterior_at(t_ns, offset.sigma_s)
+            pose = pose_of(self._telemetry, offset, picture.pts_ns)
         except FrameRejected as error:
             self._dropped[error.reason] += 1
             return
         if self._source.is_undated:
+            t_ns = moment_ns(self._telemetry, offset, picture.pts_ns)
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
         hurried = self._drops and self._to_lay.late_s > _HURRY_S
         doubt_s = None if offset.is_known else offset.sigma_s
@@ -234,6 +245,17 @@ class LiveFlow:
 
 def _seen(picture: VideoPicture) -> Seen:
     return Seen(picture.pts_ns, picture.t_utc_ns, picture.arrived_ns)
+
+
+def moment_ns(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
+    """The time of a picture on the log's clock."""
+    return telemetry.zero_ns + round(offset.log_s(pts_ns / 1e9) * 1e9)
+
+
+def pose_of(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
+    """The pose that the log tells of a picture, with the sigma that the offset of its clock deserves. Raises
+    what `VideoPoses.exterior_at` does."""
+    return telemetry.poses.exterior_at(moment_ns(telemetry, offset, pts_ns), offset.sigma_s)
 
 
 def pictures_in(source: VideoSource, came: int) -> int:

@@ -2,7 +2,9 @@
 
 A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
 laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference. It is
-laid by the pose that fits it to those before (`live.registration`); its prior is what the log tells.
+laid by the pose that fits it to those before (`live.registration`); its prior is what the log tells. While
+the clock between video and log is not known it is laid in doubt, with the sigma that this deserves, and laid
+again once the clock is known better.
 """
 
 from __future__ import annotations
@@ -23,19 +25,21 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, LetGo, NotFound, OptionUnusable
-from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
 from flycam.frame.flight import Flight
-from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name, picture_pts_ns
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.photo.pixels import open_pixels
+from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.pictures import VideoPicture
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.film_frames import FILM_CAMERA, Film, is_stream_name
+from flycam.pipeline.evidence import keep_bytes, local_copy
+from flycam.pipeline.film_frames import FILM_CAMERA, Film
 from flycam.pipeline.laying.merging import Rejections
 from flycam.pipeline.laying.opening import (
     Labels,
+    Opened,
     close_flight,
     flight_on_record,
     labels_unused,
@@ -44,15 +48,21 @@ from flycam.pipeline.laying.opening import (
 )
 from flycam.pipeline.laying.planning import Planned, frame_record
 from flycam.pipeline.laying.rectification import GroundView, ground_view, recorded_pose
+from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.laying.relay import Relay, carry_out
 from flycam.pipeline.live.coding import Coded, coded_jpeg
+from flycam.pipeline.live.doubts import Doubts
 from flycam.pipeline.live.filmed import Filmed
 from flycam.pipeline.live.map import Laid, OpenMap
 from flycam.pipeline.live.merging import Merger
 from flycam.pipeline.live.patience import Patience
 from flycam.pipeline.live.registration import LiveRegistration
+from flycam.pipeline.live.telemetry import PoseAt
 from flycam.pipeline.terrain import keep_ground
-from flycam.pipeline.workspace import Progress, Workspace
+from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
+
+_WHY = "laid again by a clock that is known better"
 
 
 class Ground(Protocol):
@@ -72,7 +82,7 @@ class LiveLaying:
 
     Frames that are on the map stay as they lie: `flycam.pipeline.live.standing` has seen to them before.
 
-    new         frames that this run laid, and readers see
+    new         frames that this run laid, and readers see; relaid: those of them that it laid again
     late_ms     of each, from its arrival until readers see it; first_shown_ns: when the first was (monotonic)
     laid_ns     when the newest picture on the map was taken, UTC; None: there is none
     notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
@@ -96,8 +106,9 @@ class LiveLaying:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
         self._open: OpenMap | None = None
+        self._opens: Callable[[Opened], OpenMap]
         self._is_closed = False
-        self._doubt: tuple[float, int] | None = None  # sigma (s) and metres of the worst clock laid by
+        self._doubts = Doubts(film, flight_id)
         # a picture is made a JPEG, and read back, while it is fitted to those before
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = Merger()
@@ -109,7 +120,7 @@ class LiveLaying:
         self.registration = LiveRegistration(film.interior)
         self.withdrawn: set[str] = set()
         self.filmed_before = 0
-        self.new = 0
+        self.new = self.relaid = 0
         self.late_ms: list[float] = []
         self.first_shown_ns: int | None = None
         self.notes: tuple[str, ...] = ()
@@ -172,7 +183,7 @@ class LiveLaying:
             coded = self._coding.submit(coded_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
-                lay = partial(self._laid_by, pose, header, coded, terrain, picture.arrived_ns, doubt_s)
+                lay = partial(self._laid_by, pose, header, coded, terrain, picture, doubt_s)
                 laid = self.patience(lay)
             except FrameRejected:
                 self.registration.left_out()
@@ -209,11 +220,10 @@ class LiveLaying:
         header: FrameHeader,
         coded: Future[Coded],
         terrain: TerrainGrid,
-        arrived_ns: int,
+        picture: VideoPicture,
         doubt_s: float | None,
     ) -> Callable[[], None]:
         """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
-        metres = round(header.exterior_prior.sigma_position_m[0])
         view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # only now: who sees no ground need not be kept
         data, sha256, kept = coded.result()
@@ -223,12 +233,12 @@ class LiveLaying:
         planned = Planned(header=header, view=view, path=Path(header.provenance.source_name))
         opened = self._opened(planned, terrain)
         if doubt_s is not None:
-            self._doubt = max(self._doubt or (doubt_s, metres), (doubt_s, metres))
-            opened.change(self._workspace, self._saying_doubt)  # now: a program that is killed says nothing
+            self._doubts.add(header, doubt_s, picture.breaks)
+            opened.change(self._workspace, self._doubts.said)  # now: a program that is killed says nothing
         if ground is not terrain:
             keep_ground(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        return partial(self._merge, opened, Laid(record, arrived_ns), kept, ground)
+        return partial(self._merge, opened, Laid(record, picture.arrived_ns), kept, ground)
 
     def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
         """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
@@ -314,15 +324,65 @@ class LiveLaying:
         self.notes = self.patience(partial(labels_unused, self._workspace, standing, self._labels))
         return standing
 
-    def _saying_doubt(self, flight: Flight) -> Flight:
-        """The flight with the warning that pictures were laid by an unknown clock, the worst one."""
-        assert self._doubt is not None  # noqa: S101  it is called with one
-        is_stream = is_stream_name(self._film.name)
-        name = flight.name if is_stream else self._film.name
-        doubt = clock_doubt(name, self._film.stream_id, *self._doubt, is_stream=is_stream)
-        film, is_own = self._film, self._flight_id == self._film.flight_id
-        said = [one for one in flight.warnings if not is_clock_doubt(one, film.stream_id, is_own=is_own)]
-        return replace(flight, warnings=(*said, doubt))
+    def lay_again(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
+        """Lay the frames that lie in doubt again where the clock is known now, or twice as well as it was
+        when they were laid; those to come are fitted to them as they lie then. Raises what storage does.
+
+        Frames from before a jump of the video's time stay as they lie, and so do those of which the log tells
+        nothing any more: the flight says it.
+
+        breaks   how often the video's time had jumped in the pictures that the clock is of; pose_at: by it
+        is_over  no picture comes any more; until then those to come wait, and the newest alone are laid again
+        """
+        told: dict[str, ExteriorOrientation] = {}
+        for frame_id, pts_ns in self._doubts.due(clock, breaks, is_over=is_over).items():
+            with suppress(FrameRejected):
+                told[frame_id] = pose_at(pts_ns)
+        if not told or self._open is None:
+            return
+        opened = self._open
+        self._merger.close()
+        opened.publisher.close()
+        opened.stack.close()
+        of_flight = partial(self._workspace.catalog.frames.of_flight, self._flight_id, FrameStatus.USED)
+        records = {one.frame_id: one for one in self.patience(of_flight)}
+        self.registration.begin_anew()
+        again: list[FrameRecord] = []
+        for frame_id, pose in told.items():
+            with suppress(FrameRejected):
+                again.append(self._placed_again(records[frame_id], pose, opened))
+        relay = Relay(frames=tuple(again))
+        carried = partial(
+            carry_out, self._workspace, self._flight_id, relay, self._workspace.clock_ns(), _WHY
+        )
+        self.patience(carried)
+        for mosaic in live_mosaics(self._workspace, self._flight_id):
+            also = relay.tiles(mosaic.layer)
+            self.patience(partial(refold_mosaic, self._workspace, mosaic, silent, also=also))
+        self.relaid += len(again)
+        self._doubts.laid_again(again, clock)
+        self._merger = Merger()
+        self._open = self._opens(opened.flight)
+        self._open.change(self._workspace, self._doubts.said)
+
+    def _placed_again(self, record: FrameRecord, told: ExteriorOrientation, opened: OpenMap) -> FrameRecord:
+        """A frame that lies on the map as it is to lie by another pose of the log. Raises FrameRejected."""
+        provenance, header = record.header.provenance, replace(record.header, exterior_prior=told)
+        sha256, name = provenance.source_sha256, provenance.source_name
+        copy = self.patience(partial(local_copy, self._workspace, sha256, name))
+        pts_ns, taken_ns = picture_pts_ns(name), header.captured_ns
+        picture = VideoPicture(pts_ns=pts_ns, t_utc_ns=taken_ns, arrived_ns=0, pixels=open_pixels(copy))
+        terrain = self.patience(lambda: self._ground.under(told.projection_centre_m))
+        pose = self.registration.pose(picture, told, terrain)
+        try:
+            view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        except FrameRejected:
+            self.registration.left_out()
+            raise
+        if ground is not terrain:
+            self.patience(partial(keep_ground, self._workspace, ground))
+        planned = Planned(header=header, view=view, path=Path(name))
+        return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
 
     def _abandon(self) -> None:
         """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
@@ -350,8 +410,12 @@ class LiveLaying:
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )
-            self._open = OpenMap.of(self._workspace, flight, planned, self._shown, self.patience)
+            self._opens = partial(
+                OpenMap.of, self._workspace, first=planned, shown=self._shown, patience=self.patience
+            )
+            self._open = self._opens(flight)
             self.notes = flight.notes
+            self._doubts.opened(flight.flight)
         return self._open
 
     def _record(self, planned: Planned, opened: OpenMap, dem_id: str) -> FrameRecord:

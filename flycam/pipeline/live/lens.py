@@ -141,7 +141,7 @@ class _Search:
             return ClockOffset(0.0, SHARED_SIGMA_S)
         before, reach_s = telemetry.search(self.source.duration_s)
         guess = guessed_lens(self.source.size_px)
-        return estimate_offset(motions, telemetry.told, guess, before.offset_s, reach_s)
+        return estimate_offset(motions, telemetry.told, guess, before, reach_s)
 
 
 def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> SeenLens | None:

@@ -28,7 +28,7 @@ from flycam.pipeline.laying.opening import Labels, event_for, flight_on_record
 from flycam.pipeline.laying.rectification import ground_view
 from flycam.pipeline.live.agreement import turns_doubted
 from flycam.pipeline.live.clock import LiveClock
-from flycam.pipeline.live.flow import LiveFlow, Seen
+from flycam.pipeline.live.flow import LiveFlow, Seen, moment_ns, pose_of
 from flycam.pipeline.live.laying import Ground, LiveLaying
 from flycam.pipeline.live.picture import NewestPicture
 from flycam.pipeline.live.recording import StreamRecording
@@ -226,9 +226,8 @@ class LiveNews:
         if covered is None or covered == self._outlined or not self._clock.is_settled:
             return self._footprint
         self._outlined = covered
-        t_ns = self._telemetry.zero_ns + round(self._clock.log_s(covered.pts_ns) * 1e9)
         try:
-            pose = self._telemetry.poses.exterior_at(t_ns, self._clock.offset.sigma_s)
+            pose = pose_of(self._telemetry, self._clock.offset, covered.pts_ns)
             header = FrameHeader(
                 frame_id="",
                 captured_ns=covered.t_utc_ns,
@@ -249,8 +248,7 @@ class LiveNews:
         """UTC of a picture, also of one whose film does not say when it was begun."""
         if not self._source.is_undated:
             return newest.t_utc_ns
-        t_ns = self._telemetry.zero_ns + round(self._clock.log_s(newest.pts_ns) * 1e9)
-        return self._telemetry.utc_ns(t_ns)
+        return self._telemetry.utc_ns(moment_ns(self._telemetry, self._clock.offset, newest.pts_ns))
 
     def _all_remarks(self) -> tuple[tuple[str, str], ...]:
         opened = _sentences(self._laying.notes) if self._laying else ()

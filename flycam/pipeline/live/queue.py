@@ -41,7 +41,7 @@ def spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """share: of the view that is new against the picture chosen, and kept, before; at most 1
-    since_ns  monotonic time from which on it could have been laid
+    since_ns  monotonic time from which on it waits
     """
 
     picture: VideoPicture
@@ -54,8 +54,7 @@ class LayingQueue:
 
     drops    a full queue drops; else `put` waits for room
     is_away  whether store or database are away, so that nothing can be laid
-    dropped  by reason: "thinned", "no_time"; in place of the latter "clock_unknown" until `release`, and
-             "store_away" while they are
+    dropped  by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
     """
 
     def __init__(
@@ -63,18 +62,18 @@ class LayingQueue:
     ) -> None:
         self._most, self._drops, self._is_away = most, drops, is_away
         self._items: list[_Chosen] = []
-        self._is_released = self._is_closed = False
+        self._is_closed = False
         self._changed = threading.Condition()
         self.dropped: Counter[str] = Counter()
 
     @property
     def late_s(self) -> float:
-        """Seconds that the picture has waited which waits longest; 0 if none does, or none may go yet.
+        """Seconds that the picture has waited which waits longest; 0 if none does.
 
-        For who lays, alone: what decoding, the log and the clock took before is no fault of theirs, and
-        choosing fewer pictures would not mend it."""
+        For who lays, alone: what decoding and the log took before is no fault of theirs, and choosing fewer
+        pictures would not mend it."""
         with self._changed:
-            if not self._items or not self._is_released:
+            if not self._items:
                 return 0.0
             return (time.monotonic_ns() - self._items[0].since_ns) / 1e9
 
@@ -94,22 +93,13 @@ class LayingQueue:
     def get(self) -> VideoPicture | None:
         """The oldest picture, waited for; None once the queue is closed and empty."""
         with self._changed:
-            while not (self._items and self._is_released) and not self._is_closed:
+            while not self._items and not self._is_closed:
                 self._changed.wait()
             if not self._items:
                 return None
             item = self._items.pop(0)
             self._changed.notify_all()
             return item.picture
-
-    def release(self) -> None:
-        """Pictures can be laid from now on."""
-        with self._changed:
-            if not self._is_released:
-                now_ns = time.monotonic_ns()
-                self._items = [replace(item, since_ns=now_ns) for item in self._items]
-            self._is_released = True
-            self._changed.notify_all()
 
     def close(self) -> None:
         """No more pictures come; those that wait can still be taken."""
@@ -134,6 +124,5 @@ class LayingQueue:
         if least < len(self._items):
             self._items[least] = replace(self._items[least], share=joined[least])
         is_shown = joined[least] <= _SHOWN_BY_NEIGHBOURS
-        waits_for = "store_away" if self._is_away() else "no_time"
-        lost = waits_for if self._is_released else "clock_unknown"
+        lost = "store_away" if self._is_away() else "no_time"
         self.dropped["thinned" if is_shown else lost] += 1

@@ -5,7 +5,8 @@
 
 A file is looked through for its clock first, then worked through as fast as it goes, and nothing of it is
 dropped. Played at its own speed (`--realtime`) it is what a stream would be: who is late loses the oldest,
-counted by reason, and pictures chosen before the clocks' difference is known wait for it.
+counted by reason, and pictures chosen before the clocks' difference is known are laid in doubt and laid
+again once it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -24,7 +26,6 @@ from flycam.frame.flight import Flight
 from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import sentence
 from flycam.geodata.dem_info import DemInfo
-from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.outages import Outages
@@ -38,7 +39,7 @@ from flycam.pipeline.laying.opening import Labels, require_free_name
 from flycam.pipeline.live.abandoned import ending_abandoned
 from flycam.pipeline.live.agreement import log_doubts, look_through
 from flycam.pipeline.live.clock import LiveClock
-from flycam.pipeline.live.flow import LiveFlow
+from flycam.pipeline.live.flow import LiveFlow, pose_of
 from flycam.pipeline.live.given import (
     LiveRequest,
     film_of,
@@ -54,7 +55,7 @@ from flycam.pipeline.live.news import LiveNews
 from flycam.pipeline.live.patience import Patience
 from flycam.pipeline.live.recording import Recorded, StreamRecording
 from flycam.pipeline.live.scratch import scratch_of
-from flycam.pipeline.live.standing import PoseAt, Standing, settle_standing
+from flycam.pipeline.live.standing import Standing, settle_standing
 from flycam.pipeline.live.telemetry import Telemetry
 from flycam.pipeline.live.waiting import Say, unsaid
 from flycam.pipeline.terrain import registered_dems
@@ -71,10 +72,10 @@ class LiveReport:
 
     decoded, chosen     pictures decoded; of them those for the map
     used, new           frames on the map; those of them laid by this run
-    relaid              frames that were on the map and were laid again
+    relaid              frames that were laid again: of those on the map before, and of those laid in doubt
     latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
     first_tile_s        from the first picture whose pose could be told to the first tiles in the log
-    first_ground_s      from the first picture that came, so with the time that its clock took to be known
+    first_ground_s      from the first picture that came, in doubt or not
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
@@ -271,7 +272,7 @@ def _settled(
         opened.flight_id,
         opened.film,
         request,
-        _poses(opened.telemetry, opened.clock),
+        partial(pose_of, opened.telemetry, opened.clock.offset),
         fixed,
         [*_warnings(opened.film, opened.clock, opened.telemetry.poses), *opened.log_doubts(request)],
         progress,
@@ -300,7 +301,7 @@ def _report(
         clock=opened.telemetry.as_reported(opened.clock.offset),
         remarks=_remarks(workspace, opened, standing, laying),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
-        relaid=standing.relaid,
+        relaid=standing.relaid + laying.relaid,
         chosen=flow.chosen,
         recorded=recorded,
         fitted=laying.registration.fitted,
@@ -360,16 +361,6 @@ def _warnings(film: Film, clock: LiveClock, poses: VideoPoses) -> list[str]:
     speeds = [s.speed_mps for s in poses.track.samples if np.isfinite(s.speed_mps)]
     metres = round(float(np.median(speeds)) * sigma_s) if speeds else 0
     return [clock_doubt(film.name, film.stream_id, sigma_s, metres)]
-
-
-def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:
-    """Poses by the time of a picture in its film (ns)."""
-
-    def pose_at(pts_ns: int) -> ExteriorOrientation:
-        t_ns = telemetry.zero_ns + round(clock.log_s(pts_ns) * 1e9)
-        return telemetry.poses.exterior_at(t_ns, clock.offset.sigma_s)
-
-    return pose_at
 
 
 def _said(notes: Sequence[str]) -> list[tuple[str, str]]:

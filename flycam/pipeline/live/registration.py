@@ -33,10 +33,15 @@ class LiveRegistration:
     """
 
     def __init__(self, interior: InteriorOrientation) -> None:
+        self._interior = interior
         self._registrar = Registrar(interior)
         self.fitted = 0
         self.by_log: Counter[str] = Counter()
         self._newest: Registered | None = None
+
+    def begin_anew(self) -> None:
+        """What comes is not fitted to what was laid by now: another clock tells of it."""
+        self._registrar, self._newest = Registrar(self._interior), None
 
     def pose(
         self,

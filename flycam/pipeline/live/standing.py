@@ -9,7 +9,7 @@ other places it is laid again on the operator's word alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from flycam.frame.flight import Flight, FlightState, is_plane
 from flycam.frame.frame import FrameHeader, picture_pts_ns
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import COMPLETED, warning
-from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.film_frames import Film
@@ -31,9 +30,8 @@ from flycam.pipeline.laying.relay import NO_RELAY, Relay, carry_out, plan_relay
 from flycam.pipeline.live.agreement import require_same_places
 from flycam.pipeline.live.given import LiveRequest, shown_log
 from flycam.pipeline.live.ground import FixedGround
+from flycam.pipeline.live.telemetry import PoseAt
 from flycam.pipeline.workspace import Progress, Workspace
-
-PoseAt = Callable[[int], ExteriorOrientation]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from flycam.errors import PositionMissing, SourceUnreadable, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.doctor.diagnosis import TerrainAt
 from flycam.ingest.telemetry.flight_log import Home
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink
@@ -28,6 +29,10 @@ _SETTLE_S, _FOLLOW_S = 2.0, 0.1
 _NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind
 _RECENT_S = 8.0  # of which the last is the same as of the whole log: clocks are settled within a second
 _FIRST_POSITION_S = 30.0
+
+
+PoseAt = Callable[[int], ExteriorOrientation]
+"""The pose at a time (PTS, ns) of a film; raises FrameRejected where the log tells none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

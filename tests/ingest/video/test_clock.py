@@ -168,6 +168,13 @@ def test_strangers_among_the_motions_do_not_matter() -> None:
     assert found.is_known and abs(found.offset_s + 1.5) < 0.05
 
 
+def test_what_was_known_before_stands_where_the_motions_tell_less() -> None:
+    own, straight, turning = ClockOffset(0.3, 0.15), flight(5, turns=False), flight(5, turns=True)
+    assert estimate_offset(motions_of(straight, 0.4, 1.0, 5), straight, CAMERA, own, 0.5) is own
+    found = estimate_offset(motions_of(turning, 0.4, 0.1, 5), turning, CAMERA, own, 0.5)
+    assert abs(found.offset_s - 0.4) < 0.05 and found.sigma_s < own.sigma_s
+
+
 def test_too_little_says_nothing() -> None:
     poses = flight(3, turns=True)
     assert estimate_offset([], poses, CAMERA) == unknown_offset()

@@ -67,6 +67,9 @@ def test_a_worse_known_clock_is_a_worse_known_place() -> None:
     poses = settle(log(samples()), terrain)
     near, far = (poses.exterior_at(5_000_000_000, sigma).sigma_position_m[0] for sigma in (0.0, 2.0))
     assert near == pytest.approx(1.5) and far == pytest.approx(np.hypot(1.5, 20.0))
+    wordless = settle(log(samples(speed_mps=NAN)), terrain)  # as subtitles are that tell no speed
+    for t_ns in (0, 5_000_000_000, 9_900_000_000):
+        assert wordless.exterior_at(t_ns, 2.0).sigma_position_m[0] == pytest.approx(far, rel=0.02)
 
 
 def test_without_home_in_the_air_the_absolute_height_serves() -> None:

@@ -180,3 +180,26 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
     assert clock.offset.is_known and clock.offset.offset_s == kept_s
+
+
+def test_an_offset_in_doubt_stays_until_one_is_twice_as_well_known_or_the_film_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was laid by it is laid again with each that follows."""
+    found = {20: ClockOffset(1.0, 1.0), 30: ClockOffset(1.2, 0.8), 40: ClockOffset(1.3, 0.4)}
+
+    def estimate(motions: Sequence[Motion], *_: object) -> ClockOffset:
+        until_s = next((one for one in found if motions[-1].second_s <= one), None)
+        return ClockOffset(1.35, 0.35) if until_s is None else found[until_s]
+
+    monkeypatch.setattr(live_clock, "estimate_offset", estimate)
+    monkeypatch.setattr(live_clock, "MotionMeter", Meter)
+    clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
+    by: list[float] = []
+    for n in range(55 * FPS):
+        clock.add(picture(n / FPS, 0))
+        if not by or by[-1] != clock.offset.offset_s:
+            by.append(clock.offset.offset_s)
+    assert by == [0.0, 1.0, 1.3] and not clock.offset.is_known
+    clock.settle()
+    assert clock.offset.offset_s == 1.35

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import StorageTrouble
+from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.pictures import VideoHealth, VideoPicture
 from flycam.ingest.video.select import CLOSES_AT, OPENS_AT
 from flycam.pipeline.live import queue as live_queue
@@ -37,7 +38,6 @@ def picture(number: int, arrived_ns: int | None = None) -> VideoPicture:
 
 
 def numbers(queue: LayingQueue) -> list[int]:
-    queue.release()
     queue.close()
     found = []
     while (one := queue.get()) is not None:
@@ -47,7 +47,6 @@ def numbers(queue: LayingQueue) -> list[int]:
 
 def test_the_picture_goes_whose_neighbours_show_most_of_it() -> None:
     queue = LayingQueue(4, drops=True)
-    queue.release()
     for number, share in enumerate((1.0, 0.5, 0.1, 0.2, 0.5)):
         assert queue.put(picture(number), share)
     assert queue.dropped == {"thinned": 1}
@@ -56,36 +55,21 @@ def test_the_picture_goes_whose_neighbours_show_most_of_it() -> None:
 
 def test_new_ground_is_lost_only_where_every_picture_shows_it_alone_and_that_has_its_own_name() -> None:
     queue = LayingQueue(3, drops=True)
-    queue.release()
     for number in range(5):
         queue.put(picture(number), 0.7)
     assert queue.dropped == {"no_time": 2}
     assert numbers(queue)[-1] == 4  # the newest is never the one
 
 
-def test_while_the_clock_is_unknown_pictures_wait_and_what_is_lost_is_lost_to_it() -> None:
-    queue = LayingQueue(3, drops=True)
-    for number in range(3):
-        queue.put(picture(number, arrived_ns=0), 0.7)
-    assert queue.late_s == 0.0  # nobody is late who may not go yet
-    queue.put(picture(3), 0.7)
-    assert queue.dropped == {"clock_unknown": 1}
-    queue.release()
-    assert queue.late_s > 0.0
-
-
-def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock(
+def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(live_queue, "time", clock)
     queue = LayingQueue(3, drops=True)
     queue.put(picture(0, arrived_ns=-5_000_000_000), 0.7)
-    clock.now_s = 0.6
-    queue.release()
     assert queue.late_s == 0.0
-    clock.now_s = 1.2
-    queue.release()  # said with every picture from then on
+    clock.now_s = 0.6
     assert queue.late_s == pytest.approx(0.6)
     queue.get()
     queue.put(picture(1, arrived_ns=-5_000_000_000), 0.7)  # of a link that decodes late
@@ -94,7 +78,6 @@ def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_c
 
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
     queue, done = LayingQueue(2, drops=False), threading.Event()
-    queue.release()
 
     def choose() -> None:
         for number in range(6):
@@ -174,6 +157,9 @@ class _Laying:
         self.late_ms.append((self.clock.monotonic_ns() - picture.arrived_ns) / 1e6)
         return True
 
+    def lay_again(self, *_: object, **__: bool) -> None:
+        """Nothing lies in doubt."""
+
     def abandon(self) -> None:
         raise AssertionError("nothing went wrong")
 
@@ -191,8 +177,8 @@ def flow_of(source: object, told: object, laying: object, is_sparing: bool = Fal
         add=lambda _picture: None,
         settle=lambda: None,
         log_s=lambda pts_ns: pts_ns / 1e9,
-        is_settled=True,
-        offset=SimpleNamespace(sigma_s=0.0, is_known=True),
+        breaks=0,
+        offset=ClockOffset(0.0, 0.0),
     )
     return LiveFlow(  # type: ignore[arg-type]
         source, telemetry, clock, CAMERA, laying, drops=True, is_sparing=lambda: is_sparing

@@ -38,9 +38,10 @@ from flycam.frame.frame import picture_pts_ns
 from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import NO_TERRAIN, code_of, sentence
 from flycam.geodata.crs import to_work
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import heights_at
 from flycam.ingest.photo.pixels import open_pixels
-from flycam.ingest.video.clock import ClockOffset, unknown_offset
+from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.pictures import VideoPicture, VideoSource
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.evidence import local_copy
@@ -511,39 +512,92 @@ def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_l
 
 
 class LateClock(LiveClock):
-    """Not known for the first hundred pictures, and nobody waits for it."""
+    """Two and a half seconds off and not known, until pictures lie on the map by it."""
+
+    are_laid: Callable[[], bool]
 
     def __init__(self, *_: object, **__: object) -> None:
         super().__init__(lambda: None, None, is_shared=True)  # type: ignore[arg-type, return-value]
-        self.offset = unknown_offset()
+        self.offset = ClockOffset(2.5, 2.9)
         self._left = 100
 
     def add(self, picture: VideoPicture) -> None:
         self._left -= 1
+        self.breaks = picture.breaks
         if self._left == 0:
+            until(self.are_laid)
             self.offset = ClockOffset(0.0, 0.02)
 
 
-def test_a_flight_of_which_any_frame_was_laid_by_an_unknown_clock_says_so(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def late(film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house whose films are laid at once, with a clock that becomes known on the way."""
     house = make_house(film)
+    catalog = house.workspace.catalog
+
+    def are_laid(_: LiveClock) -> bool:
+        return any(len(catalog.frames.of_flight(one.flight_id)) >= 3 for one in catalog.flights.flights())
+
+    monkeypatch.setattr(LateClock, "are_laid", are_laid, raising=False)
     monkeypatch.setattr("flycam.pipeline.live.recipe.LiveClock", LateClock)
     monkeypatch.setattr("flycam.pipeline.live.recipe.look_through", lambda *_: None)
-    report = flown(house, film)
+    return house
+
+
+def test_what_was_laid_at_once_is_laid_again_when_the_clock_is_known(
+    film: VideoDrillReport, late: House
+) -> None:
+    report = flown(late, film)
+    flight_id = report.flight.flight_id
+    truth = read_truth(film.truth.parent)
+    catalog = late.workspace.catalog
+    records = {one.frame_id: one for one in catalog.frames.of_flight(flight_id, FrameStatus.USED)}
+
+    def off_m(frame_id: str, exterior: ExteriorOrientation) -> float:
+        true = truth.exteriors[records[frame_id].header.provenance.source_name]
+        return float(np.linalg.norm(np.subtract(exterior.projection_centre_m, true.projection_centre_m)))
+
+    first = [one for one in catalog.placements.of_flight(flight_id) if one.version == 0]
+    assert report.relaid == len(first) >= 3 and len(records) == report.new
+    assert min(off_m(one.frame_id, one.exterior) for one in first if one.exterior) > 15.0
+    assert max(off_m(one.frame_id, one.exterior) for one in records.values()) < 15.0
+    assert max(one.header.exterior_prior.sigma_position_m[0] for one in records.values()) < 3.0
+    assert codes(report) == [] and report.flight.state is FlightState.READY
+    assert report.fitted + sum(report.by_log.values()) == report.new
+    assert replays(late, flight_id)
+
+
+def test_what_was_laid_in_doubt_before_the_streams_time_jumped_stays_so_and_the_flight_says_it(
+    film: VideoDrillReport, late: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = VideoSource.pictures
+
+    def jumping(self: VideoSource) -> Iterator[VideoPicture]:
+        for number, picture in enumerate(pictures(self)):
+            yield replace(picture, breaks=int(number >= 30))
+
+    monkeypatch.setattr(VideoSource, "pictures", jumping)
+    report = flown(late, film)
     assert report.clock.is_known, "in the end"
     assert codes(report) == [CLOCK_UNKNOWN]
-    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    records = late.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
     sigmas_m = [record.header.exterior_prior.sigma_position_m[0] for record in records]
-    assert min(sigmas_m) < 3.0 and f"{max(sigmas_m):.0f} m off" in sentence(report.flight.warnings[0])
+    doubted = [
+        picture_pts_ns(record.header.provenance.source_name) / 1e9
+        for record, sigma_m in zip(records, sigmas_m, strict=True)
+        if sigma_m > 3.0
+    ]
+    assert doubted and max(doubted) < 3.0 and min(sigmas_m) < 3.0
+    assert f"{max(sigmas_m):.0f} m off" in sentence(report.flight.warnings[0])
     assert "2.9 s" in sentence(report.flight.warnings[0])
 
 
-def test_an_error_on_the_way_lays_nothing_that_waits_for_the_clock(
+def test_what_an_error_on_the_way_leaves_in_doubt_is_said_to_be(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(film)
     monkeypatch.setattr(VideoSource, "pictures", breaking(RuntimeError("unforeseen"), 40))
     with pytest.raises(RuntimeError, match="unforeseen"):
         flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
-    assert house.workspace.catalog.flights.flights() == []
+    flights = house.workspace.catalog.flights.flights()
+    assert all(CLOCK_UNKNOWN in map(code_of, one.warnings) for one in flights)
