@@ -63,8 +63,9 @@ def cues_of(work: WorkPair, relief: Relief) -> tuple[Reals, Reals]:
             way, over what is usual; like greener, as far as the colours both as they are and less haze admit:
             where the air was clear, shade would else tint what it falls on
     dim     the lesser brightness of the two dates, less what is usual: in deep shade colours say little
-    alike   correlation of both dates' brightness over 7 m: of one structure, whatever the light; where
-            there is no structure, as far as the colour is the same
+    alike   correlation of both dates' brightness over 7 m, less its mean around each cell: of one structure,
+            whatever the light, and from whichever side it falls on the slope; where there is no structure,
+            as far as the colour is the same
     """
     planes = np.zeros((len(PIXEL_CUES), *work.seen.shape), np.float32)
     index = {name: number for number, name in enumerate(PIXEL_CUES)}
@@ -150,16 +151,15 @@ def _roughness(log_bright: Reals, cell_m: float) -> Reals:
 
 
 def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:
-    """Correlation of two pictures over squares of `side` cells, -1 to 1; where they have none, `same`."""
+    """Correlation of what is finer than `side` cells in two pictures over squares of as many, -1 to 1; where
+    they have none, `same`. What is broader is the slope's light: another sun turns it about."""
     side = max(side | 1, 3)
 
     def mean(values: Reals) -> Reals:
         return np.asarray(cv2.blur(values, (side, side)), np.float32)
 
-    mean_x, mean_y = mean(x), mean(y)
-    both = mean(x * y) - mean_x * mean_y
-    spread_x, spread_y = (
-        np.maximum(mean(some * some) - middle**2, 0.0) for some, middle in ((x, mean_x), (y, mean_y))
-    )
+    x, y = x - mean(x), y - mean(y)
+    both = mean(x * y)
+    spread_x, spread_y = (np.maximum(mean(some * some), 0.0) for some in (x, y))
     little = np.float32(_LITTLE_STRUCTURE**2)
     return np.asarray((both + little * same) / (np.sqrt(spread_x * spread_y) + little), np.float32)

@@ -123,3 +123,9 @@ def test_floods_and_slides_of_another_renderer_are_named_by_how_they_lie() -> No
         truth, mine = pair.change == number, drawn(found, pair.change.shape, kind)
         assert truth.sum() > 2000
         assert (mine & truth).sum() > least * truth.sum(), kind
+
+
+def test_slopes_lit_from_another_side_have_not_slid() -> None:
+    """The light of a slope turns about with the sun, the ground stays as it is: 17 slides were seen here."""
+    found = detect(image_pair(plain_pair(13, 400.0, 0.5, storm=False)))
+    assert not [one for one in found if one.kind == "landslide"]
