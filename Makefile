@@ -29,10 +29,10 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pip check
-	$(BIN)/python tests/bench/one_opencv.py
+	$(BIN)/python tests/house/one_opencv.py
 
 bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m bench
 
 soak: $(VENV)/test.stamp  ## laws at random, then the longer trials, whose results are printed
 	@failed=0; \

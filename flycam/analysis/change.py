@@ -38,7 +38,7 @@ _LEAST_LIKE: Mapping[ChangeKind, float] = {
     ChangeKind.OTHER: -3.0,
 }
 # a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score. Chosen as
-# _LARGER was; scores are fitted on what both choose, so who moves one fits anew (tests/bench/change_fit.py)
+# _LARGER was; scores are fitted on what both choose, so who moves one fits anew (bench/change_fit.py)
 _FAVOUR: Mapping[ChangeKind, float] = {
     ChangeKind.LANDSLIDE: 2.0,
     ChangeKind.FLOOD: 0.0,

@@ -27,7 +27,7 @@ _SAME = -0.1
 _WATER_ABOVE_M, _LOWEST_M = 4.0, 0.6
 _BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
 # Ways of cutting patches out, chosen by hand on development scenes, not fitted: which patch is kept, and its
-# score, are fitted on what these cuts give, so who moves one fits anew (tests/bench/change_fit.py).
+# score, are fitted on what these cuts give, so who moves one fits anew (bench/change_fit.py).
 # Bare ground: logit, and the width of what is broken off; from the first detector on, scenes 501 to 520
 _BARE_CUTS = ((-1.8, 4.0), (-0.8, 2.5), (0.2, 2.5), (0.2, 7.0), (1.2, 2.5), (1.2, 7.0), (2.2, 4.0))
 _BARE_CLOSE_M, _BARE_HOLE_M2 = 2.0, 60.0

@@ -1,6 +1,6 @@
-"""Coefficients of the detector, written by `python -m tests.bench.change_fit`, not by hand.
+"""Coefficients of the detector, written by `python -m bench.change_fit`, not by hand.
 
-Fitted on the development scenes of tests/bench/change_scenes.py, seeds 501 to 506 and 200001 to 200032 with a
+Fitted on the development scenes of bench/change_scenes.py, seeds 501 to 506 and 200001 to 200032 with a
 storm and 601 to 602 and 201001 to 201010 without.
 The scenes that the bench reports on, and the looks that are held aside, took no part.
 """

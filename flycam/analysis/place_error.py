@@ -67,7 +67,7 @@ def area_error_m2(kind: str, perimeter_m: float, error_m: float | None, *, by_ha
     of an outline (light, haze, blur, the old river that is drawn into a flood), it does not vary from place
     to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and neighbours
     joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 % within two
-    (`tests/bench/change_outlines.py` fits and counts them). It is of whole slides and floods on pictures of
+    (`bench/change_outlines.py` fits and counts them). It is of whole slides and floods on pictures of
     0.15 to 0.5 m; how much is missing where a change was found in pieces it does not tell. Of "other" changes
     it was not judged: cut out of bare ground as slides are, they are taken to err as these do.
     """

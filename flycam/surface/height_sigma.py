@@ -13,7 +13,7 @@ Where views were compared and did not agree, something stands that they see diff
 height that is used there is off by about as much as heights scatter over a crown's width.
 
 Factors were derived on two drills (relief 180 and 400 m, 21 photos) from the places of pixels, and held
-against a third (`tests/bench/finish_pixels.py`).
+against a third (`bench/finish_pixels.py`).
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from shapely.geometry import Polygon
 
+from bench.change_plain import plain_pair
+from bench.change_scenes import image_pair
 from flycam.analysis.change import Candidate, detect
 from flycam.analysis.pair import ImagePair
-from tests.bench.change_plain import plain_pair
-from tests.bench.change_scenes import image_pair
 from tests.drill.topview import ViewPair
 
 

@@ -18,13 +18,13 @@ import pytest
 import rasterio
 from affine import Affine
 
+from bench.truth_patches import PatchErrors, patch_errors
 from flycam.drill.drill import DrillReport, make_drill, write_drill
 from flycam.drill.flight import drill_camera
 from flycam.drill.metadata import Measured
 from flycam.drill.truth import read_truth
 from tests.attack.commands import Operator, Said, filled, remounted
 from tests.attack.spoiled import gcp_list, ground_points, photos_retold, turned_to_water
-from tests.bench.truth_patches import PatchErrors, patch_errors
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from bench.flights import ROOT, BenchFlight, drill_flight
+from bench.sync import OVERVIEW_M, counts_of, pixels_of
 from flycam.drill.drill import DrillReport
 from flycam.serve.services import STATIC_DIR
 from flycam.store import keys
@@ -25,8 +27,6 @@ from tests.attack.commands import Operator
 from tests.attack.exchanges import kept, masts
 from tests.attack.places import Link, two_places
 from tests.attack.test_places import ended, require_equal, tiles_given, wait_for
-from tests.bench.flights import ROOT, BenchFlight, drill_flight
-from tests.bench.sync import OVERVIEW_M, counts_of, pixels_of
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
 from tests.browser.pages import settled
 from tests.waiting import until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.change_outlines import FOLDS, Judged, Outline, alike, judged, left_out, report, rim_m
+from bench.change_outlines import FOLDS, Judged, Outline, alike, judged, left_out, report, rim_m
 
 
 def outline(seed: int, area_m2: float, *objects: tuple[float, float], kind: str = "landslide") -> Outline:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.change_peers import peer_candidates
+from bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
 from flycam.drill.between import Confuser
 from flycam.drill.window import Window
-from tests.bench.change_peers import peer_candidates
-from tests.bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
 from tests.drill.topview import TopView, ViewPair
 
 

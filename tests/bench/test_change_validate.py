@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.change_validate import HeldOut, best_cut, quiet_cut, worth
+from bench.logistic_fit import fit
 from flycam.analysis.logistic import Logistic, probability
-from tests.bench.change_validate import HeldOut, best_cut, quiet_cut, worth
-from tests.bench.logistic_fit import fit
 
 
 def storm(*told: tuple[float, bool, dict[int, int]], sizes: dict[int, int]) -> HeldOut:

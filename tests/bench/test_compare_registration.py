@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from tests.bench.compare_registration import _apart, _percentiles
-from tests.bench.truth_patches import PatchErrors
+from bench.compare_registration import _apart, _percentiles
+from bench.truth_patches import PatchErrors
 
 PLACES = np.array([(0.0, 0.0), (10.0, 0.0), (20.0, 0.0), (30.0, 0.0), (40.0, 0.0)])
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench import change_scenes, kept
-from tests.bench.change_scenes import Scene
-from tests.bench.kept import key_of, made_once
+from bench import change_scenes, kept
+from bench.change_scenes import Scene
+from bench.kept import key_of, made_once
 
 SCENE = Scene(seed=7, side_m=60.0, gsd_m=1.0, relief_m=100.0, storm=False)
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.seams import fine_detail, seam_gradients
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
 from flycam.geometry.blocks import blocks_within
@@ -16,7 +17,6 @@ from flycam.mosaic.finishing import error_of_quality, finish_tiles, planned_tile
 from flycam.mosaic.hidden import Hidden, owners_within
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
-from tests.bench.seams import fine_detail, seam_gradients
 from tests.mosaic.block import BASE_ZOOM, CORNER, Block, strip
 
 ERROR_M = {f"f{n}": np.float32(0.1 + 0.05 * n) for n in range(4)}

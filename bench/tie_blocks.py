@@ -1,0 +1,49 @@
+"""Rendered flights as blocks: the ties of their photos, for adjustments that are compared on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.finish_flights import NAME, opened
+from flycam.adjust.block import BlockFrame, Ties
+from flycam.adjust.ties import as_read, find_ties
+from flycam.catalog.records import FrameStatus
+from flycam.geometry.terrain import TerrainGrid
+from flycam.pipeline.executor import workers_here
+from flycam.pipeline.finish.block import block_frames, terrain_id
+from flycam.pipeline.finish.originals import Originals
+from flycam.pipeline.terrain import recorded_terrain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TieBlock:
+    """Frames as ingest recorded them, their ties, and the terrain they were recorded on."""
+
+    frames: tuple[BlockFrame, ...]
+    ties: Ties
+    terrain: TerrainGrid
+
+    @property
+    def centres_m(self) -> np.ndarray:
+        """Recorded projection centres n×3."""
+        return np.array([frame.exterior.projection_centre_m for frame in self.frames])
+
+
+def tied(data: Path) -> TieBlock:
+    """The block of a data folder's flight, its ties sought in the photos as `flycam finish` seeks them."""
+    with opened(data) as workspace:
+        flight = workspace.catalog.flights.flight(NAME)
+        records = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+        frames = block_frames(records)
+        terrain = recorded_terrain(workspace, terrain_id(records, flight.dem_id))
+        originals = Originals(workspace, records)
+        found = find_ties(
+            frames,
+            lambda number: originals.pixels(frames[number].frame_id),
+            terrain,
+            workers=workers_here(),
+        )
+    return TieBlock(frames=as_read(frames, found), ties=found.ties, terrain=terrain)

@@ -1,0 +1,42 @@
+"""`flycam` as a program that also writes down, of every picture of a live flight, when it came and by which
+line of the tile log all its tiles are named: what no answer of the command has room for.
+
+    python -m bench.told_live OUT.json live --data …
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flycam.cli import main as flycam
+from flycam.pipeline.live.laying import LiveLaying
+from flycam.pipeline.live.map import Laid
+
+
+def told_live(out: Path) -> tuple[str | Path, ...]:
+    """The program's beginning; as it ends it writes `out`: [[arrived (monotonic, ns), line], …]."""
+    return sys.executable, "-m", "bench.told_live", out
+
+
+def main() -> None:
+    out, told = Path(sys.argv.pop(1)), list[tuple[int, int]]()
+    shown = LiveLaying._shown
+
+    def noted(self: LiveLaying, laid: Sequence[Laid]) -> None:
+        mosaic_id = f"{laid[0].record.flight_id}-{laid[0].record.header.layer}"
+        line = self._workspace.catalog.tiles.last_seq(mosaic_id)
+        told.extend((one.arrived_ns, line) for one in laid)
+        shown(self, laid)
+
+    LiveLaying._shown = noted  # type: ignore[method-assign]
+    try:
+        flycam()
+    finally:
+        out.write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
