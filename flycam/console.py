@@ -25,6 +25,7 @@ from flycam.errors import Cancelled, FlycamError, OptionUnusable
 from flycam.frame.agreement import agreed
 from flycam.frame.secret_line import SecretLine
 from flycam.frame.spelling import to_json_line, to_visible
+from flycam.messages import Bilingual, _, verbatim
 from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
@@ -93,9 +94,7 @@ class CommandGroup(click.Group):
         except click.exceptions.NoArgsIsHelpError as error:
             _say_lines(error.format_message())
             _fail(
-                OptionUnusable(
-                    "a command is missing; they are listed above", vi="thiếu tên lệnh; xem danh sách ở trên"
-                ),
+                OptionUnusable(_("a command is missing; they are listed above")),
                 as_json,
             )
         except FlycamError as error:  # of a word that is read before the command begins
@@ -105,9 +104,7 @@ class CommandGroup(click.Group):
         except click.ClickException as error:
             _fail(OptionUnusable(error.format_message()), as_json)
         except click.Abort:
-            _fail(
-                Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để làm tiếp"), as_json
-            )
+            _fail(Cancelled(_("run the same command to go on")), as_json)
 
 
 def _usage(error: click.UsageError) -> OptionUnusable:
@@ -116,11 +113,12 @@ def _usage(error: click.UsageError) -> OptionUnusable:
     if _is_too_early(error):
         name = error.option_name
         return OptionUnusable(
-            f"{name} stands behind the command: {path} COMMAND {name}",
-            vi=f"{name} phải đặt sau tên lệnh: {path} LỆNH {name}",
+            _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
         )
     vi = f"{_wrong_vi(error)}; xem '{path} --help'"
-    return OptionUnusable(f"{error.format_message().rstrip('.')}; see '{path} --help'", vi=vi)
+    return OptionUnusable(
+        verbatim(Bilingual(f"{error.format_message().rstrip('.')}; see '{path} --help'", vi))
+    )
 
 
 def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:

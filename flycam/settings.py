@@ -46,6 +46,7 @@ from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
 from flycam.frame.moment import VIETNAM_NAME, zone_named
 from flycam.frame.spelling import seen
+from flycam.messages import _
 from flycam.pipeline.cluster.address import SchedulerAddress, parse_scheduler_address
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
@@ -124,10 +125,7 @@ def _power(text: str) -> PowerMode:
     try:
         return PowerMode(text.strip().lower())
     except ValueError:
-        raise OptionUnusable(
-            f"FLYCAM_POWER: {text[:80]}: give full, low, or auto",
-            vi=f"FLYCAM_POWER: {text[:80]}: hãy ghi full, low hoặc auto",
-        ) from None
+        raise OptionUnusable(_("FLYCAM_POWER: {text_2}: give full, low, or auto", text_2=text[:80])) from None
 
 
 def _time_zone(name: str) -> str:
@@ -135,10 +133,11 @@ def _time_zone(name: str) -> str:
         zone_named(name)
     except ValueError as error:
         raise OptionUnusable(
-            f"FLYCAM_TIME_ZONE: {seen(name)[:80]}: no such zone here; give an IANA name such as "
-            f"{VIETNAM_NAME}",
-            vi=f"FLYCAM_TIME_ZONE: {seen(name)[:80]}: không có múi giờ này; hãy ghi tên IANA như "
-            f"{VIETNAM_NAME}",
+            _(
+                "FLYCAM_TIME_ZONE: {name}: no such zone here; give an IANA name such as {vietnam_name}",
+                name=seen(name)[:80],
+                vietnam_name=VIETNAM_NAME,
+            )
         ) from error
     return name
 
@@ -149,10 +148,11 @@ def _cap_sender(text: str) -> str:
     if not text or _CAP_SENDER.fullmatch(text):
         return text
     raise OptionUnusable(
-        f"FLYCAM_CAP_SENDER: {text[:80]}: give who sends as NAME@DOMAIN, such as pccr@laocai.gov.vn, without "
-        "spaces, commas, < and &",
-        vi=f"FLYCAM_CAP_SENDER: {text[:80]}: hãy ghi nơi gửi dạng TÊN@TÊN-MIỀN như pccr@laocai.gov.vn, không "
-        "có dấu cách, dấu phẩy, < hoặc &",
+        _(
+            "FLYCAM_CAP_SENDER: {text_2}: give who sends as NAME@DOMAIN, such as "
+            "pccr@laocai.gov.vn, without spaces, commas, < and &",
+            text_2=text[:80],
+        )
     )
 
 
@@ -170,9 +170,7 @@ def _tls(environment: Mapping[str, str]) -> TlsSettings:
     word = environment.get("FLYCAM_TLS", "").strip().lower() or "off"
     certificate, key = _file(environment, "FLYCAM_TLS_CERTIFICATE"), _file(environment, "FLYCAM_TLS_KEY")
     if word not in ("on", "off"):
-        raise OptionUnusable(
-            f"FLYCAM_TLS: {word[:80]}: give on or off", vi=f"FLYCAM_TLS: {word[:80]}: hãy ghi on hoặc off"
-        )
+        raise OptionUnusable(_("FLYCAM_TLS: {word}: give on or off", word=word[:80]))
     return TlsSettings(
         is_on=word == "on",
         names=_listed(environment, "FLYCAM_TLS_NAMES"),
@@ -196,8 +194,10 @@ def _audit_key(text: str) -> str:
     key = text.lower()
     if not _AUDIT_KEY.fullmatch(key):
         raise OptionUnusable(
-            f"FLYCAM_AUDIT_KEYS: {text[:80]}: give keys of 64 digits as 'flycam audit verify' prints them",
-            vi=f"FLYCAM_AUDIT_KEYS: {text[:80]}: hãy ghi khoá 64 ký tự như 'flycam audit verify' in ra",
+            _(
+                "FLYCAM_AUDIT_KEYS: {text_2}: give keys of 64 digits as 'flycam audit verify' prints them",
+                text_2=text[:80],
+            )
         )
     return key
 
@@ -210,16 +210,17 @@ def _openid(environment: Mapping[str, str]) -> OpenIdClient | None:
     for name, value in (("FLYCAM_OIDC_ISSUER", issuer), ("FLYCAM_OIDC_ADDRESS", address)):
         if not is_safe(value) or "?" in value:
             raise OptionUnusable(
-                f"{name}: {value[:200]}: give an address such as https://id.laocai.gov.vn; "
-                "http is for this machine only",
-                vi=f"{name}: {value[:200]}: hãy ghi địa chỉ như https://id.laocai.gov.vn; http chỉ dùng trên "
-                "chính máy này",
+                _(
+                    "{name}: {value}: give an address such as https://id.laocai.gov.vn; http "
+                    "is for this machine only",
+                    name=name,
+                    value=value[:200],
+                )
             )
     client_id = environment.get("FLYCAM_OIDC_CLIENT", "").strip()
     if not client_id:
         raise OptionUnusable(
-            "FLYCAM_OIDC_CLIENT: give the name under which the sign-in service knows this map",
-            vi="FLYCAM_OIDC_CLIENT: hãy ghi tên mà dịch vụ đăng nhập đặt cho bản đồ này",
+            _("FLYCAM_OIDC_CLIENT: give the name under which the sign-in service knows this map")
         )
     return OpenIdClient(
         issuer=issuer,
@@ -233,12 +234,14 @@ def _openid(environment: Mapping[str, str]) -> OpenIdClient | None:
 
 
 def _role_of_word(text: str) -> tuple[str, Role]:
-    word, _, role = (part.strip() for part in text.rpartition("="))
+    word, __, role = (part.strip() for part in text.rpartition("="))
     if not word or role not in ROLES:
         raise OptionUnusable(
-            f"FLYCAM_OIDC_ROLES: {text[:80]}: give word=role, commas between; roles: {', '.join(ROLES)}",
-            vi=f"FLYCAM_OIDC_ROLES: {text[:80]}: hãy ghi từ=quyền, cách nhau bằng dấu phẩy; quyền: "
-            f"{', '.join(ROLES)}",
+            _(
+                "FLYCAM_OIDC_ROLES: {text_2}: give word=role, commas between; roles: {roles}",
+                text_2=text[:80],
+                roles=", ".join(ROLES),
+            )
         )
     return word, Role(role)
 
@@ -249,8 +252,10 @@ def _proxy(text: str) -> str:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as error:
         raise OptionUnusable(
-            f"FLYCAM_TRUSTED_PROXIES: {text[:80]}: give addresses or networks such as 10.0.0.5,10.1.0.0/24",
-            vi=f"FLYCAM_TRUSTED_PROXIES: {text[:80]}: hãy ghi địa chỉ hoặc dải mạng như 10.0.0.5,10.1.0.0/24",
+            _(
+                "FLYCAM_TRUSTED_PROXIES: {text_2}: give addresses or networks such as 10.0.0.5,10.1.0.0/24",
+                text_2=text[:80],
+            )
         ) from error
 
 
@@ -259,8 +264,9 @@ def _origin(text: str) -> str:
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
         raise OptionUnusable(
-            f"FLYCAM_CORS_ORIGINS: {text}: give sites such as https://gis.laocai.gov.vn, commas between",
-            vi=f"FLYCAM_CORS_ORIGINS: {text}: hãy ghi các trang như https://gis.laocai.gov.vn, cách nhau "
-            "bằng dấu phẩy",
+            _(
+                "FLYCAM_CORS_ORIGINS: {text_2}: give sites such as https://gis.laocai.gov.vn, commas between",
+                text_2=text,
+            )
         )
     return origin

@@ -10,13 +10,14 @@ import pytest
 from flycam.commands.going_on import _lasting, gone_on_with
 from flycam.console import StopRequests
 from flycam.errors import Cancelled, FlightBusy, FlycamError, InputUnusable, StoreUnavailable
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.under_way import left
 from flycam.settings import Settings, read_settings
 
-AWAY = StoreUnavailable("away", vi="mất liên lạc")
-BUSY = FlightBusy("busy", vi="đang bận")
-WRONG = InputUnusable("wrong", vi="sai")
-STOPPED = Cancelled("stopped", vi="đã dừng")
+AWAY = StoreUnavailable(verbatim(Bilingual("away", "mất liên lạc")))
+BUSY = FlightBusy(verbatim(Bilingual("busy", "đang bận")))
+WRONG = InputUnusable(verbatim(Bilingual("wrong", "sai")))
+STOPPED = Cancelled(verbatim(Bilingual("stopped", "đã dừng")))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
 from flycam.errors import StoreUnavailable
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.under_way import NO_ENDS
 from flycam.pipeline.upkeep.held import Kind
 from flycam.pipeline.withdraw import withdraw
@@ -79,7 +80,7 @@ def test_a_store_that_goes_away_in_mid_work_is_waited_for(
         times.append(name)
         progress(name, 0, 1)
         if len(times) == 1:
-            raise StoreUnavailable("the store is away", vi="mất liên lạc với kho lưu trữ")
+            raise StoreUnavailable(verbatim(Bilingual("the store is away", "mất liên lạc với kho lưu trữ")))
         return whole(workspace, asked, progress)
 
     monkeypatch.setattr(recipe, falters)

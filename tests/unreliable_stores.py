@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flycam.errors import DiskFull
+from flycam.messages import Bilingual, verbatim
 from flycam.store.base import ObjectStore
 
 Trouble = Callable[[str, str], Exception | None]
@@ -230,7 +231,11 @@ class FullStore(_Wrapper):
             others = sum(self._sizes.values()) - self._sizes.get(key, 0)
             if others + size > self._room_bytes:
                 raise DiskFull(
-                    f"{key}: no space left on the store; free some and run again",
-                    vi=f"{key}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+                    verbatim(
+                        Bilingual(
+                            f"{key}: no space left on the store; free some and run again",
+                            f"{key}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+                        )
+                    )
                 )
             self._sizes[key] = size

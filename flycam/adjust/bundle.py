@@ -16,6 +16,7 @@ from flycam.adjust.settling import Progress, settle
 from flycam.adjust.stops import STOOD_STILL, at_rest, stood_still
 from flycam.adjust.triangulate import triangulate
 from flycam.errors import InputUnusable
+from flycam.messages import _
 
 __all__ = ["LEAST_HELD_OUT", "AdjustOptions", "adjust_block"]
 
@@ -45,10 +46,7 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
-        raise InputUnusable(
-            "block: there is no frame to adjust: ingest the flight first",
-            vi="khối ảnh: không có ảnh nào để bình sai; hãy nạp chuyến bay trước",
-        )
+        raise InputUnusable(_("block: there is no frame to adjust: ingest the flight first"))
     problem = problem_of(block, options)
     start = starting_values(problem)
     held_out, candidates, marks = _parts(problem, options)

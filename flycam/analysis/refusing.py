@@ -6,6 +6,7 @@ import math
 
 from flycam.errors import NotRegistered
 from flycam.frame.spelling import decimal_comma
+from flycam.messages import Bilingual, _
 
 Names = tuple[str, str]
 """What the before and the after picture are called in sentences."""
@@ -17,18 +18,22 @@ def no_overlap(names: Names) -> NotRegistered:
     """They show no ground in common."""
     before, after = names
     return NotRegistered(
-        f"{before} and {after}: show no ground in common; give two pictures of the same place",
-        vi=f"{before} và {after}: không có phần đất chung; hãy đưa hai bản đồ của cùng một nơi",
+        _(
+            "{before} and {after}: show no ground in common; give two pictures of the same place",
+            before=before,
+            after=after,
+        )
     )
 
 
 def nothing_imaged(name: str) -> NotRegistered:
     """One of them shows nothing at all: another place would not be the cure."""
     return NotRegistered(
-        f"{name}: shows nothing: all of it is without data, or exactly black or white; open it and see, then "
-        "give a picture that was imaged",
-        vi=f"{name}: không có hình: toàn bộ là vùng không dữ liệu, hoặc đen hay trắng tuyệt đối; hãy mở tệp "
-        "xem lại rồi đưa ảnh khác",
+        _(
+            "{name}: shows nothing: all of it is without data, or exactly black or white; "
+            "open it and see, then give a picture that was imaged",
+            name=name,
+        )
     )
 
 
@@ -42,16 +47,24 @@ def little_overlap(names: Names, common_m2: float, gsd_m: float, sharp_m: float)
     both_vi = f"{names[0]} và {names[1]}: chỉ có {_number(common_m2)} m² đất chung"
     if sharp_m < _SHARPEST_FLOWN_M:
         return NotRegistered(
-            f"{both} only {common_m2:,.0f} m² of ground in common, too little to lay one on the other; fly "
-            "more of the same ground",
-            vi=f"{both_vi}, quá ít để đặt chồng lên nhau; hãy bay thêm phần đất đó",
+            _(
+                "{both} only {common_m2:,.0f} m² of ground in common, too little to lay one "
+                "on the other; fly more of the same ground",
+                both=Bilingual(both, both_vi),
+                common_m2=common_m2,
+            )
         )
     pixel, sharp = f"{gsd_m:.3g}", f"{math.floor(sharp_m * 100.0) / 100.0:g}"
     return NotRegistered(
-        f"{both} {common_m2:,.0f} m² of ground in common, at {pixel} m a pixel too few pixels to lay one on "
-        f"the other; give pictures of at most {sharp} m a pixel, or of more of the same ground",
-        vi=f"{both_vi}, mỗi điểm ảnh {decimal_comma(pixel)} m nên quá ít điểm ảnh để đặt chồng lên nhau; hãy "
-        f"đưa ảnh nét hơn (không quá {decimal_comma(sharp)} m), hoặc ảnh phủ thêm phần đất đó",
+        _(
+            "{both} {common_m2:,.0f} m² of ground in common, at {pixel} m a pixel too few "
+            "pixels to lay one on the other; give pictures of at most {sharp} m a pixel, or "
+            "of more of the same ground",
+            both=Bilingual(both, both_vi),
+            common_m2=common_m2,
+            pixel=Bilingual(pixel, decimal_comma(pixel)),
+            sharp=Bilingual(sharp, decimal_comma(sharp)),
+        )
     )
 
 
@@ -75,8 +88,13 @@ def too_coarse(coarse: str, fine: str, times: float, least_m: float, *, is_file:
         )
     )
     return NotRegistered(
-        f"{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or {cure}",
-        vi=f"{coarse}: thô hơn {fine} {times:.0f} lần; hãy đưa ảnh nét hơn, hoặc {cure_vi}",
+        _(
+            "{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or {cure}",
+            coarse=coarse,
+            times=times,
+            fine=fine,
+            cure=Bilingual(cure, cure_vi),
+        )
     )
 
 
@@ -84,10 +102,16 @@ def nothing_alike(names: Names, tried: int, clear: int, reach_m: float) -> NotRe
     """Hardly a window of the one is found in the other."""
     before, after = names
     return NotRegistered(
-        f"{before} and {after}: of {tried} windows only {clear} look alike in both within {reach_m:g} m; "
-        "another place, night, cloud, water? give pictures by daylight of ground with edges",
-        vi=f"{before} và {after}: trong {tried} ô chỉ có {clear} ô giống nhau trong phạm vi {reach_m:g} m; "
-        "khác địa điểm, ban đêm, mây hay mặt nước? hãy đưa ảnh ban ngày, mặt đất có chi tiết",
+        _(
+            "{before} and {after}: of {tried} windows only {clear} look alike in both within "
+            "{reach_m:g} m; another place, night, cloud, water? give pictures by daylight "
+            "of ground with edges",
+            before=before,
+            after=after,
+            tried=tried,
+            clear=clear,
+            reach_m=reach_m,
+        )
     )
 
 
@@ -95,10 +119,16 @@ def no_consensus(names: Names, clear: int, agreed: int, reach_m: float) -> NotRe
     """Windows are found, each somewhere else."""
     before, after = names
     return NotRegistered(
-        f"{before} and {after}: of {clear} windows found only {agreed} agree on how the pictures lie; "
-        f"another place, or more than {reach_m:g} m apart? check where each of them lies",
-        vi=f"{before} và {after}: trong {clear} ô tìm thấy chỉ có {agreed} ô khớp vị trí với nhau; khác địa "
-        f"điểm, hay lệch quá {reach_m:g} m? hãy kiểm tra vị trí của từng ảnh",
+        _(
+            "{before} and {after}: of {clear} windows found only {agreed} agree on how the "
+            "pictures lie; another place, or more than {reach_m:g} m apart? check where "
+            "each of them lies",
+            before=before,
+            after=after,
+            clear=clear,
+            agreed=agreed,
+            reach_m=reach_m,
+        )
     )
 
 

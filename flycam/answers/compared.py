@@ -10,6 +10,7 @@ from flycam.errors import NotLookedFor
 from flycam.frame.agreement import agreed
 from flycam.frame.change import LOOKED_FOR, ChangeKind
 from flycam.frame.spelling import decimal_comma
+from flycam.messages import _
 from flycam.report.change_names import CHANGE_KINDS
 from flycam.report.numbers import area, plain
 
@@ -60,10 +61,12 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
 def nothing_looked_for(name: str) -> NotLookedFor:
     """What a script must tell from "looked, and found none"; name: of the file that was written."""
     return NotLookedFor(
-        f"{name}: holds no change because none was looked for, which does not mean that nothing changed; the "
-        "lines marked ! say why: give two colour pictures by daylight, of two dates",
-        vi=f"{name}: không có thay đổi nào vì chưa hề dò, không có nghĩa là không có gì thay đổi; xem lý do "
-        "ở các dòng có dấu !: hãy đưa hai ảnh màu chụp ban ngày, của hai ngày khác nhau",
+        _(
+            "{name}: holds no change because none was looked for, which does not mean that "
+            "nothing changed; the lines marked ! say why: give two colour pictures by "
+            "daylight, of two dates",
+            name=name,
+        )
     )
 
 

@@ -12,6 +12,7 @@ from flycam.answers.answered import Answer, Answered
 from flycam.answers.flights import of_ingest, of_inspection, problems_said
 from flycam.errors import LeftOnCard
 from flycam.frame.warning import sentence as warned
+from flycam.messages import _
 from flycam.outcomes import sentence
 from flycam.report.numbers import area, centimetres, number
 
@@ -226,10 +227,11 @@ def left_on_card(sent: Sent) -> LeftOnCard:
     """That not all of a card is on the server: whoever wipes cards goes by the exit code."""
     count = sent.passed_over
     return LeftOnCard(
-        f"{count} files are on the card alone and named above: mend them and run the same command again, or "
-        "copy them elsewhere, before the card is wiped",
-        vi=f"{count} tệp chỉ có trên thẻ nhớ, đã nêu tên ở trên: hãy sửa rồi chạy lại cùng lệnh, hoặc chép "
-        "sang nơi khác, trước khi xoá thẻ",
+        _(
+            "{count} files are on the card alone and named above: mend them and run the same "
+            "command again, or copy them elsewhere, before the card is wiped",
+            count=count,
+        )
     )
 
 

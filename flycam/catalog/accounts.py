@@ -18,6 +18,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_tables import identities
 from flycam.errors import AccessDenied, InputUnusable
+from flycam.messages import _
 
 _TOKEN_BYTES = 32
 _CACHE_S = 2.0
@@ -175,9 +176,10 @@ def _taken_away(connection: Connection, name: str) -> Account:
         raise tokens.no_account(name)
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
-            f"{name}: is the last administrator; first make another: flycam user add NAME --role admin",
-            vi=f"{name}: là quản trị viên cuối cùng; trước hết hãy tạo người khác: "
-            "flycam user add TÊN --role admin",
+            _(
+                "{name}: is the last administrator; first make another: flycam user add NAME --role admin",
+                name=name,
+            )
         )
     connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name))
     return known[name]
@@ -186,8 +188,7 @@ def _taken_away(connection: Connection, name: str) -> Account:
 def account_exists() -> AccessDenied:
     """Why no set-up code does anything."""
     return AccessDenied(
-        "there is an account already, so no set-up code is good any more; sign in, or ask an admin",
-        vi="đã có tài khoản nên mã thiết lập không còn tác dụng; hãy đăng nhập hoặc hỏi quản trị viên",
+        _("there is an account already, so no set-up code is good any more; sign in, or ask an admin")
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.errors import DiskFull, StorageTrouble
+from flycam.messages import _
 from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, sync_path
 
@@ -107,16 +108,21 @@ class AuditKey:
             return None
         except OSError as error:
             raise StorageTrouble(
-                f"{self._path}: the key of the audit log cannot be read ({error.strerror}); give this "
-                "account the right to read it",
-                vi=f"{self._path}: không đọc được khoá ký nhật ký; hãy cấp quyền đọc tệp này",
+                _(
+                    "{path}: the key of the audit log cannot be read ({strerror}); give this "
+                    "account the right to read it",
+                    path=self._path,
+                    strerror=error.strerror,
+                )
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise StorageTrouble(
-                f"{self._path}: is no key of an audit log as it was written; move it away and keep it: a "
-                "new key is made, and lines signed before are checked by 'flycam audit verify --key'",
-                vi=f"{self._path}: tệp khoá ký nhật ký đã hỏng; hãy chuyển đi nơi khác và giữ lại: máy sẽ "
-                "tạo khoá mới, các dòng đã ký trước đó kiểm tra bằng 'flycam audit verify --key'",
+                _(
+                    "{path}: is no key of an audit log as it was written; move it away and "
+                    "keep it: a new key is made, and lines signed before are checked by "
+                    "'flycam audit verify --key'",
+                    path=self._path,
+                )
             ) from error
 
     def _keep(self, signer: Signer) -> None:
@@ -135,10 +141,13 @@ class AuditKey:
         except OSError as error:
             kind = DiskFull if error.errno in FULL else StorageTrouble
             raise kind(
-                f"{self._path}: the key of the audit log cannot be written ({error.strerror}), and nothing "
-                "goes unsigned; free some space or make the folder writable, and run again",
-                vi=f"{self._path}: không ghi được khoá ký nhật ký nên chưa ghi gì; hãy giải phóng ổ đĩa hoặc "
-                "cấp quyền ghi rồi chạy lại",
+                _(
+                    "{path}: the key of the audit log cannot be written ({strerror}), and "
+                    "nothing goes unsigned; free some space or make the folder writable, and "
+                    "run again",
+                    path=self._path,
+                    strerror=error.strerror,
+                )
             ) from error
 
 

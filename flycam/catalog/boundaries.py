@@ -21,6 +21,7 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
 from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.frame.spelling import search_key, to_kept
+from flycam.messages import _
 
 _SEARCH_LIMIT = 20
 _SLIVER = 1e-4
@@ -119,8 +120,7 @@ class Boundaries:
             raise _not_then(self.commune(code), on_date)
         if not found:
             raise NotFound(
-                f"{code}: no such commune; register boundaries with: flycam communes add FILE",
-                vi=f"{code}: không có xã nào mang mã này; nạp ranh giới bằng: flycam communes add TỆP",
+                _("{code}: no such commune; register boundaries with: flycam communes add FILE", code=code)
             )
         return found[0]
 
@@ -242,10 +242,14 @@ def _ground(commune: CommuneRecord) -> BaseGeometry:
 def _not_then(commune: CommuneRecord, on_date: date) -> NotFound:
     name, since = f"{commune.code}: {commune.name}", commune.valid_from
     return NotFound(
-        f"{name} is recorded from {since} on and not for {on_date}; take a code of that day, or add "
-        "that day's boundaries with: flycam communes add FILE --valid-from DATE",
-        vi=f"{name} có ranh giới từ {since:%d/%m/%Y}, không phải của ngày {on_date:%d/%m/%Y}; hãy dùng mã xã "
-        "của ngày đó, hoặc nạp ranh giới của ngày đó bằng: flycam communes add TỆP --valid-from NGÀY",
+        _(
+            "{name} is recorded from {since} on and not for {on_date}; take a code of that "
+            "day, or add that day's boundaries with: flycam communes add FILE --valid-from "
+            "DATE",
+            name=name,
+            since=since,
+            on_date=on_date,
+        )
     )
 
 
@@ -278,8 +282,11 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
 
 def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
     return BoundaryInvalid(
-        f"{commune.name} ({commune.code}): its boundary is no polygon; repair it and add it again",
-        vi=f"{commune.name} ({commune.code}): ranh giới không phải là vùng khép kín; hãy sửa rồi nạp lại",
+        _(
+            "{name} ({code}): its boundary is no polygon; repair it and add it again",
+            name=commune.name,
+            code=commune.code,
+        )
     )
 
 

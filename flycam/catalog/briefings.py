@@ -15,6 +15,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import StoreConflict
+from flycam.messages import _
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +67,10 @@ class Briefings:
                 write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
-                f"{line.event_id}: somebody changed these places a moment ago; look at them again",
-                vi=f"{line.event_id}: danh sách địa điểm vừa được người khác sửa; hãy xem lại rồi sửa tiếp",
+                _(
+                    "{event_id}: somebody changed these places a moment ago; look at them again",
+                    event_id=line.event_id,
+                )
             ) from error
 
     def last(self, event_id: str) -> BriefingLine | None:

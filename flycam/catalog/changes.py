@@ -20,6 +20,7 @@ from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.messages import _
 
 
 class Changes:
@@ -177,17 +178,16 @@ def _newest(among: ColumnElement[bool]) -> Select[Any]:
 
 def _decided_meanwhile(line: ChangeLine) -> StoreConflict:
     return StoreConflict(
-        f"{line.change_id}: somebody decided on this change a moment ago; look at it again",
-        vi=f"{line.change_id}: vừa có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
+        _(
+            "{change_id}: somebody decided on this change a moment ago; look at it again",
+            change_id=line.change_id,
+        )
     )
 
 
 def no_such_change(change_id: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
-    return NotFound(
-        f"{change_id[:40]}: there is no such change; load the list again",
-        vi=f"{change_id[:40]}: không có thay đổi nào như vậy; hãy tải lại danh sách",
-    )
+    return NotFound(_("{change_id}: there is no such change; load the list again", change_id=change_id[:40]))
 
 
 _PLAIN = (

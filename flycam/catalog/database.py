@@ -27,6 +27,7 @@ from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, 
 from flycam.catalog.session_lock import TURNS, SessionLock, busy
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, StorageTrouble
+from flycam.messages import _
 from flycam.store.room import free_bytes
 from flycam.store.syncing import make_folder
 
@@ -149,15 +150,17 @@ class Database:
             )
         if self.place == ":memory:":
             raise CatalogUnavailable(
-                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE",
-                vi="cơ sở dữ liệu trong bộ nhớ sẽ mất khi tắt máy; hãy ghi tên tệp: sqlite:///TỆP",
+                _("a catalogue in memory would lose decisions; name a file: sqlite:///FILE")
             )
         try:
             make_folder(Path(self.place).parent)
         except OSError as error:
             raise CatalogUnavailable(
-                f"{self.place}: its folder cannot be made ({error}); choose another",
-                vi=f"{self.place}: không tạo được thư mục; hãy chọn chỗ khác",
+                _(
+                    "{place}: its folder cannot be made ({error}); choose another",
+                    place=self.place,
+                    error=error,
+                )
             ) from error
         engine = sqlalchemy.create_engine(
             self._url, max_overflow=64, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
@@ -178,10 +181,13 @@ class Database:
             found = _migrated(connection)
         if found != SCHEMA_VERSION:
             raise CatalogUnavailable(
-                f"{self.place}: this catalogue has schema {found}, this flycam reads {SCHEMA_VERSION}; "
-                "use the flycam that wrote it, or another data folder",
-                vi=f"{self.place}: cơ sở dữ liệu theo lược đồ {found}, flycam này đọc {SCHEMA_VERSION}; "
-                "hãy dùng bản flycam đã ghi ra nó, hoặc thư mục dữ liệu khác",
+                _(
+                    "{place}: this catalogue has schema {found}, this flycam reads "
+                    "{schema_version}; use the flycam that wrote it, or another data folder",
+                    place=self.place,
+                    found=found,
+                    schema_version=SCHEMA_VERSION,
+                )
             )
 
     @contextmanager
@@ -195,45 +201,52 @@ class Database:
             raise self._trouble(error) from error
         except SQLAlchemyError as error:
             raise CatalogUnavailable(
-                f"{self.place}: {error}; run again",
-                vi=f"{self.place}: cơ sở dữ liệu báo lỗi ({error}); hãy chạy lại",
+                _("{place}: {error}; run again", place=self.place, error=error)
             ) from error
 
     def _trouble(self, error: DBAPIError) -> Exception:
         said = " ".join(str(error.orig).split())
         if "disk I/O error" in said and has_room(Path(self.place)):
             return StorageTrouble(
-                f"{self.place}: the disk does not read or write ({said}), though it has room: it may be "
-                "dying; make a backup on another disk at once (flycam backup), then have it checked",
-                vi=f"{self.place}: ổ đĩa không đọc hoặc ghi được dù còn chỗ, có thể sắp hỏng; hãy sao lưu "
-                "ngay sang ổ khác (flycam backup) rồi kiểm tra ổ đĩa",
+                _(
+                    "{place}: the disk does not read or write ({said}), though it has room: "
+                    "it may be dying; make a backup on another disk at once (flycam "
+                    "backup), then have it checked",
+                    place=self.place,
+                    said=said,
+                )
             )
         if "disk is full" in said or "No space left" in said or "disk I/O error" in said:
             return DiskFull(
-                f"{self.place}: no space left for the catalogue ({said}); free some and run again",
-                vi=f"{self.place}: ổ đĩa không còn chỗ cho cơ sở dữ liệu; hãy giải phóng bớt rồi chạy lại",
+                _(
+                    "{place}: no space left for the catalogue ({said}); free some and run again",
+                    place=self.place,
+                    said=said,
+                )
             )
         if "is locked" in said:
             return CatalogUnavailable(
-                f"{self.place}: another process held the catalogue for {_BUSY_TIMEOUT_S:.0f} s; run again",
-                vi=f"{self.place}: tiến trình khác giữ cơ sở dữ liệu suốt {_BUSY_TIMEOUT_S:.0f} giây; hãy "
-                "chạy lại",
+                _(
+                    "{place}: another process held the catalogue for {busy_timeout_s:.0f} s; run again",
+                    place=self.place,
+                    busy_timeout_s=_BUSY_TIMEOUT_S,
+                )
             )
         if "malformed" in said:
             return CatalogUnavailable(
-                f"{self.place}: this catalogue's file is damaged ({said}); put the last backup into a new "
-                "folder: flycam restore",
-                vi=f"{self.place}: tệp cơ sở dữ liệu bị hỏng; hãy khôi phục bản sao lưu gần nhất vào thư mục "
-                "mới: flycam restore",
+                _(
+                    "{place}: this catalogue's file is damaged ({said}); put the last backup "
+                    "into a new folder: flycam restore",
+                    place=self.place,
+                    said=said,
+                )
             )
         if "not a database" in said:
             return CatalogUnavailable(
-                f"{self.place}: this file is no flycam catalogue; name another",
-                vi=f"{self.place}: tệp này không phải cơ sở dữ liệu của flycam; hãy chọn tệp khác",
+                _("{place}: this file is no flycam catalogue; name another", place=self.place)
             )
         return CatalogUnavailable(
-            f"{self.place}: {said}; check that the database is there and run again",
-            vi=f"{self.place}: {said}; hãy kiểm tra cơ sở dữ liệu rồi chạy lại",
+            _("{place}: {said}; check that the database is there and run again", place=self.place, said=said)
         )
 
     @contextmanager
@@ -244,8 +257,7 @@ class Database:
             lock = (folder / _file_name(name)).open("ab")
         except OSError as error:
             raise CatalogUnavailable(
-                f"{folder}: cannot be written ({error}); make it writable",
-                vi=f"{folder}: không ghi được vào đây; hãy cấp quyền ghi",
+                _("{folder}: cannot be written ({error}); make it writable", folder=folder, error=error)
             ) from error
         with closing(lock):
             try:
@@ -323,14 +335,14 @@ def _parse(url: str) -> URL:
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
         raise CatalogUnavailable(
-            "FLYCAM_DATABASE: no database address; write sqlite:///FILE or postgresql+psycopg://…",
-            vi="FLYCAM_DATABASE: không phải địa chỉ cơ sở dữ liệu; hãy ghi sqlite:///TỆP hoặc "
-            "postgresql+psycopg://…",
+            _("FLYCAM_DATABASE: no database address; write sqlite:///FILE or postgresql+psycopg://…")
         ) from error
     if backend not in ("sqlite", "postgresql"):
         raise CatalogUnavailable(
-            f"FLYCAM_DATABASE: {backend} is not supported; write sqlite:///FILE or postgresql+psycopg://…",
-            vi=f"FLYCAM_DATABASE: không hỗ trợ {backend}; hãy ghi sqlite:///TỆP hoặc postgresql+psycopg://…",
+            _(
+                "FLYCAM_DATABASE: {backend} is not supported; write sqlite:///FILE or postgresql+psycopg://…",
+                backend=backend,
+            )
         )
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")

@@ -18,6 +18,7 @@ from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.frame.spelling import to_kept
+from flycam.messages import _
 
 _IDS_AT_ONCE = 5000
 
@@ -35,8 +36,7 @@ class Flights:
                 connection.execute(self._database.upsert(tables.events), event_row(event))
         except IntegrityError as error:
             raise NameTaken(
-                f"{event.name}: another event has this name; choose another",
-                vi=f"{event.name}: sự kiện khác đã dùng tên này; hãy chọn tên khác",
+                _("{name}: another event has this name; choose another", name=event.name)
             ) from error
 
     def event(self, ref: str) -> Event:
@@ -45,8 +45,7 @@ class Flights:
             found = _by_id_or_name(connection, tables.events, tables.events.c.event_id, ref)
         if found is None:
             raise NotFound(
-                f"{ref}: no such event; name one that exists, or begin it with an ingest",
-                vi=f"{ref}: không có sự kiện này; hãy ghi tên sự kiện đã có, hoặc mở mới bằng lệnh ingest",
+                _("{ref}: no such event; name one that exists, or begin it with an ingest", ref=ref)
             )
         return event_of(found)
 
@@ -169,25 +168,22 @@ def require_still_in(connection: Connection, flight_ids: Collection[str], event_
     moved = connection.execute(query).scalars().first() if flight_ids else None
     if moved is not None:
         raise StoreConflict(
-            f"{moved}: was moved to another event while it was compared, so that nothing of it was put up "
-            "for review; run the comparison again",
-            vi=f"{moved}: chuyến bay đã được chuyển sang sự kiện khác trong lúc so sánh nên chưa đưa kết quả "
-            "vào danh sách chờ xác nhận; hãy chạy so sánh lại",
+            _(
+                "{moved}: was moved to another event while it was compared, so that nothing "
+                "of it was put up for review; run the comparison again",
+                moved=moved,
+            )
         )
 
 
 def no_such_flight(ref: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
-    return NotFound(
-        f"{ref}: no such flight; give the id or the name that ingest printed",
-        vi=f"{ref}: không có chuyến bay này; hãy ghi mã hoặc tên mà lệnh ingest đã in ra",
-    )
+    return NotFound(_("{ref}: no such flight; give the id or the name that ingest printed", ref=ref))
 
 
 def _taken(name: str) -> NameTaken:
     return NameTaken(
-        f"{name}: another flight has this name; use its id, or choose another name with --name",
-        vi=f"{name}: chuyến bay khác đã dùng tên này; hãy dùng mã của nó, hoặc đặt tên khác bằng --name",
+        _("{name}: another flight has this name; use its id, or choose another name with --name", name=name)
     )
 
 

@@ -27,6 +27,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdraw
 from flycam.errors import NotFound
 from flycam.frame.frame import Provenance
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 
 _ROWS_AT_ONCE = 2000
 
@@ -96,8 +97,10 @@ class Frames:
         found = self._fetch(select(tables.frames).where(tables.frames.c.frame_id == frame_id))
         if not found:
             raise NotFound(
-                f"{frame_id}: no such frame; take the id from the flight's list of frames",
-                vi=f"{frame_id}: không có ảnh này; hãy lấy mã trong danh sách ảnh của chuyến bay",
+                _(
+                    "{frame_id}: no such frame; take the id from the flight's list of frames",
+                    frame_id=frame_id,
+                )
             )
         return found[0]
 
@@ -219,7 +222,4 @@ class Frames:
 
 def no_photo(sha256: str) -> NotFound:
     """Of no flight here, or of none that may be told of."""
-    return NotFound(
-        f"{sha256}: no photo of any flight; take the hash from a pixel's card",
-        vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
-    )
+    return NotFound(_("{sha256}: no photo of any flight; take the hash from a pixel's card", sha256=sha256))

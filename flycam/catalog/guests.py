@@ -16,6 +16,7 @@ from flycam.catalog.records import AuditEntry
 from flycam.catalog.sharing_records import Guest
 from flycam.catalog.sharing_tables import guests
 from flycam.errors import NotFound
+from flycam.messages import _
 
 _CACHE_S = 2.0
 
@@ -66,8 +67,7 @@ class Guests:
         self._forget()
         if row is None:
             raise NotFound(
-                f"{guest_id[:80]}: there is no such guest link; see 'flycam guests list'",
-                vi=f"{guest_id[:80]}: không có liên kết khách nào như vậy; xem 'flycam guests list'",
+                _("{guest_id}: there is no such guest link; see 'flycam guests list'", guest_id=guest_id[:80])
             )
         return _guest(row)
 

@@ -22,6 +22,7 @@ from flycam.catalog.sharing_records import Person
 from flycam.catalog.sharing_tables import identities
 from flycam.errors import AccessDenied
 from flycam.frame.spelling import as_typed
+from flycam.messages import _
 
 
 class Identities:
@@ -87,8 +88,11 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     if known.barred_ns is not None or known.name not in accounts:
         again = as_typed("user", "add", known.name)  # of the person's own choice, pasted by an administrator
         raise AccessDenied(
-            f"{known.name}: this account was taken away; an administrator lets you in again with: {again}",
-            vi=f"{known.name}: tài khoản này đã bị xoá; quản trị viên cho vào lại bằng lệnh: {again}",
+            _(
+                "{name}: this account was taken away; an administrator lets you in again with: {again}",
+                name=known.name,
+                again=again,
+            )
         )
     return accounts[known.name]
 
@@ -102,6 +106,5 @@ def _told(person: Person, account: Account, at_ns: int) -> AuditEntry:
 
 def _no_administrator() -> AccessDenied:
     return AccessDenied(
-        "there is no account yet; make an administrator first: flycam user add NAME --role admin",
-        vi="chưa có tài khoản nào; trước hết hãy tạo quản trị viên: flycam user add TÊN --role admin",
+        _("there is no account yet; make an administrator first: flycam user add NAME --role admin")
     )

@@ -16,6 +16,7 @@ from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.specialist import Condition, LayerKind
 from flycam.frame.spelling import to_kept
+from flycam.messages import _
 
 _ROWS_AT_ONCE = 5000
 
@@ -118,8 +119,7 @@ class SpecialistLayers:
             row = connection.execute(query).first()
         if row is None:
             raise NotFound(
-                f"{number}: the layer has no such feature; it may have been read again since",
-                vi=f"{number}: lớp này không có đối tượng như vậy; có thể lớp đã được đọc lại",
+                _("{number}: the layer has no such feature; it may have been read again since", number=number)
             )
         return _feature(row)
 
@@ -133,10 +133,7 @@ class SpecialistLayers:
 
 def no_such_layer(ref: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
-    return NotFound(
-        f"{ref}: there is no such layer; see 'flycam layers list'",
-        vi=f"{ref}: không có lớp nào như vậy; xem 'flycam layers list'",
-    )
+    return NotFound(_("{ref}: there is no such layer; see 'flycam layers list'", ref=ref))
 
 
 def _drop_features(connection: Connection, layer_id: str) -> None:

@@ -15,6 +15,7 @@ from flycam.catalog.records import AuditEntry, BoundsLonLat, MarkLine
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.messages import _
 
 
 class Marks:
@@ -34,8 +35,10 @@ class Marks:
                 write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
-                f"{line.mark_id}: somebody changed this mark a moment ago; look at it again",
-                vi=f"{line.mark_id}: dấu này vừa được người khác sửa; hãy xem lại rồi sửa tiếp",
+                _(
+                    "{mark_id}: somebody changed this mark a moment ago; look at it again",
+                    mark_id=line.mark_id,
+                )
             ) from error
 
     def current(
@@ -84,10 +87,7 @@ class Marks:
 
 def no_such_mark(mark_id: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
-    return NotFound(
-        f"{mark_id[:40]}: there is no such mark; see 'flycam marks list'",
-        vi=f"{mark_id[:40]}: không có dấu nào như vậy; xem 'flycam marks list'",
-    )
+    return NotFound(_("{mark_id}: there is no such mark; see 'flycam marks list'", mark_id=mark_id[:40]))
 
 
 def _row(line: MarkLine) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.errors import AccessDenied
+from flycam.messages import _
 
 
 class OneTimeCodes:
@@ -77,28 +78,20 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
         raise _wrong()
     code = _code(row)
     if code.is_used:
-        raise AccessDenied(
-            "this code was used already, and lets in once only; ask for a new one",
-            vi="mã này đã được dùng, mỗi mã chỉ vào được một lần; hãy xin mã mới",
-        )
+        raise AccessDenied(_("this code was used already, and lets in once only; ask for a new one"))
     if code.ended_ns is not None:
         raise AccessDenied(
-            "this code was ended by a newer one, or by a new token of its account; use the last one made",
-            vi="mã này đã bị thay bằng mã mới hơn, hoặc tài khoản đã đổi mã; hãy dùng mã cấp sau cùng",
+            _("this code was ended by a newer one, or by a new token of its account; use the last one made")
         )
     if code.expires_ns <= at_ns:
         raise AccessDenied(
-            "this code has expired; ask for a new one (on the server: flycam account code NAME)",
-            vi="mã này đã hết hạn; hãy xin mã mới (trên máy chủ: flycam account code TÊN)",
+            _("this code has expired; ask for a new one (on the server: flycam account code NAME)")
         )
     return code
 
 
 def _wrong() -> AccessDenied:
-    return AccessDenied(
-        "this code is wrong; compare it letter by letter, or ask for a new one",
-        vi="mã không đúng; hãy so từng ký tự, hoặc xin mã mới",
-    )
+    return AccessDenied(_("this code is wrong; compare it letter by letter, or ask for a new one"))
 
 
 def _code(row: Row[Any]) -> OneTimeCode:

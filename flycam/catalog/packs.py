@@ -21,6 +21,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.tables import audit_log
 from flycam.errors import FlightBusy, StoreConflict
+from flycam.messages import _
 
 
 class PackState(StrEnum):
@@ -107,8 +108,7 @@ class Packs:
         with self._database.write(alone_in=audit_log) as connection:
             if pack.draft_id and connection.execute(_finals_of(pack.draft_id)).first() is not None:
                 raise StoreConflict(
-                    "this draft was approved already: look at the list of meeting packs again",
-                    vi="bản dự thảo này đã được phê duyệt: hãy xem lại danh sách gói họp",
+                    _("this draft was approved already: look at the list of meeting packs again")
                 )
             last = connection.execute(select(func.max(_mine.c.number))).scalar()
             numbered = replace(pack, number=(last or 0) + 1)

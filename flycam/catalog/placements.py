@@ -19,6 +19,7 @@ from flycam.catalog.placement_rows import (
 )
 from flycam.catalog.records import FrameRecord, Placement
 from flycam.errors import NotFound
+from flycam.messages import _
 
 _IDS_AT_ONCE = 2000
 
@@ -51,8 +52,10 @@ class Placements:
                 before = standing.get(record.frame_id)
                 if before is None:
                     raise NotFound(
-                        f"{record.frame_id}: this frame was never recorded; ingest it first",
-                        vi=f"{record.frame_id}: ảnh này chưa từng được ghi nhận; hãy nạp trước",
+                        _(
+                            "{frame_id}: this frame was never recorded; ingest it first",
+                            frame_id=record.frame_id,
+                        )
                     )
                 placed = self._joined(connection, before, known.get(record.frame_id, []), [])
                 version = 1 + max((one.version for one in placed), default=-1)

@@ -20,6 +20,7 @@ from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.redaction import RedactionReason, RedactionStep
+from flycam.messages import _
 
 _lines = sharing_tables.redactions
 _grounds = sharing_tables.redaction_grounds
@@ -70,8 +71,7 @@ class Redactions:
         found = self._of_mask(mask_id)
         if not found:
             raise NotFound(
-                f"{mask_id[:80]}: there is no such mask; see 'flycam restricted masks'",
-                vi=f"{mask_id[:80]}: không có vùng che nào như vậy; xem 'flycam restricted masks'",
+                _("{mask_id}: there is no such mask; see 'flycam restricted masks'", mask_id=mask_id[:80])
             )
         return found
 

@@ -19,6 +19,7 @@ from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
 from flycam.frame.spelling import to_kept
+from flycam.messages import _
 
 
 class Restrictions:
@@ -50,8 +51,7 @@ class Restrictions:
             row = connection.execute(query).first()
             if row is None:
                 raise NotFound(
-                    f"{ref}: there is no such restricted area; see 'flycam restricted list'",
-                    vi=f"{ref}: không có vùng hạn chế nào như vậy; xem 'flycam restricted list'",
+                    _("{ref}: there is no such restricted area; see 'flycam restricted list'", ref=ref)
                 )
             connection.execute(delete(tables.restricted_areas).where(c.area_id == row.area_id))
             area = _area(row)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from flycam.errors import LetGo, ListChanged, NotFound
 from flycam.frame.moment import day_of
 from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.messages import Bilingual, _
 from flycam.store import keys
 
 HOUSE = ""
@@ -121,30 +122,31 @@ def let_go_said(line: LetGoLine, what: str = "") -> LetGo:
     """What to raise where an original is asked for that was let go. what: named instead of the original."""
     name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
     return LetGo(
-        f"{name}: the original was let go under the retention term on {day_of(line.at_ns)} by {who}; its "
-        "record and the map stay. Whoever still has the file asks an administrator: 'flycam retention lift', "
-        "then 'flycam verify --from CARD'",
-        vi=f"{name}: bản gốc đã được xoá theo thời hạn lưu giữ ngày {day_of(line.at_ns, 'vi')}, người xác "
-        f"nhận: {who}; bản ghi và bản đồ vẫn còn. Ai còn giữ tệp, hãy hỏi quản trị viên: 'flycam retention "
-        "lift', rồi 'flycam verify --from THẺ_NHỚ'",
+        _(
+            "{name}: the original was let go under the retention term on {at_ns} by {who}; "
+            "its record and the map stay. Whoever still has the file asks an administrator: "
+            "'flycam retention lift', then 'flycam verify --from CARD'",
+            name=name,
+            at_ns=Bilingual(day_of(line.at_ns), day_of(line.at_ns, "vi")),
+            who=who,
+        )
     )
 
 
 def list_changed() -> ListChanged:
     """For who confirms a list that is not the one that stands now."""
     return ListChanged(
-        "the list of originals that are due is not the one that was shown, and nothing was let go; look at "
-        "it again ('flycam retention due') and confirm that",
-        vi="danh sách đến hạn không còn như lúc xem, chưa xoá gì; hãy xem lại ('flycam retention due') rồi "
-        "xác nhận danh sách mới",
+        _(
+            "the list of originals that are due is not the one that was shown, and nothing "
+            "was let go; look at it again ('flycam retention due') and confirm that"
+        )
     )
 
 
 def no_such_hold(hold_id: str) -> NotFound:
     """For a hold that nobody made, or that was released."""
     return NotFound(
-        f"{hold_id[:80]}: no such hold is in force; see 'flycam retention list'",
-        vi=f"{hold_id[:80]}: không có lệnh giữ lại nào như vậy; xem 'flycam retention list'",
+        _("{hold_id}: no such hold is in force; see 'flycam retention list'", hold_id=hold_id[:80])
     )
 
 

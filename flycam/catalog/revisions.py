@@ -26,6 +26,7 @@ from flycam.catalog.geometry_json import (
 from flycam.catalog.records import MosaicInfo, RevisionFrame, RevisionRecord, RevisionState
 from flycam.catalog.tile_rows import mosaic_row, show
 from flycam.errors import NotFound, StoreConflict
+from flycam.messages import _
 
 LIVE_REVISION = 0
 _IDS_AT_ONCE = 5000
@@ -95,9 +96,7 @@ class Revisions:
                 what = f"{withdrawn} of its frames were withdrawn" if withdrawn else "it was retired"
                 name = f"{record.mosaic_id} revision {record.revision}"
                 raise StoreConflict(
-                    f"{name}: {what} while it was made; run finish again",
-                    vi=f"{name}: ảnh của bản này bị rút, hoặc bản này bị huỷ, trong khi đang làm; hãy chạy "
-                    "lại finish",
+                    _("{name}: {what} while it was made; run finish again", name=name, what=what)
                 )
             connection.execute(self._database.upsert(tables.revisions), _row(complete))
             show(connection, record.mosaic_id, record.revision)
@@ -200,8 +199,11 @@ def _require(connection: Connection, mosaic_id: str, revision: int) -> RevisionR
     found = connection.execute(query).first()
     if found is None:
         raise NotFound(
-            f"{mosaic_id}: it has no finished revision {revision}; see the flight's list",
-            vi=f"{mosaic_id}: không có bản hoàn thiện số {revision}; xem danh sách của chuyến bay",
+            _(
+                "{mosaic_id}: it has no finished revision {revision}; see the flight's list",
+                mosaic_id=mosaic_id,
+                revision=revision,
+            )
         )
     return _record(found)
 

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from flycam.errors import FlightBusy
+from flycam.messages import _
 
 TURNS = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
 """How often each lock was taken. No part of the catalogue: a copy of it has no locks."""
@@ -97,7 +98,7 @@ class SessionLock:
         try:
             self._require_last(session)
             session.execute(_END_OLD, {"pid": self._pid, "key": self._key})
-            for _ in range(_MOST_TRIES):
+            for __ in range(_MOST_TRIES):
                 if session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
                     break
                 self._require_last(session)
@@ -120,17 +121,21 @@ class SessionLock:
 def busy(name: str) -> FlightBusy:
     """For a lock that another holds."""
     return FlightBusy(
-        f"{name}: another process is writing this flight at this moment; wait for it and run again",
-        vi=f"{name}: một tiến trình khác đang ghi chuyến bay này; hãy đợi xong rồi chạy lại",
+        _(
+            "{name}: another process is writing this flight at this moment; wait for it and run again",
+            name=name,
+        )
     )
 
 
 def _lost(name: str) -> FlightBusy:
     return FlightBusy(
-        f"{name}: the database ended the session that held this flight, and another process has begun to "
-        "write it since; nothing more was written here: wait for the other and run again",
-        vi=f"{name}: cơ sở dữ liệu đã ngắt phiên giữ chuyến bay này và tiến trình khác đã ghi tiếp; ở đây "
-        "không ghi thêm gì; hãy đợi tiến trình kia xong rồi chạy lại",
+        _(
+            "{name}: the database ended the session that held this flight, and another "
+            "process has begun to write it since; nothing more was written here: wait for "
+            "the other and run again",
+            name=name,
+        )
     )
 
 

@@ -16,6 +16,7 @@ from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import StoreConflict
 from flycam.frame.settlement import Access, RoadSays
+from flycam.messages import _
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +58,10 @@ class Settlements:
                 write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
-                f"{line.name}: somebody said something of this settlement a moment ago; look at it again",
-                vi=f"{line.name}: vừa có người ghi tình trạng của nơi này; hãy xem lại rồi ghi tiếp",
+                _(
+                    "{name}: somebody said something of this settlement a moment ago; look at it again",
+                    name=line.name,
+                )
             ) from error
 
     def current(self, event_id: str, until_ns: int | None = None) -> list[SettlementLine]:

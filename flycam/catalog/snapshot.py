@@ -17,6 +17,7 @@ from flycam.catalog.columns import metadata
 from flycam.catalog.database import Database, has_room
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
+from flycam.messages import _
 
 _ROWS_AT_ONCE = 5000
 _MADE_UP = """
@@ -49,10 +50,12 @@ def save(database: Database, path: Path) -> None:
         said = _quick_check(copy)
     if said:
         raise CatalogUnavailable(
-            f"{database.place}: the catalogue is damaged ({said[0]}), and is not saved over a whole one; "
-            "restore the last backup into a new folder",
-            vi=f"{database.place}: cơ sở dữ liệu bị hỏng nên không lưu đè lên bản còn tốt; hãy khôi phục từ "
-            "bản sao lưu gần nhất vào thư mục mới",
+            _(
+                "{place}: the catalogue is damaged ({said}), and is not saved over a whole "
+                "one; restore the last backup into a new folder",
+                place=database.place,
+                said=said[0],
+            )
         )
 
 
@@ -136,10 +139,16 @@ def _file(path: Path) -> Iterator[sqlite3.Connection]:
 def _trouble(path: Path, error: sqlite3.Error) -> FlycamError:
     if "full" in str(error) or ("disk I/O" in str(error) and not has_room(path)):
         return DiskFull(
-            f"{path}: no space left for a copy of the catalogue ({error}); free some and run again",
-            vi=f"{path}: ổ đĩa không còn chỗ cho bản sao cơ sở dữ liệu; hãy giải phóng bớt rồi chạy lại",
+            _(
+                "{path}: no space left for a copy of the catalogue ({error}); free some and run again",
+                path=path,
+                error=error,
+            )
         )
     return CatalogUnavailable(
-        f"{path}: no copy of the catalogue can be made here ({error}); check the disk, or name another",
-        vi=f"{path}: không sao được cơ sở dữ liệu vào đây; hãy kiểm tra ổ đĩa, hoặc chọn chỗ khác",
+        _(
+            "{path}: no copy of the catalogue can be made here ({error}); check the disk, or name another",
+            path=path,
+            error=error,
+        )
     )

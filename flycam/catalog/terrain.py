@@ -11,6 +11,7 @@ from flycam.catalog.boxes import box_values
 from flycam.catalog.database import Database
 from flycam.catalog.records import DemRecord
 from flycam.errors import NotFound
+from flycam.messages import _
 
 _WITH_SIGMAS = select(
     tables.dems, tables.dem_sigmas.c.vertical_m, tables.dem_sigmas.c.horizontal_m
@@ -70,8 +71,7 @@ class Terrain:
             found = connection.execute(_WITH_SIGMAS.where(tables.dems.c.dem_id == dem_id)).first()
         if found is None:
             raise NotFound(
-                f"{dem_id}: no such terrain; register it with: flycam dem add FILE",
-                vi=f"{dem_id}: không có mô hình độ cao này; hãy nạp bằng: flycam dem add TỆP",
+                _("{dem_id}: no such terrain; register it with: flycam dem add FILE", dem_id=dem_id)
             )
         return _dem(found)
 

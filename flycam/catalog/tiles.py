@@ -19,6 +19,7 @@ from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, show
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
+from flycam.messages import _
 
 
 class Tiles:
@@ -241,10 +242,7 @@ class Tiles:
 def no_such_mosaic(mosaic_id: str, revision: int | None = None) -> NotFound:
     """For what is not there, and in the same words for what is not for whoever asks."""
     which = mosaic_id[:128] if revision is None else f"{mosaic_id[:128]} revision {revision}"
-    return NotFound(
-        f"{which}: no such mosaic; take the id from the flight's list",
-        vi=f"{which}: không có bản đồ này; hãy lấy mã trong danh sách của chuyến bay",
-    )
+    return NotFound(_("{which}: no such mosaic; take the id from the flight's list", which=which))
 
 
 def _only_mosaic(records: Sequence[TileRecord]) -> tuple[str, int]:
@@ -264,7 +262,12 @@ def _compare(record: TileRecord, head: TileRecord | None, expected: str | None) 
     found = None if head is None else head.content_hash
     if found != expected:
         raise StoreConflict(
-            f"tile {record.tile_id} of {record.mosaic_id}: its head is {found}, not {expected}; "
-            "read it again, merge and retry",
-            vi=f"mảnh {record.tile_id} của {record.mosaic_id}: có tiến trình khác vừa ghi; hãy chạy lại",
+            _(
+                "tile {tile_id} of {mosaic_id}: its head is {found}, not {expected}; read it "
+                "again, merge and retry",
+                tile_id=record.tile_id,
+                mosaic_id=record.mosaic_id,
+                found=found,
+                expected=expected,
+            )
         )

@@ -19,6 +19,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.sharing_tables import guests
 from flycam.errors import InputUnusable, NotFound
+from flycam.messages import _
 
 MOST_HELD = 50
 """Tokens that an account may hold at a time."""
@@ -39,8 +40,11 @@ class Tokens:
             require_account(connection, token.account)
             if len(held(connection, token.made_ns, token.account)) >= MOST_HELD:
                 raise InputUnusable(
-                    f"{token.account}: holds {MOST_HELD} tokens already; revoke what is not used any more",
-                    vi=f"{token.account}: đã có {MOST_HELD} mã truy cập; hãy thu hồi mã không còn dùng",
+                    _(
+                        "{account}: holds {most_held} tokens already; revoke what is not used any more",
+                        account=token.account,
+                        most_held=MOST_HELD,
+                    )
                 )
             connection.execute(tokens.insert(), row_of(token))
             write_entries(connection, [told], self._database.audit_key)
@@ -200,10 +204,7 @@ def require_account(connection: Connection, name: str) -> None:
 
 def no_account(name: str) -> NotFound:
     """That there is no account of this name."""
-    return NotFound(
-        f"{name[:80]}: no such account; list them with: flycam user list",
-        vi=f"{name[:80]}: không có tài khoản này; xem danh sách bằng: flycam user list",
-    )
+    return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
 
 
 def row_of(token: Token) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
+from flycam.messages import _
 
 
 @click.group()
@@ -54,15 +55,14 @@ def changes_impact(
     if (len(refs) not in (1, 2)) if event is None else refs:
         given = " ".join(refs) or "changes impact"
         raise OptionUnusable(
-            f"{given}: give one event (--event), or two flights that were compared",
-            vi=f"{given}: hãy ghi một sự kiện (--event), hoặc hai chuyến bay đã so sánh",
+            _("{given}: give one event (--event), or two flights that were compared", given=given)
         )
     from flycam.answers.changes import of_impact
     from flycam.pipeline.change.impact_report import impact_report
     from flycam.pipeline.change.impact_words import commune_csv, impact_answer
     from flycam.pipeline.whole_file import write_file
 
-    with opened(data_dir, hands_out=True) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, __):
         report = impact_report(workspace, refs if event is None else (event,), distance_m)
         if csv_out is not None:
             write_file(csv_out, commune_csv(report.communes))

@@ -15,6 +15,7 @@ from flycam.commands.house import FILE, Result, make_private_folder, opened
 from flycam.console import command, say
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
+from flycam.messages import _
 from flycam.settings import read_settings
 
 if TYPE_CHECKING:
@@ -55,17 +56,17 @@ def worker(*, data_dir: str | None, threads: int | None, is_scheduler: bool, fil
     address = read_settings(os.environ, data_dir).cluster
     if address is None:
         raise OptionUnusable(
-            "FLYCAM_CLUSTER: give the scheduler's address such as tls://10.0.0.5:8786, or on one machine "
-            "tcp://127.0.0.1:8786",
-            vi="FLYCAM_CLUSTER: hãy ghi địa chỉ máy điều phối như tls://10.0.0.5:8786, hoặc "
-            "tcp://127.0.0.1:8786 khi chỉ có một máy",
+            _(
+                "FLYCAM_CLUSTER: give the scheduler's address such as tls://10.0.0.5:8786, or "
+                "on one machine tcp://127.0.0.1:8786"
+            )
         )
     from flycam.pipeline.cluster.dask_cluster import serve_worker
 
     with ExitStack() as stack:
         workspace = None  # who only shares out needs no house, nor its keys
         if count > 0:  # it may start before what it works for
-            workspace, _ = stack.enter_context(opened(data_dir, begins=True))
+            workspace, __ = stack.enter_context(opened(data_dir, begins=True))
         serve_worker(
             workspace,
             address,

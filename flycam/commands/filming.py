@@ -14,6 +14,7 @@ from flycam.commands.house import ADDRESS, DATUM, FILE, SECRET, Result, opened
 from flycam.console import ProgressBar, command, language, say_aside, stop_requests
 from flycam.errors import OptionUnusable
 from flycam.frame.address import shown
+from flycam.messages import _
 
 if TYPE_CHECKING:
     from flycam.ingest.photo.search import Findings
@@ -74,25 +75,20 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
     from flycam.pipeline.live.given import LiveRequest
 
     if options["camera"] is not None and options["hfov_deg"] is not None:
-        raise OptionUnusable(
-            "--camera --hfov: both say what the lens is: give one of them",
-            vi="--camera --hfov: cùng nói về ống kính; hãy chỉ dùng một trong hai",
-        )
+        raise OptionUnusable(_("--camera --hfov: both say what the lens is: give one of them"))
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _LARGEST_OFFSET_S:
-        raise OptionUnusable(
-            f"--clock-offset {offset_s:g}: give seconds",
-            vi=f"--clock-offset {offset_s:g}: hãy ghi số giây",
-        )
+        raise OptionUnusable(_("--clock-offset {offset_s:g}: give seconds", offset_s=offset_s))
     if options["relay"] and (options["is_realtime"] or is_stream(options["video"])):
         raise OptionUnusable(
-            "--relay: only a film that is read whole is laid again: give the file, without --realtime",
-            vi="--relay: chỉ trải lại được video đọc trọn từ tệp; hãy đưa tệp, không dùng --realtime",
+            _("--relay: only a film that is read whole is laid again: give the file, without --realtime")
         )
     if options["telemetry"] is None and is_stream(options["video"]):
         raise OptionUnusable(
-            f"{shown(options['video'])}: is live: give --telemetry, a link that tells its place",
-            vi=f"{shown(options['video'])}: là luồng trực tiếp; hãy đưa --telemetry, đường truyền báo vị trí",
+            _(
+                "{options}: is live: give --telemetry, a link that tells its place",
+                options=shown(options["video"]),
+            )
         )
     options["telemetry"] = options["telemetry"] or options["video"]
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
@@ -108,10 +104,7 @@ def film_among(paths: Sequence[Path]) -> Path | None:
         return None
     if len(films) > 1:
         names = ", ".join(path.name for path in films)
-        raise OptionUnusable(
-            f"{names}: are several films: give one at a time",
-            vi=f"{names}: là nhiều video; hãy đưa từng video một",
-        )
+        raise OptionUnusable(_("{names}: are several films: give one at a time", names=names))
     return films[0]
 
 
@@ -166,8 +159,7 @@ def ingested_film(data_dir: str | None, film: Path, options: dict[str, Any]) -> 
     if given:
         names = " ".join(given)
         raise OptionUnusable(
-            f"{names}: is for photos, {film.name} is a film: leave it out",
-            vi=f"{names}: chỉ dùng cho ảnh, còn {film.name} là video; hãy bỏ tuỳ chọn này",
+            _("{names}: is for photos, {name} is a film: leave it out", names=names, name=film.name)
         )
     request = LiveRequest(
         video=str(film),

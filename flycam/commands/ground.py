@@ -10,6 +10,7 @@ import click
 from flycam.commands.house import DATUM, FILE, Result, opened
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
+from flycam.messages import _
 
 _MOST_SIGMA_M = 100.0
 
@@ -47,10 +48,12 @@ def _sigmas(text: str | None) -> tuple[float, float | None] | None:
         numbers = []
     if len(numbers) not in (1, 2) or not all(0.0 < number <= _MOST_SIGMA_M for number in numbers):
         raise OptionUnusable(
-            f"--sigma {text}: give V or V,H: metres (1-sigma) of its heights and of its place, over 0 and up "
-            f"to {_MOST_SIGMA_M:g}, e.g. 0.3,1",
-            vi=f"--sigma {text}: hãy ghi V hoặc V,H: số mét (1 sigma) của độ cao và của mặt bằng, lớn hơn 0 "
-            f"và không quá {_MOST_SIGMA_M:g}, ví dụ 0.3,1",
+            _(
+                "--sigma {text_2}: give V or V,H: metres (1-sigma) of its heights and of its "
+                "place, over 0 and up to {most_sigma_m:g}, e.g. 0.3,1",
+                text_2=text,
+                most_sigma_m=_MOST_SIGMA_M,
+            )
         )
     return numbers[0], numbers[1] if len(numbers) == 2 else None
 

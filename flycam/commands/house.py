@@ -17,6 +17,7 @@ from flycam.errors import NotFound, OptionUnusable, StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.frame.moment import use_zone
 from flycam.frame.spelling import is_text, to_visible
+from flycam.messages import _
 from flycam.settings import Settings, read_settings
 from flycam.store.regular import not_regular
 from flycam.store.room import reserve_released
@@ -37,10 +38,7 @@ class _File(click.Path):
         path: Any = super().convert(value, param, ctx)
         shown = to_visible(str(path))
         if not is_text(str(path)):
-            raise OptionUnusable(
-                f"{shown}: the name is not UTF-8; rename it and run again",
-                vi=f"{shown}: tên không phải UTF-8; hãy đổi tên rồi chạy lại",
-            )
+            raise OptionUnusable(_("{shown}: the name is not UTF-8; rename it and run again", shown=shown))
         if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
             raise not_regular(Path(path))
         return path
@@ -123,9 +121,11 @@ def make_private_folder(folder: Path) -> None:
                 folder.chmod(0o700)
     except OSError as error:
         raise StorageTrouble(
-            f"{folder}: cannot be made or used as data folder ({error.strerror}); choose another with --data",
-            vi=f"{folder}: không dùng được làm thư mục dữ liệu ({error.strerror}); hãy chọn thư mục khác "
-            "bằng --data",
+            _(
+                "{folder}: cannot be made or used as data folder ({strerror}); choose another with --data",
+                folder=folder,
+                strerror=error.strerror,
+            )
         ) from error
 
 
@@ -148,10 +148,12 @@ def _require_begun(settings: Settings) -> None:
     file = file_of(settings.database_url)
     if file is not None and not file.exists():
         raise NotFound(
-            f"{file}: there is no catalogue here; name the data folder that is meant with --data or "
-            "FLYCAM_DATA, put one back that was lost with 'flycam restore', or begin one with 'flycam serve'",
-            vi=f"{file}: ở đây chưa có cơ sở dữ liệu; hãy ghi đúng thư mục dữ liệu bằng --data hoặc "
-            "FLYCAM_DATA, lấy lại dữ liệu đã mất bằng 'flycam restore', hoặc tạo mới bằng 'flycam serve'",
+            _(
+                "{file}: there is no catalogue here; name the data folder that is meant with "
+                "--data or FLYCAM_DATA, put one back that was lost with 'flycam restore', or "
+                "begin one with 'flycam serve'",
+                file=file,
+            )
         )
 
 

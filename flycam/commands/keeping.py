@@ -9,6 +9,7 @@ import click
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import AnsweredWithTrouble, ProgressBar, command, language, say_aside
 from flycam.errors import FlycamError, OptionUnusable
+from flycam.messages import _
 
 
 @click.command()
@@ -56,8 +57,10 @@ def backup(*, data_dir: str | None, folder: Path) -> Result:
     with opened(data_dir) as (workspace, settings):
         if folder.resolve().is_relative_to(settings.data_dir):
             raise OptionUnusable(
-                f"{folder}: lies in the data folder, and would be lost with it; name one on another disk",
-                vi=f"{folder}: nằm trong thư mục dữ liệu nên sẽ mất cùng; hãy chọn thư mục ở ổ đĩa khác",
+                _(
+                    "{folder}: lies in the data folder, and would be lost with it; name one on another disk",
+                    folder=folder,
+                )
             )
         report = outlasting(
             workspace, lambda progress: save_house(workspace, folder, progress), ProgressBar(), say_aside
@@ -106,11 +109,13 @@ def audit_verify(*, data_dir: str | None, head: str | None, keys: tuple[str, ...
 
 
 def _head(said: str) -> tuple[int, str]:
-    number, _, digest = said.partition(":")
+    number, __, digest = said.partition(":")
     if not number.isdigit() or int(number) < 1 or len(digest) < 8:
         raise OptionUnusable(
-            f"--head {said}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
-            vi=f"--head {said}: hãy ghi số dòng và mã băm của dòng đó (ít nhất 8 ký tự), như 17:9f86d081",
+            _(
+                "--head {said}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
+                said=said,
+            )
         )
     return int(number), digest
 
@@ -121,8 +126,7 @@ def _key(said: str) -> str:
     key = said.strip().lower()
     if not is_public_key(key):
         raise OptionUnusable(
-            f"--key {said[:80]}: give the 64 digits that 'flycam audit verify' and packs print",
-            vi=f"--key {said[:80]}: hãy ghi đủ 64 ký tự như 'flycam audit verify' và gói họp in ra",
+            _("--key {said}: give the 64 digits that 'flycam audit verify' and packs print", said=said[:80])
         )
     return key
 

@@ -10,6 +10,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.moment import parse_moment
 from flycam.frame.specialist import LayerKind
+from flycam.messages import _
 
 _KINDS = click.Choice([kind.value for kind in LayerKind])
 
@@ -116,7 +117,6 @@ def _moment(text: str | None) -> int | None:
     found = parse_moment(text)
     if found is None:
         raise OptionUnusable(
-            f"--valid-time {text}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15",
-            vi=f"--valid-time {text}: không phải là thời điểm; hãy ghi như 10/09/2024 10:15",
+            _("--valid-time {text_2}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15", text_2=text)
         )
     return found

@@ -14,6 +14,7 @@ from flycam.console import AnsweredWithTrouble, ProgressBar, command, say_aside,
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
+from flycam.messages import _
 from flycam.report.pack_figures import PAPERS, Letterhead
 from flycam.report.words import LANGUAGES
 
@@ -110,10 +111,9 @@ def export(
     whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
     if dsm and not whole:
         raise OptionUnusable(
-            "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures",
-            vi="--dsm được ghi toàn bộ theo lưới riêng: hãy bỏ --commune, --crs, --gsd, --figures",
+            _("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures")
         )
-    with opened(data_dir, hands_out=True) as (workspace, _):
+    with opened(data_dir, hands_out=True) as (workspace, __):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:

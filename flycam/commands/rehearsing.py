@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from flycam.commands.house import FILE, Result
 from flycam.console import ProgressBar, command, language, stop_requests
 from flycam.errors import OptionUnusable
+from flycam.messages import Bilingual, _
 
 _GIVEN = ParameterSource.COMMANDLINE
 _PHOTO_ONLY = {
@@ -93,9 +94,12 @@ def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
         kind, kind_vi = ("photos", "ảnh chụp") if video else ("a video", "video")
         change = "leave" if video else "add"
         raise OptionUnusable(
-            f"{' '.join(given)}: belongs to a drill of {kind}: leave it, or {change} --video",
-            vi=f"{' '.join(given)}: chỉ dùng cho diễn tập bằng {kind_vi}; hãy bỏ đi, hoặc "
-            f"{'bỏ' if video else 'thêm'} --video",
+            _(
+                "{given}: belongs to a drill of {kind}: leave it, or {change} --video",
+                given=" ".join(given),
+                kind=Bilingual(kind, kind_vi),
+                change=Bilingual(change, "bỏ" if video else "thêm"),
+            )
         )
 
 
@@ -110,10 +114,7 @@ def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: Progr
     video_to = address_of("--stream", stream) if stream else None
     telemetry_to = address_of("--link", link) if link else None
     if resend and not (video_to or telemetry_to):
-        raise OptionUnusable(
-            "--resend: say where to: add --stream HOST:PORT, --link HOST:PORT or both",
-            vi="--resend: hãy ghi nơi nhận bằng --stream MÁY:CỔNG, --link MÁY:CỔNG hoặc cả hai",
-        )
+        raise OptionUnusable(_("--resend: say where to: add --stream HOST:PORT, --link HOST:PORT or both"))
     answers = []
     if not resend:
         report = write_video_drill(

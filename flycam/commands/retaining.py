@@ -10,6 +10,7 @@ from flycam.commands.house import Result, opened, who_asks
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
 from flycam.frame.retention import RetainedKind
+from flycam.messages import _
 
 _KIND = click.Choice([one.value for one in RetainedKind])
 _FOREVER, _HOUSE = "forever", "house"
@@ -77,11 +78,8 @@ def retention_confirm(*, data_dir: str | None, digest: str, authority: str) -> R
     from flycam.pipeline.upkeep.retention import confirm
 
     if not authority.strip():
-        raise OptionUnusable(
-            "--authority: give the name of the administrator who confirms the list",
-            vi="--authority: hãy ghi tên quản trị viên xác nhận danh sách",
-        )
-    with opened(data_dir) as (workspace, _):
+        raise OptionUnusable(_("--authority: give the name of the administrator who confirms the list"))
+    with opened(data_dir) as (workspace, __):
         return of_confirmed(confirm(workspace, digest, authority.strip()), language())
 
 
@@ -131,6 +129,5 @@ def retention_lift(*, data_dir: str | None, ref: str, reason: str) -> Result:
 
 def _no_days(said: str) -> OptionUnusable:
     return OptionUnusable(
-        f"{said[:40]}: give a number of days, 'forever', or with --event 'house'",
-        vi=f"{said[:40]}: hãy ghi số ngày, 'forever' (giữ mãi), hoặc 'house' (như chung) cùng --event",
+        _("{said}: give a number of days, 'forever', or with --event 'house'", said=said[:40])
     )

@@ -15,6 +15,7 @@ from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language, say, say_aside
 from flycam.errors import AccessDenied, OptionUnusable, StorageTrouble
 from flycam.frame.loopback import is_loopback
+from flycam.messages import _
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
 
@@ -91,10 +92,7 @@ def _encryption(tls: TlsSettings, data_dir: Path, host: str) -> Encryption | Non
 
         return Given(tls.certificate, tls.key)
     if tls.key is not None:
-        raise OptionUnusable(
-            f"{tls.key}: is a key without a certificate; give --certificate too",
-            vi=f"{tls.key}: có khoá mà thiếu chứng chỉ; hãy thêm --certificate",
-        )
+        raise OptionUnusable(_("{key}: is a key without a certificate; give --certificate too", key=tls.key))
     if not tls.is_on:
         return None
     from flycam.serve.encrypting import Own

@@ -11,6 +11,7 @@ import click
 from flycam.commands.house import DATUM, FILE
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
+from flycam.messages import _
 
 if TYPE_CHECKING:
     from flycam.pipeline.laying.survey import SurveyRequest
@@ -69,15 +70,15 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
             return numbers[0], numbers[1]
         if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
             raise OptionUnusable(
-                f"--takeoff {text}: no latitude is {numbers[1]:g}°; longitude comes first: "
-                f"--takeoff {numbers[1]:g},{numbers[0]:g}",
-                vi=f"--takeoff {text}: không có vĩ độ {numbers[1]:g}°; kinh độ đứng trước: "
-                f"--takeoff {numbers[1]:g},{numbers[0]:g}",
+                _(
+                    "--takeoff {text_2}: no latitude is {numbers:g}°; longitude comes first: "
+                    "--takeoff {numbers:g},{numbers_2:g}",
+                    text_2=text,
+                    numbers=numbers[1],
+                    numbers_2=numbers[0],
+                )
             )
-    raise OptionUnusable(
-        f"--takeoff {text}: give LON,LAT in degrees or a height in metres",
-        vi=f"--takeoff {text}: hãy ghi KINH ĐỘ,VĨ ĐỘ (độ) hoặc độ cao (mét)",
-    )
+    raise OptionUnusable(_("--takeoff {text_2}: give LON,LAT in degrees or a height in metres", text_2=text))
 
 
 def survey_request(options: dict[str, Any]) -> SurveyRequest:
@@ -87,8 +88,7 @@ def survey_request(options: dict[str, Any]) -> SurveyRequest:
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:
         raise OptionUnusable(
-            f"--clock-offset {offset_s:g}: give seconds, at most ten years of them",
-            vi=f"--clock-offset {offset_s:g}: hãy ghi số giây, nhiều nhất là mười năm",
+            _("--clock-offset {offset_s:g}: give seconds, at most ten years of them", offset_s=offset_s)
         )
     return SurveyRequest(
         paths=tuple(options["paths"]),

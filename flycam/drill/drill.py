@@ -39,6 +39,7 @@ from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
 
 DEM_MARGIN_M = 250.0
 CELLS_PER_PIXEL = 0.75
@@ -105,9 +106,14 @@ def require_within(name: str, value: float, least: float, most: float, unit: str
     """Raise OptionUnusable for a value outside of its limits."""
     if not least <= value <= most:
         raise OptionUnusable(
-            f"{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
-            vi=f"{name} {value:g}: chuyến bay diễn tập nhận từ {least:g} đến {most:g}{unit}; hãy chọn trong "
-            "khoảng đó",
+            _(
+                "{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
+                name=name,
+                value=value,
+                least=least,
+                most=most,
+                unit=unit,
+            )
         )
 
 
@@ -249,7 +255,7 @@ def _write_photos(
         )
 
     with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(write, range(count)), start=1):
+        for done, __ in enumerate(pool.map(write, range(count)), start=1):
             if progress is not None:
                 progress(done, count)
 

@@ -18,6 +18,7 @@ from flycam.geometry.camera import image_rays
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+from flycam.messages import _
 
 Follow = Literal["ground", "strip", "constant"]
 
@@ -60,10 +61,13 @@ def require_speed(speed_mps: float) -> None:
     """Raises OptionUnusable for a speed at which no drill flies."""
     if not _SLOWEST_MPS <= speed_mps <= _FASTEST_MPS:
         raise OptionUnusable(
-            f"speed {speed_mps:g}: a drill flies at {_SLOWEST_MPS:g} to {_FASTEST_MPS:g} m/s: "
-            "choose a speed in between",
-            vi=f"speed {speed_mps:g}: chuyến bay diễn tập bay {_SLOWEST_MPS:g} đến {_FASTEST_MPS:g} "
-            "m/s; hãy chọn trong khoảng đó",
+            _(
+                "speed {speed_mps:g}: a drill flies at {slowest_mps:g} to {fastest_mps:g} "
+                "m/s: choose a speed in between",
+                speed_mps=speed_mps,
+                slowest_mps=_SLOWEST_MPS,
+                fastest_mps=_FASTEST_MPS,
+            )
         )
 
 
@@ -89,24 +93,33 @@ class FlightPlan:
     def __post_init__(self) -> None:
         if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
             raise OptionUnusable(
-                f"pitch {self.pitch_deg:g}: a drill looks down by {NADIR_DEG:g} (nadir) to {FLATTEST_DEG:g}"
-                " degrees: choose a pitch in between",
-                vi=f"pitch {self.pitch_deg:g}: máy ảnh diễn tập nhìn xuống từ {NADIR_DEG:g} (thẳng đứng) đến "
-                f"{FLATTEST_DEG:g} độ; hãy chọn trong khoảng đó",
+                _(
+                    "pitch {pitch_deg:g}: a drill looks down by {nadir_deg:g} (nadir) to "
+                    "{flattest_deg:g} degrees: choose a pitch in between",
+                    pitch_deg=self.pitch_deg,
+                    nadir_deg=NADIR_DEG,
+                    flattest_deg=FLATTEST_DEG,
+                )
             )
         require_speed(self.speed_mps)
         if not (1 <= self.strips <= _MOST_PHOTOS and 1 <= self.per_strip <= _MOST_PHOTOS):
             raise OptionUnusable(
-                f"photos {self.strips} {self.per_strip}: a drill has 1 to {_MOST_PHOTOS} strips of 1 to "
-                f"{_MOST_PHOTOS} photos: choose numbers in between",
-                vi=f"photos {self.strips} {self.per_strip}: chuyến bay diễn tập có 1 đến {_MOST_PHOTOS} dải, "
-                f"mỗi dải 1 đến {_MOST_PHOTOS} ảnh; hãy chọn trong khoảng đó",
+                _(
+                    "photos {strips} {per_strip}: a drill has 1 to {most_photos} strips of 1 "
+                    "to {most_photos} photos: choose numbers in between",
+                    strips=self.strips,
+                    per_strip=self.per_strip,
+                    most_photos=_MOST_PHOTOS,
+                )
             )
         if not 0.0 < self.gsd_m <= _COARSEST_M:
             raise OptionUnusable(
-                f"gsd {self.gsd_m:g}: a drill resolves the ground to {_COARSEST_M:g} m or finer: give metres "
-                "above 0",
-                vi=f"gsd {self.gsd_m:g}: hãy ghi số mét lớn hơn 0 và không quá {_COARSEST_M:g}",
+                _(
+                    "gsd {gsd_m:g}: a drill resolves the ground to {coarsest_m:g} m or finer: "
+                    "give metres above 0",
+                    gsd_m=self.gsd_m,
+                    coarsest_m=_COARSEST_M,
+                )
             )
 
 

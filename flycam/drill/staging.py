@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flycam.drill.truth import TRUTH_FILE
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.messages import Bilingual, _
 
 _FREE_MARGIN_BYTES = 1 << 20
 _WHY_VI = {
@@ -54,26 +55,30 @@ def _unmade(out: Path, error: OSError) -> StorageTrouble:
     kind = DiskFull if error.errno == errno.ENOSPC else StorageTrouble
     why_vi = _WHY_VI.get(error.errno or 0, "lỗi ổ đĩa")
     return kind(
-        f"{out}: cannot be made ({error.strerror}): choose another place",
-        vi=f"{out}: không tạo được thư mục này ({why_vi}); hãy chọn chỗ khác",
+        _(
+            "{out}: cannot be made ({strerror}): choose another place",
+            out=out,
+            strerror=Bilingual(error.strerror, why_vi),
+        )
     )
 
 
 def _trouble(out: Path, error: OSError) -> StorageTrouble:
     if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
         return DiskFull(
-            f"{out}: no space left on the disk: free some and run again; nothing was left behind",
-            vi=f"{out}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
+            _("{out}: no space left on the disk: free some and run again; nothing was left behind", out=out)
         )
     return StorageTrouble(
-        f"{out}: cannot be written ({error}): check that the folder exists and is yours",
-        vi=f"{out}: không ghi được vào đây; hãy kiểm tra thư mục và quyền ghi",
+        _(
+            "{out}: cannot be written ({error}): check that the folder exists and is yours",
+            out=out,
+            error=error,
+        )
     )
 
 
 def _refuse_other(out: Path) -> None:
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
         raise InputUnusable(
-            f"{out}: holds something that is not a drill: choose an empty or new folder",
-            vi=f"{out}: đã có thứ khác, không phải chuyến bay diễn tập; hãy chọn thư mục mới hoặc trống",
+            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
         )

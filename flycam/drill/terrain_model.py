@@ -19,6 +19,7 @@ from flycam.drill.relief import Valley, valley_fields
 from flycam.drill.stamps import lay_yards
 from flycam.drill.window import Bounds, Window, window_over
 from flycam.errors import OptionUnusable
+from flycam.messages import _
 
 MOST_ERROR_M = 100.0
 _PARTS = 4
@@ -44,10 +45,14 @@ class TerrainError:
         size = math.hypot(*self.shift_m)
         if not (size <= MOST_ERROR_M and 0.0 <= self.sigma_m <= MOST_ERROR_M and 1.0 <= self.length_m < 1e5):
             raise OptionUnusable(
-                f"terrain error of {size:g} m, sigma {self.sigma_m:g} m over {self.length_m:g} m: a drill's "
-                f"terrain is wrong by 0 to {MOST_ERROR_M:g} m: give less",
-                vi=f"sai số địa hình {size:g} m, sigma {self.sigma_m:g} m: địa hình diễn tập sai từ 0 đến "
-                f"{MOST_ERROR_M:g} m; hãy ghi nhỏ hơn",
+                _(
+                    "terrain error of {size:g} m, sigma {sigma_m:g} m over {length_m:g} m: a "
+                    "drill's terrain is wrong by 0 to {most_error_m:g} m: give less",
+                    size=size,
+                    sigma_m=self.sigma_m,
+                    length_m=self.length_m,
+                    most_error_m=MOST_ERROR_M,
+                )
             )
 
 

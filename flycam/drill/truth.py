@@ -17,6 +17,7 @@ from flycam.errors import NotFound
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, opk_from_rotation
+from flycam.messages import _
 
 _COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
 TRUTH_FILE = Path("truth") / "truth.json"
@@ -106,10 +107,7 @@ def read_truth(folder: Path) -> DrillTruth:
     """The truth of a drill in `folder`. Raises NotFound where there is none."""
     path = folder / TRUTH_FILE
     if not path.is_file():
-        raise NotFound(
-            f"{path}: is not there: write a drill into this folder first",
-            vi=f"{path}: không có tệp này; hãy tạo chuyến diễn tập vào thư mục này trước",
-        )
+        raise NotFound(_("{path}: is not there: write a drill into this folder first", path=path))
     document = json.loads(path.read_text(encoding="utf-8"))
     camera = document["camera"]
     interior = InteriorOrientation(

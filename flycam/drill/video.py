@@ -46,6 +46,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.frame import picture_name
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
 
 VIDEO_NAME = "flight.mp4"
 TELEMETRY_NAME = "flight.tlog"
@@ -127,8 +128,12 @@ def make_video_drill(
     require_within("seed", seed, 0, MOST_SEED, "")
     if any(side % 2 or not 64 <= side <= _LARGEST_PX for side in size_px):
         raise OptionUnusable(
-            f"--size {size_px[0]} {size_px[1]}: a video's sides are even numbers from 64 to {_LARGEST_PX}",
-            vi=f"--size {size_px[0]} {size_px[1]}: mỗi cạnh video là số chẵn từ 64 đến {_LARGEST_PX}",
+            _(
+                "--size {size_px} {size_px_2}: a video's sides are even numbers from 64 to {largest_px}",
+                size_px=size_px[0],
+                size_px_2=size_px[1],
+                largest_px=_LARGEST_PX,
+            )
         )
     plan = plan or VideoPlan()
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)

@@ -20,6 +20,7 @@ from flycam.drill.relief import WORK_CRS, Valley, valley_fields
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
 
 SHORTEST_S, LONGEST_S = 5.0, 3600.0
 _SIDE_OVERLAP = 0.65
@@ -53,10 +54,13 @@ class VideoPlan:
     def __post_init__(self) -> None:
         if not SHORTEST_S <= self.seconds <= LONGEST_S:
             raise OptionUnusable(
-                f"--seconds {self.seconds:g}: a drill films {SHORTEST_S:g} to {LONGEST_S:g} s: choose a "
-                "number in between",
-                vi=f"--seconds {self.seconds:g}: chuyến diễn tập quay từ {SHORTEST_S:g} đến {LONGEST_S:g} "
-                "giây; hãy chọn trong khoảng đó",
+                _(
+                    "--seconds {seconds:g}: a drill films {shortest_s:g} to {longest_s:g} s: "
+                    "choose a number in between",
+                    seconds=self.seconds,
+                    shortest_s=SHORTEST_S,
+                    longest_s=LONGEST_S,
+                )
             )
         require_speed(self.speed_mps)
 
@@ -153,9 +157,11 @@ def _flown(
     length = (way_m - (strips - 1) * spacing) / strips
     if length < speed * _SMOOTH_S:
         raise OptionUnusable(
-            f"--strips {strips}: so many do not fit into {plan.seconds:g} s: give fewer or more seconds",
-            vi=f"--strips {strips}: không đủ {plan.seconds:g} giây cho ngần ấy dải; hãy giảm số dải hoặc "
-            "tăng số giây",
+            _(
+                "--strips {strips}: so many do not fit into {seconds:g} s: give fewer or more seconds",
+                strips=strips,
+                seconds=plan.seconds,
+            )
         )
     # legs: strip, cross leg, strip back, cross leg, …; the first and the last go on beyond the video
     legs = 2 * strips - 1

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from flycam.drill.metadata import DRILL_NAMESPACE
 from flycam.errors import InputUnusable
 from flycam.frame.mp4 import find_box, with_creation_s
+from flycam.messages import _
 
 PROGRAM = "gst-launch-1.0"
 PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
@@ -92,8 +93,12 @@ class VideoEncoder:
         self._said.seek(0)
         said = " ".join(self._said.read(_SAID_BYTES).decode(errors="replace").split())
         return InputUnusable(
-            f"{self._path.name}: the video encoder stopped ({said or 'without a word'}): install {PACKAGES}",
-            vi=f"{self._path.name}: bộ nén video đã dừng; hãy cài {PACKAGES}",
+            _(
+                "{name}: the video encoder stopped ({said}): install {packages}",
+                name=self._path.name,
+                said=said or "without a word",
+                packages=PACKAGES,
+            )
         )
 
 
@@ -107,8 +112,12 @@ def program(option: str = "--video") -> str:
     found = shutil.which(PROGRAM)
     if found is None:
         raise InputUnusable(
-            f"{option}: needs the program {PROGRAM}, which is not here: install {PACKAGES}",
-            vi=f"{option}: cần chương trình {PROGRAM} nhưng máy này chưa có; hãy cài {PACKAGES}",
+            _(
+                "{option}: needs the program {program}, which is not here: install {packages}",
+                option=option,
+                program=PROGRAM,
+                packages=PACKAGES,
+            )
         )
     return found
 

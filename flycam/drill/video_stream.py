@@ -21,6 +21,7 @@ from flycam.drill.truth import read_truth
 from flycam.drill.video import TELEMETRY_NAME, VIDEO_NAME
 from flycam.drill.video_encoder import program
 from flycam.errors import NotFound, OptionUnusable, SourceUnreadable
+from flycam.messages import _
 
 Address = tuple[str, int]
 
@@ -44,7 +45,7 @@ class StreamReport:
 
 def address_of(option: str, text: str) -> Address:
     """ "HOST:PORT" as socket address. Raises OptionUnusable."""
-    host, _, port = text.removeprefix("udp://").rpartition(":")
+    host, __, port = text.removeprefix("udp://").rpartition(":")
     try:
         number = int(port)
         if not host or not 0 < number < 65_536:
@@ -52,8 +53,11 @@ def address_of(option: str, text: str) -> Address:
         socket.getaddrinfo(host, number, socket.AF_INET, socket.SOCK_DGRAM)
     except (ValueError, OSError) as error:
         raise OptionUnusable(
-            f"{option} {text}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
-            vi=f"{option} {text}: hãy ghi nơi nhận dạng MÁY:CỔNG, ví dụ 127.0.0.1:5600",
+            _(
+                "{option} {text_2}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
+                option=option,
+                text_2=text,
+            )
         ) from error
     return host, number
 
@@ -101,10 +105,7 @@ def _told(folder: Path) -> tuple[float, float]:
     truth = read_truth(folder)
     facts = truth.facts
     if "video" not in facts:
-        raise NotFound(
-            f"{folder}: holds a drill of photos: write one with --video",
-            vi=f"{folder}: là chuyến diễn tập bằng ảnh; hãy tạo lại với --video",
-        )
+        raise NotFound(_("{folder}: holds a drill of photos: write one with --video", folder=folder))
     start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
     return start_s, len(truth.exteriors) / facts["video"]["fps"]
 
@@ -144,8 +145,12 @@ class _Link:
         except OSError as error:
             host, port = self._to
             raise SourceUnreadable(
-                f"{host}:{port}: nothing can be sent there ({error.strerror}): check address and network",
-                vi=f"{host}:{port}: không gửi tới đó được; hãy kiểm tra địa chỉ và đường mạng",
+                _(
+                    "{host}:{port}: nothing can be sent there ({strerror}): check address and network",
+                    host=host,
+                    port=port,
+                    strerror=error.strerror,
+                )
             ) from error
 
 
@@ -204,7 +209,9 @@ class _Film:
         self._said.seek(0)
         said = " ".join(self._said.read(_SAID_BYTES).decode(errors="replace").split())
         return SourceUnreadable(
-            f"{self._path.name}: sending it stopped ({said or 'without a word'}): check --stream and the "
-            "network",
-            vi=f"{self._path.name}: việc phát video đã dừng; hãy kiểm tra --stream và đường mạng",
+            _(
+                "{name}: sending it stopped ({said}): check --stream and the network",
+                name=self._path.name,
+                said=said or "without a word",
+            )
         )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from flycam.frame.film_words import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED, LOG_DOUBTED_LIVE
-from flycam.frame.warning import warning
+from flycam.frame.warning import CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTED, LOG_DOUBTED_LIVE, warning
 
 _ID_DIGITS = 16
 

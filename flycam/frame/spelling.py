@@ -7,6 +7,7 @@ import shlex
 import unicodedata
 
 from flycam.errors import InputUnusable, OptionUnusable
+from flycam.messages import _
 
 MOST_NAME = 200
 """Letters of a name that a person gives to something: it is printed whole."""
@@ -84,14 +85,8 @@ def given_name(text: str, most: int = MOST_NAME, *, option: str = "") -> str:
     kind = OptionUnusable if option else InputUnusable
     shown = f"{option} '{to_visible(text[:40])}'".strip()
     if 0 < len(name) <= most:
-        raise kind(
-            f"{shown}: a name holds no line ends and no hidden signs; type it anew",
-            vi=f"{shown}: tên không được có dấu xuống dòng hay ký tự ẩn; hãy gõ lại tên",
-        )
-    raise kind(
-        f"{shown}: is no name; give one of 1 to {most} letters",
-        vi=f"{shown}: không dùng làm tên được; hãy ghi tên từ 1 đến {most} ký tự",
-    )
+        raise kind(_("{shown}: a name holds no line ends and no hidden signs; type it anew", shown=shown))
+    raise kind(_("{shown}: is no name; give one of 1 to {most} letters", shown=shown, most=most))
 
 
 def decimal_comma(number: str) -> str:

@@ -14,6 +14,7 @@ from flycam.geometry.rotation import (
     rotation_from_angle_axis,
     rotation_from_gimbal,
 )
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -91,24 +92,16 @@ class TelemetryTrack:
         between two heights of different datums.
         """
         if not self.samples or not self._t_ns[0] <= t_utc_ns <= self._t_ns[-1]:
-            raise TelemetryGap(
-                "the frame's time lies outside the telemetry", vi="giờ chụp nằm ngoài nhật ký bay"
-            )
+            raise TelemetryGap(_("the frame's time lies outside the telemetry"))
         right = int(np.searchsorted(self._t_ns, t_utc_ns))
         if self._t_ns[right] == t_utc_ns:
             return self.samples[right]
         before, after = self.samples[right - 1], self.samples[right]
         gap_s = (after.t_utc_ns - before.t_utc_ns) / 1e9
         if gap_s > self.max_gap_s:
-            raise TelemetryGap(
-                f"no telemetry for {gap_s:.1f} s around the frame's time",
-                vi=f"nhật ký bay trống {gap_s:.1f} giây quanh giờ chụp",
-            )
+            raise TelemetryGap(_("no telemetry for {gap_s:.1f} s around the frame's time", gap_s=gap_s))
         if before.height_datum != after.height_datum:
-            raise TelemetryGap(
-                "the heights before and after the frame's time have different datums",
-                vi="độ cao trước và sau giờ chụp thuộc hai hệ độ cao khác nhau",
-            )
+            raise TelemetryGap(_("the heights before and after the frame's time have different datums"))
         return _blend(before, after, (t_utc_ns - before.t_utc_ns) / 1e9 / gap_s, t_utc_ns)
 
 

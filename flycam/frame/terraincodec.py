@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from flycam.errors import TileCorrupt
 from flycam.frame.unpacking import unpacked
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
@@ -91,8 +92,7 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         zstandard.ZstdError,
     ) as error:
         raise TileCorrupt(
-            f"a recorded terrain is damaged ({error}); restore the store from its backup",
-            vi=f"mô hình độ cao đã lưu bị hỏng ({error}); hãy khôi phục kho lưu trữ từ bản sao lưu",
+            _("a recorded terrain is damaged ({error}); restore the store from its backup", error=error)
         ) from error
 
 

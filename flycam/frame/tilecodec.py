@@ -29,6 +29,7 @@ from flycam.errors import TileCorrupt
 from flycam.frame.tile import MosaicTile
 from flycam.frame.unpacking import unpacked
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.messages import _
 
 _MAGIC = b"FCT\x01"
 _HEAD = struct.Struct("<4sBII4I")
@@ -247,8 +248,11 @@ def _inflate(section: bytes, size: int, tile_id: TileId) -> bytes:
 
 def _corrupt(tile_id: TileId, why: str) -> TileCorrupt:
     return TileCorrupt(
-        f"tile {tile_id}: {why}; ingest the flight again to rebuild it from its photos",
-        vi=f"mảnh {tile_id}: dữ liệu bị hỏng; hãy nạp lại chuyến bay để dựng lại từ ảnh gốc",
+        _(
+            "tile {tile_id}: {why}; ingest the flight again to rebuild it from its photos",
+            tile_id=tile_id,
+            why=why,
+        )
     )
 
 

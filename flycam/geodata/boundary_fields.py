@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flycam.errors import BoundaryInvalid
 from flycam.frame.spelling import search_key
 from flycam.geodata.vector_fields import column_key, has_text, texts, unscrambled
+from flycam.messages import Bilingual, _
 
 _CODE_COLUMNS = (
     "maxa", "maxaphuong", "maphuongxa", "madvhc", "macode", "code", "wardcode", "communecode", "adm3pcode",
@@ -48,9 +49,11 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
     if code_column is None and name_column is None:
         listed, listed_vi = ", ".join(columns) or "none", ", ".join(columns) or "không có cột nào"
         raise BoundaryInvalid(
-            f"{path.name}: no column holds commune names, codes (columns: {listed}): call them code and name",
-            vi=f"{path.name}: không có cột tên xã hay mã xã (các cột: {listed_vi}); hãy đặt tên cột là "
-            "code và name",
+            _(
+                "{name}: no column holds commune names, codes (columns: {listed}): call them code and name",
+                name=path.name,
+                listed=Bilingual(listed, listed_vi),
+            )
         )
     codes = texts(columns[code_column]) if code_column is not None else None
     names = texts(columns[name_column]) if name_column is not None else None

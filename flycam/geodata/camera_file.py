@@ -11,6 +11,7 @@ import yaml
 
 from flycam.errors import CalibrationMissing, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.messages import _
 from flycam.store.regular import read_regular
 
 _MAX_BYTES, _MAX_NUMBERS = 1 << 18, 64
@@ -59,17 +60,18 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
     values = read_document(path)
     if not isinstance(values, dict):
         raise SourceUnreadable(
-            f"{path.name}: holds no camera: give JSON or YAML with named values",
-            vi=f"{path.name}: không có thông số máy ảnh; hãy đưa tệp JSON hoặc YAML có tên từng giá trị",
+            _("{name}: holds no camera: give JSON or YAML with named values", name=path.name)
         )
     try:
         return interior_from_mapping(values, image_size_px, f"operator:{path.name}")
     except (ValueError, TypeError) as error:
         raise CalibrationMissing(
-            f"{path.name}: {error}: give width, height, fx, fy, cx, cy (or focal_mm and sensor_width_mm, or "
-            "hfov_deg), or OpenCV's K and D",
-            vi=f"{path.name}: thông số máy ảnh chưa đủ hoặc chưa đúng ({error}); hãy ghi width, height, fx, "
-            "fy, cx, cy (hoặc focal_mm và sensor_width_mm, hoặc hfov_deg), hoặc K và D của OpenCV",
+            _(
+                "{name}: {error}: give width, height, fx, fy, cx, cy (or focal_mm and "
+                "sensor_width_mm, or hfov_deg), or OpenCV's K and D",
+                name=path.name,
+                error=error,
+            )
         ) from error
 
 
@@ -80,8 +82,7 @@ def read_document(path: Path, *, is_ours: bool = False) -> Any:
         return yaml.load(text, Loader=_OUR_LOADER if is_ours else _OpenCvLoader)  # noqa: S506 - safe loaders
     except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
         raise SourceUnreadable(
-            f"{path.name}: cannot be read as JSON or YAML: check the file",
-            vi=f"{path.name}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",
+            _("{name}: cannot be read as JSON or YAML: check the file", name=path.name)
         ) from error
 
 

@@ -17,6 +17,7 @@ from flycam.errors import CalibrationMissing
 from flycam.geodata.camera_file import interior_from_mapping, load_camera_file, read_document
 from flycam.geodata.models_path import models_dir
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
 
 __all__ = ["KnownCamera", "known_cameras", "load_camera_file", "lookup_camera"]
 
@@ -123,8 +124,12 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
                 cameras.append(_camera(values, f"models:{path.stem}#{place}"))
         except (KeyError, ValueError, TypeError) as error:
             raise CalibrationMissing(
-                f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file",
-                vi=f"{path.name}: mục {number} viết sai ({error}); hãy sửa hoặc bỏ tệp này",
+                _(
+                    "{name}: entry {number} is not well formed ({error}): correct it or remove the file",
+                    name=path.name,
+                    number=number,
+                    error=error,
+                )
             ) from error
     return tuple(cameras)
 

@@ -24,6 +24,7 @@ from flycam.geodata.boundary_fields import BoundaryFields, find_fields
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.overlaps import pairwise_overlap_m2, polygons_only, resolve_overlaps
 from flycam.geodata.vector_file import read_polygon_layers
+from flycam.messages import _
 
 _UNIT_FACTORS_KM2 = (1.0, 1e-2, 1e-6)
 
@@ -94,8 +95,7 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
                 rough.append(_commune(fields, row, mended, since))
     if not rough:
         raise BoundaryInvalid(
-            f"{path.name}: holds no usable polygon: give a file of commune areas",
-            vi=f"{path.name}: không có vùng nào dùng được; hãy đưa tệp ranh giới xã",
+            _("{name}: holds no usable polygon: give a file of commune areas", name=path.name)
         )
     communes = _in_square_kilometres(_joined_by_code(rough, remarks), remarks, path)
     polygons = _array([c.polygon for c in communes])
@@ -229,6 +229,5 @@ def _date(value: date | str, path: Path) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         raise BoundaryInvalid(
-            f"{path.name}: {value!r} is no date: write --valid-from YYYY-MM-DD",
-            vi=f"{path.name}: {value!r} không phải là ngày; hãy ghi --valid-from NĂM-THÁNG-NGÀY",
+            _("{name}: {value!r} is no date: write --valid-from YYYY-MM-DD", name=path.name, value=value)
         ) from error

@@ -26,6 +26,7 @@ from flycam.errors import CrsMissing
 from flycam.geodata.vn2000 import nearest_zone
 from flycam.geometry.grid import mercator_to_lonlat
 from flycam.geometry.planar import PlanarMap, fit_planar_map
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
@@ -92,17 +93,20 @@ def parse_crs(text: str) -> CRS:
     """
     if names_file(text):
         raise CrsMissing(
-            f"{text[:80]!r}: names a grid or another file, which is not opened: give the coordinate "
-            "reference system as EPSG:number",
-            vi=f"{text[:80]!r}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy ghi dạng "
-            "EPSG:số",
+            _(
+                "{text_2!r}: names a grid or another file, which is not opened: give the "
+                "coordinate reference system as EPSG:number",
+                text_2=text[:80],
+            )
         )
     try:
         return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
     except (CRSError, ValueError, RecursionError) as error:  # JSON, or digits, without end
         raise CrsMissing(
-            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number",
-            vi=f"{text[:80]!r}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số",
+            _(
+                "{text_2!r}: not a coordinate reference system that is known here: give one as EPSG:number",
+                text_2=text[:80],
+            )
         ) from error
 
 
@@ -201,10 +205,13 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
         x, y = _transformer(src_crs, dst_crs).transform(points[..., 0], points[..., 1])
     except ProjError as error:
         raise CrsMissing(
-            f"{src_crs[:60]} to {dst_crs[:60]}: the transformation cannot be done here ({error}): "
-            "reproject the file to EPSG:4326 first",
-            vi=f"{src_crs[:60]} sang {dst_crs[:60]}: không chuyển đổi được trên máy này; hãy chuyển tệp "
-            "sang EPSG:4326 trước",
+            _(
+                "{src_crs} to {dst_crs}: the transformation cannot be done here ({error}): "
+                "reproject the file to EPSG:4326 first",
+                src_crs=src_crs[:60],
+                dst_crs=dst_crs[:60],
+                error=error,
+            )
         ) from error
     out = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=-1)
     out[~np.isfinite(out).all(axis=-1)] = np.nan
@@ -279,8 +286,11 @@ def _transformer(src: str, dst: str) -> Transformer:
         return Transformer.from_crs(source, target, always_xy=True, only_best=False, allow_ballpark=False)
     except ProjError as error:
         raise CrsMissing(
-            f"{src[:80]!r}: PROJ knows no way from it to {dst[:80]!r}: give another as EPSG:number",
-            vi=f"{src[:80]!r}: PROJ không chuyển được sang {dst[:80]!r}; hãy ghi hệ toạ độ dạng EPSG:số",
+            _(
+                "{src!r}: PROJ knows no way from it to {dst!r}: give another as EPSG:number",
+                src=src[:80],
+                dst=dst[:80],
+            )
         ) from error
 
 
@@ -290,9 +300,12 @@ def _vn2000_transformer(source: CRS, target: CRS) -> Transformer:
         if VN2000_OPERATION in transformer.description:
             return transformer
     raise CrsMissing(
-        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again",
-        vi=f"{source.name} sang {target.name}: PROJ trên máy này không biết {VN2000_OPERATION!r}; hãy cài "
-        "lại flycam",
+        _(
+            "{name} to {target_name}: PROJ here does not know {vn2000_operation!r}: install flycam again",
+            name=source.name,
+            target_name=target.name,
+            vn2000_operation=VN2000_OPERATION,
+        )
     )
 
 

@@ -31,6 +31,7 @@ from flycam.geodata.dem_info import (
 from flycam.geodata.geoid import convert_height
 from flycam.geodata.resample import at_posts, bilinear, cubic
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Bilingual, _
 
 __all__ = [
     "DemInfo",
@@ -311,16 +312,25 @@ def _nothing_covers(dems: Sequence[DemInfo], crs: str, bounds: Bounds) -> Terrai
     flight_vi = f"kinh độ {w:.4f} đến {e:.4f}, vĩ độ {s:.4f} đến {n:.4f}"
     if not dems:
         return TerrainMissing(
-            f"no terrain is registered: the flight lies at {flight}: add a file with flycam dem add",
-            vi=f"chưa nạp mô hình độ cao nào; chuyến bay ở {flight_vi}; hãy nạp bằng flycam dem add",
+            _(
+                "no terrain is registered: the flight lies at {flight}: add a file with flycam dem add",
+                flight=Bilingual(flight, flight_vi),
+            )
         )
     names = ", ".join(dem.path.name for dem in dems[:3]) + (" …" if len(dems) > 3 else "")
     bw, bs, be, bn = dems[0].bounds_lonlat
     return TerrainMissing(
-        f"{names}: has no height under the flight, which lies at {flight} (the first file covers {bw:.4f} to "
-        f"{be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that place with flycam dem add",
-        vi=f"{names}: không có độ cao dưới chuyến bay, ở {flight_vi} (tệp đầu phủ kinh độ {bw:.4f} đến "
-        f"{be:.4f}, vĩ độ {bs:.4f} đến {bn:.4f}); hãy nạp mô hình độ cao của nơi đó bằng flycam dem add",
+        _(
+            "{names}: has no height under the flight, which lies at {flight} (the first file "
+            "covers {bw:.4f} to {be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that "
+            "place with flycam dem add",
+            names=names,
+            flight=Bilingual(flight, flight_vi),
+            bw=bw,
+            be=be,
+            bs=bs,
+            bn=bn,
+        )
     )
 
 

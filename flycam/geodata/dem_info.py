@@ -24,6 +24,7 @@ from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
 from flycam.geodata.geoid import DATUMS
 from flycam.geodata.raster_source import list_raster_files, open_raster
+from flycam.messages import _
 
 Bounds = tuple[float, float, float, float]
 
@@ -100,10 +101,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
         holes, strange, lowest, highest = _scan(source, unit_m)
         posts = source.width * source.height
         if holes == posts:
-            raise TerrainMissing(
-                f"{path.name}: no post has a height: take another terrain file",
-                vi=f"{path.name}: không điểm nào có độ cao; hãy dùng tệp khác",
-            )
+            raise TerrainMissing(_("{name}: no post has a height: take another terrain file", name=path.name))
         if strange:
             en = (
                 f"{path.name}: {strange} posts hold heights no mountain has (outside {LOWEST_M:g} to "
@@ -144,29 +142,26 @@ def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
         source = open_raster(path)
     except RasterioError as error:
         if not path.exists():
-            raise SourceUnreadable(
-                f"{path}: there is no such file: check the path",
-                vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
-            ) from error
+            raise SourceUnreadable(_("{path}: there is no such file: check the path", path=path)) from error
         raise SourceUnreadable(
-            f"{path.name}: cannot be read as a raster: give terrain as GeoTIFF, HGT or VRT",
-            vi=f"{path.name}: không đọc được; hãy đưa mô hình độ cao dạng GeoTIFF, HGT hoặc VRT",
+            _("{name}: cannot be read as a raster: give terrain as GeoTIFF, HGT or VRT", name=path.name)
         ) from error
     with source:
         if source.count == 0 or "complex" in source.dtypes[0]:
             raise SourceUnreadable(
-                f"{path.name}: holds no band of heights: give terrain as GeoTIFF or HGT",
-                vi=f"{path.name}: không có kênh độ cao; hãy đưa mô hình độ cao dạng GeoTIFF hoặc HGT",
+                _("{name}: holds no band of heights: give terrain as GeoTIFF or HGT", name=path.name)
             )
         if source.count >= 3 and source.dtypes[0] == "uint8":
             raise SourceUnreadable(
-                f"{path.name}: is a picture ({source.count} bands of bytes), not terrain: give heights",
-                vi=f"{path.name}: là ảnh ({source.count} kênh), không phải tệp độ cao; hãy đưa tệp độ cao",
+                _(
+                    "{name}: is a picture ({count} bands of bytes), not terrain: give heights",
+                    name=path.name,
+                    count=source.count,
+                )
             )
         if source.width < 2 or source.height < 2:
             raise SourceUnreadable(
-                f"{path.name}: has fewer than 2 by 2 posts: take another terrain file",
-                vi=f"{path.name}: chưa đủ 2×2 điểm độ cao; hãy dùng tệp khác",
+                _("{name}: has fewer than 2 by 2 posts: take another terrain file", name=path.name)
             )
         yield source
 
@@ -209,10 +204,11 @@ def feet_evidence(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[n
 def _crs_of(source: rasterio.DatasetReader, path: Path) -> CrsInfo:
     if source.crs is None or (source.transform.is_identity and not source.gcps[0]):
         raise CrsMissing(
-            f"{path.name}: does not say where it lies (no coordinate reference system): "
-            "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
-            vi=f"{path.name}: tệp không ghi hệ toạ độ nên không biết nằm ở đâu; hãy ghi vào tệp, ví dụ "
-            "gdal_edit -a_srs EPSG:32648",
+            _(
+                "{name}: does not say where it lies (no coordinate reference system): write "
+                "it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
+                name=path.name,
+            )
         )
     return describe_crs(source.crs.to_wkt())
 
@@ -223,17 +219,22 @@ def _datum_of(
     if asked is not None and asked not in DATUMS:
         known = ", ".join(DATUMS)
         raise DatumUnknown(
-            f"{path.name}: datum {asked!r} is not known: use one of {known}",
-            vi=f"{path.name}: không biết hệ độ cao {asked!r}; chọn một trong {known}",
+            _(
+                "{name}: datum {asked!r} is not known: use one of {known}",
+                name=path.name,
+                asked=asked,
+                known=known,
+            )
         )
     stated, stated_by = _stated_datum(source, crs, path)
     if asked is None:
         if stated is None:
             raise DatumUnknown(
-                f"{path.name}: does not say above what its heights are: add --datum EGM96 (SRTM), "
-                "EGM2008 (Copernicus), ELLIPSOID or LOCAL",
-                vi=f"{path.name}: tệp không ghi độ cao tính từ đâu; hãy thêm --datum EGM96 (SRTM), EGM2008 "
-                "(Copernicus), ELLIPSOID hoặc LOCAL",
+                _(
+                    "{name}: does not say above what its heights are: add --datum EGM96 "
+                    "(SRTM), EGM2008 (Copernicus), ELLIPSOID or LOCAL",
+                    name=path.name,
+                )
             )
         return stated, stated_by
     if stated is not None and stated != asked:
@@ -313,8 +314,7 @@ def _read_checked(
     except RasterioIOError as error:
         name = Path(source.name).name
         raise SourceUnreadable(
-            f"{name}: is damaged and cannot be read to its end: copy it again",
-            vi=f"{name}: tệp bị hỏng, không đọc được đến hết; hãy chép lại",
+            _("{name}: is damaged and cannot be read to its end: copy it again", name=name)
         ) from error
     scale, offset = float(source.scales[0]) * unit_m, float(source.offsets[0]) * unit_m
     heights = band.astype(np.float32).filled(np.nan) * np.float32(scale) + np.float32(offset)
@@ -349,7 +349,6 @@ def _content_id(files: list[Path], datum: str, path: Path) -> str:
                 digests.append(hashlib.file_digest(stream, "sha256").digest())
     except OSError as error:
         raise SourceUnreadable(
-            f"{path.name}: cannot be read to its end: copy it again",
-            vi=f"{path.name}: không đọc được đến hết; hãy chép lại",
+            _("{name}: cannot be read to its end: copy it again", name=path.name)
         ) from error
     return hashlib.sha256(datum.encode() + b"".join(sorted(digests))).hexdigest()[:32]

@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from flycam.errors import OptionUnusable, StorageTrouble
 from flycam.frame.spelling import to_visible_lines
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.messages import _
 from flycam.store.syncing import move_into_place
 
 Floats = NDArray[np.float64]
@@ -45,10 +46,7 @@ class FeatureLayer:
 def require_feature_file(path: Path) -> None:
     """Raise OptionUnusable for a name by which neither of the formats is opened."""
     if path.suffix.lower() not in _DRIVERS:
-        raise OptionUnusable(
-            f"{path}: give a file that ends in .gpkg or .geojson",
-            vi=f"{path}: hãy đặt tên tệp có đuôi .gpkg hoặc .geojson",
-        )
+        raise OptionUnusable(_("{path}: give a file that ends in .gpkg or .geojson", path=path))
 
 
 def write_features(
@@ -92,8 +90,7 @@ def write_features(
         move_into_place(partial, path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise StorageTrouble(
-            f"{path}: cannot be written ({error}); make room there and run again",
-            vi=f"{path}: không ghi được vào đây; hãy giải phóng bớt ổ đĩa rồi chạy lại",
+            _("{path}: cannot be written ({error}); make room there and run again", path=path, error=error)
         ) from error
     finally:
         with suppress(OSError):

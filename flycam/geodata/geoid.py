@@ -21,6 +21,7 @@ from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.models_path import models_dir
 from flycam.geodata.raster_source import open_raster
 from flycam.geodata.resample import bilinear, cubic
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -79,17 +80,22 @@ def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_dat
     for datum in (from_datum, to_datum):
         if datum not in DATUMS:
             raise DatumUnknown(
-                f"vertical datum {datum!r} is not known: use one of {', '.join(DATUMS)}",
-                vi=f"không biết hệ độ cao {datum!r}; chọn: {', '.join(DATUMS)}",
+                _(
+                    "vertical datum {datum!r} is not known: use one of {datums}",
+                    datum=datum,
+                    datums=", ".join(DATUMS),
+                )
             )
     if from_datum == to_datum:
         return heights.copy()
     if LOCAL_DATUM in (from_datum, to_datum):
         raise DatumUnknown(
-            f"heights in {from_datum} cannot become {to_datum}: a LOCAL height has no tie to the geoid: "
-            "give the datum with --datum",
-            vi=f"không chuyển được độ cao {from_datum} sang {to_datum}: độ cao LOCAL không gắn với geoid "
-            "nào; hãy ghi hệ độ cao bằng --datum",
+            _(
+                "heights in {from_datum} cannot become {to_datum}: a LOCAL height has no tie "
+                "to the geoid: give the datum with --datum",
+                from_datum=from_datum,
+                to_datum=to_datum,
+            )
         )
     if from_datum != "ELLIPSOID":
         heights = heights + undulation_m(from_datum, lonlat_deg)
@@ -101,17 +107,24 @@ def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_dat
 def _checked(model: str, lonlat_deg: Floats) -> Floats:
     if model not in GEOIDS:
         raise DatumUnknown(
-            f"geoid model {model!r} is not known: use one of {', '.join(GEOIDS)}",
-            vi=f"không biết mô hình geoid {model!r}; chọn: {', '.join(GEOIDS)}",
+            _(
+                "geoid model {model!r} is not known: use one of {geoids}",
+                model=model,
+                geoids=", ".join(GEOIDS),
+            )
         )
     lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
     on_globe = (np.abs(lonlat[:, 0]) <= 360.0) & (np.abs(lonlat[:, 1]) <= 90.0)
     if not on_globe.all():
         lon, lat = lonlat[~on_globe][0]
         raise DatumUnknown(
-            f"{model}: no undulation at longitude {lon}, latitude {lat}: check the coordinates of the flight",
-            vi=f"{model}: không có số liệu geoid tại kinh độ {lon}, vĩ độ {lat}; hãy kiểm tra toạ độ chuyến "
-            "bay",
+            _(
+                "{model}: no undulation at longitude {lon}, latitude {lat}: check the "
+                "coordinates of the flight",
+                model=model,
+                lon=lon,
+                lat=lat,
+            )
         )
     wrapped = lonlat.copy()
     wrapped[:, 0] = (lonlat[:, 0] + 180.0) % 360.0 - 180.0
@@ -133,8 +146,7 @@ def _read(name: str, sigma_m: float) -> _Grid:
             west, north = source.transform.c + step / 2.0, source.transform.f - step / 2.0
     except RasterioIOError as error:
         raise DatumUnknown(
-            f"{path.name}: the geoid grid cannot be read: install flycam again",
-            vi=f"{path.name}: không đọc được lưới geoid; hãy cài lại flycam",
+            _("{name}: the geoid grid cannot be read: install flycam again", name=path.name)
         ) from error
     return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, sigma_m=sigma_m)
 

@@ -25,6 +25,7 @@ from flycam.geometry.grid import (
     mercator_to_lonlat,
     tile_bounds,
 )
+from flycam.messages import _
 
 SUN_AZIMUTH_DEG = 315.0
 SUN_ALTITUDE_DEG = 45.0
@@ -126,7 +127,7 @@ def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
 def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
     """Heights at the tile's pixels and `_FADE_PX` around, NaN unknown; GDAL keeps the memory bounded."""
     pixel = grid_pixel_m(tile.z)
-    west, _, _, north = tile_bounds(tile)
+    west, __, __, north = tile_bounds(tile)
     size, rim = TILE_SIZE_PX + 2 * _FADE_PX, _FADE_PX * pixel
     finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
     try:
@@ -146,8 +147,10 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
             heights = view.read(1) * np.float32(dem.unit_m)
     except RasterioError as error:
         raise SourceUnreadable(
-            f"{dem.path.name}: registered terrain cannot be read any more: put the file back or add it again",
-            vi=f"{dem.path.name}: không còn đọc được mô hình độ cao đã nạp; hãy đặt lại tệp hoặc nạp lại",
+            _(
+                "{name}: registered terrain cannot be read any more: put the file back or add it again",
+                name=dem.path.name,
+            )
         ) from error
     heights[(heights < LOWEST_M) | (heights > HIGHEST_M)] = np.nan
     return np.asarray(heights, dtype=np.float32)

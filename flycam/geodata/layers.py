@@ -23,6 +23,7 @@ from flycam.frame.spelling import seen
 from flycam.geodata.vector_fields import column_key, has_text, texts, unscrambled
 from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
 from flycam.geodata.vector_kind import holds_network_link
+from flycam.messages import Bilingual, _
 
 MOST_FEATURES = 300_000
 """A province has some 250,000 houses; more is another country, or a file gone wrong."""
@@ -217,20 +218,26 @@ def _check_kind(path: Path, kind: LayerKind, features: list[LayerFeature]) -> No
         for k, either in enumerate((" or ", " hoặc "))
     )
     raise LayerInvalid(
-        f"{path.name}: holds {held} only, but --kind {kind} is drawn as {wanted}: give the kind that it is",
-        vi=f"{path.name}: chỉ có {held_vi}, nhưng --kind {kind} phải là {wanted_vi}; hãy chọn đúng loại lớp",
+        _(
+            "{name}: holds {held} only, but --kind {kind} is drawn as {wanted}: give the kind that it is",
+            name=path.name,
+            held=Bilingual(held, held_vi),
+            kind=kind,
+            wanted=Bilingual(wanted, wanted_vi),
+        )
     )
 
 
 def _empty(path: Path, *, linked: bool) -> LayerInvalid:
     if linked:
         return LayerInvalid(
-            f"{path.name}: holds nothing but a link elsewhere (NetworkLink): open that and save it as KML",
-            vi=f"{path.name}: chỉ có liên kết tới nơi khác (NetworkLink); hãy mở nó rồi lưu thành KML",
+            _(
+                "{name}: holds nothing but a link elsewhere (NetworkLink): open that and save it as KML",
+                name=path.name,
+            )
         )
     return LayerInvalid(
-        f"{path.name}: holds no feature with a place: give a file of points, lines or areas",
-        vi=f"{path.name}: không có đối tượng nào có vị trí; hãy đưa tệp có điểm, đường hoặc vùng",
+        _("{name}: holds no feature with a place: give a file of points, lines or areas", name=path.name)
     )
 
 

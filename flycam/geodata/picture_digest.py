@@ -9,6 +9,7 @@ from rasterio.errors import RasterioError
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
+from flycam.messages import _
 
 
 def picture_digest(path: Path) -> str:
@@ -26,7 +27,6 @@ def picture_digest(path: Path) -> str:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     except (RasterioError, OSError) as error:
         raise SourceUnreadable(
-            f"{path.name}: cannot be read to its end: copy it again",
-            vi=f"{path.name}: không đọc được hết tệp; hãy chép lại",
+            _("{name}: cannot be read to its end: copy it again", name=path.name)
         ) from error
     return digest.hexdigest()

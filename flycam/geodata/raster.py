@@ -29,6 +29,7 @@ from rasterio.windows import Window
 from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageTrouble
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.raster_source import open_raster
+from flycam.messages import _
 
 BLOCK_PX = 512
 _FREE_MARGIN_BYTES = 1 << 20
@@ -227,17 +228,21 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
         with open_raster(path) as source:
             if source.crs is None or source.transform.is_identity:
                 raise CrsMissing(
-                    f"{path.name}: does not say where it lies (no coordinate reference system): "
-                    "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
-                    vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy ghi vào tệp, ví dụ gdal_edit -a_srs "
-                    "EPSG:32648",
+                    _(
+                        "{name}: does not say where it lies (no coordinate reference system): "
+                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
+                        name=path.name,
+                    )
                 )
             if source.width * source.height > max_pixels:
                 raise SourceUnreadable(
-                    f"{path.name}: has {source.width} by {source.height} pixels, more than can be read at "
-                    "once: cut out the part you need",
-                    vi=f"{path.name}: có {source.width} × {source.height} điểm ảnh, quá lớn để đọc một lần; "
-                    "hãy cắt lấy phần cần dùng",
+                    _(
+                        "{name}: has {width} by {height} pixels, more than can be read at "
+                        "once: cut out the part you need",
+                        name=path.name,
+                        width=source.width,
+                        height=source.height,
+                    )
                 )
             pixels = np.ascontiguousarray(np.moveaxis(source.read(), 0, -1))
             return Raster(
@@ -249,8 +254,10 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
             )
     except RasterioError as error:
         raise SourceUnreadable(
-            f"{path.name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
-            vi=f"{path.name}: không đọc được ảnh có toạ độ; hãy chép lại, hoặc đưa tệp GeoTIFF",
+            _(
+                "{name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
+                name=path.name,
+            )
         ) from error
 
 
@@ -270,15 +277,15 @@ def _trouble(path: Path, error: Exception) -> StorageTrouble:
         full = full or (disk.total > 0 and disk.free < _FREE_MARGIN_BYTES)  # /proc and the like have no size
     except OSError:
         return StorageTrouble(
-            f"{path}: the folder cannot be written: check that it exists and is yours",
-            vi=f"{path}: không ghi được vào thư mục này; hãy kiểm tra thư mục và quyền ghi",
+            _("{path}: the folder cannot be written: check that it exists and is yours", path=path)
         )
     if full:
         return DiskFull(
-            f"{path}: no space left on the disk: free some and run again; nothing was left behind",
-            vi=f"{path}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
+            _(
+                "{path}: no space left on the disk: free some and run again; nothing was left behind",
+                path=path,
+            )
         )
     return StorageTrouble(
-        f"{path}: cannot be written there; choose another folder, one that is yours",
-        vi=f"{path}: không ghi được vào đây; hãy chọn thư mục khác mà bạn có quyền ghi",
+        _("{path}: cannot be written there; choose another folder, one that is yours", path=path)
     )

@@ -35,6 +35,7 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.spelling import is_plain
 from flycam.geodata.crs import names_file
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
+from flycam.messages import _
 from flycam.store.regular import require_regular
 
 _MOSAIC = ".vrt"
@@ -142,10 +143,11 @@ def _open_plain(path: Path) -> DatasetReader:
     with _closed_on_failure(source):
         if any(source.tags(ns=domain) for domain in _NAMING_DOMAINS):
             raise SourceUnreadable(
-                f"{path.name}: names other files to be read in its place, which is not done: save it again "
-                "as a plain GeoTIFF",
-                vi=f"{path.name}: tệp dẫn tới tệp khác, flycam không đọc theo; hãy lưu lại thành GeoTIFF "
-                "thường",
+                _(
+                    "{name}: names other files to be read in its place, which is not done: "
+                    "save it again as a plain GeoTIFF",
+                    name=path.name,
+                )
             )
         _require_bounded(source, path)
         if source.driver == "GTiff":
@@ -203,14 +205,14 @@ def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     entry = struct.Struct(f"{order}HH2{number}")
     with suppress(struct.error, OverflowError):
         (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
-        for _ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
+        for __ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
             if not at:
                 return
             file.seek(at)
             (count,) = struct.unpack(f"{order}{counted}", file.read(struct.calcsize(f"={counted}")))
             entries = file.read(min(count, _MAX_TAGS) * entry.size)
             (at,) = struct.unpack(f"{order}{number}", file.read(struct.calcsize(f"={number}")))
-            for tag, _, length, offset in entry.iter_unpack(entries):
+            for tag, __, length, offset in entry.iter_unpack(entries):
                 if tag == _GEO_TEXT:
                     file.seek(offset)
                     yield file.read(min(length, _MAX_STATED_BYTES + 1))
@@ -273,10 +275,12 @@ def _require_plain(path: Path, of: Path) -> None:
         _open_plain(path).close()
     except RasterioError as error:
         raise SourceUnreadable(
-            f"{of.name}: needs {path.name}, which cannot be read as a plain raster: put a sound copy in its "
-            "place, or take it away",
-            vi=f"{of.name}: cần tệp {path.name} nhưng không đọc được tệp này; hãy thay bản sao tốt, hoặc bỏ "
-            "đi",
+            _(
+                "{name}: needs {path_name}, which cannot be read as a plain raster: put a "
+                "sound copy in its place, or take it away",
+                name=of.name,
+                path_name=path.name,
+            )
         ) from error
 
 
@@ -360,28 +364,32 @@ def _written(path: str) -> tuple[int, int, int, int] | None:
 
 def _too_large(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: has more pixels, or larger blocks, than are read here: cut it to the place, and save "
-        "it in tiles (gdal_translate -co TILED=YES)",
-        vi=f"{path.name}: quá nhiều điểm ảnh, hoặc khối dữ liệu quá lớn; hãy cắt theo địa bàn và lưu lại "
-        "theo ô (gdal_translate -co TILED=YES)",
+        _(
+            "{name}: has more pixels, or larger blocks, than are read here: cut it to the "
+            "place, and save it in tiles (gdal_translate -co TILED=YES)",
+            name=path.name,
+        )
     )
 
 
 def _no_own_crs(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: names a grid or another file in its coordinate reference system, which is not opened: "
-        "write the system into the raster as a number, e.g. with gdal_edit -a_srs EPSG:32648",
-        vi=f"{path.name}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy ghi hệ toạ độ bằng "
-        "mã số, ví dụ gdal_edit -a_srs EPSG:32648",
+        _(
+            "{name}: names a grid or another file in its coordinate reference system, which "
+            "is not opened: write the system into the raster as a number, e.g. with "
+            "gdal_edit -a_srs EPSG:32648",
+            name=path.name,
+        )
     )
 
 
 def _no_mosaic(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: is read only as a plain mosaic of files in its own folder: make it there with "
-        "gdalbuildvrt, or give one GeoTIFF",
-        vi=f"{path.name}: chỉ đọc được VRT ghép từ các tệp trong cùng thư mục; hãy tạo lại tại đó bằng "
-        "gdalbuildvrt, hoặc đưa một tệp GeoTIFF",
+        _(
+            "{name}: is read only as a plain mosaic of files in its own folder: make it "
+            "there with gdalbuildvrt, or give one GeoTIFF",
+            name=path.name,
+        )
     )
 
 

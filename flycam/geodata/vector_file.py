@@ -18,6 +18,7 @@ from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, point_transform
 from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
 from flycam.geodata.vector_kind import checked_vector_file
+from flycam.messages import Bilingual, _
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
@@ -51,10 +52,7 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
     layers = read_vector_layers(path, passing_over=("Point", "Line"))
     layers = [layer for layer in layers if _polygonal(layer.geometries).any()]
     if not layers:
-        raise BoundaryInvalid(
-            f"{path.name}: holds no polygon: give a file of commune areas",
-            vi=f"{path.name}: không có vùng nào; hãy đưa tệp ranh giới xã dạng vùng",
-        )
+        raise BoundaryInvalid(_("{name}: holds no polygon: give a file of commune areas", name=path.name))
     return layers
 
 
@@ -69,18 +67,14 @@ def read_vector_layers(
     """
     path = Path(path)
     if not path.exists():
-        raise SourceUnreadable(
-            f"{path}: there is no such file: check the path",
-            vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
-        )
+        raise SourceUnreadable(_("{path}: there is no such file: check the path", path=path))
     confine_vectors()
     with checked_vector_file(path) as checked:
         try:
             return _read_layers(path, checked, passing_over, most_features)
         except _READ_ERRORS as error:
             raise SourceUnreadable(
-                f"{path.name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML",
-                vi=f"{path.name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML",
+                _("{name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML", name=path.name)
             ) from error
 
 
@@ -92,8 +86,12 @@ def _read_layers(
     names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
     if len(names) > _MOST_LAYERS:  # each is looked for from the beginning of the file
         raise SourceUnreadable(
-            f"{path.name}: holds {len(names)} layers, more than the {_MOST_LAYERS} taken: join them",
-            vi=f"{path.name}: có {len(names)} lớp, nhiều hơn mức {_MOST_LAYERS}; hãy gộp lại",
+            _(
+                "{name}: holds {count} layers, more than the {most_layers} taken: join them",
+                name=path.name,
+                count=len(names),
+                most_layers=_MOST_LAYERS,
+            )
         )
     infos = [pyogrio.read_info(checked, layer=name, force_feature_count=True) for name in names]
     if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
@@ -120,8 +118,12 @@ def confine_vectors() -> None:
 def _check_count(path: Path, count: int, most: int) -> None:
     if count > most:
         raise SourceUnreadable(
-            f"{path.name}: holds {count} features, more than the {most} taken: cut it to the province",
-            vi=f"{path.name}: có {count} đối tượng, nhiều hơn mức {most}; hãy cắt theo địa bàn tỉnh",
+            _(
+                "{name}: holds {count} features, more than the {most} taken: cut it to the province",
+                name=path.name,
+                count=count,
+                most=most,
+            )
         )
 
 
@@ -146,10 +148,15 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
         if crs == WGS84 and path.suffix.lower() in _GEOJSON:
             raise _taken_for_degrees(path, x, y)
         raise CrsMissing(
-            f"{path.name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate reference system "
-            f"it states ({crs[:40]}): they may be metres or latitude first: save it again with its true CRS",
-            vi=f"{path.name}: toạ độ như {x:.1f}, {y:.1f} không hợp với hệ toạ độ ghi trong tệp "
-            f"({crs[:40]}); có thể là mét, hoặc vĩ độ đứng trước; hãy lưu lại với hệ toạ độ đúng",
+            _(
+                "{name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate "
+                "reference system it states ({crs}): they may be metres or latitude first: "
+                "save it again with its true CRS",
+                name=path.name,
+                x=x,
+                y=y,
+                crs=crs[:40],
+            )
         )
     return degrees
 
@@ -159,19 +166,26 @@ def _without_crs(path: Path) -> CrsMissing:
     if path.suffix.lower() == ".shp":
         cure, cure_vi = f"add {path.stem}.prj, or save it", f"kèm tệp {path.stem}.prj, hoặc lưu lại"
     return CrsMissing(
-        f"{path.name}: does not say which coordinate reference system it is in: {cure} as GeoPackage with "
-        "its CRS",
-        vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy {cure_vi} dạng GeoPackage có hệ toạ độ",
+        _(
+            "{name}: does not say which coordinate reference system it is in: {cure} as "
+            "GeoPackage with its CRS",
+            name=path.name,
+            cure=Bilingual(cure, cure_vi),
+        )
     )
 
 
 def _taken_for_degrees(path: Path, x: float, y: float) -> CrsMissing:
     """GeoJSON of metres, or of latitudes first."""
     return CrsMissing(
-        f"{path.name}: does not name its coordinate reference system: GeoJSON then means degrees of WGS 84, "
-        f"longitude first, and {x:.1f}, {y:.1f} are none: save it in WGS 84, or as GeoPackage with its CRS",
-        vi=f"{path.name}: tệp không ghi hệ toạ độ; GeoJSON khi đó là độ WGS 84, kinh độ trước, còn {x:.1f}, "
-        f"{y:.1f} không phải độ; hãy lưu lại theo WGS 84, hoặc dạng GeoPackage có hệ toạ độ",
+        _(
+            "{name}: does not name its coordinate reference system: GeoJSON then means "
+            "degrees of WGS 84, longitude first, and {x:.1f}, {y:.1f} are none: save it in "
+            "WGS 84, or as GeoPackage with its CRS",
+            name=path.name,
+            x=x,
+            y=y,
+        )
     )
 
 

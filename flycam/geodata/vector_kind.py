@@ -24,6 +24,7 @@ import numpy as np
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import names_file
+from flycam.messages import _
 from flycam.store.regular import require_regular
 
 MOST_BYTES = 512 << 20
@@ -278,8 +279,11 @@ def _check_shapes(name: str, path: Path) -> None:
     most = path.stat().st_size - _SHAPE_HEAD_BYTES
     if (lengths < 0).any() or int((lengths + 8).sum()) > most:
         raise SourceUnreadable(
-            f"{name}: its index ({index.name}) names more than the file holds: save the layer again",
-            vi=f"{name}: tệp chỉ mục ({index.name}) không khớp với dữ liệu; hãy lưu lại lớp",
+            _(
+                "{name}: its index ({index_name}) names more than the file holds: save the layer again",
+                name=name,
+                index_name=index.name,
+            )
         )
 
 
@@ -313,10 +317,11 @@ def _check_geopackage(name: str, path: Path) -> None:
         raise _unknown(name) from error
     if runs:
         raise SourceUnreadable(
-            f"{name}: holds views, or columns that are worked out as they are read, which is not done: save "
-            "the layer again as a plain GeoPackage",
-            vi=f"{name}: có khung nhìn (view) hoặc cột tính toán, flycam không chạy; hãy lưu lại lớp thành "
-            "GeoPackage thường",
+            _(
+                "{name}: holds views, or columns that are worked out as they are read, which "
+                "is not done: save the layer again as a plain GeoPackage",
+                name=name,
+            )
         )
 
 
@@ -341,8 +346,11 @@ def _check_columns(name: str, found: Iterable[bytes]) -> None:
         names.add(one)
         if len(names) > _MOST_COLUMNS:
             raise SourceUnreadable(
-                f"{name}: holds more than {_MOST_COLUMNS} columns: leave out those that are not needed",
-                vi=f"{name}: có hơn {_MOST_COLUMNS} cột; hãy bỏ các cột không cần",
+                _(
+                    "{name}: holds more than {most_columns} columns: leave out those that are not needed",
+                    name=name,
+                    most_columns=_MOST_COLUMNS,
+                )
             )
 
 
@@ -357,18 +365,21 @@ def _check_crs(name: str, text: bytes) -> None:
     asked, a description may name files."""
     if _STRANGE_CRS.search(text):
         raise SourceUnreadable(
-            f"{name}: states its coordinate reference system by an address or a description, which is not "
-            "followed: save it again in WGS 84",
-            vi=f"{name}: tệp ghi hệ toạ độ bằng một địa chỉ mạng hoặc đoạn mô tả, flycam không đọc theo; hãy "
-            "lưu lại theo WGS 84",
+            _(
+                "{name}: states its coordinate reference system by an address or a "
+                "description, which is not followed: save it again in WGS 84",
+                name=name,
+            )
         )
 
 
 def _no_own_crs(name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{name}: names a grid or another file in its coordinate reference system, which is not opened: save "
-        "the layer again in WGS 84",
-        vi=f"{name}: hệ toạ độ dẫn tới tệp lưới hoặc tệp khác, flycam không mở; hãy lưu lại lớp theo WGS 84",
+        _(
+            "{name}: names a grid or another file in its coordinate reference system, which "
+            "is not opened: save the layer again in WGS 84",
+            name=name,
+        )
     )
 
 
@@ -386,17 +397,21 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 def _unknown(name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML (a ZIP of one of them is read "
-        "too)",
-        vi=f"{name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML (kể cả nén ZIP)",
+        _(
+            "{name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML (a ZIP of "
+            "one of them is read too)",
+            name=name,
+        )
     )
 
 
 def _too_large(name: str, most: int) -> SourceUnreadable:
     megabytes = most >> 20
     return SourceUnreadable(
-        f"{name}: is, or would unpack to, more than {megabytes} MB: cut it to the province first, or save it "
-        "as GeoPackage",
-        vi=f"{name}: tệp, hoặc dữ liệu sau khi giải nén, lớn hơn {megabytes} MB; hãy cắt theo địa bàn tỉnh, "
-        "hoặc lưu dạng GeoPackage",
+        _(
+            "{name}: is, or would unpack to, more than {megabytes} MB: cut it to the "
+            "province first, or save it as GeoPackage",
+            name=name,
+            megabytes=megabytes,
+        )
     )

@@ -29,6 +29,7 @@ from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geodata.raster_source import open_raster
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
 from flycam.geometry.planar import Bounds
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -83,10 +84,12 @@ class ReferencePicture:
             with open_raster(self.path) as source:
                 if source.crs is None or source.transform.is_identity:
                     raise CrsMissing(
-                        f"{self.path.name}: does not say where it lies (no coordinate reference system): "
-                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
-                        vi=f"{self.path.name}: tệp không ghi hệ toạ độ; hãy ghi vào tệp, ví dụ gdal_edit "
-                        "-a_srs EPSG:32648",
+                        _(
+                            "{name}: does not say where it lies (no coordinate reference "
+                            "system): write it into the file, e.g. with gdal_edit -a_srs "
+                            "EPSG:32648",
+                            name=self.path.name,
+                        )
                     )
                 self.crs = describe_crs(source.crs.to_wkt()).text
                 self._size = (source.width, source.height)
@@ -98,9 +101,10 @@ class ReferencePicture:
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
-                f"{self.path.name}: cannot be read as a georeferenced picture: copy it again, or give a "
-                "GeoTIFF",
-                vi=f"{self.path.name}: không đọc được ảnh có toạ độ; hãy chép lại, hoặc đưa tệp GeoTIFF",
+                _(
+                    "{name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
+                    name=self.path.name,
+                )
             ) from error
         self._from_lonlat: Callable[[Floats], Floats] = point_transform("EPSG:4326", self.crs)
         lonlat = point_transform(self.crs, "EPSG:4326")(rim)
@@ -221,10 +225,7 @@ def _collar_of(path: Path, bands: list[int], pixel_m: float) -> Collar | None:
 
 
 def _damaged(path: Path) -> SourceUnreadable:
-    return SourceUnreadable(
-        f"{path.name}: is damaged or cut off; copy it again and run again",
-        vi=f"{path.name}: tệp hỏng hoặc bị cắt cụt; hãy chép lại rồi chạy lại",
-    )
+    return SourceUnreadable(_("{name}: is damaged or cut off; copy it again and run again", name=path.name))
 
 
 def _stretch_of(source: rasterio.DatasetReader, bands: list[int]) -> tuple[float, float]:

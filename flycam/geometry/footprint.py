@@ -15,6 +15,7 @@ from flycam.geometry.camera import distort, image_rays, in_image, sight_lines, v
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -156,23 +157,25 @@ class _Look:
         """From where the rays met the ground (NaN: nowhere)."""
         met = np.isfinite(points[:, 0])
         ground = _ground_height(self.terrain, self.centre, points, met)
-        _, sky = _on_plane(self.centre, self.rays, ground, self.sight_m)
+        sky = _on_plane(self.centre, self.rays, ground, self.sight_m)[1]
         horizon = float(np.mean(sky[self.border :] & ~met[self.border :]))
         if horizon >= MAX_HORIZON_FRACTION:
             return HorizonInView(
-                f"{horizon:.0%} of the frame looks at or above the horizon; "
-                "point the camera further down (gimbal pitch below -30°)",
-                vi=f"{horizon:.0%} khung ảnh nhìn ngang hoặc trên đường chân trời; hãy chúi máy ảnh xuống "
-                "(góc gimbal dưới -30°)",
+                _(
+                    "{horizon:.0%} of the frame looks at or above the horizon; point the "
+                    "camera further down (gimbal pitch below -30°)",
+                    horizon=horizon,
+                )
             )
         if not met.any():
             return OutsideTerrain(
-                "the frame looks at ground that the terrain does not know; register a DEM that covers the"
-                " flight",
-                vi="ảnh nhìn vào chỗ chưa có độ cao; hãy nạp mô hình độ cao phủ hết chuyến bay",
+                _(
+                    "the frame looks at ground that the terrain does not know; register a "
+                    "DEM that covers the flight"
+                )
             )
         near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m  # False where no ground was met
-        plane, _ = _on_plane(self.centre, self.rays, ground, self.reach_m)
+        plane = _on_plane(self.centre, self.rays, ground, self.reach_m)[0]
         seen = np.where(met[:, None], points, plane)
         seen = np.where((near | ~met)[:, None], seen, self.centre + self.rays * self.reach_m)
         at_border, seen = seen[: self.border, :2], seen[np.isfinite(seen[:, 0])]

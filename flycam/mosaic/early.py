@@ -18,6 +18,7 @@ from flycam.errors import StoreConflict, TileCorrupt
 from flycam.frame.tile import NO_DATA_QUALITY, NO_SOURCE, MosaicTile
 from flycam.frame.tilecodec import ViewFormat, content_hash, picture_view
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.messages import _
 from flycam.mosaic.group import Change
 from flycam.mosaic.heads import Heads
 from flycam.mosaic.mending import DAMAGE, line_of, mend_parents
@@ -190,6 +191,9 @@ def _size_of(data: bytes) -> tuple[int, int] | None:
 
 def _no_view(tile_id: TileId) -> TileCorrupt:
     return TileCorrupt(
-        f"tile {tile_id}: its early view is no picture of a tile; send it again from the box it comes from",
-        vi=f"mảnh {tile_id}: ảnh xem sớm không đúng định dạng; hãy gửi lại từ máy đã tạo ra nó",
+        _(
+            "tile {tile_id}: its early view is no picture of a tile; send it again from the "
+            "box it comes from",
+            tile_id=tile_id,
+        )
     )

@@ -15,6 +15,7 @@ from flycam.frame.tilecodec import decode_mask
 from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m
 from flycam.geometry.planar import Bounds, Floats
+from flycam.messages import _
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
 
@@ -74,8 +75,10 @@ def data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) -> Bo
             edges.append((left + cols.min(), top + rows.max() + 1, left + cols.max() + 1, top + rows.min()))
     if not edges:
         raise NotFound(
-            f"mosaic {mosaic.mosaic_id}: it has no pixels yet; ingest photos of the flight first",
-            vi=f"bản đồ {mosaic.mosaic_id}: chưa có điểm ảnh nào; hãy nạp ảnh của chuyến bay trước",
+            _(
+                "mosaic {mosaic_id}: it has no pixels yet; ingest photos of the flight first",
+                mosaic_id=mosaic.mosaic_id,
+            )
         )
     west, south, east, north = np.array(edges).T
     return (
@@ -88,10 +91,7 @@ def data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) -> Bo
 
 def nothing_inside() -> NotFound:
     """What is said where a boundary and the mosaic do not meet, in their bounds or in their pixels."""
-    return NotFound(
-        "the mosaic shows nothing inside this boundary; choose another commune or flight",
-        vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
-    )
+    return NotFound(_("the mosaic shows nothing inside this boundary; choose another commune or flight"))
 
 
 def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | None) -> OutputGrid:

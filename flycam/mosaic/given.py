@@ -22,6 +22,7 @@ from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import decode
 from flycam.frame.unpacking import unpacked
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.joining import NOT_KNOWN, left_of
 from flycam.store import keys
@@ -111,10 +112,12 @@ def _laid_from(data: bytes) -> Mapping[str, str]:
             raise ValueError("another kind of list")
     except (ValueError, RecursionError, zstandard.ZstdError) as error:
         raise TileCorrupt(
-            f"the list of how another box laid its frames is damaged ({error}); restore the store from its"
-            " backup, or read a bundle that the other box writes with --all",
-            vi=f"danh sách cách máy khác nắn ảnh bị hỏng ({error}); hãy khôi phục kho lưu trữ từ bản sao "
-            "lưu, hoặc đọc gói mà máy kia ghi bằng --all",
+            _(
+                "the list of how another box laid its frames is damaged ({error}); restore "
+                "the store from its backup, or read a bundle that the other box writes with "
+                "--all",
+                error=error,
+            )
         ) from error
     return laid
 

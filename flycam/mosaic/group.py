@@ -17,6 +17,7 @@ from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import content_hash, encode
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.heads import Heads
 from flycam.mosaic.mending import parent_state
 from flycam.mosaic.merge import TileCanvas
@@ -90,7 +91,7 @@ class GroupWriter:
         self, group_now: Callable[[], list[Change]], look_again: Callable[[], None]
     ) -> list[Change]:
         """Commit a group, made anew after a look at the heads whenever others moved one; what was written."""
-        for _ in range(_MAX_ATTEMPTS):
+        for __ in range(_MAX_ATTEMPTS):
             group = group_now()
             try:
                 self._commit(group)
@@ -99,10 +100,12 @@ class GroupWriter:
                 continue
             return group
         raise StoreConflict(
-            f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
-            " they were being written; run again",
-            vi=f"bản đồ {self._mosaic.mosaic_id}: tiến trình khác sửa các mảnh {_MAX_ATTEMPTS} lần liền khi "
-            "đang ghi; hãy chạy lại",
+            _(
+                "mosaic {mosaic_id}: others changed its tiles {max_attempts} times in a row "
+                "while they were being written; run again",
+                mosaic_id=self._mosaic.mosaic_id,
+                max_attempts=_MAX_ATTEMPTS,
+            )
         )
 
     def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[Change]:

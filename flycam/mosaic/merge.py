@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flycam.errors import StoreConflict
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.messages import _
 
 PARENT_EPOCH = "parent"
 """Epoch of every tile above the base zoom: it is derived from its children and never merged."""
@@ -190,10 +191,13 @@ def require_zoom(patch: OrthoPatch, base_zoom: int) -> None:
     """Raise StoreConflict unless the patch lies on the base zoom."""
     if patch.tiles.z != base_zoom:
         raise StoreConflict(
-            f"frame {patch.frame_id}: rectified at zoom {patch.tiles.z}, but the mosaic's base zoom is"
-            f" {base_zoom}; ingest the flight again so that all its frames share one zoom",
-            vi=f"ảnh {patch.frame_id}: nắn ở mức phóng {patch.tiles.z}, còn bản đồ ở mức {base_zoom}; hãy "
-            "nạp lại chuyến bay",
+            _(
+                "frame {frame_id}: rectified at zoom {z}, but the mosaic's base zoom is "
+                "{base_zoom}; ingest the flight again so that all its frames share one zoom",
+                frame_id=patch.frame_id,
+                z=patch.tiles.z,
+                base_zoom=base_zoom,
+            )
         )
 
 

@@ -23,6 +23,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.group import Change, GroupWriter, Published
 from flycam.mosaic.heads import with_ancestors
@@ -280,18 +281,23 @@ class MosaicWriter:
     def _require_placeable(self, tile: MosaicTile) -> None:
         if tile.tile_id.z != self._mosaic.base_zoom:
             raise StoreConflict(
-                f"tile {tile.tile_id}: mosaic {self._mosaic.mosaic_id} has the base zoom"
-                f" {self._mosaic.base_zoom}; finish the flight again",
-                vi=f"mảnh {tile.tile_id}: bản đồ {self._mosaic.mosaic_id} ở mức phóng "
-                f"{self._mosaic.base_zoom}; hãy chạy lại finish",
+                _(
+                    "tile {tile_id}: mosaic {mosaic_id} has the base zoom {base_zoom}; finish "
+                    "the flight again",
+                    tile_id=tile.tile_id,
+                    mosaic_id=self._mosaic.mosaic_id,
+                    base_zoom=self._mosaic.base_zoom,
+                )
             )
         withdrawn = [frame_id for frame_id in tile.frames if frame_id in self._amendments.withdrawn]
         if withdrawn:
             raise StoreConflict(
-                f"tile {tile.tile_id}: shows frame {withdrawn[0]}, which was withdrawn meanwhile; finish the"
-                " flight again without it",
-                vi=f"mảnh {tile.tile_id}: có ảnh {withdrawn[0]} vừa bị rút; hãy chạy lại finish để làm "
-                "không có ảnh đó",
+                _(
+                    "tile {tile_id}: shows frame {withdrawn}, which was withdrawn meanwhile; "
+                    "finish the flight again without it",
+                    tile_id=tile.tile_id,
+                    withdrawn=withdrawn[0],
+                )
             )
 
     # -- memory ---------------------------------------------------------------------------------
@@ -378,8 +384,10 @@ class MosaicWriter:
                 continue
             if replacing and head.epoch != canvas.epoch:
                 raise StoreConflict(
-                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
-                    vi=f"mảnh {tile_id}: có ảnh được thêm vào khi đang dựng lại; hãy chạy lại",
+                    _(
+                        "tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
+                        tile_id=tile_id,
+                    )
                 )
             theirs = read_tile(self._store, head)
             canvas.lay_tile(theirs)

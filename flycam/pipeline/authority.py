@@ -33,6 +33,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
 from flycam.frame.spelling import is_plain
+from flycam.messages import _
 from flycam.store.room import FULL
 from flycam.store.syncing import make_folder, move_into_place, sync_path
 
@@ -122,8 +123,11 @@ def make_member_certificate(folder: Path, file: Path) -> str:
     held = _read(file)
     if held is None or not _is_issued_by(held.certificate, authority):
         raise OptionUnusable(
-            f"{file}: is there already and no certificate of this cluster; name a file that is not there yet",
-            vi=f"{file}: đã có và không phải chứng chỉ của cụm này; hãy ghi tên tệp chưa có",
+            _(
+                "{file}: is there already and no certificate of this cluster; name a file "
+                "that is not there yet",
+                file=file,
+            )
         )
     return authority.certificate.fingerprint(hashes.SHA256()).hex()
 
@@ -154,12 +158,12 @@ def _authority(folder: Path) -> _Pair:
     held = _read(path)
     if held is None:
         raise StorageTrouble(
-            f"{path}: is no authority as it was written; put it back from a copy, or move it away: a new "
-            "one is "
-            "made, and its fingerprint must be told to all who trusted this one",
-            vi=f"{path}: tệp khoá của cơ quan chứng thực đã hỏng; hãy chép lại từ bản sao, hoặc chuyển đi "
-            "nơi "
-            "khác: máy sẽ tạo cái mới, và phải báo dấu vân tay mới cho mọi máy đã tin cái này",
+            _(
+                "{path}: is no authority as it was written; put it back from a copy, or move "
+                "it away: a new one is made, and its fingerprint must be told to all who "
+                "trusted this one",
+                path=path,
+            )
         )
     public = folder / PUBLIC
     shown = held.certificate.public_bytes(Encoding.PEM)
@@ -322,7 +326,10 @@ def _write(path: Path, data: bytes, mode: int = 0o600, *, alone: bool = False) -
 def _unusable(path: Path, error: OSError) -> StorageTrouble:
     kind = DiskFull if error.errno in FULL else StorageTrouble
     return kind(
-        f"{path}: a certificate cannot be kept there ({error.strerror}); free some space or give "
-        "this account the right to that folder",
-        vi=f"{path}: không đọc hoặc ghi được chứng chỉ; hãy giải phóng ổ đĩa hoặc cấp quyền thư mục",
+        _(
+            "{path}: a certificate cannot be kept there ({strerror}); free some space or "
+            "give this account the right to that folder",
+            path=path,
+            strerror=error.strerror,
+        )
     )

@@ -27,6 +27,7 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
 from flycam.ingest.doctor.layers import doubted_cameras
+from flycam.messages import Bilingual, _
 from flycam.pipeline.cluster.squares import join_all
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
@@ -278,7 +279,13 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
             (west, south), (east, north) = centres[:, :2].min(axis=0), centres[:, :2].max(axis=0)
             names = names_here(dems, (west, south, east, north), diagnosis.work_crs)
-            raise InputUnusable(f"{names}: {problem.sentence_en}", vi=f"{names}: {problem.sentence_vi}")
+            raise InputUnusable(
+                _(
+                    "{names}: {sentence_en}",
+                    names=names,
+                    sentence_en=Bilingual(problem.sentence_en, problem.sentence_vi),
+                )
+            )
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flycam.errors import OptionUnusable, ServerUntrusted
+from flycam.messages import Bilingual, _
 from flycam.pipeline.trust import AUTHORITY_PATH, Trust
 
 _TIMEOUT_S = 60.0
@@ -39,10 +40,13 @@ def believing(url: str, trust: Trust) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=None if trust.ca is None else str(trust.ca))
     except (OSError, ssl.SSLError) as error:
         raise OptionUnusable(
-            f"{trust.ca}: is no file of certificates that can be read; fetch the authority's from "
-            f"{url}{AUTHORITY_PATH}, as PEM",
-            vi=f"{trust.ca}: không phải tệp chứng chỉ đọc được; hãy tải chứng chỉ từ {url}{AUTHORITY_PATH} "
-            "(PEM)",
+            _(
+                "{ca}: is no file of certificates that can be read; fetch the authority's "
+                "from {url}{authority_path}, as PEM",
+                ca=trust.ca,
+                url=url,
+                authority_path=AUTHORITY_PATH,
+            )
         ) from error
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a file may hold the server's certificate itself
     return {"ssl_context": context}
@@ -57,9 +61,11 @@ def require_trusted(url: str, error: BaseException, trust: Trust) -> None:
         if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
             plain = url.replace("https://", "http://", 1)
             raise ServerUntrusted(
-                f"{url}: speaks no TLS; write {plain}, or start that server with 'flycam serve --tls'",
-                vi=f"{url}: máy chủ không dùng TLS; hãy ghi {plain}, hoặc chạy máy chủ bằng 'flycam serve "
-                "--tls'",
+                _(
+                    "{url}: speaks no TLS; write {plain}, or start that server with 'flycam serve --tls'",
+                    url=url,
+                    plain=plain,
+                )
             ) from error
         if trust.fingerprint and "Fingerprints did not match" in str(cause):
             raise _mismatch(url, trust.fingerprint, ()) from error
@@ -73,8 +79,12 @@ def require_plain(url: str, error: BaseException) -> None:
         return
     encrypted = url.replace("http://", "https://", 1)
     raise ServerUntrusted(
-        f"{url}: speaks HTTPS; write {encrypted}, with --fingerprint as that server prints it at its start",
-        vi=f"{url}: máy chủ dùng HTTPS; hãy ghi {encrypted}, kèm --fingerprint như máy chủ in ra khi chạy",
+        _(
+            "{url}: speaks HTTPS; write {encrypted}, with --fingerprint as that server prints "
+            "it at its start",
+            url=url,
+            encrypted=encrypted,
+        )
     ) from error
 
 
@@ -129,10 +139,13 @@ def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
 
 def _no_flycam_at(url: str, root: str) -> OptionUnusable:
     return OptionUnusable(
-        f"{url}: no flycam answers at this address, so whether it is the server of this fingerprint is not "
-        f"known; nothing was sent: give the server's address as in its map, such as {root}",
-        vi=f"{url}: không có flycam ở địa chỉ này nên chưa biết có đúng máy chủ của dấu vân tay hay không; "
-        f"chưa gửi gì: hãy ghi địa chỉ máy chủ như khi mở bản đồ, ví dụ {root}",
+        _(
+            "{url}: no flycam answers at this address, so whether it is the server of this "
+            "fingerprint is not known; nothing was sent: give the server's address as in "
+            "its map, such as {root}",
+            url=url,
+            root=root,
+        )
     )
 
 
@@ -151,32 +164,37 @@ def _refused(url: str, cause: ssl.SSLCertVerificationError, trust: Trust) -> Ser
     if cause.verify_code in _CLOCK:
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         return ServerUntrusted(
-            f"{url}: by this machine's clock ({now}) the server's certificate does not hold:"
-            f" {cause.verify_message}; set the clock, or renew the certificate if the clock is right",
-            vi=f"{url}: theo đồng hồ máy này ({now}), chứng chỉ của máy chủ chưa có hiệu lực hoặc"
-            " đã hết hạn; hãy chỉnh đồng hồ, nếu đồng hồ đúng thì gia hạn chứng chỉ",
+            _(
+                "{url}: by this machine's clock ({now}) the server's certificate does not "
+                "hold: {verify_message}; set the clock, or renew the certificate if the "
+                "clock is right",
+                url=url,
+                now=now,
+                verify_message=cause.verify_message,
+            )
         )
     if cause.verify_code in _OTHER_NAME:
         return ServerUntrusted(
-            f"{url}: the server's certificate is for other names or addresses ({cause.verify_message}); "
-            "use one "
-            "of those that it prints at its start, or add this one there with FLYCAM_TLS_NAMES",
-            vi=f"{url}: chứng chỉ của máy chủ dành cho tên hoặc địa chỉ khác; hãy dùng tên máy chủ in ra "
-            "khi chạy,"
-            " hoặc thêm tên này ở máy chủ bằng FLYCAM_TLS_NAMES",
+            _(
+                "{url}: the server's certificate is for other names or addresses "
+                "({verify_message}); use one of those that it prints at its start, or add "
+                "this one there with FLYCAM_TLS_NAMES",
+                url=url,
+                verify_message=cause.verify_message,
+            )
         )
     if trust.fingerprint is not None:
         return _mismatch(url, trust.fingerprint, ())
     believed = "this machine" if trust.ca is None else str(trust.ca)
     return ServerUntrusted(
-        f"{url}: {believed} does not know the authority of the server's certificate "
-        f"({cause.verify_message}); "
-        "give the fingerprint that the server prints at its start (--fingerprint), or its authority's file "
-        "(--ca)",
-        vi=f"{url}: {'máy này' if trust.ca is None else trust.ca} không biết cơ quan cấp chứng chỉ của máy "
-        "chủ; "
-        "hãy ghi dấu vân tay mà máy chủ in ra khi chạy (--fingerprint), hoặc tệp chứng chỉ của cơ quan đó "
-        "(--ca)",
+        _(
+            "{url}: {believed} does not know the authority of the server's certificate "
+            "({verify_message}); give the fingerprint that the server prints at its start "
+            "(--fingerprint), or its authority's file (--ca)",
+            url=url,
+            believed=Bilingual(believed, "máy này" if trust.ca is None else trust.ca),
+            verify_message=cause.verify_message,
+        )
     )
 
 
@@ -185,10 +203,12 @@ def _mismatch(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntr
     told = ", ".join(f"{one} ({en})" for one, (en, _) in zip(shown, whose, strict=False))
     told_vi = ", ".join(f"{one} ({vi})" for one, (_, vi) in zip(shown, whose, strict=False))
     return ServerUntrusted(
-        f"{url}: does not show the fingerprint {wanted}{f' but {told}' if told else ''}: it is another "
-        "machine, or"
-        " that one has a new certificate; nothing was sent: read the fingerprint at the server itself",
-        vi=f"{url}: máy chủ không có dấu vân tay {wanted}{f' mà là {told_vi}' if told_vi else ''}: đây là "
-        "máy khác, hoặc"
-        " máy đó đã đổi chứng chỉ; chưa gửi gì: hãy đọc lại dấu vân tay ngay trên máy chủ",
+        _(
+            "{url}: does not show the fingerprint {wanted}{told}: it is another machine, or "
+            "that one has a new certificate; nothing was sent: read the fingerprint at the "
+            "server itself",
+            url=url,
+            wanted=wanted,
+            told=Bilingual(f" but {told}" if told else "", f" mà là {told_vi}" if told_vi else ""),
+        )
     )

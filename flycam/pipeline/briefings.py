@@ -8,6 +8,7 @@ from flycam.catalog.briefings import BriefingLine, BriefingPlace
 from flycam.catalog.records import AuditEntry
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.spelling import is_plain, seen
+from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 
 MOST_PLACES = 60
@@ -28,8 +29,10 @@ def write_briefing(
     checked = _checked(places)
     if event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(
-            f"{event_id[:40]}: there is no such event; the places of a meeting belong to one",
-            vi=f"{event_id[:40]}: không có sự kiện này; danh sách địa điểm phải thuộc một sự kiện",
+            _(
+                "{event_id}: there is no such event; the places of a meeting belong to one",
+                event_id=event_id[:40],
+            )
         )
     last = workspace.catalog.briefings.last(event_id)
     if last is not None and last.places == checked:
@@ -38,8 +41,7 @@ def write_briefing(
             return last
     if based_on != (last.version if last else 0):
         raise StoreConflict(
-            f"{event_id}: somebody changed these places meanwhile; look at them again",
-            vi=f"{event_id}: danh sách địa điểm đã được người khác sửa; hãy xem lại rồi sửa tiếp",
+            _("{event_id}: somebody changed these places meanwhile; look at them again", event_id=event_id)
         )
     line = BriefingLine(
         event_id=event_id,
@@ -58,24 +60,27 @@ def require_view(view: Mapping[str, str]) -> None:
     """Raises InputUnusable for words that no address of the map's page has."""
     if sum(map(len, view.values())) > _VIEW_LETTERS:
         raise InputUnusable(
-            "the view that is presented is too long for an address; present again from the map's page",
-            vi="góc nhìn được trình bày dài quá một địa chỉ; hãy trình bày lại từ trang bản đồ",
+            _("the view that is presented is too long for an address; present again from the map's page")
         )
     for word, said in view.items():
         if not is_plain(said):
             raise InputUnusable(
-                f"the view that is presented ({word}) holds characters that no address of a page has (control"
-                " characters, half letters); present again from the map's page",
-                vi=f"góc nhìn được trình bày ({word}) có ký tự không hợp lệ trong địa chỉ trang (ký tự điều"
-                " khiển hoặc ký tự hỏng); hãy trình bày lại từ trang bản đồ",
+                _(
+                    "the view that is presented ({word}) holds characters that no address of "
+                    "a page has (control characters, half letters); present again from the "
+                    "map's page",
+                    word=word,
+                )
             )
 
 
 def _checked(places: Sequence[BriefingPlace]) -> list[BriefingPlace]:
     if len(places) > MOST_PLACES:
         raise InputUnusable(
-            f"the list holds more than {MOST_PLACES} places; take some off the list",
-            vi=f"danh sách có hơn {MOST_PLACES} địa điểm; hãy bỏ bớt",
+            _(
+                "the list holds more than {most_places} places; take some off the list",
+                most_places=MOST_PLACES,
+            )
         )
     return [_checked_place(number, one) for number, one in enumerate(places, 1)]
 
@@ -85,13 +90,15 @@ def _checked_place(number: int, place: BriefingPlace) -> BriefingPlace:
     name = seen(place.name)
     if not name or len(name) > NAME_LETTERS:
         raise InputUnusable(
-            f"place {number}: give it a name of 1 to {NAME_LETTERS} letters",
-            vi=f"địa điểm {number}: hãy đặt tên từ 1 đến {NAME_LETTERS} ký tự",
+            _(
+                "place {number}: give it a name of 1 to {name_letters} letters",
+                number=number,
+                name_letters=NAME_LETTERS,
+            )
         )
     west, south, east, north = place.bounds
     if not (west < east and south < north):
         raise InputUnusable(
-            f"place {number}: its bounds are empty; look at it on the map and add it again",
-            vi=f"địa điểm {number}: khung nhìn rỗng; hãy mở nơi đó trên bản đồ rồi thêm lại",
+            _("place {number}: its bounds are empty; look at it on the map and add it again", number=number)
         )
     return BriefingPlace(name=name, view=dict(place.view), bounds=place.bounds)

@@ -17,6 +17,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.pipeline.cluster.spread import FINISH, INGEST, clear
 from flycam.pipeline.leftovers import old_copies, old_stage_folders, remove, retired_since, size_of
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -70,8 +71,7 @@ def collect(
     """
     if not grace_s >= 0.0:
         raise OptionUnusable(
-            f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more",
-            vi=f"--grace-days {grace_s / DAY_S:g}: hãy ghi số ngày, từ 0 trở lên",
+            _("--grace-days {grace_s:g}: give a number of days, 0 or more", grace_s=grace_s / DAY_S)
         )
     old_ns = workspace.clock_ns() - int(grace_s * 1e9)
     # whatever the grace, a process that is at work this moment keeps the copies it reads
@@ -176,7 +176,7 @@ def _replaced(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int
             last[line.revision] = max(last.get(line.revision, 0), line.written_ns)
         seq = lines[-1].seq
     retired = retired_since(workspace, mosaic_id, last)
-    for (revision, _), key in standing.items():
+    for (revision, __), key in standing.items():
         if revision in retired:
             replaced[key] = retired[revision]
     return replaced, max(last.values(), default=0)

@@ -22,6 +22,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.moment import VIETNAM, house_zone
 from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
 from flycam.geodata.warp import CAPTURED_TAG, DRILL_TAG
+from flycam.messages import _
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.executor import workers_here
@@ -94,8 +95,11 @@ def clip_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: C
         workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
         if not workspace.catalog.boundaries.put_clip(now, key, mosaic.mosaic_id, seq):
             raise FlightBusy(
-                f"{flight.name}: its map changed while {commune.name} was cut out of it; ask again",
-                vi=f"{flight.name}: bản đồ vừa thay đổi khi đang cắt {commune.name}; hãy thử lại",
+                _(
+                    "{name}: its map changed while {commune_name} was cut out of it; ask again",
+                    name=flight.name,
+                    commune_name=commune.name,
+                )
             )
         return key
 
@@ -115,8 +119,10 @@ def main_mosaic_in(catalog: Catalog, flight_id: str, revision: int | None = None
     ]
     if not mosaics:
         raise NotFound(
-            f"{flight_id}: this flight has no mosaic yet; run 'flycam ingest' again to complete it",
-            vi=f"{flight_id}: chuyến bay này chưa có bản đồ; hãy chạy lại 'flycam ingest' cho xong",
+            _(
+                "{flight_id}: this flight has no mosaic yet; run 'flycam ingest' again to complete it",
+                flight_id=flight_id,
+            )
         )
     return min(mosaics, key=lambda mosaic: (mosaic.layer != "colour", mosaic.layer))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flycam.catalog.records import DemRecord
 from flycam.errors import NotWhole, ObjectMissing
+from flycam.messages import _
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.workspace import Workspace
 
@@ -66,8 +67,10 @@ def _fetched(workspace: Workspace, dem: DemRecord) -> Path:
         return local_copy(workspace, dem.sha256, dem.name)
     except ObjectMissing as error:
         raise NotWhole(
-            f"{dem.name}: the store has its bytes no more; put them back with: flycam verify --from FOLDER, "
-            f"or take it off the list with: flycam dem remove {dem.dem_id}",
-            vi=f"{dem.name}: kho không còn dữ liệu của mô hình độ cao này; hãy khôi phục bằng: flycam verify "
-            f"--from THƯ_MỤC, hoặc bỏ khỏi danh sách bằng: flycam dem remove {dem.dem_id}",
+            _(
+                "{name}: the store has its bytes no more; put them back with: flycam verify "
+                "--from FOLDER, or take it off the list with: flycam dem remove {dem_id}",
+                name=dem.name,
+                dem_id=dem.dem_id,
+            )
         ) from error

@@ -13,6 +13,7 @@ from flycam.catalog.retention_records import LetGoLine, key_of, let_go_said, sta
 from flycam.errors import DiskFull, FrameUnreadable, NotWhole, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
 from flycam.ingest.photo.pixels import Pixels, decoded, load
+from flycam.messages import _
 from flycam.pipeline.cache_names import COPIES
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -59,8 +60,7 @@ def keep(
         if path.exists():
             raise
         raise SourceUnreadable(
-            f"{path}: the file disappeared while it was read; put it back and run again",
-            vi=f"{path}: tệp biến mất khi đang đọc; hãy đặt lại rồi chạy lại",
+            _("{path}: the file disappeared while it was read; put it back and run again", path=path)
         ) from error
     return digest
 
@@ -160,8 +160,12 @@ def no_copy_kept(name: str, folder: Path, error: OSError) -> StorageTrouble:
     """What to raise where a copy that a library reads cannot be written."""
     kind = DiskFull if error.errno in FULL else StorageTrouble
     return kind(
-        f"{name}: no copy of it can be kept in {folder} ({error.strerror}); free some there and run again",
-        vi=f"{name}: không lưu được bản sao vào {folder}; hãy giải phóng chỗ ở đó rồi chạy lại",
+        _(
+            "{name}: no copy of it can be kept in {folder} ({strerror}); free some there and run again",
+            name=name,
+            folder=folder,
+            strerror=error.strerror,
+        )
     )
 
 
@@ -175,10 +179,12 @@ def whole_bytes(workspace: Workspace, sha256: str, name: str) -> bytes:
 def _require_whole(found: str, sha256: str, name: str) -> None:
     if found != sha256:
         raise NotWhole(
-            f"{name}: its bytes in the store are not those that were kept (SHA-256 {sha256[:12]}…), and "
-            "nothing is made of them; look with: flycam verify",
-            vi=f"{name}: dữ liệu trong kho không còn đúng như khi lưu (SHA-256 {sha256[:12]}…) nên không "
-            "được dùng; hãy kiểm tra bằng: flycam verify",
+            _(
+                "{name}: its bytes in the store are not those that were kept (SHA-256 "
+                "{sha256}…), and nothing is made of them; look with: flycam verify",
+                name=name,
+                sha256=sha256[:12],
+            )
         )
 
 

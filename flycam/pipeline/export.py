@@ -17,10 +17,9 @@ from flycam.catalog.withholdings import withheld_outside
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.moment import iso
-from flycam.frame.sharing_words import MASKS_COVERED
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
-from flycam.frame.warning import CRS_ACCURACY, CRS_OUTSIDE, warning
+from flycam.frame.warning import CRS_ACCURACY, CRS_OUTSIDE, MASKS_COVERED, warning
 from flycam.geodata.crs import (
     WEB_MERCATOR,
     describe_crs,
@@ -33,6 +32,7 @@ from flycam.geodata.line_file import Numbers, write_lines
 from flycam.geodata.raster import Band, write_cog
 from flycam.geometry.grid import TileId, lonlat_to_mercator
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 from flycam.mosaic.export import Exported, export_cog
 from flycam.mosaic.outline import Outline
 from flycam.mosaic.pixel_figures import figures_of
@@ -178,8 +178,7 @@ def export_contours(
     require_place(out)
     if not 0.0 < interval_m <= 1000.0:
         raise OptionUnusable(
-            f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000",
-            vi=f"--contour-interval {interval_m:g}: hãy ghi số mét, trên 0 và không quá 1000",
+            _("--contour-interval {interval_m:g}: give metres, above 0 and up to 1000", interval_m=interval_m)
         )
     terrain, support, mosaic = _surface_of(workspace, flight, revision)
     sigma = support.heights_m
@@ -216,19 +215,22 @@ def _surface_of(
     mosaic = main_mosaic(workspace, flight.flight_id, number)
     if mosaic.revision == LIVE_REVISION:
         raise NotFound(
-            f"{flight.name}: it is not finished, and lies on the terrain model as registered; run 'flycam "
-            "finish' for a surface of its own",
-            vi=f"{flight.name}: bản chưa hoàn thiện nằm trên mô hình độ cao đã nạp; hãy chạy 'flycam finish' "
-            "để có bề mặt riêng",
+            _(
+                "{name}: it is not finished, and lies on the terrain model as registered; run "
+                "'flycam finish' for a surface of its own",
+                name=flight.name,
+            )
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     measured = record.stats.get("surface")
     if record.support_key is None or measured is None:
         raise NotFound(
-            f"{flight.name}: its revision {mosaic.revision} has no surface of its own; run 'flycam finish "
-            "--surface' (where the poses could not be adjusted there is none)",
-            vi=f"{flight.name}: bản hoàn thiện số {mosaic.revision} không có bề mặt riêng; hãy chạy 'flycam "
-            "finish --surface' (nếu không bình sai được tư thế ảnh thì không có)",
+            _(
+                "{name}: its revision {revision} has no surface of its own; run 'flycam "
+                "finish --surface' (where the poses could not be adjusted there is none)",
+                name=flight.name,
+                revision=mosaic.revision,
+            )
         )
     support = decode_terrain(workspace.store.get(record.support_key))
     return recorded_terrain(workspace, measured["terrain_id"]), support, mosaic
@@ -239,8 +241,11 @@ def _require_crs(text: str) -> None:
         describe_crs(text)
     except CrsMissing as error:
         raise OptionUnusable(
-            f"--crs {text}: not a coordinate reference system that is known here: give one as EPSG:number",
-            vi=f"--crs {text}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số, ví dụ EPSG:32648",
+            _(
+                "--crs {text_2}: not a coordinate reference system that is known here: give "
+                "one as EPSG:number",
+                text_2=text,
+            )
         ) from error
 
 
@@ -273,22 +278,17 @@ def require_place(out: Path) -> None:
     """Raise InputUnusable where a file cannot be put: a folder has that name, or its own does not exist."""
     if out.is_dir():
         raise InputUnusable(
-            f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}",
-            vi=f"{out}: là thư mục; hãy thêm tên tệp, ví dụ {out / 'map.tif'}",
+            _("{out}: is a folder; add a file's name, such as {out_2}", out=out, out_2=out / "map.tif")
         )
     if not out.resolve().parent.is_dir():
-        raise InputUnusable(
-            f"{out}: its folder does not exist; create it or choose another place",
-            vi=f"{out}: chưa có thư mục này; hãy tạo thư mục hoặc chọn chỗ khác",
-        )
+        raise InputUnusable(_("{out}: its folder does not exist; create it or choose another place", out=out))
 
 
 def _require_geotiff(out: Path) -> None:
     """Other programs believe a file's suffix: a GeoTIFF named .jpg opens nowhere."""
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise OptionUnusable(
-            f"{out}: the map is written as GeoTIFF; give a file's name that ends in .tif",
-            vi=f"{out}: bản đồ được ghi dạng GeoTIFF; hãy đặt tên tệp có đuôi .tif",
+            _("{out}: the map is written as GeoTIFF; give a file's name that ends in .tif", out=out)
         )
 
 
@@ -308,9 +308,9 @@ def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int |
     ]
     if not complete:
         raise NotFound(
-            f"{flight.name}: this flight has no finished revision; run 'flycam finish', or give --revision "
-            "live",
-            vi=f"{flight.name}: chuyến bay này chưa có bản hoàn thiện; hãy chạy 'flycam finish', hoặc dùng "
-            "--revision live",
+            _(
+                "{name}: this flight has no finished revision; run 'flycam finish', or give --revision live",
+                name=flight.name,
+            )
         )
     return max(complete)

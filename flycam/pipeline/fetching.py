@@ -21,6 +21,7 @@ from flycam.frame.address import shown
 from flycam.frame.moment import ns_of
 from flycam.frame.spelling import is_plain
 from flycam.geodata.vector_kind import MOST_BYTES
+from flycam.messages import _
 from flycam.store.room import FULL
 
 MOST_SECONDS = 60.0
@@ -86,14 +87,20 @@ def fetch(
             answer.close()
     except HTTPError as error:
         raise SourceUnreadable(
-            f"{name}: does not answer ({type(error).__name__}): check the line and the address",
-            vi=f"{name}: không trả lời; hãy kiểm tra đường truyền và địa chỉ",
+            _(
+                "{name}: does not answer ({error_name}): check the line and the address",
+                name=name,
+                error_name=type(error).__name__,
+            )
         ) from error
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{folder}: cannot be written ({error.strerror}); make room and run again",
-            vi=f"{folder}: không ghi được; hãy giải phóng chỗ rồi chạy lại",
+            _(
+                "{folder}: cannot be written ({strerror}); make room and run again",
+                folder=folder,
+                strerror=error.strerror,
+            )
         ) from error
     finally:
         pool.clear()
@@ -132,25 +139,31 @@ def _modified_ns(header: str | None) -> int | None:
 
 def _not_allowed(name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{name}: this host may not be asked: an administrator lists hosts in FLYCAM_LAYER_HOSTS",
-        vi=f"{name}: chưa được phép; quản trị viên ghi tên máy chủ vào FLYCAM_LAYER_HOSTS",
+        _("{name}: this host may not be asked: an administrator lists hosts in FLYCAM_LAYER_HOSTS", name=name)
     )
 
 
 def _refused(name: str, status: int) -> SourceUnreadable:
     if 300 <= status < 400:
         return SourceUnreadable(
-            f"{name}: sends on to another address ({status}), which is not followed: give the last address",
-            vi=f"{name}: chuyển sang địa chỉ khác ({status}), flycam không theo; hãy ghi địa chỉ cuối cùng",
+            _(
+                "{name}: sends on to another address ({status}), which is not followed: give "
+                "the last address",
+                name=name,
+                status=status,
+            )
         )
     return SourceUnreadable(
-        f"{name}: answers {status}: check the address with its owner",
-        vi=f"{name}: trả lời {status}; hãy hỏi lại đơn vị chủ quản về địa chỉ này",
+        _("{name}: answers {status}: check the address with its owner", name=name, status=status)
     )
 
 
 def _too_much(name: str, most_bytes: int, most_seconds: float) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{name}: over {most_bytes >> 20} MB, or longer than {most_seconds:.0f} s: ask its owner for less",
-        vi=f"{name}: quá {most_bytes >> 20} MB, hoặc quá {most_seconds:.0f} giây; hãy xin tệp nhỏ hơn",
+        _(
+            "{name}: over {most_bytes} MB, or longer than {most_seconds:.0f} s: ask its owner for less",
+            name=name,
+            most_bytes=most_bytes >> 20,
+            most_seconds=most_seconds,
+        )
     )

@@ -21,6 +21,7 @@ from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import FlightBusy, FrameRejected, FrameUnreadable, SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.cluster.fence import Fence
@@ -234,8 +235,10 @@ class SquareMaker:
         """Who gave this out may be gone, and with him the flight's lock."""
         if amendments_of(self._workspace, self._mosaic) != amendments:
             raise FlightBusy(
-                f"mosaic {self._mosaic.mosaic_id}: its flight was amended while workers wrote it; run again",
-                vi=f"bản đồ {self._mosaic.mosaic_id}: chuyến bay vừa bị sửa khi đang ghi; hãy chạy lại",
+                _(
+                    "mosaic {mosaic_id}: its flight was amended while workers wrote it; run again",
+                    mosaic_id=self._mosaic.mosaic_id,
+                )
             )
         fence.require()
         records.write()

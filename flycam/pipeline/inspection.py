@@ -18,6 +18,7 @@ from flycam.ingest.doctor.diagnosis import Rejection
 from flycam.ingest.doctor.duplicates import quick_identity
 from flycam.ingest.doctor.kml import refly_kml
 from flycam.ingest.photo.search import Findings
+from flycam.messages import _
 from flycam.pipeline.laying.planning import ground_under, nothing_seen, planned_on
 from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.pictures import look_at
@@ -106,7 +107,6 @@ def read_area(path: Path) -> BaseGeometry:
     area = shapely.union_all([polygons_only(one) for one in mended])
     if area.is_empty:
         raise InputUnusable(
-            f"{path.name}: holds no area, at most lines or points: draw the area as a polygon",
-            vi=f"{path.name}: không có vùng nào, chỉ có đường hoặc điểm; hãy vẽ vùng cần xét thành đa giác",
+            _("{name}: holds no area, at most lines or points: draw the area as a polygon", name=path.name)
         )
     return area

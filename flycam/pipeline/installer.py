@@ -18,6 +18,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 from flycam.errors import InputUnusable, StorageTrouble
+from flycam.messages import _
 from flycam.pipeline import stick_check
 from flycam.pipeline.stick_check import MANIFEST, sha256_of, wrong_in
 from flycam.pipeline.whole_folder import whole_folder
@@ -79,10 +80,7 @@ def write_installer(
         progress("wheels", 2, 2)
     wrong = wrong_in(out)
     if wrong:
-        raise StorageTrouble(
-            f"{out / wrong[0]}: is not what was written; try another stick",
-            vi=f"{out / wrong[0]}: đọc lại khác với lúc ghi; hãy dùng USB khác",
-        )
+        raise StorageTrouble(_("{out}: is not what was written; try another stick", out=out / wrong[0]))
     count = sum(one.suffix == ".whl" for one in listed)
     return Installer(path=out, wheels=count, size_bytes=size, manifest_sha256=sha256_of(out / MANIFEST))
 
@@ -93,9 +91,10 @@ def lock_file() -> Path:
         if path.is_file():
             return path
     raise InputUnusable(
-        f"{_PACKAGE / LOCK}: the lock of requirements is missing from this installation; install flycam "
-        "again",
-        vi=f"{_PACKAGE / LOCK}: bản cài này thiếu tệp khoá thư viện; hãy cài lại flycam",
+        _(
+            "{package}: the lock of requirements is missing from this installation; install flycam again",
+            package=_PACKAGE / LOCK,
+        )
     )
 
 
@@ -110,10 +109,7 @@ def own_wheel(wheels: Path) -> Path:
     """flycam's own wheel, with the built page: built in a source tree, packed again from what is installed.
     Raises InputUnusable."""
     if not (_PACKAGE / "serve" / "static" / "index.html").is_file():
-        raise InputUnusable(
-            f"{_PACKAGE}: the map's page is not built; run 'make map'",
-            vi=f"{_PACKAGE}: chưa dựng trang bản đồ; hãy chạy 'make map'",
-        )
+        raise InputUnusable(_("{package}: the map's page is not built; run 'make map'", package=_PACKAGE))
     root = _PACKAGE.parent
     if not (root / "pyproject.toml").is_file():
         return packed_again(distribution("flycam"), wheels)
@@ -147,8 +143,7 @@ def packed_again(installed: Distribution, wheels: Path) -> Path:
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
             if file.hash and digest != file.hash.value:
                 raise StorageTrouble(
-                    f"{file.locate()}: is not as it was installed; install flycam again",
-                    vi=f"{file.locate()}: khác với lúc cài; hãy cài lại flycam",
+                    _("{file}: is not as it was installed; install flycam again", file=file.locate())
                 )
             packed.writestr(
                 zipfile.ZipInfo(file.as_posix(), (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED
@@ -192,11 +187,12 @@ def _run(words: list[str], folder: Path | None) -> None:
             (line for line in said if line.startswith("ERROR")), said[-1] if said else "no reason given"
         )
         raise InputUnusable(
-            f"{words[1]}: {why[:300]}; connect this machine to a network once, or give a folder that holds "
-            "the "
-            "wheels (--from)",
-            vi=f"{words[1]}: {why[:300]}; hãy nối mạng cho máy này một lần, hoặc chỉ thư mục có sẵn các gói "
-            "(--from)",
+            _(
+                "{words}: {why}; connect this machine to a network once, or give a folder "
+                "that holds the wheels (--from)",
+                words=words[1],
+                why=why[:300],
+            )
         )
 
 

@@ -7,6 +7,7 @@ from flycam.drill.mark import DRILL_MARK, DRILL_TAG
 from flycam.errors import RealDataHere, SourceUnreadable
 from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.geodata.dem_info import dem_tags
+from flycam.messages import _
 from flycam.pipeline.dem_copies import dem_copy
 from flycam.pipeline.workspace import Workspace
 
@@ -37,8 +38,9 @@ def require_nothing_real(workspace: Workspace) -> None:
         or not all(is_made_up_dem(workspace, dem) for dem in catalog.terrain.dems())
     ):
         raise RealDataHere(
-            "there are real flights, terrain or communes here, and a drill brings made-up terrain and "
-            "communes with it; try it with another data folder: flycam demo --data FOLDER",
-            vi="ở đây đã có chuyến bay, mô hình độ cao hoặc ranh giới xã thật, mà bản diễn tập kèm địa hình "
-            "và xã giả định; hãy thử với thư mục dữ liệu khác: flycam demo --data THƯ_MỤC",
+            _(
+                "there are real flights, terrain or communes here, and a drill brings made-up "
+                "terrain and communes with it; try it with another data folder: flycam demo "
+                "--data FOLDER"
+            )
         )

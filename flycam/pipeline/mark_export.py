@@ -7,6 +7,7 @@ from pathlib import Path
 from flycam.catalog.records import MarkLine
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.spelling import to_json_line
+from flycam.messages import _
 from flycam.pipeline.mark_words import mark_features
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
@@ -25,9 +26,7 @@ def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, h
     Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageTrouble.
     """
     if out.suffix.lower() not in _SUFFIXES:
-        raise OptionUnusable(
-            f"{out}: give a name that ends in .geojson", vi=f"{out}: hãy đặt tên tệp có đuôi .geojson"
-        )
+        raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))
     lines = marks_of(workspace, event, with_removed=history)
     if history:
         lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
@@ -41,8 +40,5 @@ def _event_id(workspace: Workspace, event: str | None) -> str | None:
         return None
     found = next((e for e in workspace.catalog.flights.events() if event in (e.event_id, e.name)), None)
     if found is None:
-        raise NotFound(
-            f"{event}: there is no such event; the map's list has their names",
-            vi=f"{event}: không có sự kiện này; xem tên trong danh sách trên bản đồ",
-        )
+        raise NotFound(_("{event}: there is no such event; the map's list has their names", event=event))
     return found.event_id

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.container import has_too_many_scans
+from flycam.messages import _
 
 MOST_BYTES = 4 << 20
 _MOST_PIXELS = {"JPEG": 64_000_000, "PNG": 24_000_000, "WEBP": 24_000_000}
@@ -50,16 +51,16 @@ def as_kept(data: bytes) -> bytes:
 
 
 def _unreadable() -> SourceUnreadable:
-    return SourceUnreadable(
-        "photo: cannot be read: send a JPEG, PNG or WebP",
-        vi="ảnh: không đọc được; hãy gửi ảnh JPEG, PNG hoặc WebP",
-    )
+    return SourceUnreadable(_("photo: cannot be read: send a JPEG, PNG or WebP"))
 
 
 def _too_large() -> SourceUnreadable:
     """A photo of more bytes or pixels than are taken."""
     most, pixels = MOST_BYTES >> 20, _MOST_PIXELS["PNG"] // 10**6
     return SourceUnreadable(
-        f"photo: larger than {most} MB, or of more than {pixels} million pixels: send a smaller one",
-        vi=f"ảnh: lớn hơn {most} MB, hoặc quá {pixels} triệu điểm ảnh; hãy gửi ảnh nhỏ hơn",
+        _(
+            "photo: larger than {most} MB, or of more than {pixels} million pixels: send a smaller one",
+            most=most,
+            pixels=pixels,
+        )
     )

@@ -13,6 +13,7 @@ from flycam.catalog.records import AuditEntry, MarkLine
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.spelling import seen
+from flycam.messages import _
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.mark_photo import as_kept
 from flycam.pipeline.on_the_map import require_on_the_map
@@ -56,8 +57,7 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     before = _seen(lines, asked.based_on)
     if not lines and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(
-            f"{asked.event_id[:40]}: there is no such event; a mark belongs to one",
-            vi=f"{asked.event_id[:40]}: không có sự kiện này; mỗi dấu phải thuộc một sự kiện",
+            _("{event_id}: there is no such event; a mark belongs to one", event_id=asked.event_id[:40])
         )
     west, south, east, north = (float(side) for side in shape.bounds)
     line = MarkLine(
@@ -109,8 +109,7 @@ def _append(workspace: Workspace, line: MarkLine, lines: Sequence[MarkLine]) -> 
         return there  # an answer got lost on the way, and the same was sent again
     if line.version != len(lines) + 1:
         raise StoreConflict(
-            f"{line.mark_id}: somebody changed this mark meanwhile; look at it again",
-            vi=f"{line.mark_id}: dấu này đã được người khác sửa; hãy xem lại rồi sửa tiếp",
+            _("{mark_id}: somebody changed this mark meanwhile; look at it again", mark_id=line.mark_id)
         )
     detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
     told = AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail=detail, at_ns=line.at_ns)
@@ -132,8 +131,7 @@ def _written(line: MarkLine, lines: Sequence[MarkLine]) -> MarkLine | None:
 def _lines(workspace: Workspace, mark_id: str) -> list[MarkLine]:
     if not _MARK_ID.fullmatch(mark_id):
         raise InputUnusable(
-            f"{mark_id[:40]!r}: a mark's id is 'mark-' and 8 to 40 hex digits",
-            vi=f"{mark_id[:40]!r}: mã của dấu phải là 'mark-' và 8 đến 40 chữ số hex",
+            _("{mark_id!r}: a mark's id is 'mark-' and 8 to 40 hex digits", mark_id=mark_id[:40])
         )
     try:
         return workspace.catalog.marks.history(mark_id)
@@ -146,18 +144,17 @@ def _shape(asked: MarkAsked) -> shapely.Geometry:
     fits = 3 <= len(asked.places) <= MOST_CORNERS if is_area else len(asked.places) == 1
     if not fits:
         raise InputUnusable(
-            f"a sector has 3 to {MOST_CORNERS} corners, another mark one place; draw it again",
-            vi=f"khu vực có từ 3 đến {MOST_CORNERS} đỉnh, dấu khác có một điểm; hãy vẽ lại",
+            _(
+                "a sector has 3 to {most_corners} corners, another mark one place; draw it again",
+                most_corners=MOST_CORNERS,
+            )
         )
     require_on_the_map(asked.places, "the mark", "dấu")
     if not is_area:
         return shapely.Point(*asked.places[0])
     outline = shapely.Polygon(asked.places)
     if not outline.is_valid or outline.area == 0.0:
-        raise InputUnusable(
-            "the outline of the sector crosses itself; draw it again",
-            vi="đường bao của khu vực tự cắt nhau; hãy vẽ lại",
-        )
+        raise InputUnusable(_("the outline of the sector crosses itself; draw it again"))
     return outline
 
 
@@ -166,7 +163,6 @@ def plain_text(note: str) -> str:
     text = "\n".join(map(seen, note.splitlines())).strip()
     if len(text) > NOTE_LETTERS:
         raise InputUnusable(
-            f"the note is longer than {NOTE_LETTERS} letters; shorten it",
-            vi=f"ghi chú dài quá {NOTE_LETTERS} ký tự; hãy viết ngắn lại",
+            _("the note is longer than {note_letters} letters; shorten it", note_letters=NOTE_LETTERS)
         )
     return text

@@ -10,6 +10,7 @@ from flycam.catalog.retention_records import standing_holds
 from flycam.errors import AccessDenied, EventKept, FlightBusy
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.frame.spelling import given_name
+from flycam.messages import _
 from flycam.pipeline.laying.opening import event_for
 from flycam.pipeline.workspace import Workspace
 
@@ -67,18 +68,21 @@ def _both(event: Event) -> str:
 def _require_own(flight: Flight, only_of: str | None) -> None:
     if only_of is not None and flight.operator != only_of:
         raise AccessDenied(
-            f"{flight.name}: another operator brought this flight; ask them, an analyst or an "
-            "administrator to move it",
-            vi=f"{flight.name}: chuyến bay này do người khác đưa lên; hãy nhờ người đó, cán bộ phân tích "
-            "hoặc quản trị viên chuyển",
+            _(
+                "{name}: another operator brought this flight; ask them, an analyst or an "
+                "administrator to move it",
+                name=flight.name,
+            )
         )
 
 
 def _require_laid(flight: Flight) -> None:
     if flight.state is FlightState.INGESTING:
         raise FlightBusy(
-            f"{flight.name}: is in the air or not wholly on the map yet; move it when that is done",
-            vi=f"{flight.name}: đang bay hoặc chưa nạp xong; hãy chuyển sau khi hoàn tất",
+            _(
+                "{name}: is in the air or not wholly on the map yet; move it when that is done",
+                name=flight.name,
+            )
         )
 
 
@@ -86,8 +90,10 @@ def _require_no_pack(workspace: Workspace, flight: Flight) -> None:
     packs = workspace.catalog.packs.all()
     if any(one.is_under_way and flight.flight_id in one.flights_seen for one in packs):
         raise FlightBusy(
-            f"{flight.name}: a meeting pack that shows it is being made; move it when the pack is there",
-            vi=f"{flight.name}: đang lập bộ tài liệu họp có chuyến bay này; hãy chuyển sau khi lập xong",
+            _(
+                "{name}: a meeting pack that shows it is being made; move it when the pack is there",
+                name=flight.name,
+            )
         )
 
 
@@ -100,12 +106,13 @@ def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) ->
     compared += [one.mosaics for one in catalog.changes.current(event.event_id)]
     if any(own.intersection(mosaics) for mosaics in compared):
         raise EventKept(
-            f"{flight.name}: changes were looked for on it in the event {event.name}, and what was found and "
-            "decided stays there: the flight stays too. To have its changes in another event, compare it "
-            "again for that event",
-            vi=f"{flight.name}: đã tìm thay đổi trên chuyến bay này trong sự kiện {event.name}; kết quả và "
-            "xác nhận thuộc sự kiện đó nên không chuyển được chuyến bay. Muốn có thay đổi trong sự kiện "
-            "khác, hãy so sánh lại chuyến bay cho sự kiện đó",
+            _(
+                "{name}: changes were looked for on it in the event {event_name}, and what "
+                "was found and decided stays there: the flight stays too. To have its "
+                "changes in another event, compare it again for that event",
+                name=flight.name,
+                event_name=event.name,
+            )
         )
 
 
@@ -115,9 +122,11 @@ def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> Non
     held = {one.subject for one in standing_holds(retention.holds([flight.flight_id, event.event_id]))}
     if event.event_id in held and flight.flight_id not in held:
         raise EventKept(
-            f"{flight.name}: the event {event.name} is held (its originals may not be let go), which would "
-            "not hold this flight any more; an administrator holds the flight itself first",
-            vi=f"{flight.name}: sự kiện {event.name} đang được lưu giữ bắt buộc (không được xoá ảnh gốc); "
-            "chuyển đi thì chuyến bay không còn được giữ. Quản trị viên hãy đặt lưu giữ cho chính chuyến bay "
-            "trước",
+            _(
+                "{name}: the event {event_name} is held (its originals may not be let go), "
+                "which would not hold this flight any more; an administrator holds the "
+                "flight itself first",
+                name=flight.name,
+                event_name=event.name,
+            )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flycam.errors import InputUnusable
+from flycam.messages import Bilingual, _
 
 _MOST_LAT_DEG = 80.0  # nobody flies beyond
 
@@ -14,6 +15,8 @@ def require_on_the_map(places: Sequence[tuple[float, float]], what: str, what_vi
     NaN is such a place. what, what_vi: what they make up, as a sentence begins with it."""
     if not all(-180.0 <= lon <= 180.0 and -_MOST_LAT_DEG <= lat <= _MOST_LAT_DEG for lon, lat in places):
         raise InputUnusable(
-            f"{what} lies off the map (longitude comes first, then latitude); draw it again",
-            vi=f"{what_vi} nằm ngoài bản đồ (kinh độ đứng trước, vĩ độ đứng sau); hãy vẽ lại",
+            _(
+                "{what} lies off the map (longitude comes first, then latitude); draw it again",
+                what=Bilingual(what, what_vi),
+            )
         )

@@ -11,6 +11,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
 from flycam.geodata.raster_source import is_mosaic
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.epochs import Amendments
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import local_copy
@@ -38,10 +39,11 @@ class Receiving:
         already nothing of it changes. Raises InputUnusable."""
         if is_mosaic(Path(name)):  # which would be used where it lies
             raise SourceUnreadable(
-                f"{name}: is a VRT, which only names files of the box that it came from: add the "
-                "terrain there as GeoTIFF or HGT",
-                vi=f"{name}: là tệp VRT, chỉ dẫn tới tệp trên máy gửi; hãy nạp mô hình độ cao ở "
-                "máy đó bằng tệp GeoTIFF hoặc HGT",
+                _(
+                    "{name}: is a VRT, which only names files of the box that it came from: "
+                    "add the terrain there as GeoTIFF or HGT",
+                    name=name,
+                )
             )
         if all(dem.sha256 != sha256 for dem in self._workspace.catalog.terrain.dems()):
             register_dem(self._workspace, local_copy(self._workspace, sha256, name), datum, sigma_m)

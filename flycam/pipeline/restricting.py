@@ -13,6 +13,7 @@ from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Flight
 from flycam.frame.spelling import given_name, to_visible
+from flycam.messages import _
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.inspection import read_area
 from flycam.pipeline.workspace import Workspace
@@ -84,7 +85,6 @@ def _roles(text: str) -> frozenset[Role]:
     if not names or names - set(known):
         listed = ", ".join(known)
         raise OptionUnusable(
-            f"--roles {text[:60]}: give some of {listed}, with commas between",
-            vi=f"--roles {text[:60]}: hãy ghi một hay nhiều quyền trong số {listed}, cách nhau bằng dấu phẩy",
+            _("--roles {text_2}: give some of {listed}, with commas between", text_2=text[:60], listed=listed)
         )
     return frozenset(known[one] for one in names)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flycam.errors import DiskFull
 from flycam.frame.warning import ROOM_MADE, warning
+from flycam.messages import _
 from flycam.store.base import ObjectStore
 from flycam.store.room import LOW_BYTES, RESERVED_BYTES, free_bytes
 
@@ -142,10 +143,12 @@ def full(place: Place) -> DiskFull:
     """For flights, which leave to the catalogue what is reserved for it."""
     left, kept = f"{place.free_bytes / 1e6:.0f} MB", f"{RESERVED_BYTES / 1e6:.0f} MB"
     return DiskFull(
-        f"{place.name}: no space left for flights: {left} are free, and the last {kept} are kept for the "
-        "catalogue; nothing is lost: free some there ('flycam collect', a smaller --keep-video, or a larger "
-        "disk) and run again",
-        vi=f"{place.name}: ổ đĩa không còn chỗ cho chuyến bay: còn {left}, phải chừa {kept} cuối cho cơ sở "
-        "dữ liệu; không mất gì: hãy giải phóng bớt ('flycam collect', giảm --keep-video, hoặc ổ đĩa lớn "
-        "hơn) rồi chạy lại",
+        _(
+            "{name}: no space left for flights: {left} are free, and the last {kept} are "
+            "kept for the catalogue; nothing is lost: free some there ('flycam collect', a "
+            "smaller --keep-video, or a larger disk) and run again",
+            name=place.name,
+            left=left,
+            kept=kept,
+        )
     )

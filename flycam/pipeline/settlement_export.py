@@ -18,6 +18,7 @@ from flycam.frame.moment import iso
 from flycam.frame.spelling import plain_cell
 from flycam.geodata.crs import WGS84
 from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.messages import _
 from flycam.pipeline.settlements import REACH_M, Settlement, settlements_of
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
@@ -64,8 +65,7 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
     """
     if out.suffix.lower() not in ENDINGS:
         raise OptionUnusable(
-            f"{out}: give a name that ends in {', '.join(ENDINGS)}",
-            vi=f"{out}: hãy đặt tên tệp có đuôi {', '.join(ENDINGS)}",
+            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(ENDINGS))
         )
     found = workspace.catalog.flights.event(event)
     settlements = settlements_of(workspace, found, reach_m)

@@ -31,6 +31,7 @@ from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.layers import MOST_FEATURES
+from flycam.messages import _
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
 
@@ -101,8 +102,11 @@ def settlements_of(
     """
     if not 0.0 < reach_m <= MOST_REACH_M:
         raise InputUnusable(
-            f"reach {reach_m:g}: give metres up to {MOST_REACH_M:.0f}",
-            vi=f"reach {reach_m:g}: hãy ghi số mét, nhiều nhất {MOST_REACH_M:.0f}",
+            _(
+                "reach {reach_m:g}: give metres up to {most_reach_m:.0f}",
+                reach_m=reach_m,
+                most_reach_m=MOST_REACH_M,
+            )
         )
     said = {
         line.settlement_id: line for line in workspace.catalog.settlements.current(event.event_id, until_ns)
@@ -185,8 +189,7 @@ def say_access(
     version = last.version if last else 0
     if asked.based_on is not None and asked.based_on != version:
         raise StoreConflict(
-            f"{one.name}: somebody said something of this settlement meanwhile; look at it again",
-            vi=f"{one.name}: đã có người ghi tình trạng của nơi này; hãy xem lại rồi ghi tiếp",
+            _("{name}: somebody said something of this settlement meanwhile; look at it again", name=one.name)
         )
     at_ns = workspace.clock_ns()
     west, south, east, north = (float(side) for side in one.shape.bounds)
@@ -335,14 +338,10 @@ def _named(settlements: Sequence[Settlement], ref: str) -> Settlement:
     found = [one for one in settlements if one.settlement_id == ref]
     found = found or [one for one in settlements if one.name == ref]
     if not found:
-        raise NotFound(
-            f"{ref[:60]}: there is no such settlement; see 'flycam settlements list'",
-            vi=f"{ref[:60]}: không có thôn, bản nào như vậy; xem 'flycam settlements list'",
-        )
+        raise NotFound(_("{ref}: there is no such settlement; see 'flycam settlements list'", ref=ref[:60]))
     if len(found) > 1:
         ids = ", ".join(f"{one.settlement_id} ({one.commune_name or '?'})" for one in found[:5])
         raise InputUnusable(
-            f"{ref[:60]}: several settlements are called so; give one's id: {ids}",
-            vi=f"{ref[:60]}: nhiều nơi cùng tên; hãy ghi mã của một nơi: {ids}",
+            _("{ref}: several settlements are called so; give one's id: {ids}", ref=ref[:60], ids=ids)
         )
     return found[0]

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from flycam.catalog.catalog import Catalog
 from flycam.errors import StoreUnavailable
+from flycam.messages import _
 from flycam.pipeline.live.waiting import Say
 from flycam.store import keys
 from flycam.store.mark import is_marked, set_mark
@@ -44,12 +45,13 @@ def require_its_disk(store_url: str, catalog: Catalog, *, is_new: bool = False) 
             return
         if 2 * sum(is_there) < len(is_there):  # some may lie beneath a mount point
             raise StoreUnavailable(
-                f"{root}: what the catalogue names is not in this store: mount its disk, and it goes on; "
-                "if that disk is lost, put back what there is of it: flycam verify --from "
-                "DIR (a backup, a card, or an empty folder to begin anew)",
-                vi=f"{root}: kho lưu trữ này không có dữ liệu mà cơ sở dữ liệu đã ghi: hãy gắn "
-                "(mount) ổ đĩa của kho để làm tiếp; nếu ổ đã mất, hãy lấy lại những gì còn: flycam verify "
-                "--from THƯ_MỤC (bản sao lưu, thẻ nhớ, hoặc thư mục trống để bắt đầu lại)",
+                _(
+                    "{root}: what the catalogue names is not in this store: mount its disk, "
+                    "and it goes on; if that disk is lost, put back what there is of it: "
+                    "flycam verify --from DIR (a backup, a card, or an empty folder to begin "
+                    "anew)",
+                    root=root,
+                )
             )
         set_mark(root)
 

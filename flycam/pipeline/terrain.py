@@ -20,6 +20,7 @@ from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geodata.raster_source import is_mosaic
 from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
+from flycam.messages import _
 from flycam.pipeline.dem_copies import dem_copy
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.workspace import Workspace
@@ -95,16 +96,10 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
         dem for dem in dems if dem.name == ref or (len(ref) >= _SHORTEST_ID and dem.dem_id.startswith(ref))
     ]
     if not found:
-        raise NotFound(
-            f"{ref}: no such terrain; 'flycam dem list' names what is registered",
-            vi=f"{ref}: không có mô hình độ cao này; xem danh sách bằng 'flycam dem list'",
-        )
+        raise NotFound(_("{ref}: no such terrain; 'flycam dem list' names what is registered", ref=ref))
     if len(found) > 1:
         ids = ", ".join(f"{dem.dem_id} ({dem.name})" for dem in found)
-        raise InputUnusable(
-            f"{ref}: fits several; give the id of one: {ids}",
-            vi=f"{ref}: trùng nhiều mô hình độ cao; hãy ghi mã của một trong số đó: {ids}",
-        )
+        raise InputUnusable(_("{ref}: fits several; give the id of one: {ids}", ref=ref, ids=ids))
     dem = workspace.catalog.terrain.remove_dem(found[0].dem_id)
     said = f"{dem.name}, {dem.vertical_datum}, SHA-256 {dem.sha256}"
     who = workspace.operator or workspace.box
@@ -122,11 +117,13 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
         ours, theirs = _both_heights(info, other)
         if feet_evidence(ours, theirs):
             raise InputUnusable(
-                f"{info.path.name}: its heights are 3.28 times those of {other.path.name}, so they are in "
-                "feet, but it does not say so; write the unit into it, e.g. with gdal_edit.py -units ft, "
-                "and add it again",
-                vi=f"{info.path.name}: độ cao gấp 3,28 lần {other.path.name}, tức là tính bằng feet mà tệp "
-                "không ghi; hãy ghi đơn vị vào tệp, ví dụ gdal_edit.py -units ft, rồi nạp lại",
+                _(
+                    "{name}: its heights are 3.28 times those of {path_name}, so they are in "
+                    "feet, but it does not say so; write the unit into it, e.g. with "
+                    "gdal_edit.py -units ft, and add it again",
+                    name=info.path.name,
+                    path_name=other.path.name,
+                )
             )
         if feet_evidence(theirs, ours):
             said.append(

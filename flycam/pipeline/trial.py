@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from flycam.errors import StorageTrouble, StoreDenied
+from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -19,7 +20,5 @@ def try_store(workspace: Workspace) -> None:
         workspace.store.delete(key)
     if returned != probe:
         raise StorageTrouble(
-            "the store returns other bytes than were written; check its disk, or use another",
-            vi="kho lưu trữ trả về dữ liệu khác với dữ liệu đã ghi; hãy kiểm tra ổ đĩa của kho, hoặc dùng "
-            "kho khác",
+            _("the store returns other bytes than were written; check its disk, or use another")
         )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flycam.errors import OptionUnusable
 from flycam.frame.loopback import is_loopback
+from flycam.messages import _
 
 AUTHORITY_PATH = "/authority.crt"
 """Where a server with an authority of its own hands out that authority's certificate."""
@@ -32,10 +33,12 @@ def fingerprint_of(text: str, where: str) -> str:
     digits = re.sub(r"^sha-?256[:= ]|[\s:]", "", text.strip().lower())
     if not _DIGITS.fullmatch(digits):
         raise OptionUnusable(
-            f"{where}: {text[:100]}: give the SHA-256 fingerprint of 64 digits that 'flycam serve --tls' "
-            "prints",
-            vi=f"{where}: {text[:100]}: hãy ghi dấu vân tay SHA-256 gồm 64 ký tự mà 'flycam serve --tls' "
-            "in ra",
+            _(
+                "{where}: {text_2}: give the SHA-256 fingerprint of 64 digits that 'flycam "
+                "serve --tls' prints",
+                where=where,
+                text_2=text[:100],
+            )
         )
     return digits
 

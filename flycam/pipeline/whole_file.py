@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, StorageTrouble
+from flycam.messages import _
 from flycam.store.regular import new_file
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
@@ -22,8 +23,7 @@ def write_file(out: Path, data: bytes) -> None:
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{out}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{out}: không ghi được; hãy chọn chỗ khác",
+            _("{out}: cannot be written ({strerror}); choose another place", out=out, strerror=error.strerror)
         ) from error
     finally:
         with suppress(OSError):

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.messages import _
 from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.store.room import FULL
 from flycam.store.syncing import sync_filesystem, sync_path
@@ -44,8 +45,11 @@ def whole_folder(out: Path, stranger_in: Callable[[Path], str | None]) -> Iterat
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{out}: cannot be written ({error.strerror}); make room there or choose another place",
-            vi=f"{out}: không ghi được vào đây; hãy giải phóng bớt ổ đĩa hoặc chọn chỗ khác",
+            _(
+                "{out}: cannot be written ({strerror}); make room there or choose another place",
+                out=out,
+                strerror=error.strerror,
+            )
         ) from error
 
 
@@ -67,21 +71,20 @@ def _put_in_order(place: Path, stranger_in: Callable[[Path], str | None]) -> Non
 def _require_replaceable(out: Path, place: Path, stranger_in: Callable[[Path], str | None]) -> None:
     if not place.parent.is_dir():
         raise InputUnusable(
-            f"{out}: the folder it would lie in does not exist; create it or choose another place",
-            vi=f"{out}: chưa có thư mục chứa nó; hãy tạo thư mục hoặc chọn chỗ khác",
+            _("{out}: the folder it would lie in does not exist; create it or choose another place", out=out)
         )
     if place.exists() and not place.is_dir():
-        raise InputUnusable(
-            f"{out}: is a file; give the name of a folder",
-            vi=f"{out}: là tệp; hãy đưa tên thư mục",
-        )
+        raise InputUnusable(_("{out}: is a file; give the name of a folder", out=out))
     stranger = None
     if place.is_dir():
         stranger = stranger_in(place) if place.name else "/"
     if stranger is not None:
         raise InputUnusable(
-            f"{out}: holds other things ({stranger}), not replaced; move them away or give a new folder",
-            vi=f"{out}: đang chứa thứ khác ({stranger}) nên không ghi đè; hãy chuyển đi hoặc đưa thư mục mới",
+            _(
+                "{out}: holds other things ({stranger}), not replaced; move them away or give a new folder",
+                out=out,
+                stranger=stranger,
+            )
         )
 
 

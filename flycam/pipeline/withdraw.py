@@ -13,6 +13,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.spelling import seen, to_visible
+from flycam.messages import _
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.laying.opening import close_flight
@@ -45,10 +46,7 @@ def withdraw(
     """
     reason, authority = seen(reason), seen(authority)
     if not reason:
-        raise InputUnusable(
-            f"{ref}: a withdrawal needs a reason; give it with --reason",
-            vi=f"{ref}: phải có lý do mới rút ảnh; hãy ghi bằng --reason",
-        )
+        raise InputUnusable(_("{ref}: a withdrawal needs a reason; give it with --reason", ref=ref))
     flight, frames = _find(workspace, ref)
     with workspace.catalog.flights.lock(flight.flight_id):
         now = workspace.clock_ns()
@@ -130,10 +128,8 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
     if found:
         ids = ", ".join(f"{record.frame_id} in {flight.name}" for flight, record in found)
         raise InputUnusable(
-            f"{ref}: several flights hold a photo of this name; give the id: {ids}",
-            vi=f"{ref}: nhiều chuyến bay có ảnh trùng tên này; hãy ghi mã ảnh: {ids}",
+            _("{ref}: several flights hold a photo of this name; give the id: {ids}", ref=ref, ids=ids)
         )
     raise NotFound(
-        f"{ref}: no flight, frame or photo of this name; see the list of frames on the map",
-        vi=f"{ref}: không có chuyến bay hay ảnh nào tên này; xem danh sách ảnh trên bản đồ",
+        _("{ref}: no flight, frame or photo of this name; see the list of frames on the map", ref=ref)
     )

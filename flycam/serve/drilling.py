@@ -14,6 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from flycam.errors import DiskFull, NotOffered
+from flycam.messages import _
 from flycam.pipeline.made_up import require_nothing_real
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.answering.own_page import ASKED, require_own_page
@@ -71,10 +72,7 @@ class Drilling:
         """Make one, if none is on its way. Raises RealDataHere, NotOffered, StorageTrouble, DiskFull."""
         require_nothing_real(self._workspace)
         if not self._command:
-            raise NotOffered(
-                "this server makes no drill; run 'flycam demo --no-serve' on it",
-                vi="máy chủ này không tự lập bản diễn tập; hãy chạy 'flycam demo --no-serve' trên máy chủ",
-            )
+            raise NotOffered(_("this server makes no drill; run 'flycam demo --no-serve' on it"))
         with self._lock:
             if self._standing.state is DrillState.MAKING:
                 return
@@ -114,10 +112,14 @@ def require_room(workspace: Workspace) -> None:
         return
     gb, gb_free = (SPARE_BYTES + ROOM_BYTES) / 1e9, place.free_bytes / 1e9
     raise DiskFull(
-        f"{place.name}: {gb_free:.1f} GB are left and making a drill needs {gb:.1f} GB; free some there "
-        "('flycam collect'), or make it on another disk: flycam demo --data FOLDER",
-        vi=f"{place.name}: còn {gb_free:.1f} GB, lập bản diễn tập cần {gb:.1f} GB; hãy giải phóng bớt chỗ "
-        "('flycam collect'), hoặc lập ở ổ đĩa khác: flycam demo --data THƯ_MỤC",
+        _(
+            "{name}: {gb_free:.1f} GB are left and making a drill needs {gb:.1f} GB; free "
+            "some there ('flycam collect'), or make it on another disk: flycam demo --data "
+            "FOLDER",
+            name=place.name,
+            gb_free=gb_free,
+            gb=gb,
+        )
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flycam.errors import OptionUnusable
+from flycam.messages import _
 from flycam.pipeline.authority import Certified, certified, names_here
 
 
@@ -95,10 +96,12 @@ class Given:
     def _unusable(self, why: str) -> OptionUnusable:
         key = "" if self.key is None else f", {self.key}"
         return OptionUnusable(
-            f"{self.certificate}{key}: are no certificate and its key without a password, both PEM "
-            f"({why}); give "
-            "both files, or none and --tls: the box then has an authority of its own",
-            vi=f"{self.certificate}{key}: không phải chứng chỉ và khoá không mật khẩu (PEM); hãy ghi cả "
-            "hai tệp, "
-            "hoặc chỉ dùng --tls: máy sẽ tự làm cơ quan chứng thực",
+            _(
+                "{certificate}{key}: are no certificate and its key without a password, both "
+                "PEM ({why}); give both files, or none and --tls: the box then has an "
+                "authority of its own",
+                certificate=self.certificate,
+                key=key,
+                why=why,
+            )
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
+from flycam.messages import _
 from flycam.serve.app import create_app
 from flycam.serve.door.admission import IS_OF_THIS_USER, is_of_this_user
 from flycam.serve.patience import ENDED, HEAD_S, Connections, PatientProtocol
@@ -165,10 +166,13 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = str(error.strerror).partition(" (")[0]  # Python repeats the address behind it
         raise OptionUnusable(
-            f"{host}, port {port}: cannot be listened on ({why}); is a map served there already? "
-            "choose another --port or --host",
-            vi=f"{host}, cổng {port}: không mở được; có thể đang có bản đồ khác chạy ở đó; hãy chọn --port "
-            "hoặc --host khác",
+            _(
+                "{host}, port {port}: cannot be listened on ({why}); is a map served there "
+                "already? choose another --port or --host",
+                host=host,
+                port=port,
+                why=why,
+            )
         ) from error
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
+from flycam.messages import _
 from flycam.store.keys import KEY_BYTES, check_key, check_prefix, counts_by_its_name
 from flycam.store.mark import is_marked
 from flycam.store.regular import Hashed
@@ -85,9 +86,10 @@ class LocalStore:
             except OSError as error:
                 if error.errno in _NO_LINKS:
                     raise StoreUnavailable(
-                        f"{self._root}: its file system has no hard links; keep the store on another one",
-                        vi=f"{self._root}: hệ thống tệp này không hỗ trợ liên kết cứng; hãy đặt kho lưu trữ "
-                        "ở ổ khác",
+                        _(
+                            "{root}: its file system has no hard links; keep the store on another one",
+                            root=self._root,
+                        )
                     ) from error
                 raise
             self._sync_folders(target.parent)
@@ -122,8 +124,7 @@ class LocalStore:
             found = self._path(key).stat()
         if not stat.S_ISREG(found.st_mode):
             raise ObjectMissing(
-                f"{key}: not in the store {self._root}; ingest the flight again",
-                vi=f"{key}: không có trong kho {self._root}; hãy nạp lại chuyến bay",
+                _("{key}: not in the store {root}; ingest the flight again", key=key, root=self._root)
             )
         return found.st_size
 
@@ -291,8 +292,7 @@ class LocalStore:
     def _check_root(self) -> None:
         if not self._is_there():
             raise StoreUnavailable(
-                f"{self._root}: the store's folder is gone; plug its disk in and run again",
-                vi=f"{self._root}: mất thư mục kho lưu trữ; hãy cắm lại ổ đĩa rồi chạy lại",
+                _("{root}: the store's folder is gone; plug its disk in and run again", root=self._root)
             )
 
     @contextmanager
@@ -305,29 +305,37 @@ class LocalStore:
     def _trouble(self, what: str, error: OSError) -> StorageTrouble:
         if error.errno == errno.ENOSPC and _holds_no_more_files(self._root):
             return DiskFull(
-                f"{what}: the disk of {self._root} holds no more files, however much room is free (its "
-                "inodes are used up); delete or move files there and run again",
-                vi=f"{what}: ổ đĩa chứa {self._root} đã hết số tệp cho phép (inode) dù còn dung lượng; "
-                "hãy xoá hoặc chuyển bớt tệp ở đó rồi chạy lại",
+                _(
+                    "{what}: the disk of {root} holds no more files, however much room is "
+                    "free (its inodes are used up); delete or move files there and run "
+                    "again",
+                    what=what,
+                    root=self._root,
+                )
             )
         if error.errno in FULL:
             return DiskFull(
-                f"{what}: no space left in {self._root}; free some and run again",
-                vi=f"{what}: ổ đĩa {self._root} không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+                _("{what}: no space left in {root}; free some and run again", what=what, root=self._root)
             )
         if error.errno in _DENIED:
             return StoreDenied(
-                f"{what}: {self._root} may not be written or read ({error.strerror}); allow it",
-                vi=f"{what}: không có quyền đọc ghi {self._root}; hãy cấp quyền",
+                _(
+                    "{what}: {root} may not be written or read ({strerror}); allow it",
+                    what=what,
+                    root=self._root,
+                    strerror=error.strerror,
+                )
             )
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and self._is_there():
             return ObjectMissing(
-                f"{what}: not in the store {self._root}; ingest the flight again",
-                vi=f"{what}: không có trong kho {self._root}; hãy nạp lại chuyến bay",
+                _("{what}: not in the store {root}; ingest the flight again", what=what, root=self._root)
             )
         return StoreUnavailable(
-            f"{self._root}: {error.strerror or error}; check the disk and run again",
-            vi=f"{self._root}: {error.strerror or error}; hãy kiểm tra ổ đĩa rồi chạy lại",
+            _(
+                "{root}: {strerror}; check the disk and run again",
+                root=self._root,
+                strerror=error.strerror or error,
+            )
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from flycam.errors import InputUnusable
+from flycam.messages import Bilingual, _
 from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
 from flycam.store.memory import MemoryStore
@@ -46,13 +47,10 @@ def folder_of(url: str) -> Path | None:
 def _folder(url: str, parts: SplitResult) -> Path:
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise InputUnusable(
-            f"{url}: the folder of a store is absolute; {_HOW}",
-            vi=f"{url}: thư mục của kho lưu trữ phải là đường dẫn tuyệt đối; {_HOW_VI}",
+            _("{url}: the folder of a store is absolute; {how}", url=url, how=Bilingual(_HOW, _HOW_VI))
         )
     return Path(unquote(parts.path))
 
 
 def _no_address(url: str) -> InputUnusable:
-    return InputUnusable(
-        f"{url}: no address of a store; {_HOW}", vi=f"{url}: không phải địa chỉ kho lưu trữ; {_HOW_VI}"
-    )
+    return InputUnusable(_("{url}: no address of a store; {how}", url=url, how=Bilingual(_HOW, _HOW_VI)))

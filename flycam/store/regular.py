@@ -15,6 +15,7 @@ from typing import BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 from flycam.errors import FlycamError, SourceUnforeseen, SourceUnreadable
 from flycam.frame.spelling import to_visible
+from flycam.messages import _
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,8 +53,11 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     if len(data) > most_bytes:
         most = f"{most_bytes >> 20} MB" if most_bytes >> 20 else f"{most_bytes >> 10} KB"
         raise SourceUnreadable(
-            f"{path.name}: is larger than the {most} that such a file may be: check that it is the right one",
-            vi=f"{path.name}: lớn hơn mức {most} của loại tệp này; hãy kiểm tra có đúng tệp không",
+            _(
+                "{name}: is larger than the {most} that such a file may be: check that it is the right one",
+                name=path.name,
+                most=most,
+            )
         )
     return data
 
@@ -97,8 +101,7 @@ def changed(name: str) -> SourceUnreadable:
     """Make the error of a file that is no longer the one that was looked at before."""
     shown = to_visible(name)
     return SourceUnreadable(
-        f"{shown}: changed while it was read; leave the card alone and run again",
-        vi=f"{shown}: tệp thay đổi trong khi đang đọc; hãy để yên thẻ nhớ rồi chạy lại",
+        _("{shown}: changed while it was read; leave the card alone and run again", shown=shown)
     )
 
 
@@ -120,10 +123,7 @@ def require_regular(folder: Path, beginning: str = "") -> None:
 def not_regular(path: Path) -> SourceUnreadable:
     """Make the error of a pipe, a socket or a device in the place of a file."""
     shown = to_visible(str(path))
-    return SourceUnreadable(
-        f"{shown}: is a pipe, a socket or a device; give a file",
-        vi=f"{shown}: là đường ống, socket hoặc thiết bị; hãy đưa một tệp",
-    )
+    return SourceUnreadable(_("{shown}: is a pipe, a socket or a device; give a file", shown=shown))
 
 
 def reads_foreign(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
@@ -139,9 +139,11 @@ def reads_foreign(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concate
             raise
         except Exception as error:
             raise SourceUnforeseen(
-                f"{path}: is damaged, or not what its name says: copy it from its source again, or leave it "
-                "out",
-                vi=f"{path}: tệp bị hỏng hoặc không đúng loại; hãy chép lại từ nguồn, hoặc bỏ tệp này ra",
+                _(
+                    "{path}: is damaged, or not what its name says: copy it from its source "
+                    "again, or leave it out",
+                    path=path,
+                )
             ) from error
 
     return read

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull
+from flycam.messages import _
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
@@ -92,8 +93,12 @@ def require_spare(
         return
     gb, gb_spare = free / 1e9, SPARE_BYTES / 1e9
     raise DiskFull(
-        f"{place}: the server has {gb:.1f} GB left, of which {gb_spare:.1f} GB stay free for flights; free "
-        "some there, then it goes on by itself from where it is",
-        vi=f"{place}: máy chủ còn {gb:.1f} GB, trong đó {gb_spare:.1f} GB luôn để trống cho các chuyến bay; "
-        f"hãy giải phóng bớt, sau đó sẽ {vi_goes_on} từ chỗ dở",
+        _(
+            "{place}: the server has {gb:.1f} GB left, of which {gb_spare:.1f} GB stay free "
+            "for flights; free some there, then it goes on by itself from where it is",
+            place=place,
+            gb=gb,
+            gb_spare=gb_spare,
+            vi_goes_on=vi_goes_on,
+        )
     )

@@ -30,6 +30,7 @@ from flycam.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from flycam.messages import Bilingual, _
 from flycam.store.clocks import BELIEVED_FOR, clock_said
 from flycam.store.keys import check_key, check_prefix
 from flycam.store.regular import Hashed
@@ -101,8 +102,10 @@ class S3Store:
         unknown = sorted(set(options) - {"endpoint", "region"})
         if parts.scheme != "s3" or not parts.netloc or unknown:
             raise InputUnusable(
-                f"{url}: no address of a bucket; write s3://bucket/prefix?endpoint=http://HOST:PORT",
-                vi=f"{url}: không phải địa chỉ bucket; hãy ghi s3://bucket/tiền_tố?endpoint=http://MÁY:CỔNG",
+                _(
+                    "{url}: no address of a bucket; write s3://bucket/prefix?endpoint=http://HOST:PORT",
+                    url=url,
+                )
             )
         return cls(
             options.get("endpoint", "https://s3.amazonaws.com"),
@@ -177,8 +180,7 @@ class S3Store:
             size = self._client.stat_object(self._bucket, self._name(key)).size
         if size is None:
             raise StoreUnavailable(
-                f"{key}: {self._place} does not say its size; use another S3 server",
-                vi=f"{key}: {self._place} không cho biết kích thước; hãy dùng máy chủ S3 khác",
+                _("{key}: {place} does not say its size; use another S3 server", key=key, place=self._place)
             )
         return size
 
@@ -244,29 +246,27 @@ class S3Store:
             return _PastTheEnd(f"{key}: the range begins past the end")
         if code in _MISSING and self._bucket_is_there():
             return ObjectMissing(
-                f"{key}: not in {self._place}; ingest the flight again",
-                vi=f"{key}: không có trong {self._place}; hãy nạp lại chuyến bay",
+                _("{key}: not in {place}; ingest the flight again", key=key, place=self._place)
             )
         if code in (*_MISSING, "NoSuchBucket"):
             return BucketMissing(
-                f"{self._place}: the bucket does not exist; create it, or name another",
-                vi=f"{self._place}: chưa có bucket này; hãy tạo, hoặc dùng tên khác",
+                _("{place}: the bucket does not exist; create it, or name another", place=self._place)
             )
         if status in (400, 401, 403) and (said := clock_said(error, code)) is not None:
-            return StoreDenied(f"{self._place}: {said[0]}", vi=f"{self._place}: {said[1]}")
+            return StoreDenied(_("{place}: {said}", place=self._place, said=Bilingual(said[0], said[1])))
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
-                f"{self._place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-                vi=f"{self._place}: bị từ chối; hãy kiểm tra AWS_ACCESS_KEY_ID và AWS_SECRET_ACCESS_KEY",
+                _(
+                    "{place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                    place=self._place,
+                )
             )
         if code in _FULL or status == 507:
             return DiskFull(
-                f"{self._place}: no space left on the store; free some and run again",
-                vi=f"{self._place}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+                _("{place}: no space left on the store; free some and run again", place=self._place)
             )
         return StoreUnavailable(
-            f"{self._place}: {_said(error)}; check that it is up and run again",
-            vi=f"{self._place}: {_said(error)}; hãy kiểm tra máy chủ kho lưu trữ rồi chạy lại",
+            _("{place}: {error}; check that it is up and run again", place=self._place, error=_said(error))
         )
 
     def _bucket_is_there(self) -> bool:
@@ -292,16 +292,15 @@ class _Environment(Provider):
             return EnvAWSProvider().retrieve()
         except ValueError:
             raise StoreDenied(
-                f"{self._place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-                vi=f"{self._place}: thiếu khoá truy cập; hãy đặt AWS_ACCESS_KEY_ID và AWS_SECRET_ACCESS_KEY",
+                _(
+                    "{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                    place=self._place,
+                )
             ) from None
 
 
 def _no_server(place: str) -> InputUnusable:
-    return InputUnusable(
-        f"{place}: no address of an S3 server; write http://HOST:PORT",
-        vi=f"{place}: không phải địa chỉ máy chủ S3; hãy ghi http://MÁY:CỔNG",
-    )
+    return InputUnusable(_("{place}: no address of an S3 server; write http://HOST:PORT", place=place))
 
 
 def _check_bucket(name: str) -> None:
@@ -310,8 +309,10 @@ def _check_bucket(name: str) -> None:
         check_bucket_name(name)
     except ValueError as error:
         raise InputUnusable(
-            f"s3://{name}: no name of a bucket; write 3 to 63 lower-case letters, digits and hyphens",
-            vi=f"s3://{name}: không phải tên bucket; hãy ghi 3 đến 63 chữ thường không dấu, chữ số, gạch nối",
+            _(
+                "s3://{name}: no name of a bucket; write 3 to 63 lower-case letters, digits and hyphens",
+                name=name,
+            )
         ) from error
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flycam.errors import FrameRejected, OutsideTerrain
 from flycam.geometry.footprint import Footprint, footprint
 from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.messages import _
 from flycam.surface.blocks import Posts, posts_over
 from flycam.surface.pictures import SurfaceView
 
@@ -51,9 +52,7 @@ def plan_surface(
     known = [f.bounds_m for f in seen if f is not None]
     if not known:
         raise OutsideTerrain(
-            "no frame of the flight looks at ground that the terrain knows; register a DEM that covers it",
-            vi="không ảnh nào của chuyến bay nhìn vào chỗ đã có độ cao; hãy nạp mô hình độ cao phủ hết "
-            "chuyến bay",
+            _("no frame of the flight looks at ground that the terrain knows; register a DEM that covers it")
         )
     boxes = np.array(known)
     west, south, east, north = terrain.bounds_m

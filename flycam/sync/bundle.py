@@ -19,6 +19,7 @@ from pathlib import Path
 
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
 from flycam.frame.unpacking import json_in
+from flycam.messages import _
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
 from flycam.store.regular import new_file, open_regular
@@ -107,8 +108,11 @@ def write_bundle(
     require_no_folder(path)
     if part_bytes < _SMALLEST_PART:
         raise OptionUnusable(
-            f"--part-size {part_bytes}: parts hold at least {_SMALLEST_PART} bytes; give a larger size",
-            vi=f"--part-size {part_bytes}: mỗi phần ít nhất {_SMALLEST_PART} byte; hãy chọn lớn hơn",
+            _(
+                "--part-size {part_bytes}: parts hold at least {smallest_part} bytes; give a larger size",
+                part_bytes=part_bytes,
+                smallest_part=_SMALLEST_PART,
+            )
         )
     found = [] if whole else [receipt] if receipt is not None else receipts_beside(path)
     receipts = [read_receipt(one, house.box) for one in found]
@@ -148,10 +152,13 @@ def read_bundle(
         manifest, start = _manifest(parts)
         if manifest.box == house.box:
             raise SourceUnreadable(
-                f"{path}: comes from a box called {house.box}, as this one is: a box does not read its own"
-                " bundle; if it is another box, give it a name of its own with FLYCAM_BOX",
-                vi=f"{path}: gói do máy tên {house.box} ghi, trùng tên máy này; nếu là máy khác, hãy đặt "
-                "tên riêng bằng FLYCAM_BOX",
+                _(
+                    "{path}: comes from a box called {box}, as this one is: a box does not "
+                    "read its own bundle; if it is another box, give it a name of its own "
+                    "with FLYCAM_BOX",
+                    path=path,
+                    box=house.box,
+                )
             )
         older = older_in(house, manifest)
         taken = read_exchange(house, parts, manifest, start, hands, progress)
@@ -202,21 +209,28 @@ def read_receipt(path: Path, box: str) -> Receipt:
             raise ValueError("a line number is none")
     except FileNotFoundError as error:
         raise SourceUnreadable(
-            f"{path}: there is no such receipt; bundles look for those beside them by themselves: leave "
-            "--receipt out, or write all with --all",
-            vi=f"{path}: không có biên nhận này; gói tự tìm biên nhận nằm cạnh nó: hãy bỏ --receipt, hoặc "
-            "ghi toàn bộ bằng --all",
+            _(
+                "{path}: there is no such receipt; bundles look for those beside them by "
+                "themselves: leave --receipt out, or write all with --all",
+                path=path,
+            )
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
-            f"{path}: this receipt does not read ({error}); remove it, or write all with --all",
-            vi=f"{path}: không đọc được biên nhận; hãy xoá tệp này, hoặc ghi toàn bộ bằng --all",
+            _(
+                "{path}: this receipt does not read ({error}); remove it, or write all with --all",
+                path=path,
+                error=error,
+            )
         ) from error
     if giver != box:
         raise OptionUnusable(
-            f"{path}: is a receipt for {giver}, and this box is {box}; remove it, or write all with --all",
-            vi=f"{path}: biên nhận của máy {giver}, không phải {box}; hãy xoá tệp này, hoặc ghi toàn bộ "
-            "bằng --all",
+            _(
+                "{path}: is a receipt for {giver}, and this box is {box}; remove it, or write all with --all",
+                path=path,
+                giver=giver,
+                box=box,
+            )
         )
     return Receipt(by=reader, cursor=dict(cursor))
 
@@ -226,8 +240,11 @@ def _sizes(total_bytes: int, part_bytes: int) -> list[int]:
         return part_sizes(total_bytes, part_bytes)
     except ValueError as error:
         raise OptionUnusable(
-            f"--part-size {part_bytes}: {total_bytes} bytes would be too many parts; give a larger size",
-            vi=f"--part-size {part_bytes}: {total_bytes} byte sẽ thành quá nhiều phần; hãy chọn lớn hơn",
+            _(
+                "--part-size {part_bytes}: {total_bytes} bytes would be too many parts; give a larger size",
+                part_bytes=part_bytes,
+                total_bytes=total_bytes,
+            )
         ) from error
 
 
@@ -243,10 +260,11 @@ def _stream(said: bytes, offered: Offer) -> Iterator[bytes]:
             yield data
         if (size, digest.hexdigest()) != (item.size_bytes, item.sha256):
             raise TileCorrupt(
-                f"{item.name or item.sha256}: its bytes in the store do not match their hash; ingest the"
-                " flight again to repair it",
-                vi=f"{item.name or item.sha256}: dữ liệu trong kho không khớp mã kiểm tra; "
-                "hãy nạp lại chuyến bay",
+                _(
+                    "{name}: its bytes in the store do not match their hash; ingest the "
+                    "flight again to repair it",
+                    name=item.name or item.sha256,
+                )
             )
 
 

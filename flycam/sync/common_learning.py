@@ -24,6 +24,7 @@ from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.redaction import RedactionStep
 from flycam.frame.unpacking import json_in
+from flycam.messages import _
 from flycam.store import keys
 from flycam.sync.commons import MAX_THING_BYTES, MAX_THING_VALUES, Common, Thing
 from flycam.sync.decisions import lines_to_learn
@@ -366,7 +367,10 @@ def not_what_it_says(thing: Thing) -> SourceUnreadable:
 
 def _unread(name: str, error: Exception) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{name}: what the server holds in common does not read here ({error}); bring both boxes to the same"
-        " version",
-        vi=f"{name}: không đọc được dữ liệu dùng chung của máy chủ; hãy cài cùng phiên bản cho cả hai máy",
+        _(
+            "{name}: what the server holds in common does not read here ({error}); bring "
+            "both boxes to the same version",
+            name=name,
+            error=error,
+        )
     )

@@ -28,6 +28,7 @@ from flycam.frame.address import shown
 from flycam.frame.change import ChangeStatus
 from flycam.frame.redaction import RedactionStep
 from flycam.frame.unpacking import json_in
+from flycam.messages import _
 from flycam.store import keys
 from flycam.sync.compared_grounds import told_grounds
 from flycam.sync.decisions import confirmed
@@ -191,9 +192,12 @@ def listing_from_bytes(data: bytes, place: str) -> tuple[str, tuple[Thing, ...]]
         return hex_digits(values["state"], 32), things
     except (ValueError, KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
-            f"{place}: its list of what it holds in common does not read ({error}); bring both boxes to the"
-            " same version",
-            vi=f"{place}: không đọc được danh sách dữ liệu dùng chung; hãy cài cùng phiên bản cho cả hai máy",
+            _(
+                "{place}: its list of what it holds in common does not read ({error}); bring "
+                "both boxes to the same version",
+                place=place,
+                error=error,
+            )
         ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flycam.catalog.retention_records import standing_let_go
 from flycam.errors import SourceUnreadable
+from flycam.messages import _
 from flycam.mosaic.early import early_of
 from flycam.mosaic.given import taken_of
 from flycam.store import keys
@@ -45,10 +46,14 @@ def answer(
     """
     if question.get("format") != STEP_FORMAT:
         raise SourceUnreadable(
-            f"{house.box}: speaks another language over the line ({STEP_FORMAT}, flycam {version}) than this"
-            f" box ({question.get('format')!r:.20}); bring both to the same version",
-            vi=f"{house.box}: hai máy dùng hai phiên bản flycam khác nhau (ở đây là {version}); hãy cài cùng "
-            "phiên bản cho cả hai máy",
+            _(
+                "{box}: speaks another language over the line ({step_format}, flycam "
+                "{version}) than this box ({value!r:.20}); bring both to the same version",
+                box=house.box,
+                step_format=STEP_FORMAT,
+                version=version,
+                value=question.get("format"),
+            )
         )
     try:
         box = text(question["box"])
@@ -64,13 +69,11 @@ def answer(
         }
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
-            f"what the box asks does not read ({error}); bring both boxes to the same version",
-            vi="không đọc được yêu cầu của trạm; hãy cài cùng phiên bản cho cả hai máy",
+            _("what the box asks does not read ({error}); bring both boxes to the same version", error=error)
         ) from error
     if box == house.box:
         raise SourceUnreadable(
-            f"{box}: both boxes carry this name; give one a name of its own with FLYCAM_BOX",
-            vi=f"{box}: hai máy trùng tên; hãy đặt tên riêng cho một máy bằng FLYCAM_BOX",
+            _("{box}: both boxes carry this name; give one a name of its own with FLYCAM_BOX", box=box)
         )
     speaks(box)
     taken, logs = taken_of(house.store, box), {keys.log_id(box, one) for one in mosaics}
@@ -155,6 +158,5 @@ class _File:
 
     def _ends_early(self) -> SourceUnreadable:
         return SourceUnreadable(
-            f"{self.path}: what came over the line ends early; it is sent again",
-            vi=f"{self.path}: dữ liệu nhận được bị thiếu; sẽ gửi lại",
+            _("{path}: what came over the line ends early; it is sent again", path=self.path)
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from flycam.errors import StoreConflict
 from flycam.frame.tile import TileRecord
+from flycam.messages import _
 
 NOTHING = "0" * 32
 """The digest of a log before its first line."""
@@ -42,10 +43,13 @@ def require_reached(box: str, mosaic_id: str, seq: int, until: int) -> None:
 def _another_log(box: str, mosaic_id: str, seq: int) -> StoreConflict:
     # a clone is found by either rule, whichever of the two logs grew longer: the cause and the cure are one
     return StoreConflict(
-        f"{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: two boxes carry"
-        " this name (a copied disk), or this one went back to an older backup; give it a name of its own"
-        " with FLYCAM_BOX and send again (a bundle: with --all)",
-        vi=f"{box}: nhật ký của {mosaic_id} đến dòng {seq} khác với lần nhận trước: hai máy trùng tên (ổ đĩa "
-        "được sao chép) hoặc máy đã khôi phục bản sao lưu cũ; hãy đặt tên riêng bằng FLYCAM_BOX rồi gửi lại "
-        "(với gói: dùng --all)",
+        _(
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: "
+            "two boxes carry this name (a copied disk), or this one went back to an older "
+            "backup; give it a name of its own with FLYCAM_BOX and send again (a bundle: "
+            "with --all)",
+            box=box,
+            mosaic_id=mosaic_id,
+            seq=seq,
+        )
     )

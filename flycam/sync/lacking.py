@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flycam.errors import SourceUnreadable
+from flycam.messages import _
 from flycam.mosaic.given import Taken
 from flycam.sync.knows import KNOWS, known_of
 from flycam.sync.manifest import Kind
@@ -54,6 +55,9 @@ def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceUnreadable(
-            f"{place}: its answer does not read ({error}); bring both boxes to the same version",
-            vi=f"{place}: không đọc được trả lời; hãy cài cùng phiên bản cho cả hai máy",
+            _(
+                "{place}: its answer does not read ({error}); bring both boxes to the same version",
+                place=place,
+                error=error,
+            )
         ) from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from flycam.errors import ObjectMissing, RecordsMissing
+from flycam.messages import _
 from flycam.store import keys
 from flycam.sync.house import House
 from flycam.sync.manifest import Item, Kind, Manifest
@@ -92,6 +93,5 @@ class _WithRecords:
 
 def _missing(box: str) -> RecordsMissing:
     return RecordsMissing(
-        f"{box}: what it said of a flight is not here any more; it has to be sent again",
-        vi=f"{box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
+        _("{box}: what it said of a flight is not here any more; it has to be sent again", box=box)
     )

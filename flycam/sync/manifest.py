@@ -16,6 +16,7 @@ from typing import Any
 from flycam.errors import SourceUnreadable
 from flycam.frame.unpacking import json_in
 from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.messages import _
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.names import hex_digits, segment, text
 
@@ -142,9 +143,13 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
         version = values["format"]
         if version not in (FORMAT, FORMAT_WITH_MASKS):
             raise SourceUnreadable(
-                f"{place}: made by another version of flycam (format {version!r}, this one reads up to"
-                f" {FORMAT_WITH_MASKS}); bring both boxes to the same version",
-                vi=f"{place}: do phiên bản flycam khác tạo ra; hãy cài cùng một phiên bản cho cả hai máy",
+                _(
+                    "{place}: made by another version of flycam (format {version!r}, this one "
+                    "reads up to {format_with_masks}); bring both boxes to the same version",
+                    place=place,
+                    version=version,
+                    format_with_masks=FORMAT_WITH_MASKS,
+                )
             )
         return Manifest(
             box=text(values["box"]),
@@ -156,8 +161,12 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
-            f"{place}: its list of contents does not read ({error}); write it again on the box it comes from",
-            vi=f"{place}: không đọc được bảng kê nội dung; hãy ghi lại trên máy đã tạo ra nó",
+            _(
+                "{place}: its list of contents does not read ({error}); write it again on the "
+                "box it comes from",
+                place=place,
+                error=error,
+            )
         ) from error
 
 

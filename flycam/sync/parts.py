@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageTrouble
+from flycam.messages import _
 from flycam.store.regular import new_file, open_regular
 from flycam.store.room import FULL
 from flycam.store.syncing import move_into_place
@@ -61,8 +62,7 @@ def require_no_folder(path: Path) -> None:
     if found is not None:
         name = found[0] if found else path / "map.fcb"
         raise OptionUnusable(
-            f"{path}: is a folder; name the bundle's file in it, such as {name}",
-            vi=f"{path}: là thư mục; hãy ghi tên tệp của gói trong đó, ví dụ {name}",
+            _("{path}: is a folder; name the bundle's file in it, such as {name}", path=path, name=name)
         )
 
 
@@ -97,12 +97,11 @@ def head_from_bytes(data: bytes, path: Path) -> PartHead:
     is_blank = not any(data)  # as a stick leaves what was not written out before it was pulled
     if packed[: len(_MAGIC)] != _MAGIC and not is_blank:
         raise SourceUnreadable(
-            f"{path}: this is no bundle of flycam; give the file that `flycam bundle write` made",
-            vi=f"{path}: không phải gói dữ liệu flycam; hãy chọn tệp do lệnh `flycam bundle write` tạo ra",
+            _("{path}: this is no bundle of flycam; give the file that `flycam bundle write` made", path=path)
         )
     if is_blank or len(data) < HEAD_BYTES:
         raise _damaged(path)
-    _, bundle_id, number, count, size, sha256 = _HEAD.unpack(packed)
+    __, bundle_id, number, count, size, sha256 = _HEAD.unpack(packed)
     if _CRC.unpack_from(data, _HEAD.size)[0] != zlib.crc32(packed) or not 1 <= number <= count <= _MAX_PARTS:
         raise _damaged(path)
     return PartHead(
@@ -153,8 +152,10 @@ class Parts:
         with _reading(path):
             if not path.exists():
                 raise SourceUnreadable(
-                    f"{path}: there is no such file; name the first part, without a number at its end",
-                    vi=f"{path}: không có tệp này; hãy ghi phần đầu của gói, tệp không có số ở cuối",
+                    _(
+                        "{path}: there is no such file; name the first part, without a number at its end",
+                        path=path,
+                    )
                 )
             first = _verified(path, 1, None)
             self.bundle_id = first.bundle_id
@@ -226,7 +227,7 @@ class _Stream:
             yield data
 
     def skip(self, size: int) -> None:
-        for _ in self.take(size):
+        for __ in self.take(size):
             pass
 
     def require_end(self) -> None:
@@ -283,10 +284,12 @@ def _verified(path: Path, number: int, first: PartHead | None) -> PartHead:
         head = head_from_bytes(file.read(HEAD_BYTES), path)
         if first is None and head.number != 1:
             raise SourceUnreadable(
-                f"{path}: this is part {head.number} of {head.count}; give the first part, the one"
-                " without a number",
-                vi=f"{path}: đây là phần {head.number}/{head.count}; hãy chọn phần đầu, tệp không có "
-                "số ở cuối",
+                _(
+                    "{path}: this is part {number} of {count}; give the first part, the one without a number",
+                    path=path,
+                    number=head.number,
+                    count=head.count,
+                )
             )
         if first is not None and (head.bundle_id, head.number, head.count) != (
             first.bundle_id,
@@ -294,10 +297,11 @@ def _verified(path: Path, number: int, first: PartHead | None) -> PartHead:
             first.count,
         ):
             raise SourceUnreadable(
-                f"{path}: belongs to another bundle than the first part; copy all parts of one bundle, or"
-                " write it again",
-                vi=f"{path}: thuộc gói khác với phần đầu; hãy chép đủ các phần của cùng một gói, hoặc "
-                "ghi lại",
+                _(
+                    "{path}: belongs to another bundle than the first part; copy all parts of "
+                    "one bundle, or write it again",
+                    path=path,
+                )
             )
         if not _payload_is(file, head):
             raise _damaged(path)
@@ -315,8 +319,11 @@ def _payload_is(file: BinaryIO, head: PartHead) -> bool:
 
 def _damaged(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path}: is damaged or cut short; copy it again, or write the bundle again on the box it comes from",
-        vi=f"{path}: bị hỏng hoặc chép chưa đủ; hãy chép lại, hoặc ghi lại gói trên máy đã tạo ra nó",
+        _(
+            "{path}: is damaged or cut short; copy it again, or write the bundle again on "
+            "the box it comes from",
+            path=path,
+        )
     )
 
 
@@ -327,15 +334,20 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         missing = error.filename or path
         raise SourceUnreadable(
-            f"{missing}: this part of the bundle is missing; copy it beside the others, or write the"
-            " bundle again",
-            vi=f"{missing}: thiếu phần này của gói; hãy chép vào cạnh các phần khác, hoặc ghi lại gói",
+            _(
+                "{missing}: this part of the bundle is missing; copy it beside the others, or "
+                "write the bundle again",
+                missing=missing,
+            )
         ) from error
     except OSError as error:
         raise StorageTrouble(
-            f"{path}: does not read ({error.strerror}); put the stick in again and run again, nothing was"
-            " changed",
-            vi=f"{path}: không đọc được; hãy cắm lại USB rồi chạy lại, chưa có gì thay đổi",
+            _(
+                "{path}: does not read ({strerror}); put the stick in again and run again, "
+                "nothing was changed",
+                path=path,
+                strerror=error.strerror,
+            )
         ) from error
 
 
@@ -346,18 +358,26 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(
-                f"{path}: no space left for the bundle, or the file is too large for this stick; use a"
-                " larger one, or smaller parts with --part-size; the same command goes on",
-                vi=f"{path}: hết chỗ hoặc tệp quá lớn đối với USB này; hãy dùng USB lớn hơn hoặc chia nhỏ "
-                "bằng --part-size; chạy lại lệnh này để ghi tiếp",
+                _(
+                    "{path}: no space left for the bundle, or the file is too large for this "
+                    "stick; use a larger one, or smaller parts with --part-size; the same "
+                    "command goes on",
+                    path=path,
+                )
             ) from error
         if not path.parent.is_dir():
             raise StorageTrouble(
-                f"{path}: the folder {path.parent} is not there; put the stick in, or name a folder that is "
-                "there, and run again",
-                vi=f"{path}: không có thư mục {path.parent}; hãy cắm USB hoặc ghi đúng thư mục rồi chạy lại",
+                _(
+                    "{path}: the folder {parent} is not there; put the stick in, or name a "
+                    "folder that is there, and run again",
+                    path=path,
+                    parent=path.parent,
+                )
             ) from error
         raise StorageTrouble(
-            f"{path}: cannot be written ({error.strerror}); put the stick in again and run again, it goes on",
-            vi=f"{path}: không ghi được; hãy cắm lại USB rồi chạy lại để ghi tiếp",
+            _(
+                "{path}: cannot be written ({strerror}); put the stick in again and run again, it goes on",
+                path=path,
+                strerror=error.strerror,
+            )
         ) from error

@@ -17,6 +17,7 @@ from flycam.errors import SourceUnreadable, StorageTrouble, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain, encode_terrain
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.early import early_state
 from flycam.mosaic.given import give, give_laid
 from flycam.store import keys
@@ -99,7 +100,7 @@ def _verified(source: Source, manifest: Manifest, start: int, progress: Progress
     verified = _Verified()
     for done, (item, at) in enumerate(places(manifest, start), start=1):
         if item.kind is Kind.ORIGINAL:
-            for _ in _original(source, item, at):
+            for __ in _original(source, item, at):
                 pass
         else:
             _open(source.path, manifest.box, item, _whole(source, item, at), verified)
@@ -244,9 +245,12 @@ def _keep_original(house: House, source: Source, item: Item, at: int) -> None:
             house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
     except OSError as error:
         raise StorageTrouble(
-            f"{folder}: no copy of a photo can be kept there ({error.strerror}); free some"
-            " and run again, it goes on",
-            vi=f"{folder}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
+            _(
+                "{folder}: no copy of a photo can be kept there ({strerror}); free some and "
+                "run again, it goes on",
+                folder=folder,
+                strerror=error.strerror,
+            )
         ) from error
 
 

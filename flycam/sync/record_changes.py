@@ -19,6 +19,7 @@ import zstandard
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.unpacking import json_in
+from flycam.messages import _
 from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits
 from flycam.sync.records import MAX_RECORDS_BYTES, MAX_RECORDS_VALUES, compressed
@@ -45,9 +46,13 @@ def records_of_change(change: bytes, base_of: Callable[[str], bytes], place: str
         return compressed(_joined(said["pieces"], old).encode())
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
-            f"{place}: what it says is new of a flight does not read ({type(error).__name__}: {error}); bring"
-            " both boxes to the same version",
-            vi=f"{place}: không đọc được thay đổi của một chuyến bay; hãy cài cùng phiên bản cho hai máy",
+            _(
+                "{place}: what it says is new of a flight does not read ({name}: {error}); "
+                "bring both boxes to the same version",
+                place=place,
+                name=type(error).__name__,
+                error=error,
+            )
         ) from error
 
 

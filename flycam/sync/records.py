@@ -40,6 +40,7 @@ from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
 from flycam.frame.spelling import is_plain
 from flycam.frame.unpacking import json_in
+from flycam.messages import _
 from flycam.sync.inflating import inflated
 from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import hex_digits, segment, text
@@ -168,10 +169,13 @@ def _read_at(place: str) -> Iterator[None]:
         shapely.errors.ShapelyError,
     ) as error:
         raise SourceUnreadable(
-            f"{place}: what it says of a flight does not read ({type(error).__name__}: {error}); bring both"
-            " boxes to the same version and write it again",
-            vi=f"{place}: không đọc được dữ liệu của một chuyến bay; hãy cài cùng phiên bản cho hai máy rồi "
-            "ghi lại",
+            _(
+                "{place}: what it says of a flight does not read ({name}: {error}); bring "
+                "both boxes to the same version and write it again",
+                place=place,
+                name=type(error).__name__,
+                error=error,
+            )
         ) from error
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.messages import _
 from flycam.sync.asked_later import AskedLater, as_body
 from flycam.sync.asking import Answered, Asking, WayBack
 from flycam.sync.house import House
@@ -205,10 +206,12 @@ class Sender:
                 self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
             raise InputUnusable(
-                f"{self._line.url}: the server there takes in nothing over a line: it is older than this"
-                " flycam; bring it to the same version, or carry a stick (flycam bundle write)",
-                vi=f"{self._line.url}: máy chủ bên kia là phiên bản cũ, chưa nhận đồng bộ; hãy nâng cấp,"
-                " hoặc dùng USB (flycam bundle write)",
+                _(
+                    "{url}: the server there takes in nothing over a line: it is older than "
+                    "this flycam; bring it to the same version, or carry a stick (flycam "
+                    "bundle write)",
+                    url=self._line.url,
+                )
             ) from error
         said = reply.json
         self.sent.peer = said.get("box", "")
@@ -300,9 +303,9 @@ class Sender:
         if error in _ANEW:
             return True
         if error == "StoreConflict":
-            raise StoreConflict(self._line.said(reply), vi=self._line.said(reply))
+            raise StoreConflict(self._line.said(reply))
         if error not in (None, "FlightBusy"):  # asking again mends nothing
-            raise InputUnusable(self._line.said(reply), vi=self._line.said(reply))
+            raise InputUnusable(self._line.said(reply))
         return False
 
     def _wait_for_flycam(self, reply: Answered, no_flycam: TurnedAway) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.errors import StorageTrouble
+from flycam.messages import _
 from flycam.store.room import free_bytes
 from flycam.sync.commons import Thing
 
@@ -47,6 +48,9 @@ class Sink:
 
 def _not_kept(folder: Path, error: OSError) -> StorageTrouble:
     return StorageTrouble(
-        f"{folder}: what the server gives cannot be kept ({error.strerror}); make room there",
-        vi=f"{folder}: không lưu được dữ liệu máy chủ gửi về; hãy giải phóng chỗ",
+        _(
+            "{folder}: what the server gives cannot be kept ({strerror}); make room there",
+            folder=folder,
+            strerror=error.strerror,
+        )
     )

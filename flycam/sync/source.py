@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flycam.errors import SourceUnreadable
+from flycam.messages import _
 from flycam.sync.manifest import Item, Manifest
 
 
@@ -44,6 +45,9 @@ def object_in(source: Source, item: Item, at: int, most_bytes: int) -> bytes:
 def not_what_it_says(path: Path) -> SourceUnreadable:
     """What was read holds other bytes than its own list of contents says."""
     return SourceUnreadable(
-        f"{path}: holds other bytes than its list of contents says; write it again on the box it comes from",
-        vi=f"{path}: nội dung không khớp bảng kê; hãy ghi lại trên máy đã tạo ra nó",
+        _(
+            "{path}: holds other bytes than its list of contents says; write it again on the "
+            "box it comes from",
+            path=path,
+        )
     )

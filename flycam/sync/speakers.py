@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, ObjectMissing
+from flycam.messages import _
 from flycam.store import keys
 from flycam.sync.house import House
 
@@ -31,19 +32,25 @@ class Speakers:
             bound = self._read(keys.spoken_for(account)) or box
             if bound != box:
                 raise AccessDenied(
-                    f"{account}: this token belongs to the box {bound}, and not to {box}; make an account for"
-                    f" {box} on the server: flycam user add NAME --role box",
-                    vi=f"{account}: mã này của trạm {bound}, không phải của {box}; trên máy chủ hãy tạo tài"
-                    f" khoản cho {box}: flycam user add TÊN --role box",
+                    _(
+                        "{account}: this token belongs to the box {bound}, and not to {box}; "
+                        "make an account for {box} on the server: flycam user add NAME "
+                        "--role box",
+                        account=account,
+                        bound=bound,
+                        box=box,
+                    )
                 )
             if self._kept(keys.speaker(box), account) != account:
                 raise AccessDenied(
-                    f"{box}: this name belongs to a box that comes with another account than {account}; give"
-                    " this machine a name of its own with FLYCAM_BOX, or that account's token (on the server:"
-                    " flycam user add ACCOUNT --role box)",
-                    vi=f"{box}: tên này thuộc về trạm dùng tài khoản khác, không phải {account}; hãy đặt tên"
-                    " riêng cho máy này bằng FLYCAM_BOX, hoặc dùng mã của tài khoản kia (trên máy chủ: flycam"
-                    " user add TÀI_KHOẢN --role box)",
+                    _(
+                        "{box}: this name belongs to a box that comes with another account "
+                        "than {account}; give this machine a name of its own with "
+                        "FLYCAM_BOX, or that account's token (on the server: flycam user add "
+                        "ACCOUNT --role box)",
+                        box=box,
+                        account=account,
+                    )
                 )
             self._kept(keys.spoken_for(account), box)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import FlightBusy, StorageTrouble
+from flycam.messages import _
 from flycam.store.room import RESERVED_BYTES, SPARE_BYTES, free_bytes, require_spare
 from flycam.store.syncing import move_into_place
 
@@ -151,10 +152,7 @@ class Spool:
 
 
 def _busy() -> FlightBusy:
-    return FlightBusy(
-        "what this box sent before is still being taken in; it goes on by itself",
-        vi="dữ liệu trạm gửi trước đó đang được tiếp nhận; sẽ tự gửi tiếp",
-    )
+    return FlightBusy(_("what this box sent before is still being taken in; it goes on by itself"))
 
 
 class _told:  # noqa: N801  used as a function
@@ -169,6 +167,9 @@ class _told:  # noqa: N801  used as a function
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
             raise StorageTrouble(
-                f"{self._folder}: what comes in cannot be kept ({error.strerror}); make room there",
-                vi=f"{self._folder}: không lưu được dữ liệu đang nhận; hãy giải phóng chỗ trên máy chủ",
+                _(
+                    "{folder}: what comes in cannot be kept ({strerror}); make room there",
+                    folder=self._folder,
+                    strerror=error.strerror,
+                )
             ) from error

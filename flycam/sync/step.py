@@ -11,6 +11,7 @@ from pathlib import Path
 import zstandard
 
 from flycam.errors import SourceUnreadable
+from flycam.messages import _
 from flycam.sync.inflating import inflated
 from flycam.sync.manifest import Manifest, manifest_from_bytes, manifest_to_bytes
 from flycam.sync.offering import Offer
@@ -59,7 +60,10 @@ def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
         plain = inflated(said, _MAX_MANIFEST_BYTES)
     except (struct.error, ValueError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
-            f"{place}: what came over the line is no step ({error}); bring both boxes to the same version",
-            vi=f"{place}: dữ liệu nhận được không đúng định dạng; hãy cài cùng phiên bản cho cả hai máy",
+            _(
+                "{place}: what came over the line is no step ({error}); bring both boxes to the same version",
+                place=place,
+                error=error,
+            )
         ) from error
     return manifest_from_bytes(plain, place), _LENGTH.size + length

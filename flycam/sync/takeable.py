@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from flycam.errors import SourceUnreadable
+from flycam.messages import _
 from flycam.mosaic.given import Taken, taken_of
 from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
@@ -30,11 +31,16 @@ def require_takeable(
         known = before.get(mosaic_id, Taken(seq=0, digest=NOTHING))
         if stretch.since > known.seq:
             raise SourceUnreadable(
-                f"{place}: goes on from line {stretch.since} of {mosaic_id}, but only {known.seq} lines of"
-                f" {manifest.box} came here: the bundle before this one is missing; read that first, or write"
-                " this one again with --all",
-                vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
-                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói với --all",
+                _(
+                    "{place}: goes on from line {since} of {mosaic_id}, but only {seq} lines "
+                    "of {box} came here: the bundle before this one is missing; read that "
+                    "first, or write this one again with --all",
+                    place=place,
+                    since=stretch.since,
+                    mosaic_id=mosaic_id,
+                    seq=known.seq,
+                    box=manifest.box,
+                )
             )
         offered = stretch.digest_at(known.seq)
         if offered is not None:
@@ -58,8 +64,11 @@ def require_takeable(
 
 def _foreign_tile(place: str, line: TileLine) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{place}: holds tile {line.tile_id} of {line.mosaic_id}, which its own records do not describe;"
-        " write it again on the box it comes from",
-        vi=f"{place}: có mảnh {line.tile_id} của {line.mosaic_id} không khớp với dữ liệu kèm theo; hãy ghi "
-        "lại trên máy đã tạo ra nó",
+        _(
+            "{place}: holds tile {tile_id} of {mosaic_id}, which its own records do not "
+            "describe; write it again on the box it comes from",
+            place=place,
+            tile_id=line.tile_id,
+            mosaic_id=line.mosaic_id,
+        )
     )

@@ -19,6 +19,7 @@ from flycam.errors import FlightBusy
 from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
+from flycam.messages import _
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.early import clear_early, lay_early, mark_early
 from flycam.mosaic.epochs import Amendments
@@ -356,7 +357,4 @@ def _require_still_home(house: House, home: Home) -> None:
     now = home_of(house.catalog, home.records)
     if isinstance(now, Apart) or now.flight_id != home.flight_id:
         name = home.records.flight.name
-        raise FlightBusy(
-            f"{name}: its photos were being ingested at this moment; run again",
-            vi=f"{name}: ảnh của chuyến bay này đang được nạp; hãy chạy lại",
-        )
+        raise FlightBusy(_("{name}: its photos were being ingested at this moment; run again", name=name))

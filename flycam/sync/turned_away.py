@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flycam.errors import PeerUnavailable
+from flycam.messages import _
 
 BUSY_S = 2.0
 _LONGEST_BUSY_S = 60.0
@@ -32,18 +33,21 @@ class TurnedAway:
 def no_progress(url: str) -> PeerUnavailable:
     """A peer that gets no further."""
     return PeerUnavailable(
-        f"{url}: asks for the same over and over and takes it not; restart flycam there, then run the same"
-        " command again: it goes on",
-        vi=f"{url}: máy chủ cứ đòi lại cùng một phần mà không nhận; hãy khởi động lại flycam ở đó rồi chạy "
-        "lại lệnh này để gửi tiếp",
+        _(
+            "{url}: asks for the same over and over and takes it not; restart flycam there, "
+            "then run the same command again: it goes on",
+            url=url,
+        )
     )
 
 
 def no_flycam_there(url: str) -> PeerUnavailable:
     """What answers well, and in no words of flycam: a network that wants a sign-in first does."""
     return PeerUnavailable(
-        f"{url}: what answers there is no flycam: sign in to the network (its page opens in a browser), or"
-        " check the address; then run the same command again: it goes on",
-        vi=f"{url}: nơi trả lời không phải máy chủ flycam: hãy đăng nhập mạng (mở trình duyệt để thấy trang "
-        "đăng nhập) hoặc kiểm tra địa chỉ, rồi chạy lại lệnh này để gửi tiếp",
+        _(
+            "{url}: what answers there is no flycam: sign in to the network (its page opens "
+            "in a browser), or check the address; then run the same command again: it goes "
+            "on",
+            url=url,
+        )
     )

@@ -12,6 +12,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.errors import DiskFull, ObjectMissing, StoreConflict, StoreUnavailable
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
+from flycam.messages import Bilingual, verbatim
 from flycam.mosaic.tilelog import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
@@ -105,7 +106,7 @@ def test_what_is_asked_before_a_group_may_keep_it_out_and_no_other_is_written_me
     def before_group() -> None:
         asked.append(len(list(store.list(""))))
         if not room[0]:
-            raise DiskFull("the disk is full; free some and run again", vi="ổ đĩa đã đầy")
+            raise DiskFull(verbatim(Bilingual("the disk is full; free some and run again", "ổ đĩa đã đầy")))
 
     one = MosaicWriter(
         store, catalog.tiles, MOSAIC, origin="box", clock_ns=lambda: 7, before_group=before_group

@@ -15,8 +15,7 @@ from PIL import Image
 
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.frame.sharing_words import MASKS_COVERED
-from flycam.frame.warning import warning
+from flycam.frame.warning import MASKS_COVERED, warning
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.pack.recipe import PackRequest, pack
 from flycam.report.pack_words import told

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, PeerUnavailable, StoreUnavailable
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.outlasting import outlasting
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from tests.houses import House
@@ -47,7 +48,9 @@ def outlasted(workspace: Workspace, work: Work, told: Told | None = None) -> int
 
 
 def away() -> StoreUnavailable:
-    return StoreUnavailable("s3: no answer; run again", vi="s3: không trả lời; hãy chạy lại")
+    return StoreUnavailable(
+        verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời; hãy chạy lại"))
+    )
 
 
 @pytest.mark.parametrize("error", [away(), CatalogUnavailable("postgres: no answer; run again")])
@@ -102,7 +105,7 @@ def test_who_asked_to_stop_is_not_kept(make_house: MakeHouse) -> None:
 
 
 def test_a_peer_that_does_not_answer_is_no_trouble_of_this_house(make_house: MakeHouse) -> None:
-    work = Work(PeerUnavailable("http://x: no answer", vi="http://x: không trả lời"))
+    work = Work(PeerUnavailable(verbatim(Bilingual("http://x: no answer", "http://x: không trả lời"))))
     with pytest.raises(PeerUnavailable):
         outlasted(make_house().workspace, work)
     assert work.calls == 1

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import RecordsMissing, SourceUnreadable
+from flycam.messages import Bilingual, verbatim
 from flycam.sync import record_changes
 from flycam.sync.record_changes import change_of, records_of_change
 from flycam.sync.records import compressed
@@ -81,7 +82,7 @@ def test_a_change_makes_no_more_than_records_may_be(monkeypatch: pytest.MonkeyPa
 
 def test_that_the_earlier_ones_are_gone_is_said_as_it_was() -> None:
     def gone(_sha256: str) -> bytes:
-        raise RecordsMissing("gone", vi="không còn")
+        raise RecordsMissing(verbatim(Bilingual("gone", "không còn")))
 
     base = records(["a"])
     with pytest.raises(RecordsMissing):

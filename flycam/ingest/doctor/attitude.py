@@ -36,6 +36,7 @@ from flycam.ingest.doctor.heading import (
 )
 from flycam.ingest.doctor.sorties import Course
 from flycam.ingest.photo.metadata import Dialect
+from flycam.messages import _
 
 SIGMA_GIMBAL_DEG = 0.7
 SIGMA_BODY_DEG = 2.0
@@ -106,10 +107,10 @@ def settle_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejection
     if not ahead.any():
         return table, [], []
     error = SightUnknown(
-        "its camera looks ahead from the aircraft's nose, and no tag says how far down: give poses with"
-        " --telemetry",
-        vi="máy ảnh ở mũi máy bay nhìn về phía trước, không thẻ nào ghi góc chúi; hãy cung cấp tư thế ảnh"
-        " bằng --telemetry",
+        _(
+            "its camera looks ahead from the aircraft's nose, and no tag says how far down: "
+            "give poses with --telemetry"
+        )
     )
     count = int(ahead.sum())
     problem = Problem(

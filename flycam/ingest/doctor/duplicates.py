@@ -14,6 +14,7 @@ from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.doctor.flight_table import FlightTable
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import sha256_as_read, sha256_of
+from flycam.messages import _
 
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """How Windows, macOS, phones and browsers name a copy."""
@@ -95,9 +96,7 @@ def find_duplicates(
 
 def same_bytes_as(name: str) -> DuplicateFrame:
     """Make the error of a photo that holds what another does."""
-    return DuplicateFrame(
-        f"holds the same bytes as {name}: one of them is used", vi=f"giống hệt {name}; chỉ dùng một ảnh"
-    )
+    return DuplicateFrame(_("holds the same bytes as {name}: one of them is used", name=name))
 
 
 def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:

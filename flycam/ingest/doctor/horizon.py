@@ -11,6 +11,7 @@ from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.doctor.flight_table import Bools, Floats
+from flycam.messages import _
 
 GRAZING_DEG = 3.0
 """Rays flatter than this meet the ground, if at all, kilometres away, where no pixel is worth having."""
@@ -49,8 +50,10 @@ def settle_horizon(
         Rejection.of(
             names[i],
             HorizonInView(
-                f"{share[i] * 100:.0f} % of it looks at or above the horizon: tilt the gimbal down",
-                vi=f"{share[i] * 100:.0f} % ảnh nhìn vào chân trời hoặc bầu trời; hãy hạ gimbal xuống",
+                _(
+                    "{share:.0f} % of it looks at or above the horizon: tilt the gimbal down",
+                    share=share[i] * 100,
+                )
             ),
         )
         for i in np.flatnonzero(sky).tolist()

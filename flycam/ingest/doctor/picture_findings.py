@@ -10,6 +10,7 @@ from flycam.errors import FrameRejected, FrameUnreadable, LensCovered, TooBlurre
 from flycam.ingest.doctor.diagnosis import Problem, Severity
 from flycam.ingest.photo.judging import SMOOTH, Checks, PixelChecks
 from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.messages import _
 
 BLURRED_SHARE = 0.25
 """A photo this far below the median sharpness of its camera is rejected; below twice that it is mentioned."""
@@ -36,19 +37,18 @@ def settle_pictures(
     refused: dict[int, FrameRejected] = {
         **unread,
         **{
-            i: LensCovered(
-                f"{names[i]}: holds no picture: take off the lens cap",
-                vi=f"{names[i]}: ảnh không có gì; hãy tháo nắp ống kính",
-            )
+            i: LensCovered(_("{names}: holds no picture: take off the lens cap", names=names[i]))
             for i in np.flatnonzero(covered).tolist()
         },
     }
     for i in np.flatnonzero(blurred).tolist():
         percent = ratio[i] * 100
         refused[i] = TooBlurred(
-            f"{names[i]}: has {percent:.0f} % of the flight's usual sharpness: fly slower there",
-            vi=f"{names[i]}: độ nét chỉ bằng {percent:.0f} % mức thường của chuyến bay; hãy bay chậm "
-            "lại ở đoạn đó",
+            _(
+                "{names}: has {percent:.0f} % of the flight's usual sharpness: fly slower there",
+                names=names[i],
+                percent=percent,
+            )
         )
     is_unread = np.zeros(len(photos), dtype=bool)
     is_unread[list(unread)] = True

@@ -9,6 +9,7 @@ import numpy as np
 from flycam.errors import PoseRejected, PositionUnknown
 from flycam.ingest.doctor.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.doctor.flight_table import Bools, FlightTable, Floats
+from flycam.messages import _
 
 EARTH_M_PER_DEG = 111_195.0
 OUTLIER_M = 20_000.0
@@ -56,32 +57,29 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
             (
                 missing,
                 PositionUnknown(
-                    "has no position: give the flight log, a table of positions, a list of ground control "
-                    "points or a map of the ground with --telemetry",
-                    vi="không có vị trí dùng được; hãy đưa nhật ký bay, bảng vị trí, danh sách điểm khống "
-                    "chế hoặc bản đồ của nơi đó bằng --telemetry",
+                    _(
+                        "has no position: give the flight log, a table of positions, a list of "
+                        "ground control points or a map of the ground with --telemetry"
+                    )
                 ),
             ),
             (
                 zero,
-                PositionUnknown(
-                    "says (0, 0), no GNSS fix: give the flight log with --telemetry",
-                    vi="toạ độ (0, 0), chưa bắt được GNSS; hãy cung cấp nhật ký bay bằng --telemetry",
-                ),
+                PositionUnknown(_("says (0, 0), no GNSS fix: give the flight log with --telemetry")),
             ),
             (
                 off_globe,
                 PositionUnknown(
-                    "has coordinates off the globe or in the polar seas: correct or remove it",
-                    vi="toạ độ nằm ngoài Trái Đất hoặc ở vùng biển cực; hãy sửa hoặc bỏ ảnh này",
+                    _("has coordinates off the globe or in the polar seas: correct or remove it")
                 ),
             ),
             (
                 far,
                 PoseRejected(
-                    f"lies over {OUTLIER_M / 1000:.0f} km from the rest of the flight: ingest it as its own",
-                    vi=f"cách phần còn lại của chuyến bay hơn {OUTLIER_M / 1000:.0f} km; hãy nạp thành "
-                    "chuyến bay riêng",
+                    _(
+                        "lies over {outlier_m:.0f} km from the rest of the flight: ingest it as its own",
+                        outlier_m=OUTLIER_M / 1000,
+                    )
                 ),
             ),
         )

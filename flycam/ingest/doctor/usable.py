@@ -17,6 +17,7 @@ from flycam.ingest.doctor.horizon import settle_horizon, sky_fraction
 from flycam.ingest.doctor.picture_findings import settle_pictures
 from flycam.ingest.doctor.sortie_heights import CLEARANCE_M
 from flycam.ingest.photo.judging import Checks
+from flycam.messages import _
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,27 +87,22 @@ def _refusals(heights: Heights, attitude: Attitude) -> tuple[_Refusal, ...]:
         _Refusal(
             ~np.isfinite(heights.height_m),
             HeightUnknown(
-                "has no usable height: no terrain lies under it, it says no height above take-off, and it "
-                "shares too little ground with other photos to find one: register terrain (flycam dem add)",
-                vi="không có độ cao dùng được: chưa có địa hình dưới ảnh, ảnh không ghi độ cao so với điểm "
-                "cất cánh, và có quá ít vùng chung với ảnh khác để tính ra; hãy nạp DEM (flycam dem add)",
+                _(
+                    "has no usable height: no terrain lies under it, it says no height above "
+                    "take-off, and it shares too little ground with other photos to find one: "
+                    "register terrain (flycam dem add)"
+                )
             ),
             "no_height",
         ),
         _Refusal(
             ~np.isfinite(attitude.angles_deg[:, 0]),
-            PoseRejected(
-                "has no heading: give the flight log with --telemetry",
-                vi="không có hướng: hãy cung cấp nhật ký bay bằng --telemetry",
-            ),
+            PoseRejected(_("has no heading: give the flight log with --telemetry")),
             "no_heading",
         ),
         _Refusal(
             heights.above_ground_m < CLEARANCE_M,
-            PoseRejected(
-                "lies under the terrain: check --height and --takeoff",
-                vi="nằm dưới mặt đất: hãy kiểm tra --height và --takeoff",
-            ),
+            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
             "under_ground",
         ),
     )

@@ -30,6 +30,7 @@ from flycam.ingest.given.planar_block import (
     with_places,
 )
 from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.messages import _
 
 _LEAST_POINTS = 3
 _WORST_SHARE = 0.15
@@ -106,19 +107,24 @@ def _marks(block: PlanarBlock, control: GroundControl) -> tuple[list[_Mark], str
 
 def _too_few(path: Path, count: int) -> InputUnusable:
     return InputUnusable(
-        f"{path.name}: {count} of its points lie in photos that hang together, and three are needed to place "
-        "photos without positions: mark more points, or give positions with --telemetry",
-        vi=f"{path.name}: chỉ có {count} điểm nằm trong các ảnh ghép được với nhau, cần ít nhất ba điểm để "
-        "đặt các ảnh không có vị trí; hãy đánh dấu thêm điểm, hoặc đưa vị trí bằng --telemetry",
+        _(
+            "{name}: {count} of its points lie in photos that hang together, and three are "
+            "needed to place photos without positions: mark more points, or give positions "
+            "with --telemetry",
+            name=path.name,
+            count=count,
+        )
     )
 
 
 def _unlike(path: Path, misfit: float) -> InputUnusable:
     return InputUnusable(
-        f"{path.name}: its points miss the places of their marks by {misfit:.0f} m, so the photos cannot be "
-        "placed by them: check marks and coordinates",
-        vi=f"{path.name}: các điểm lệch vị trí đánh dấu trên ảnh tới {misfit:.0f} m nên không đặt được ảnh; "
-        "hãy kiểm tra dấu và toạ độ",
+        _(
+            "{name}: its points miss the places of their marks by {misfit:.0f} m, so the "
+            "photos cannot be placed by them: check marks and coordinates",
+            name=path.name,
+            misfit=misfit,
+        )
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
+from flycam.messages import _
 from flycam.store.regular import read_regular, reads_foreign
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
@@ -68,10 +69,11 @@ def read_gcp(path: Path) -> GroundControl:
     _require_one_place(path, marks, lines[1:], _SAME_DEG if describe_crs(crs).is_geographic else _SAME_M)
     if not marks:
         raise SourceUnreadable(
-            f"{path.name}: names a coordinate system but no point; write one line for each mark: "
-            "x y z column row photo name",
-            vi=f"{path.name}: có hệ toạ độ nhưng không có điểm nào; mỗi dấu ghi một dòng: x y z cột hàng ảnh "
-            "tên",
+            _(
+                "{name}: names a coordinate system but no point; write one line for each "
+                "mark: x y z column row photo name",
+                name=path.name,
+            )
         )
     return GroundControl(path=path, crs=crs, marks=tuple(marks))
 
@@ -81,17 +83,22 @@ def _require_one_place(
 ) -> None:
     """A name that stands for two places would move the map by what lies between them."""
     first: dict[str, tuple[GroundMark, int]] = {}
-    for mark, (number, _) in zip(marks, lines, strict=True):
+    for mark, (number, __) in zip(marks, lines, strict=True):
         before, line = first.setdefault(mark.point, (mark, number))
         apart = max(
             abs(mark.x - before.x) / same, abs(mark.y - before.y) / same, abs(mark.z - before.z) / _SAME_M
         )
         if apart > 1.0:
             raise SourceUnreadable(
-                f"{path.name}, line {number}: point {mark.point[:60]!r} has other coordinates than in line "
-                f"{line}; correct them, or give each point a name of its own (the seventh field)",
-                vi=f"{path.name}, dòng {number}: điểm {mark.point[:60]!r} có toạ độ khác với ở dòng {line}; "
-                "hãy sửa lại, hoặc đặt cho mỗi điểm một tên riêng (trường thứ bảy)",
+                _(
+                    "{name}, line {number}: point {point!r} has other coordinates than in "
+                    "line {line}; correct them, or give each point a name of its own (the "
+                    "seventh field)",
+                    name=path.name,
+                    number=number,
+                    point=mark.point[:60],
+                    line=line,
+                )
             )
 
 
@@ -100,21 +107,19 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         text = read_regular(path, _LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read ({error.strerror}); check the path",
-            vi=f"{path}: không đọc được; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be read ({strerror}); check the path", path=path, strerror=error.strerror)
         ) from error
     except UnicodeDecodeError as error:
         raise SourceUnreadable(
-            f"{path.name}: is not a text file; give the list of ground control points (gcp_list.txt)",
-            vi=f"{path.name}: không phải tệp văn bản; hãy đưa danh sách điểm khống chế (gcp_list.txt)",
+            _(
+                "{name}: is not a text file; give the list of ground control points (gcp_list.txt)",
+                name=path.name,
+            )
         ) from error
     lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
     lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
     if not lines:
-        raise SourceUnreadable(
-            f"{path.name}: is empty; give the list of ground control points",
-            vi=f"{path.name}: tệp rỗng; hãy đưa danh sách điểm khống chế",
-        )
+        raise SourceUnreadable(_("{name}: is empty; give the list of ground control points", name=path.name))
     return lines
 
 
@@ -132,10 +137,13 @@ def _vn2000(path: Path, text: str, lines: Sequence[tuple[int, str]]) -> str | No
     first = lines[1][1].split()[0] if len(lines) > 1 else ""
     if degrees or _is_metres(first):
         raise CrsMissing(
-            f"{path.name}: its first line names VN-2000 without a zone that is known ({text[:60]!r}); write "
-            "the zone's code, e.g. EPSG:9208 for the central meridian 104°45' (Lao Cai)",
-            vi=f"{path.name}: dòng đầu ghi VN-2000 nhưng không rõ múi ({text[:60]!r}); hãy ghi mã của múi, "
-            "ví dụ EPSG:9208 cho kinh tuyến trục 104°45' (Lào Cai)",
+            _(
+                "{name}: its first line names VN-2000 without a zone that is known "
+                "({text_2!r}); write the zone's code, e.g. EPSG:9208 for the central "
+                "meridian 104°45' (Lao Cai)",
+                name=path.name,
+                text_2=text[:60],
+            )
         )
     return None
 
@@ -158,9 +166,11 @@ def crs_of_first_line(path: Path, lines: Sequence[tuple[int, str]]) -> str:
         parse_crs(text)
     except CrsMissing as error:
         raise CrsMissing(
-            f"{path.name}: its first line must name the coordinate system, e.g. EPSG:32648, and is "
-            f"{text[:60]!r}",
-            vi=f"{path.name}: dòng đầu phải ghi hệ toạ độ, ví dụ EPSG:32648, nhưng lại là {text[:60]!r}",
+            _(
+                "{name}: its first line must name the coordinate system, e.g. EPSG:32648, and is {text_2!r}",
+                name=path.name,
+                text_2=text[:60],
+            )
         ) from error
     return text
 
@@ -173,13 +183,21 @@ def _mark(path: Path, number: int, text: str) -> GroundMark:
         photo = fields[5]
     except (ValueError, IndexError) as error:
         raise SourceUnreadable(
-            f"{path.name}, line {number}: does not read as x y z column row photo name: {text[:60]!r}",
-            vi=f"{path.name}, dòng {number}: không đúng dạng x y z cột hàng ảnh tên: {text[:60]!r}",
+            _(
+                "{name}, line {number}: does not read as x y z column row photo name: {text_2!r}",
+                name=path.name,
+                number=number,
+                text_2=text[:60],
+            )
         ) from error
     if not all(map(math.isfinite, (x, y, column, row))):
         raise SourceUnreadable(
-            f"{path.name}, line {number}: a coordinate is not a number: {text[:60]!r}",
-            vi=f"{path.name}, dòng {number}: có toạ độ không phải là số: {text[:60]!r}",
+            _(
+                "{name}, line {number}: a coordinate is not a number: {text_2!r}",
+                name=path.name,
+                number=number,
+                text_2=text[:60],
+            )
         )
     name = fields[6] if len(fields) > 6 and fields[6] else f"{fields[0]} {fields[1]}"
     return GroundMark(

@@ -18,6 +18,7 @@ import numpy as np
 from flycam.errors import CrsMissing
 from flycam.geodata.crs import WGS84, to_lonlat
 from flycam.ingest.given.gcp import crs_of_first_line
+from flycam.messages import _
 
 NAME_COLUMNS = ("filename", "file", "name", "image", "imagename", "label", "photo", "sourcefile")
 """What a table's header calls the column of photos' names, in small letters."""
@@ -39,10 +40,11 @@ def geo_list_crs(path: Path, lines: Sequence[str]) -> str | None:
         if all(abs(x) <= 180.0 and abs(y) <= 90.0 for x, y in places):
             return WGS84
         raise CrsMissing(
-            f"{path.name}: lists photos with x and y in metres and does not say in which coordinate system: "
-            "write it as the first line, e.g. EPSG:32648",
-            vi=f"{path.name}: ghi x, y của ảnh theo mét mà không nêu hệ toạ độ; hãy ghi hệ toạ độ ở dòng "
-            "đầu, ví dụ EPSG:32648",
+            _(
+                "{name}: lists photos with x and y in metres and does not say in which "
+                "coordinate system: write it as the first line, e.g. EPSG:32648",
+                name=path.name,
+            )
         )
     return crs_of_first_line(path, list(enumerate(rows, start=1))) if len(rows) > 1 else None
 

@@ -39,6 +39,7 @@ from flycam.ingest.given.planar_block import (
     with_places,
 )
 from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.messages import _
 
 _MOST_MAP_PX = 5e6
 """Read of a map: as fine as photos of some 400 pixels over ground as large as itself."""
@@ -176,12 +177,13 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
 
 def _not_found(path: Path, tried: int) -> InputUnusable:
     return InputUnusable(
-        f"{path.name}: does not show the ground of these photos ({tried} places look alike, and they do not "
-        "agree on where the photos lie): give a map of the same ground, cut to about the area flown, or "
-        "positions with --telemetry",
-        vi=f"{path.name}: không cho thấy mặt đất của các ảnh này ({tried} chỗ trông giống nhau nhưng không "
-        "thống nhất vị trí ảnh); hãy đưa bản đồ của cùng khu vực, cắt vừa vùng bay, hoặc đưa vị trí bằng "
-        "--telemetry",
+        _(
+            "{name}: does not show the ground of these photos ({tried} places look alike, "
+            "and they do not agree on where the photos lie): give a map of the same ground, "
+            "cut to about the area flown, or positions with --telemetry",
+            name=path.name,
+            tried=tried,
+        )
     )
 
 

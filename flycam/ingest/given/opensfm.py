@@ -25,6 +25,7 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
 from flycam.ingest.doctor.flight_table import Floats
 from flycam.ingest.given.poses_csv import PoseRow
+from flycam.messages import _
 from flycam.store.regular import read_regular
 
 SIGMA_POSITION_M, SIGMA_ATTITUDE_RAD = 0.1, 2e-4
@@ -69,21 +70,19 @@ def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = No
             rows = [row for block in blocks for row in _from_block(block, vertical_datum, work_crs)]
     except (OSError, UnicodeDecodeError) as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read ({error}): check the file",
-            vi=f"{path}: không đọc được tệp; hãy kiểm tra lại",
+            _("{path}: cannot be read ({error}): check the file", path=path, error=error)
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise SourceUnreadable(
-            f"{path}: is neither an OpenSfM reconstruction nor ODM's shots ({error!r}): "
-            "give opensfm/reconstruction.json or odm_report/shots.geojson",
-            vi=f"{path}: không phải kết quả OpenSfM hay shots.geojson của ODM; hãy đưa "
-            "opensfm/reconstruction.json hoặc odm_report/shots.geojson",
+            _(
+                "{path}: is neither an OpenSfM reconstruction nor ODM's shots ({error!r}): "
+                "give opensfm/reconstruction.json or odm_report/shots.geojson",
+                path=path,
+                error=error,
+            )
         ) from error
     if not rows:
-        raise SourceUnreadable(
-            f"{path}: holds no shot: give the reconstruction of this flight",
-            vi=f"{path}: không có ảnh nào; hãy đưa kết quả dựng của chuyến bay này",
-        )
+        raise SourceUnreadable(_("{path}: holds no shot: give the reconstruction of this flight", path=path))
     return rows
 
 

@@ -12,6 +12,7 @@ from flycam.ingest.given.opensfm import read_sfm_poses
 from flycam.ingest.given.poses_csv import PoseRow, read_poses_csv
 from flycam.ingest.telemetry.airdata import looks_like_airdata
 from flycam.ingest.telemetry.subtitles import looks_like_subtitles
+from flycam.messages import _
 from flycam.store.regular import reads_foreign
 
 _HEAD_BYTES = 4096
@@ -82,8 +83,7 @@ def _head(path: Path) -> str:
             data = file.read(_HEAD_BYTES)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     try:
         text = data.decode("utf-8-sig")

@@ -16,6 +16,7 @@ from flycam.ingest.given.poses_csv import PoseRow
 from flycam.ingest.photo.calibration import fitted_to
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.naming import told_apart
+from flycam.messages import _
 
 
 def posed_headers(
@@ -111,14 +112,13 @@ def rows_by_name(
             return rows[max(inside, key=len)]
         if () in rows:
             raise PositionUnknown(
-                f"shares its name with another photo and {pose_file} does not tell them apart: write the "
-                "folder before the name there",
-                vi=f"trùng tên với ảnh khác và {pose_file} không phân biệt được; hãy ghi cả thư mục",
+                _(
+                    "shares its name with another photo and {pose_file} does not tell them "
+                    "apart: write the folder before the name there",
+                    pose_file=pose_file,
+                )
             )
-        raise PositionUnknown(
-            f"is not named in {pose_file}: add its pose there",
-            vi=f"không có trong {pose_file}; hãy thêm vị trí của ảnh vào đó",
-        )
+        raise PositionUnknown(_("is not named in {pose_file}: add its pose there", pose_file=pose_file))
 
     return row_of
 

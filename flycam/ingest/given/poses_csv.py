@@ -39,6 +39,7 @@ from flycam.ingest.doctor.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.doctor.position import rounding_sigma_m
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.given.geo_list import NAME_COLUMNS, geo_list_crs, geo_list_table
+from flycam.messages import _
 from flycam.store.regular import read_regular
 
 _XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", "height", "elevation"))
@@ -103,11 +104,12 @@ def read_poses_csv(
     lla, rpy = _find(columns, _LLA), _find(columns, _RPY)
     if name_at is None or not ((xyz and opk) or (lla and rpy)):
         raise SourceUnreadable(
-            f"{path}: has neither filename x y z omega phi kappa nor filename latitude longitude altitude "
-            "roll pitch yaw columns, nor filename latitude longitude alone: name them so in its first line",
-            vi=f"{path}: không có các cột filename x y z omega phi kappa, hoặc filename latitude longitude "
-            "altitude roll pitch yaw, hoặc chỉ filename latitude longitude; hãy đặt tên cột như vậy ở dòng "
-            "đầu",
+            _(
+                "{path}: has neither filename x y z omega phi kappa nor filename latitude "
+                "longitude altitude roll pitch yaw columns, nor filename latitude longitude "
+                "alone: name them so in its first line",
+                path=path,
+            )
         )
     names = [row[name_at[0]] for row in rows]
     cameras = [row[columns["camera"]] if "camera" in columns else "" for row in rows]
@@ -254,8 +256,11 @@ def _require_on_earth(places: Floats, path: Path) -> None:
     lon, lat = places[:, 0], places[:, 1]
     if not ((np.abs(lon) <= 180.0) & (lat >= -80.0) & (lat <= 84.0)).all():
         raise SourceUnreadable(
-            f"{path}: a longitude or latitude is none in degrees: look whether its columns are named rightly",
-            vi=f"{path}: có kinh độ hoặc vĩ độ không hợp lệ (tính bằng độ); hãy xem lại tên các cột",
+            _(
+                "{path}: a longitude or latitude is none in degrees: look whether its columns "
+                "are named rightly",
+                path=path,
+            )
         )
 
 
@@ -274,8 +279,13 @@ def stated_datum(path: Path) -> str | None:
     if len(words) > 1 or not words <= {"", *known}:
         said, choice = ", ".join(sorted(words)), ", ".join(known)
         raise DatumUnknown(
-            f"{path}: {_DATUM} says {said}: write one of {choice} in every line",
-            vi=f"{path}: {_DATUM} ghi {said}; hãy ghi cùng một hệ ở mọi dòng: {choice}",
+            _(
+                "{path}: {datum} says {said}: write one of {choice} in every line",
+                path=path,
+                datum=_DATUM,
+                said=said,
+                choice=choice,
+            )
         )
     return words.pop() or None
 
@@ -297,8 +307,7 @@ def _lines(path: Path) -> list[str]:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read as a text table: export it as CSV in UTF-8",
-            vi=f"{path}: không đọc được dạng bảng; hãy xuất lại thành CSV mã UTF-8",
+            _("{path}: cannot be read as a text table: export it as CSV in UTF-8", path=path)
         ) from error
     return [line for line in text.splitlines() if line.strip()]
 
@@ -317,24 +326,21 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         header, *rows = ([cell.strip() for cell in row] for row in reader)
     except csv.Error as error:
         raise SourceUnreadable(
-            f"{path}: is no table ({error}): export it as CSV in UTF-8",
-            vi=f"{path}: không phải dạng bảng; hãy xuất lại thành CSV mã UTF-8",
+            _("{path}: is no table ({error}): export it as CSV in UTF-8", path=path, error=error)
         ) from error
     if not rows:  # a quotation mark that is not closed makes one line of all
         raise _no_pose(path)
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
     if short is not None:
         raise SourceUnreadable(
-            f"{path}: line {short} has fewer columns than the header: complete it",
-            vi=f"{path}: dòng {short} thiếu cột; hãy điền cho đủ",
+            _("{path}: line {short} has fewer columns than the header: complete it", path=path, short=short)
         )
     return [name.lower().lstrip("#").strip() for name in header], rows
 
 
 def _no_pose(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path}: holds no pose: a header line and one line per photo are needed",
-        vi=f"{path}: không có vị trí ảnh nào; cần một dòng tên cột và mỗi ảnh một dòng",
+        _("{path}: holds no pose: a header line and one line per photo are needed", path=path)
     )
 
 
@@ -348,14 +354,10 @@ def _numbers(rows: list[list[str]], at: list[int], path: Path) -> Floats:
         values = np.array([[float(row[i]) for i in at] for row in rows], dtype=np.float64)
     except ValueError as error:
         raise SourceUnreadable(
-            f"{path}: {error}: write numbers with a decimal point",
-            vi=f"{path}: có giá trị không phải là số ({error}); dùng dấu chấm thập phân",
+            _("{path}: {error}: write numbers with a decimal point", path=path, error=error)
         ) from error
     if not np.isfinite(values).all():
-        raise SourceUnreadable(
-            f"{path}: holds a value that is not finite: remove that line",
-            vi=f"{path}: có giá trị vô hạn hoặc không xác định; hãy bỏ dòng đó",
-        )
+        raise SourceUnreadable(_("{path}: holds a value that is not finite: remove that line", path=path))
     return values
 
 
@@ -363,8 +365,10 @@ def _prj_beside(path: Path) -> str:
     beside = path.with_suffix(".prj")
     if not beside.is_file():
         raise CrsMissing(
-            f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
-            vi=f"{path}: không ghi x, y theo hệ toạ độ nào; hãy đặt tệp .prj cùng tên bên cạnh",
+            _(
+                "{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
+                path=path,
+            )
         )
     text = read_regular(beside, _MAX_CRS_BYTES).decode("utf-8").strip()
     parse_crs(text)

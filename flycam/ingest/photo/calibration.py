@@ -26,6 +26,7 @@ from flycam.geodata.cameras import lookup_camera
 from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.messages import Bilingual, _
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 SIGMA_DEWARP = 0.002  # a real unit differed by 0.3 % from its bundle adjustment months later
@@ -57,9 +58,11 @@ def interior_for(
     if interior is None:
         camera, camera_vi = (metadata.camera_name,) * 2 if metadata.camera_name else _UNKNOWN_CAMERA
         raise CalibrationMissing(
-            f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
-            vi=f"{metadata.name}: không có gì cho biết ống kính ({camera_vi}); hãy đưa thông số bằng "
-            "--camera TỆP",
+            _(
+                "{name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
+                name=metadata.name,
+                camera=Bilingual(camera, camera_vi),
+            )
         )
     return _with_readout(interior, metadata, known)
 
@@ -156,10 +159,15 @@ def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> Interio
     have = interior.image_size_px
     if abs(have[1] * size[0] / have[0] - size[1]) > 1.0:
         raise CalibrationMissing(
-            f"{metadata.name}: is {size[0]}×{size[1]} but the camera given describes {have[0]}×{have[1]},"
-            " another shape; give a camera file of that picture size",
-            vi=f"{metadata.name}: ảnh {size[0]}×{size[1]} nhưng tệp máy ảnh ghi {have[0]}×{have[1]}, khác "
-            "tỷ lệ; hãy đưa tệp máy ảnh của cỡ ảnh này",
+            _(
+                "{name}: is {size}×{size_2} but the camera given describes {have}×{have_2}, "
+                "another shape; give a camera file of that picture size",
+                name=metadata.name,
+                size=size[0],
+                size_2=size[1],
+                have=have[0],
+                have_2=have[1],
+            )
         )
     return scaled(interior, size)
 

@@ -21,6 +21,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
 from flycam.ingest.photo.png_head import walk_png
 from flycam.ingest.photo.tiff import TiffReader
+from flycam.messages import Bilingual, _
 from flycam.store.regular import open_regular
 
 HEAD_BYTES = 64 * 1024
@@ -70,9 +71,11 @@ def opened(path: Path) -> Iterator[FileIO]:
             yield file
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read ({error.strerror or error}); check the card and the rights,"
-            " then run again",
-            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ và quyền đọc rồi chạy lại",
+            _(
+                "{path}: cannot be read ({strerror}); check the card and the rights, then run again",
+                path=path,
+                strerror=error.strerror or error,
+            )
         ) from error
 
 
@@ -99,15 +102,13 @@ def head_in(data: bytes, path: Path) -> PhotoHead:
 def _head(first: bytes, size: int, read_at: ReadAt, path: Path) -> PhotoHead:
     if size == 0:
         raise SourceUnreadable(
-            f"{path}: the file is empty (0 bytes); copy it from the card again",
-            vi=f"{path}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ",
+            _("{path}: the file is empty (0 bytes); copy it from the card again", path=path)
         )
     kind = kind_of(first)
     if kind is None:
         en, vi = _what_it_is_instead(first)
         raise SourceUnreadable(
-            f"{path}: {en}; give flycam the photos themselves",
-            vi=f"{path}: {vi}; hãy đưa chính các tệp ảnh cho flycam",
+            _("{path}: {en}; give flycam the photos themselves", path=path, en=Bilingual(en, vi))
         )
     head = PhotoHead(kind=kind, size_bytes=size)
     {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
@@ -147,23 +148,31 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
     width, height = head.size_px
     if width <= 0 or height <= 0:
         raise SourceUnreadable(
-            f"{path}: its header gives no picture size; copy it from the card again",
-            vi=f"{path}: phần đầu tệp không ghi kích thước ảnh; hãy chép lại từ thẻ nhớ",
+            _("{path}: its header gives no picture size; copy it from the card again", path=path)
         )
     decoded = width * height * max(head.channels, 1) * max(head.bits, 1) // 8
     if width * height > MAX_PIXELS or decoded > MAX_DECODED_BYTES:
         raise SourceUnreadable(
-            f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
-            f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder",
-            vi=f"{path}: khai báo {width}×{height} điểm ảnh, lớn hơn mọi máy ảnh bay (giới hạn "
-            f"{MAX_PIXELS // 1_000_000} megapixel) nên không giải mã; hãy bỏ tệp này khỏi thư mục",
+            _(
+                "{path}: declares {width}×{height} pixels, more than any aerial camera has "
+                "(limit {max_pixels} megapixels), so it is not decoded; remove it from the "
+                "folder",
+                path=path,
+                width=width,
+                height=height,
+                max_pixels=MAX_PIXELS // 1000000,
+            )
         )
     if decoded > _MOST_EXPANSION[head.kind] * head.size_bytes:
         raise SourceUnreadable(
-            f"{path}: declares {width}×{height} pixels, more than its {head.size_bytes} bytes could hold,"
-            " so it is not decoded; copy it from the card again or remove it",
-            vi=f"{path}: khai báo {width}×{height} điểm ảnh, quá nhiều so với tệp chỉ có {head.size_bytes} "
-            "byte nên không giải mã; hãy chép lại từ thẻ nhớ hoặc bỏ tệp này ra",
+            _(
+                "{path}: declares {width}×{height} pixels, more than its {size_bytes} bytes "
+                "could hold, so it is not decoded; copy it from the card again or remove it",
+                path=path,
+                width=width,
+                height=height,
+                size_bytes=head.size_bytes,
+            )
         )
 
 
@@ -172,7 +181,7 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
 
 def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     offset = 2
-    for _ in range(MAX_PARTS):
+    for __ in range(MAX_PARTS):
         mark = read_at(offset, 4)
         if len(mark) < 2:
             break
@@ -198,8 +207,7 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         offset += 2 + length
     if head.size_px == (0, 0):
         raise SourceUnreadable(
-            f"{path}: the JPEG is cut off inside its header; copy it from the card again",
-            vi=f"{path}: tệp JPEG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+            _("{path}: the JPEG is cut off inside its header; copy it from the card again", path=path)
         )
 
 
@@ -244,14 +252,12 @@ def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     reader = TiffReader.at(read_at)
     if reader is None:
         raise SourceUnreadable(
-            f"{path}: the TIFF is cut off inside its header; copy it from the card again",
-            vi=f"{path}: tệp TIFF bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+            _("{path}: the TIFF is cut off inside its header; copy it from the card again", path=path)
         )
     first = reader.directory(reader.first_directory)
     if _TAG_DNG_VERSION in first:
         raise SourceUnreadable(
-            f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF",
-            vi=f"{path}: là ảnh thô DNG; hãy đưa tệp JPEG đi kèm, hoặc chuyển sang TIFF",
+            _("{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF", path=path)
         )
     head.exif = reader
     head.is_map = _TAG_MODEL_PIXEL_SCALE in first and _TAG_MODEL_TIE_POINT in first

@@ -22,6 +22,7 @@ from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
 from flycam.ingest.photo.pixels import PixelChecks, open_pixels, pixel_checks
 from flycam.ingest.photo.search import Findings, find_photos, search
 from flycam.ingest.photo.xmp import read_xmp
+from flycam.messages import _
 from flycam.store.regular import changed, open_regular
 
 __all__ = [
@@ -49,8 +50,11 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read ({error.strerror or error}); check the card and run again",
-            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ rồi chạy lại",
+            _(
+                "{path}: cannot be read ({strerror}); check the card and run again",
+                path=path,
+                strerror=error.strerror or error,
+            )
         ) from error
 
 
@@ -94,24 +98,30 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
     head = head_of(file, path)
     if head.is_map:
         raise SourceUnreadable(
-            f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
-            vi=f"{path}: là bản đồ có toạ độ, không phải ảnh chụp; nạp địa hình bằng 'flycam dem add'",
+            _(
+                "{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
+                path=path,
+            )
         )
     exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)
     if values.get("GPano:ProjectionType", "").lower() in _STITCHED:
         raise SourceUnreadable(
-            f"{path}: is a panorama stitched of many photos, which has no one lens; give the photos that it"
-            " was made of",
-            vi=f"{path}: là ảnh toàn cảnh ghép từ nhiều ảnh, không có một ống kính; hãy đưa các ảnh gốc",
+            _(
+                "{path}: is a panorama stitched of many photos, which has no one lens; give "
+                "the photos that it was made of",
+                path=path,
+            )
         )
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
         raise SourceUnreadable(
-            f"{path}: is the single band {photo.band_name} of a multispectral set; give flycam the colour"
-            " photos or the near-infrared band of that flight",
-            vi=f"{path}: chỉ là kênh {photo.band_name} của một bộ ảnh đa phổ; hãy đưa ảnh màu hoặc kênh cận "
-            "hồng ngoại của chuyến bay đó",
+            _(
+                "{path}: is the single band {band_name} of a multispectral set; give flycam "
+                "the colour photos or the near-infrared band of that flight",
+                path=path,
+                band_name=photo.band_name,
+            )
         )
     return photo
 

@@ -20,6 +20,7 @@ from flycam.errors import FrameUnreadable, SourceUnreadable
 from flycam.ingest.photo.container import MOST_SCANS, has_too_many_scans, head_in, opened
 from flycam.ingest.photo.head import Kind, PhotoHead
 from flycam.ingest.photo.judging import PixelChecks, Pixels, judge
+from flycam.messages import _
 
 __all__ = ["Photo", "PixelChecks", "Pixels", "decoded", "load", "open_pixels", "photo_in", "pixel_checks"]
 
@@ -69,10 +70,7 @@ def decoded_jpeg(data: bytes, path: Path) -> Pixels:
         np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     )
     if picture is None:
-        raise FrameUnreadable(
-            f"{path}: what was made of it does not read: lay the film again",
-            vi=f"{path}: ảnh vừa tạo không đọc lại được; hãy chạy lại video này",
-        )
+        raise FrameUnreadable(_("{path}: what was made of it does not read: lay the film again", path=path))
     return np.asarray(picture, np.uint8)
 
 
@@ -82,8 +80,7 @@ def load(path: Path) -> Photo:
         with opened(path) as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
                 raise FrameUnreadable(
-                    f"{path}: is larger than 1 GB; it is no photo of a drone, remove it",
-                    vi=f"{path}: lớn hơn 1 GB, không phải ảnh flycam; hãy bỏ tệp này ra",
+                    _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
                 )
             data = file.readall()
     except SourceUnreadable as error:
@@ -100,15 +97,20 @@ def photo_in(data: bytes, path: Path) -> Photo:
         raise FrameUnreadable.because(error) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
-            f"{path}: the {head.kind} is cut off before its end; copy it from the card again",
-            vi=f"{path}: tệp {head.kind} bị cụt phần cuối; hãy chép lại từ thẻ nhớ",
+            _(
+                "{path}: the {kind} is cut off before its end; copy it from the card again",
+                path=path,
+                kind=head.kind,
+            )
         )
     if head.kind is Kind.JPEG and has_too_many_scans(data):
         raise FrameUnreadable(
-            f"{path}: is a JPEG of more than {MOST_SCANS} scans, which no camera writes, so it is not "
-            "decoded; remove it from the folder",
-            vi=f"{path}: là JPEG quá {MOST_SCANS} lượt quét, máy ảnh không ghi dạng này nên không giải mã; "
-            "hãy bỏ tệp này khỏi thư mục",
+            _(
+                "{path}: is a JPEG of more than {most_scans} scans, which no camera writes, "
+                "so it is not decoded; remove it from the folder",
+                path=path,
+                most_scans=MOST_SCANS,
+            )
         )
     return Photo(path, head, data)
 
@@ -133,16 +135,14 @@ def _decode(photo: Photo, mode: int) -> NDArray[np.generic]:
         raise _damaged(head, path)
     if picture.shape[0] * picture.shape[1] > MAX_PIXELS:
         raise FrameUnreadable(
-            f"{path}: decodes to more pixels than its header says; remove it from the folder",
-            vi=f"{path}: giải mã ra nhiều điểm ảnh hơn phần đầu tệp khai báo; hãy bỏ tệp này khỏi thư mục",
+            _("{path}: decodes to more pixels than its header says; remove it from the folder", path=path)
         )
     return picture
 
 
 def _damaged(head: PhotoHead, path: Path) -> FrameUnreadable:
     return FrameUnreadable(
-        f"{path}: the {head.kind} is damaged; copy it from the card again",
-        vi=f"{path}: tệp {head.kind} bị hỏng; hãy chép lại từ thẻ nhớ",
+        _("{path}: the {kind} is damaged; copy it from the card again", path=path, kind=head.kind)
     )
 
 
@@ -159,8 +159,12 @@ def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | Non
     chosen = bands if bands is not None else ((0, 1, 2) if count >= 3 else (0, 0, 0))
     if max(chosen) >= count or min(chosen) < 0:
         raise FrameUnreadable(
-            f"{path}: has {count} bands, so bands {chosen} cannot be shown; choose others",
-            vi=f"{path}: có {count} kênh nên không hiển thị được các kênh {chosen}; hãy chọn kênh khác",
+            _(
+                "{path}: has {count} bands, so bands {chosen} cannot be shown; choose others",
+                path=path,
+                count=count,
+                chosen=chosen,
+            )
         )
     eight = _to_eight_bits(layers, path)
     return eight if count == 3 and chosen == (0, 1, 2) else eight[:, :, list(chosen)]
@@ -175,16 +179,16 @@ def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
         values = layers.astype(np.float32)
         known = values[np.isfinite(values)]
         if known.size == 0:
-            raise FrameUnreadable(
-                f"{path}: holds no finite pixel; remove it from the folder",
-                vi=f"{path}: không có điểm ảnh nào hợp lệ; hãy bỏ tệp này khỏi thư mục",
-            )
+            raise FrameUnreadable(_("{path}: holds no finite pixel; remove it from the folder", path=path))
         low, high = np.percentile(known, STRETCH_PERCENTILES)
         scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / max(float(high - low), 1e-6))
         return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
     raise FrameUnreadable(
-        f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits",
-        vi=f"{path}: điểm ảnh kiểu {layers.dtype}, flycam không lập bản đồ được; hãy chuyển sang 8 bit",
+        _(
+            "{path}: has pixels of type {dtype}, which flycam does not map; convert it to 8 bits",
+            path=path,
+            dtype=layers.dtype,
+        )
     )
 
 

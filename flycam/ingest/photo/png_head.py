@@ -9,6 +9,7 @@ from pathlib import Path
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, PhotoHead, ReadAt
 from flycam.ingest.photo.tiff import TiffReader
+from flycam.messages import _
 
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
@@ -18,7 +19,7 @@ def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     if even the header, which comes first and once, is cut off."""
     offset = 8
     head.chunks_whole = False
-    for _ in range(MAX_PARTS):
+    for __ in range(MAX_PARTS):
         lead = read_at(offset, 8)
         if len(lead) < 8:
             break
@@ -43,8 +44,7 @@ def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         offset = body + length + 4
     if head.size_px == (0, 0):
         raise SourceUnreadable(
-            f"{path}: the PNG is cut off inside its header; copy it from the card again",
-            vi=f"{path}: tệp PNG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+            _("{path}: the PNG is cut off inside its header; copy it from the card again", path=path)
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from flycam.errors import SourceUnreadable
 from flycam.frame.spelling import is_text, to_visible
 from flycam.ingest.photo.container import head_of, kind_of, opened
+from flycam.messages import _
 from flycam.store.regular import open_regular
 
 NOT_A_PHOTO = "not a photo"
@@ -56,8 +57,7 @@ def search(paths: Iterable[Path]) -> Findings:
     for path in given:
         if not path.exists():
             raise SourceUnreadable(
-                f"{path}: no such file or folder; check the path or plug in the card",
-                vi=f"{path}: không có tệp hoặc thư mục này; hãy kiểm tra đường dẫn hoặc cắm thẻ nhớ",
+                _("{path}: no such file or folder; check the path or plug in the card", path=path)
             )
         for file in walk(path, lambda *found: skipped.append(found)):
             trouble = None if file.name.startswith(".") else _never_opened(file, roots)
@@ -121,13 +121,14 @@ def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
     shown = to_visible(str(file))
     if not is_text(str(file)):
         return SourceUnreadable(
-            f"{shown}: its name is not UTF-8; rename the file and run again",
-            vi=f"{shown}: tên tệp không phải UTF-8; hãy đổi tên tệp rồi chạy lại",
+            _("{shown}: its name is not UTF-8; rename the file and run again", shown=shown)
         )
     if leads_out(file, roots):
         return SourceUnreadable(
-            f"{shown}: is a link to a place elsewhere; copy here what it leads to, or leave it out",
-            vi=f"{shown}: là liên kết tới nơi khác; hãy chép chính dữ liệu đó vào đây, hoặc bỏ ra",
+            _(
+                "{shown}: is a link to a place elsewhere; copy here what it leads to, or leave it out",
+                shown=shown,
+            )
         )
     return None
 

@@ -18,6 +18,7 @@ import numpy as np
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
+from flycam.messages import _
 
 _MOST_BYTES = 512 << 20
 _FIRST_COLUMN = "time(millisecond)"
@@ -63,8 +64,11 @@ def read_airdata(path: Path) -> FlightLog:
     offsets = rows[:, 1] - rows[:, 0]
     if not np.isfinite(offsets).any():
         raise SourceUnreadable(
-            f"{path}: no row has both a place and a time in its column datetime(utc): download the CSV again",
-            vi=f"{path}: không dòng nào có cả toạ độ và giờ ở cột datetime(utc); hãy tải lại tệp CSV",
+            _(
+                "{path}: no row has both a place and a time in its column datetime(utc): "
+                "download the CSV again",
+                path=path,
+            )
         )
     rows[:, 0] += np.nanmax(offsets)
     steps = np.diff(rows[:, 0])
@@ -85,8 +89,7 @@ def _rows(path: Path) -> np.ndarray:
     """N×14 float64 of `_WANTED` in seconds, metres and degrees, datetime in seconds UTC; NaN where absent."""
     if path.stat().st_size > _MOST_BYTES:
         raise SourceUnreadable(
-            f"{path}: is larger than any flight's table: cut it to this flight",
-            vi=f"{path}: lớn hơn bảng của bất kỳ chuyến bay nào; hãy cắt lấy riêng phần của chuyến bay này",
+            _("{path}: is larger than any flight's table: cut it to this flight", path=path)
         )
     found: list[list[float]] = []
     try:
@@ -95,17 +98,18 @@ def _rows(path: Path) -> np.ndarray:
             columns = _columns(next(table, []))
             if any(at < 0 for at, _ in columns[:_NEEDED]):
                 raise SourceUnreadable(
-                    f"{path}: lacks a column that AirData writes (time, datetime, latitude, longitude):"
-                    " download the CSV again",
-                    vi=f"{path}: thiếu cột mà AirData ghi (time, datetime, latitude, longitude); hãy tải lại",
+                    _(
+                        "{path}: lacks a column that AirData writes (time, datetime, "
+                        "latitude, longitude): download the CSV again",
+                        path=path,
+                    )
                 )
             for row in table:
                 found.append([_value(row, at, by) for at, by in columns])
                 require_few(path, len(found))
     except (OSError, csv.Error) as error:
         raise SourceUnreadable(
-            f"{path}: is damaged ({error}): download the CSV again",
-            vi=f"{path}: tệp bị hỏng; hãy tải lại tệp CSV",
+            _("{path}: is damaged ({error}): download the CSV again", path=path, error=error)
         ) from error
     return np.array(found, dtype=np.float64).reshape(-1, len(_WANTED))
 

@@ -26,6 +26,7 @@ from flycam.ingest.telemetry.flight_log import (
     require_few,
     strictly_increasing,
 )
+from flycam.messages import _
 
 Table = dict[str, NDArray[np.float64]]
 """Values of each column."""
@@ -74,8 +75,7 @@ def read_dataflash(path: Path) -> FlightLog:
     samples = _track(by_type, offset_s, path.name)
     if not samples:
         raise SourceUnreadable(
-            f"{path}: holds no POS or GPS position: give the log of the flight itself",
-            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký của chính chuyến bay",
+            _("{path}: holds no POS or GPS position: give the log of the flight itself", path=path)
         )
     return FlightLog(
         name=path.name,
@@ -108,8 +108,7 @@ def _read(path: Path) -> dict[str, Table]:
                 _read_text(iter(lambda: file.readline(_LONGEST_LINE), b""), columns, take)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     rows = {kind: np.array(found[kind]).reshape(-1, len(names)) for kind, names in columns.items()}
     return {kind: dict(zip(names, rows[kind].T, strict=True)) for kind, names in columns.items()}
@@ -187,8 +186,11 @@ def _utc_offset(gps: Table, path: Path) -> float:
     offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _LATEST_S)]
     if not offsets.size:
         raise SourceUnreadable(
-            f"{path}: {_no_fix(gps)}, so its log has no time of day: give another log of the flight",
-            vi=f"{path}: nhật ký không có lần định vị GPS nào kèm giờ; hãy đưa nhật ký khác của chuyến bay",
+            _(
+                "{path}: {gps}, so its log has no time of day: give another log of the flight",
+                path=path,
+                gps=_no_fix(gps),
+            )
         )
     return float(np.median(offsets))
 

@@ -17,6 +17,7 @@ from flycam.ingest.telemetry.subtitles import looks_like_subtitles, read_subtitl
 from flycam.ingest.telemetry.transport_stream import is_transport_stream
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
+from flycam.messages import _
 from flycam.store.regular import reads_foreign
 
 _HEAD = 4096
@@ -37,14 +38,10 @@ def read_flight_log(path: Path) -> FlightLog:
             head = file.read(_HEAD)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     if not head:
-        raise SourceUnreadable(
-            f"{path}: is empty: copy it from the aircraft again",
-            vi=f"{path}: tệp rỗng; hãy chép lại từ máy bay",
-        )
+        raise SourceUnreadable(_("{path}: is empty: copy it from the aircraft again", path=path))
     if head[4:8] == _MP4_HEAD:
         return read_gpmf(path)
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
@@ -64,8 +61,10 @@ def read_flight_log(path: Path) -> FlightLog:
     if UNIVERSAL_KEY in head or SET_KEY in head:
         return read_klv(path)
     raise SourceUnreadable(
-        f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg "
-        "of the aircraft, its .SRT, AirData's .csv or its ST 0601 metadata",
-        vi=f"{path}: không phải nhật ký bay mà flycam biết; hãy đưa tệp .tlog của trạm mặt đất, .bin hoặc "
-        ".ulg của máy bay, .SRT, .csv của AirData hoặc siêu dữ liệu ST 0601",
+        _(
+            "{path}: is no flight log that flycam knows: give the .tlog of the ground "
+            "station, the .bin or .ulg of the aircraft, its .SRT, AirData's .csv or its ST "
+            "0601 metadata",
+            path=path,
+        )
     )

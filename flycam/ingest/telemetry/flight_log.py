@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.quaternions import in_gap
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -61,9 +62,11 @@ def require_few(path: Path, samples: int, rows: int = 0) -> None:
     count, most = (samples, MOST_SAMPLES) if samples > MOST_SAMPLES else (rows, MOST_ROWS)
     if count > most:
         raise SourceUnreadable(
-            f"{path}: holds more than {most} messages, which no flight does: cut the log to this flight",
-            vi=f"{path}: có hơn {most} bản ghi, quá nhiều so với một chuyến bay; hãy cắt lấy riêng "
-            "phần của chuyến bay này",
+            _(
+                "{path}: holds more than {most} messages, which no flight does: cut the log to this flight",
+                path=path,
+                most=most,
+            )
         )
 
 

@@ -26,6 +26,7 @@ from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.mp4 import TrackSamples, creation_s, find_box, track_samples
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -89,16 +90,16 @@ def read_gpmf(path: Path) -> FlightLog:
                 require_few(path, *_counts(streams))
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     found = _of_drone(path.name, streams, track) or _of_camera(path.name, streams, track, created_s)
     if found is None:
         raise SourceUnreadable(
-            f"{path}: its GoPro telemetry tells no position with a time (GPS was off, or had no fix): give "
-            "the flight's log or subtitles",
-            vi=f"{path}: dữ liệu GoPro trong video không có vị trí kèm giờ (GPS tắt hoặc chưa bắt được vệ "
-            "tinh); hãy đưa nhật ký bay hoặc phụ đề",
+            _(
+                "{path}: its GoPro telemetry tells no position with a time (GPS was off, or "
+                "had no fix): give the flight's log or subtitles",
+                path=path,
+            )
         )
     return found
 
@@ -119,10 +120,11 @@ def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
     track = track_samples(moov, b"gpmd")
     if track is None:
         raise SourceUnreadable(
-            f"{path}: is a film without telemetry that flycam reads in it (GoPro's GPMF): give the flight's "
-            "log or subtitles",
-            vi=f"{path}: trong video này không có dữ liệu bay mà flycam đọc được (GPMF của GoPro); hãy đưa "
-            "nhật ký bay hoặc phụ đề",
+            _(
+                "{path}: is a film without telemetry that flycam reads in it (GoPro's GPMF): "
+                "give the flight's log or subtitles",
+                path=path,
+            )
         )
     return creation_s(moov), track
 

@@ -23,6 +23,7 @@ from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
 from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, fields_of
 from flycam.ingest.telemetry.klv_universal import SET_KEY, length_at, local_tags
+from flycam.messages import _
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
@@ -236,15 +237,17 @@ def read_klv(path: Path) -> FlightLog:
             samples.feed(piece)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     ordered, counts = samples.finish()
     if not ordered:
         why = "; ".join(english for english, _ in remarks_on(counts)) or "no packet of ST 0601 or MISB 0104"
         raise SourceUnreadable(
-            f"{path}: holds no position ({why}): give the metadata stream of this flight",
-            vi=f"{path}: không có vị trí nào; hãy đưa siêu dữ liệu của chuyến bay này",
+            _(
+                "{path}: holds no position ({why}): give the metadata stream of this flight",
+                path=path,
+                why=why,
+            )
         )
     return klv_log(path, ordered, remarks_on(counts))
 

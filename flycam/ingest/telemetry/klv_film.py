@@ -21,6 +21,7 @@ from flycam.frame.telemetry import TelemetrySample
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import KlvSamples, klv_log, remarks_on
 from flycam.ingest.telemetry.transport_stream import Pes, packetized_streams, seconds_between
+from flycam.messages import Bilingual, _
 
 _STAMP_NS = {
     b"MISPmicrosectime": 1000,
@@ -92,8 +93,7 @@ def read_klv_film(path: Path) -> FlightLog:
                 stream.feed(pes, first_pts)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     told = {pid: stream.samples.finish() for pid, stream in streams.items()}
     best = max(told, key=lambda pid: (*_worth(told[pid][0]), -pid), default=None)
@@ -168,13 +168,16 @@ def _no_position(
     said = remarks_on(counts)
     if not said and not counts["packets"]:
         return SourceUnreadable(
-            f"{path}: is a video without MISB metadata (ST 0601, 0104): give the flight's log beside it",
-            vi=f"{path}: video này không kèm siêu dữ liệu MISB (ST 0601, 0104); hãy đưa thêm nhật ký của "
-            "chuyến bay",
+            _(
+                "{path}: is a video without MISB metadata (ST 0601, 0104): give the flight's log beside it",
+                path=path,
+            )
         )
     english, vietnamese = ("; ".join(words) for words in zip(*said, strict=True))
     return SourceUnreadable(
-        f"{path}: its metadata tell no position ({english}): give the flight's log beside it",
-        vi=f"{path}: siêu dữ liệu trong video không cho vị trí nào ({vietnamese}); hãy đưa thêm nhật ký của "
-        "chuyến bay",
+        _(
+            "{path}: its metadata tell no position ({english}): give the flight's log beside it",
+            path=path,
+            english=Bilingual(english, vietnamese),
+        )
     )

@@ -22,6 +22,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog, require_few
 from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, Aircraft
+from flycam.messages import _
 
 _DAY_S = 86_400.0
 _STAMP = struct.Struct(">Q")
@@ -62,15 +63,21 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
     flying = link.flying()
     if not flying and corrupt:
         raise SourceUnreadable(
-            f"{path}: none of its positions has a possible time ({corrupt} records lie before 2005 or "
-            "after 2100): set the ground station's clock and give the log of another receiver of this flight",
-            vi=f"{path}: không vị trí nào có giờ hợp lý; hãy chỉnh giờ trạm mặt đất và đưa nhật ký khác",
+            _(
+                "{path}: none of its positions has a possible time ({corrupt} records lie "
+                "before 2005 or after 2100): set the ground station's clock and give the log "
+                "of another receiver of this flight",
+                path=path,
+                corrupt=corrupt,
+            )
         )
     if not flying:
         raise SourceUnreadable(
-            f"{path}: holds no GLOBAL_POSITION_INT message: give the aircraft's complete telemetry log "
-            "(.tlog)",
-            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký đầy đủ (.tlog) của máy bay",
+            _(
+                "{path}: holds no GLOBAL_POSITION_INT message: give the aircraft's complete "
+                "telemetry log (.tlog)",
+                path=path,
+            )
         )
     logs: dict[int, FlightLog] = {}
     for aircraft in flying[:most]:
@@ -139,8 +146,7 @@ def _messages(path: Path) -> Iterator[tuple[float, Any]]:
                 due = at = end
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
 
 

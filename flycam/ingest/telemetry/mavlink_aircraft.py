@@ -35,6 +35,7 @@ from flycam.ingest.telemetry.mavlink_clock import (
     one_voice,
 )
 from flycam.ingest.telemetry.quaternions import yaw_pitch_roll
+from flycam.messages import _
 
 MAX_GAP_S = 2.5
 EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
@@ -116,10 +117,11 @@ class Aircraft:
         remarks += replayed
         if not positions:
             raise SourceUnreadable(
-                f"{name}: all packets were replayed from a buffer, so their times are not those of the "
-                "flight: give the log written during the flight",
-                vi=f"{name}: mọi gói tin đều được phát lại từ bộ đệm nên giờ không phải giờ bay; hãy đưa "
-                "nhật ký ghi trong lúc bay",
+                _(
+                    "{name}: all packets were replayed from a buffer, so their times are not "
+                    "those of the flight: give the log written during the flight",
+                    name=name,
+                )
             )
         clock = boot_clock(positions)
         track = TelemetryTrack(
@@ -196,16 +198,16 @@ def _camera_events(
 ) -> tuple[TelemetrySample, ...]:
     """CAMERA_FEEDBACK (ArduPilot), else CAMERA_IMAGE_CAPTURED, else CAMERA_TRIGGER, one per number."""
     events: dict[int, TelemetrySample] = {}
-    for _, m in rows["CAMERA_FEEDBACK"]:
+    for __, m in rows["CAMERA_FEEDBACK"]:
         events.setdefault(int(m.img_idx), _with_gimbal(_feedback(m, clock, origin), track))
     if events:
         return tuple(events[i] for i in sorted(events))
-    for _, m in rows["CAMERA_IMAGE_CAPTURED"]:
+    for __, m in rows["CAMERA_IMAGE_CAPTURED"]:
         if m.capture_result == 1:
             events.setdefault(int(m.image_index), _captured(m, clock, track, origin))
     if events:
         return tuple(events[i] for i in sorted(events))
-    for _, m in rows["CAMERA_TRIGGER"]:
+    for __, m in rows["CAMERA_TRIGGER"]:
         t_ns = _event_ns(m.time_usec, m.time_usec / 1e6, clock)
         try:
             events.setdefault(int(m.seq), replace(track.pose_at(t_ns), origin=f"{origin} CAMERA_TRIGGER"))
@@ -279,7 +281,7 @@ def _captured(m: Any, clock: BootClock, track: TelemetryTrack, origin: str) -> T
 
 def _home(messages: list[Row]) -> Home | None:
     """The last HOME_POSITION that names a place."""
-    for _, m in reversed(messages):
+    for __, m in reversed(messages):
         if m.latitude or m.longitude:
             return Home(lon_deg=m.longitude / 1e7, lat_deg=m.latitude / 1e7, height_m=m.altitude / 1e3)
     return None

@@ -28,6 +28,7 @@ from flycam.ingest.telemetry.mavlink import Link
 from flycam.ingest.telemetry.mavlink_record import MavlinkRecord
 from flycam.ingest.telemetry.serial_line import DEFAULT_BAUD, SerialLine, is_speed
 from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.messages import _
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2
@@ -120,16 +121,21 @@ class MavlinkLink:
         except OSError as error:
             if isinstance(self._address, _Serial):
                 raise SourceUnreadable(
-                    f"{self._name}: cannot be opened ({error.strerror or error}): check that the radio is "
-                    "plugged in, that this user may read it (group dialout), and that no other program does",
-                    vi=f"{self._name}: không mở được; hãy kiểm tra đã cắm bộ thu phát, người dùng có quyền "
-                    "đọc (nhóm dialout), và không chương trình nào khác đang dùng",
+                    _(
+                        "{name}: cannot be opened ({strerror}): check that the radio is "
+                        "plugged in, that this user may read it (group dialout), and that no "
+                        "other program does",
+                        name=self._name,
+                        strerror=error.strerror or error,
+                    )
                 ) from error
             raise SourceUnreadable(
-                f"{self._name}: cannot be opened ({error.strerror or error}): check address and port, and "
-                "that no other program holds it",
-                vi=f"{self._name}: không mở được; hãy kiểm tra địa chỉ, cổng, và có chương trình nào "
-                "khác đang dùng cổng đó",
+                _(
+                    "{name}: cannot be opened ({strerror}): check address and port, and that "
+                    "no other program holds it",
+                    name=self._name,
+                    strerror=error.strerror or error,
+                )
             ) from error
         self._thread.start()
         return self
@@ -322,7 +328,8 @@ def _serial(url: str) -> _Serial:
 
 def _no_link(url: str) -> OptionUnusable:
     return OptionUnusable(
-        f"{shown(url)}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
-        vi=f"{shown(url)}: không phải đường truyền MAVLink; hãy ghi udp://:14550, tcp://MÁY:5760 hoặc "
-        "serial:/dev/ttyUSB0:57600",
+        _(
+            "{url}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
+            url=shown(url),
+        )
     )

@@ -21,6 +21,7 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_few
 from flycam.ingest.telemetry.subtitle_cues import Cue, cues_of, lon_first, order_evidence
+from flycam.messages import _
 from flycam.store.regular import reads_foreign
 
 Floats = NDArray[np.float64]
@@ -161,8 +162,11 @@ def read_subtitles(path: Path) -> Subtitles:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise SourceUnreadable(
-                f"{path}: {size >> 20} MiB is more than any subtitle file: check what it is",
-                vi=f"{path}: {size >> 20} MiB, quá lớn so với tệp phụ đề; hãy kiểm tra lại",
+                _(
+                    "{path}: {size} MiB is more than any subtitle file: check what it is",
+                    path=path,
+                    size=size >> 20,
+                )
             )
         with path.open("rb") as file:
             encoding = _encoding(file.read(2))
@@ -173,13 +177,11 @@ def read_subtitles(path: Path) -> Subtitles:
                 require_few(path, len(cues))
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
     if not cues:
         raise SourceUnreadable(
-            f"{path}: holds no subtitle: copy the .SRT from the aircraft's card again",
-            vi=f"{path}: không có phụ đề nào; hãy chép lại tệp .SRT từ thẻ nhớ của máy bay",
+            _("{path}: holds no subtitle: copy the .SRT from the aircraft's card again", path=path)
         )
     return _table(cues, path.name)
 
@@ -193,8 +195,7 @@ def read_subtitle_log(path: Path) -> FlightLog:
     if not len(table):
         why = "; ".join(f"{n} of {table.cues} {_REASONS[reason][0]}" for reason, n in table.dropped.items())
         raise SourceUnreadable(
-            f"{path}: no cue has a position ({why}): give another log of this flight",
-            vi=f"{path}: phụ đề không ghi toạ độ; hãy đưa nhật ký bay khác của chuyến này",
+            _("{path}: no cue has a position ({why}): give another log of this flight", path=path, why=why)
         )
     walled = bool((table.wall_ns > 0).all())
     return FlightLog(

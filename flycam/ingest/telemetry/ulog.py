@@ -26,6 +26,7 @@ from flycam.ingest.telemetry.flight_log import (
 )
 from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
 from flycam.ingest.telemetry.ulog_topics import Records, ULogTopics, is_number, read_topics
+from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
@@ -63,10 +64,7 @@ def read_ulog(path: Path) -> FlightLog:
     require_few(path, max(map(len, (fused if len(fused) else gps, captures, triggers))))
     samples = strictly_increasing(_track(topics, gps, offset_us, home, path.name))
     if not samples:
-        raise SourceUnreadable(
-            f"{path}: holds no position: give the log of the flight itself",
-            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký của chính chuyến bay",
-        )
+        raise SourceUnreadable(_("{path}: holds no position: give the log of the flight itself", path=path))
     track = TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S)
     events, event_remarks = _events(topics, offset_us, track, path.name)
     return FlightLog(
@@ -100,8 +98,7 @@ def _utc_offset_us(gps: Records, path: Path) -> int:
         if known.any():
             return round(float(np.median((utc - gps["timestamp"].astype(np.int64))[known])))
     raise SourceUnreadable(
-        f"{path}: the aircraft never had a GPS fix, so its log has no time of day",
-        vi=f"{path}: máy bay chưa từng bắt được GPS nên nhật ký không có giờ; hãy đưa nhật ký khác",
+        _("{path}: the aircraft never had a GPS fix, so its log has no time of day", path=path)
     )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.frame.moment import LATEST_NS
 from flycam.ingest.telemetry.flight_log import require_few
+from flycam.messages import _
 
 MAGIC = b"ULog\x01\x12\x35"
 _SYNC = bytes.fromhex("2f731320250cbb12")
@@ -72,15 +73,13 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise SourceUnreadable(
-                    f"{path}: is not a PX4 ULog: copy the .ulg from the aircraft again",
-                    vi=f"{path}: không phải nhật ký PX4; hãy chép lại tệp .ulg từ máy bay",
+                    _("{path}: is not a PX4 ULog: copy the .ulg from the aircraft again", path=path)
                 )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Scan(path, data, wanted).run()
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
         ) from error
 
 

@@ -13,6 +13,7 @@ import socket
 
 from flycam.errors import SourceUnreadable, StreamUnreadable
 from flycam.frame.address import shown
+from flycam.messages import _
 
 OPEN_TIMEOUT_MS = 8_000
 WAITED_S = 12 * 3600.0
@@ -87,17 +88,20 @@ def not_here(url: str, number: int) -> StreamUnreadable:
     name = shown(url)
     if number == errno.EADDRINUSE:
         return StreamUnreadable(
-            f"{name}: the port is in use: another program, or another flight, receives there: end it, or "
-            "give another port here and to the sender",
-            vi=f"{name}: cổng đang bị chương trình khác hoặc chuyến bay khác dùng; hãy tắt nó, hoặc đổi sang "
-            "cổng khác ở đây và ở máy gửi",
+            _(
+                "{name}: the port is in use: another program, or another flight, receives "
+                "there: end it, or give another port here and to the sender",
+                name=name,
+            )
         )
     why = os.strerror(number) if number > 0 else "the name is not known"
     return StreamUnreadable(
-        f"{name}: cannot be listened at ({why}): give it as udp://@:5600 or rtmp://:1935/live/KEY, with a "
-        "port from 1024 to 65535",
-        vi=f"{name}: không nhận được ở địa chỉ này; hãy ghi như udp://@:5600 hoặc rtmp://:1935/live/KHOÁ, "
-        "cổng từ 1024 đến 65535",
+        _(
+            "{name}: cannot be listened at ({why}): give it as udp://@:5600 or "
+            "rtmp://:1935/live/KEY, with a port from 1024 to 65535",
+            name=name,
+            why=why,
+        )
     )
 
 
@@ -106,10 +110,13 @@ def too_large(url: str, width: int, height: int) -> SourceUnreadable:
     name = shown(url)
     kind = StreamUnreadable if "://" in url else SourceUnreadable
     return kind(
-        f"{name}: its pictures are of {width}×{height} pixels, more than 8K (7680×4320), so it is not "
-        "decoded; give the camera's own film",
-        vi=f"{name}: khung hình {width}×{height} điểm ảnh, lớn hơn 8K (7680×4320) nên không giải mã; hãy "
-        "đưa video gốc của máy quay",
+        _(
+            "{name}: its pictures are of {width}×{height} pixels, more than 8K (7680×4320), "
+            "so it is not decoded; give the camera's own film",
+            name=name,
+            width=width,
+            height=height,
+        )
     )
 
 
@@ -129,27 +136,35 @@ def unreadable(url: str, why: str) -> SourceUnreadable:
     name = shown(url)
     if url.lower().startswith("srt://"):
         return StreamUnreadable(
-            f"{name}: nothing came, and the video library as it is delivered speaks no SRT: let {_GATEWAY} "
-            f'(Debian package srt-tools) hand it on: {_GATEWAY} "{name}" udp://127.0.0.1:5600, and give '
-            "--video udp://127.0.0.1:5600",
-            vi=f"{name}: không nhận được gì; thư viện video đi kèm không đọc SRT: hãy chuyển tiếp bằng "
-            f'{_GATEWAY} (gói srt-tools của Debian): {_GATEWAY} "{name}" udp://127.0.0.1:5600, rồi dùng '
-            "--video udp://127.0.0.1:5600",
+            _(
+                "{name}: nothing came, and the video library as it is delivered speaks no "
+                "SRT: let {gateway} (Debian package srt-tools) hand it on: {gateway} "
+                '"{name}" udp://127.0.0.1:5600, and give --video udp://127.0.0.1:5600',
+                name=name,
+                gateway=_GATEWAY,
+            )
         )
     if is_waited_at(url):
         return StreamUnreadable(
-            f"{name}: nobody sent video here that can be read ({why}): start this first, then the aircraft's "
-            "sending, to this machine's address and port",
-            vi=f"{name}: không có máy nào gửi tới video đọc được: hãy chạy lệnh này trước, rồi bật phát từ "
-            "máy bay tới địa chỉ và cổng của máy này",
+            _(
+                "{name}: nobody sent video here that can be read ({why}): start this first, "
+                "then the aircraft's sending, to this machine's address and port",
+                name=name,
+                why=why,
+            )
         )
     if "://" in url:
         return StreamUnreadable(
-            f"{name}: {why}: check that it sends, the address, its port and path, user and password",
-            vi=f"{name}: không nhận được video đọc được từ đó; hãy kiểm tra bên gửi đang phát, địa chỉ, "
-            "cổng, đường dẫn, tên và mật khẩu",
+            _(
+                "{name}: {why}: check that it sends, the address, its port and path, user and password",
+                name=name,
+                why=why,
+            )
         )
     return SourceUnreadable(
-        f"{name}: cannot be read as video: {why}; check that it plays, and give the original",
-        vi=f"{name}: không đọc được dạng video; hãy kiểm tra xem có phát được không và đưa tệp gốc",
+        _(
+            "{name}: cannot be read as video: {why}; check that it plays, and give the original",
+            name=name,
+            why=why,
+        )
     )

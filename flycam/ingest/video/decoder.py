@@ -20,6 +20,7 @@ from flycam.frame.address import shown
 from flycam.ingest.video.address import WAITED_S, as_opened, is_waited_at, not_here, too_large, unreadable
 from flycam.ingest.video.decoding import DecodingOrder, decode
 from flycam.ingest.video.receiving import READ_TIMEOUT_MS
+from flycam.messages import _
 
 _MOST_SLOTS, _RING_BYTES = 4, 128 << 20
 _LOOK_S = 0.2
@@ -180,6 +181,5 @@ class Decoder:
 
 def _stopped_before(url: str) -> Cancelled:
     return Cancelled(
-        f"{shown(url)}: stopped before any video came; the same command waits for it again",
-        vi=f"{shown(url)}: đã dừng khi chưa nhận được video nào; chạy lại lệnh này để chờ tiếp",
+        _("{url}: stopped before any video came; the same command waits for it again", url=shown(url))
     )

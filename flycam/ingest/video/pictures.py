@@ -29,6 +29,7 @@ from flycam.ingest.video.latest import Latest
 from flycam.ingest.video.outages import OutageCount, Outages
 from flycam.ingest.video.recording import RecordingOrder
 from flycam.ingest.video.stream_time import StreamTime
+from flycam.messages import _
 
 _QUEUE, _QUEUE_BYTES = 8, 256 << 20
 _MOST_MOOV_BYTES = 64 << 20
@@ -308,9 +309,15 @@ class VideoSource:
             return decoder
         decoder.__exit__(None, None, None)
         raise SourceUnreadable(
-            f"{self.name}: came back with pictures of {decoder.size_px[0]}×{decoder.size_px[1]} after "
-            f"{self.size_px[0]}×{self.size_px[1]}: start again with the camera of the new size",
-            vi=f"{self.name}: nối lại với cỡ ảnh khác trước; hãy chạy lại với máy ảnh đúng cỡ đó",
+            _(
+                "{name}: came back with pictures of {size_px}×{decoder_size_px} after "
+                "{size_px_2}×{size_px_3}: start again with the camera of the new size",
+                name=self.name,
+                size_px=decoder.size_px[0],
+                decoder_size_px=decoder.size_px[1],
+                size_px_2=self.size_px[0],
+                size_px_3=self.size_px[1],
+            )
         )
 
     def _remark(self, ending: str, count: int) -> None:
@@ -362,6 +369,9 @@ def _movie_header(path: Path) -> bytes | None:
             return read_at(box[0], box[1] - box[0])
     except OSError as error:
         raise SourceUnreadable(
-            f"{shown(str(path))}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{shown(str(path))}: không mở được; hãy kiểm tra đường dẫn",
+            _(
+                "{path}: cannot be opened ({strerror}): check the path",
+                path=shown(str(path)),
+                strerror=error.strerror,
+            )
         ) from error

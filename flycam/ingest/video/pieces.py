@@ -12,6 +12,7 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.fragments import TICKS, Content, configuration_of, content_of, ended
 from flycam.frame.nal import codec_name
 from flycam.ingest.video.recording import FINISHED, UNFINISHED
+from flycam.messages import _
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +54,12 @@ def understood(path: Path) -> Piece | None:
             codec, head = codec_name(*found), ended(head, content.ticks)
         except (ValueError, IndexError, struct.error) as error:
             raise SourceUnreadable(
-                f"{path}: this recorded video is damaged, as by a power cut ({error}): a program that "
-                "repairs MP4 may save pictures of it",
-                vi=f"{path}: đoạn video đã ghi này bị hỏng, có thể do mất điện; có thể cứu ảnh bằng chương "
-                "trình sửa tệp MP4",
+                _(
+                    "{path}: this recorded video is damaged, as by a power cut ({error}): a "
+                    "program that repairs MP4 may save pictures of it",
+                    path=path,
+                    error=error,
+                )
             ) from error
         file.truncate(content.whole_bytes)
         file.seek(0)

@@ -33,6 +33,7 @@ from flycam.ingest.doctor.heading import SIGMA_BODY_YAW_DEG
 from flycam.ingest.doctor.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.video.motion import ToldPoses
+from flycam.messages import Bilingual, _
 
 Floats = NDArray[np.float64]
 
@@ -221,11 +222,16 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     if len(kept) < 2:
         left_out = Counter(not_believed.values())
         raise PositionMissing(
-            f"{log.name}: no two of its {len(log.track.samples)} positions can be believed "
-            f"({left_out_said(left_out) or 'there are none'}): give the log of this flight, with a GNSS fix",
-            vi=f"{log.name}: không có vị trí nào dùng được "
-            f"({left_out_said(left_out, 'vi') or 'không có mẫu nào'}); hãy đưa nhật ký của chuyến bay này, "
-            "có tín hiệu GPS",
+            _(
+                "{name}: no two of its {count} positions can be believed ({left_out}): give "
+                "the log of this flight, with a GNSS fix",
+                name=log.name,
+                count=len(log.track.samples),
+                left_out=Bilingual(
+                    left_out_said(left_out) or "there are none",
+                    left_out_said(left_out, "vi") or "không có mẫu nào",
+                ),
+            )
         )
     lonlat = _places(kept)
     middle = np.median(lonlat, axis=0)
@@ -234,16 +240,19 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     if not np.isfinite(home_m):
         if not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept):
             raise PositionMissing(
-                f"{log.name}: says no height above take-off, and its heights above sea have no datum: give "
-                "another log of this flight",
-                vi=f"{log.name}: không có độ cao dùng được; hãy đưa nhật ký khác của chuyến bay này",
+                _(
+                    "{name}: says no height above take-off, and its heights above sea have no "
+                    "datum: give another log of this flight",
+                    name=log.name,
+                )
             )
         if is_plane(datum):
             raise TerrainMissing(
-                f"{log.name}: its heights are above sea, and without terrain nothing says how far below "
-                "the ground lies: give terrain of that place with --dem",
-                vi=f"{log.name}: chỉ ghi độ cao so với mực nước biển nên phải biết độ cao mặt đất; hãy đưa "
-                "mô hình độ cao của nơi đó bằng --dem",
+                _(
+                    "{name}: its heights are above sea, and without terrain nothing says how "
+                    "far below the ground lies: give terrain of that place with --dem",
+                    name=log.name,
+                )
             )
     step_s = float(np.median(np.diff([s.t_utc_ns for s in kept]))) / 1e9
     gap_s = max(log.track.max_gap_s, min(_GAP_STEPS * step_s, _LONGEST_GAP_S))
@@ -358,10 +367,7 @@ def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bo
     body = np.array([sample.yaw_deg, sample.pitch_deg, sample.roll_deg])
     if np.isfinite(body).all():
         return body, (SIGMA_BODY_YAW_DEG, SIGMA_BODY_DEG), True
-    raise PoseRejected(
-        "the log tells neither gimbal nor aircraft angles here",
-        vi="nhật ký không ghi góc gimbal hay góc máy bay ở đây",
-    )
+    raise PoseRejected(_("the log tells neither gimbal nor aircraft angles here"))
 
 
 def _places(samples: Sequence[TelemetrySample]) -> Floats:

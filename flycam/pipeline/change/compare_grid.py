@@ -14,6 +14,7 @@ from flycam.analysis.levels import WINDOW_PX
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geometry.planar import Bounds
+from flycam.messages import Bilingual, _
 from flycam.mosaic.extent import OutputGrid, bounds_in
 from flycam.mosaic.outline import Outline
 from flycam.pipeline.change.compare_sides import Said, Side
@@ -142,10 +143,15 @@ def _beside(area_name: str, names: tuple[str, str], area: Bounds, common: Bounds
         said = f" (it lies around {_middle(area)}, they around {_middle(common)})"
         said_vi = f" (vùng ở quanh {_middle(area)}, hai ảnh ở quanh {_middle(common)})"
     return InputUnusable(
-        f"{area_name}: this area holds no ground that {names[0]} and {names[1]} have in common{said}; draw "
-        "it over them; a file that does not name its coordinate reference system is read as degrees",
-        vi=f"{area_name}: vùng này không có phần đất chung của {names[0]} và {names[1]}{said_vi}; hãy vẽ lại "
-        "cho đúng chỗ; tệp không ghi hệ toạ độ được đọc theo độ kinh vĩ",
+        _(
+            "{area_name}: this area holds no ground that {names} and {names_2} have in "
+            "common{said}; draw it over them; a file that does not name its coordinate "
+            "reference system is read as degrees",
+            area_name=area_name,
+            names=names[0],
+            names_2=names[1],
+            said=Bilingual(said, said_vi),
+        )
     )
 
 

@@ -19,6 +19,7 @@ from flycam.geodata.picture_digest import picture_digest
 from flycam.geodata.warp import PICTURE_ENDINGS, ReferencePicture
 from flycam.geometry.planar import Bounds
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 from flycam.mosaic.export import source_zoom
 from flycam.mosaic.extent import OutputGrid, bounds_in, data_bounds
 from flycam.mosaic.resample import TileReader, resampled
@@ -198,16 +199,17 @@ def open_side(workspace: Workspace, ref: str) -> Side:
         return PictureSide(path)
     if path.suffix.lower() in PICTURE_ENDINGS:
         raise SourceUnreadable(
-            f"{ref}: there is no such file: check the path, or give a flight's name",
-            vi=f"{ref}: không có tệp này; hãy kiểm tra đường dẫn, hoặc ghi tên chuyến bay",
+            _("{ref}: there is no such file: check the path, or give a flight's name", ref=ref)
         )
     try:
         return FlightSide(workspace, ref)
     except NotFound as error:
         raise NotFound(
-            f"{ref}: neither a flight with a mosaic nor a GeoTIFF ({error}); name one or the other",
-            vi=f"{ref}: không phải chuyến bay đã có bản đồ, cũng không phải tệp GeoTIFF; hãy ghi một trong "
-            "hai",
+            _(
+                "{ref}: neither a flight with a mosaic nor a GeoTIFF ({error}); name one or the other",
+                ref=ref,
+                error=error,
+            )
         ) from error
 
 

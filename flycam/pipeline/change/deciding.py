@@ -19,6 +19,7 @@ from flycam.catalog.records import AuditEntry
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.change import NOT_DECIDED, STANDING, ChangeAction, ChangeStatus
+from flycam.messages import _
 from flycam.pipeline.change.compared_keeping import Reading, read_once, windows_of
 from flycam.pipeline.change.derived_lines import of_kind, on_ground, tied
 from flycam.pipeline.change.drawn_over import is_same, require_pictures
@@ -79,8 +80,7 @@ def decide(
 
 def _beyond_sight() -> AccessDenied:
     return AccessDenied(
-        "the outline lies on ground that is withheld from you; draw it within what you may see",
-        vi="đường bao nằm ở phần địa bàn mà tài khoản này không được xem; hãy vẽ trong phạm vi được xem",
+        _("the outline lies on ground that is withheld from you; draw it within what you may see")
     )
 
 
@@ -98,10 +98,7 @@ def _written(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLin
         (line.author, line.action, line.undoes) == (who, asked.action, asked.undoes) for line in lines
     )
     if lines and not (is_same and _is_as_asked(lines, asked)):
-        raise StoreConflict(
-            f"{asked.step_id}: is another decision's; give a new one",
-            vi=f"{asked.step_id}: mã này đã dùng cho quyết định khác; hãy dùng mã mới",
-        )
+        raise StoreConflict(_("{step_id}: is another decision's; give a new one", step_id=asked.step_id))
     return lines
 
 
@@ -173,18 +170,14 @@ def _undone(workspace: Workspace, asked: StepAsked, who: str, _made: Reading) ->
     changes = workspace.catalog.changes
     lines = changes.step(asked.undoes)
     if not lines or any(line.action in NOT_DECIDED for line in lines):
-        raise NotFound(
-            f"{asked.undoes[:60]}: there is no such decision to undo",
-            vi=f"{asked.undoes[:60]}: không có quyết định này để hoàn tác",
-        )
+        raise NotFound(_("{undoes}: there is no such decision to undo", undoes=asked.undoes[:60]))
     if undoable_step(changes, lines[0].event_id, who) != lines:
         raise StoreConflict(
-            "only your own last decision can be undone, while nobody has decided there since; decide anew",
-            vi="chỉ hoàn tác được quyết định cuối của bạn khi chưa ai quyết định tiếp; hãy quyết định lại",
+            _("only your own last decision can be undone, while nobody has decided there since; decide anew")
         )
     back = []
     for line in lines:
-        *earlier, _ = changes.history(line.change_id)
+        *earlier, __ = changes.history(line.change_id)
         before = earlier[-1] if earlier else replace(line, status=ChangeStatus.REMOVED)
         back.append(replace(before, version=line.version + 1))
     return back
@@ -206,8 +199,10 @@ def _seen(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     for line in lines:
         if line.version != asked.changes[line.change_id] or line.status not in STANDING:
             raise StoreConflict(
-                f"{line.change_id}: somebody decided on this change meanwhile; look at it again",
-                vi=f"{line.change_id}: đã có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
+                _(
+                    "{change_id}: somebody decided on this change meanwhile; look at it again",
+                    change_id=line.change_id,
+                )
             )
     return lines
 

@@ -18,6 +18,7 @@ from flycam.catalog.pictures_shown import mosaics_of, picture_of
 from flycam.catalog.withholding import Withholding
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Event
+from flycam.messages import _
 from flycam.pipeline.change.compared_keeping import Reading, ground_of, told_comparisons
 from flycam.pipeline.change.shapes import DECIMALS, shapes_of
 
@@ -33,15 +34,13 @@ def require_pictures(catalog: Catalog, ref: str, over: tuple[str, str], withhold
     if strange is None:
         return
     if not strange:
-        raise InputUnusable(
-            "name both pictures that it was drawn over, or neither",
-            vi="hãy ghi cả hai ảnh dùng khi vẽ, hoặc không ghi ảnh nào",
-        )
+        raise InputUnusable(_("name both pictures that it was drawn over, or neither"))
     raise InputUnusable(
-        f"{strange[:60]}: is no picture of {event.name}; show two of its flights beside each other and "
-        "draw it anew",
-        vi=f"{strange[:60]}: không phải ảnh của {event.name}; hãy mở hai chuyến bay của sự kiện này để so "
-        "sánh rồi vẽ lại",
+        _(
+            "{strange}: is no picture of {name}; show two of its flights beside each other and draw it anew",
+            strange=strange[:60],
+            name=event.name,
+        )
     )
 
 

@@ -27,6 +27,7 @@ from flycam.geodata.cap_file import CapPlace, cap_alert
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
+from flycam.messages import Bilingual, _
 from flycam.pipeline.change.at_least import at_least
 from flycam.pipeline.change.compared_keeping import found_by, read_once
 from flycam.pipeline.change.impact import ChangeImpact, impact_of
@@ -109,10 +110,13 @@ def _nothing_to_tell(out: Path, event: str, withholding: Withholding) -> InputUn
     whom something is withheld it is said of what they may see, whether or not anything is confirmed there."""
     seen, seen_vi = ("", "") if withholding.is_nothing else (" that you may see", " trong phạm vi được xem")
     return InputUnusable(
-        f"{out.name}: nothing{seen} is confirmed in {event}, and a CAP message has something to say; accept "
-        "changes on the map, then export again",
-        vi=f"{out.name}: {event} chưa có thay đổi nào{seen_vi} được xác nhận nên không có gì để báo bằng "
-        "CAP; hãy xác nhận trên bản đồ rồi xuất lại",
+        _(
+            "{name}: nothing{seen} is confirmed in {event}, and a CAP message has something "
+            "to say; accept changes on the map, then export again",
+            name=out.name,
+            seen=Bilingual(seen, seen_vi),
+            event=event,
+        )
     )
 
 
@@ -120,8 +124,7 @@ def require_change_file(out: Path) -> None:
     """Raise OptionUnusable for a name by which none of the formats is opened."""
     if out.suffix.lower() not in ENDINGS:
         raise OptionUnusable(
-            f"{out}: give a name that ends in {', '.join(ENDINGS)}",
-            vi=f"{out}: hãy đặt tên tệp có đuôi {', '.join(ENDINGS)}",
+            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(ENDINGS))
         )
 
 

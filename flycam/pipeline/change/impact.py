@@ -26,6 +26,7 @@ from flycam.frame.change import CUTTING
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.layers import MOST_FEATURES
+from flycam.messages import _
 from flycam.pipeline.change.touched_things import Count, Touched, count_of, length_cut, named_once
 from flycam.pipeline.change.volume import WhyNot, volumes_of
 from flycam.pipeline.terrain import lonlat_bounds
@@ -146,8 +147,11 @@ def _reach(distance_m: float | None) -> dict[LayerKind, float]:
         return dict(REACH_M)
     if not 0.0 <= distance_m <= MOST_REACH_M:  # NaN neither
         raise OptionUnusable(
-            f"--distance {distance_m:g}: give metres from 0 to {MOST_REACH_M:.0f}",
-            vi=f"--distance {distance_m:g}: hãy ghi số mét từ 0 đến {MOST_REACH_M:.0f}",
+            _(
+                "--distance {distance_m:g}: give metres from 0 to {most_reach_m:.0f}",
+                distance_m=distance_m,
+                most_reach_m=MOST_REACH_M,
+            )
         )
     return dict.fromkeys(LayerKind, distance_m)
 

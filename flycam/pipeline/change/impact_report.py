@@ -12,6 +12,7 @@ from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import FOUND
 from flycam.frame.flight import Event
 from flycam.geodata.picture_digest import picture_digest
+from flycam.messages import _
 from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.change.impact import Impact, impact_of
 from flycam.pipeline.workspace import Workspace
@@ -65,8 +66,12 @@ def _between(workspace: Workspace, before: str, after: str, lines: Sequence[Chan
     ]
     if not found:
         raise NotFound(
-            f"{before}, {after}: no change between these is under review; run 'flycam compare' on them first",
-            vi=f"{before}, {after}: chưa có thay đổi nào giữa hai bên; hãy chạy 'flycam compare' trước",
+            _(
+                "{before}, {after}: no change between these is under review; run 'flycam "
+                "compare' on them first",
+                before=before,
+                after=after,
+            )
         )
     return found
 
@@ -92,7 +97,6 @@ def _only_event(workspace: Workspace, lines: Sequence[ChangeLine]) -> Event:
     if len(events) > 1:
         names = ", ".join(workspace.catalog.flights.event(one).name for one in events)
         raise OptionUnusable(
-            f"changes between these are of several events ({names}): give the event instead",
-            vi=f"thay đổi giữa hai bên thuộc nhiều sự kiện ({names}); hãy ghi tên sự kiện thay vào",
+            _("changes between these are of several events ({names}): give the event instead", names=names)
         )
     return workspace.catalog.flights.event(events[0])

@@ -16,6 +16,7 @@ from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
+from flycam.messages import _
 from flycam.pipeline.change.compare_changes import Change
 from flycam.pipeline.change.compare_sides import Side, flights_in
 from flycam.pipeline.change.matching import Matched, matched
@@ -63,10 +64,12 @@ def event_for(workspace: Workspace, sides: tuple[Side, Side], asked: str | None)
     drill = next((side.name for side in sides if side.is_drill), None)
     if drill is not None and not event.is_drill:
         raise OptionUnusable(
-            f"--event {event.name}: is real and {drill} is of a drill: its changes would stand beside real "
-            "ones; name the drill",
-            vi=f"--event {event.name}: là sự kiện thật còn {drill} là của diễn tập; không thể để chung, hãy "
-            "ghi tên cuộc diễn tập",
+            _(
+                "--event {name}: is real and {drill} is of a drill: its changes would stand "
+                "beside real ones; name the drill",
+                name=event.name,
+                drill=drill,
+            )
         )
     return event
 

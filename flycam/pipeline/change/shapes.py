@@ -20,6 +20,7 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import heights_at
+from flycam.messages import _
 from flycam.pipeline.on_the_map import require_on_the_map
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
@@ -87,16 +88,13 @@ def drawn(outline: Outline) -> BaseGeometry:
         not polygon or any(len(ring) < 3 for ring in polygon) for polygon in outline
     ):
         raise InputUnusable(
-            f"the outline must have 3 to {MOST_CORNERS} corners; draw it again",
-            vi=f"đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
+            _("the outline must have 3 to {most_corners} corners; draw it again", most_corners=MOST_CORNERS)
         )
     require_on_the_map(corners, "the outline", "đường bao")
     rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
     shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
     if not shape.is_valid or shape.area == 0.0:
-        raise InputUnusable(
-            "the outline crosses itself; draw it again", vi="đường bao tự cắt nhau; hãy vẽ lại"
-        )
+        raise InputUnusable(_("the outline crosses itself; draw it again"))
     return shape
 
 
@@ -111,8 +109,7 @@ def measured(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> Gr
     flat = shapely.transform(shape, onto)
     if not 0.0 < flat.area <= MOST_KM2 * _M2_PER_KM2:
         raise InputUnusable(
-            f"one change is at most {MOST_KM2:.0f} km²; draw it in parts",
-            vi=f"mỗi thay đổi rộng nhất {MOST_KM2:.0f} km²; hãy vẽ thành nhiều phần",
+            _("one change is at most {most_km2:.0f} km²; draw it in parts", most_km2=MOST_KM2)
         )
     return Ground(
         shape=shape,

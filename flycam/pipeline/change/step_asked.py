@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from flycam.errors import InputUnusable
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeAction, ChangeKind
+from flycam.messages import Bilingual, _, verbatim
 from flycam.pipeline.change.shapes import Outline
 
 MOST_AT_ONCE = 500
@@ -57,37 +58,32 @@ def require_sensible(asked: StepAsked) -> None:
     """Raise InputUnusable for a step that no change could take."""
     if not _STEP_ID.fullmatch(asked.step_id):
         raise InputUnusable(
-            f"{asked.step_id[:60]!r}: a step's id is 'step-' and 8 to 40 hex digits",
-            vi=f"{asked.step_id[:60]!r}: mã của bước phải là 'step-' và 8 đến 40 chữ số hex",
+            _("{step_id!r}: a step's id is 'step-' and 8 to 40 hex digits", step_id=asked.step_id[:60])
         )
     if asked.action not in _COUNTS:
         raise InputUnusable(
-            f"{asked.action}: is not for people to say; draw the change instead",
-            vi=f"{asked.action}: việc này chỉ do phần mềm ghi; hãy tự vẽ thay đổi",
+            _("{action}: is not for people to say; draw the change instead", action=asked.action)
         )
     changes, outlines = _COUNTS[asked.action]
     if len(asked.changes) not in changes or len(asked.outlines) not in outlines:
         raise InputUnusable(
-            agreed(f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines"),
-            vi=f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
+            verbatim(
+                Bilingual(
+                    agreed(f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines"),
+                    f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
+                )
+            )
         )
     if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
-        raise InputUnusable(
-            "undoing names the step that it undoes, nothing else does",
-            vi="hoàn tác phải ghi mã của bước cần hoàn tác; việc khác không ghi mã đó",
-        )
+        raise InputUnusable(_("undoing names the step that it undoes, nothing else does"))
     if asked.action is ChangeAction.DRAW and asked.kind is None:
-        raise InputUnusable(
-            "say what the change is: landslide, flood or other",
-            vi="hãy ghi loại thay đổi: sạt lở, ngập lụt hay khác",
-        )
+        raise InputUnusable(_("say what the change is: landslide, flood or other"))
     if (asked.before or asked.after) and asked.action is not ChangeAction.DRAW:
         raise InputUnusable(
-            "the two pictures are told of what is drawn; all else keeps those that it was found on",
-            vi="cặp ảnh chỉ ghi khi vẽ; thay đổi khác giữ nguyên cặp ảnh đã tìm ra nó",
+            _("the two pictures are told of what is drawn; all else keeps those that it was found on")
         )
     if asked.action is ChangeAction.COMMENT and not asked.note:
-        raise InputUnusable("a note has words; write them", vi="ghi chú đang để trống; hãy viết nội dung")
+        raise InputUnusable(_("a note has words; write them"))
 
 
 def _said(counts: range) -> str:

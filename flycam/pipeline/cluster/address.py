@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flycam.errors import OptionUnusable
 from flycam.frame.loopback import is_loopback, parse_ip
+from flycam.messages import _
 
 _ADDRESS = re.compile(r"([a-z]+)://([a-z0-9.-]+|\[[0-9a-f:]+\]):(\d{1,5})")
 _EVERYWHERE = (ip_network("0.0.0.0/8"), ip_network("::/128"))
@@ -54,28 +55,33 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     is_address = protocol in ("tcp", "tls") and 0 < int(port) <= _MAX_PORT
     if not is_address or _is_everywhere(host):
         raise OptionUnusable(
-            f"FLYCAM_CLUSTER: {text[:80]}: give the address by which others reach the scheduler, such as "
-            "tls://10.0.0.5:8786, or tcp://127.0.0.1:8786 on one machine",
-            vi=f"FLYCAM_CLUSTER: {text[:80]}: hãy ghi địa chỉ mà máy khác dùng để gọi máy điều phối, như "
-            "tls://10.0.0.5:8786, hoặc tcp://127.0.0.1:8786 khi chỉ có một máy",
+            _(
+                "FLYCAM_CLUSTER: {text_2}: give the address by which others reach the "
+                "scheduler, such as tls://10.0.0.5:8786, or tcp://127.0.0.1:8786 on one "
+                "machine",
+                text_2=text[:80],
+            )
         )
     if host == "localhost":  # never asked of a resolver, which may know it as another machine
         host = "127.0.0.1"
     if protocol == "tcp" and not is_loopback(host):
         raise OptionUnusable(
-            f"FLYCAM_CLUSTER: {text[:80]}: over tcp whoever reaches that port could run any program there; "
-            "write tls:// and name the file of 'flycam worker --make-certificate FILE' in "
-            "FLYCAM_CLUSTER_CERTIFICATE on every machine. tcp is for 127.0.0.1 alone",
-            vi=f"FLYCAM_CLUSTER: {text[:80]}: qua tcp, ai nối được tới cổng đó cũng chạy được mọi chương "
-            "trình ở đó; hãy ghi tls:// và ghi tệp do 'flycam worker --make-certificate TỆP' tạo ra vào "
-            "FLYCAM_CLUSTER_CERTIFICATE trên mọi máy. tcp chỉ dùng cho 127.0.0.1",
+            _(
+                "FLYCAM_CLUSTER: {text_2}: over tcp whoever reaches that port could run any "
+                "program there; write tls:// and name the file of 'flycam worker "
+                "--make-certificate FILE' in FLYCAM_CLUSTER_CERTIFICATE on every machine. "
+                "tcp is for 127.0.0.1 alone",
+                text_2=text[:80],
+            )
         )
     if protocol == "tls" and certificate is None:
         raise OptionUnusable(
-            f"FLYCAM_CLUSTER_CERTIFICATE: {text[:80]} needs it: make a file once with 'flycam worker "
-            "--make-certificate FILE', copy it to every machine, and name it there",
-            vi=f"FLYCAM_CLUSTER_CERTIFICATE: {text[:80]} cần biến này: hãy tạo tệp một lần bằng 'flycam "
-            "worker --make-certificate TỆP', chép sang mọi máy rồi ghi tên tệp vào đó",
+            _(
+                "FLYCAM_CLUSTER_CERTIFICATE: {text_2} needs it: make a file once with 'flycam "
+                "worker --make-certificate FILE', copy it to every machine, and name it "
+                "there",
+                text_2=text[:80],
+            )
         )
     return SchedulerAddress(host=host, port=int(port), certificate=certificate if protocol == "tls" else None)
 

@@ -25,6 +25,7 @@ from distributed.client import FutureCancelledError
 from distributed.security import Security
 
 from flycam.errors import ClusterUnavailable, FlycamError, OptionUnusable, StoreDenied
+from flycam.messages import _
 from flycam.pipeline.cluster.address import SchedulerAddress, bracket_host
 from flycam.pipeline.cluster.fence import Turn, note_turn
 from flycam.pipeline.cluster.handing_out import HandingOut
@@ -254,10 +255,12 @@ class _Run:
         self._deaths.update(numbers)
         if any(self._deaths[number] >= _MOST_DEATHS for number in numbers):
             raise ClusterUnavailable(
-                f"{self._address}: one piece of work ended {_MOST_DEATHS} workers one after the other; look "
-                "at their memory, then run again",
-                vi=f"{self._address}: một phần việc đã làm {_MOST_DEATHS} máy phụ dừng liên tiếp; hãy kiểm "
-                "tra bộ nhớ của các máy đó rồi chạy lại",
+                _(
+                    "{address}: one piece of work ended {most_deaths} workers one after the "
+                    "other; look at their memory, then run again",
+                    address=self._address,
+                    most_deaths=_MOST_DEATHS,
+                )
             )
 
     def _has_left(self, worker: str) -> bool:
@@ -415,10 +418,12 @@ def security_for(address: SchedulerAddress) -> Security:
     except OSError as error:
         why = str(getattr(error, "reason", None) or error.strerror or error)
         raise OptionUnusable(
-            f"FLYCAM_CLUSTER_CERTIFICATE: {file}: is no file of 'flycam worker --make-certificate' ({why}); "
-            "copy it from the machine where it was made",
-            vi=f"FLYCAM_CLUSTER_CERTIFICATE: {file}: không phải tệp do 'flycam worker --make-certificate' "
-            "tạo ra; hãy chép lại từ máy đã tạo tệp đó",
+            _(
+                "FLYCAM_CLUSTER_CERTIFICATE: {file}: is no file of 'flycam worker "
+                "--make-certificate' ({why}); copy it from the machine where it was made",
+                file=file,
+                why=why,
+            )
         ) from error
     shown = {
         f"tls_{role}_{kind}": file for role in ("client", "scheduler", "worker") for kind in ("cert", "key")
@@ -428,30 +433,33 @@ def security_for(address: SchedulerAddress) -> Security:
 
 def _not_listening(address: str, why: BaseException) -> OptionUnusable:
     return OptionUnusable(
-        f"FLYCAM_CLUSTER: {address}: cannot be listened on here ({why}); give an address of this machine and "
-        "a port that nothing else has",
-        vi=f"FLYCAM_CLUSTER: {address}: không mở được trên máy này ({why}); hãy ghi địa chỉ của máy này và "
-        "cổng chưa ai dùng",
+        _(
+            "FLYCAM_CLUSTER: {address}: cannot be listened on here ({why}); give an address "
+            "of this machine and a port that nothing else has",
+            address=address,
+            why=why,
+        )
     )
 
 
 def no_scheduler(address: str) -> ClusterUnavailable:
     """What to raise where the scheduler does not answer."""
     return ClusterUnavailable(
-        f"{address}: no scheduler answers there; start 'flycam worker --scheduler' on that machine, or unset "
-        "FLYCAM_CLUSTER to work on this one alone. Over tls:// all machines need the same certificate file. "
-        "What is done is kept",
-        vi=f"{address}: không có máy điều phối nào trả lời; hãy chạy 'flycam worker --scheduler' trên "
-        "máy đó, hoặc bỏ FLYCAM_CLUSTER để chỉ dùng máy này. Qua tls://, mọi máy cần cùng một tệp chứng chỉ. "
-        "Phần đã làm được giữ lại",
+        _(
+            "{address}: no scheduler answers there; start 'flycam worker --scheduler' on "
+            "that machine, or unset FLYCAM_CLUSTER to work on this one alone. Over tls:// "
+            "all machines need the same certificate file. What is done is kept",
+            address=address,
+        )
     )
 
 
 def no_worker(address: str) -> ClusterUnavailable:
     """What to raise where a scheduler has nobody who works."""
     return ClusterUnavailable(
-        f"{address}: the cluster has no worker; start 'flycam worker' on one machine at least, or unset "
-        "FLYCAM_CLUSTER, and run again. What is done is kept",
-        vi=f"{address}: cụm chưa có máy phụ nào; hãy chạy 'flycam worker' trên ít nhất một máy, hoặc bỏ "
-        "FLYCAM_CLUSTER, rồi chạy lại. Phần đã làm được giữ lại",
+        _(
+            "{address}: the cluster has no worker; start 'flycam worker' on one machine at "
+            "least, or unset FLYCAM_CLUSTER, and run again. What is done is kept",
+            address=address,
+        )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flycam.errors import FlightBusy, ObjectMissing
+from flycam.messages import _
 from flycam.store.base import ObjectStore
 
 
@@ -39,10 +40,11 @@ class Fence:
         """Raise FlightBusy unless the task is still in the hand of who asks."""
         if not self._store.exists(self._given) or self._latest() != self._turn.number:
             raise FlightBusy(
-                "this piece of work was given to another worker, or its run has ended: nothing is written by "
-                "this one; start 'flycam worker' again if it stands still",
-                vi="phần việc này đã giao cho máy khác hoặc lượt chạy đã kết thúc: máy này không ghi gì; nếu "
-                "nó đứng yên, hãy khởi động lại 'flycam worker'",
+                _(
+                    "this piece of work was given to another worker, or its run has ended: "
+                    "nothing is written by this one; start 'flycam worker' again if it "
+                    "stands still"
+                )
             )
 
     def _latest(self) -> int:

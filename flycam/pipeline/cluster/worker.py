@@ -26,6 +26,7 @@ from flycam.errors import (
     StorageTrouble,
     WorkerUnfit,
 )
+from flycam.messages import _
 from flycam.pipeline.cluster.fence import Fence, Turn
 from flycam.pipeline.cluster.software import software_here
 from flycam.pipeline.workspace import Workspace
@@ -117,10 +118,12 @@ def _named() -> Iterator[None]:
         said = f"{type(error).__name__}: {what}"
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{who_here()}: {said}; look at that machine's disk, memory and network, then run again. What is "
-            "done is kept",
-            vi=f"{who_here()}: {said}; hãy kiểm tra ổ đĩa, bộ nhớ và mạng của máy đó rồi chạy lại. Phần đã "
-            "làm được giữ lại",
+            _(
+                "{who_here}: {said}; look at that machine's disk, memory and network, then "
+                "run again. What is done is kept",
+                who_here=who_here(),
+                said=said,
+            )
         ) from error
 
 
@@ -128,30 +131,35 @@ def require_same(who: str, theirs: str, ours: str) -> None:
     """Raise WorkerUnfit unless a worker runs the same software: tiles would not be the same bytes."""
     if theirs != ours:
         raise WorkerUnfit(
-            f"{who}: runs {theirs}, and this command {ours}; install the same on every machine and start "
-            "'flycam worker' again",
-            vi=f"{who}: đang chạy {theirs}, còn lệnh này là {ours}; hãy cài cùng một bản trên mọi máy rồi "
-            "chạy lại 'flycam worker'",
+            _(
+                "{who}: runs {theirs}, and this command {ours}; install the same on every "
+                "machine and start 'flycam worker' again",
+                who=who,
+                theirs=theirs,
+                ours=ours,
+            )
         )
 
 
 def other_store(who: str) -> WorkerUnfit:
     """What to raise where a worker does not find what was written for it."""
     return WorkerUnfit(
-        f"{who}: does not see this store; give it the same FLYCAM_STORE. A folder is good only where every "
-        "worker has the very same one, otherwise use S3",
-        vi=f"{who}: không thấy kho lưu trữ này; hãy đặt cùng FLYCAM_STORE. Chỉ dùng thư mục khi mọi máy "
-        "cùng thấy đúng thư mục đó, nếu không hãy dùng S3",
+        _(
+            "{who}: does not see this store; give it the same FLYCAM_STORE. A folder is good "
+            "only where every worker has the very same one, otherwise use S3",
+            who=who,
+        )
     )
 
 
 def other_catalog(who: str) -> WorkerUnfit:
     """What to raise where a worker does not find what was written into the catalogue."""
     return WorkerUnfit(
-        f"{who}: does not see this catalogue; give it the same FLYCAM_DATABASE (PostgreSQL where the "
-        "machines are several)",
-        vi=f"{who}: không thấy cơ sở dữ liệu này; hãy đặt cùng FLYCAM_DATABASE (dùng PostgreSQL khi có "
-        "nhiều máy)",
+        _(
+            "{who}: does not see this catalogue; give it the same FLYCAM_DATABASE "
+            "(PostgreSQL where the machines are several)",
+            who=who,
+        )
     )
 
 
@@ -171,9 +179,10 @@ def last_line(catalog: Catalog) -> LogLine | None:
 def _house() -> Workspace:
     if not _HOUSES:
         raise ClusterUnavailable(
-            f"{who_here()}: this worker was not started by 'flycam worker' and has no house; start it so",
-            vi=f"{who_here()}: máy phụ này không được khởi động bằng 'flycam worker'; hãy khởi động lại "
-            "bằng lệnh đó",
+            _(
+                "{who_here}: this worker was not started by 'flycam worker' and has no house; start it so",
+                who_here=who_here(),
+            )
         )
     return _HOUSES[0]
 

@@ -19,6 +19,7 @@ from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.terraincodec import made_of
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.messages import _
 from flycam.pipeline.laying.rectification import recorded_pose
 
 RECIPE_VERSION = 9
@@ -81,12 +82,16 @@ def one_system(records: Sequence[FrameRecord]) -> None:
         pose = recorded_pose(record)[0]
         if (pose.work_crs, pose.vertical_datum) != (first.work_crs, first.vertical_datum):
             raise InputUnusable(
-                f"{record.header.provenance.source_name}: its pose is in {pose.work_crs} and "
-                f"{pose.vertical_datum}, those before it in {first.work_crs} and {first.vertical_datum}; "
-                "lay all of the flight on one terrain: ingest its photos once more, with --dem",
-                vi=f"{record.header.provenance.source_name}: vị trí ghi theo {pose.work_crs} và "
-                f"{pose.vertical_datum}, khác với các ảnh trước ({first.work_crs}, {first.vertical_datum}); "
-                "hãy nạp lại toàn bộ ảnh của chuyến bay với cùng một mô hình độ cao (--dem)",
+                _(
+                    "{source_name}: its pose is in {work_crs} and {vertical_datum}, those "
+                    "before it in {first_work_crs} and {first_vertical_datum}; lay all of "
+                    "the flight on one terrain: ingest its photos once more, with --dem",
+                    source_name=record.header.provenance.source_name,
+                    work_crs=pose.work_crs,
+                    vertical_datum=pose.vertical_datum,
+                    first_work_crs=first.work_crs,
+                    first_vertical_datum=first.vertical_datum,
+                )
             )
 
 

@@ -22,6 +22,7 @@ from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.ingest.given.crs_accuracy import crs_accuracy_sentence
 from flycam.ingest.given.gcp import GroundControl, GroundMark, read_gcp
+from flycam.messages import Bilingual, _
 from flycam.pipeline.finish.control_marks import scale_of_marks
 from flycam.report.numbers import number
 
@@ -61,10 +62,11 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     marks = _on_photos(control, frames, doubts)
     if not marks:
         raise InputUnusable(
-            f"{path.name}: none of its photos is in this flight ({some({m.photo for m in control.marks})}); "
-            "check the photo names in the list",
-            vi=f"{path.name}: không ảnh nào trong danh sách thuộc chuyến bay này "
-            f"({some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
+            _(
+                "{name}: none of its photos is in this flight ({value}); check the photo names in the list",
+                name=path.name,
+                value=some({m.photo for m in control.marks}),
+            )
         )
     names = sorted({mark.point for mark, _ in marks})
     first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
@@ -114,10 +116,13 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
 def _refuse_scaled(path: Path, scale: float | None) -> None:
     if scale is not None:
         raise InputUnusable(
-            f"{path.name}: its marks were made on pictures {scale:.2f} times as large as this flight's "
-            "photos; mark the points on the photos themselves, or give the positions in their pixels",
-            vi=f"{path.name}: các dấu được đánh trên ảnh có cỡ gấp {number(scale, 2, 'vi')} lần ảnh của "
-            "chuyến bay này; hãy đánh dấu trên chính ảnh gốc, hoặc ghi vị trí theo điểm ảnh của ảnh gốc",
+            _(
+                "{name}: its marks were made on pictures {scale:.2f} times as large as this "
+                "flight's photos; mark the points on the photos themselves, or give the "
+                "positions in their pixels",
+                name=path.name,
+                scale=Bilingual(scale, number(scale, 2, "vi")),
+            )
         )
 
 
@@ -165,10 +170,13 @@ def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, 
         )
     if not here.any():
         raise InputUnusable(
-            f"{path.name}: no point lies within {_REACH_M / 1000:.0f} km of this flight, in either order of "
-            f"axes; check the coordinate system in its first line ({crs[:60]})",
-            vi=f"{path.name}: không điểm nào cách chuyến bay này dưới {_REACH_M / 1000:.0f} km, dù đổi thứ "
-            f"tự trục; hãy kiểm tra hệ toạ độ ở dòng đầu ({crs[:60]})",
+            _(
+                "{name}: no point lies within {reach_m:.0f} km of this flight, in either "
+                "order of axes; check the coordinate system in its first line ({crs})",
+                name=path.name,
+                reach_m=_REACH_M / 1000,
+                crs=crs[:60],
+            )
         )
     if not here.all():
         said.append(f"{path.name}: {int((~here).sum())} points lie far from this flight and were left out.")

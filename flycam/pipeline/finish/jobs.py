@@ -15,6 +15,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import TILE_SIZE_PX, ground_pixel_m, zoom_for_gsd
+from flycam.messages import _
 from flycam.pipeline.finish.block import inputs_hash, one_system, terrain_id
 from flycam.pipeline.finish.progress import WorkAhead, costs_of
 from flycam.pipeline.finish.request import FinishRequest
@@ -72,8 +73,7 @@ def jobs_of(workspace: Workspace, flight: Flight, request: FinishRequest) -> lis
     mosaics = [one for one in live_mosaics(workspace, flight.flight_id) if one.mosaic_id in shown]
     if not mosaics:
         raise InputUnusable(
-            f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it",
-            vi=f"{flight.name}: chưa có bản đồ; hãy chạy lại 'flycam ingest' cho xong",
+            _("{name}: it has no mosaic yet; run 'flycam ingest' again to complete it", name=flight.name)
         )
     mosaics.sort(key=lambda mosaic: (mosaic.layer is not Layer.COLOUR, mosaic.layer))
     used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flycam.catalog.records import FrameRecord
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.ingest.photo.photos import open_pixels
+from flycam.messages import _
 from flycam.pipeline.evidence import no_copy_kept, whole_bytes
 from flycam.pipeline.workspace import Workspace
 
@@ -62,8 +63,7 @@ class Originals:
         except FrameRejected as error:
             name = record.header.provenance.source_name
             raise InputUnusable(
-                f"{name}: its stored original no longer reads; restore the store",
-                vi=f"{name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu trữ",
+                _("{name}: its stored original no longer reads; restore the store", name=name)
             ) from error
 
     def of(self, record: FrameRecord) -> Bytes:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flycam.errors import Cancelled
+from flycam.messages import _
 from flycam.pipeline.workspace import Progress
 
 PERCENT = 100
@@ -123,10 +124,7 @@ class FinishProgress:
 
     def _tell(self, stage: str, reached: float) -> None:
         if self._cancelled():
-            raise Cancelled(
-                "stopped as asked; what is done is kept: run the same command again to go on",
-                vi="đã dừng theo yêu cầu; phần đã làm được giữ lại, hãy chạy lại cùng lệnh để làm tiếp",
-            )
+            raise Cancelled(_("stopped as asked; what is done is kept: run the same command again to go on"))
         self._reached = max(self._reached, reached)
         share = min((self._done_before + self._reached) / self._whole + 1e-9, 1.0)
         self._progress(stage, int(PERCENT * share), PERCENT)

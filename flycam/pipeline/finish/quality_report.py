@@ -34,6 +34,7 @@ from flycam.frame.spelling import as_typed
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
 from flycam.geometry.relief_displacement import WHOLE_PX
+from flycam.messages import _
 from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
 from flycam.pipeline.finish.quality_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
@@ -81,13 +82,17 @@ def report_of(
     Raises NotFound for a flight that is not finished, a revision that is not shown or has no report.
     """
     flight = workspace.catalog.flights.flight(ref)
-    record, _ = _finished(workspace, flight, revision, layer)
+    record, __ = _finished(workspace, flight, revision, layer)
     key = record.reports.get(f"{language}.{kind}")
     if key is None:
         made_by = as_typed("report", flight.name, "OUT.pdf")
         raise NotFound(
-            f"{flight.name}: revision {record.revision} has no report yet; make it with: {made_by}",
-            vi=f"{flight.name}: bản hoàn thiện số {record.revision} chưa có báo cáo; hãy làm bằng: {made_by}",
+            _(
+                "{name}: revision {revision} has no report yet; make it with: {made_by}",
+                name=flight.name,
+                revision=record.revision,
+                made_by=made_by,
+            )
         )
     return workspace.store.get(key)
 
@@ -108,13 +113,10 @@ def write_report(
     """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in KINDS:
-        raise InputUnusable(
-            f"{out.name}: a report is a .pdf or an .html file; name it so",
-            vi=f"{out.name}: báo cáo là tệp .pdf hoặc .html; hãy đặt tên như vậy",
-        )
+        raise InputUnusable(_("{name}: a report is a .pdf or an .html file; name it so", name=out.name))
     flight = workspace.catalog.flights.flight(ref)
     record, mosaic = _finished(workspace, flight, revision, layer)
-    reports, _ = make_reports(workspace, flight, mosaic, record)
+    reports, __ = make_reports(workspace, flight, mosaic, record)
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
@@ -222,10 +224,12 @@ def _planes(
 ) -> MapPlanes:
     if record.dem_id is None:
         raise NotFound(
-            f"{mosaic.mosaic_id} revision {mosaic.revision}: the ground that it lies on is not on record; "
-            "run 'flycam finish --redo'",
-            vi=f"{mosaic.mosaic_id} bản hoàn thiện số {mosaic.revision}: không còn lưu mặt đất của nó; hãy "
-            "chạy 'flycam finish --redo'",
+            _(
+                "{mosaic_id} revision {revision}: the ground that it lies on is not on "
+                "record; run 'flycam finish --redo'",
+                mosaic_id=mosaic.mosaic_id,
+                revision=mosaic.revision,
+            )
         )
     by_id = {one.frame_id: one.header for one in records}
     headers = [
@@ -337,21 +341,25 @@ def _finished(
         others = [one for one in shown if one.published and one.layer is layer]
         if not others:
             raise NotFound(
-                f"{flight.name}: it has no {layer} layer; leave the layer out",
-                vi=f"{flight.name}: không có lớp {layer}; hãy bỏ --layer",
+                _("{name}: it has no {layer} layer; leave the layer out", name=flight.name, layer=layer)
             )
         mosaic = others[0]
     number = mosaic.revision if revision is None else revision
     if number == LIVE_REVISION:
         raise NotFound(
-            f"{flight.name}: only a finished revision has a quality report; run 'flycam finish' first",
-            vi=f"{flight.name}: chỉ bản hoàn thiện mới có báo cáo chất lượng; hãy chạy 'flycam finish' trước",
+            _(
+                "{name}: only a finished revision has a quality report; run 'flycam finish' first",
+                name=flight.name,
+            )
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, number)
     if record.state is not RevisionState.PUBLISHED:
         raise NotFound(
-            f"{flight.name}: revision {number} is {record.state.value} and has no report; take another",
-            vi=f"{flight.name}: bản hoàn thiện số {number} không hiển thị nên không có báo cáo; hãy "
-            "chọn bản khác",
+            _(
+                "{name}: revision {number} is {value} and has no report; take another",
+                name=flight.name,
+                number=number,
+                value=record.state.value,
+            )
         )
     return record, replace(mosaic, revision=number)

@@ -22,6 +22,7 @@ from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.grid import TileId
+from flycam.messages import Bilingual, _
 from flycam.mosaic.mending import damaged_tiles
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline.cache_names import STAGES
@@ -95,7 +96,7 @@ def finish(
             done += job.cost
         if all(one.record is None for one in layers):
             first = layers[0]
-            raise InputUnusable(f"{flight.name}: {first.why}", vi=f"{flight.name}: {first.why_vi}")
+            raise InputUnusable(_("{name}: {why}", name=flight.name, why=Bilingual(first.why, first.why_vi)))
         told = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=whole)
         communes = _cover(workspace, flight, told)
     return FinishReport(
@@ -117,10 +118,13 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
         raise let_go_said(lines[0], f"{flight.name}, {len(lines)} photos")
     if elsewhere := len(photos_elsewhere(workspace, flight.flight_id)):
         raise InputUnusable(
-            f"{flight.name}: {elsewhere} photos of this flight are on another box, only its map came here;"
-            " finish it there, or bring them with 'flycam bundle write --originals'",
-            vi=f"{flight.name}: {elsewhere} ảnh gốc của chuyến bay này nằm ở máy khác, ở đây chỉ có bản đồ; "
-            "hãy hoàn thiện ở máy đó, hoặc mang ảnh tới bằng 'flycam bundle write --originals'",
+            _(
+                "{name}: {elsewhere} photos of this flight are on another box, only its map "
+                "came here; finish it there, or bring them with 'flycam bundle write "
+                "--originals'",
+                name=flight.name,
+                elsewhere=elsewhere,
+            )
         )
 
 
@@ -212,8 +216,11 @@ def _make_stages(run: Run, request: FinishRequest) -> Made:
     placing = place_frames(run.records, run.frames, adjustment, terrain, run.mosaic.base_zoom)
     if not placing.frames:
         raise InputUnusable(
-            f"{run.flight.name}: none of its photos sees known ground: {placing.left_out[0][1]}",
-            vi=f"{run.flight.name}: không ảnh nào nhìn thấy mặt đất đã biết độ cao: {placing.left_out[0][2]}",
+            _(
+                "{name}: none of its photos sees known ground: {left_out}",
+                name=run.flight.name,
+                left_out=Bilingual(placing.left_out[0][1], placing.left_out[0][2]),
+            )
         )
     seen = overviews(run, placing.frames, terrain)
     radiometry = even_out(run, seen)

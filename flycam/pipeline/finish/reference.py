@@ -33,6 +33,7 @@ from flycam.geometry.grid import (
     zoom_for_gsd,
 )
 from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.messages import _
 from flycam.pipeline.workspace import Progress, silent
 
 Floats = NDArray[np.float64]
@@ -81,12 +82,18 @@ def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferencePic
     inside = (lonlat >= (west, south)).all(axis=1) & (lonlat <= (east, north)).all(axis=1)
     if not inside.any():
         raise InputUnusable(
-            f"{path.name}: does not cover this flight (it lies at {west:.4f} to {east:.4f} E, {south:.4f} to "
-            f"{north:.4f} N, the flight at {lonlat[:, 0].mean():.4f} E, {lonlat[:, 1].mean():.4f} N); give a "
-            "map of the same ground",
-            vi=f"{path.name}: không phủ chuyến bay này (tệp ở {west:.4f} đến {east:.4f} Đ, {south:.4f} đến "
-            f"{north:.4f} B, chuyến bay ở {lonlat[:, 0].mean():.4f} Đ, {lonlat[:, 1].mean():.4f} B); hãy đưa "
-            "bản đồ của cùng khu vực",
+            _(
+                "{name}: does not cover this flight (it lies at {west:.4f} to {east:.4f} E, "
+                "{south:.4f} to {north:.4f} N, the flight at {lonlat:.4f} E, "
+                "{lonlat_mean:.4f} N); give a map of the same ground",
+                name=path.name,
+                west=west,
+                east=east,
+                south=south,
+                north=north,
+                lonlat=lonlat[:, 0].mean(),
+                lonlat_mean=lonlat[:, 1].mean(),
+            )
         )
     return picture
 
@@ -245,7 +252,7 @@ def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float
     scale = max(float(np.abs(places - places.mean(axis=0)).max()), 1.0)
     design = np.column_stack([np.ones(len(places)), (places - places.mean(axis=0)) / scale])
     spread = _AGREE_M
-    for _ in range(_ROUNDS):
+    for __ in range(_ROUNDS):
         if agree.sum() < 2 * design.shape[1]:
             fit = np.broadcast_to(np.median(shifts[agree], axis=0), shifts.shape)
         else:

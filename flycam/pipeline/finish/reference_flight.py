@@ -13,6 +13,7 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.spelling import as_typed
 from flycam.geodata.warp import PICTURE_ENDINGS
+from flycam.messages import _
 from flycam.pipeline.coverage import main_mosaic
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.laying.opening import flight_on_record
@@ -49,22 +50,29 @@ def reference_map(workspace: Workspace, flight: str, given: str) -> Path:
         reference = workspace.catalog.flights.flight(given)
     except NotFound as error:
         raise NotFound(
-            f"--reference {given}: neither a file nor a flight ({error}); name one or the other",
-            vi=f"--reference {given}: không phải tệp, cũng không phải chuyến bay; hãy ghi một trong hai",
+            _(
+                "--reference {given}: neither a file nor a flight ({error}); name one or the other",
+                given=given,
+                error=error,
+            )
         ) from error
     if reference.flight_id == workspace.catalog.flights.flight(flight).flight_id:
         raise OptionUnusable(
-            f"--reference {given}: this is the flight itself, which ties to nothing; name an earlier one",
-            vi=f"--reference {given}: đây chính là chuyến bay đang hoàn thiện; hãy ghi một chuyến bay trước",
+            _(
+                "--reference {given}: this is the flight itself, which ties to nothing; name an earlier one",
+                given=given,
+            )
         )
     mosaic = main_mosaic(workspace, reference.flight_id)
     if mosaic.revision == LIVE_REVISION:
         first = as_typed("finish", reference.name)
         raise InputUnusable(
-            f"--reference {given}: this flight is not finished, its photos lie metres off each other; run "
-            f"this first: {first}",
-            vi=f"--reference {given}: chuyến bay này chưa hoàn thiện, các ảnh lệch nhau hàng mét; hãy "
-            f"chạy trước: {first}",
+            _(
+                "--reference {given}: this flight is not finished, its photos lie metres off "
+                "each other; run this first: {first}",
+                given=given,
+                first=first,
+            )
         )
     lines = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
     kept = workspace.cache_dir / _FOLDER / f"{reference.flight_id}-{mosaic.revision}-{lines}.tif"

@@ -11,6 +11,7 @@ from flycam.adjust.bundle import LEAST_HELD_OUT, AdjustOptions
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.frame.flight import Flight, FlightState
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import _
 from flycam.pipeline.laying.opening import check_gsd
 
 _COARSEST_TIMES = 16.0
@@ -88,34 +89,37 @@ def check_request(flight: Flight, request: FinishRequest) -> None:
     """Raise InputUnusable for a flight that cannot be finished, OptionUnusable for a value without sense."""
     if flight.state is FlightState.WITHDRAWN:
         raise InputUnusable(
-            f"{flight.name}: this flight was withdrawn; there is nothing to finish",
-            vi=f"{flight.name}: chuyến bay này đã rút khỏi mọi bản đồ; không còn gì để hoàn thiện",
+            _("{name}: this flight was withdrawn; there is nothing to finish", name=flight.name)
         )
     if flight.state is FlightState.INGESTING:
         raise InputUnusable(
-            f"{flight.name}: its ingest is not complete; run 'flycam ingest' again first",
-            vi=f"{flight.name}: chưa nạp xong; hãy chạy lại 'flycam ingest' trước",
+            _("{name}: its ingest is not complete; run 'flycam ingest' again first", name=flight.name)
         )
     if not LEAST_HELD_OUT <= request.held_out_share <= _MOST_HELD_OUT:
         raise OptionUnusable(
-            f"--held-out {request.held_out_share:g}: give a share from {LEAST_HELD_OUT:g} to "
-            f"{_MOST_HELD_OUT:g}; without points held out nothing tells whether the adjustment is better "
-            "than what it began with",
-            vi=f"--held-out {request.held_out_share:g}: hãy ghi tỷ lệ từ {LEAST_HELD_OUT:g} đến "
-            f"{_MOST_HELD_OUT:g}; không giữ lại điểm nào thì không biết bình sai có tốt hơn ban đầu không",
+            _(
+                "--held-out {held_out_share:g}: give a share from {least_held_out:g} to "
+                "{most_held_out:g}; without points held out nothing tells whether the "
+                "adjustment is better than what it began with",
+                held_out_share=request.held_out_share,
+                least_held_out=LEAST_HELD_OUT,
+                most_held_out=_MOST_HELD_OUT,
+            )
         )
     for option, path in (("--reference", request.reference), ("--gcp", request.gcp)):
         if path is not None and not path.is_file():
             raise InputUnusable(
-                f"{option} {path}: there is no such file; check the path",
-                vi=f"{option} {path}: không có tệp này; hãy kiểm tra đường dẫn",
+                _("{option} {path}: there is no such file; check the path", option=option, path=path)
             )
     if request.gsd_m is not None:
         check_gsd(request.gsd_m, flight.gsd_m, _COARSEST_TIMES * flight.gsd_m)
     if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= _COARSEST_DSM_M:
         raise OptionUnusable(
-            f"--dsm-spacing {request.dsm_spacing_m:g}: give metres, from the flight's ground sample "
-            f"({flight.gsd_m:.2g} m) to {_COARSEST_DSM_M:g}",
-            vi=f"--dsm-spacing {request.dsm_spacing_m:g}: hãy ghi số mét, từ GSD của chuyến bay "
-            f"({flight.gsd_m:.2g} m) đến {_COARSEST_DSM_M:g}",
+            _(
+                "--dsm-spacing {dsm_spacing_m:g}: give metres, from the flight's ground "
+                "sample ({gsd_m:.2g} m) to {coarsest_dsm_m:g}",
+                dsm_spacing_m=request.dsm_spacing_m,
+                gsd_m=flight.gsd_m,
+                coarsest_dsm_m=_COARSEST_DSM_M,
+            )
         )

@@ -21,6 +21,7 @@ from flycam.adjust.views import View
 from flycam.catalog.records import FrameRecord
 from flycam.errors import StorageTrouble
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 from flycam.mosaic.overview import Box, Overview
 from flycam.pipeline.cluster.fence import Fence
 from flycam.pipeline.cluster.spread import Spread, StoreStages
@@ -121,12 +122,12 @@ def seek_by_workers(
     Pairs are those of the pictures as they are; what is turned by hand is told later, and matched anew there.
     """
     job = TieJob(spread.flight_id, spread.run, frames, records, terrain)
-    for done, _ in enumerate(spread.work_off(FeatureFinder, job, range(len(frames))), start=1):
+    for done, __ in enumerate(spread.work_off(FeatureFinder, job, range(len(frames))), start=1):
         progress("features", done, len(frames))
     plan = pairs_of(frames, terrain, _OPTIONS)
     pairs = list(zip(plan.a.tolist(), plan.b.tolist(), strict=True))
     tasks = [pairs[at : at + _PAIRS_AT_ONCE] for at in range(0, len(pairs), _PAIRS_AT_ONCE)]
-    for done, _ in enumerate(spread.work_off(PairMatcher, job, tasks), start=1):
+    for done, __ in enumerate(spread.work_off(PairMatcher, job, tasks), start=1):
         progress("matches", done, len(tasks))
 
 
@@ -170,7 +171,7 @@ def overviews_by_workers(spread: Spread, job: OverviewJob, progress: Progress) -
     """Have the overviews of all placed frames made and kept."""
     ids = [one.frame_id for one in job.placed]
     results = spread.work_off(OverviewMaker, (spread.flight_id, spread.run, job), ids)
-    for done, _ in enumerate(results, start=1):
+    for done, __ in enumerate(results, start=1):
         progress("overviews", done, len(ids))
 
 
@@ -213,8 +214,7 @@ def sweep_by_workers(spread: Spread, records: Sequence[FrameRecord], level: Leve
         parts = stages.load(_block_name(level, number), _PARTS) if is_kept else None
         if is_kept and parts is None:
             raise StorageTrouble(
-                "the store lost what a worker had just kept there; check the store, and run again",
-                vi="kho lưu trữ vừa mất dữ liệu mà máy phụ đã ghi; hãy kiểm tra kho rồi chạy lại",
+                _("the store lost what a worker had just kept there; check the store, and run again")
             )
         yield blocks[number], parts
 

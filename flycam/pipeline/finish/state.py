@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flycam.errors import DiskFull, StorageTrouble
+from flycam.messages import _
 from flycam.pipeline.cluster.frozen import read_frozen, write_frozen
 from flycam.store.room import FULL
 
@@ -92,10 +93,14 @@ class StageFolder:
             free = shutil.disk_usage(self.folder).free
         if free < wanted_bytes:
             raise DiskFull(
-                f"{name}: finishing it takes about {wanted_bytes / 1e9:.1f} GB in {self.folder.parent}, and "
-                f"{free / 1e9:.1f} GB are free; make room there and run again",
-                vi=f"{name}: cần khoảng {wanted_bytes / 1e9:.1f} GB trong {self.folder.parent} để hoàn "
-                f"thiện, mà chỉ còn {free / 1e9:.1f} GB; hãy giải phóng bớt rồi chạy lại",
+                _(
+                    "{name}: finishing it takes about {wanted_bytes:.1f} GB in {parent}, and "
+                    "{free:.1f} GB are free; make room there and run again",
+                    name=name,
+                    wanted_bytes=wanted_bytes / 1000000000.0,
+                    parent=self.folder.parent,
+                    free=free / 1000000000.0,
+                )
             )
 
     def _path(self, stage: str) -> Path:
@@ -120,8 +125,10 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{path}: cannot be written or read ({error.strerror}); make room there, or make the folder "
-            "writable, and run again",
-            vi=f"{path}: không ghi hoặc đọc được; hãy giải phóng chỗ ở đó, hoặc cho phép ghi vào thư mục, "
-            "rồi chạy lại",
+            _(
+                "{path}: cannot be written or read ({strerror}); make room there, or make the "
+                "folder writable, and run again",
+                path=path,
+                strerror=error.strerror,
+            )
         ) from error

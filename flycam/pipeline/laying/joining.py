@@ -15,6 +15,7 @@ from flycam.frame.flight import Flight, FlightState
 from flycam.frame.warning import FINER_PHOTOS, warning
 from flycam.geodata.crs import to_lonlat
 from flycam.ingest.doctor.diagnosis import Diagnosis
+from flycam.messages import _
 from flycam.pipeline.film_frames import Film, is_of_film
 from flycam.pipeline.laying.opening import FINEST_SHARE, flight_on_record
 from flycam.pipeline.laying.planning import Planned
@@ -41,10 +42,12 @@ def joined(workspace: Workspace, ref: str, diagnosis: Diagnosis, standing: str |
     if standing not in (None, flight.flight_id):
         holder = workspace.catalog.flights.flight(str(standing))
         raise OptionUnusable(
-            f"--flight {ref}: these photos are in the flight {holder.name} already, and stay there; run "
-            "without --flight, or use another data folder (--data)",
-            vi=f"--flight {ref}: các ảnh này đã thuộc chuyến bay {holder.name} và ở nguyên đó; hãy chạy "
-            "không có --flight, hoặc dùng thư mục dữ liệu khác (--data)",
+            _(
+                "--flight {ref}: these photos are in the flight {name} already, and stay "
+                "there; run without --flight, or use another data folder (--data)",
+                ref=ref,
+                name=holder.name,
+            )
         )
     _check_alike(workspace, ref, flight, is_drill=diagnosis.is_drill, work_crs=diagnosis.work_crs)
     if standing is None:
@@ -75,34 +78,36 @@ def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
     if flight.vertical_datum == datum:
         return
     raise OptionUnusable(
-        f"--flight {ref}: its heights are in {flight.vertical_datum}, those of {name} would be in {datum}: "
-        "terrain was added or removed since; give what is in the flight again ('flycam ingest' the photos, "
-        "'flycam live' the film), which lays it on the terrain of today, then this; or run without --flight",
-        vi=f"--flight {ref}: độ cao của chuyến bay theo {flight.vertical_datum}, còn {name} theo {datum}: mô "
-        "hình độ cao đã được thêm hoặc bỏ từ đó; hãy đưa lại ảnh ('flycam ingest') hoặc video ('flycam "
-        "live') của chuyến bay đó để trải lại trên mô hình hiện nay, rồi mới thêm phần này; hoặc chạy không "
-        "có --flight",
+        _(
+            "--flight {ref}: its heights are in {vertical_datum}, those of {name} would be in "
+            "{datum}: terrain was added or removed since; give what is in the flight again "
+            "('flycam ingest' the photos, 'flycam live' the film), which lays it on the "
+            "terrain of today, then this; or run without --flight",
+            ref=ref,
+            vertical_datum=flight.vertical_datum,
+            name=name,
+            datum=datum,
+        )
     )
 
 
 def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:
     """Raise OptionUnusable where pictures of this kind and place cannot belong to a flight."""
     if flight.state is FlightState.WITHDRAWN:
-        raise OptionUnusable(
-            f"--flight {ref}: this flight was withdrawn; run without --flight",
-            vi=f"--flight {ref}: chuyến bay này đã bị rút; hãy chạy không có --flight",
-        )
+        raise OptionUnusable(_("--flight {ref}: this flight was withdrawn; run without --flight", ref=ref))
     if workspace.catalog.flights.event(flight.event_id).is_drill != is_drill:
         raise OptionUnusable(
-            f"--flight {ref}: real pictures and a drill never mix; name another flight",
-            vi=f"--flight {ref}: không trộn ảnh thật với diễn tập; hãy chọn chuyến bay khác",
+            _("--flight {ref}: real pictures and a drill never mix; name another flight", ref=ref)
         )
     if flight.work_crs != work_crs:
         raise OptionUnusable(
-            f"--flight {ref}: it lies in {flight.work_crs}, what is to join it in {work_crs}: of another "
-            "place; run without --flight",
-            vi=f"--flight {ref}: chuyến bay ở {flight.work_crs}, phần thêm vào ở {work_crs}, không cùng chỗ; "
-            "hãy chạy không có --flight",
+            _(
+                "--flight {ref}: it lies in {work_crs}, what is to join it in {work_crs_2}: "
+                "of another place; run without --flight",
+                ref=ref,
+                work_crs=flight.work_crs,
+                work_crs_2=work_crs,
+            )
         )
 
 
@@ -129,10 +134,12 @@ def _filmed_there(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
     listed = ", ".join(flight.name for flight in found[:_EXAMPLES])
     names = f" ({listed})" if listed else ""
     raise OptionUnusable(
-        f"--flight auto: {len(found)} live flights were in the air at the time and place of these photos"
-        f"{names}: give the flight's id or name, or run without --flight",
-        vi=f"--flight auto: có {len(found)} chuyến bay trực tiếp cùng lúc, cùng chỗ với các ảnh này"
-        f"{names}; hãy ghi mã hoặc tên, hoặc chạy không có --flight",
+        _(
+            "--flight auto: {count} live flights were in the air at the time and place of "
+            "these photos{names}: give the flight's id or name, or run without --flight",
+            count=len(found),
+            names=names,
+        )
     )
 
 

@@ -38,6 +38,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Bilingual, _
 from flycam.pipeline.laying.planning import Planned
 from flycam.pipeline.laying.relay import NO_RELAY, Relay
 from flycam.pipeline.terrain import unknown_share
@@ -245,22 +246,30 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
     """Raise OptionUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
     if not gsd_m > 0.0:
         raise OptionUnusable(
-            f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres",
-            vi=f"--gsd {gsd_m:g}: độ phân giải mặt đất (GSD) là số mét lớn hơn 0",
+            _("--gsd {gsd_m:g}: the ground sample distance is a positive number of metres", gsd_m=gsd_m)
         )
     finest_m = FINEST_SHARE * native_m
     if gsd_m < finest_m:
         times = (native_m / gsd_m) ** 2
         raise OptionUnusable(
-            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
-            f"take {times:,.0f} times the room; give {finest_m:.2g} or more",
-            vi=f"--gsd {gsd_m:g}: ảnh chỉ phân giải được {native_m:.3g} m; điểm ảnh nhỏ hơn không rõ thêm, "
-            f"chỉ tốn chỗ gấp {times:,.0f} lần; hãy ghi từ {finest_m:.2g} trở lên",
+            _(
+                "--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would "
+                "hold no more, only take {times:,.0f} times the room; give {finest_m:.2g} or "
+                "more",
+                gsd_m=gsd_m,
+                native_m=native_m,
+                times=times,
+                finest_m=finest_m,
+            )
         )
     if gsd_m > coarsest_m:
         raise OptionUnusable(
-            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less",
-            vi=f"--gsd {gsd_m:g}: ảnh phân giải được {native_m:.3g} m; hãy ghi không quá {coarsest_m:.2g}",
+            _(
+                "--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less",
+                gsd_m=gsd_m,
+                native_m=native_m,
+                coarsest_m=coarsest_m,
+            )
         )
 
 
@@ -316,9 +325,13 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool, flown_ns
         kinds = ("a drill", "a real event") if is_drill else ("real photos", "a drill")
         kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
         raise NameTaken(
-            f"{event.name}: these are {kinds[0]} but the event is {kinds[1]}; the two never mix: choose"
-            " another event",
-            vi=f"{event.name}: {kinds_vi[0]} không được đưa vào {kinds_vi[1]}; hãy chọn sự kiện khác",
+            _(
+                "{name}: these are {kinds} but the event is {kinds_2}; the two never mix: "
+                "choose another event",
+                name=event.name,
+                kinds=Bilingual(kinds[0], kinds_vi[0]),
+                kinds_2=Bilingual(kinds[1], kinds_vi[1]),
+            )
         )
     return event
 
@@ -369,10 +382,12 @@ def require_free_name(workspace: Workspace, name: str) -> None:
     taken = flight_on_record(workspace, name)
     if taken is not None:
         raise NameTaken(
-            f"{name}: another flight has this name: choose another --name, or give --flight "
-            f"{taken.flight_id} to go on with that one",
-            vi=f"{name}: đã có chuyến bay mang tên này; hãy chọn --name khác, hoặc --flight "
-            f"{taken.flight_id} để bay tiếp vào chuyến đó",
+            _(
+                "{name}: another flight has this name: choose another --name, or give "
+                "--flight {flight_id} to go on with that one",
+                name=name,
+                flight_id=taken.flight_id,
+            )
         )
 
 

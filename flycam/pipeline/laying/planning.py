@@ -15,6 +15,7 @@ from flycam.frame.frame import FrameHeader
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.doctor.diagnosis import Diagnosis
+from flycam.messages import Bilingual, _
 from flycam.pipeline.laying.rectification import GroundView, ground_views, tiles_of
 from flycam.pipeline.laying.survey import Survey
 from flycam.pipeline.terrain import terrain_around
@@ -69,10 +70,13 @@ def nothing_seen(
     known = f" (terrain here: {terrain_names})" if terrain_names else ""
     known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
     return OutsideTerrain(
-        f"none of the {seen.read} photos sees ground that is known{known}; the first, "
-        f"{header.provenance.source_name}: {first}",
-        vi=f"không ảnh nào trong {seen.read} ảnh nhìn thấy mặt đất đã biết độ cao{known_vi}; ảnh đầu, "
-        f"{header.provenance.source_name}: {first.vi or first.reason_vi}",
+        _(
+            "none of the {read} photos sees ground that is known{known}; the first, {source_name}: {first}",
+            read=seen.read,
+            known=Bilingual(known, known_vi),
+            source_name=header.provenance.source_name,
+            first=Bilingual(first, first.vi or first.reason_vi),
+        )
     )
 
 

@@ -39,6 +39,7 @@ from flycam.geometry.posts import PostView
 from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, post_view, rectify
 from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 
 _MOST_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
 _PART_TILES = 24
@@ -81,10 +82,11 @@ def _on_the_globe(header: FrameHeader, seen: Footprint) -> GroundView | FrameRej
     lonlat = to_lonlat(np.concatenate([seen.polygon_m, centre]), exterior.work_crs)
     if np.ptp(lonlat[:, 0]) > _WIDEST_DEG:
         return PoseRejected(
-            f"{header.provenance.source_name}: its ground lies on both sides of the 180th meridian, where "
-            "the map's grid ends; fly each side as a flight of its own",
-            vi=f"{header.provenance.source_name}: mặt đất trong ảnh nằm hai bên kinh tuyến 180°, nơi lưới "
-            "bản đồ kết thúc; hãy bay mỗi bên thành một chuyến",
+            _(
+                "{source_name}: its ground lies on both sides of the 180th meridian, where "
+                "the map's grid ends; fly each side as a flight of its own",
+                source_name=header.provenance.source_name,
+            )
         )
     outline = Polygon(lonlat[:-1])
     if not outline.is_valid:
@@ -128,8 +130,7 @@ def recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, 
     if record.exterior is None or record.tiles is None or record.dem_id is None:
         name = record.header.provenance.source_name
         raise CatalogUnavailable(
-            f"{name}: the catalogue has lost its pose; restore the catalogue's backup",
-            vi=f"{name}: cơ sở dữ liệu mất vị trí của ảnh này; hãy khôi phục từ bản sao lưu",
+            _("{name}: the catalogue has lost its pose; restore the catalogue's backup", name=name)
         )
     return record.exterior, record.tiles, record.dem_id
 

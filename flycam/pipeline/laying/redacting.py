@@ -24,6 +24,7 @@ from flycam.errors import (
 from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.seen_ground import MOST_ERROR_M, ground_points
+from flycam.messages import _
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
@@ -55,8 +56,7 @@ def make_mask(workspace: Workspace, asked: MaskAsked, who: str) -> RedactionLine
     """
     if not _MASK_ID.fullmatch(asked.mask_id):
         raise InputUnusable(
-            f"{asked.mask_id[:40]!r}: a mask's id is 'mask-' and 8 to 40 hex digits",
-            vi=f"{asked.mask_id[:40]!r}: mã vùng che phải là 'mask-' và 8 đến 40 chữ số hex",
+            _("{mask_id!r}: a mask's id is 'mask-' and 8 to 40 hex digits", mask_id=asked.mask_id[:40])
         )
     frame = workspace.catalog.frames.get(asked.frame_id)
     line = RedactionLine(
@@ -112,8 +112,7 @@ def corners_of(text: str) -> list[Point]:
         return [(x, y) for x, y in pairs]
     except ValueError as error:
         raise OptionUnusable(
-            f'--polygon {text[:60]}: give corners in pixels of the photo as "X,Y X,Y X,Y"',
-            vi=f'--polygon {text[:60]}: hãy ghi các đỉnh theo điểm ảnh của ảnh gốc: "X,Y X,Y X,Y"',
+            _('--polygon {text_2}: give corners in pixels of the photo as "X,Y X,Y X,Y"', text_2=text[:60])
         ) from error
 
 
@@ -150,14 +149,19 @@ def _polygon(corners: Sequence[Point], frame: FrameRecord) -> shapely.Polygon:
     name = frame.header.provenance.source_name
     if not 3 <= len(corners) <= MOST_CORNERS or not np.isfinite(corners).all():
         raise InputUnusable(
-            f"{name}: a mask has 3 to {MOST_CORNERS} corners; draw it again",
-            vi=f"{name}: vùng che có từ 3 đến {MOST_CORNERS} đỉnh; hãy vẽ lại",
+            _(
+                "{name}: a mask has 3 to {most_corners} corners; draw it again",
+                name=name,
+                most_corners=MOST_CORNERS,
+            )
         )
     polygon = shapely.Polygon(np.clip(np.asarray(corners, dtype=np.float64), 0.0, size))
     if not polygon.is_valid or polygon.area < _LEAST_AREA_PX:
         raise InputUnusable(
-            f"{name}: the mask's outline crosses itself, or holds nothing of the photo; draw it again",
-            vi=f"{name}: đường bao của vùng che tự cắt nhau hoặc không chứa phần nào của ảnh; hãy vẽ lại",
+            _(
+                "{name}: the mask's outline crosses itself, or holds nothing of the photo; draw it again",
+                name=name,
+            )
         )
     return polygon
 
@@ -171,15 +175,9 @@ def _written(workspace: Workspace, line: RedactionLine) -> RedactionLine | None:
         return None
     before = next((one for one in lines if one.step is RedactionStep.MADE), lines[0])
     if not standing(lines):
-        raise InputUnusable(
-            f"{line.mask_id}: this mask was taken back; draw another",
-            vi=f"{line.mask_id}: vùng che này đã bị bỏ; hãy vẽ vùng mới",
-        )
+        raise InputUnusable(_("{mask_id}: this mask was taken back; draw another", mask_id=line.mask_id))
     if replace(before, author=line.author, at_ns=line.at_ns) != line:
-        raise StoreConflict(
-            f"{line.mask_id}: another mask has this id; draw it again",
-            vi=f"{line.mask_id}: mã này đã dùng cho vùng che khác; hãy vẽ lại",
-        )
+        raise StoreConflict(_("{mask_id}: another mask has this id; draw it again", mask_id=line.mask_id))
     return before
 
 

@@ -29,6 +29,7 @@ from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.photo.pixels import open_pixels
+from flycam.messages import _
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.early import clear_early
 from flycam.mosaic.epochs import Amendments
@@ -254,10 +255,13 @@ def _require_originals(
         if line is not None and lost:
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
             raise LetGo(
-                f"{name}: this tile is lost, and {line.name}, which it showed, was let go under the "
-                "retention term; put the tile back from a backup: flycam verify --from BACKUP",
-                vi=f"{name}: mảnh bản đồ này bị mất, mà {line.name} trong đó đã được xoá theo thời hạn lưu "
-                "giữ; hãy lấy lại mảnh từ bản sao lưu: flycam verify --from BẢN_SAO_LƯU",
+                _(
+                    "{name}: this tile is lost, and {line_name}, which it showed, was let go "
+                    "under the retention term; put the tile back from a backup: flycam "
+                    "verify --from BACKUP",
+                    name=name,
+                    line_name=line.name,
+                )
             )
 
 
@@ -303,15 +307,16 @@ class Replay:
             try:
                 return keep_and_decode(self._workspace, path, provenance.source_sha256, durable=True)
             except FrameRejected as error:
-                raise SourceUnreadable(str(error), vi=error.vi) from error
+                raise SourceUnreadable(error.message) from error
         copy = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
         try:
             return open_pixels(copy)
         except FrameRejected as error:
             raise InputUnusable(
-                f"{provenance.source_name}: its stored original no longer reads; restore the store",
-                vi=f"{provenance.source_name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu "
-                "trữ",
+                _(
+                    "{source_name}: its stored original no longer reads; restore the store",
+                    source_name=provenance.source_name,
+                )
             ) from error
 
 

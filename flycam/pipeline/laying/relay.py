@@ -27,6 +27,7 @@ from flycam.frame.warning import (
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.doctor.diagnosis import Rejection
+from flycam.messages import _
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.laying.planning import Planned, frame_record
 from flycam.pipeline.laying.redacting import settle_masked_ground
@@ -222,10 +223,11 @@ def _lost(
 def _refuse_plane(frames: Iterable[FrameRecord], terrain: TerrainGrid) -> None:
     if is_plane(terrain.vertical_datum) and not all(_is_on_plane(one) for one in frames):
         raise InputUnusable(
-            "--relay: no terrain is registered under this flight now, and it lies on terrain that was; add "
-            "it with 'flycam dem add FILE' and run again, or leave the flight as it lies",
-            vi="--relay: hiện chưa nạp mô hình độ cao dưới chuyến bay này, mà bản đồ đang nằm trên một mô "
-            "hình đã nạp; hãy nạp bằng 'flycam dem add TỆP' rồi chạy lại, hoặc để nguyên",
+            _(
+                "--relay: no terrain is registered under this flight now, and it lies on "
+                "terrain that was; add it with 'flycam dem add FILE' and run again, or leave "
+                "the flight as it lies"
+            )
         )
 
 

@@ -38,6 +38,7 @@ from flycam.ingest.photo.photos import interior_for, read_all, search
 from flycam.ingest.photo.pixels import grey_of_side
 from flycam.ingest.photo.search import Findings
 from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.messages import Bilingual, _
 from flycam.pipeline.laying.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
@@ -112,16 +113,18 @@ def survey(
     if not found.photos:
         names = ", ".join(str(path) for path in request.paths)
         raise SourceUnreadable(
-            f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
-            vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+            _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
         )
     photos, failed = read_all(found.photos)
     failed += [one for one in found.refused if kind_of(one[0].name) is FileKind.PHOTO or one[0].is_dir()]
     if not photos:
-        _, first = failed[0]
+        __, first = failed[0]
         raise SourceUnreadable(
-            f"none of the {len(failed)} photos can be read; the first: {first}",
-            vi=f"không đọc được ảnh nào trong {len(failed)} ảnh; ảnh đầu: {first.vi or first}",
+            _(
+                "none of the {count} photos can be read; the first: {first}",
+                count=len(failed),
+                first=Bilingual(first, first.vi or first),
+            )
         ) from first
     camera = load_camera_file(request.camera) if request.camera else None
     lens = partial(interior_for, camera_override=camera)
@@ -199,10 +202,7 @@ def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
     for said in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
         en, vi = f"{said.sentence_en} {en}", f"{said.sentence_vi} {vi}"
     unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnplaced
-    return unplaced(
-        f"none of the {count} photos can be placed: {en}",
-        vi=f"không ảnh nào trong {count} ảnh định vị được: {vi}",
-    )
+    return unplaced(_("none of the {count} photos can be placed: {en}", count=count, en=Bilingual(en, vi)))
 
 
 def _track(log: Path) -> FlightLog:
@@ -219,8 +219,10 @@ def _other_ground(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
         place = f" (around latitude {lat:.4f}, longitude {lon:.4f})"
         place_vi = f" (quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f})"
     return TerrainMissing(
-        f"{dem.name}: has no height under these photos{place}: give terrain of that place, or leave --dem "
-        "to lay them on a plane",
-        vi=f"{dem.name}: không có độ cao dưới các ảnh này{place_vi}; hãy đưa mô hình độ cao của nơi đó, hoặc "
-        "bỏ --dem để trải ảnh trên mặt phẳng",
+        _(
+            "{name}: has no height under these photos{place}: give terrain of that place, or "
+            "leave --dem to lay them on a plane",
+            name=dem.name,
+            place=Bilingual(place, place_vi),
+        )
     )

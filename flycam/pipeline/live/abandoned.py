@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import Cancelled, FlightBusy, FlycamError
 from flycam.frame.flight import Flight, FlightState
+from flycam.messages import _
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.film_frames import is_of_stream
 from flycam.pipeline.laying.opening import close_flight, flight_on_record, state_of
@@ -68,7 +69,7 @@ def ending_abandoned(
 def _beside(workspace: Workspace, is_over: Callable[[], bool], ended: Callable[[Flight], None]) -> None:
     def heed(_stage: str, _done: int, _of: int) -> None:
         if is_over():
-            raise Cancelled("given up: the next one goes on", vi="đã dừng; lần sau làm tiếp")
+            raise Cancelled(_("given up: the next one goes on"))
 
     with suppress(OSError, AttributeError):  # of this thread alone, on Linux
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from flycam.errors import OptionUnusable
 from flycam.frame.address import shown
 from flycam.ingest.video.pictures import STREAM_SCHEMES
+from flycam.messages import Bilingual, _
 
 _LINKS = ("udp://", "tcp://", "serial:")
 _STREAMS = tuple(f"{scheme}://" for scheme in STREAM_SCHEMES)
@@ -46,6 +47,12 @@ def _refused(
     listed = ", ".join(known)
     cure, cure_vi = (f", such as {meant}", f", ví dụ {meant}") if meant else ("", "")
     return OptionUnusable(
-        f"{option} {given}: {why}: give a file, or an address that begins with one of {listed}{cure}",
-        vi=f"{option} {given}: {why_vi}; hãy đưa tệp, hoặc địa chỉ bắt đầu bằng {listed}{cure_vi}",
+        _(
+            "{option} {given}: {why}: give a file, or an address that begins with one of {listed}{cure}",
+            option=option,
+            given=given,
+            why=Bilingual(why, why_vi),
+            listed=listed,
+            cure=Bilingual(cure, cure_vi),
+        )
     )

@@ -23,6 +23,7 @@ from flycam.frame.film_doubts import log_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.video.log_turns import Turns
 from flycam.ingest.video.pictures import VideoSource
+from flycam.messages import Bilingual, _
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.live.clock import LOOK_EVERY_S, LiveClock
 from flycam.pipeline.live.flow import pictures_in
@@ -56,8 +57,10 @@ def look_through(
             progress("clock", done, pictures_in(source, done))
             if stopped():
                 raise Cancelled(
-                    f"{video.name}: stopped before anything was laid; the same command begins again",
-                    vi=f"{video.name}: đã dừng khi chưa trải ảnh nào; chạy lại lệnh này để làm lại",
+                    _(
+                        "{name}: stopped before anything was laid; the same command begins again",
+                        name=video.name,
+                    )
                 )
             if not needs_all and picture.pts_ns / 1e9 - looked_s >= LOOK_EVERY_S:
                 looked_s = picture.pts_ns / 1e9
@@ -107,12 +110,18 @@ def require_same_places(
         return
     metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
     raise LogContradicted(
-        f"{log}: tells other places than those that {len(before)} pictures of {film} lie by on the map "
-        f"({is_apart.sum()} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on the whole); "
-        "nothing was changed: give the log they were laid by, or add --relay if this one is right",
-        vi=f"{log}: cho vị trí khác với {len(before)} ảnh của {film} đang nằm trên bản đồ "
-        f"({is_apart.sum()} ảnh lệch ngoài mọi sai số, nhìn chung {metres:.0f} m và {degrees:.0f}°); "
-        "chưa thay đổi gì; hãy đưa đúng nhật ký đã dùng, hoặc thêm --relay nếu nhật ký này mới đúng",
+        _(
+            "{log}: tells other places than those that {count} pictures of {film} lie by on "
+            "the map ({is_apart} of them beyond all doubt, by {metres:.0f} m and "
+            "{degrees:.0f}° on the whole); nothing was changed: give the log they were laid "
+            "by, or add --relay if this one is right",
+            log=log,
+            count=len(before),
+            film=film,
+            is_apart=is_apart.sum(),
+            metres=metres,
+            degrees=degrees,
+        )
     )
 
 
@@ -142,8 +151,12 @@ def _counted(turns: Turns) -> Said:
 def _contradicted(video: str, log: str, turns: Turns) -> LogContradicted:
     english, vietnamese = _counted(turns)
     return LogContradicted(
-        f"{log}: is not the log of {video}: {english}; nothing was laid: give this film's own log or "
-        "subtitles; if you are sure of it, add --clock-offset, and the map bears a warning",
-        vi=f"{log}: không phải nhật ký của {video}: {vietnamese}; chưa trải ảnh nào; hãy đưa đúng nhật ký "
-        "hoặc phụ đề của video này; nếu chắc chắn đúng thì thêm --clock-offset, bản đồ sẽ kèm cảnh báo",
+        _(
+            "{log}: is not the log of {video}: {english}; nothing was laid: give this film's "
+            "own log or subtitles; if you are sure of it, add --clock-offset, and the map "
+            "bears a warning",
+            log=log,
+            video=video,
+            english=Bilingual(english, vietnamese),
+        )
     )

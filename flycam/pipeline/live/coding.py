@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import FrameUnreadable
 from flycam.ingest.photo.pixels import decoded_jpeg
+from flycam.messages import _
 
 JPEG_QUALITY = 95
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -33,6 +34,6 @@ def coded_jpeg(pixels: NDArray[np.uint8], name: str) -> Coded:
         [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
     )
     if not there:
-        raise FrameUnreadable(f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG")
+        raise FrameUnreadable(_("{name}: cannot be kept as a JPEG", name=name))
     data = jpeg.tobytes()
     return Coded(data, hashlib.sha256(data).hexdigest(), decoded_jpeg(data, Path(name)))

@@ -25,6 +25,7 @@ from flycam.ingest.video.log import read_video_log
 from flycam.ingest.video.pictures import VideoSource, is_stream, name_of, says_drill
 from flycam.ingest.video.poses import VideoPoses
 from flycam.ingest.video.recording import RecordingOrder
+from flycam.messages import _
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.film_frames import Film, stream_name
 from flycam.pipeline.live.addresses import check_addresses
@@ -97,8 +98,10 @@ def open_given(
     if has_link != is_stream(request.video):
         given = f"--video {shown(request.video)} --telemetry {shown(request.telemetry)}"
         raise OptionUnusable(
-            f"{given}: one is live, the other recorded: give a stream with a link, or two files",
-            vi=f"{given}: một bên trực tiếp, một bên đã ghi; hãy đưa cả hai trực tiếp hoặc cả hai tệp",
+            _(
+                "{given}: one is live, the other recorded: give a stream with a link, or two files",
+                given=given,
+            )
         )
     terrain_at = TerrainLookup(dems) if dems else None
     if not has_link:
@@ -129,8 +132,10 @@ def _wait(linked: Linked, name: str, stopped: Callable[[], bool]) -> None:
         if not stopped():
             raise
         raise Cancelled(
-            f"{name}: stopped before the aircraft told its position; the same command begins again",
-            vi=f"{name}: đã dừng khi chưa nhận được vị trí máy bay; chạy lại lệnh này để làm lại",
+            _(
+                "{name}: stopped before the aircraft told its position; the same command begins again",
+                name=name,
+            )
         ) from error
 
 
@@ -190,8 +195,10 @@ def _secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceUnreadable(
-            f"{path}: the signing key cannot be read: give a text file with 64 hex digits or a passphrase",
-            vi=f"{path}: không đọc được khoá ký; hãy đưa tệp văn bản có 64 chữ số hex hoặc cụm mật khẩu",
+            _(
+                "{path}: the signing key cannot be read: give a text file with 64 hex digits or a passphrase",
+                path=path,
+            )
         ) from error
 
 
@@ -204,24 +211,30 @@ def camera_of(request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int])
         (width, height), (own_width, own_height) = size_px, interior.image_size_px
         if abs((width / height) / (own_width / own_height) - 1.0) > _SAME_SHAPE:
             raise CalibrationMissing(
-                f"{request.camera.name}: is of pictures of {own_width}×{own_height}, the video's are "
-                f"{width}×{height}, of another shape: give the camera of the video's mode",
-                vi=f"{request.camera.name}: thông số cho ảnh {own_width}×{own_height}, video là "
-                f"{width}×{height} khác tỷ lệ; hãy đưa thông số máy ảnh đúng chế độ quay",
+                _(
+                    "{name}: is of pictures of {own_width}×{own_height}, the video's are "
+                    "{width}×{height}, of another shape: give the camera of the video's mode",
+                    name=request.camera.name,
+                    own_width=own_width,
+                    own_height=own_height,
+                    width=width,
+                    height=height,
+                )
             )
         return scaled(interior, size_px)
     stated = [s.hfov_deg for s in poses.track.samples if np.isfinite(s.hfov_deg)]
     hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
     if not np.isfinite(hfov_deg):
         raise CalibrationMissing(
-            f"{name_of(request.video)}: nothing says what lens filmed it: give --camera or --hfov",
-            vi=f"{name_of(request.video)}: chưa biết ống kính; hãy đưa --camera hoặc --hfov",
+            _(
+                "{video}: nothing says what lens filmed it: give --camera or --hfov",
+                video=name_of(request.video),
+            )
         )
     source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
     try:
         return interior_from_mapping({"hfov_deg": hfov_deg}, size_px, source)
     except ValueError as error:
         raise OptionUnusable(
-            f"--hfov {hfov_deg:g}: {error}: give degrees between 1 and 179",
-            vi=f"--hfov {hfov_deg:g}: hãy ghi số độ từ 1 đến 179",
+            _("--hfov {hfov_deg:g}: {error}: give degrees between 1 and 179", hfov_deg=hfov_deg, error=error)
         ) from error

@@ -33,6 +33,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.photo.pixels import open_pixels
 from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.pictures import VideoPicture
+from flycam.messages import _
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes, local_copy
 from flycam.pipeline.film_frames import FILM_CAMERA, Film
@@ -208,10 +209,13 @@ class LiveLaying:
             return
         name = catalog.flights.flight(record.flight_id).name
         raise OptionUnusable(
-            f"{self._film.name}: this film lies in the flight {name} already, and stays there; give "
-            f"--flight {record.flight_id}",
-            vi=f"{self._film.name}: video này đã thuộc chuyến bay {name} và ở nguyên đó; hãy thêm "
-            f"--flight {record.flight_id}",
+            _(
+                "{name}: this film lies in the flight {name_2} already, and stays there; give "
+                "--flight {flight_id}",
+                name=self._film.name,
+                name_2=name,
+                flight_id=record.flight_id,
+            )
         )
 
     def _laid_by(

@@ -27,6 +27,7 @@ from flycam.ingest.video.lens import (
 )
 from flycam.ingest.video.motion import Motion, MotionMeter
 from flycam.ingest.video.pictures import VideoPicture, VideoSource, name_of
+from flycam.messages import _
 from flycam.pipeline.live.clock import (
     FIRST_LOOK_S,
     LONGEST_WAIT_S,
@@ -91,15 +92,19 @@ def _untold(request: LiveRequest) -> CalibrationMissing:
     video, log = name_of(request.video), shown_log(request.telemetry)
     if request.telemetry == request.video:
         return CalibrationMissing(
-            f"{video}: nothing says what lens filmed it, nor does its motion: give --camera or --hfov",
-            vi=f"{video}: chưa biết ống kính, chuyển động trong video cũng không cho biết; hãy đưa --camera "
-            "hoặc --hfov",
+            _(
+                "{video}: nothing says what lens filmed it, nor does its motion: give --camera or --hfov",
+                video=video,
+            )
         )
     return CalibrationMissing(
-        f"{video}: nothing says what lens filmed it, and its motion fits no lens by {log}: give --camera or "
-        "--hfov, or the film's own log if this is another flight's",
-        vi=f"{video}: chưa biết ống kính, và chuyển động trong video không khớp với {log}; hãy đưa --camera "
-        "hoặc --hfov, hoặc đưa đúng nhật ký của video nếu đây là nhật ký chuyến khác",
+        _(
+            "{video}: nothing says what lens filmed it, and its motion fits no lens by "
+            "{log}: give --camera or --hfov, or the film's own log if this is another "
+            "flight's",
+            video=video,
+            log=log,
+        )
     )
 
 

@@ -31,6 +31,7 @@ from flycam.ingest.video.clock import ClockOffset
 from flycam.ingest.video.outages import Outages
 from flycam.ingest.video.pictures import VideoSource, is_stream, name_of
 from flycam.ingest.video.poses import VideoPoses
+from flycam.messages import Bilingual, _
 from flycam.pipeline.film_frames import Film
 from flycam.pipeline.freeing import watched
 from flycam.pipeline.laying.joining import joined_by_film
@@ -373,9 +374,11 @@ def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str
     why = f"; the first: {first}" if first else ""
     name = name_of(request.video)
     return OutsideTerrain(
-        f"{name}: none of its pictures can be laid ({said or 'none was chosen'}){why}: check that the log is "
-        "of this flight, and --clock-offset",
-        vi=f"{name}: không khung hình nào trải được lên bản đồ "
-        f"({said_vi or 'chưa chọn được hình nào'}); hãy kiểm tra nhật ký có đúng chuyến bay này không, và "
-        "--clock-offset",
+        _(
+            "{name}: none of its pictures can be laid ({said}){why}: check that the log is "
+            "of this flight, and --clock-offset",
+            name=name,
+            said=Bilingual(said or "none was chosen", said_vi or "chưa chọn được hình nào"),
+            why=why,
+        )
     )

@@ -22,6 +22,7 @@ from flycam.catalog.recordings import RecordedPiece
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video.pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video.recording import RecordingOrder
+from flycam.messages import _
 from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.held_folder import hold, nobody_in
@@ -58,10 +59,7 @@ class StreamRecording:
         self, workspace: Workspace, keep_gb: float = KEEP_GB, order: RecordingOrder | None = None
     ) -> None:
         if not 0.0 <= keep_gb < float("inf"):
-            raise OptionUnusable(
-                f"--keep-video {keep_gb:g}: give gigabytes, 0 or more",
-                vi=f"--keep-video {keep_gb:g}: hãy ghi số gigabyte, từ 0 trở lên",
-            )
+            raise OptionUnusable(_("--keep-video {keep_gb:g}: give gigabytes, 0 or more", keep_gb=keep_gb))
         self._workspace, self._most_bytes = workspace, round(keep_gb * 1e9)
         folder = workspace.cache_dir / RECORDINGS / secrets.token_hex(8)
         planned = replace(order, folder=folder) if order is not None else RecordingOrder(folder=folder)

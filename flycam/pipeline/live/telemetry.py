@@ -24,6 +24,7 @@ from flycam.ingest.video.clock import REACH_S, ClockOffset, unknown_offset
 from flycam.ingest.video.log import VideoLog
 from flycam.ingest.video.motion import ToldPoses
 from flycam.ingest.video.poses import VideoPoses, finished, settle
+from flycam.messages import _
 
 _SETTLE_S, _FOLLOW_S = 2.0, 0.1
 _NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind
@@ -100,10 +101,12 @@ class WholeLog:
         self.told = self.poses.told(log.zero_ns)
         if not len(self.told.time_s):
             raise SourceUnreadable(
-                f"{log.log.name}: tells where the aircraft was, not where its camera looked (no angles of a "
-                "gimbal or of the aircraft): give the flight log (.tlog, .bin, .ulg), or subtitles with them",
-                vi=f"{log.log.name}: chỉ ghi vị trí, không ghi góc gimbal hay góc máy bay; hãy đưa nhật ký "
-                "bay (.tlog, .bin, .ulg) hoặc phụ đề có các góc đó",
+                _(
+                    "{name}: tells where the aircraft was, not where its camera looked (no "
+                    "angles of a gimbal or of the aircraft): give the flight log (.tlog, "
+                    ".bin, .ulg), or subtitles with them",
+                    name=log.log.name,
+                )
             )
         self._remarks = (*log.log.remarks, *self.poses.remarks(log.log.name))
         self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
@@ -177,10 +180,12 @@ class Linked:
                 refused = ", ".join(f"{n} {why}" for why, n in sorted(self._link.health.refused.items()))
                 heard = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
                 raise PositionMissing(
-                    f"the MAVLink link told no position in {_FIRST_POSITION_S:.0f} s ({heard}): check the "
-                    "link, its key, and that the aircraft has a fix",
-                    vi="đường truyền MAVLink chưa cho vị trí nào; hãy kiểm tra đường truyền, khoá ký và tín "
-                    "hiệu GPS của máy bay",
+                    _(
+                        "the MAVLink link told no position in {first_position_s:.0f} s "
+                        "({heard}): check the link, its key, and that the aircraft has a fix",
+                        first_position_s=_FIRST_POSITION_S,
+                        heard=heard,
+                    )
                 )
             time.sleep(_FOLLOW_S)
 

@@ -9,6 +9,7 @@ import yaml
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.spelling import seen, tidy
+from flycam.messages import _
 from flycam.report.pack_figures import Letterhead
 
 _MAX_BYTES = 1 << 16
@@ -29,8 +30,12 @@ def read_letterhead(path: Path) -> Letterhead:
     if unknown:
         known = ", ".join((*_TEXTS, *_LISTS))
         raise SourceUnreadable(
-            f"{path.name}: a letterhead has no {unknown[0]!r}; it knows {known}",
-            vi=f"{path.name}: mẫu đầu văn bản không có mục {unknown[0]!r}; các mục: {known}",
+            _(
+                "{name}: a letterhead has no {unknown!r}; it knows {known}",
+                name=path.name,
+                unknown=unknown[0],
+                known=known,
+            )
         )
     texts = {name: _text(path, name, values.get(name)) for name in _TEXTS}
     recipients = _texts(path, "recipients", values.get("recipients") or [])
@@ -53,13 +58,11 @@ def _read(path: Path) -> dict[Any, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
         raise SourceUnreadable(
-            f"{path}: cannot be read as JSON or YAML; check the file",
-            vi=f"{path}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",
+            _("{path}: cannot be read as JSON or YAML; check the file", path=path)
         ) from error
     if not isinstance(values, dict):
         raise SourceUnreadable(
-            f"{path.name}: holds no letterhead: give named values such as 'issuer: …'",
-            vi=f"{path.name}: không phải mẫu đầu văn bản; hãy ghi từng mục, ví dụ 'issuer: …'",
+            _("{name}: holds no letterhead: give named values such as 'issuer: …'", name=path.name)
         )
     return values
 
@@ -74,7 +77,9 @@ def _text(path: Path, name: str, value: Any) -> str:
 
 def _not_text(path: Path, name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{path.name}: {name!r} is not text; write it on one line; recipients and heading as lists",
-        vi=f"{path.name}: mục {name!r} không phải chữ; hãy ghi trên một dòng; nơi nhận, tiêu ngữ ghi thành "
-        "danh sách",
+        _(
+            "{name}: {name_2!r} is not text; write it on one line; recipients and heading as lists",
+            name=path.name,
+            name_2=name,
+        )
     )

@@ -17,9 +17,9 @@ from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.catalog.withholdings import withheld_outside, withholding_of
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
-from flycam.frame.sharing_words import MASKS_COVERED
 from flycam.frame.spelling import seen, tidy
-from flycam.frame.warning import warning
+from flycam.frame.warning import MASKS_COVERED, warning
+from flycam.messages import _
 from flycam.pipeline.pack.files import (
     MANIFEST,
     stranger_in,
@@ -213,10 +213,10 @@ def _unseen(figures: PackFigures, document: PackDocument) -> list[str]:
 
 def _outdated() -> DraftOutdated:
     return DraftOutdated(
-        "what this meeting pack shows has changed since its draft was made: ask for a new draft, look at it "
-        "and approve that one",
-        vi="nội dung gói họp đã thay đổi sau khi lập bản dự thảo: hãy lập bản dự thảo mới, xem lại rồi "
-        "phê duyệt bản đó",
+        _(
+            "what this meeting pack shows has changed since its draft was made: ask for a "
+            "new draft, look at it and approve that one"
+        )
     )
 
 
@@ -226,10 +226,7 @@ def _withheld_from(workspace: Workspace, name: str) -> Withholding:
         return NOTHING_WITHHELD
     account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
     if account is None:
-        raise NotFound(
-            f"{name}: there is no such account; see 'flycam user list'",
-            vi=f"{name}: không có tài khoản này; xem 'flycam user list'",
-        )
+        raise NotFound(_("{name}: there is no such account; see 'flycam user list'", name=name))
     return withholding_of(workspace.catalog, account)
 
 
@@ -238,8 +235,7 @@ def _leader(name: str) -> str:
     said = tidy(seen(name))
     if name and not said:
         raise OptionUnusable(
-            "--approved-by: give the name of the leader who approved the pack, or leave it out",
-            vi="--approved-by: hãy ghi họ tên lãnh đạo đã phê duyệt, hoặc bỏ tuỳ chọn này",
+            _("--approved-by: give the name of the leader who approved the pack, or leave it out")
         )
     return said
 

@@ -30,6 +30,7 @@ from flycam.frame.mark import order_of
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.geometry.planar import Bounds
+from flycam.messages import _
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.change.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.change.compared_keeping import looked_at_in
@@ -206,8 +207,10 @@ def _sides(workspace: Workspace, refs: Sequence[str], sees: Withholding) -> list
     if len({side.event.is_drill for side in sides}) > 1:
         drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
         raise OptionUnusable(
-            f"{drills}: a drill, and never stands in one pack with real flights; make two packs",
-            vi=f"{drills}: là diễn tập, không được chung gói với chuyến bay thật; hãy làm hai gói",
+            _(
+                "{drills}: a drill, and never stands in one pack with real flights; make two packs",
+                drills=drills,
+            )
         )
     return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
 
@@ -219,24 +222,22 @@ def _whole(workspace: Workspace, ref: str, sees: Withholding) -> Flight:
         raise no_such_flight(ref)
     if sees.touches_box(flight.bounds_lonlat_deg):
         raise AccessDenied(
-            f"{flight.name}: shows ground that is withheld from whoever asks; leave it out",
-            vi=f"{flight.name}: có phần địa bàn hạn chế đối với người yêu cầu; hãy bỏ ra",
+            _("{name}: shows ground that is withheld from whoever asks; leave it out", name=flight.name)
         )
     return flight
 
 
 def _side(workspace: Workspace, flight: Flight) -> PackSide:
     if flight.state is FlightState.WITHDRAWN:
-        raise NotFound(
-            f"{flight.name}: this flight was withdrawn; leave it out",
-            vi=f"{flight.name}: chuyến bay này đã bị rút; hãy bỏ ra",
-        )
+        raise NotFound(_("{name}: this flight was withdrawn; leave it out", name=flight.name))
     mosaic = main_mosaic(workspace, flight.flight_id)
-    ground, _ = shown_ground(workspace.store, workspace.catalog.tiles, mosaic)
+    ground, __ = shown_ground(workspace.store, workspace.catalog.tiles, mosaic)
     if ground.is_empty:
         raise NotFound(
-            f"{flight.name}: there is nothing on its map; ingest photos of it first, or leave it out",
-            vi=f"{flight.name}: bản đồ chưa có gì; hãy nạp ảnh của chuyến bay trước, hoặc bỏ ra",
+            _(
+                "{name}: there is nothing on its map; ingest photos of it first, or leave it out",
+                name=flight.name,
+            )
         )
     return PackSide(
         flight=flight,

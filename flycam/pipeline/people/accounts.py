@@ -13,6 +13,7 @@ from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.spelling import given_name, search_key
+from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 
 MOST_GUEST_HOURS = 168.0
@@ -30,8 +31,7 @@ def person_named(name: str) -> str:
     name = given_name(name)
     if _NO_NAME.intersection(name):
         raise InputUnusable(
-            f"{name}: a name is printed as it is written; write it without < and >",
-            vi=f"{name}: tên được in đúng như đã ghi; hãy ghi tên không có < và >",
+            _("{name}: a name is printed as it is written; write it without < and >", name=name)
         )
     return name
 
@@ -96,15 +96,15 @@ def commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
             raise _no_commune(asked, key, names)
         if len(found) > 1:
             raise OptionUnusable(
-                f"--communes {asked}: several have this name ({', '.join(found)}); give the code",
-                vi=f"--communes {asked}: nhiều xã cùng tên ({', '.join(found)}); hãy ghi mã",
+                _(
+                    "--communes {asked}: several have this name ({found}); give the code",
+                    asked=asked,
+                    found=", ".join(found),
+                )
             )
         codes += found
     if not codes:
-        raise OptionUnusable(
-            "--communes: names no commune; write all for an account that is for all",
-            vi="--communes: chưa ghi xã nào; hãy ghi all nếu tài khoản dùng cho toàn tỉnh",
-        )
+        raise OptionUnusable(_("--communes: names no commune; write all for an account that is for all"))
     return tuple(dict.fromkeys(codes))
 
 
@@ -124,22 +124,18 @@ def _bare(key: str) -> str:
 def _no_commune(asked: str, key: str, names: Mapping[str, str]) -> NotFound:
     if not names:
         return NotFound(
-            f"{asked}: no communes are known here yet; bring their boundaries: flycam communes add FILE",
-            vi=f"{asked}: chưa có ranh giới xã nào; hãy nạp bằng: flycam communes add TỆP",
+            _(
+                "{asked}: no communes are known here yet; bring their boundaries: flycam communes add FILE",
+                asked=asked,
+            )
         )
     by_key = {search_key(name): name for name in names.values()}
     alike = [name for spelled, name in by_key.items() if key in spelled]
     alike = alike or [by_key[one] for one in difflib.get_close_matches(key, by_key, _EXAMPLES)]
     near = "; ".join(sorted(alike)[:_EXAMPLES])
     if not near:
-        return NotFound(
-            f"{asked}: no commune has this name or code",
-            vi=f"{asked}: không có xã nào mang tên hoặc mã này",
-        )
-    return NotFound(
-        f"{asked}: no commune has this name or code; nearest: {near}",
-        vi=f"{asked}: không có xã nào mang tên hoặc mã này; gần nhất: {near}",
-    )
+        return NotFound(_("{asked}: no commune has this name or code", asked=asked))
+    return NotFound(_("{asked}: no commune has this name or code; nearest: {near}", asked=asked, near=near))
 
 
 def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -153,8 +149,10 @@ def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...]
     beyond = [code for code in codes if own and code not in own]
     if beyond:
         raise OptionUnusable(
-            f"{', '.join(beyond)}: your account is not for these communes; a guest sees no more than you do",
-            vi=f"{', '.join(beyond)}: tài khoản của bạn không gồm các xã này; khách không được xem nhiều hơn",
+            _(
+                "{beyond}: your account is not for these communes; a guest sees no more than you do",
+                beyond=", ".join(beyond),
+            )
         )
     return codes or own
 
@@ -179,8 +177,11 @@ def invite_guest(
     """
     if not (math.isfinite(hours) and 0.0 < hours <= MOST_GUEST_HOURS):
         raise OptionUnusable(
-            f"--hours {hours:g}: give a number above 0, at most {MOST_GUEST_HOURS:g}",
-            vi=f"--hours {hours:g}: hãy ghi số giờ lớn hơn 0, tối đa {MOST_GUEST_HOURS:g}",
+            _(
+                "--hours {hours:g}: give a number above 0, at most {most_guest_hours:g}",
+                hours=hours,
+                most_guest_hours=MOST_GUEST_HOURS,
+            )
         )
     secret, now = new_token(), workspace.clock_ns()
     guest = Guest(

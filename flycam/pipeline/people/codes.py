@@ -19,6 +19,7 @@ from flycam.catalog.accounts import account_exists, hash_token, new_token
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.errors import AccessDenied, StorageTrouble
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.pipeline.cache_names import SETUP_CODE
 from flycam.pipeline.people.accounts import person_named
 from flycam.pipeline.workspace import Workspace
@@ -58,8 +59,11 @@ def make_setup_code(workspace: Workspace) -> str:
         move_into_place(temporary, path)
     except OSError as error:
         raise StorageTrouble(
-            f"{path}: the set-up code cannot be kept ({error.strerror}); free or repair the disk",
-            vi=f"{path}: không ghi được mã thiết lập; hãy giải phóng hoặc kiểm tra ổ đĩa",
+            _(
+                "{path}: the set-up code cannot be kept ({strerror}); free or repair the disk",
+                path=path,
+                strerror=error.strerror,
+            )
         ) from error
     return _grouped(code)
 
@@ -106,10 +110,7 @@ def spend_code(workspace: Workspace, code: str) -> Account:
     spent = workspace.catalog.codes.spend(_hash(code), workspace.clock_ns())
     found = workspace.catalog.accounts.find(spent.account, spent.token_id)
     if found is None:
-        raise AccessDenied(
-            "the account or token by which this code was made has ended; ask for a new one",
-            vi="tài khoản hoặc mã truy cập đã cấp mã này không còn hiệu lực; hãy xin mã mới",
-        )
+        raise AccessDenied(_("the account or token by which this code was made has ended; ask for a new one"))
     return found
 
 
@@ -122,16 +123,13 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
         kept = {"sha256": "", "expires_ns": 0}
     if not hmac.compare_digest(kept["sha256"], _hash(code)):
         raise AccessDenied(
-            "this code is wrong, or a newer one was made; compare it letter by letter, or take another "
-            "(on the server: flycam account code)",
-            vi="mã không đúng, hoặc đã có mã mới hơn; hãy so từng ký tự, hoặc lấy mã khác (trên máy chủ: "
-            "flycam account code)",
+            _(
+                "this code is wrong, or a newer one was made; compare it letter by letter, or "
+                "take another (on the server: flycam account code)"
+            )
         )
     if kept["expires_ns"] <= workspace.clock_ns():
-        raise AccessDenied(
-            "this code has expired; take another (on the server: flycam account code)",
-            vi="mã này đã hết hạn; hãy lấy mã khác (trên máy chủ: flycam account code)",
-        )
+        raise AccessDenied(_("this code has expired; take another (on the server: flycam account code)"))
 
 
 def _new_code() -> str:

@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 
 from flycam.errors import AccessDenied, SignInUnavailable
 from flycam.frame.address import shown
+from flycam.messages import _
 from flycam.pipeline.people.openid_client import OpenIdClient, is_safe
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512")
@@ -190,10 +191,11 @@ class Provider:
                 answer.close()
         except HTTPError as error:
             away = SignInUnavailable(
-                f"{shown(address)}: does not answer ({type(error).__name__}): check the line; "
-                "an access token still signs you in",
-                vi=f"{shown(address)}: không trả lời; hãy kiểm tra đường truyền; vẫn có thể đăng nhập bằng "
-                "mã truy cập",
+                _(
+                    "{address}: does not answer ({name}): check the line; an access token still signs you in",
+                    address=shown(address),
+                    name=type(error).__name__,
+                )
             )
             self._failed = (self._clock_s(), away)
             raise away from error
@@ -208,20 +210,21 @@ class Provider:
     def _require_present(self) -> None:
         failed = self._failed
         if failed is not None and self._clock_s() - failed[0] < _AWAY_S:
-            raise SignInUnavailable(str(failed[1]), vi=failed[1].vi)  # one of its own for each who is told
+            raise SignInUnavailable(failed[1].message)  # one of its own for each who is told
 
 
 def _unusable(where: str, why: str) -> SignInUnavailable:
     return SignInUnavailable(
-        f"{shown(where)}: {why}: whoever runs the sign-in service can mend that; "
-        "an access token still signs you in",
-        vi=f"{shown(where)}: {why}: hãy báo đơn vị quản lý dịch vụ đăng nhập; vẫn có thể đăng nhập bằng mã "
-        "truy cập",
+        _(
+            "{where}: {why}: whoever runs the sign-in service can mend that; an access token "
+            "still signs you in",
+            where=shown(where),
+            why=why,
+        )
     )
 
 
 def _not_confirmed(issuer: str, why: str) -> AccessDenied:
     return AccessDenied(
-        f"{issuer}: does not confirm who you are ({why}): sign in again",
-        vi=f"{issuer}: không xác nhận được bạn là ai ({why}); hãy đăng nhập lại",
+        _("{issuer}: does not confirm who you are ({why}): sign in again", issuer=issuer, why=why)
     )

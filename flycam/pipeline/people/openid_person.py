@@ -10,6 +10,7 @@ from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Person
 from flycam.errors import AccessDenied, InputUnusable
 from flycam.frame.spelling import seen
+from flycam.messages import _
 from flycam.pipeline.people.accounts import commune_codes
 from flycam.pipeline.people.openid_client import ROLES, OpenIdClient
 from flycam.pipeline.workspace import Workspace
@@ -47,10 +48,12 @@ def _communes(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, A
         return commune_codes(workspace, text)
     except InputUnusable as error:
         raise AccessDenied(
-            f'{client.communes_claim} "{text[:200]}": the sign-in service names no communes of this map: '
-            "its administrator enters names or codes, or all",
-            vi=f'{client.communes_claim} "{text[:200]}": dịch vụ đăng nhập không ghi xã nào của bản đồ này; '
-            "quản trị viên dịch vụ cần ghi tên hoặc mã xã, hoặc all",
+            _(
+                '{communes_claim} "{text_2}": the sign-in service names no communes of this '
+                "map: its administrator enters names or codes, or all",
+                communes_claim=client.communes_claim,
+                text_2=text[:200],
+            )
         ) from error
 
 

@@ -11,6 +11,7 @@ from flycam.catalog.tokens import entry_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import iso
 from flycam.frame.spelling import given_name, tidy
+from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 
 USUAL_DAYS = 365.0
@@ -37,14 +38,15 @@ def make_token(
     """
     if not tidy(label):
         raise InputUnusable(
-            f"a token needs a label of at most {MOST_LABEL} letters; say what it is for",
-            vi=f"mã truy cập phải có nhãn, tối đa {MOST_LABEL} ký tự; hãy ghi mã dùng vào việc gì",
+            _(
+                "a token needs a label of at most {most_label} letters; say what it is for",
+                most_label=MOST_LABEL,
+            )
         )
     label = given_name(label, MOST_LABEL)
     if days is not None and not (math.isfinite(days) and 0.0 < days <= MOST_DAYS):
         raise OptionUnusable(
-            f"--days {days:g}: give a number above 0, at most {MOST_DAYS:g}",
-            vi=f"--days {days:g}: hãy ghi số ngày lớn hơn 0, tối đa {MOST_DAYS:g}",
+            _("--days {days:g}: give a number above 0, at most {most_days:g}", days=days, most_days=MOST_DAYS)
         )
     secret, now = new_token(), workspace.clock_ns()
     until_ns = None if maker is None else maker.until_ns
@@ -88,8 +90,7 @@ def revoke_token(
     token = next((one for one in held_tokens(workspace, account) if one.token_id == token_id), None)
     if token is None:
         raise NotFound(
-            f"{token_id[:80]}: no such token holds; see 'flycam account tokens'",
-            vi=f"{token_id[:80]}: không có mã truy cập nào như vậy đang dùng; xem 'flycam account tokens'",
+            _("{token_id}: no such token holds; see 'flycam account tokens'", token_id=token_id[:80])
         )
     told = entry_of(token, "token revoked", who, workspace.clock_ns(), token.scope)
     ended = workspace.catalog.tokens.revoke(token, hash_token(new_token()), told)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flycam.catalog.audit_key import SignedHead
 from flycam.catalog.audit_proof import AuditCheck, Fault
 from flycam.errors import NotWhole
+from flycam.messages import Bilingual, _
 from flycam.pipeline.workspace import Workspace
 
 
@@ -56,7 +57,9 @@ def audit_trouble(proof: AuditProof) -> NotWhole | None:
     if number is None or fault is None:
         return None
     english, vietnamese = _SAID[fault]
-    return NotWhole(f"audit log: line {number} {english}", vi=f"nhật ký: dòng {number} {vietnamese}")
+    return NotWhole(
+        _("audit log: line {number} {english}", number=number, english=Bilingual(english, vietnamese))
+    )
 
 
 _KEEP = (

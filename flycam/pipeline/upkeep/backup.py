@@ -28,7 +28,7 @@ from flycam.catalog.snapshot import settle
 from flycam.errors import FlightBusy, InputUnusable, NotWhole
 from flycam.frame.moment import minute_of
 from flycam.ingest.photo.photos import sha256_of
-from flycam.messages import ngettext
+from flycam.messages import _, ngettext
 from flycam.pipeline.upkeep.backup_copying import Copying
 from flycam.pipeline.upkeep.backup_place import (
     LOCK,
@@ -141,10 +141,14 @@ def _require_its_own(workspace: Workspace, folder: Path, before: Manifest | None
     if not is_its_own:
         made = minute_of(before.made_ns)
         raise InputUnusable(
-            f"{folder}: holds the backup of another house ({before.box}, {made}), which would be deleted; "
-            "name a folder of this house's own, or look whether --data names the house that is meant",
-            vi=f"{folder}: đang giữ bản sao lưu của một hệ thống khác ({before.box}, {made}) và sẽ bị xoá; "
-            "hãy ghi thư mục riêng cho máy này, hoặc xem lại --data đã đúng thư mục dữ liệu chưa",
+            _(
+                "{folder}: holds the backup of another house ({box}, {made}), which would be "
+                "deleted; name a folder of this house's own, or look whether --data names "
+                "the house that is meant",
+                folder=folder,
+                box=before.box,
+                made=made,
+            )
         )
 
 
@@ -161,7 +165,7 @@ class _Frozen:
 
 def _standing(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
     """The catalogue saved, and what it names copied, until nothing of it was replaced and freed meanwhile."""
-    for _ in range(_MOST_PASSES - 1):
+    for __ in range(_MOST_PASSES - 1):
         frozen = _frozen(workspace, scratch, copying, progress)
         if not copying.replaced:
             return frozen
@@ -258,8 +262,7 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise FlightBusy(
-                f"{folder}: another backup is being written here; wait for it and run again",
-                vi=f"{folder}: một bản sao lưu khác đang ghi vào đây; hãy đợi xong rồi chạy lại",
+                _("{folder}: another backup is being written here; wait for it and run again", folder=folder)
             ) from error
         yield
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import _
 from flycam.store.keys import check_key
 from flycam.store.regular import open_regular
 from flycam.store.room import FULL
@@ -111,10 +112,11 @@ def place_of(objects: Path, key: str) -> Path:
 
 def _a_link(path: Path) -> InputUnusable:
     return InputUnusable(
-        f"{path}: is a link, and a backup would be written to wherever it leads; remove it, or name another "
-        "folder",
-        vi=f"{path}: là liên kết nên bản sao lưu sẽ ghi ra chỗ khác; hãy xoá liên kết này hoặc chọn thư mục "
-        "khác",
+        _(
+            "{path}: is a link, and a backup would be written to wherever it leads; remove "
+            "it, or name another folder",
+            path=path,
+        )
     )
 
 
@@ -177,8 +179,11 @@ def read_manifest(folder: Path) -> Manifest | None:
         RecursionError,
     ) as error:
         raise SourceUnreadable(
-            f"{path}: this is no backup that this flycam reads ({error}); name another folder",
-            vi=f"{path}: không phải bản sao lưu mà flycam này đọc được; hãy ghi thư mục khác",
+            _(
+                "{path}: this is no backup that this flycam reads ({error}); name another folder",
+                path=path,
+                error=error,
+            )
         ) from error
 
 
@@ -222,8 +227,7 @@ def read_sums(path: Path) -> Iterator[tuple[str, str]]:
             found = _LINE.fullmatch(line)
             if found is None or not _is_key(found[2].removeprefix(f"{OBJECTS}/")):
                 raise NotWhole(
-                    f"{path}: line {number} is damaged; use another backup",
-                    vi=f"{path}: dòng {number} bị hỏng; hãy dùng bản sao lưu khác",
+                    _("{path}: line {number} is damaged; use another backup", path=path, number=number)
                 )
             yield found[1], found[2]
 
@@ -236,17 +240,22 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
-            f"{folder}: the backup cannot be written ({error.strerror or error}); free some room there, or "
-            "name another folder, and run again: it goes on",
-            vi=f"{folder}: không ghi được bản sao lưu; hãy giải phóng chỗ, hoặc chọn thư mục khác, rồi chạy "
-            "lại để làm tiếp",
+            _(
+                "{folder}: the backup cannot be written ({strerror}); free some room there, "
+                "or name another folder, and run again: it goes on",
+                folder=folder,
+                strerror=error.strerror or error,
+            )
         ) from error
     except sqlite3.Error as error:
         kind = DiskFull if "full" in str(error) else StorageTrouble
         raise kind(
-            f"{folder / INDEX}: cannot be used ({error}); free some room there, or remove that file, and run "
-            "again",
-            vi=f"{folder / INDEX}: không dùng được; hãy giải phóng chỗ hoặc xoá tệp này rồi chạy lại",
+            _(
+                "{folder}: cannot be used ({error}); free some room there, or remove that "
+                "file, and run again",
+                folder=folder / INDEX,
+                error=error,
+            )
         ) from error
 
 

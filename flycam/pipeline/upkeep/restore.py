@@ -22,7 +22,7 @@ from typing import IO
 
 from flycam.catalog.snapshot import is_plain
 from flycam.errors import InputUnusable, NotWhole, ObjectMissing, SourceUnreadable
-from flycam.messages import ngettext
+from flycam.messages import _, ngettext
 from flycam.pipeline.evidence import blocks, no_copy_kept
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.backup_place import INDEX, OBJECTS, Manifest, digest_of, read_manifest, read_sums
@@ -103,10 +103,11 @@ def manifest_of(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if manifest is None:
         raise SourceUnreadable(
-            f"{folder}: there is no backup here, or it was never completed; name the folder that 'flycam "
-            "backup' was given",
-            vi=f"{folder}: ở đây không có bản sao lưu, hoặc chưa sao lưu xong; hãy ghi thư mục đã dùng với "
-            "'flycam backup'",
+            _(
+                "{folder}: there is no backup here, or it was never completed; name the "
+                "folder that 'flycam backup' was given",
+                folder=folder,
+            )
         )
     return manifest
 
@@ -295,10 +296,12 @@ def _scratch(workspace: Workspace, folder: Path) -> Iterator[Path]:
 
 def _useless(folder: Path, name: str) -> NotWhole:
     return NotWhole(
-        f"{folder}: {name} of this backup is not as it was written, and the rest is of no use without it; "
-        "nothing was restored: use another copy of it",
-        vi=f"{folder}: {name} của bản sao lưu không còn như lúc ghi, thiếu nó thì không dùng được phần còn "
-        "lại; chưa khôi phục gì: hãy dùng bản sao khác",
+        _(
+            "{folder}: {name} of this backup is not as it was written, and the rest is of no "
+            "use without it; nothing was restored: use another copy of it",
+            folder=folder,
+            name=name,
+        )
     )
 
 
@@ -308,8 +311,9 @@ def _some_of(names: Sequence[str]) -> str:
 
 def _not_empty(what: str) -> InputUnusable:
     return InputUnusable(
-        f"{what}: a house is restored into an empty place only; name a new folder with --data (and an empty "
-        "FLYCAM_STORE and FLYCAM_DATABASE)",
-        vi=f"{what}: chỉ khôi phục vào chỗ trống; hãy ghi thư mục mới bằng --data (cùng FLYCAM_STORE và "
-        "FLYCAM_DATABASE trống)",
+        _(
+            "{what}: a house is restored into an empty place only; name a new folder with "
+            "--data (and an empty FLYCAM_STORE and FLYCAM_DATABASE)",
+            what=what,
+        )
     )

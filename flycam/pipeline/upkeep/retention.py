@@ -30,6 +30,7 @@ from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import midnight_ns
 from flycam.frame.retention import MOST_DAYS, HoldStep, LetGoStep, RetainedKind
 from flycam.frame.spelling import seen
+from flycam.messages import _
 from flycam.pipeline.upkeep.letting_go import Claim, LettingGo, claims_of, finish_letting_go, is_kept, present
 from flycam.pipeline.workspace import Workspace
 
@@ -130,8 +131,11 @@ def set_term(
     """
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise OptionUnusable(
-            f"{days} days: a term has 1 to {MOST_DAYS} days, or is 'forever'",
-            vi=f"{days} ngày: thời hạn phải từ 1 đến {MOST_DAYS} ngày, hoặc 'forever' (giữ mãi)",
+            _(
+                "{days} days: a term has 1 to {most_days} days, or is 'forever'",
+                days=days,
+                most_days=MOST_DAYS,
+            )
         )
     subject = HOUSE if event is None else workspace.catalog.flights.event(event).event_id
     term = Term(subject=subject, kind=kind, days=days, author=who, at_ns=workspace.clock_ns())
@@ -156,8 +160,7 @@ def hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: str) ->
     """
     if not _HOLD_ID.fullmatch(hold_id):
         raise InputUnusable(
-            f"{hold_id[:40]!r}: a hold's id is 'hold-' and 8 to 40 hex digits",
-            vi=f"{hold_id[:40]!r}: mã của lệnh giữ phải là 'hold-' và 8 đến 40 chữ số hex",
+            _("{hold_id!r}: a hold's id is 'hold-' and 8 to 40 hex digits", hold_id=hold_id[:40])
         )
     subject = _flight_or_event(workspace.catalog, ref)
     said = _reason(ref, reason)
@@ -167,8 +170,7 @@ def hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: str) ->
             return one
     if known:
         raise InputUnusable(
-            f"{hold_id}: another hold has this id, or it was released; make a new one",
-            vi=f"{hold_id}: mã này đã dùng cho lệnh giữ khác, hoặc lệnh đã được bỏ; hãy tạo mã mới",
+            _("{hold_id}: another hold has this id, or it was released; make a new one", hold_id=hold_id)
         )
     line = HoldLine(
         hold_id=hold_id,
@@ -323,8 +325,7 @@ def lift(workspace: Workspace, ref: str, reason: str, who: str) -> list[LetGoLin
     ]
     if not lines:
         raise NotFound(
-            f"{ref[:80]}: nothing of it was let go; give a flight, or the SHA-256 of an original",
-            vi=f"{ref[:80]}: không có bản gốc nào của nó bị xoá; hãy ghi chuyến bay, hoặc mã SHA-256 của ảnh",
+            _("{ref}: nothing of it was let go; give a flight, or the SHA-256 of an original", ref=ref[:80])
         )
     entry = _entry(now_ns, who, "retention lift", ref, f"{len(lines)} originals: {said}")
     retention.learn(lines, [entry])
@@ -352,18 +353,18 @@ def _flight_or_event(catalog: Catalog, ref: str) -> str:
     try:
         return catalog.flights.event(ref).event_id
     except NotFound:
-        raise NotFound(
-            f"{ref[:80]}: no such flight or event; give an id or a name",
-            vi=f"{ref[:80]}: không có chuyến bay hay sự kiện này; hãy ghi mã hoặc tên",
-        ) from None
+        raise NotFound(_("{ref}: no such flight or event; give an id or a name", ref=ref[:80])) from None
 
 
 def _reason(what: str, reason: str) -> str:
     said = seen(reason)
     if not 0 < len(said) <= _REASON_LETTERS:
         raise InputUnusable(
-            f"{what}: needs a reason of 1 to {_REASON_LETTERS} letters",
-            vi=f"{what}: phải ghi lý do, từ 1 đến {_REASON_LETTERS} ký tự",
+            _(
+                "{what}: needs a reason of 1 to {reason_letters} letters",
+                what=what,
+                reason_letters=_REASON_LETTERS,
+            )
         )
     return said
 

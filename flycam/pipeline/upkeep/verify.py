@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from flycam.errors import NotFound, NotWhole, OptionUnusable
-from flycam.messages import ngettext
+from flycam.messages import _, ngettext
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.upkeep.audit import AuditProof, audit_trouble, prove_audit
@@ -99,8 +99,10 @@ class VerifyReport:
             )
         if self.catalogue:
             return NotWhole(
-                f"the catalogue's file is damaged ({self.catalogue[0]}); restore the last backup",
-                vi="tệp cơ sở dữ liệu bị hỏng; hãy khôi phục từ bản sao lưu gần nhất",
+                _(
+                    "the catalogue's file is damaged ({catalogue}); restore the last backup",
+                    catalogue=self.catalogue[0],
+                )
             )
         return audit_trouble(self.audit)
 
@@ -171,19 +173,17 @@ def _found(reads: Iterable[Read]) -> tuple[list[Read], list[str]]:
 
 def _check(request: VerifyRequest) -> None:
     if not 0.0 < request.share <= 1.0:
-        raise OptionUnusable(
-            f"--share {request.share:g}: give a part of 1, such as 0.1",
-            vi=f"--share {request.share:g}: hãy ghi một phần của 1, ví dụ 0.1",
-        )
+        raise OptionUnusable(_("--share {share:g}: give a part of 1, such as 0.1", share=request.share))
     if request.since_s is not None and not request.since_s >= 0.0:
         raise OptionUnusable(
-            f"--since {request.since_s / DAY_S:g}: give a number of days, 0 or more",
-            vi=f"--since {request.since_s / DAY_S:g}: hãy ghi số ngày, từ 0 trở lên",
+            _("--since {since_s:g}: give a number of days, 0 or more", since_s=request.since_s / DAY_S)
         )
     if request.source is not None and not request.source.is_dir():
         raise OptionUnusable(
-            f"--from {request.source}: there is no such folder; give a card, a folder or a backup",
-            vi=f"--from {request.source}: không có thư mục này; hãy ghi thẻ nhớ, thư mục hoặc bản sao lưu",
+            _(
+                "--from {source}: there is no such folder; give a card, a folder or a backup",
+                source=request.source,
+            )
         )
 
 

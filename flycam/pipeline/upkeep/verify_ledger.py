@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flycam.errors import StorageTrouble
+from flycam.messages import _
 from flycam.pipeline.cache_names import READ_BACK
 from flycam.pipeline.upkeep.held import Part
 
@@ -50,8 +51,11 @@ class Ledger:
             self._begin = ""
         except OSError as error:
             raise StorageTrouble(
-                f"{self._path}: cannot be written ({error.strerror}); free some room there and run again",
-                vi=f"{self._path}: không ghi được; hãy giải phóng chỗ ở đó rồi chạy lại",
+                _(
+                    "{path}: cannot be written ({strerror}); free some room there and run again",
+                    path=self._path,
+                    strerror=error.strerror,
+                )
             ) from error
 
     def _shorten(self) -> None:

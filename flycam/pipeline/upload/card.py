@@ -18,6 +18,7 @@ from flycam.errors import InputUnusable, SourceUnreadable
 from flycam.ingest.photo.card_files import FileKind, kind_of
 from flycam.ingest.photo.container import head_of, opened
 from flycam.ingest.photo.search import NOT_A_PHOTO, NOT_OPENED, leads_out, real_path, search
+from flycam.messages import _
 from flycam.pipeline.trust import SYSTEM, Trust
 from flycam.pipeline.upload.choice import empty
 from flycam.store.regular import changed
@@ -110,10 +111,11 @@ class Card:
         if not self._files:
             names = ", ".join(map(str, sending.paths))
             raise SourceUnreadable(
-                f"{names}: no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log inside; give the card's "
-                "folder",
-                vi=f"{names}: không có ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay nào; hãy đưa "
-                "thư mục của thẻ nhớ",
+                _(
+                    "{names}: no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log "
+                    "inside; give the card's folder",
+                    names=names,
+                )
             )
         self._folder = roots[0].name if len(roots) == 1 else ""
         self._telemetry: str | None = None
@@ -178,8 +180,10 @@ class Card:
 
 def _named_twice(path: Path) -> InputUnusable:
     return InputUnusable(
-        f"{path}: another file has the same name; rename this one, or send the folders one by one",
-        vi=f"{path}: có tệp khác trùng tên; hãy đổi tên tệp này, hoặc gửi từng thư mục một",
+        _(
+            "{path}: another file has the same name; rename this one, or send the folders one by one",
+            path=path,
+        )
     )
 
 
@@ -189,10 +193,7 @@ def _may_hold_some(path: Path) -> bool:
 
 
 def _unread(path: Path, why: str) -> InputUnusable:
-    return InputUnusable(
-        f"{path}: {why}; check the card, then send it again",
-        vi=f"{path}: không mở được; hãy kiểm tra thẻ nhớ rồi gửi lại",
-    )
+    return InputUnusable(_("{path}: {why}; check the card, then send it again", path=path, why=why))
 
 
 def _name_below(path: Path, roots: list[Path]) -> str:

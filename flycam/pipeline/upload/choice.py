@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from flycam.errors import InputUnusable
 from flycam.ingest.photo.card_files import FileKind, kind_of
+from flycam.messages import _
 from flycam.pipeline.upload.names import checked_card_path, checked_path, refused
 
 MAX_FILES = 5_000
@@ -65,8 +66,11 @@ def chosen_of(files: Sequence[UploadFile], telemetry: str | None = None) -> Choi
     """
     if not 1 <= len(files) <= MAX_FILES:
         raise InputUnusable(
-            f"{len(files)} files: an upload brings 1 to {MAX_FILES}; send the card in parts",
-            vi=f"{len(files)} tệp: mỗi lượt tải lên được từ 1 đến {MAX_FILES} tệp; hãy chia nhỏ ra",
+            _(
+                "{count} files: an upload brings 1 to {max_files}; send the card in parts",
+                count=len(files),
+                max_files=MAX_FILES,
+            )
         )
     log = None if telemetry is None else checked_path(telemetry)
     taken: dict[str, UploadFile] = {}
@@ -88,14 +92,13 @@ def chosen_of(files: Sequence[UploadFile], telemetry: str | None = None) -> Choi
     if all(path == log or kind_of(path) is FileKind.LOG for path in taken):
         raise passed_over[0] if passed_over else _only_logs()
     if log is not None and log not in taken:
-        raise InputUnusable(
-            "the flight log is not among the files of the upload; announce it too",
-            vi="nhật ký bay không nằm trong các tệp tải lên; hãy khai báo cả tệp đó",
-        )
+        raise InputUnusable(_("the flight log is not among the files of the upload; announce it too"))
     if sum(one.size for one in taken.values()) > MAX_UPLOAD_BYTES:
         raise InputUnusable(
-            f"more than {MAX_UPLOAD_BYTES >> 30} GiB in one upload; send the card in parts",
-            vi=f"một lượt tải lên không quá {MAX_UPLOAD_BYTES >> 30} GiB; hãy chia nhỏ ra",
+            _(
+                "more than {max_upload_bytes} GiB in one upload; send the card in parts",
+                max_upload_bytes=MAX_UPLOAD_BYTES >> 30,
+            )
         )
     return Choice(files=tuple(taken.values()), telemetry=log, passed_over=PassedOver.of(passed_over))
 
@@ -111,18 +114,21 @@ def _check_fits(file: UploadFile, taken: dict[str, UploadFile], folders: set[str
 def empty(name: str) -> InputUnusable:
     """Of a file without bytes: what is meant to be in it may still be on the card."""
     return InputUnusable(
-        f"{name}: is empty (0 bytes), though it may still be got back from the card; keep the card",
-        vi=f"{name}: tệp rỗng (0 byte), trên thẻ nhớ có thể còn khôi phục được; hãy giữ thẻ lại",
+        _(
+            "{name}: is empty (0 bytes), though it may still be got back from the card; keep the card",
+            name=name,
+        )
     )
 
 
 def damaged(name: str) -> InputUnusable:
     """Of a file that came as it was announced and does not read to its end: on the card it may be whole."""
     return InputUnusable(
-        f"{name}: does not read to its end (cut off, damaged, or no photo or film); keep the card, open the "
-        "file there and copy it again",
-        vi=f"{name}: không đọc được trọn vẹn (bị cụt, bị hỏng, hoặc không phải ảnh, video); hãy giữ thẻ, mở "
-        "lại tệp này trên thẻ rồi chép lại",
+        _(
+            "{name}: does not read to its end (cut off, damaged, or no photo or film); keep "
+            "the card, open the file there and copy it again",
+            name=name,
+        )
     )
 
 
@@ -132,13 +138,14 @@ def _check_size(file: UploadFile) -> None:
     most = MAX_FILM_BYTES if kind_of(file.path) is FileKind.FILM else MAX_FILE_BYTES
     if not 1 <= file.size <= most:
         raise InputUnusable(
-            f"{file.path}: has {file.size} bytes; such a file may have 1 to {most}: leave it out",
-            vi=f"{file.path}: có {file.size} byte; tệp loại này có từ 1 đến {most} byte: hãy bỏ ra",
+            _(
+                "{path}: has {size} bytes; such a file may have 1 to {most}: leave it out",
+                path=file.path,
+                size=file.size,
+                most=most,
+            )
         )
 
 
 def _only_logs() -> InputUnusable:
-    return InputUnusable(
-        "only flight logs: choose the photos or films of that flight with them",
-        vi="chỉ có nhật ký bay: hãy chọn cùng ảnh hoặc video của chuyến bay đó",
-    )
+    return InputUnusable(_("only flight logs: choose the photos or films of that flight with them"))

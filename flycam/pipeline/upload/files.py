@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import DiskFull, NotFound, StorageTrouble
+from flycam.messages import _
 from flycam.store.room import FULL, require_spare
 from flycam.store.syncing import sync_path
 
@@ -75,10 +76,7 @@ def held_for_work(folder: Path) -> Iterator[None]:
 
 def no_such_upload() -> NotFound:
     """Also what those hear whom it does not concern."""
-    return NotFound(
-        "there is no such upload here (any more); choose the same files again to go on",
-        vi="không có (hoặc không còn) lượt tải lên này; hãy chọn lại đúng các tệp đó để tải tiếp",
-    )
+    return NotFound(_("there is no such upload here (any more); choose the same files again to go on"))
 
 
 def require_room(place: Path, free: int, more: int) -> None:
@@ -90,10 +88,15 @@ def storage_trouble(place: Path, error: OSError) -> StorageTrouble:
     """What a disk did not do, with the cure."""
     if error.errno in FULL:
         return DiskFull(
-            f"{place}: no space left on the server for this upload; free some, then it goes on by itself",
-            vi=f"{place}: máy chủ hết chỗ cho lượt tải lên này; hãy giải phóng bớt, sau đó sẽ tự tải tiếp",
+            _(
+                "{place}: no space left on the server for this upload; free some, then it goes on by itself",
+                place=place,
+            )
         )
     return StorageTrouble(
-        f"{place}: the upload cannot be written ({error.strerror}); check the server's disk",
-        vi=f"{place}: không ghi được dữ liệu tải lên ({error.strerror}); hãy kiểm tra ổ đĩa máy chủ",
+        _(
+            "{place}: the upload cannot be written ({strerror}); check the server's disk",
+            place=place,
+            strerror=error.strerror,
+        )
     )

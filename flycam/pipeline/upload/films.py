@@ -15,6 +15,7 @@ from flycam.errors import FilmUnplaced, FlycamError, SourceUnreadable, StorageTr
 from flycam.frame.flight import Flight
 from flycam.ingest.photo.card_files import FileKind
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import _
 from flycam.pipeline.film_frames import is_picture_of, own_flight_id
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.flow import LAYING
@@ -150,10 +151,12 @@ def _laid(
 def no_log_of(film: str) -> FilmUnplaced:
     """What a film lacks that came alone."""
     return FilmUnplaced(
-        f"{film}: nothing says where it was filmed: upload it again with its .SRT beside it under the same "
-        "name, or with the flight log (.tlog, .bin, .ulg); the film itself is kept",
-        vi=f"{film}: không tệp nào cho biết quay ở đâu; hãy tải lại cùng tệp .SRT trùng tên, hoặc cùng "
-        "nhật ký bay (.tlog, .bin, .ulg); video đã được lưu",
+        _(
+            "{film}: nothing says where it was filmed: upload it again with its .SRT beside "
+            "it under the same name, or with the flight log (.tlog, .bin, .ulg); the film "
+            "itself is kept",
+            film=film,
+        )
     )
 
 

@@ -18,6 +18,7 @@ from urllib3.exceptions import NameResolutionError
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
 from flycam.frame.unpacking import json_in
+from flycam.messages import Bilingual, _, verbatim
 from flycam.pipeline.believing import believing, causes, require_plain, require_trusted
 from flycam.pipeline.trust import SYSTEM, Trust
 
@@ -149,8 +150,11 @@ class Line:
         if parts.scheme not in ("http", "https") or not parts.hostname or is_page:
             example = f"{parts.scheme}://{parts.netloc}" if is_page else "http://192.168.1.20:8000"
             raise OptionUnusable(
-                f"{url}: give the server's address as in its map, without a page, such as {example}",
-                vi=f"{url}: hãy ghi địa chỉ máy chủ như khi mở bản đồ, không kèm tên trang, ví dụ {example}",
+                _(
+                    "{url}: give the server's address as in its map, without a page, such as {example}",
+                    url=url,
+                    example=example,
+                )
             )
         self.url = url.rstrip("/")
         self._patience_s = patience_s
@@ -208,7 +212,7 @@ class Line:
         """The server's answer, its body unread. Raises Cancelled, LineDown, ServerUntrusted (also
         where http meets a server that speaks TLS)."""
         if self._stopped.is_set():
-            raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
+            raise Cancelled(_("run the same command to go on"))
         try:
             answer = self._pool().request(
                 method,
@@ -250,22 +254,22 @@ class Line:
         """The answer, unless it says what asking again does not mend."""
         if reply.status == 401:
             raise AccessDenied(
-                f"{self.said(reply)}; give the token with --token-file or FLYCAM_TOKEN",
-                vi=f"{self.said(reply)}; hãy đưa mã truy cập bằng --token-file hoặc FLYCAM_TOKEN",
+                _("{reply}; give the token with --token-file or FLYCAM_TOKEN", reply=self.said(reply))
             )
         if reply.status == 403:
-            raise AccessDenied(self.said(reply), vi=self.said(reply))
+            raise AccessDenied(self.said(reply))
         if reply.status == 404:
-            raise NotFound(self.said(reply), vi=self.said(reply))
+            raise NotFound(self.said(reply))
         if reply.status == 405:
             raise InputUnusable(
-                f"{self.url}: does not take this (HTTP 405): give the server's address as in its map, and "
-                "bring both to the same version if it is that",
-                vi=f"{self.url}: không nhận yêu cầu này (HTTP 405): hãy ghi địa chỉ máy chủ như khi mở bản "
-                "đồ; nếu đã đúng thì cập nhật hai máy về cùng phiên bản",
+                _(
+                    "{url}: does not take this (HTTP 405): give the server's address as in "
+                    "its map, and bring both to the same version if it is that",
+                    url=self.url,
+                )
             )
         if reply.status in (400, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
-            raise InputUnusable(self.said(reply), vi=self.said(reply))
+            raise InputUnusable(self.said(reply))
         return reply
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
@@ -312,7 +316,7 @@ class Line:
         else:
             said += "what was sent is kept there: run the same command again"
             vi += "phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh"
-        return PeerUnavailable(said, vi=vi)
+        return PeerUnavailable(verbatim(Bilingual(said, vi)))
 
     def _cause(self, error: LineDown) -> str:
         """The first cause, without the objects that libraries name before it."""

@@ -7,6 +7,7 @@ import unicodedata
 from flycam.errors import InputUnusable
 from flycam.frame.spelling import is_plain, to_visible
 from flycam.ingest.photo.card_files import kind_of
+from flycam.messages import Bilingual, _
 
 MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
@@ -58,8 +59,11 @@ def refused(text: str, why: str, why_vi: str) -> InputUnusable:
     """A name that is not taken, as it can be shown, with the reason and the cure."""
     shown = to_visible(text[:_SHOWN_CHARS])
     return InputUnusable(
-        f"{shown}: this name {why}; rename the file or leave it out",
-        vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",
+        _(
+            "{shown}: this name {why}; rename the file or leave it out",
+            shown=shown,
+            why=Bilingual(why, why_vi),
+        )
     )
 
 

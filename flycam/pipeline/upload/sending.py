@@ -18,6 +18,7 @@ from pathlib import Path
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
 from flycam.ingest.photo.card_files import FileKind
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import Bilingual, _
 from flycam.pipeline.upload.card import Answer, Card, Part, Sending, packed_heads
 from flycam.pipeline.upload.line import Line, LineDown, Reply
 from flycam.pipeline.workspace import Progress, silent
@@ -104,8 +105,7 @@ def read_token(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionUnusable(
-            f"{path}: the access token cannot be read; write it there as one line",
-            vi=f"{path}: không đọc được mã truy cập; hãy ghi mã thành một dòng trong tệp",
+            _("{path}: the access token cannot be read; write it there as one line", path=path)
         ) from error
 
 
@@ -206,8 +206,7 @@ def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) 
             data = os.pread(file.fileno(), min(chunk, part.size - at), at)
             if not data:
                 raise SourceUnreadable(
-                    f"{part.path}: became shorter while it was sent; run the same command again",
-                    vi=f"{part.path}: tệp bị ngắn lại trong khi gửi; hãy chạy lại cùng lệnh",
+                    _("{path}: became shorter while it was sent; run the same command again", path=part.path)
                 )
             began = time.monotonic()
             try:
@@ -256,10 +255,11 @@ def _check_saved(
     for part, there in zip(parts, kept, strict=True):
         if sha256_of(part.path) != there["sha256"]:
             raise InputUnusable(
-                f"{part.path}: changed while it was sent: the server holds other bytes; check the card and "
-                "send the folder again",
-                vi=f"{part.path}: tệp thay đổi trong khi gửi nên máy chủ giữ dữ liệu khác; hãy kiểm tra thẻ "
-                "nhớ rồi gửi lại",
+                _(
+                    "{path}: changed while it was sent: the server holds other bytes; check "
+                    "the card and send the folder again",
+                    path=part.path,
+                )
             )
 
 
@@ -272,8 +272,10 @@ def _wait_for_map(line: Line, upload_id: str, progress: Progress, tell: Callable
             return dict(laid or {})
         if said["stage"] == "failed":
             raise InputUnusable(
-                f"all files are safe on the server, but: {laid['sentence']}",
-                vi=f"mọi tệp đã an toàn trên máy chủ, nhưng: {laid['sentence_vi']}",
+                _(
+                    "all files are safe on the server, but: {laid}",
+                    laid=Bilingual(laid["sentence"], laid["sentence_vi"]),
+                )
             )
         if at := said["progress"]:
             progress(at["stage"], at["done"], at["total"])

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.frame.spelling import given_name
+from flycam.messages import _
 from flycam.pipeline.upload.choice import UploadFile, chosen_of
 from flycam.pipeline.upload.files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload.journal import Journal
@@ -88,8 +89,10 @@ class Uploads:
         except BlockingIOError as error:
             os.close(self._fd)
             raise StorageTrouble(
-                f"{folder}: another server of this house receives uploads; send them to that one",
-                vi=f"{folder}: một máy chủ khác của hệ thống này đang nhận tải lên; hãy gửi tới máy chủ đó",
+                _(
+                    "{folder}: another server of this house receives uploads; send them to that one",
+                    folder=folder,
+                )
             ) from error
         except OSError as error:
             raise storage_trouble(folder, error) from error
@@ -288,8 +291,12 @@ class Uploads:
         unfinished = [one for one in self._uploads.values() if not one.is_laid]
         if sum(one.manifest.owner == owner for one in unfinished) >= MAX_UNFINISHED:
             raise InputUnusable(
-                f"{owner}: {MAX_UNFINISHED} uploads are begun and not ended; go on with them or delete some",
-                vi=f"{owner}: đã có {MAX_UNFINISHED} lượt tải lên dở dang; hãy tải tiếp hoặc xoá bớt",
+                _(
+                    "{owner}: {max_unfinished} uploads are begun and not ended; go on with "
+                    "them or delete some",
+                    owner=owner,
+                    max_unfinished=MAX_UNFINISHED,
+                )
             )
         alive_s = self._clock_s() - PROMISE_S
         promised = sum(_still_needed(one, one.touched_s > alive_s) for one in unfinished)
@@ -298,10 +305,12 @@ class Uploads:
         if needed > free:
             gb, gb_free = needed / 1e9, free / 1e9
             raise DiskFull(
-                f"the server has {gb_free:.1f} GB left and this upload needs {gb:.1f} GB; free some there or"
-                " choose fewer files",
-                vi=f"máy chủ còn {gb_free:.1f} GB, lượt tải lên này cần {gb:.1f} GB; hãy giải phóng bớt chỗ "
-                "trên máy chủ hoặc chọn ít tệp hơn",
+                _(
+                    "the server has {gb_free:.1f} GB left and this upload needs {gb:.1f} GB; "
+                    "free some there or choose fewer files",
+                    gb_free=gb_free,
+                    gb=gb,
+                )
             )
 
     def _dated(self) -> str:
@@ -317,10 +326,10 @@ def _nothing_read(upload: Upload) -> Iterator[None]:
         for lock in (upload.reading, upload.reading_films):
             if not lock.acquire(timeout=max(until_s - time.monotonic(), 0.0)):
                 raise StorageTrouble(
-                    f"{upload.manifest.label}: a file of it is being kept in the evidence store; delete it "
-                    "later",
-                    vi=f"{upload.manifest.label}: một tệp đang được đưa vào kho lưu trữ; hãy xoá lại sau ít "
-                    "phút",
+                    _(
+                        "{label}: a file of it is being kept in the evidence store; delete it later",
+                        label=upload.manifest.label,
+                    )
                 )
             held.callback(lock.release)
         yield
@@ -348,10 +357,11 @@ def _never_was(folder: Path) -> bool:
 
 def _unread(folder: Path) -> StorageTrouble:
     return StorageTrouble(
-        f"{folder}: this upload lies here and cannot be opened; check the server's disk and its log; what it "
-        "brought is not touched",
-        vi=f"{folder}: lượt tải lên này có ở đây nhưng không mở được; hãy kiểm tra ổ đĩa và nhật ký máy chủ; "
-        "dữ liệu đã nhận vẫn giữ nguyên",
+        _(
+            "{folder}: this upload lies here and cannot be opened; check the server's disk "
+            "and its log; what it brought is not touched",
+            folder=folder,
+        )
     )
 
 

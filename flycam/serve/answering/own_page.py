@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from flycam.errors import AccessDenied
+from flycam.messages import Bilingual, verbatim
 
 SAYS_WHOSE = {"Referrer-Policy": "same-origin"}
 """Headers of a page whose form is checked: without it browsers send "null", as from another site's page."""
@@ -33,7 +34,7 @@ _OURS = ("same-origin", "none")
 def require_own_page(request: Request, why: tuple[str, str] = _SIGN_IN) -> None:
     """Raise AccessDenied for a request that a page of another site sent. why: in English and Vietnamese."""
     if not is_own_page(request.headers):
-        raise AccessDenied(why[0], vi=why[1])
+        raise AccessDenied(verbatim(Bilingual(why[0], why[1])))
 
 
 def is_own_page(headers: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from flycam.catalog.records import BoundsLonLat
 from flycam.errors import InputUnusable
+from flycam.messages import _
 
 MOST_OUTLINE_BYTES = 32 << 20
 """Of one answer: two million corners."""
@@ -35,12 +36,8 @@ def parse_bounds(text: str | None) -> BoundsLonLat | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as error:
         raise InputUnusable(
-            f"bounds={text}: give west,south,east,north in degrees",
-            vi=f"bounds={text}: hãy ghi tây,nam,đông,bắc bằng độ",
+            _("bounds={text_2}: give west,south,east,north in degrees", text_2=text)
         ) from error
     if not (west <= east and south <= north):
-        raise InputUnusable(
-            f"bounds={text}: west must not exceed east, nor south north",
-            vi=f"bounds={text}: phía tây không được lớn hơn phía đông, phía nam không lớn hơn phía bắc",
-        )
+        raise InputUnusable(_("bounds={text_2}: west must not exceed east, nor south north", text_2=text))
     return west, south, east, north

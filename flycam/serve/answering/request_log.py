@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from flycam.errors import OptionUnusable
 from flycam.frame.spelling import to_json_line
+from flycam.messages import _
 
 STANDARD_OUTPUT = "-"
 _MOST_WAITING = 20_000
@@ -55,10 +56,12 @@ class RequestLog:
             return self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise OptionUnusable(
-                f"{self._path}: the log of requests cannot be written ({error.strerror}); name a file in a "
-                "folder that is there, or - for standard output",
-                vi=f"{self._path}: không ghi được nhật ký truy cập; hãy chỉ tệp trong thư mục có sẵn, hoặc - "
-                "để ghi ra màn hình",
+                _(
+                    "{path}: the log of requests cannot be written ({strerror}); name a file "
+                    "in a folder that is there, or - for standard output",
+                    path=self._path,
+                    strerror=error.strerror,
+                )
             ) from error
 
     def _run(self) -> None:

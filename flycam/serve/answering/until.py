@@ -6,6 +6,7 @@ from datetime import datetime
 
 from flycam.errors import InputUnusable
 from flycam.frame.moment import ns_of
+from flycam.messages import _
 
 _MILLISECOND_NS = 1_000_000
 
@@ -19,6 +20,5 @@ def parse_until(until: datetime | None) -> int | None:
         return ns_of(until) // _MILLISECOND_NS * _MILLISECOND_NS + _MILLISECOND_NS - 1
     except OverflowError as error:
         raise InputUnusable(
-            f"until={until.isoformat()}: that is too far from now; give a day of the event",
-            vi=f"until={until.isoformat()}: quá xa hiện tại; hãy cho một ngày của sự kiện",
+            _("until={until}: that is too far from now; give a day of the event", until=until.isoformat())
         ) from error

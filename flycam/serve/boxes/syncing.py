@@ -18,6 +18,7 @@ from fastapi import APIRouter, Body, Request, Response
 from flycam import __version__
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, FlightBusy, RecordsMissing, SourceUnreadable, StoreConflict
+from flycam.messages import _
 from flycam.pipeline.receiving import Receiving
 from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded, bytes_said, parts_of, too_large
 from flycam.serve.answering.failures import Refused
@@ -149,10 +150,7 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
     async def write() -> None:
         nonlocal at
         if held and not await asyncio.to_thread(spool.add, turn, sha256, bytes(held)):
-            raise FlightBusy(
-                "another attempt goes on with this step; it is asked again by itself",
-                vi="bước này đang được gửi lại; sẽ tự hỏi lại",
-            )
+            raise FlightBusy(_("another attempt goes on with this step; it is asked again by itself"))
         at += len(held)
         held.clear()
 

@@ -16,6 +16,7 @@ from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Account
 from flycam.errors import AccessDenied, FlycamError, NotFound
 from flycam.frame.moment import house_zone_name
+from flycam.messages import _
 from flycam.pipeline.people.codes import is_code, spend_code
 from flycam.serve.answering.bodies import MAX_SIGN_IN_BYTES, bounded
 from flycam.serve.answering.failures import SignInRequired, TooManyAttempts
@@ -155,8 +156,7 @@ def make_link(wanted: LinkFor, request: Request, services: ServicesHere, visitor
     code = door.link_for(wanted.name, visitor.token_id)
     if code is None:
         raise NotFound(
-            f"{wanted.name}: no such account; make it with: flycam user add NAME --role viewer",
-            vi=f"{wanted.name}: không có tài khoản này; hãy tạo bằng: flycam user add TÊN --role viewer",
+            _("{name}: no such account; make it with: flycam user add NAME --role viewer", name=wanted.name)
         )
     made_with = f"made with {visitor.token_id}" if visitor.token_id else ""
     services.workspace.catalog.audit.append(visitor.name, "login-link", wanted.name, made_with)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from flycam.errors import NotFound
+from flycam.messages import _
 from flycam.pipeline.trust import AUTHORITY_PATH
 from flycam.serve.services import ServicesHere
 
@@ -16,8 +17,7 @@ def authority(services: ServicesHere) -> Response:
     """PEM. Needs no account: what it says is shown in every handshake, and its fingerprint proves it."""
     if services.authority is None:
         raise NotFound(
-            "this server has no authority of its own; its certificate is from elsewhere, or it has none",
-            vi="máy chủ này không tự làm cơ quan chứng thực; chứng chỉ do nơi khác cấp, hoặc không dùng",
+            _("this server has no authority of its own; its certificate is from elsewhere, or it has none")
         )
     return Response(
         services.authority,

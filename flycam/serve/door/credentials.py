@@ -13,6 +13,7 @@ from flycam.catalog.access_records import Descendants, Scope, Token
 from flycam.catalog.records import Account, Role
 from flycam.catalog.tokens import no_account
 from flycam.errors import AccessDenied, NotFound
+from flycam.messages import _
 from flycam.pipeline.people.codes import SIGN_IN_MINUTES, first_administrator, make_code
 from flycam.pipeline.people.tokens import (
     MOST_DAYS,
@@ -128,18 +129,17 @@ def _whose(request: Request, asked: str | None, visitor: Visitor) -> str:
     services = services_of(request)
     if visitor.account is None:
         raise NotFound(
-            f"{name}: no such account; make it with: flycam user add NAME --role admin",
-            vi=f"{name}: không có tài khoản này; hãy tạo bằng: flycam user add TÊN --role admin",
+            _("{name}: no such account; make it with: flycam user add NAME --role admin", name=name)
         )
     if name != visitor.name and not visitor.may(Role.ADMIN):
-        raise AccessDenied(
-            f"{visitor.name}: only an administrator makes what lets others in",
-            vi=f"{visitor.name}: chỉ quản trị viên được cấp mã cho người khác",
-        )
+        raise AccessDenied(_("{name}: only an administrator makes what lets others in", name=visitor.name))
     if not visitor.may(Role.ADMIN) and services.workspace.catalog.identities.are_of(name):
         raise AccessDenied(
-            f"{name}: this account is of the province's sign-in service; an administrator makes its tokens",
-            vi=f"{name}: tài khoản này thuộc dịch vụ đăng nhập của tỉnh; quản trị viên cấp mã cho tài khoản",
+            _(
+                "{name}: this account is of the province's sign-in service; an administrator "
+                "makes its tokens",
+                name=name,
+            )
         )
     if services.workspace.catalog.accounts.find(name) is None:
         raise no_account(name)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied
+from flycam.messages import Bilingual, _
 from flycam.serve.answering.failures import sign_in_required
 from flycam.serve.answering.watching import ACCOUNT
 from flycam.serve.door.admission import Door, Visitor
@@ -46,8 +47,11 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
 def role_missing(visitor: Visitor, role: Role) -> AccessDenied:
     """That a visitor who is known may not have what this role may."""
     return AccessDenied(
-        f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",
-        vi=f"{visitor.name}: việc này cần quyền {_NAMES_VI[role]}; hãy hỏi quản trị viên",
+        _(
+            "{name}: this needs the role {value}; ask an administrator for it",
+            name=visitor.name,
+            value=Bilingual(role.value, _NAMES_VI[role]),
+        )
     )
 
 
@@ -65,9 +69,10 @@ def box(request: Request) -> Visitor:
     visitor = viewer_or_box(request)
     if visitor.account is not None and visitor.account.role not in (Role.BOX, Role.ADMIN):
         raise AccessDenied(
-            f"{visitor.name}: this needs a box's own token; on the server: flycam user add NAME --role box",
-            vi=f"{visitor.name}: việc này cần mã riêng của trạm; trên máy chủ hãy chạy: flycam user add TÊN "
-            "--role box",
+            _(
+                "{name}: this needs a box's own token; on the server: flycam user add NAME --role box",
+                name=visitor.name,
+            )
         )
     return visitor
 

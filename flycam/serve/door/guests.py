@@ -16,6 +16,7 @@ from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.pipeline.people.accounts import (
     MOST_GUEST_HOURS,
     guest_communes,
@@ -80,8 +81,7 @@ def revoke(guest_id: str, services: ServicesHere, visitor: Operator) -> Json:
     known = services.workspace.catalog.guests.all()
     if not any(one.guest_id == guest_id and _is_theirs(one, visitor) for one in known):
         raise NotFound(
-            f"{guest_id[:80]}: there is no such guest link of yours; see /api/guests",
-            vi=f"{guest_id[:80]}: bạn không có liên kết khách nào như vậy",
+            _("{guest_id}: there is no such guest link of yours; see /api/guests", guest_id=guest_id[:80])
         )
     return _told(revoke_guest(services.workspace, guest_id, visitor.name), _names(services))
 

@@ -18,6 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from flycam.errors import AccessDenied, NotFound
+from flycam.messages import _
 from flycam.pipeline.people.openid_client import CALLBACK
 from flycam.pipeline.people.openid_person import sign_in
 from flycam.serve.door import sessions
@@ -68,10 +69,7 @@ class _Way:
 
 async def _provider(services: ServicesHere) -> SignInService:
     if services.openid is None:
-        raise NotFound(
-            "no sign-in service is configured here; sign in with an access token",
-            vi="ở đây chưa cấu hình dịch vụ đăng nhập; hãy đăng nhập bằng mã truy cập",
-        )
+        raise NotFound(_("no sign-in service is configured here; sign in with an access token"))
     return services.openid
 
 
@@ -133,15 +131,20 @@ def _in_line(request: Request) -> asyncio.Semaphore:
 
 def _begun_elsewhere(address: str) -> AccessDenied:
     return AccessDenied(
-        f"this sign-in was not begun in this browser, or over {_MINUTES} minutes ago: "
-        f"begin again at {address}",
-        vi=f"lần đăng nhập này không bắt đầu từ trình duyệt này, hoặc đã quá {_MINUTES} phút; "
-        f"hãy mở {address} và đăng nhập lại",
+        _(
+            "this sign-in was not begun in this browser, or over {minutes} minutes ago: "
+            "begin again at {address}",
+            minutes=_MINUTES,
+            address=address,
+        )
     )
 
 
 def _not_let_in(issuer: str, why: str) -> AccessDenied:
     return AccessDenied(
-        f"{issuer}: did not let you in ({why}): sign in again, or with an access token",
-        vi=f"{issuer}: không cho đăng nhập ({why}); hãy đăng nhập lại, hoặc dùng mã truy cập",
+        _(
+            "{issuer}: did not let you in ({why}): sign in again, or with an access token",
+            issuer=issuer,
+            why=why,
+        )
     )

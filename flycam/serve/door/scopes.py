@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from flycam.catalog.access_records import Scope
 from flycam.errors import AccessDenied
+from flycam.messages import Bilingual, _
 
 _LOOKING = frozenset({"GET", "HEAD"})
 _SEARCH = "/stac/search"
@@ -45,8 +46,11 @@ def beyond(name: str, scope: Scope) -> AccessDenied:
     """What is said to whoever asks for what the token does not reach."""
     said, said_vi = _WORDS[scope]
     return AccessDenied(
-        f"{name}: this token is for {said} only; take one for everything, or sign in as yourself",
-        vi=f"{name}: mã này chỉ dùng để {said_vi}; hãy dùng mã toàn quyền, hoặc đăng nhập bằng tài khoản",
+        _(
+            "{name}: this token is for {said} only; take one for everything, or sign in as yourself",
+            name=name,
+            said=Bilingual(said, said_vi),
+        )
     )
 
 

@@ -23,6 +23,7 @@ from flycam.geometry.burning import burn
 from flycam.geometry.seen_ground import cell_tracks, lattice_of
 from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.ingest.photo.pixels import photo_in
+from flycam.messages import _
 from flycam.serve.door.admission import Visitor
 from flycam.serve.tiles.grounds import Grounds
 from flycam.serve.tiles.offered import withheld_from
@@ -215,15 +216,14 @@ def _jpeg(picture: Pixels, quality: int) -> bytes:
 
 def _no_preview(frame: FrameRecord) -> FrameUnreadable:
     name = frame.header.provenance.source_name
-    return FrameUnreadable(
-        f"{name}: no preview can be made; open the original",
-        vi=f"{name}: không làm được ảnh thu nhỏ; hãy mở ảnh gốc",
-    )
+    return FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
 
 
 def _cannot_be_covered(frame: FrameRecord) -> FrameUnreadable:
     name = frame.header.provenance.source_name
     return FrameUnreadable(
-        f"{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an analyst",
-        vi=f"{name}: ảnh này có vùng bị che mà loại tệp này không che được; hãy hỏi người phân tích",
+        _(
+            "{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an analyst",
+            name=name,
+        )
     )

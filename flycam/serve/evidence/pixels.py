@@ -31,6 +31,7 @@ from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
+from flycam.messages import _
 from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.given import has_given
 from flycam.mosaic.live_error import live_error_m
@@ -228,10 +229,7 @@ def preview(
     frame = _frame_behind(services.workspace.catalog, sha256, visitor)
     name = frame.header.provenance.source_name
     if _size_of(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
-        raise FrameUnreadable(
-            f"{name}: too large for a preview; open the original",
-            vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
-        )
+        raise FrameUnreadable(_("{name}: too large for a preview; open the original", name=name))
     covering = covering_of(frame, grounds, visitor)
     headers = COVERED_HEADERS if covering else {**COVERED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
     if headers.get("ETag", "none of it") in known:
@@ -258,10 +256,11 @@ def _size_of(workspace: Workspace, frame: FrameRecord) -> int:
         if not has_given(store, live_mosaic_id(frame.flight_id, frame.header.layer)):
             raise
         raise NotFound(
-            f"{provenance.source_name}: this photo is on the box that flew it, only its map came here;"
-            " bring it with 'flycam bundle write --originals'",
-            vi=f"{provenance.source_name}: ảnh gốc nằm ở máy đã bay, ở đây chỉ có bản đồ; hãy mang tới bằng "
-            "'flycam bundle write --originals'",
+            _(
+                "{source_name}: this photo is on the box that flew it, only its map came "
+                "here; bring it with 'flycam bundle write --originals'",
+                source_name=provenance.source_name,
+            )
         ) from error
 
 
@@ -375,8 +374,10 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
     if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
         raise AccessDenied(
-            f"{frame.header.provenance.source_name}: this photo was withdrawn; ask an administrator for it",
-            vi=f"{frame.header.provenance.source_name}: ảnh này đã bị rút; hãy hỏi quản trị viên",
+            _(
+                "{source_name}: this photo was withdrawn; ask an administrator for it",
+                source_name=frame.header.provenance.source_name,
+            )
         )
     return frame
 

@@ -16,6 +16,7 @@ from flycam.catalog.retention_records import HOUSE, HoldLine, Term
 from flycam.errors import AccessDenied
 from flycam.frame.moment import iso
 from flycam.frame.retention import MOST_DAYS, RetainedKind
+from flycam.messages import _
 from flycam.pipeline.upkeep.retention import (
     Due,
     as_house,
@@ -117,10 +118,10 @@ def put_confirmed(asked: Confirmation, visitor: Admin, services: ServicesHere) -
     stands by now."""
     if visitor.account is None:
         raise AccessDenied(
-            "originals are let go by an administrator with a name: make an account ('flycam user add NAME "
-            "--role admin'), sign in and confirm again",
-            vi="chỉ quản trị viên có tên mới được xác nhận xoá: hãy tạo tài khoản ('flycam user add TÊN "
-            "--role admin'), đăng nhập rồi xác nhận lại",
+            _(
+                "originals are let go by an administrator with a name: make an account "
+                "('flycam user add NAME --role admin'), sign in and confirm again"
+            )
         )
     done = confirm(services.workspace, asked.digest, visitor.name)
     return {

@@ -18,6 +18,7 @@ from flycam.catalog.withheld import withheld
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.pipeline.evidence import require_not_let_go
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.guard import Viewer
@@ -89,8 +90,7 @@ def piece(
         raise _not_kept(sha256)
     if not visitor.may(Role.ADMIN) and sha256 in _hidden(catalog, flight_id, [found]):
         raise AccessDenied(
-            f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
-            vi=f"{sha256}: nội dung đoạn video này đã bị rút; hãy hỏi quản trị viên",
+            _("{sha256}: what this video shows was withdrawn; ask an administrator for it", sha256=sha256)
         )
     if _is_barred(catalog, flight_id, visitor.withholding):
         raise withheld_from(f"video {flight_id}", visitor.name)
@@ -116,8 +116,7 @@ def piece(
 
 def _not_kept(sha256: str) -> NotFound:
     return NotFound(
-        f"{sha256}: this video is not kept (any more); take one from the flight's list",
-        vi=f"{sha256}: không còn giữ đoạn video này; hãy chọn đoạn khác của chuyến bay",
+        _("{sha256}: this video is not kept (any more); take one from the flight's list", sha256=sha256)
     )
 
 

@@ -19,6 +19,7 @@ from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.report.pack_figures import is_one_person
 from flycam.report.pack_words import told
 from flycam.serve.answering.wording import Json, iso_or_none
@@ -90,16 +91,13 @@ def approve(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: A
     draft = _within_reach(catalog, packing, pack_id, visitor)
     if visitor.account is None:
         raise AccessDenied(
-            "a pack is approved by somebody with a name: make an account ('flycam user add NAME --role "
-            "analyst'), sign in and approve it again",
-            vi="gói họp phải do người có tài khoản phê duyệt: hãy tạo tài khoản ('flycam user add TÊN --role "
-            "analyst'), đăng nhập rồi phê duyệt lại",
+            _(
+                "a pack is approved by somebody with a name: make an account ('flycam user "
+                "add NAME --role analyst'), sign in and approve it again"
+            )
         )
     if draft.state is not PackState.MADE or draft.approved_by:
-        raise StoreConflict(
-            "this meeting pack is no draft that is made: look at the list of packs again",
-            vi="gói họp này không phải bản dự thảo đã lập xong: hãy xem lại danh sách gói họp",
-        )
+        raise StoreConflict(_("this meeting pack is no draft that is made: look at the list of packs again"))
     packing.file(draft)  # what is handed out no more is not approved either
     final = packing.ask(visitor, draft.flights, draft.language, draft.paper, draft)
     return _one_said(packing, final, visitor)
@@ -153,10 +151,7 @@ def _require_same_rules(pack: Pack, visitor: Visitor) -> None:
     visitor may see."""
     sees = visitor.withholding
     if not sees.is_nothing and sees.fingerprint != pack.rules:
-        raise NotFound(
-            "what you may see has changed since this meeting pack was made: ask for a new one",
-            vi="phạm vi bạn được xem đã thay đổi từ khi lập gói họp này: hãy yêu cầu gói mới",
-        )
+        raise NotFound(_("what you may see has changed since this meeting pack was made: ask for a new one"))
 
 
 def _within_reach(catalog: Catalog, packing: Packing, pack_id: str, visitor: Visitor) -> Pack:
@@ -166,8 +161,10 @@ def _within_reach(catalog: Catalog, packing: Packing, pack_id: str, visitor: Vis
     if not _reaches(catalog, pack, visitor):
         if not visitor.may(Role.OPERATOR) and not pack.approved_by:
             raise AccessDenied(
-                f"{visitor.name}: this meeting pack is a draft; it can be fetched once it is approved",
-                vi=f"{visitor.name}: gói họp này còn là dự thảo; được phê duyệt xong mới tải được",
+                _(
+                    "{name}: this meeting pack is a draft; it can be fetched once it is approved",
+                    name=visitor.name,
+                )
             )
         raise no_such_pack()
     return pack

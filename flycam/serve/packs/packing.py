@@ -25,6 +25,7 @@ from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import AuditEntry
 from flycam.errors import DiskFull, NotFound, StorageTrouble
 from flycam.ingest.photo.photos import sha256_of
+from flycam.messages import _
 from flycam.report.pack_figures import is_one_person
 from flycam.report.pack_words import told
 from flycam.serve.answering.failures import Refused
@@ -106,8 +107,7 @@ class Packing:
         """
         if self._thread is None or self._folder is None:
             raise StorageTrouble(
-                "this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'",
-                vi="máy chủ này không lập gói họp; hãy chạy bằng 'flycam serve', hoặc dùng 'flycam pack'",
+                _("this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'")
             )
         wanted = Pack(
             pack_id=secrets.token_hex(8),
@@ -160,8 +160,10 @@ class Packing:
             raise no_such_pack()
         if self._showing_withheld([pack]):
             raise NotFound(
-                "this meeting pack shows what was withdrawn, or covered by a mask, since: ask for a new one",
-                vi="gói họp này có phần đã bị rút hoặc bị che sau khi lập: hãy yêu cầu gói mới",
+                _(
+                    "this meeting pack shows what was withdrawn, or covered by a mask, since: "
+                    "ask for a new one"
+                )
             )
         return keys.pack(pack.pack_id, pack.sha256)
 
@@ -334,10 +336,7 @@ def _asked(pack: Pack, draft: Pack | None) -> AuditEntry:
 
 def no_such_pack() -> NotFound:
     """Whether it never was, is gone, or is another visitor's."""
-    return NotFound(
-        "there is no such meeting pack here: ask for it again",
-        vi="không có gói họp này ở đây: hãy yêu cầu lại",
-    )
+    return NotFound(_("there is no such meeting pack here: ask for it again"))
 
 
 def require_room(folder: Path) -> None:
@@ -347,8 +346,11 @@ def require_room(folder: Path) -> None:
         return
     gb, gb_free = (SPARE_BYTES + ROOM_BYTES) / 1e9, free / 1e9
     raise DiskFull(
-        f"the server has {gb_free:.1f} GB left and making a meeting pack needs {gb:.1f} GB; free some there "
-        "('flycam collect'), or write the pack to another disk with 'flycam pack --out'",
-        vi=f"máy chủ còn {gb_free:.1f} GB, lập gói họp cần {gb:.1f} GB; hãy giải phóng bớt chỗ trên máy chủ "
-        "('flycam collect'), hoặc ghi gói ra ổ đĩa khác bằng 'flycam pack --out'",
+        _(
+            "the server has {gb_free:.1f} GB left and making a meeting pack needs {gb:.1f} "
+            "GB; free some there ('flycam collect'), or write the pack to another disk with "
+            "'flycam pack --out'",
+            gb_free=gb_free,
+            gb=gb,
+        )
     )

@@ -25,6 +25,7 @@ from flycam.frame.airborne import Airborne, LinkState, LonLat, Phase
 from flycam.frame.left_out import left_out_said
 from flycam.frame.moment import iso
 from flycam.geometry.footprint import RANGE_PER_HEIGHT
+from flycam.messages import _
 from flycam.serve.answering.wording import Json, iso_or_none
 from flycam.serve.door.guard import Sees, Viewer, viewer
 from flycam.serve.services import CatalogHere, StoreHere
@@ -180,13 +181,14 @@ def newest_picture(
     key = found.told.picture_key if found else None
     if key is None or not store.exists(key):
         raise NotFound(
-            f"{flight_id}: no picture of this flight is shown now; see /api/airborne",
-            vi=f"{flight_id}: hiện không có hình của chuyến bay này",
+            _("{flight_id}: no picture of this flight is shown now; see /api/airborne", flight_id=flight_id)
         )
     if not visitor.may(Role.ADMIN) and _withheld(catalog, flight_id, key):
         raise AccessDenied(
-            f"{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
-            vi=f"{flight_id}: nội dung hình mới nhất đã bị rút; hãy hỏi quản trị viên",
+            _(
+                "{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
+                flight_id=flight_id,
+            )
         )
     return Response(store.get(key), media_type="image/jpeg", headers=_SHORTLY)
 

@@ -22,6 +22,7 @@ from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import BoundsLonLat, Role
 from flycam.errors import InputUnusable
 from flycam.frame.change import FOUND, STANDING, ChangeAction, ChangeKind, ChangeStatus
+from flycam.messages import _
 from flycam.pipeline.change.commune_impact import communes_around, impact_by_commune
 from flycam.pipeline.change.compared_keeping import Reading, found_by, read_once, windows_of
 from flycam.pipeline.change.decided_beside import DECIDED, decided_beside
@@ -288,6 +289,4 @@ def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:
 
 
 def _one_of_both() -> InputUnusable:
-    return InputUnusable(
-        "event, change: give one of them", vi="event, change: hãy ghi một trong hai: sự kiện hoặc thay đổi"
-    )
+    return InputUnusable(_("event, change: give one of them"))

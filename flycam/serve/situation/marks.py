@@ -18,6 +18,7 @@ from flycam.catalog.records import MarkLine
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.messages import _
 from flycam.pipeline.evidence import require_not_let_go
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, lies_at, write_mark
@@ -132,10 +133,7 @@ def photo(
         raise withheld_from(mark_id, visitor.name)
     line = next((one for one in lines if one.version == version), None) if version else lines[-1]
     if line is None or line.photo_sha256 is None:
-        raise NotFound(
-            f"{mark_id}: has no photo there; see its history",
-            vi=f"{mark_id}: không có ảnh; xem các lần sửa của dấu này",
-        )
+        raise NotFound(_("{mark_id}: has no photo there; see its history", mark_id=mark_id))
     require_not_let_go(services.workspace, line.photo_sha256)
     jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
     return Response(jpeg, media_type="image/jpeg", headers=FOR_A_WHILE)
@@ -152,6 +150,8 @@ def _lines(catalog: Catalog, mark_id: str, sees: Withholding) -> list[MarkLine]:
 
 def _beyond(name: str) -> AccessDenied:
     return AccessDenied(
-        f"{name}: this place is beyond the communes that the account is for; mark one within them",
-        vi=f"{name}: vị trí này nằm ngoài các xã của tài khoản; hãy đánh dấu trong các xã đó",
+        _(
+            "{name}: this place is beyond the communes that the account is for; mark one within them",
+            name=name,
+        )
     )

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from flycam.catalog.records import Role
 from flycam.errors import StoreConflict
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.pipeline.briefings import require_view
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.admission import Visitor
@@ -95,8 +96,7 @@ class Meeting:
             is_same = before is not None and before.is_of(who, screen)
             if before is not None and not is_same and not take:
                 raise StoreConflict(
-                    f"{before.presenter} presents now; take over first",
-                    vi=f"{before.presenter} đang trình bày; hãy bấm nhận trình bày trước",
+                    _("{presenter} presents now; take over first", presenter=before.presenter)
                 )
             self._heard_s = self._clock_s()
             if before is not None and is_same and (before.view, before.bounds) == (view, bounds):
@@ -175,10 +175,7 @@ def present(view: View, meeting: MeetingHere, visitor: Operator, request: Reques
     require_view(view.view)
     shown = meeting.look()
     if not view.take and shown is not None and as_heard(shown, visitor) is None:
-        raise StoreConflict(
-            "somebody presents now; take over first",
-            vi="đang có người trình bày; hãy bấm nhận trình bày trước",
-        )
+        raise StoreConflict(_("somebody presents now; take over first"))
     shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
     if is_new:
         _on_record(request, visitor.name, "presents", view.screen)

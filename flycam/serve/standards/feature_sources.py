@@ -18,6 +18,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight, is_plane
 from flycam.frame.mark import MarkStatus
 from flycam.frame.moment import VIETNAM, iso, ns_of
+from flycam.messages import _
 from flycam.pipeline.mark_words import mark_feature
 from flycam.serve.answering.rectangle import fitting
 from flycam.serve.answering.wording import Json
@@ -316,6 +317,9 @@ def _span(times: Sequence[tuple[int, int]]) -> Ends | None:
 
 def _nothing(name: str, source: str) -> NotFound:
     return NotFound(
-        f"{name[:80]}: {source} has no such feature; see /ogc/collections/{source}/items",
-        vi=f"{name[:80]}: {source} không có đối tượng này; xem /ogc/collections/{source}/items",
+        _(
+            "{name}: {source} has no such feature; see /ogc/collections/{source}/items",
+            name=name[:80],
+            source=source,
+        )
     )

@@ -25,6 +25,7 @@ from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import EARLIEST_NS, iso, minute_of, zone_at
 from flycam.geodata.kml_shapes import FOOT, HEAD
 from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
+from flycam.messages import _
 from flycam.serve.answering.links import base_of, part
 from flycam.serve.answering.quad import limits
 from flycam.serve.door.guard import viewer, withholding_of
@@ -82,9 +83,7 @@ def node(
     mosaic, flight = shown_mosaic(catalog, mosaic_id, withholding_of(request))
     tile = TileId(z=z, x=x, y=y)
     if not _exists(catalog, mosaic, tile):
-        raise NotFound(
-            f"{tile}: the mosaic has no such tile; see /kml", vi=f"{tile}: không có mảnh này; xem /kml"
-        )
+        raise NotFound(_("{tile}: the mosaic has no such tile; see /kml", tile=tile))
     base = base_of(request)
     children = [one for one in tile.children() if z < mosaic.base_zoom and _exists(catalog, mosaic, one)]
     links = "".join(_node_link(mosaic, one, base) for one in children)

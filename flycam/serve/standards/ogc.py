@@ -16,6 +16,7 @@ from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
+from flycam.messages import _
 from flycam.serve.answering.links import GEOJSON, JSON, OPENAPI, base_of, here, link, part
 from flycam.serve.answering.wording import Json, feature, iso_or_none
 from flycam.serve.door.guard import withholding_of
@@ -196,6 +197,5 @@ def _address(base: str, collection: str) -> str:
 
 def _no_collection(name: str) -> NotFound:
     return NotFound(
-        f"{name[:80]}: there is no such collection of features; see /ogc/collections",
-        vi=f"{name[:80]}: không có bộ đối tượng này; xem /ogc/collections",
+        _("{name}: there is no such collection of features; see /ogc/collections", name=name[:80])
     )

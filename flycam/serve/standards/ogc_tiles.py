@@ -14,6 +14,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
+from flycam.messages import _
 from flycam.serve.answering.links import base_of, link, part
 from flycam.serve.answering.quad import QUAD, Matrix, limits
 from flycam.serve.answering.wording import Json
@@ -49,8 +50,11 @@ def matrix_set(matrix_set: Name) -> Json:
     """The grid itself. Its matrices go as far as tiles can be asked for."""
     if matrix_set != QUAD:
         raise NotFound(
-            f"{matrix_set[:80]}: the only grid is {QUAD}; see /ogc/tileMatrixSets",
-            vi=f"{matrix_set[:80]}: chỉ có lưới {QUAD}; xem /ogc/tileMatrixSets",
+            _(
+                "{matrix_set}: the only grid is {quad}; see /ogc/tileMatrixSets",
+                matrix_set=matrix_set[:80],
+                quad=QUAD,
+            )
         )
     return {
         "id": QUAD,
@@ -121,8 +125,13 @@ def tile(
     tile_id = TileId(z=int(matrix), x=int(column), y=int(row))
     if not is_within_limits(mosaic, flight, tile_id):
         raise NotFound(
-            f"{matrix_set} {matrix}/{row}/{column}: outside the tile set; see its tileMatrixSetLimits",
-            vi=f"{matrix_set} {matrix}/{row}/{column}: ngoài bộ mảnh này; xem tileMatrixSetLimits",
+            _(
+                "{matrix_set} {matrix}/{row}/{column}: outside the tile set; see its tileMatrixSetLimits",
+                matrix_set=matrix_set,
+                matrix=matrix,
+                row=row,
+                column=column,
+            )
         )
     return tile_answer(request, mosaic, tile_id, ViewFormat.PNG)
 

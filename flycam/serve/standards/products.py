@@ -14,6 +14,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, MosaicInfo
 from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
+from flycam.messages import _
 from flycam.pipeline.coverage import clip_of, main_mosaic_in
 from flycam.serve.door.guard import Viewer, viewer
 from flycam.serve.door.openings import Openings
@@ -77,8 +78,7 @@ def cog(
     covered = next((one for one in clips_of(catalog, mosaic) if one.commune_code == commune), None)
     if covered is None:
         raise NotFound(
-            f"{commune[:80]}: no clipped map of it is made of this revision; see /stac",
-            vi=f"{commune[:80]}: không có bản cắt của xã này từ bản ảnh này; xem /stac",
+            _("{commune}: no clipped map of it is made of this revision; see /stac", commune=commune[:80])
         )
     if is_clip_withheld(catalog, covered, sees):
         raise withheld_from(f"{flight.name}, {commune}", visitor.name)

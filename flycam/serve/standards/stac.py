@@ -19,6 +19,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
+from flycam.messages import _
 from flycam.serve.answering.links import GEOJSON, OPENAPI, base_of, here, link, part
 from flycam.serve.answering.wording import Json
 from flycam.serve.door.guard import Sees, withholding_of
@@ -141,12 +142,16 @@ def items(
 @router.get("/collections/{event_id}/items/{item_id}")
 def item(event_id: Name, item_id: Name, request: Request, catalog: CatalogHere, sees: Sees) -> JSONResponse:
     """The item of one revision of a flight's mosaic."""
-    event, _ = _event(catalog, event_id, sees)
+    event, __ = _event(catalog, event_id, sees)
     one = next((one for one in offered(catalog, sees, event.event_id) if one.name == item_id), None)
     if one is None:
         raise NotFound(
-            f"{item_id[:80]}: {event.name} has no such item; see /stac/collections/{event.event_id}/items",
-            vi=f"{item_id[:80]}: {event.name} không có mục này; xem /stac/collections/{event.event_id}/items",
+            _(
+                "{item_id}: {name} has no such item; see /stac/collections/{event_id}/items",
+                item_id=item_id[:80],
+                name=event.name,
+                event_id=event.event_id,
+            )
         )
     body = item_of(catalog, one, outline(request, catalog, one), base_of(request), sees)
     return JSONResponse(body, media_type=GEOJSON)
@@ -203,9 +208,10 @@ def _event(catalog: Catalog, event_id: str, sees: Withholding) -> tuple[Event, l
     found = next((pair for pair in _flown(catalog, sees) if pair[0].event_id == event_id), None)
     if found is None:
         raise NotFound(
-            f"{event_id[:80]}: no event with a flight on the map has this id; see /stac/collections",
-            vi=f"{event_id[:80]}: không có sự kiện nào mang mã này mà có chuyến bay trên bản đồ; "
-            "xem /stac/collections",
+            _(
+                "{event_id}: no event with a flight on the map has this id; see /stac/collections",
+                event_id=event_id[:80],
+            )
         )
     return found
 

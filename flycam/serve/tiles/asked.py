@@ -21,6 +21,7 @@ from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
 from flycam.mosaic.pixel_figures import age_h, error_m, gsd_m
 from flycam.pipeline.veils import Veil, veil_over
 from flycam.pipeline.workspace import Workspace
@@ -54,13 +55,15 @@ def asked_of(query: bytes) -> Asked | None:
     revision, layer = values.get("revision", [""])[0], values.get("layer", [""])[0]
     if revision and not (revision.isdecimal() and len(revision) < 10):
         raise NotFound(
-            f"revision={revision}: no revision has such a number; see the flight's list",
-            vi=f"revision={revision}: không có bản nào mang số này; xem danh sách của chuyến bay",
+            _("revision={revision}: no revision has such a number; see the flight's list", revision=revision)
         )
     if layer and layer not in frozenset(DataLayer):
         raise NotFound(
-            f"layer={layer}: there is no such view; ask for {', '.join(DataLayer)}",
-            vi=f"layer={layer}: không có lớp này; chọn: {', '.join(DataLayer)}",
+            _(
+                "layer={layer}: there is no such view; ask for {datalayer}",
+                layer=layer,
+                datalayer=", ".join(DataLayer),
+            )
         )
     if not revision and not layer:
         return None

@@ -16,6 +16,7 @@ from flycam.catalog.tiles import no_such_mosaic
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.messages import _
 
 _DRILL = "DIỄN TẬP – "
 
@@ -68,8 +69,11 @@ def shown_mosaic(catalog: Catalog, mosaic_id: str, sees: Withholding) -> tuple[M
 def withheld_from(name: str, visitor: str) -> AccessDenied:
     """For pictures that show ground withheld from a visitor."""
     return AccessDenied(
-        f"{name}: shows ground that is withheld from {visitor}; ask an administrator for it",
-        vi=f"{name}: có phần địa bàn hạn chế đối với {visitor}; hãy hỏi quản trị viên",
+        _(
+            "{name}: shows ground that is withheld from {visitor}; ask an administrator for it",
+            name=name,
+            visitor=visitor,
+        )
     )
 
 
@@ -85,10 +89,12 @@ def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | No
         state = catalog.revisions.get(published.mosaic_id, revision).state
         if state is not RevisionState.PUBLISHED:
             raise NotFound(
-                f"{published.mosaic_id} revision {revision}: it is {state.value} and not shown; see the "
-                "flight's list",
-                vi=f"{published.mosaic_id}: bản số {revision} không được hiển thị; xem danh sách của chuyến "
-                "bay",
+                _(
+                    "{mosaic_id} revision {revision}: it is {value} and not shown; see the flight's list",
+                    mosaic_id=published.mosaic_id,
+                    revision=revision,
+                    value=state.value,
+                )
             )
     return found
 

@@ -26,6 +26,7 @@ from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.messages import _
 from flycam.serve.answering.failures import answer_to, denied
 from flycam.serve.answering.watching import ACCOUNT
 from flycam.serve.door.admission import Door, Headers, Visitor
@@ -250,17 +251,17 @@ def _is_beyond(told: Watched, version: int, believed: int) -> bool:
 def _parse(path: str) -> tuple[str, TileId, str]:
     match = _PATH.fullmatch(path)
     if match is None:
-        raise NotFound(
-            f"{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y",
-            vi=f"{path}: không phải mảnh bản đồ; hãy hỏi /tiles/MOSAIC/Z/X/Y",
-        )
+        raise NotFound(_("{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y", path=path))
     mosaic_id, z, x, y, suffix = match.groups()
     tile_id = TileId(z=int(z), x=int(x), y=int(y))
     side = 1 << tile_id.z
     if tile_id.z > MAX_ZOOM or tile_id.x >= side or tile_id.y >= side:
         raise NotFound(
-            f"{path}: outside the tile grid; ask for zoom 0-{MAX_ZOOM} and x, y below 2^zoom",
-            vi=f"{path}: ngoài lưới mảnh bản đồ; mức phóng từ 0 đến {MAX_ZOOM}, x và y nhỏ hơn 2^mức phóng",
+            _(
+                "{path}: outside the tile grid; ask for zoom 0-{max_zoom} and x, y below 2^zoom",
+                path=path,
+                max_zoom=MAX_ZOOM,
+            )
         )
     return mosaic_id, tile_id, suffix
 

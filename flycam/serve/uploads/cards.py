@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse
 
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
+from flycam.messages import _
 from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.files import LOOK
 from flycam.serve.answering.bodies import MAX_LARGE_BYTES, bounded, read_body, too_large
@@ -88,10 +89,7 @@ def look(upload_id: str, request: Request, visitor: Operator) -> Response:
     """What the heads say, as `flycam inspect --no-pixels`; photos[] with the ground each sees. 404 before."""
     found = _reception(request).of(upload_id, visitor).folder / LOOK
     if not found.exists():
-        raise NotFound(
-            "the heads of these photos were not looked at yet; ask again when all are here",
-            vi="chưa xem xong phần đầu của các ảnh; hãy hỏi lại khi đã nhận đủ",
-        )
+        raise NotFound(_("the heads of these photos were not looked at yet; ask again when all are here"))
     return FileResponse(found, media_type="application/json")
 
 

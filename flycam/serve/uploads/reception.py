@@ -26,6 +26,7 @@ import psutil
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.ingest.photo.card_files import FileKind
+from flycam.messages import _
 from flycam.outcomes import EXIT_STORAGE, sentence
 from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.files import (
@@ -90,8 +91,7 @@ class Reception:
         if self._uploads is not None:
             return self._uploads
         raise self._refusal or StorageTrouble(
-            "this server receives no uploads; start it with 'flycam serve'",
-            vi="máy chủ này không nhận tải lên; hãy chạy bằng 'flycam serve'",
+            _("this server receives no uploads; start it with 'flycam serve'")
         )
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ from email.utils import formatdate
 from fastapi import APIRouter, Request, Response
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.messages import _
 from flycam.pipeline.upload.choice import MAX_FILM_BYTES, UploadFile
 from flycam.pipeline.upload.upload import Upload, Writer
 from flycam.serve.answering.bodies import bytes_said, parts_of, too_large
@@ -68,10 +69,7 @@ def create(request: Request, visitor: Operator) -> Response:
         upload = reception.open(visitor, [UploadFile(path=path, size=size, modified_ms=0)], is_new=True)
     numbers = [n for n, file in enumerate(upload.manifest.files) if (file.path, file.size) == (path, size)]
     if not numbers:
-        raise InputUnusable(
-            "no file of this name and size was announced for the upload",
-            vi="lượt tải lên này không có tệp nào với tên và dung lượng như vậy",
-        )
+        raise InputUnusable(_("no file of this name and size was announced for the upload"))
     headers = {**_expires(reception, upload), "Location": f"/files/{upload.upload_id}/{numbers[0]}"}
     return Response(status_code=201, headers=headers)
 

@@ -16,12 +16,15 @@ from flycam.ingest.photo.judging import judge
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photos import read_all, search
 from flycam.ingest.photo.pixels import pixel_checks
+from flycam.messages import Bilingual, verbatim
 from tests.ingest.doctor.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
 from tests.ingest.made_flights import CAMERA, strips
 
 
 def nobody_knows(photo: PhotoMetadata) -> InteriorOrientation:
-    raise CalibrationMissing(f"{photo.name}: no lens", vi=f"{photo.name}: không rõ ống kính")
+    raise CalibrationMissing(
+        verbatim(Bilingual(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
+    )
 
 
 settle = partial(diagnose, terrain_at=flat, identify=identity)

@@ -16,9 +16,8 @@ from flycam.drill.video import VideoDrillReport
 from flycam.drill.video_course import VideoPlan
 from flycam.errors import OptionUnusable
 from flycam.frame.film_doubts import clock_doubt, is_clock_doubt
-from flycam.frame.film_words import CLOCK_UNKNOWN
 from flycam.frame.flight import Flight, FlightState
-from flycam.frame.warning import code_of, sentence
+from flycam.frame.warning import CLOCK_UNKNOWN, code_of, sentence
 from flycam.ingest.photo.photos import sha256_of
 from flycam.pipeline import terrain as terrain_module
 from flycam.pipeline.batch import ingest

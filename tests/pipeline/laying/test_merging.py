@@ -20,6 +20,7 @@ from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
 from flycam.frame.frame import FrameHeader
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.laying import checkpoint, claiming, making, merging
 from flycam.pipeline.laying.checkpoint import Checkpoint
 from flycam.pipeline.laying.claims import Claims
@@ -313,7 +314,9 @@ def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
             try:
                 raise ValueError("of the lens")
             except ValueError as error:
-                raise FrameUnreadable("its name: cannot be read", vi="không đọc được") from error
+                raise FrameUnreadable(
+                    verbatim(Bilingual("its name: cannot be read", "không đọc được"))
+                ) from error
         except FrameRejected as error:
             return error
 

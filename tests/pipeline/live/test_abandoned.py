@@ -16,9 +16,8 @@ from flycam.commands.house import opened
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import Cancelled, StorageTrouble
 from flycam.frame.airborne import Phase
-from flycam.frame.film_words import CLOCK_UNKNOWN_LIVE
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import code_of, sentence
+from flycam.frame.warning import CLOCK_UNKNOWN_LIVE, code_of, sentence
 from flycam.pipeline.film_frames import is_of_stream, stream_name
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic

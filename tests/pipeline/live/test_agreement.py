@@ -13,8 +13,7 @@ from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
 from flycam.errors import LogContradicted
-from flycam.frame.film_words import LOG_DOUBTED
-from flycam.frame.warning import sentence
+from flycam.frame.warning import LOG_DOUBTED, sentence
 from flycam.ingest.video.poses import VideoPoses
 from tests.pipeline.live.test_recipe import MakeHouse, codes, flown, replays
 

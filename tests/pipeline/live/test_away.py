@@ -14,6 +14,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.flight import FlightState
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.refolding import live_mosaics
@@ -71,7 +72,11 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
 
     def trouble(operation: str, _key: str) -> Exception | None:
         away = outage.is_now(writes=operation.startswith("put"))
-        return StoreUnavailable("s3: no answer; run again", vi="s3: không trả lời") if away else None
+        return (
+            StoreUnavailable(verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời")))
+            if away
+            else None
+        )
 
     stormy = replace(house, store=FaultyStore(house.store, trouble))
     report = flown(stormy, film)
@@ -92,7 +97,9 @@ def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothi
     @contextmanager
     def away(**asked: object) -> Iterator[object]:
         if outage.is_now(writes=True):
-            raise CatalogUnavailable("postgres: no answer; run again", vi="postgres: không trả lời")
+            raise CatalogUnavailable(
+                verbatim(Bilingual("postgres: no answer; run again", "postgres: không trả lời"))
+            )
         with write(**asked) as connection:
             yield connection
 

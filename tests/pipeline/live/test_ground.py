@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flycam.errors import StorageTrouble
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live import ground as live_ground
 from flycam.pipeline.live.ground import MovingGround
 from tests.houses import House
@@ -24,7 +25,7 @@ def test_terrain_that_cannot_be_loaded_is_asked_for_again_and_no_other_is_taken_
     ) -> object:
         asked.append((bounds[0] + bounds[2]) / 2.0)
         if len(asked) == 2:
-            raise StorageTrouble("the disk says nothing", vi="đĩa không trả lời")
+            raise StorageTrouble(verbatim(Bilingual("the disk says nothing", "đĩa không trả lời")))
         return SimpleNamespace(bounds_m=bounds, work_crs=work_crs)
 
     monkeypatch.setattr(live_ground, "terrain_for_flight", loaded)

@@ -19,6 +19,7 @@ from flycam.drill.video import VideoDrillReport
 from flycam.errors import DiskFull, StorageTrouble
 from flycam.frame.airborne import Airborne, Phase
 from flycam.frame.telemetry import TelemetrySample
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live import news as live_news
 from flycam.pipeline.live.clock import LiveClock
@@ -144,7 +145,7 @@ def test_who_is_not_heard_does_not_fly_any_slower(
     house = make_house(film)
 
     def full(_report: Airborne) -> None:
-        raise DiskFull("no space left: free some", vi="hết chỗ; hãy giải phóng bớt")
+        raise DiskFull(verbatim(Bilingual("no space left: free some", "hết chỗ; hãy giải phóng bớt")))
 
     monkeypatch.setattr(house.workspace.catalog.airborne, "put", full)
     assert flown(house, film).used >= 6
@@ -157,7 +158,7 @@ def test_a_flight_that_fails_says_why(
     house = make_house(film)
 
     def failing(_self: LiveLaying, *_: object) -> None:
-        raise StorageTrouble("the disk went away: run again", vi="mất ổ đĩa; hãy chạy lại")
+        raise StorageTrouble(verbatim(Bilingual("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")))
 
     monkeypatch.setattr(LiveLaying, "_merge", failing)
     with pytest.raises(StorageTrouble):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flycam.errors import CatalogUnavailable, DiskFull, StoreUnavailable
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live import patience as live_patience
 from flycam.pipeline.live.patience import Patience
 
@@ -26,7 +27,7 @@ class Away:
     def __init__(self, times: int, error: Exception | None = None) -> None:
         self.left, self.asked = times, 0
         self.error = error or StoreUnavailable(
-            "s3: no answer; run again", vi="s3: không trả lời; hãy chạy lại"
+            verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời; hãy chạy lại"))
         )
 
     def __call__(self) -> str:

@@ -32,11 +32,10 @@ from flycam.errors import (
     SourceUnreadable,
     StorageTrouble,
 )
-from flycam.frame.film_words import CLOCK_UNKNOWN
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_pts_ns
 from flycam.frame.terraincodec import made_of
-from flycam.frame.warning import NO_TERRAIN, code_of, sentence
+from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of, sentence
 from flycam.geodata.crs import to_work
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import heights_at

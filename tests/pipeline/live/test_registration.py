@@ -18,6 +18,7 @@ from flycam.errors import FrameUnreadable, OutsideTerrain
 from flycam.frame.left_out import unfitted_said
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.video.pictures import VideoPicture
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.finish.block import block_frames, prior_pose
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic
@@ -126,7 +127,9 @@ def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
 
     def unreadable(pixels: np.ndarray, name: str) -> object:
         if next(numbers) % 3 == 2:
-            raise FrameUnreadable("cannot be kept as a JPEG", vi="không lưu được thành JPEG")
+            raise FrameUnreadable(
+                verbatim(Bilingual("cannot be kept as a JPEG", "không lưu được thành JPEG"))
+            )
         return code(pixels, name)
 
     def seen(self: LiveRegistration, *arguments: object, **named: object) -> object:

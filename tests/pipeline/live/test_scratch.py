@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, OutsideTerrain
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.collect import collect
 from flycam.pipeline.held_folder import hold
 from flycam.pipeline.live.scratch import HEARD, left_heard, scratch_of
@@ -33,7 +34,8 @@ def left(house: House, name: str, said: bytes | None = SAID) -> Path:
 
 
 @pytest.mark.parametrize(
-    "error", [None, OutsideTerrain("nothing laid", vi="không trải được"), KeyboardInterrupt()]
+    "error",
+    [None, OutsideTerrain(verbatim(Bilingual("nothing laid", "không trải được"))), KeyboardInterrupt()],
 )
 def test_a_flight_that_ends_keeps_what_its_link_said(
     make_house: MakeHouse, error: BaseException | None
@@ -82,7 +84,10 @@ def test_a_flight_in_the_air_is_left_alone_and_nothing_of_it_is_collected(make_h
 def test_what_a_store_does_not_take_waits_and_the_flights_own_error_is_told(make_house: MakeHouse) -> None:
     house = make_house()
     full = replace(house.workspace, store=FullStore(house.workspace.store, 0))
-    for raised, error in ((OutsideTerrain, OutsideTerrain("nothing laid", vi="không")), (DiskFull, None)):
+    for raised, error in (
+        (OutsideTerrain, OutsideTerrain(verbatim(Bilingual("nothing laid", "không")))),
+        (DiskFull, None),
+    ):
         with pytest.raises(raised), scratch_of(full) as scratch:
             (scratch / HEARD).write_bytes(SAID)
             if error is not None:

@@ -38,6 +38,7 @@ from flycam.errors import (
     StorageTrouble,
     StoreUnavailable,
 )
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.collect import collect
 from flycam.pipeline.laying.opening import Labels
@@ -338,7 +339,7 @@ def test_a_restore_that_nobody_was_told_of_is_completed(
     stick = tmp_path / "stick"
     backup(house, stick)
     if not is_on_record:
-        gone = CatalogUnavailable("gone", vi="mất")
+        gone = CatalogUnavailable(verbatim(Bilingual("gone", "mất")))
         with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
             patch.setattr(Audit, "append", Mock(side_effect=gone))
             restore(empty, stick)
@@ -359,7 +360,7 @@ def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(
     stick = tmp_path / "stick"
     saved = backup(house, stick)
     puts = iter(range(10_000))
-    gone = StoreUnavailable("gone", vi="mất")
+    gone = StoreUnavailable(verbatim(Bilingual("gone", "mất")))
     faulty = FaultyStore(empty.store, lambda what, _: gone if what == "put_file" and next(puts) > 9 else None)
     with pytest.raises(StoreUnavailable):
         restore(replace(empty, store=faulty), stick)

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from flycam.drill.drill import DrillReport
 from flycam.errors import NotWhole, OptionUnusable, StoreUnavailable
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.cache_names import READ_BACK
 from flycam.pipeline.upkeep.audit import audit_trouble, prove_audit
 from flycam.pipeline.upkeep.backup import backup
@@ -209,7 +210,7 @@ def test_what_is_not_whole_is_not_ticked_off(house: Workspace) -> None:
 
 def test_a_store_that_goes_away_is_trouble_and_the_next_run_goes_on(house: Workspace) -> None:
     calls = iter(range(10_000))
-    gone = StoreUnavailable("gone", vi="mất")
+    gone = StoreUnavailable(verbatim(Bilingual("gone", "mất")))
     faulty = FaultyStore(
         house.store, lambda operation, _: gone if operation == "get" and next(calls) > 3 else None
     )

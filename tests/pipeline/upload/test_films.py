@@ -18,6 +18,7 @@ from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.frame.flight import UNNAMED_EVENTS
 from flycam.ingest.photo.photos import sha256_of
 from flycam.ingest.video.pictures import VideoPicture, VideoSource
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.film_frames import is_of_film, is_picture_of
 from flycam.pipeline.laying.opening import Labels
 from flycam.pipeline.live.flow import LiveFlow
@@ -164,7 +165,9 @@ def breaking_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             if runs:  # before that its lens and its clock are looked for
                 runs[-1] += 1
                 if runs[-1] == 150:
-                    raise SourceUnreadable("another size: start again", vi="khác cỡ: hãy chạy lại")
+                    raise SourceUnreadable(
+                        verbatim(Bilingual("another size: start again", "khác cỡ: hãy chạy lại"))
+                    )
 
     monkeypatch.setattr(LiveFlow, "run", begun)
     monkeypatch.setattr(VideoSource, "pictures", broken)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageTrouble
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.upload import keeping as upload_keeping
 from flycam.pipeline.upload import uploads as uploads_module
 from flycam.pipeline.upload.choice import UploadFile
@@ -427,7 +428,9 @@ def test_an_upload_that_nobody_could_note_did_not_begin(tmp_path: Path) -> None:
     store = Uploads(tmp_path)
 
     def away(_upload: object) -> None:
-        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+        raise StorageTrouble(
+            verbatim(Bilingual("the database is away; mend it", "cơ sở dữ liệu không trả lời; hãy sửa"))
+        )
 
     with pytest.raises(StorageTrouble):
         store.open("Lan", FILES, began=away)

@@ -28,6 +28,7 @@ from flycam.errors import DiskFull
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.redaction import RedactionReason
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.laying.redacting import MaskAsked, make_mask, take_back_mask
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.restricting import classify_flight
@@ -479,7 +480,9 @@ def test_the_draft_is_approved_in_the_transaction_that_tells_of_it(
 
 
 def full(*_args: object) -> None:
-    raise DiskFull("no space left for the catalogue", vi="ổ đĩa không còn chỗ cho cơ sở dữ liệu")
+    raise DiskFull(
+        verbatim(Bilingual("no space left for the catalogue", "ổ đĩa không còn chỗ cho cơ sở dữ liệu"))
+    )
 
 
 def test_a_pack_whose_server_stops_is_told_as_ended(own: World, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.errors import CatalogUnavailable
 from flycam.frame.classification import Classification
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.people.codes import make_code
 from flycam.pipeline.people.tokens import make_token
 from flycam.pipeline.restricting import classify_flight
@@ -66,7 +67,7 @@ def test_a_code_is_not_spent_for_nothing_where_the_map_s_lists_cannot_be_said(
     code = make_code(services.workspace, "viewer", "admin")
 
     def away(*_: object) -> None:
-        raise CatalogUnavailable("the database is away", vi="mất kết nối cơ sở dữ liệu")
+        raise CatalogUnavailable(verbatim(Bilingual("the database is away", "mất kết nối cơ sở dữ liệu")))
 
     with monkeypatch.context() as patched:
         patched.setattr(flights, "flights", away)

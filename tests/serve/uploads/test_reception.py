@@ -16,6 +16,7 @@ import pytest
 from flycam.catalog.audit import Audit
 from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import StorageTrouble
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.upload import uploads as uploads_module
 from flycam.pipeline.upload.choice import UploadFile
 from flycam.pipeline.upload.files import FILMED, LAID, said_in, write_json
@@ -59,7 +60,7 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
-        raise StorageTrouble("the store is away; mend it", vi="kho không trả lời; hãy sửa")
+        raise StorageTrouble(verbatim(Bilingual("the store is away; mend it", "kho không trả lời; hãy sửa")))
 
     monkeypatch.setattr(reception_module, "_AGAIN_S", 3600.0)
     monkeypatch.setattr(reception_module, "keep_file", broken)
@@ -138,7 +139,7 @@ def test_a_film_waits_while_photos_do_but_not_for_photos_that_something_holds_up
     def keep(workspace: Workspace, upload: Upload, number: int) -> None:
         name = upload.path(number).name
         if name == "stuck.jpg" and away[0]:
-            raise StorageTrouble("the store does not take it", vi="kho không nhận")
+            raise StorageTrouble(verbatim(Bilingual("the store does not take it", "kho không nhận")))
         order.append(name)
         as_ever(workspace, upload, number)
 
@@ -262,7 +263,7 @@ def test_what_stays_is_not_said_to_be_gone(
     assert reception.uploads.all() == [upload] and not services.workspace.catalog.audit.lines()
 
     def refuses(_folder: Path) -> None:
-        raise StorageTrouble("the disk refuses; mend it", vi="ổ đĩa từ chối; hãy sửa")
+        raise StorageTrouble(verbatim(Bilingual("the disk refuses; mend it", "ổ đĩa từ chối; hãy sửa")))
 
     monkeypatch.setattr(reception.uploads, "_erase", refuses)
     reception._expire()
@@ -277,7 +278,9 @@ def test_a_database_that_is_away_stops_no_work(reception: Reception, monkeypatch
     _pass_s(reception, UNFINISHED_S + 60.0)
 
     def away(*_: object) -> None:
-        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+        raise StorageTrouble(
+            verbatim(Bilingual("the database is away; mend it", "cơ sở dữ liệu không trả lời; hãy sửa"))
+        )
 
     monkeypatch.setattr(Audit, "append", away)
     reception._expire()
