@@ -117,11 +117,11 @@ def _refuse_scaled(path: Path, scale: float | None) -> None:
     if scale is not None:
         raise InputUnusable(
             _(
-                "{name}: its marks were made on pictures {scale:.2f} times as large as this "
+                "{name}: its marks were made on pictures {scale} times as large as this "
                 "flight's photos; mark the points on the photos themselves, or give the "
                 "positions in their pixels",
                 name=path.name,
-                scale=Bilingual(scale, number(scale, 2, "vi")),
+                scale=Bilingual(f"{scale:.2f}", number(scale, 2, "vi")),
             )
         )
 
