@@ -69,6 +69,7 @@ def withdrawn(operator: Operator) -> set[str]:
         }
 
 
+@pytest.mark.soak
 def test_a_box_that_comes_back_after_a_month(
     server: ServerProcess, drill: DrillReport, tmp_path: Path, clock_of: MakeClock
 ) -> None:

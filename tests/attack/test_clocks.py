@@ -125,6 +125,7 @@ def test_a_flight_that_sleeps_while_it_is_laid_stays_its_layers_and_is_completed
     assert ready("verify").exit_code == 0
 
 
+@pytest.mark.soak
 def test_a_film_that_is_laid_by_a_program_which_sleeps_comes_out_the_same(
     make_operator: MakeOperator, film: VideoDrillReport, clock_of: MakeClock
 ) -> None:
@@ -183,6 +184,7 @@ def test_clocks_that_jump_by_a_day_change_no_order(
         assert completed(house.start("audit", "verify"))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("who", ["field", "province"])
 def test_a_machine_whose_clock_was_never_set_starts_works_and_syncs_and_is_set_later(
     drill: DrillReport, whole: Said, tmp_path: Path, clock_of: MakeClock, who: str

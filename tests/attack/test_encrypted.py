@@ -62,6 +62,7 @@ def test_a_card_is_uploaded_over_it(drill: DrillReport, tmp_path: Path) -> None:
         assert (again.exit_code, again.json["sent_bytes"]) == (0, 0)
 
 
+@pytest.mark.soak
 def test_the_province_moves_in_the_middle_of_a_sync(drill: DrillReport, tmp_path: Path) -> None:
     """Known by its fingerprint it is the same one; what came before the move is not sent again."""
     province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"}).with_ground(drill)

@@ -135,11 +135,11 @@ def _focal_length_wrong_in_the_photos(flown: DrillReport, card: Path) -> tuple[P
     [
         (_three, 3),
         (_one_strip, 4),
-        (_one_in_another_province, 11),
-        (_two_places, 12),
-        (_two_flights_with_biases_and_cameras_of_their_own, 24),
+        pytest.param(_one_in_another_province, 11, marks=pytest.mark.soak),
+        pytest.param(_two_places, 12, marks=pytest.mark.soak),
+        pytest.param(_two_flights_with_biases_and_cameras_of_their_own, 24, marks=pytest.mark.soak),
         (_focal_length_wrong_by_a_twentieth, 12),
-        (_focal_length_wrong_in_the_photos, 12),
+        pytest.param(_focal_length_wrong_in_the_photos, 12, marks=pytest.mark.soak),
     ],
 )
 def test_no_worse_than_live(
@@ -190,6 +190,7 @@ def _recoloured(rgb: np.ndarray) -> np.ndarray:
     return np.stack([0.4 * green + 60.0, 0.3 * red + 0.3 * blue + 90.0, 0.8 * red]).astype(np.uint8)
 
 
+@pytest.mark.soak
 def test_a_map_of_another_season_ties_the_block(ingested: Ingested, tmp_path: Path) -> None:
     house = ingested.copy(tmp_path / "nhà")
     said = finished(house, "--reference", _map(ingested.flown, tmp_path / "bản đồ.tif", change=_recoloured))
@@ -228,6 +229,7 @@ def test_a_reference_that_cannot_be_one_is_refused_by_name(ingested: Ingested, t
         assert name in said.sentence and words in said.sentence
 
 
+@pytest.mark.soak
 def test_control_points_with_the_lies_of_the_field(ingested: Ingested, tmp_path: Path) -> None:
     house = ingested.copy(tmp_path / "nhà")
     points = ground_points(make_drill(**FLOWN))

@@ -53,12 +53,14 @@ def session(
     print(f"{place} {seed}: {kills} kills, then completed: {tiles} tiles equal to the last byte", flush=True)
 
 
+@pytest.mark.soak
 def test_killed_in_every_stage(
     make_operator: MakeOperator, drill: DrillReport, calm: tuple[Revision, dict[str, float]]
 ) -> None:
     session(with_flight(make_operator(), drill), calm, 1, "folder")
 
 
+@pytest.mark.soak
 @pytest.mark.s3
 def test_killed_on_s3(
     make_operator: MakeOperator,

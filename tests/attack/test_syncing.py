@@ -20,7 +20,7 @@ from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.lines import ThinLine
 from tests.waiting import until
 
-_TRIALS = {"test": 2, "soak": 40}
+_TRIALS = {"test": 1, "soak": 40}
 
 
 @pytest.fixture
@@ -145,6 +145,7 @@ def test_either_side_killed_at_any_moment(
     print(f"{_TRIALS[size]} exchanges, a side of each killed")
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_the_way_back_goes_on_after_either_side_was_killed_and_nothing_comes_twice(
     server: ServerProcess, drill: DrillReport, tmp_path: Path

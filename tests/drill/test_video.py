@@ -191,6 +191,7 @@ def test_every_file_says_that_it_is_a_drill(written: VideoDrillReport) -> None:
     assert json.loads((written.truth / "truth.json").read_text("utf-8"))["drill"] == "DIỄN TẬP"
 
 
+@pytest.mark.soak
 def test_a_film_shows_the_storm_of_the_photos_that_it_goes_with() -> None:
     photos = make_drill(seed=61, after=True, gsd_m=0.8, photos=(2, 4)).renderer.world
     plan = VideoPlan(seconds=20.0, gsd_m=0.8)

@@ -63,6 +63,7 @@ def test_the_offset_of_a_film_with_a_turn_is_found_to_50_ms(tmp_path: Path, seed
     assert abs(found.offset_s - true_s) <= 3.0 * found.sigma_s < 0.3
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_straight_line_at_constant_speed_says_a_large_sigma(tmp_path: Path) -> None:
     found = measured(film(tmp_path, 4, replace(FILM, strips=1, is_steady=True)))
@@ -107,6 +108,7 @@ def motions_between(
     return [Motion(t, t + 0.1, tuple(r)) for t, r in zip(first, rates.tolist(), strict=True) if r[0] == r[0]]
 
 
+@pytest.mark.soak
 @settings(max_examples=15)
 @given(offset_s=st.floats(-4.0, 4.0), seed=st.integers(0, 1000))
 def test_any_offset_within_reach_is_found_and_its_sigma_is_honest(offset_s: float, seed: int) -> None:

@@ -159,6 +159,7 @@ def test_who_shows_no_certificate_is_answered_nothing(over_tls: RunningCluster) 
         assert "CERTIFICATE_REQUIRED" in str(refused.value)
 
 
+@pytest.mark.soak
 def test_a_member_believes_no_scheduler_of_another_cluster(
     over_tls: RunningCluster, members: tuple[Path, Path], tmp_path: Path
 ) -> None:

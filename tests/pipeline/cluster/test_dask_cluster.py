@@ -258,6 +258,7 @@ def small_house(tmp_path: Path, flight: DrillReport) -> tuple[Workspace, str, di
     return workspace, flight_id, house
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_five_workers_that_leave_one_after_the_other_end_no_run(

@@ -101,6 +101,7 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
     assert held[0] < held[1]
 
 
+@pytest.mark.soak
 def test_a_readout_that_nobody_knows_is_said_and_stays_said(tmp_path: Path, flown: Flown) -> None:
     workspace = open_workspace(tmp_path)
     ingest(workspace, SurveyRequest(paths=(flown.photos,)), Labels(name=NAME))

@@ -79,6 +79,7 @@ class ThoughtDead(InThisProcess):
         return len(self._workspace.catalog.tiles.log_since(f"{order.flight_id}-colour", 0, 100_000))
 
 
+@pytest.mark.soak
 def test_a_square_that_was_given_on_is_not_written_by_who_had_it(drill: DrillReport, tmp_path: Path) -> None:
     request = replace(_REQUEST, surface=False)
     alone = make_finished(tmp_path / "alone", drill, request)

@@ -79,6 +79,7 @@ def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory)
     return log
 
 
+@pytest.mark.soak
 def test_the_log_of_a_like_flight_is_found_out_by_the_films_own_and_laid_over_on_the_operators_word(
     long_film: VideoDrillReport, alike: Path, make_house: MakeHouse
 ) -> None:
@@ -114,6 +115,7 @@ def test_the_aircrafts_angles_alone_refuse_nothing(
     assert LOG_DOUBTED in codes(flown(house, long_film, telemetry=str(other.telemetry)))
 
 
+@pytest.mark.soak
 def test_a_film_played_at_its_own_speed_is_shown_and_its_log_doubted(
     long_film: VideoDrillReport, other: VideoDrillReport, make_house: MakeHouse
 ) -> None:

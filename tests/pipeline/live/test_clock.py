@@ -136,6 +136,7 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
     assert last.is_known and last.at_s > battery_s, "found again, by what was seen since"
 
 
+@pytest.mark.soak
 def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the_drift_of_two_clocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

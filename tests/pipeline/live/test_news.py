@@ -138,6 +138,7 @@ def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
     assert ended.left_out == report.dropped
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_who_is_not_heard_does_not_fly_any_slower(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,7 @@ def shown(house: House, report: LiveReport) -> dict[tuple[int, int], np.ndarray]
     return {where: tile.quality > 0 for where, tile in tiles.items()}
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_under_overload_pictures_are_left_out_and_ground_is_not(
     film: VideoDrillReport,

@@ -164,6 +164,7 @@ def test_the_password_of_a_camera_that_does_not_answer_is_not_said(
     assert _SECRET not in "".join(capfd.readouterr())
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_command_room_rehearses_on_what_the_drill_sends(
     exact_film: VideoDrillReport, make_house: Callable[..., House]

@@ -174,6 +174,7 @@ def breaking_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return runs
 
 
+@pytest.mark.soak
 def test_a_film_that_breaks_off_is_cut_short_and_what_is_on_the_map_stays(
     film: VideoDrillReport, card: Path, make_house: MakeHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
