@@ -5,7 +5,7 @@ A `Message` is put into words where it is read, in the reader's language:
     raise SourceUnreadable(_("{path}: is no photo; give a JPEG or DNG", path=path))
     error.message.in_language("vi")
 
-`docs/glossary.md` and CONTRIBUTING.md say how a translation is added.
+CONTRIBUTING.md says how a translation is added.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import TypeAlias
 
 DOMAIN = "flycam"
 LOCALES = Path(__file__).parent
-LANGUAGES = ("en", "vi")
 
 Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"
 
@@ -46,8 +45,6 @@ class Message:
 
     def template(self, language: str) -> str:
         """Return the text with its parameters still open."""
-        if not self.text:
-            return ""
         catalogue = _catalogue(language)
         if self.plural:
             return catalogue.ngettext(self.text, self.plural, self.count)
@@ -55,9 +52,6 @@ class Message:
 
     def __str__(self) -> str:
         return self.in_language("en")
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
 
 
 def _(text: str, /, **values: object) -> Message:
