@@ -125,7 +125,7 @@ def _power(text: str) -> PowerMode:
     try:
         return PowerMode(text.strip().lower())
     except ValueError:
-        raise OptionUnusable(_("FLYCAM_POWER: {text_2}: give full, low, or auto", text_2=text[:80])) from None
+        raise OptionUnusable(_("FLYCAM_POWER: {text}: give full, low, or auto", text=text[:80])) from None
 
 
 def _time_zone(name: str) -> str:
@@ -149,9 +149,9 @@ def _cap_sender(text: str) -> str:
         return text
     raise OptionUnusable(
         _(
-            "FLYCAM_CAP_SENDER: {text_2}: give who sends as NAME@DOMAIN, such as "
+            "FLYCAM_CAP_SENDER: {text}: give who sends as NAME@DOMAIN, such as "
             "pccr@laocai.gov.vn, without spaces, commas, < and &",
-            text_2=text[:80],
+            text=text[:80],
         )
     )
 
@@ -195,8 +195,8 @@ def _audit_key(text: str) -> str:
     if not _AUDIT_KEY.fullmatch(key):
         raise OptionUnusable(
             _(
-                "FLYCAM_AUDIT_KEYS: {text_2}: give keys of 64 digits as 'flycam audit verify' prints them",
-                text_2=text[:80],
+                "FLYCAM_AUDIT_KEYS: {text}: give keys of 64 digits as 'flycam audit verify' prints them",
+                text=text[:80],
             )
         )
     return key
@@ -238,8 +238,8 @@ def _role_of_word(text: str) -> tuple[str, Role]:
     if not word or role not in ROLES:
         raise OptionUnusable(
             _(
-                "FLYCAM_OIDC_ROLES: {text_2}: give word=role, commas between; roles: {roles}",
-                text_2=text[:80],
+                "FLYCAM_OIDC_ROLES: {text}: give word=role, commas between; roles: {roles}",
+                text=text[:80],
                 roles=", ".join(ROLES),
             )
         )
@@ -253,8 +253,8 @@ def _proxy(text: str) -> str:
     except ValueError as error:
         raise OptionUnusable(
             _(
-                "FLYCAM_TRUSTED_PROXIES: {text_2}: give addresses or networks such as 10.0.0.5,10.1.0.0/24",
-                text_2=text[:80],
+                "FLYCAM_TRUSTED_PROXIES: {text}: give addresses or networks such as 10.0.0.5,10.1.0.0/24",
+                text=text[:80],
             )
         ) from error
 
@@ -265,8 +265,8 @@ def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(origin):
         raise OptionUnusable(
             _(
-                "FLYCAM_CORS_ORIGINS: {text_2}: give sites such as https://gis.laocai.gov.vn, commas between",
-                text_2=text,
+                "FLYCAM_CORS_ORIGINS: {text}: give sites such as https://gis.laocai.gov.vn, commas between",
+                text=text,
             )
         )
     return origin

@@ -123,11 +123,11 @@ def let_go_said(line: LetGoLine, what: str = "") -> LetGo:
     name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
     return LetGo(
         _(
-            "{name}: the original was let go under the retention term on {at_ns} by {who}; "
+            "{name}: the original was let go under the retention term on {day} by {who}; "
             "its record and the map stay. Whoever still has the file asks an administrator: "
             "'flycam retention lift', then 'flycam verify --from CARD'",
             name=name,
-            at_ns=Bilingual(day_of(line.at_ns), day_of(line.at_ns, "vi")),
+            day=Bilingual(day_of(line.at_ns), day_of(line.at_ns, "vi")),
             who=who,
         )
     )

@@ -49,9 +49,9 @@ def _sigmas(text: str | None) -> tuple[float, float | None] | None:
     if len(numbers) not in (1, 2) or not all(0.0 < number <= _MOST_SIGMA_M for number in numbers):
         raise OptionUnusable(
             _(
-                "--sigma {text_2}: give V or V,H: metres (1-sigma) of its heights and of its "
+                "--sigma {text}: give V or V,H: metres (1-sigma) of its heights and of its "
                 "place, over 0 and up to {most_sigma_m:g}, e.g. 0.3,1",
-                text_2=text,
+                text=text,
                 most_sigma_m=_MOST_SIGMA_M,
             )
         )

@@ -117,6 +117,6 @@ def _moment(text: str | None) -> int | None:
     found = parse_moment(text)
     if found is None:
         raise OptionUnusable(
-            _("--valid-time {text_2}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15", text_2=text)
+            _("--valid-time {text}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15", text=text)
         )
     return found

@@ -71,14 +71,14 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
         if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
             raise OptionUnusable(
                 _(
-                    "--takeoff {text_2}: no latitude is {numbers:g}°; longitude comes first: "
+                    "--takeoff {text}: no latitude is {numbers:g}°; longitude comes first: "
                     "--takeoff {numbers:g},{numbers_2:g}",
-                    text_2=text,
+                    text=text,
                     numbers=numbers[1],
                     numbers_2=numbers[0],
                 )
             )
-    raise OptionUnusable(_("--takeoff {text_2}: give LON,LAT in degrees or a height in metres", text_2=text))
+    raise OptionUnusable(_("--takeoff {text}: give LON,LAT in degrees or a height in metres", text=text))
 
 
 def survey_request(options: dict[str, Any]) -> SurveyRequest:

@@ -54,9 +54,9 @@ def address_of(option: str, text: str) -> Address:
     except (ValueError, OSError) as error:
         raise OptionUnusable(
             _(
-                "{option} {text_2}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
+                "{option} {text}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
                 option=option,
-                text_2=text,
+                text=text,
             )
         ) from error
     return host, number

@@ -94,9 +94,9 @@ def parse_crs(text: str) -> CRS:
     if names_file(text):
         raise CrsMissing(
             _(
-                "{text_2!r}: names a grid or another file, which is not opened: give the "
+                "{text!r}: names a grid or another file, which is not opened: give the "
                 "coordinate reference system as EPSG:number",
-                text_2=text[:80],
+                text=text[:80],
             )
         )
     try:
@@ -104,8 +104,8 @@ def parse_crs(text: str) -> CRS:
     except (CRSError, ValueError, RecursionError) as error:  # JSON, or digits, without end
         raise CrsMissing(
             _(
-                "{text_2!r}: not a coordinate reference system that is known here: give one as EPSG:number",
-                text_2=text[:80],
+                "{text!r}: not a coordinate reference system that is known here: give one as EPSG:number",
+                text=text[:80],
             )
         ) from error
 

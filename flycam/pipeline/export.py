@@ -242,9 +242,8 @@ def _require_crs(text: str) -> None:
     except CrsMissing as error:
         raise OptionUnusable(
             _(
-                "--crs {text_2}: not a coordinate reference system that is known here: give "
-                "one as EPSG:number",
-                text_2=text,
+                "--crs {text}: not a coordinate reference system that is known here: give one as EPSG:number",
+                text=text,
             )
         ) from error
 

@@ -85,6 +85,6 @@ def _roles(text: str) -> frozenset[Role]:
     if not names or names - set(known):
         listed = ", ".join(known)
         raise OptionUnusable(
-            _("--roles {text_2}: give some of {listed}, with commas between", text_2=text[:60], listed=listed)
+            _("--roles {text}: give some of {listed}, with commas between", text=text[:60], listed=listed)
         )
     return frozenset(known[one] for one in names)

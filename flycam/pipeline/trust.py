@@ -34,10 +34,9 @@ def fingerprint_of(text: str, where: str) -> str:
     if not _DIGITS.fullmatch(digits):
         raise OptionUnusable(
             _(
-                "{where}: {text_2}: give the SHA-256 fingerprint of 64 digits that 'flycam "
-                "serve --tls' prints",
+                "{where}: {text}: give the SHA-256 fingerprint of 64 digits that 'flycam serve --tls' prints",
                 where=where,
-                text_2=text[:100],
+                text=text[:100],
             )
         )
     return digits

@@ -139,10 +139,10 @@ def _vn2000(path: Path, text: str, lines: Sequence[tuple[int, str]]) -> str | No
         raise CrsMissing(
             _(
                 "{name}: its first line names VN-2000 without a zone that is known "
-                "({text_2!r}); write the zone's code, e.g. EPSG:9208 for the central "
+                "({text!r}); write the zone's code, e.g. EPSG:9208 for the central "
                 "meridian 104°45' (Lao Cai)",
                 name=path.name,
-                text_2=text[:60],
+                text=text[:60],
             )
         )
     return None
@@ -167,9 +167,9 @@ def crs_of_first_line(path: Path, lines: Sequence[tuple[int, str]]) -> str:
     except CrsMissing as error:
         raise CrsMissing(
             _(
-                "{name}: its first line must name the coordinate system, e.g. EPSG:32648, and is {text_2!r}",
+                "{name}: its first line must name the coordinate system, e.g. EPSG:32648, and is {text!r}",
                 name=path.name,
-                text_2=text[:60],
+                text=text[:60],
             )
         ) from error
     return text
@@ -184,19 +184,19 @@ def _mark(path: Path, number: int, text: str) -> GroundMark:
     except (ValueError, IndexError) as error:
         raise SourceUnreadable(
             _(
-                "{name}, line {number}: does not read as x y z column row photo name: {text_2!r}",
+                "{name}, line {number}: does not read as x y z column row photo name: {text!r}",
                 name=path.name,
                 number=number,
-                text_2=text[:60],
+                text=text[:60],
             )
         ) from error
     if not all(map(math.isfinite, (x, y, column, row))):
         raise SourceUnreadable(
             _(
-                "{name}, line {number}: a coordinate is not a number: {text_2!r}",
+                "{name}, line {number}: a coordinate is not a number: {text!r}",
                 name=path.name,
                 number=number,
-                text_2=text[:60],
+                text=text[:60],
             )
         )
     name = fields[6] if len(fields) > 6 and fields[6] else f"{fields[0]} {fields[1]}"

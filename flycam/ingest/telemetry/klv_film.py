@@ -176,8 +176,8 @@ def _no_position(
     english, vietnamese = ("; ".join(words) for words in zip(*said, strict=True))
     return SourceUnreadable(
         _(
-            "{path}: its metadata tell no position ({english}): give the flight's log beside it",
+            "{path}: its metadata tell no position ({why}): give the flight's log beside it",
             path=path,
-            english=Bilingual(english, vietnamese),
+            why=Bilingual(english, vietnamese),
         )
     )

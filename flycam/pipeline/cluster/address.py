@@ -56,10 +56,10 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     if not is_address or _is_everywhere(host):
         raise OptionUnusable(
             _(
-                "FLYCAM_CLUSTER: {text_2}: give the address by which others reach the "
+                "FLYCAM_CLUSTER: {text}: give the address by which others reach the "
                 "scheduler, such as tls://10.0.0.5:8786, or tcp://127.0.0.1:8786 on one "
                 "machine",
-                text_2=text[:80],
+                text=text[:80],
             )
         )
     if host == "localhost":  # never asked of a resolver, which may know it as another machine
@@ -67,20 +67,20 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     if protocol == "tcp" and not is_loopback(host):
         raise OptionUnusable(
             _(
-                "FLYCAM_CLUSTER: {text_2}: over tcp whoever reaches that port could run any "
+                "FLYCAM_CLUSTER: {text}: over tcp whoever reaches that port could run any "
                 "program there; write tls:// and name the file of 'flycam worker "
                 "--make-certificate FILE' in FLYCAM_CLUSTER_CERTIFICATE on every machine. "
                 "tcp is for 127.0.0.1 alone",
-                text_2=text[:80],
+                text=text[:80],
             )
         )
     if protocol == "tls" and certificate is None:
         raise OptionUnusable(
             _(
-                "FLYCAM_CLUSTER_CERTIFICATE: {text_2} needs it: make a file once with 'flycam "
+                "FLYCAM_CLUSTER_CERTIFICATE: {text} needs it: make a file once with 'flycam "
                 "worker --make-certificate FILE', copy it to every machine, and name it "
                 "there",
-                text_2=text[:80],
+                text=text[:80],
             )
         )
     return SchedulerAddress(host=host, port=int(port), certificate=certificate if protocol == "tls" else None)

@@ -84,15 +84,15 @@ def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferencePic
         raise InputUnusable(
             _(
                 "{name}: does not cover this flight (it lies at {west:.4f} to {east:.4f} E, "
-                "{south:.4f} to {north:.4f} N, the flight at {lonlat:.4f} E, "
-                "{lonlat_mean:.4f} N); give a map of the same ground",
+                "{south:.4f} to {north:.4f} N, the flight at {lon:.4f} E, "
+                "{lat:.4f} N); give a map of the same ground",
                 name=path.name,
                 west=west,
                 east=east,
                 south=south,
                 north=north,
-                lonlat=lonlat[:, 0].mean(),
-                lonlat_mean=lonlat[:, 1].mean(),
+                lon=lonlat[:, 0].mean(),
+                lat=lonlat[:, 1].mean(),
             )
         )
     return picture

@@ -112,7 +112,7 @@ def corners_of(text: str) -> list[Point]:
         return [(x, y) for x, y in pairs]
     except ValueError as error:
         raise OptionUnusable(
-            _('--polygon {text_2}: give corners in pixels of the photo as "X,Y X,Y X,Y"', text_2=text[:60])
+            _('--polygon {text}: give corners in pixels of the photo as "X,Y X,Y X,Y"', text=text[:60])
         ) from error
 
 

@@ -152,11 +152,11 @@ def _contradicted(video: str, log: str, turns: Turns) -> LogContradicted:
     english, vietnamese = _counted(turns)
     return LogContradicted(
         _(
-            "{log}: is not the log of {video}: {english}; nothing was laid: give this film's "
+            "{log}: is not the log of {video}: {why}; nothing was laid: give this film's "
             "own log or subtitles; if you are sure of it, add --clock-offset, and the map "
             "bears a warning",
             log=log,
             video=video,
-            english=Bilingual(english, vietnamese),
+            why=Bilingual(english, vietnamese),
         )
     )

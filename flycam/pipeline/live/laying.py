@@ -210,10 +210,10 @@ class LiveLaying:
         name = catalog.flights.flight(record.flight_id).name
         raise OptionUnusable(
             _(
-                "{name}: this film lies in the flight {name_2} already, and stays there; give "
+                "{name}: this film lies in the flight {flight} already, and stays there; give "
                 "--flight {flight_id}",
                 name=self._film.name,
-                name_2=name,
+                flight=name,
                 flight_id=record.flight_id,
             )
         )

@@ -49,10 +49,10 @@ def _communes(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, A
     except InputUnusable as error:
         raise AccessDenied(
             _(
-                '{communes_claim} "{text_2}": the sign-in service names no communes of this '
+                '{communes_claim} "{text}": the sign-in service names no communes of this '
                 "map: its administrator enters names or codes, or all",
                 communes_claim=client.communes_claim,
-                text_2=text[:200],
+                text=text[:200],
             )
         ) from error
 

@@ -57,9 +57,7 @@ def audit_trouble(proof: AuditProof) -> NotWhole | None:
     if number is None or fault is None:
         return None
     english, vietnamese = _SAID[fault]
-    return NotWhole(
-        _("audit log: line {number} {english}", number=number, english=Bilingual(english, vietnamese))
-    )
+    return NotWhole(_("audit log: line {number} {why}", number=number, why=Bilingual(english, vietnamese)))
 
 
 _KEEP = (

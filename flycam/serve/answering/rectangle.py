@@ -35,9 +35,7 @@ def parse_bounds(text: str | None) -> BoundsLonLat | None:
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise InputUnusable(
-            _("bounds={text_2}: give west,south,east,north in degrees", text_2=text)
-        ) from error
+        raise InputUnusable(_("bounds={text}: give west,south,east,north in degrees", text=text)) from error
     if not (west <= east and south <= north):
-        raise InputUnusable(_("bounds={text_2}: west must not exceed east, nor south north", text_2=text))
+        raise InputUnusable(_("bounds={text}: west must not exceed east, nor south north", text=text))
     return west, south, east, north

@@ -48,9 +48,9 @@ def role_missing(visitor: Visitor, role: Role) -> AccessDenied:
     """That a visitor who is known may not have what this role may."""
     return AccessDenied(
         _(
-            "{name}: this needs the role {value}; ask an administrator for it",
+            "{name}: this needs the role {role}; ask an administrator for it",
             name=visitor.name,
-            value=Bilingual(role.value, _NAMES_VI[role]),
+            role=Bilingual(role.value, _NAMES_VI[role]),
         )
     )
 
