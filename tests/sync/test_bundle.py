@@ -22,7 +22,8 @@ from flycam.frame.unpacking import json_in
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-from flycam.sync import offering, parts, reading, records
+import flycam.sync.offering
+from flycam.sync import parts, reading, records
 from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
 from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
@@ -132,7 +133,7 @@ def test_a_stick_with_records_of_an_older_box_is_read(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
     with monkeypatch.context() as patch:
-        patch.setattr(offering, "records_to_bytes", older)
+        patch.setattr(flycam.sync.offering, "records_to_bytes", older)
         stick = box.write(tmp_path)
     province.read(stick)
     assert province.tiles() == alone(tmp_path, {0, 1})

@@ -105,13 +105,13 @@ def bring(terrain: TerrainGrid, folder: Path, account: str, to: Box) -> None:
     """One terrain and no flight, by a stick, or over a line where an account brings it."""
     data = encode_terrain(terrain)
     item = offering.terrain_item(terrain.dem_id, data)
-    offer = Offer(manifest=Manifest(box="evil", items=(item,)), held={item.sha256: data}, store=MemoryStore())
+    evil = Offer(manifest=Manifest(box="evil", items=(item,)), held={item.sha256: data}, store=MemoryStore())
     path = folder / "brought"
     if account:
-        path.write_bytes(b"".join(Step(offer).blocks(0)))
+        path.write_bytes(b"".join(Step(evil).blocks(0)))
         take_step(to.workspace, path, to, account)
         return
-    said = manifest_to_bytes(offer.manifest)
+    said = manifest_to_bytes(evil.manifest)
     stream = struct.pack("<Q", len(said)) + said + data
     write_parts(path, manifest_id(said), iter([stream]), [len(stream)])
     to.read(path)
